@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Install the kiosk with what its tests need, and run them.
+#
+#   ./firmware_scripts/test.sh [PYTEST OPTIONS]
+#
+# Makes .venv in the repository; safe to run twice. KIOSK_PYTHON names another Python, KIOSK_VENV another place.
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+# shellcheck source=firmware_scripts/common.sh
+. "$root/firmware_scripts/common.sh"
+
+case "${1:-}" in -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" && exit ;; esac
+
+install_into_venv test
+step "Running the tests"
+cd "$root"
+exec "$venv/bin/python" -m pytest "$@"

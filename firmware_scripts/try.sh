@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Install the kiosk and see it decide on real photographs: a match, a non-match, a search hit, a blocklist hit.
+#
+#   ./firmware_scripts/try.sh
+#
+# The portraits are official ones in the public domain, from the source archive of PyPI's face_recognition.
+# Makes .venv and demo-state in the repository and nothing elsewhere; safe to run twice.
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+# shellcheck source=firmware_scripts/common.sh
+. "$root/firmware_scripts/common.sh"
+
+case "${1:-}" in -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" && exit ;; esac
+
+package="face_recognition==1.3.0"
+sha256="5e5efdd1686aa566af0d3cc1313b131e4b197657a8ffd03669e6d3fad92705ec"
+state="$root/demo-state"
+portraits="$state/portraits"
+
+install_into_venv tflite
+kiosk="$venv/bin/kiosk"
+export KIOSK_STATE="$state/kiosk"
+
+if [ ! -f "$portraits/person_b.jpg" ]; then
+  step "Fetching public-domain portraits ($package)"
+  work="$(mktemp -d)"
+  trap 'rm -rf "$work"' EXIT
+  "$venv/bin/python" "$root/firmware_scripts/fetch_sdist.py" "$package" "$sha256" "$work"
+  mkdir -p "$portraits"
+  images="$work/face_recognition-1.3.0/tests/test_images"
+  cp "$images/obama.jpg" "$portraits/person_a_1.jpg"
+  cp "$images/obama2.jpg" "$portraits/person_a_2.jpg"
+  cp "$images/obama3.jpg" "$portraits/person_a_3.jpg"
+  cp "$images/biden.jpg" "$portraits/person_b.jpg"
+fi
+
+rm -rf "$KIOSK_STATE" # a demo starts anew each time
+a1="$portraits/person_a_1.jpg" a2="$portraits/person_a_2.jpg" a3="$portraits/person_a_3.jpg" b="$portraits/person_b.jpg"
+
+# Show a command and what it decided, and stop if it decided otherwise than it should.
+show() {
+  local expected="$1" answer
+  shift
+  printf '$ kiosk %s\n' "${*//$root\//}"
+  answer="$("$kiosk" "$@")"
+  printf '%s\n\n' "$answer" | sed -n '/^---/,$p'
+  grep -q -- "$expected" <<<"$answer" || fail "expected: $expected"
+}
+
+step "Making an empty store"
+"$kiosk" init
+step "Two photographs of Person A"
+show 'Result: Approved' match "$a1" "$a2" --threshold 70
+step "Person A and Person B"
+show 'Result: Declined' match "$a1" "$b" --threshold 70
+step "Enrolling Person A, then searching with another photograph of them"
+"$kiosk" enrol "$a1" --name "Person A" --vendor-data demo-a
+show '1 match(es) found' search "$a3"
+step "Putting Person B on the blocklist, then searching with their photograph"
+"$kiosk" blocklist add "$b" --name "Person B" --reason "demo"
+show 'BLOCKLISTED' search "$b"
+step "Is everything in order?"
+"$kiosk" doctor
+
+cat <<TXT
+
+It works, and from here on needs no network. Try it with your own photographs:
+
+  export KIOSK_STATE="$KIOSK_STATE"
+  $kiosk match ONE.jpg OTHER.jpg
+  $kiosk enrol FACE.jpg --name "You"
+  $kiosk search FACE.jpg
+  $kiosk --help
+TXT

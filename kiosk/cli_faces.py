@@ -1,0 +1,302 @@
+"""Commands about faces and people: match, search, enrol, blocklist, gallery, forget."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from kiosk import contract, opening
+from kiosk.cli import REFUSED
+from kiosk.device import Device, Outcome
+from kiosk.errors import ConfigError, ImageError, StoreError
+from kiosk.photo import MAX_BYTES, TOO_LARGE, decode
+from kiosk.store import Store
+from kiosk.subjects import Details, Enrolment, Subject, SubjectFilter
+from kiosk.types import Sample
+
+JSON_INDENT = 2
+
+
+def match(chosen: argparse.Namespace) -> None:
+    """Compare two pictures."""
+    if chosen.threshold is not None and not 0 <= chosen.threshold <= 100:  # noqa: PLR2004  the contract's range
+        raise ConfigError("--threshold: Ensure this value is between 0 and 100.")
+    with _device(chosen) as device:
+        user = _sample(device, chosen.user_image, rotate=chosen.rotate)
+        reference = _sample(device, chosen.ref_image, rotate=chosen.rotate)
+        answer = device.match(
+            user,
+            reference,
+            threshold=chosen.threshold,
+            save=not chosen.no_save,
+            vendor_data=chosen.vendor_data,
+            actor="cli",
+        )
+    _print_json(answer)
+    if not chosen.json:
+        found = answer["face_match"]
+        score = "none" if found["score"] is None else f"{found['score']}/100"
+        print(f"\n--- Result: {found['status']} | Score: {score} ---")
+
+
+def search(chosen: argparse.Namespace) -> None:
+    """Look for a face among everyone enrolled."""
+    with _device(chosen) as device:
+        answer = device.search(
+            _sample(device, chosen.user_image, rotate=chosen.rotate),
+            search_type=chosen.search_type,
+            save=not chosen.no_save,
+            vendor_data=chosen.vendor_data,
+            actor="cli",
+        )
+    _print_json(answer)
+    if not chosen.json:
+        found = answer["face_search"]
+        print(f"\n--- {found['total_matches']} match(es) found ---")
+        for row in found["matches"]:
+            listed = " | BLOCKLISTED" if row["is_blocklisted"] else ""
+            about = " | ".join(filter(None, (row["user_details"]["name"], row["vendor_data"])))
+            print(f"  {row['similarity_percentage']}% | #{row['session_number']} | {about or '(no name)'}{listed}")
+
+
+def enrol(chosen: argparse.Namespace) -> int:
+    """Make a person known."""
+    enrolment = Enrolment(
+        templates=(),
+        details=_details(chosen),
+        is_allowlisted=chosen.allowlist,
+        valid_from=_day(chosen.valid_from, "--valid-from"),
+        valid_until=_day(chosen.valid_until, "--valid-until"),
+        retention_until=_day(chosen.retain_until, "--retain-until"),
+    )
+    return _enrol(chosen, chosen.images, enrolment)
+
+
+def blocklist_add(chosen: argparse.Namespace) -> int:
+    """Block a face or an enrolled person."""
+    path = Path(chosen.what)
+    if path.is_file():
+        details = _details(chosen, block_reason=chosen.reason)
+        return _enrol(chosen, [path], Enrolment(templates=(), details=details, is_blocklisted=True))
+    with opening.store(chosen, opening.settings(chosen)) as store:
+        subject = _subject(store, chosen.what, hint="; it is no picture file either")
+        _print_subject(chosen, store.block(subject.session_number, reason=chosen.reason, actor="cli"), "blocked")
+    return 0
+
+
+def blocklist_remove(chosen: argparse.Namespace) -> None:
+    """Unblock a person."""
+    with opening.store(chosen, opening.settings(chosen)) as store:
+        number = _subject(store, chosen.subject).session_number
+        _print_subject(chosen, store.unblock(number, actor="cli"), "unblocked; still enrolled")
+
+
+def blocklist_list(chosen: argparse.Namespace) -> None:
+    """List blocked people."""
+    _print_people(chosen, SubjectFilter(is_blocklisted=True), limit=10_000, offset=0)
+
+
+def gallery_list(chosen: argparse.Namespace) -> None:
+    """List people."""
+    if chosen.limit < 1 or chosen.offset < 0:
+        raise ConfigError("--limit wants 1 or more, --offset 0 or more")
+    _print_people(chosen, None, limit=chosen.limit, offset=chosen.offset)
+
+
+def gallery_show(chosen: argparse.Namespace) -> None:
+    """Show a person."""
+    with opening.store(chosen, opening.settings(chosen)) as store:
+        print(json.dumps(_about(_subject(store, chosen.subject), whole=True), indent=JSON_INDENT, ensure_ascii=False))
+
+
+def gallery_remove(chosen: argparse.Namespace) -> None:
+    """Forget a person."""
+    forget(chosen)
+
+
+def gallery_allow(chosen: argparse.Namespace) -> None:
+    """Put a person on the allowlist."""
+    with opening.store(chosen, opening.settings(chosen)) as store:
+        number = _subject(store, chosen.subject).session_number
+        _print_subject(chosen, store.allow(number, actor="cli"), "allowlisted")
+
+
+def gallery_disallow(chosen: argparse.Namespace) -> None:
+    """Take a person off the allowlist."""
+    with opening.store(chosen, opening.settings(chosen)) as store:
+        number = _subject(store, chosen.subject).session_number
+        _print_subject(chosen, store.disallow(number, actor="cli"), "off the allowlist")
+
+
+def forget(chosen: argparse.Namespace) -> None:
+    """Forget a person for good."""
+    with opening.store(chosen, opening.settings(chosen)) as store:
+        receipt = store.forget(_subject(store, chosen.subject).session_number, actor="cli")
+    if not receipt.is_complete:
+        opening.note("another process still held old pages; they are wiped at its next start or sweep")
+    print(receipt.text)
+
+
+def _device(chosen: argparse.Namespace) -> Device:
+    # Before the models are loaded: a wrong file name should not cost a second.
+    for path in (getattr(chosen, "user_image", None), getattr(chosen, "ref_image", None)):
+        if path is not None:
+            _bytes(path)
+    return opening.device(chosen)
+
+
+def _bytes(path: Path) -> bytes:
+    """Return a picture file's bytes, of a huge one no more than tells that it is too large."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ImageError(f"{path}: {TOO_LARGE}")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    return opening.read_file(path)
+
+
+def _sample(device: Device, path: Path, *, rotate: bool) -> Sample:
+    try:
+        return device.analyse(_bytes(path), rotate=rotate)
+    except ImageError as error:
+        raise ImageError(_named(path, error)) from error
+
+
+def _named(path: Path, error: ImageError) -> str:
+    return str(error) if str(error).startswith(str(path)) else f"{path}: {error}"
+
+
+def _enrol(chosen: argparse.Namespace, paths: list[Path], enrolment: Enrolment) -> int:
+    photographs = []
+    for path in paths:
+        photographs.append(_bytes(path))
+        try:
+            decode(photographs[-1])  # here, so that the sentence names the file
+        except ImageError as error:
+            raise ImageError(_named(path, error)) from error
+    with opening.device(chosen) as device:
+        outcome = device.enrol(
+            photographs,
+            enrolment,
+            rotate=chosen.rotate,
+            take_largest=chosen.largest,
+            allow_duplicate=getattr(chosen, "allow_duplicate", False),
+            actor="cli",
+        )
+    if not outcome.is_stored:
+        _print_refusal(chosen, outcome)
+        return REFUSED
+    assert outcome.subject is not None  # is_stored says so
+    _print_subject(chosen, outcome.subject, "blocked" if enrolment.is_blocklisted else "enrolled")
+    return 0
+
+
+def _print_refusal(chosen: argparse.Namespace, outcome: Outcome) -> None:
+    if chosen.json:
+        of = outcome.of
+        more = {"of": {"session_number": of.subject, "similarity_percentage": of.similarity}} if of else {}
+        _print_json({"outcome": outcome.kind, "detail": outcome.sentence, **more})
+    else:
+        print(f"Refused: {outcome.sentence}", file=sys.stderr)
+
+
+def _details(chosen: argparse.Namespace, **more: str | None) -> Details:
+    return Details(
+        name=chosen.name,
+        document_type=chosen.document_type,
+        document_number=chosen.document_number,
+        vendor_data=chosen.vendor_data,
+        **more,
+    )
+
+
+def _day(text: str | None, option: str) -> float | None:
+    if text is None:
+        return None
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc).timestamp()
+    except ValueError:
+        raise ConfigError(f"{option}: want a day such as 2027-01-31, got {text!r}") from None
+
+
+def _subject(store: Store, text: str, *, hint: str = "") -> Subject:
+    found = store.find(text)
+    if not found:
+        raise StoreError(f"nobody is enrolled under {text!r}{hint}; `kiosk gallery list` shows everybody")
+    if len(found) > 1:
+        numbers = ", ".join(str(subject.session_number) for subject in found)
+        raise StoreError(f"{text!r} stands for several people: numbers {numbers}; name one by its number")
+    return found[0]
+
+
+def _print_people(chosen: argparse.Namespace, wanted: SubjectFilter | None, *, limit: int, offset: int) -> None:
+    with opening.store(chosen, opening.settings(chosen)) as store:
+        page = store.subjects(wanted, limit=limit, offset=offset)
+    if chosen.json:
+        _print_json({"total": page.total, "subjects": [_about(subject) for subject in page.subjects]})
+        return
+    for subject in page.subjects:
+        print(_line(subject))
+    print(f"--- {len(page.subjects)} of {page.total} ---")
+
+
+def _line(subject: Subject) -> str:
+    marks = "blocklisted" if subject.is_blocklisted else "allowlisted" if subject.is_allowlisted else ""
+    details = subject.details
+    parts = (
+        f"#{subject.session_number}",
+        details.name or "(no name)",
+        details.vendor_data or "",
+        contract.mask(details.document_number) or "",
+        f"{subject.references} reference{'s' if subject.references != 1 else ''}",
+        marks,
+    )
+    return " | ".join(filter(None, parts))
+
+
+def _about(subject: Subject, *, whole: bool = False) -> dict[str, Any]:
+    details = subject.details
+    about = {
+        "session_number": subject.session_number,
+        "session_id": subject.session_id,
+        "name": details.name,
+        "vendor_data": details.vendor_data,
+        "document_type": details.document_type,
+        "document_number": contract.mask(details.document_number),
+        "status": subject.status.value,
+        "is_blocklisted": subject.is_blocklisted,
+        "is_allowlisted": subject.is_allowlisted,
+        "references": subject.references,
+    }
+    if whole:
+        about |= {
+            "block_reason": details.block_reason,
+            "source": subject.source,
+            "verification_date": contract.timestamp(subject.verification_date),
+            "valid_from": _date(subject.valid_from),
+            "valid_until": _date(subject.valid_until),
+            "retention_until": _date(subject.retention_until),
+            "is_valid_now": (subject.valid_from or 0.0) <= time.time() < (subject.valid_until or float("inf")),
+            "images": subject.images,
+        }
+    return about
+
+
+def _date(seconds: float | None) -> str | None:
+    return None if seconds is None else contract.timestamp(seconds)
+
+
+def _print_subject(chosen: argparse.Namespace, subject: Subject, done: str) -> None:
+    if chosen.json:
+        _print_json({"outcome": done, **_about(subject)})
+    else:
+        print(f"{_line(subject)}: {done}")
+
+
+def _print_json(answer: Any) -> None:
+    print(json.dumps(answer, indent=JSON_INDENT, ensure_ascii=False))

@@ -1,0 +1,174 @@
+"""Is everything in order? Models by golden vectors, runtime, settings, store, disk, clock; each with its cure.
+
+Golden vectors: fixed faces go through the real networks on the real runtime and must come out as they did where the
+models were measured. That finds a damaged driver, swapped colour channels, a runtime whose kernels are wrong on this
+processor: faults that a digest cannot see.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from kiosk import opening
+from kiosk.config import Config
+from kiosk.errors import KioskError, ModelFileError
+from kiosk.inference import Pack
+from kiosk.match import compare
+from kiosk.photo import decode
+from kiosk.pipeline import Recogniser
+from kiosk.types import Template
+
+LEAST_COSINE = 0.99
+"""Between a golden face's stored and fresh vector; rounding of other processors' kernels stays above 0.999."""
+
+LEAST_FREE_BYTES = 200e6
+EARLIEST_CLOCK = 1_767_225_600.0  # 2026-01-01 UTC: a clock before it was never set
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    what: str
+    is_good: bool
+    sentence: str
+    cure: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        return asdict(self)
+
+
+def examine(chosen: argparse.Namespace) -> Iterator[Finding]:
+    """Look at everything; a fault in one place hides nothing in another."""
+    try:
+        config = opening.settings(chosen)
+    except KioskError as error:
+        yield Finding("settings", False, str(error), "kiosk config docs prints every setting")
+        config = Config()
+    else:
+        yield Finding("settings", True, "right")
+    yield from _models(config)
+    yield from _store(chosen, config)
+    yield _disk(chosen)
+    yield _clock()
+
+
+def _models(config: Config) -> Iterator[Finding]:
+    try:
+        pack = opening.pack(config)
+        started = time.perf_counter()
+        recogniser = opening.recogniser(config)
+        took_ms = (time.perf_counter() - started) * 1000
+    except KioskError as error:
+        yield Finding("models", False, str(error), "restore the model files: git checkout models, or install again")
+        return
+    yield Finding("models", True, f"pack {pack.name}, {len(pack.models)} files as measured, loaded in {took_ms:.0f} ms")
+    yield Finding("runtime", True, runtime_words())
+    try:
+        yield Finding("golden faces", True, self_test(pack, recogniser))
+    except KioskError as error:
+        yield Finding("golden faces", False, str(error), "install onnxruntime again, in another version if need be")
+
+
+def runtime_words() -> str:
+    """Return what runs the networks, in a line."""
+    import onnxruntime  # noqa: PLC0415  0.1 s
+
+    return (
+        f"onnxruntime {onnxruntime.__version__}, NumPy {np.__version__}, Python {platform.python_version()}, "
+        f"{platform.machine()}"
+    )
+
+
+def self_test(pack: Pack, recogniser: Recogniser) -> str:
+    """Run the golden faces through the real networks.
+
+    Returns:
+        What was seen, as a sentence.
+
+    Raises:
+        ModelFileError: a face was not found, came out differently, or two people came together.
+    """
+    faces = pack.golden.get("face", [])
+    fresh: list[tuple[str, Template]] = []
+    cosines = []
+    for face in faces:
+        try:
+            image = decode((pack.directory / face["file"]).read_bytes())
+        except OSError as error:
+            raise ModelFileError(f"golden face {face['file']}: {error.strerror}") from error
+        sample = recogniser.analyse(image)
+        if sample.template is None:
+            raise ModelFileError(f"no face was found in golden face {face['file']}")
+        stored = Template(np.frombuffer(base64.b64decode(face["template"]), np.float32), recogniser.model)
+        cosines.append(compare(sample.template, stored))
+        if cosines[-1] < LEAST_COSINE:
+            raise ModelFileError(
+                f"golden face {face['file']} came out with cosine {cosines[-1]:.4f} to its stored vector, want {LEAST_COSINE}"
+            )
+        fresh.append((face["person"], sample.template))
+    mated = [compare(a, b) for i, (p, a) in enumerate(fresh) for q, b in fresh[:i] if p == q]
+    strangers = [compare(a, b) for i, (p, a) in enumerate(fresh) for q, b in fresh[:i] if p != q]
+    if not mated or not strangers:
+        raise ModelFileError("the pack's golden faces hold no two of one person and no two people: nothing was shown")
+    if max(strangers) >= min(mated) or recogniser.scale.score(max(strangers)) >= 50:  # noqa: PLR2004  1 in 100
+        raise ModelFileError(
+            f"two people came together: cosine {max(strangers):.3f}, one person's photographs {min(mated):.3f}"
+        )
+    return (
+        f"{len(faces)} came out as stored (cosine {min(cosines):.4f} or more), one person's score "
+        f"{recogniser.scale.score(min(mated))}, two people's {recogniser.scale.score(max(strangers))}"
+    )
+
+
+def _store(chosen: argparse.Namespace, config: Config) -> Iterator[Finding]:
+    directory = opening.state(chosen)
+    if not (directory / opening.DATABASE_NAME).exists():
+        yield Finding("store", True, f"none yet in {directory}; the first command that needs one makes it")
+        return
+    try:
+        with opening.store(chosen, config, check=True, create=False) as store:
+            people = store.subjects(limit=1).total
+            verdict = store.verify_log(every_signature=False)
+            for notice in store.notices:
+                yield Finding("store", True, notice)
+    except KioskError as error:
+        yield Finding("store", False, str(error), "kiosk store check, then kiosk store repair")
+        return
+    yield Finding("store", True, f"{directory}: {people} people, sound")
+    cure = "" if verdict.is_intact else "kiosk log verify lists the faults; kiosk store repair goes back to a backup"
+    faults = "" if verdict.is_intact else f", {verdict.fault_count} faults: {'; '.join(verdict.faults)}"
+    yield Finding("decision log", verdict.is_intact, f"{verdict.records} records{faults}", cure)
+
+
+def _disk(chosen: argparse.Namespace) -> Finding:
+    directory = opening.state(chosen)
+    while not directory.exists():
+        directory = directory.parent
+    free = shutil.disk_usage(directory).free
+    return Finding(
+        "disk",
+        free >= LEAST_FREE_BYTES,
+        f"{free / 1e6:,.0f} MB free at {directory}",
+        "" if free >= LEAST_FREE_BYTES else "make room: nothing is enrolled or decided on a full disk",
+    )
+
+
+def _clock() -> Finding:
+    is_set = time.time() >= EARLIEST_CLOCK
+    return Finding(
+        "clock",
+        is_set,
+        time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+        "" if is_set else "set the clock: timedatectl set-ntp true, or fit a real-time clock",
+    )

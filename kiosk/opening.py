@@ -1,0 +1,117 @@
+"""From a command's options to settings, recogniser, store and device: the shell's one place that builds edges."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+from kiosk.config import SYSTEM_FILE, Config, load_config, state_directory
+from kiosk.device import Device
+from kiosk.errors import ConfigError, ModelFileError, StoreError
+from kiosk.inference import Pack, load_recogniser, read_pack, standard_pack
+from kiosk.pipeline import Recogniser
+from kiosk.state import DATABASE_NAME, initialise, open_store
+from kiosk.store import Store
+from kiosk.vault import KEY_NAME, Key, read_keys
+
+MOST_THREADS = 4  # more gained nothing measurable on networks this small
+DAY_S = 86400.0
+
+
+def note(sentence: str) -> None:
+    """Tell the operator something on stderr, beside whatever the command prints."""
+    print(f"Note: {sentence}", file=sys.stderr)
+
+
+def settings(chosen: argparse.Namespace) -> Config:
+    """Return the settings of --config, KIOSK_CONFIG or /etc/kiosk/kiosk.toml, under KIOSK_ variables."""
+    named = chosen.config or (Path(os.environ["KIOSK_CONFIG"]) if os.environ.get("KIOSK_CONFIG") else None)
+    path = named or (SYSTEM_FILE if SYSTEM_FILE.is_file() else None)
+    return load_config(path, os.environ)
+
+
+def state(chosen: argparse.Namespace) -> Path:
+    """Return the state directory."""
+    return state_directory(chosen.state)
+
+
+def pack(config: Config) -> Pack:
+    """Return the model pack of the settings.
+
+    Raises:
+        ModelFileError: a licence forbids commercial use and nobody accepted that.
+    """
+    directory = Path(config.models.pack).expanduser() if config.models.pack else standard_pack()
+    found = read_pack(directory)
+    closed = [model for model in found.models if not model.is_commercial]
+    if closed and not config.models.accept_non_commercial:
+        raise ModelFileError(
+            f"{closed[0].path.name} is licensed {closed[0].licence!r}, not for commercial use; "
+            "set [models] accept_non_commercial = true only if yours is none"
+        )
+    return found
+
+
+def recogniser(config: Config, *, threads: int = 0) -> Recogniser:
+    """Load the networks; `threads` goes before the setting where it is not 0."""
+    models = config.models
+    count = threads or models.threads or min(MOST_THREADS, os.cpu_count() or 1)
+    return load_recogniser(
+        pack(config), threads=count, providers=models.providers, finder_runtime=models.finder_runtime, note=note
+    )
+
+
+def credentials() -> Path | None:
+    """Return systemd's folder of credentials, where the unit names one."""
+    named = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(named) if named else None
+
+
+def keys(directory: Path) -> tuple[Key, ...]:
+    """Return the keys of a state directory, from systemd's credential or the 0600 file."""
+    return read_keys(directory, credentials())
+
+
+def store(chosen: argparse.Namespace, config: Config, *, check: bool = False, create: bool = True) -> Store:
+    """Open the store; on the very first call of a new machine make it.
+
+    Args:
+        chosen: the command's options.
+        config: settings.
+        check: hold the whole file against its checks first.
+        create: make a store where there is neither one nor a trace of one.
+    """
+    directory = state(chosen)
+    retention_s = config.store.retention_days * DAY_S
+    if not (directory / DATABASE_NAME).exists():
+        if not create or (directory / KEY_NAME).exists() or (directory / "backups").exists():
+            raise StoreError(
+                f"there is no store in {directory}; make one with `kiosk init`, "
+                "or put a backup back with `kiosk store repair`"
+            )
+        note(f"made a new store in {directory}")
+        held = credentials()
+        initialise(directory, now=time.time, key=read_keys(directory, held)[0] if held else None).close()
+    return open_store(directory, keys(directory), now=time.time, retention_s=retention_s, check=check)
+
+
+def device(chosen: argparse.Namespace, *, threads: int = 0) -> Device:
+    """Build the whole device."""
+    config = settings(chosen)
+    networks = recogniser(config, threads=threads)  # first: where models fail, no store is made
+    return Device(networks, store(chosen, config), config, now=time.time)
+
+
+def read_file(path: Path) -> bytes:
+    """Return a file's bytes.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error

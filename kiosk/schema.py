@@ -1,0 +1,231 @@
+"""The tables, as numbered migrations; the newest number is `PRAGMA user_version`.
+
+sqlite-utils applies them and keeps the list of those applied (`_sqlite_migrations`), so its own
+command line reads the store as well. It is imported only when there is something to apply: it costs
+135 ms, which a plain `kiosk match` would pay each time.
+
+What is personal lies in sealed columns (see `vault.py`); each is bound to its table and row:
+
+    subject.details     JSON, padded: name, document, vendor_data, reason of a block
+    reference.template  float32 little-endian, bound to person and model as well
+    image.jpeg          a photograph, where a setting keeps them
+    log_private.sealed  JSON: vendor_data, its salt, the answer that was given
+    outbox.payload      what is to be sent
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from kiosk.errors import StoreError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+    import sqlite_utils
+
+VERSION = 2
+_IDS = struct.Struct(">qq")
+
+_FIRST = """
+CREATE TABLE kiosk (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE model (
+    id INTEGER PRIMARY KEY,
+    digest TEXT NOT NULL UNIQUE,
+    dimensions INTEGER NOT NULL
+) STRICT;
+
+-- AUTOINCREMENT: a number is never given out twice, not even after its person was forgotten
+CREATE TABLE subject (
+    session_number INTEGER PRIMARY KEY AUTOINCREMENT,
+    session_id TEXT NOT NULL UNIQUE,
+    verification_date REAL NOT NULL,
+    status TEXT NOT NULL,
+    is_blocklisted INTEGER NOT NULL CHECK (is_blocklisted IN (0, 1)),
+    is_allowlisted INTEGER NOT NULL CHECK (is_allowlisted IN (0, 1)),
+    source TEXT NOT NULL,
+    external_id TEXT,
+    valid_from REAL,
+    valid_until REAL,
+    retention_until REAL NOT NULL,
+    vendor_lookup BLOB,
+    document_lookup BLOB,
+    details BLOB NOT NULL,
+    row_check BLOB NOT NULL
+) STRICT;
+CREATE INDEX subject_vendor ON subject (vendor_lookup) WHERE vendor_lookup IS NOT NULL;
+CREATE INDEX subject_document ON subject (document_lookup) WHERE document_lookup IS NOT NULL;
+CREATE INDEX subject_external ON subject (external_id) WHERE external_id IS NOT NULL;
+CREATE INDEX subject_retention ON subject (retention_until);
+
+CREATE TABLE reference (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    subject INTEGER NOT NULL REFERENCES subject,
+    model INTEGER NOT NULL REFERENCES model,
+    template BLOB NOT NULL,
+    quality REAL,
+    created_at REAL NOT NULL
+) STRICT;
+CREATE INDEX reference_subject ON reference (subject);
+
+CREATE TABLE image (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    subject INTEGER NOT NULL REFERENCES subject,
+    jpeg BLOB NOT NULL,
+    created_at REAL NOT NULL
+) STRICT;
+CREATE INDEX image_subject ON image (subject);
+
+-- what another process must look at again; the person is gone from `subject` when forgotten
+CREATE TABLE change (
+    version INTEGER PRIMARY KEY AUTOINCREMENT,
+    subject INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE log (
+    seq INTEGER PRIMARY KEY,
+    record TEXT NOT NULL,
+    hash BLOB NOT NULL,
+    signature BLOB NOT NULL,
+    request_id TEXT NOT NULL AS (json_extract(record, '$.request_id')) VIRTUAL,
+    kind TEXT NOT NULL AS (json_extract(record, '$.kind')) VIRTUAL,
+    status TEXT AS (json_extract(record, '$.status')) VIRTUAL,
+    at REAL NOT NULL AS (json_extract(record, '$.at')) VIRTUAL,
+    session_number INTEGER AS (json_extract(record, '$.session_number')) VIRTUAL
+) STRICT;
+CREATE INDEX log_request ON log (request_id);
+CREATE INDEX log_kind ON log (kind, at);
+CREATE INDEX log_at ON log (at);
+CREATE TRIGGER log_is_never_changed BEFORE UPDATE ON log
+    BEGIN SELECT RAISE(ABORT, 'the decision log is append-only'); END;
+CREATE TRIGGER log_is_never_cut BEFORE DELETE ON log
+    BEGIN SELECT RAISE(ABORT, 'the decision log is append-only'); END;
+CREATE TRIGGER log_only_grows BEFORE INSERT ON log
+    WHEN NEW.seq <= (SELECT coalesce(max(seq), 0) FROM log)
+    BEGIN SELECT RAISE(ABORT, 'the decision log is append-only'); END;
+
+CREATE TABLE log_private (
+    seq INTEGER PRIMARY KEY REFERENCES log,
+    vendor_lookup BLOB,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE INDEX log_private_vendor ON log_private (vendor_lookup) WHERE vendor_lookup IS NOT NULL;
+
+CREATE TABLE log_subject (
+    subject INTEGER NOT NULL,
+    seq INTEGER NOT NULL REFERENCES log,
+    PRIMARY KEY (subject, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE erasure (
+    session_id TEXT PRIMARY KEY,
+    session_number INTEGER NOT NULL,
+    seq INTEGER NOT NULL REFERENCES log,
+    forgotten_at REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq INTEGER NOT NULL REFERENCES log,
+    policy TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'waiting'
+        CHECK (state IN ('waiting', 'sending', 'sent', 'rejected', 'superseded')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_attempt_at REAL NOT NULL,
+    remote_request_id TEXT,
+    last_error TEXT,
+    payload BLOB,
+    CHECK (state != 'sent' OR remote_request_id IS NOT NULL)
+) STRICT;
+CREATE INDEX outbox_due ON outbox (next_attempt_at, id) WHERE state IN ('waiting', 'sending');
+CREATE INDEX outbox_seq ON outbox (seq);
+"""
+
+_IMPORTS = """
+CREATE TABLE import_run (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    source BLOB NOT NULL,
+    started_at REAL NOT NULL,
+    finished_at REAL
+) STRICT;
+
+CREATE TABLE import_file (
+    run INTEGER NOT NULL REFERENCES import_run ON DELETE CASCADE,
+    file BLOB NOT NULL,
+    modified_ns INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    subject INTEGER,
+    PRIMARY KEY (run, file)
+) STRICT, WITHOUT ROWID;
+"""
+
+SCRIPTS = (_FIRST, _IMPORTS)  # number n is SCRIPTS[n - 1]; a released one never changes
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the number of the last migration a database has had; 0 for an empty file."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def check_version(version: int) -> None:
+    """Refuse a store that a newer program wrote.
+
+    Raises:
+        StoreError: its schema is newer than this program's.
+    """
+    if version > VERSION:
+        raise StoreError(
+            f"the store has schema {version}, this program knows {VERSION}; "
+            "install the newer program, or restore a backup made by this one"
+        )
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the tables to `VERSION`. The caller holds the transaction and made a backup first."""
+    import sqlite_utils  # 135 ms, see the module's head  # noqa: PLC0415
+
+    migrations = sqlite_utils.Migrations("kiosk")
+    for number, script in enumerate(SCRIPTS, 1):
+        migrations(name=f"{number:04}")(_step(number, script))
+    migrations.apply(sqlite_utils.Database(connection))
+
+
+def _step(number: int, script: str) -> Callable[[sqlite_utils.Database], None]:
+    def apply(database: sqlite_utils.Database) -> None:
+        for statement in _statements(script):
+            database.execute(statement)
+        database.execute(f"PRAGMA user_version = {number}")
+
+    return apply
+
+
+def _statements(script: str) -> list[str]:
+    """Split a script; `executescript` would commit the transaction that holds it together."""
+    import sqlite3  # only here at run time  # noqa: PLC0415
+
+    statements, pending = [], ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            statements.append(pending)
+            pending = ""
+    return statements
+
+
+def row_context(table: str, row: int) -> bytes:
+    """Return what a sealed column is bound to: its table and row."""
+    return f"{table}|{row}".encode()
+
+
+def template_context(model: str) -> Callable[[int, int], bytes]:
+    """Return what maps (reference id, session_number) to the context of that template."""
+    prefix = f"reference|{model}|".encode()
+    pack = _IDS.pack
+    return lambda reference, subject: prefix + pack(reference, subject)
