@@ -20,7 +20,7 @@ ANCHORS = ((0.0, 0.0), (1.0, 30.0), (2.0, 50.0), (4.0, 70.0), (6.0, 90.0))
 """(-log10 FMR, score): 30 is one stranger in ten, 50 one in a hundred, 70 one in 10^4, 90 one in 10^6."""
 
 FULL_SCORE = 100.0  # of a face compared with itself, cosine 1
-DECIMAL_SLACK = 1e-6  # in units of the last shown place: a computed 69.99999995 is a 70
+DECIMAL_SLACK = 1e-4  # in units of the last shown place: float32 makes a 69.99999 of a 70
 
 
 @dataclass(frozen=True, slots=True)
