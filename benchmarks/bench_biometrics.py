@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,13 +23,12 @@ from typing import Any
 
 import cv2
 import numpy as np
+from about import RESULTS, about_run
 from PIL import Image
 
 from kiosk.inference import load_recogniser, read_pack, standard_pack
 from kiosk.pipeline import Recogniser
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
 GREY = 127
 TIGHT = {"orl": 8.0, "bbt": 2.0}  # folder: by how much its crops are enlarged; those of orl are 23 x 28 px
 LOW_KNOTS = (0.99, 0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.01, 0.005, 0.003, 0.001)
@@ -221,18 +218,9 @@ def main() -> None:
     if chosen.quick:
         return
     name = f"biometrics-{pack.name}.json"
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    about = {
-        "question": __doc__.splitlines()[0],
-        "git_commit": commit.stdout.strip(),
-        "models": {model.path.name: model.sha256 for model in pack.models},
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "cv2": cv2.__version__,
-        "machine": platform.machine(),
-        "command": f"bench_biometrics.py FACES {' '.join(sys.argv[2:])}".strip(),
-        "seed": 0,
-    }
+    about = about_run(
+        __doc__.splitlines()[0], pack, command=f"bench_biometrics.py FACES {' '.join(sys.argv[2:])}".strip()
+    )
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / name).write_text(json.dumps({**about, **measured}, indent=2) + "\n", encoding="utf-8")
     if chosen.write_scale:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import html.parser
+import os
 import subprocess
 import sys
 import tarfile
@@ -40,7 +41,7 @@ def index() -> str:
     said = subprocess.run(
         [sys.executable, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True, check=False
     )
-    return said.stdout.strip() or "https://pypi.org/simple"
+    return os.environ.get("PIP_INDEX_URL") or said.stdout.strip() or "https://pypi.org/simple"
 
 
 def read(address: str) -> bytes:

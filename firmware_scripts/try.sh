@@ -62,13 +62,14 @@ show 'BLOCKLISTED' search "$b"
 step "Is everything in order?"
 "$kiosk" doctor
 
+kiosk_typed="$(printf '%q' "$kiosk")" # a path with a space in it must be typed otherwise
 cat <<TXT
 
 It works, and from here on needs no network. Try it with your own photographs:
 
-  export KIOSK_STATE="$KIOSK_STATE"
-  $kiosk match ONE.jpg OTHER.jpg
-  $kiosk enrol FACE.jpg --name "You"
-  $kiosk search FACE.jpg
-  $kiosk --help
+  export KIOSK_STATE=$(printf '%q' "$KIOSK_STATE")
+  $kiosk_typed match ONE.jpg OTHER.jpg
+  $kiosk_typed enrol FACE.jpg --name "You"
+  $kiosk_typed search FACE.jpg
+  $kiosk_typed --help
 TXT

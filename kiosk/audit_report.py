@@ -11,6 +11,13 @@ BAR = 40  # characters
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 260, 60, 40, 20
 
 
+STYLE = (
+    "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:48rem;margin:2rem auto;padding:0 1rem;color:#1b2733}"
+    "table{border-collapse:collapse;margin:.5rem 0 2rem}td,th{padding:.25rem 1rem .25rem 0;text-align:right}"
+    "th{border-bottom:1px solid #9aa7b3}svg{max-width:100%;height:auto}.none{color:#5a6874}</style>"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Confusable:
     """A person whom others look like."""
@@ -61,8 +68,8 @@ def _tables(report: Report) -> list[tuple[str, tuple[str, ...], list[tuple[Any, 
 def _summary(report: Report) -> str:
     figures = report.figures
     return (
-        f"{report.people} people, {report.references} references. At {report.threshold} a stranger's search is expected to "
-        f"list {figures['expected_false_positives']:g} people (FPIR {figures['fpir']:g})."
+        f"{report.people} people, {report.references} references. At {report.threshold} a stranger's search is "
+        f"expected to list {figures['expected_false_positives']:g} people (FPIR {figures['fpir']:g})."
     )
 
 
@@ -89,9 +96,7 @@ def as_html(report: Report) -> str:
     parts = [
         '<!doctype html><html lang="en-GB"><meta charset="utf-8"><title>Gallery audit</title>',
         '<meta name="viewport" content="width=device-width,initial-scale=1">',
-        "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:48rem;margin:2rem auto;padding:0 1rem;color:#1b2733}"
-        "table{border-collapse:collapse;margin:.5rem 0 2rem}td,th{padding:.25rem 1rem .25rem 0;text-align:right}"
-        "th{border-bottom:1px solid #9aa7b3}svg{max-width:100%;height:auto}.none{color:#5a6874}</style>",
+        STYLE,
         f"<h1>Gallery audit</h1><p>{escape(_summary(report))}</p>",
         "<h2>Pairs of different people by score</h2>",
         _histogram(report),
@@ -113,7 +118,9 @@ def _histogram(report: Report) -> str:
     most = max(report.pairs_by_score.values())
     step = (WIDTH - LEFT) / 51  # scores 50 to 100
     plot = HEIGHT - BOTTOM - TOP
-    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Histogram of scores between different people">']
+    parts = [
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Histogram of scores between different people">'
+    ]
     for score, count in report.pairs_by_score.items():
         tall = max(1.0, plot * count / most)
         colour = "#b3261e" if score >= report.threshold else "#0b5cad"
@@ -121,11 +128,17 @@ def _histogram(report: Report) -> str:
             f'<rect x="{LEFT + (score - 50) * step:.1f}" y="{TOP + plot - tall:.1f}" width="{step - 1:.1f}" '
             f'height="{tall:.1f}" fill="{colour}"><title>{score}: {count}</title></rect>'
         )
-    for score in range(50, 101, 10):
-        parts.append(f'<text x="{LEFT + (score - 49.5) * step:.1f}" y="{HEIGHT - 14}" text-anchor="middle" font-size="13">{score}</text>')
+    ticks = ((score, LEFT + (score - 49.5) * step) for score in range(50, 101, 10))
+    parts += [
+        f'<text x="{x:.1f}" y="{HEIGHT - 14}" text-anchor="middle" font-size="13">{score}</text>' for score, x in ticks
+    ]
     parts.append(f'<text x="{LEFT - 8}" y="{TOP + 5}" text-anchor="end" font-size="13">{most:,}</text>')
     parts.append(f'<text x="{LEFT - 8}" y="{TOP + plot}" text-anchor="end" font-size="13">0</text>')
     at = LEFT + (report.threshold - 50) * step
-    parts.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{TOP + plot}" stroke="#b3261e" stroke-dasharray="4 3"/>')
-    parts.append(f'<text x="{at + 5:.1f}" y="{TOP + 12}" font-size="13" fill="#b3261e">threshold {report.threshold}</text></svg>')
+    parts.append(
+        f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{TOP + plot}" stroke="#b3261e" stroke-dasharray="4 3"/>'
+    )
+    parts.append(
+        f'<text x="{at + 5:.1f}" y="{TOP + 12}" font-size="13" fill="#b3261e">threshold {report.threshold}</text></svg>'
+    )
     return "".join(parts)

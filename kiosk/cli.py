@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from kiosk import __version__
@@ -68,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 Adder = Callable[..., argparse.ArgumentParser]
+Command = Callable[[argparse.Namespace], int | None]
 
 
 def _adder(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Adder:
@@ -86,7 +88,7 @@ def _adder(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Add
             command.add_argument("--json", action="store_true", help="print JSON for machines")
 
         def run(chosen: argparse.Namespace) -> int | None:
-            function = getattr(__import__(f"kiosk.{module}", fromlist=[module]), name.replace(" ", "_").replace("-", "_"))
+            function: Command = getattr(import_module(f"kiosk.{module}"), name.replace(" ", "_"))
             return function(chosen)
 
         command.set_defaults(run=run)
@@ -225,7 +227,9 @@ def _add_store(add: Adder) -> None:
     listing = log("log list", "cli_store", "list the newest decisions")
     listing.add_argument("--limit", type=int, default=20, metavar="N")
     backup = add("backup", "cli_store", "write an encrypted, verified backup while everything runs")
-    backup.add_argument("--to", type=Path, metavar="DIR", help="another folder than the state's own, such as a USB stick")
+    backup.add_argument(
+        "--to", type=Path, metavar="DIR", help="another folder than the state's own, such as a USB stick"
+    )
     restore = add(
         "restore",
         "cli_store",

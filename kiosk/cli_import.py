@@ -111,7 +111,10 @@ def read_csv(path: Path) -> list[Item]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{path} is no CSV in UTF-8: {error}") from error
     if "file" not in found or not set(found) <= set(COLUMNS):
-        raise ConfigError(f"{path}: want the columns {', '.join(COLUMNS)} (all but file may be left out), got {', '.join(map(str, found))}")
+        raise ConfigError(
+            f"{path}: want the columns {', '.join(COLUMNS)}, of which all but file may be left out, "
+            f"got {', '.join(map(str, found))}"
+        )
     files_by_details: dict[tuple[str | None, ...], list[Path]] = {}
     for number, row in enumerate(rows, 2):
         if not row["file"] or None in row:
@@ -121,7 +124,11 @@ def read_csv(path: Path) -> list[Item]:
         key = said if any(said) else (row["file"],)
         files_by_details.setdefault(key, []).append(path.parent / row["file"])
     return [
-        Item("\0".join(part or "" for part in key), tuple(files), Details(**dict(zip(COLUMNS[1:], key, strict=True))) if len(key) > 1 else Details())
+        Item(
+            "\0".join(part or "" for part in key),
+            tuple(files),
+            Details(**dict(zip(COLUMNS[1:], key, strict=True))) if len(key) > 1 else Details(),
+        )
         for key, files in files_by_details.items()
     ]
 
@@ -176,9 +183,9 @@ def _settle(
             actor="import",
         )
     if outcome is None or not outcome.is_stored:
-        kind = outcome.kind if outcome is not None else assessed[0][1].kind  # type: ignore[union-attr]  # an Outcome: none is a Reference
+        kind = outcome.kind if outcome else next(one.kind for _, one in assessed if isinstance(one, Outcome))
         device.store.imports.mark(ImportedFile(run, item.key, item.modified_ns, kind))
-    rows = []
+    rows: list[Sequence[object]] = []
     for path, one in assessed:
         told = one if isinstance(one, Outcome) else outcome
         assert told is not None  # a Reference was admitted

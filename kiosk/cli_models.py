@@ -12,7 +12,7 @@ from kiosk import doctor as doctor_module
 from kiosk import opening
 from kiosk.cli import REFUSED
 from kiosk.errors import ModelFileError
-from kiosk.inference import Pack, checked
+from kiosk.inference import Pack, checked, standard_pack
 from kiosk.packs import KNOWN_PACKS, download
 from kiosk.scale_plot import as_svg, as_text
 
@@ -67,8 +67,8 @@ def models_pull(chosen: argparse.Namespace) -> None:
     for file in wanted.files:
         print(f"{file.name}: {file.licence}", file=sys.stderr)
     target = chosen.to or opening.state(chosen) / "models" / wanted.name
-    download(wanted, target, opening.standard_pack(), accept_non_commercial=chosen.accept_non_commercial)
-    print(f"In {target}; to use it, set [models] pack = \"{target}\" in kiosk.toml")
+    download(wanted, target, standard_pack(), accept_non_commercial=chosen.accept_non_commercial)
+    print(f'In {target}; to use it, set [models] pack = "{target}" in kiosk.toml')
     print("Templates of two models never compare: people enrolled so far must be enrolled again with this one.")
 
 
@@ -115,5 +115,3 @@ def _about(pack: Pack) -> dict[str, Any]:
             **{name: value for name, value in pack.measured.items() if name not in ("cosine", "rarity")},
         },
     }
-
-

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from kiosk import backup as backup_module
 from kiosk import contract, opening
@@ -66,7 +67,7 @@ def log_list(chosen: argparse.Namespace) -> None:
         raise ConfigError("--limit wants 1 or more")
     with _store(chosen) as store:
         page = store.decisions(DecisionFilter(), limit=chosen.limit)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "seq": one.entry.seq,
             "request_id": one.entry.request_id,
@@ -84,9 +85,9 @@ def log_list(chosen: argparse.Namespace) -> None:
         print(json.dumps({"total": page.total, "decisions": rows}, indent=2, ensure_ascii=False))
         return
     for row in rows:
-        warned = ", ".join(row["warnings"])
         score = "-" if row["score"] is None else row["score"]
-        print(f"{row['seq']:>6}  {row['at'][:19]}Z  {row['kind']:<12} {row['status'] or '-':<10} {score:>6}  {warned}".rstrip())
+        told = f"{row['seq']:>6}  {row['at'][:19]}Z  {row['kind']:<12} {row['status'] or '-':<10} {score:>6}"
+        print(f"{told}  {', '.join(row['warnings'])}".rstrip())
     print(f"--- {len(rows)} of {page.total} ---")
 
 
@@ -96,7 +97,11 @@ def backup(chosen: argparse.Namespace) -> None:
         directory = chosen.to or store.directory / BACKUPS_NAME
         written = backup_module.write(store.database, store.vault, directory, now=time.time())
     if chosen.json:
-        print(json.dumps({"path": str(written.path), "people": written.header.subjects, "records": written.header.log_seq}))
+        print(
+            json.dumps(
+                {"path": str(written.path), "people": written.header.subjects, "records": written.header.log_seq}
+            )
+        )
     else:
         print(f"{written.path}: {written.header.subjects} people, {written.header.log_seq} records, read back and good")
 
@@ -126,7 +131,11 @@ def store_check(chosen: argparse.Namespace) -> int:
     else:
         for text in (*found.damage, *found.log):
             print(text)
-        print("The store is sound." if found.is_sound else "The store is damaged; `kiosk store repair` says what can be done.")
+        print(
+            "The store is sound."
+            if found.is_sound
+            else "The store is damaged; `kiosk store repair` says what can be done."
+        )
     return 0 if found.is_sound and not found.log else REFUSED
 
 
@@ -146,7 +155,8 @@ def store_repair(chosen: argparse.Namespace) -> int:
         plan = "There is no good backup. Put one into backups/, or start anew with an empty state directory."
     else:
         made = contract.timestamp(found.backup.header.created_at)[:19]
-        plan = f"{found.backup.path.name} of {made}Z would be put back. Lost since: {_losses(found.lost, found.lost_unread)}."
+        losses = _losses(found.lost, found.lost_unread)
+        plan = f"{found.backup.path.name} of {made}Z would be put back. Lost since: {losses}."
     if chosen.json:
         about = {"is_sound": found.is_sound, "damage": found.damage, "rejected": found.rejected, "plan": plan}
         print(json.dumps({**about, "lost": dict(found.lost), "lost_unread": found.lost_unread}, indent=2))

@@ -86,7 +86,9 @@ class Search:
     warn_fpir: float = _setting(
         0.1, "Chance that a stranger's search lists anybody from which health warns.", low=0.0, high=1.0, unit="share"
     )
-    allow_multiple_faces: bool = _setting(False, "Only mention several faces in a picture instead of asking for review.")
+    allow_multiple_faces: bool = _setting(
+        False, "Only mention several faces in a picture instead of asking for review."
+    )
     max_matches: int = _setting(5, "Most people in an answer.", low=1, high=100, unit="people")
 
 

@@ -23,14 +23,18 @@ UNMASKED = 3  # characters of a document number that an answer shows
 SENTENCES: Mapping[Risk, tuple[str, str]] = {
     Risk.NO_REFERENCE_IMAGE: (
         "No reference image",
-        "A reference image or face image for facial comparison is missing, preventing the system from completing "
-        "the face matching process.",
+        (
+            "A reference image or face image for facial comparison is missing, preventing the system from completing "
+            "the face matching process."
+        ),
     ),
     Risk.NO_FACE_DETECTED: ("No face detected", "No face could be detected in the provided image."),
     Risk.LOW_FACE_MATCH_SIMILARITY: (
         "Low face match similarity",
-        "The facial features of the provided image don't closely match the reference image, suggesting a potential "
-        "identity mismatch.",
+        (
+            "The facial features of the provided image don't closely match the reference image, suggesting a potential "
+            "identity mismatch."
+        ),
     ),
     Risk.FACE_IN_BLOCKLIST: (
         "Face in blocklist",

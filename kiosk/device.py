@@ -84,7 +84,7 @@ class Device:
         self._version = -1
         self._gallery: Gallery | None = None
 
-    def __enter__(self) -> Device:
+    def __enter__(self) -> Device:  # noqa: PYI034  typing.Self is not in Python 3.10
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -376,9 +376,7 @@ class Device:
             references.append(assessed)
         return self.admit(references, enrolment, allow_duplicate=allow_duplicate, actor=actor)
 
-    def assess(
-        self, photograph: bytes, *, rotate: bool = False, take_largest: bool = False
-    ) -> Reference | Outcome:
+    def assess(self, photograph: bytes, *, rotate: bool = False, take_largest: bool = False) -> Reference | Outcome:
         """Return what a photograph gives as a reference, or why it gives none.
 
         Raises:
@@ -419,7 +417,8 @@ class Device:
             score = self.scale.similarity_percentage(compare(templates[0], template))
             if score < SAME_PERSON_SCORE:
                 return Outcome(
-                    "mixed", f"photographs 1 and {number} seem to show two people (similarity {score}); enrol them apart"
+                    "mixed",
+                    f"photographs 1 and {number} seem to show two people (similarity {score}); enrol them apart",
                 )
         with self._enrolling:  # two enrolments of one face at once would not see each other
             objection = self._objection_to(fuse(templates), allow_duplicate=allow_duplicate)
@@ -502,4 +501,3 @@ def _row(subject: Subject, found: Found) -> contract.MatchRow:
         document_type=subject.details.document_type,
         document_number=subject.details.document_number,
     )
-

@@ -25,6 +25,7 @@ from kiosk.inference import Pack
 from kiosk.match import compare
 from kiosk.photo import decode
 from kiosk.pipeline import Recogniser
+from kiosk.state import DATABASE_NAME
 from kiosk.types import Template
 
 LEAST_COSINE = 0.99
@@ -114,7 +115,7 @@ def self_test(pack: Pack, recogniser: Recogniser) -> str:
         cosines.append(compare(sample.template, stored))
         if cosines[-1] < LEAST_COSINE:
             raise ModelFileError(
-                f"golden face {face['file']} came out with cosine {cosines[-1]:.4f} to its stored vector, want {LEAST_COSINE}"
+                f"golden face {face['file']} came out with cosine {cosines[-1]:.4f} to itself, want {LEAST_COSINE}"
             )
         fresh.append((face["person"], sample.template))
     mated = [compare(a, b) for i, (p, a) in enumerate(fresh) for q, b in fresh[:i] if p == q]
@@ -133,7 +134,7 @@ def self_test(pack: Pack, recogniser: Recogniser) -> str:
 
 def _store(chosen: argparse.Namespace, config: Config) -> Iterator[Finding]:
     directory = opening.state(chosen)
-    if not (directory / opening.DATABASE_NAME).exists():
+    if not (directory / DATABASE_NAME).exists():
         yield Finding("store", True, f"none yet in {directory}; the first command that needs one makes it")
         return
     try:

@@ -56,4 +56,4 @@ def fuse(templates: Sequence[Template]) -> Template:
     length = float(np.linalg.norm(total)) if templates else 0.0
     if length == 0.0:
         raise ValueError("want templates with a common direction")
-    return Template((total / length).astype(np.float32), templates[0].model)
+    return Template(np.asarray(total / length, np.float32), templates[0].model)

@@ -220,7 +220,7 @@ class Gallery:
                 return False
             draft = _Draft(self._now)
             index = self._index(self._now, person.subject)
-            assert index is not None  # noqa: S101  person() found it
+            assert index is not None
             self._change_person(draft, index, person)
             self._now = draft.snapshot()
             return True
@@ -237,7 +237,7 @@ class Gallery:
             rows: list[int] = []
             for subject in dict.fromkeys(known):
                 index = self._index(self._now, subject)
-                assert index is not None  # noqa: S101  person() found it
+                assert index is not None
                 rows.extend(draft.rows_of(index))
                 draft.change(index, Flag.FORGOTTEN, -math.inf, -math.inf)
                 draft.set_first(index, -1)
@@ -266,7 +266,7 @@ class Gallery:
                 return []
             draft = _Draft(self._now)
             index = self._index(self._now, subject)
-            assert index is not None  # noqa: S101  person() found it
+            assert index is not None
             return [int(draft.chunk(row).reference[row & (CHUNK_ROWS - 1)]) for row in draft.rows_of(index)]
 
     def _wipe(self, draft: _Draft, rows: list[int]) -> None:
@@ -365,7 +365,7 @@ class _Draft:
 
     def chunk(self, row: int) -> Chunk:
         chunk = self.chunks[row >> CHUNK_SHIFT]
-        assert chunk is not None  # noqa: S101  rows of live people lie in chunks that are kept
+        assert chunk is not None
         return chunk
 
     def change(self, index: int, flags: int, valid_from: float, valid_until: float) -> None:
@@ -410,7 +410,7 @@ class _Draft:
             take = min(count - done, CHUNK_ROWS - self.tail)
             there, here = slice(self.tail, self.tail + take), slice(done, done + take)
             chunk = self.chunks[-1]
-            assert chunk is not None  # noqa: S101  the last chunk is never given back
+            assert chunk is not None
             lead = chunk.lead.shape[1]
             chunk.lead[there], chunk.rest[there] = coded.codes[here, :lead], coded.codes[here, lead:]
             chunk.inverse[there], chunk.share[there] = coded.inverse[here], coded.share[here]

@@ -85,9 +85,7 @@ def _average(image: RgbImage, size_wh: tuple[int, int], scale: float) -> RgbImag
     """Shrink an image to a size, which is `scale` times its own but for rounding."""
     step = int(1.0 / (scale * AREA_OVERSAMPLING))
     if step > 1:
-        image = np.ascontiguousarray(
-            image[_middles(image.shape[0], step), _middles(image.shape[1], step)]
-        )
+        image = np.ascontiguousarray(image[_middles(image.shape[0], step), _middles(image.shape[1], step)])
     return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
 
 
@@ -160,9 +158,7 @@ def similarity(source: Floats, target: Floats) -> Floats:
         raise ValueError(f"no similarity transform fits the points {source.tolist()}")
     turn = complex(np.sum(centred.conj() * (there - there.mean())) / spread)
     shift = complex(there.mean() - turn * here.mean())
-    return np.array(
-        [[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]], np.float32
-    )
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]], np.float32)
 
 
 def warp(image: RgbImage, matrix: Floats, size_wh: tuple[int, int], *, fill: int = 0, sharp: bool = False) -> RgbImage:
@@ -219,9 +215,7 @@ def _shrunk_part(
     return small, (full @ back)[:2].astype(np.float32)
 
 
-def align(
-    image: RgbImage, landmarks: Floats, side: int = ARCFACE_SIDE, share: float = 1.0
-) -> RgbImage:
+def align(image: RgbImage, landmarks: Floats, side: int = ARCFACE_SIDE, share: float = 1.0) -> RgbImage:
     """Turn and scale a face so that its landmarks lie where the network expects them.
 
     Args:
@@ -263,4 +257,4 @@ def crop(image: RgbImage, box_xyxy: Floats, margin: float = 0.0) -> RgbImage:
 
 def laplacian(luma: Floats) -> Floats:
     """Return the second derivative of a (H, W) float32 picture: large where it is sharp."""
-    return cv2.Laplacian(luma, cv2.CV_32F)
+    return np.asarray(cv2.Laplacian(luma, cv2.CV_32F), np.float32)

@@ -217,7 +217,7 @@ class OnnxSession:
             options.add_session_config_entry(name, str(value))
         try:
             self._session = onnxruntime.InferenceSession(content, options, providers=providers)
-        except Exception as error:  # noqa: BLE001  onnxruntime raises a dozen classes of its own, none shared
+        except Exception as error:
             raise ModelFileError(f"{spec.path}: onnxruntime cannot load it: {_first_line(error)}") from error
         self._input = self._session.get_inputs()[0].name
         self._outputs = list(spec.about["outputs"])
@@ -233,7 +233,7 @@ class OnnxSession:
             tensor = np.ascontiguousarray(tensor.transpose(0, 3, 1, 2), np.float32)
         try:
             return list(self._session.run(self._outputs, {self._input: tensor}))
-        except Exception as error:  # noqa: BLE001  as above
+        except Exception as error:
             raise ModelFileError(f"{self._name}: onnxruntime failed: {_first_line(error)}") from error
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -37,9 +38,7 @@ class ScoreScale:
 
     def __post_init__(self) -> None:
         """Refuse a curve that is not one."""
-        rising = all(
-            low < high for values in (self.cosines, self.rarities) for low, high in zip(values, values[1:], strict=False)
-        )
+        rising = all(low < high for values in (self.cosines, self.rarities) for low, high in pairwise(values))
         whole = len(self.cosines) == len(self.rarities) >= 2 and self.rarities[0] >= 0.0  # noqa: PLR2004  a line
         if not (rising and whole and self.rarities[-1] >= ANCHORS[-1][0] and -1.0 <= self.cosines[0]):
             raise ValueError("want cosines and -log10 FMR rising together, the latter from 0 or more to at least 6")

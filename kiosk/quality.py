@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kiosk.image import ARCFACE_SIDE, align, laplacian
+from kiosk.image import align, laplacian
 from kiosk.types import Face, Floats, RgbImage
 
 REC601 = np.array([0.299, 0.587, 0.114], np.float32)  # luma weights, ITU-R BT.601

@@ -39,26 +39,31 @@ def as_svg(pack: Pack) -> str:
     measured = [(c, r) for c, r in knots if r <= reach]
     beyond = measured[-1:] + [(c, r) for c, r in knots if r > reach]
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="13">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"',
+        ' font-family="sans-serif" font-size="13">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         f'<text x="{LEFT}" y="22" font-size="15">False-match rate over cosine, pack {pack.name}</text>',
     ]
     for decade in range(int(MOST_DECADES) + 1):
-        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(decade):.1f}" y2="{y(decade):.1f}" stroke="#ddd"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{y(decade) + 4:.1f}" text-anchor="end">1e-{decade}</text>')
-    for score in (30, 50, 70, 90):
-        at = x(pack.scale.cosine(score))
-        parts.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="#888" stroke-dasharray="2 3"/>')
-        parts.append(f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">score {score}</text>')
         parts.append(
-            f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 34}" text-anchor="middle" fill="#555">cos {pack.scale.cosine(score):.3f}</text>'
+            f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(decade):.1f}" y2="{y(decade):.1f}" stroke="#ddd"/>'
         )
+        parts.append(f'<text x="{LEFT - 8}" y="{y(decade) + 4:.1f}" text-anchor="end">1e-{decade}</text>')
+    foot = HEIGHT - BOTTOM
+    for score in (30, 50, 70, 90):
+        cosine = pack.scale.cosine(score)
+        at = f"{x(cosine):.1f}"
+        parts.append(f'<line x1="{at}" x2="{at}" y1="{TOP}" y2="{foot}" stroke="#888" stroke-dasharray="2 3"/>')
+        parts.append(f'<text x="{at}" y="{foot + 18}" text-anchor="middle">score {score}</text>')
+        parts.append(f'<text x="{at}" y="{foot + 34}" text-anchor="middle" fill="#555">cos {cosine:.3f}</text>')
     for points, dash in ((measured, ""), (beyond, ' stroke-dasharray="7 5"')):
         path = " ".join(f"{x(cosine):.1f},{y(rarity):.1f}" for cosine, rarity in points)
         parts.append(f'<polyline points="{path}" fill="none" stroke="#0b5cad" stroke-width="2.5"{dash}/>')
-    parts.append(f'<text x="{WIDTH - RIGHT}" y="{TOP + 16}" text-anchor="end">solid: measured, dashed: extrapolated</text>')
+    parts.append(
+        f'<text x="{WIDTH - RIGHT}" y="{TOP + 16}" text-anchor="end">solid: measured, dashed: extrapolated</text>'
+    )
     return "\n".join([*parts, "</svg>", ""])
 
 
 def _sentences(pack: Pack) -> list[str]:
-    return [sentence for sentence in pack.measured.get("sentences", [])]
+    return list(pack.measured.get("sentences", []))

@@ -26,7 +26,6 @@ import numpy as np
 
 from kiosk import erasure, imports, outbox, people
 from kiosk.decisions import DecisionFilter, DecisionLog, DecisionPage, HeadFile, NewDecision
-from kiosk.errors import StoreError
 from kiosk.ledger import ClockState, Entry, Head, Kind, Signed, Verdict
 from kiosk.subjects import (
     Changes,
@@ -421,7 +420,7 @@ class Store:
         if not found.ids.size:
             return np.full((len(wanted), found.vectors.shape[1]), np.nan, np.float32)
         places = np.searchsorted(found.ids, wanted).clip(max=found.ids.size - 1)
-        vectors = found.vectors[places]
+        vectors: Floats = found.vectors[places]
         vectors[found.ids[places] != wanted] = np.nan
         return vectors
 

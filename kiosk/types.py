@@ -58,9 +58,7 @@ class Template:
     def __post_init__(self) -> None:
         """Refuse a vector that would make every later score wrong."""
         if self.vector.ndim != 1 or self.vector.dtype != np.float32:
-            raise ValueError(
-                f"want a (D,) float32 vector, got {self.vector.shape} {self.vector.dtype}"
-            )
+            raise ValueError(f"want a (D,) float32 vector, got {self.vector.shape} {self.vector.dtype}")
         length = float(np.linalg.norm(self.vector))
         if not abs(length - 1.0) <= UNIT_LENGTH_TOLERANCE:  # a NaN fails this too
             raise ValueError(f"want a vector of unit length, got {length}")

@@ -79,18 +79,21 @@ class Key:
         return self.derive("check", 8).hex()
 
     def write(self, path: Path) -> None:
-        """Write the key to a new 0600 file; an existing file is never overwritten."""
+        """Write the key to a new 0600 file, whole or not at all; an existing file is never overwritten."""
+        if path.exists():
+            raise StoreError(f"{path} exists; a key is never overwritten")
+        part = path.with_name(f".{path.name}.part")
         try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        except FileExistsError as error:
-            raise StoreError(f"{path} exists; a key is never overwritten") from error
+            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(self._secret.hex().encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            part.rename(path)  # half a key beside a good one would keep the store shut
+            sync_directory(path.parent)
         except OSError as error:
+            part.unlink(missing_ok=True)
             raise StoreError(f"cannot write the key to {path}: {error.strerror}") from error
-        with os.fdopen(handle, "wb") as file:
-            file.write(self._secret.hex().encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        sync_directory(path.parent)
 
 
 def new_key() -> Key:

@@ -35,11 +35,15 @@ class YuNet:
         outputs = self.network.run(tensor)
         found = [self._layer(outputs, layer) for layer in range(len(STRIDES))]
         confidences = np.concatenate([layer[0] for layer in found])
-        boxes = np.concatenate([layer[1] for layer in found]) / scale
-        points = np.concatenate([layer[2] for layer in found]) / scale
+        boxes = np.asarray(np.concatenate([layer[1] for layer in found]) / scale, np.float32)
+        points = np.asarray(np.concatenate([layer[2] for layer in found]) / scale, np.float32)
         limits = np.array([image.shape[1], image.shape[0]] * 2, np.float32)
         faces = [
-            Face(np.clip(boxes[row], 0.0, limits).astype(np.float32), points[row].astype(np.float32), float(confidences[row]))
+            Face(
+                np.clip(boxes[row], 0.0, limits).astype(np.float32),
+                points[row].astype(np.float32),
+                float(confidences[row]),
+            )
             for row in _suppressed(boxes, confidences)
         ]
         return sorted((face for face in faces if face.area > 0.0), key=lambda face: (-face.area, -face.confidence))

@@ -163,7 +163,9 @@ def photographs(sources: dict[str, Path]) -> list[np.ndarray]:
     found = [np.array(Image.open(path).convert("RGB")) for path in pictures]
     small = np.load(sources["scikit-image"] / "skimage/data/lfw_subset.npy")[:100]  # the first hundred are faces
     for face in small:
-        picture = Image.fromarray((face * 255).clip(0, 255).astype(np.uint8)).resize((200, 200), Image.Resampling.BICUBIC)
+        picture = Image.fromarray((face * 255).clip(0, 255).astype(np.uint8)).resize(
+            (200, 200), Image.Resampling.BICUBIC
+        )
         square = Image.new("L", (400, 400), 127)
         square.paste(picture, (100, 100))
         found.append(np.array(square.convert("RGB")))
@@ -254,7 +256,9 @@ def compare(out: Path) -> list[str]:
 def main() -> None:
     """Fetch, build, compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "face-kiosk", help="where packages are kept")
+    parser.add_argument(
+        "--cache", type=Path, default=Path.home() / ".cache" / "face-kiosk", help="where packages are kept"
+    )
     parser.add_argument("--write", action="store_true", help="put the results and their digests in place")
     chosen = parser.parse_args()
     chosen.cache.mkdir(parents=True, exist_ok=True)

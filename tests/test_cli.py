@@ -230,7 +230,9 @@ def png(width, height):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize(
@@ -249,7 +251,12 @@ def test_a_bad_picture_is_one_line_that_names_it(kiosk, tmp_path, content, said,
     bad = tmp_path / "bad.jpg"
     if content is not None:
         bad.write_bytes(content)
-    command = {"user": ("match", bad, A1), "reference": ("match", A1, bad), "search": ("search", bad), "enrol": ("enrol", bad)}
+    command = {
+        "user": ("match", bad, A1),
+        "reference": ("match", A1, bad),
+        "search": ("search", bad),
+        "enrol": ("enrol", bad),
+    }
 
     code, out, err = kiosk(*command[place])
 
@@ -340,7 +347,8 @@ def test_a_csv_is_imported_with_what_it_says(kiosk, tmp_path):
         (tmp_path / name).write_bytes(Path(file).read_bytes())
     table = tmp_path / "people.csv"
     table.write_text(
-        "file,name,vendor_data,document_number\none.jpg,Person A,a,AB123456\ntwo.jpg,Person A,a,AB123456\nthree.jpg,Person B,b,\n"
+        "file,name,vendor_data,document_number\n"
+        "one.jpg,Person A,a,AB123456\ntwo.jpg,Person A,a,AB123456\nthree.jpg,Person B,b,\n"
     )
 
     kiosk("gallery", "import", table)
@@ -365,7 +373,7 @@ def test_an_audit_finds_a_person_enrolled_twice(kiosk, tmp_path):
     assert "<svg" in (tmp_path / "audit.html").read_text(encoding="utf-8")
 
 
-def test_a_backup_comes_back(kiosk, state, tmp_path):
+def test_a_backup_comes_back(kiosk, tmp_path):
     kiosk("enrol", A1, "--name", "Person A")
     written = json.loads(kiosk("backup", "--to", tmp_path / "stick", "--json")[1])["path"]
     kiosk("enrol", B)
@@ -380,9 +388,14 @@ def test_a_backup_comes_back(kiosk, state, tmp_path):
     assert kiosk("log", "verify")[0] == 0
 
 
-def test_python_dash_m_kiosk_works_in_a_process_of_its_own(tmp_path):
+def test_python_dash_m_kiosk_works_in_a_process_of_its_own():
     said = subprocess.run(
-        [sys.executable, "-m", "kiosk", "--version"], cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ}
+        [sys.executable, "-m", "kiosk", "--version"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ},
     )
 
     assert (said.returncode, said.stdout.split()[0]) == (0, "kiosk")

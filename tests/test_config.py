@@ -22,7 +22,11 @@ def test_without_a_file_everything_has_its_default():
     config = load_config()
 
     assert config == Config()
-    assert (config.match.decline_threshold, config.search.similarity_threshold, config.search.max_matches) == (30, 70.0, 5)
+    assert (config.match.decline_threshold, config.search.similarity_threshold, config.search.max_matches) == (
+        30,
+        70.0,
+        5,
+    )
 
 
 def test_a_file_changes_what_it_names_and_nothing_else(tmp_path):
@@ -83,7 +87,9 @@ def test_a_missing_file_is_named(tmp_path):
 def test_every_setting_is_described_and_the_description_is_a_file_of_defaults(tmp_path):
     text = describe()
 
-    uncommented = "\n".join(line.removeprefix("# ") if " = " in line and line.startswith("# ") else line for line in text.splitlines())
+    uncommented = "\n".join(
+        line.removeprefix("# ") if " = " in line and line.startswith("# ") else line for line in text.splitlines()
+    )
     kept = "\n".join(line for line in uncommented.splitlines() if not line.startswith("# "))
     assert load_config(written(tmp_path, kept)) == Config()
     for section in fields(Config):

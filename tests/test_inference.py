@@ -103,7 +103,7 @@ def test_a_file_of_another_kind_has_no_runtime(tmp_path):
     path.write_bytes(b"")
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-    with pytest.raises(ModelFileError, match="no runtime for .bin"):
+    with pytest.raises(ModelFileError, match=r"no runtime for \.bin"):
         open_session(replace(PACK.spec("mesh"), path=path, sha256=empty))
 
 
@@ -174,7 +174,7 @@ def test_a_recogniser_that_always_gives_the_same_fails_the_golden_faces(person_a
         self_test(spoiled, replace(recogniser, extract=lambda _image, _face: always))
 
 
-def test_a_pack_whose_licence_is_not_commercial_wants_a_word(copy, monkeypatch):
+def test_a_pack_whose_licence_is_not_commercial_wants_a_word(copy):
     from kiosk import opening
     from kiosk.config import load_config
 

@@ -32,7 +32,10 @@ def imported(path):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             if node.module == "kiosk":
-                yield from (f"kiosk.{alias.name}" if (PACKAGE / f"{alias.name}.py").exists() else "kiosk.__init__" for alias in node.names)
+                yield from (
+                    f"kiosk.{alias.name}" if (PACKAGE / f"{alias.name}.py").exists() else "kiosk.__init__"
+                    for alias in node.names
+                )
             else:
                 yield node.module
 

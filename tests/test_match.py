@@ -94,7 +94,9 @@ def test_the_cosine_does_not_change_when_the_two_are_swapped():
             29, 30, None, Status.DECLINED, [(Risk.LOW_FACE_MATCH_SIMILARITY, LogType.ERROR)], id="one below declines"
         ),
         pytest.param(0, 0, None, Status.APPROVED, [], id="a threshold of 0 approves everything"),
-        pytest.param(99, 100, None, Status.DECLINED, [(Risk.LOW_FACE_MATCH_SIMILARITY, LogType.ERROR)], id="100 wants 100"),
+        pytest.param(
+            99, 100, None, Status.DECLINED, [(Risk.LOW_FACE_MATCH_SIMILARITY, LogType.ERROR)], id="100 wants 100"
+        ),
         pytest.param(100, 100, None, Status.APPROVED, [], id="100 at 100 approves"),
         pytest.param(
             49, 30, 50, Status.IN_REVIEW, [(Risk.LOW_FACE_MATCH_SIMILARITY, LogType.WARNING)], id="below review waits"
@@ -128,7 +130,13 @@ def test_a_missing_face_declines_without_a_score_and_says_whose():
             2, False, False, False, Status.IN_REVIEW, [(Risk.MULTIPLE_FACES_DETECTED, LogType.WARNING)], id="two faces"
         ),
         pytest.param(
-            2, False, False, True, Status.APPROVED, [(Risk.MULTIPLE_FACES_DETECTED, LogType.INFORMATION)], id="two allowed"
+            2,
+            False,
+            False,
+            True,
+            Status.APPROVED,
+            [(Risk.MULTIPLE_FACES_DETECTED, LogType.INFORMATION)],
+            id="two allowed",
         ),
         pytest.param(
             2,

@@ -1,3 +1,4 @@
+import contextlib
 import io
 import struct
 import tracemalloc
@@ -79,7 +80,7 @@ def test_a_file_at_the_limit_is_taken_and_one_byte_more_is_not():
     picture = encoded(Image.fromarray(RED), "PNG")
 
     assert decode(picture + b"\0" * (MAX_BYTES - len(picture))).shape == (40, 60, 3)
-    with pytest.raises(ImageError, match="^File size should not exceed 5 MB$"):
+    with pytest.raises(ImageError, match=r"^File size should not exceed 5 MB$"):
         decode(picture + b"\0" * (MAX_BYTES - len(picture) + 1))
 
 
@@ -130,10 +131,8 @@ def test_mutated_files_never_raise_anything_else():
             broken = bytearray(whole)
             for at in rng.integers(0, len(broken), rng.integers(1, 12)):
                 broken[at] = rng.integers(0, 256)
-            try:
+            with contextlib.suppress(ImageError):
                 assert decode(bytes(broken)).ndim == 3
-            except ImageError:
-                pass
 
 
 def test_the_development_sets_bad_files_each_get_their_sentence(shared_faces):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -188,3 +189,27 @@ def test_the_cipher_that_took_less_time_is_chosen() -> None:
     ticks = iter([tick for _ in range(9) for tick in (0, 9)] + [tick for _ in range(9) for tick in (0, 5)])
 
     assert fastest_cipher(lambda: next(ticks)) is Cipher.CHACHA20_POLY1305
+
+
+def test_a_key_cut_off_while_it_was_written_does_not_shut_the_store(tmp_path: Path) -> None:
+    key = new_key()
+    key.write(tmp_path / KEY_NAME)
+    (tmp_path / f".{NEXT_KEY_NAME}.part").write_bytes(b"0123")  # the crash drill's finding: half a key
+
+    assert len(read_keys(tmp_path)) == 1
+    new_key().write(tmp_path / NEXT_KEY_NAME)
+
+    assert len(read_keys(tmp_path)) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == [KEY_NAME, NEXT_KEY_NAME]
+
+
+def test_a_key_that_finds_no_room_leaves_nothing(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(StoreError, match="cannot write the key"):
+            new_key().write(tmp_path / KEY_NAME)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert list(tmp_path.iterdir()) == []
