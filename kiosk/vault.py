@@ -84,7 +84,8 @@ class Key:
             raise StoreError(f"{path} exists; a key is never overwritten")
         part = path.with_name(f".{path.name}.part")
         try:
-            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            part.unlink(missing_ok=True)  # left by a cut; its mode may be anything
+            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(handle, "wb") as file:
                 file.write(self._secret.hex().encode() + b"\n")
                 file.flush()
