@@ -37,7 +37,7 @@ class Photo:
 
     folder: str  # bbt, portraits, or partial for half a face
     person: str
-    file: str  # folder/file
+    file: str  # from the folder of photographs on
     sample: Sample
 
 
@@ -50,7 +50,7 @@ def photographs(faces: Path, recogniser: Recogniser, *, is_widened: bool) -> lis
         picture = decode(path.read_bytes())
         sample = recogniser.analyse(widened(picture, TIGHT.get(folder)) if is_widened else picture)
         group = "partial" if "partial" in path.stem else folder
-        found.append(Photo(group, person, f"{path.parent.name}/{path.name}", sample))
+        found.append(Photo(group, person, path.relative_to(faces).as_posix(), sample))
     return found
 
 
@@ -97,7 +97,7 @@ def show(title: str, measured: dict[str, Any]) -> None:
             f"highest {row['highest_non_mated']}"
         )
         for error in row["errors"]:
-            people = [re.sub(r"(_partial_face)?\d*\..*$", "", file.split("/")[1]) for file in error["files"]]
+            people = [re.sub(r"(_partial_face)?\d*\..*$", "", file.split("/")[-1]) for file in error["files"]]
             who = " and ".join(f"Person {letters.setdefault(one, chr(ord('A') + len(letters)))}" for one in people)
             print(f"    {who}: {error['score']}")
 

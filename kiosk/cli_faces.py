@@ -137,6 +137,7 @@ def forget(chosen: argparse.Namespace) -> None:
     """Forget a person for good."""
     with opening.store(chosen, opening.settings(chosen)) as store:
         receipt = store.forget(_subject(store, chosen.subject).session_number, actor="cli")
+        opening.scrub_backups(store)
     if not receipt.is_complete:
         opening.note("another process still held old pages; they are wiped at its next start or sweep")
     print(receipt.text)

@@ -180,6 +180,7 @@ def store_sweep(chosen: argparse.Namespace) -> None:
     """Forget everyone whose retention has ended."""
     with _store(chosen) as store:
         receipts = store.sweep()
+        opening.scrub_backups(store)
     if chosen.json:
         print(json.dumps([json.loads(receipt.text) for receipt in receipts], indent=2))
     else:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kiosk import contract, gallery, quality
-from kiosk.config import Config
+from kiosk.config import Config, Search
 from kiosk.decisions import NewDecision
 from kiosk.embed import fuse
 from kiosk.gallery import Gallery, People, Person
@@ -276,24 +276,13 @@ class Device:
             n: references searched; where a setting holds the FPIR, the thresholds rise with it.
         """
         settings = self.config.search
-        listed = settings.similarity_threshold
-        if settings.hold_fpir > 0.0 and n > 0:
-            fmr = gallery.fmr_for_fpir(settings.hold_fpir, n)
-            needed = self.scale.exact_score(self.scale.cosine_at_rarity(-math.log10(fmr)))
-            listed = max(listed, math.ceil(needed / SHOWN_STEP) * SHOWN_STEP)
+        listed = listing_threshold(settings, self.scale, n)
         blocked = settings.blocklist_threshold if settings.blocklist_threshold >= 0.0 else listed
-        return round(blocked, 1), round(listed, 1)
+        return round(blocked, 1), listed
 
     def gallery_figures(self, n: int, threshold: float) -> dict[str, Any]:
         """Return what a threshold means among `n` references."""
-        fmr = self.scale.fmr(self.scale.cosine(threshold))
-        return {
-            "gallery_size": n,
-            "similarity_threshold": threshold,
-            "fmr_at_threshold": float(f"{fmr:.3g}"),
-            "expected_false_positives": float(f"{gallery.expected_false_positives(fmr, n):.3g}"),
-            "fpir": float(f"{gallery.fpir(fmr, n):.3g}"),
-        }
+        return gallery_figures(self.scale, n, threshold)
 
     def find(self, probe: Template, *, search_type: str = "most_similar") -> list[Found]:
         """Return whom a probe looks like, as Didit's search ranks them, at most `max_matches`.
@@ -501,3 +490,25 @@ def _row(subject: Subject, found: Found) -> contract.MatchRow:
         document_type=subject.details.document_type,
         document_number=subject.details.document_number,
     )
+
+
+def listing_threshold(settings: Search, scale: ScoreScale, n: int) -> float:
+    """Return the similarity at which anybody is listed; where the FPIR is held, it rises with `n` references."""
+    listed = settings.similarity_threshold
+    if settings.hold_fpir > 0.0 and n > 0:
+        fmr = gallery.fmr_for_fpir(settings.hold_fpir, n)
+        needed = scale.exact_score(scale.cosine_at_rarity(-math.log10(fmr)))
+        listed = max(listed, math.ceil(needed / SHOWN_STEP) * SHOWN_STEP)
+    return round(listed, 1)
+
+
+def gallery_figures(scale: ScoreScale, n: int, threshold: float) -> dict[str, Any]:
+    """Return what a threshold means among `n` references."""
+    fmr = scale.fmr(scale.cosine(threshold))
+    return {
+        "gallery_size": n,
+        "similarity_threshold": threshold,
+        "fmr_at_threshold": float(f"{fmr:.3g}"),
+        "expected_false_positives": float(f"{gallery.expected_false_positives(fmr, n):.3g}"),
+        "fpir": float(f"{gallery.fpir(fmr, n):.3g}"),
+    }

@@ -20,6 +20,7 @@ import numpy as np
 
 from kiosk import opening
 from kiosk.config import Config
+from kiosk.device import gallery_figures, listing_threshold
 from kiosk.errors import KioskError, ModelFileError
 from kiosk.inference import Pack
 from kiosk.match import compare
@@ -140,6 +141,7 @@ def _store(chosen: argparse.Namespace, config: Config) -> Iterator[Finding]:
     try:
         with opening.store(chosen, config, check=True, create=False) as store:
             people = store.subjects(limit=1).total
+            references = store.reference_count()
             verdict = store.verify_log(every_signature=False)
             for notice in store.notices:
                 yield Finding("store", True, notice)
@@ -149,7 +151,26 @@ def _store(chosen: argparse.Namespace, config: Config) -> Iterator[Finding]:
     yield Finding("store", True, f"{directory}: {people} people, sound")
     cure = "" if verdict.is_intact else "kiosk log verify lists the faults; kiosk store repair goes back to a backup"
     faults = "" if verdict.is_intact else f", {verdict.fault_count} faults: {'; '.join(verdict.faults)}"
+    yield _gallery(config, people, references)
     yield Finding("decision log", verdict.is_intact, f"{verdict.records} records{faults}", cure)
+
+
+def _gallery(config: Config, people: int, references: int) -> Finding:
+    """Say what the search threshold means at this size, and whether the gallery has outgrown the model."""
+    try:
+        scale = opening.pack(config).scale
+    except KioskError as error:
+        return Finding("gallery", False, str(error), "see models")
+    listed = listing_threshold(config.search, scale, references)
+    figures = gallery_figures(scale, references, listed)
+    sentence = (
+        f"{people} people, {references} references; at similarity {listed} a stranger's search is expected to list "
+        f"{figures['expected_false_positives']:g} people (FPIR {figures['fpir']:g})"
+    )
+    if figures["fpir"] <= config.search.warn_fpir:
+        return Finding("gallery", True, sentence)
+    cure = "raise [search] similarity_threshold, or set [search] hold_fpir so that it rises with the gallery"
+    return Finding("gallery", False, sentence, cure)
 
 
 def _disk(chosen: argparse.Namespace) -> Finding:

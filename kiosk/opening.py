@@ -8,13 +8,15 @@ import sys
 import time
 from pathlib import Path
 
+from kiosk.backup import scrub
 from kiosk.config import SYSTEM_FILE, Config, load_config, state_directory
 from kiosk.device import Device
+from kiosk.erasure import ERASURES_NAME
 from kiosk.errors import ConfigError, ModelFileError, StoreError
 from kiosk.inference import Pack, load_recogniser, read_pack, standard_pack
 from kiosk.pipeline import Recogniser
 from kiosk.state import DATABASE_NAME, initialise, open_store
-from kiosk.store import Store
+from kiosk.store import BACKUPS_NAME, Store
 from kiosk.vault import KEY_NAME, Key, read_keys
 
 MOST_THREADS = 4  # more gained nothing measurable on networks this small
@@ -96,6 +98,13 @@ def store(chosen: argparse.Namespace, config: Config, *, check: bool = False, cr
         held = credentials()
         initialise(directory, now=time.time, key=read_keys(directory, held)[0] if held else None).close()
     return open_store(directory, keys(directory), now=time.time, retention_s=retention_s, check=check)
+
+
+def scrub_backups(opened: Store) -> None:
+    """Take everyone who was forgotten out of the backups beside the store."""
+    directory = opened.directory
+    for path in scrub(opened.database, directory / BACKUPS_NAME, directory / ERASURES_NAME, keys(directory)):
+        note(f"rewrote {path.name} without the people forgotten")
 
 
 def device(chosen: argparse.Namespace, *, threads: int = 0) -> Device:

@@ -400,6 +400,11 @@ class Store:
             yield chunk
             after = int(chunk.ids[-1])
 
+    def reference_count(self) -> int:
+        """Return how many references there are, of every model."""
+        with self.database.read() as connection:
+            return int(connection.execute("SELECT count(*) FROM reference").fetchone()[0])
+
     def vectors(self, references: Sequence[int], model: str) -> Floats:
         """Return single references again, for exact scores.
 

@@ -171,6 +171,17 @@ def test_a_forgotten_person_is_found_no_more_and_gets_a_receipt(kiosk):
     assert out.endswith("--- 0 match(es) found ---\n")
 
 
+def test_forgetting_takes_a_person_out_of_the_backups_beside_the_store_too(kiosk):
+    kiosk("enrol", A1, "--name", "Person A")
+    kiosk("backup")
+
+    _, _, err = kiosk("forget", "1")
+    again = kiosk("store", "sweep")
+
+    assert "without the people forgotten" in err
+    assert "rewrote" not in again[2]
+
+
 def test_photographs_of_two_people_are_not_one_persons(kiosk):
     code, _, err = kiosk("enrol", A1, B)
 
@@ -414,3 +425,51 @@ def test_no_error_ever_shows_a_traceback(kiosk, tmp_path):
 
         assert code in (0, 1)
         assert "Traceback" not in err
+
+
+def test_doctor_says_when_the_gallery_has_outgrown_the_model(kiosk, monkeypatch):
+    kiosk("enrol", A1)
+    monkeypatch.setenv("KIOSK_SEARCH_SIMILARITY_THRESHOLD", "20")
+
+    code, out, _ = kiosk("doctor", "--json")
+
+    (gallery,) = [finding for finding in json.loads(out) if finding["what"] == "gallery"]
+    assert code == 3
+    assert not gallery["is_good"]
+    assert "hold_fpir" in gallery["cure"]
+
+
+def test_a_held_fpir_raises_the_threshold(kiosk, monkeypatch):
+    kiosk("enrol", A1)
+    before = answered(kiosk("search", A2, "--json")[1])["device"]
+    monkeypatch.setenv("KIOSK_SEARCH_HOLD_FPIR", "0.00001")
+
+    after = answered(kiosk("search", A2, "--json")[1])["device"]
+
+    assert (before["similarity_threshold"], after["similarity_threshold"]) == (70.0, 80.0)
+    assert after["fpir"] <= 1.001e-5
+    assert after["expected_false_positives"] == pytest.approx(after["fmr_at_threshold"])
+
+
+def test_an_expired_person_is_found_no_more_but_a_blocked_one_is(kiosk):
+    kiosk("enrol", A1, "--valid-until", "2020-01-01")
+
+    expired = answered(kiosk("search", A2, "--json")[1])["face_search"]["total_matches"]
+    kiosk("blocklist", "add", "1")
+    blocked = answered(kiosk("search", A2, "--json")[1])["face_search"]
+
+    assert expired == 0
+    assert (blocked["status"], blocked["total_matches"]) == ("Declined", 1)
+
+
+def test_a_narrow_search_lists_the_blocked_first(kiosk):
+    kiosk("enrol", A2)
+    kiosk("enrol", A1, "--allow-duplicate")
+    kiosk("blocklist", "add", "1")
+
+    found = answered(kiosk("search", A1, "--json", "--search-type", "blocklisted_or_approved")[1])["face_search"]
+    usual = answered(kiosk("search", A1, "--json")[1])["face_search"]
+
+    assert [row["session_number"] for row in found["matches"]] == [1, 2]
+    assert [row["session_number"] for row in usual["matches"]] == [2, 1]
+    assert found["status"] == usual["status"] == "Declined"
