@@ -44,6 +44,7 @@ from kiosk.pipeline import Recogniser
 from kiosk.types import RgbImage
 
 WIDTH, HEIGHT, QUALITY = 640, 480, 90
+SEED = 0  # of the order in which the pipelines take turns
 OURS, OURS_2, DLIB, YUNET = "kiosk", "kiosk, 2 threads", "(a) face_recognition", "(b) YuNet + MobileFaceNet"
 FRESH = "kiosk, fresh state"
 LEAST_SPEED_UP, MOST_MB, MOST_ANSWER_S = 6.0, 250.0, 1.5
@@ -171,10 +172,11 @@ def race(found: dict[str, Engine], photos: list[tuple[str, bytes]], turns: int) 
     for engine in found.values():
         engine.times.clear()
     kept = [pair for pair, answers in zip(pairs, warm, strict=True) if None not in answers.values()]
+    rng = np.random.default_rng(SEED)
     for _ in range(turns):
         for (_, one), (_, other) in kept:
-            for engine in found.values():
-                engine.match(one, other)
+            for name in rng.permutation(list(found)):  # nobody always runs with the caches that the same one left
+                found[name].match(one, other)
     return [(one[0], other[0]) for one, other in pairs if (one, other) not in kept]
 
 
@@ -258,7 +260,7 @@ def main() -> None:
     }
     print(json.dumps(result, indent=2))
     if not chosen.quick:
-        about = about_run(__doc__.splitlines()[0], pack, command=command_line())
+        about = about_run(__doc__.splitlines()[0], pack, command=command_line(), seed=SEED)
         store(f"match-{device_slug()}", {**about, **about_device(PACKAGES), **result})
 
 

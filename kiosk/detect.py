@@ -38,6 +38,12 @@ MOUTH_WIDTH = float(
 """Width of the mouth per distance of the eyes; the finder gives the mouth's middle only."""
 
 MARGIN_SHARE = 0.7  # of the square that a picture filled by a face gets on the second try
+FILLING_SHARE = 0.3
+"""Share of the picture from which a face fills it.
+
+Measured on tight crops as they are, looking again took the misses at score 50 from 5 to none in 80 pairs of one
+person, and from 30 to 3 in 900.
+"""
 TILE_SHARE = 0.45  # edge of a tile of the third try, per longer edge of the picture
 
 TRIAL_EDGE = 1024  # px of the longer edge of the copy whose turns are tried, as turning costs too
@@ -78,9 +84,9 @@ class Detector:
 
         Args:
             image: (H, W, 3) uint8.
-            thorough: where nothing was found, look again with a margin around the picture, for a
-                face that fills it, and then at parts of it, for small ones; and rather take a face
-                that the mesh does not see than none. Off for the frames of a camera, of which most
+            thorough: where nothing was found or a face fills the picture, look again with a margin
+                around it; where there is still nothing, at parts of it, for small faces; and rather
+                take a face that the mesh does not see than none. Off for the frames of a camera, of which most
                 are empty and the next comes soon.
 
         Returns:
@@ -90,9 +96,16 @@ class Detector:
         for look in self._looks if thorough else self._looks[:1]:
             faces = look(image)
             if confirmed := [face for face in faces if self._is_confirmed(image, face)]:
-                return confirmed
+                return self._at_ease(image, confirmed) if thorough else confirmed
             doubtful = doubtful or [face for face in faces if face.confidence >= self.alone]
         return doubtful if thorough else []
+
+    def _at_ease(self, image: RgbImage, faces: list[Face]) -> list[Face]:
+        """Look again with a margin where a face fills the picture: its box and points are then less squeezed."""
+        if faces[0].area <= FILLING_SHARE * image.shape[0] * image.shape[1]:
+            return faces
+        again = [face for face in self._look_with_margin(image) if self._is_confirmed(image, face)]
+        return again if len(again) >= len(faces) else faces
 
     @property
     def _looks(self) -> tuple[Callable[[RgbImage], list[Face]], ...]:

@@ -68,7 +68,8 @@ def decode(data: bytes) -> RgbImage:
             width, height = picture.size
             if width * height > MAX_PIXELS:
                 raise ImageError(f"Invalid image: {width} x {height} px, more than the {MAX_PIXELS:,} pixels taken")
-            return _to_rgb(ImageOps.exif_transpose(picture))
+            ImageOps.exif_transpose(picture, in_place=True)  # which copies nothing where there is nothing to turn
+            return _to_rgb(picture)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -87,7 +88,8 @@ def _to_rgb(picture: Image.Image) -> RgbImage:
         opaque = Image.new("RGBA", picture.size, (BACKDROP, BACKDROP, BACKDROP, 255))
         opaque.alpha_composite(picture.convert("RGBA"))
         picture = opaque
-    return np.array(picture.convert("RGB"), np.uint8)
+    # A picture that is RGB already is not converted, as that would copy it.
+    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"), np.uint8)
 
 
 def _name_content(data: bytes) -> str:
