@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 BAR = 40  # characters
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 260, 60, 40, 20
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 720, 260, 60, 20, 40, 20
 
 
 STYLE = (
@@ -116,7 +116,7 @@ def _histogram(report: Report) -> str:
     if not report.pairs_by_score:
         return '<p class="none">No pair of different people reaches score 50.</p>'
     most = max(report.pairs_by_score.values())
-    step = (WIDTH - LEFT) / 51  # scores 50 to 100
+    step = (WIDTH - LEFT - RIGHT) / 51  # scores 50 to 100
     plot = HEIGHT - BOTTOM - TOP
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Histogram of scores between different people">'

@@ -8,6 +8,7 @@ SCORES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
 BAR = 48  # characters of the longest bar
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 760, 420, 70, 40, 30, 60
 MOST_DECADES = 7.0
+RIM = 0.04  # of cosine, right of the curve
 
 
 def as_text(pack: Pack) -> str:
@@ -26,7 +27,7 @@ def as_text(pack: Pack) -> str:
 
 def as_svg(pack: Pack) -> str:
     """Return a drawing of FMR over cosine, with the scores where they lie."""
-    low, high = pack.scale.cosines[0], 1.0
+    low, high = pack.scale.cosines[0], min(1.0, pack.scale.cosine_at_rarity(MOST_DECADES) + RIM)
 
     def x(cosine: float) -> float:
         return LEFT + (cosine - low) / (high - low) * (WIDTH - LEFT - RIGHT)
@@ -54,8 +55,10 @@ def as_svg(pack: Pack) -> str:
         cosine = pack.scale.cosine(score)
         at = f"{x(cosine):.1f}"
         parts.append(f'<line x1="{at}" x2="{at}" y1="{TOP}" y2="{foot}" stroke="#888" stroke-dasharray="2 3"/>')
-        parts.append(f'<text x="{at}" y="{foot + 18}" text-anchor="middle">score {score}</text>')
-        parts.append(f'<text x="{at}" y="{foot + 34}" text-anchor="middle" fill="#555">cos {cosine:.3f}</text>')
+        parts.append(f'<text x="{at}" y="{foot + 18}" text-anchor="middle" font-weight="bold">{score}</text>')
+        parts.append(f'<text x="{at}" y="{foot + 34}" text-anchor="middle" fill="#555">{cosine:.3f}</text>')
+    parts.append(f'<text x="{LEFT - 8}" y="{foot + 18}" text-anchor="end" font-weight="bold">score</text>')
+    parts.append(f'<text x="{LEFT - 8}" y="{foot + 34}" text-anchor="end" fill="#555">cosine</text>')
     for points, dash in ((measured, ""), (beyond, ' stroke-dasharray="7 5"')):
         path = " ".join(f"{x(cosine):.1f},{y(rarity):.1f}" for cosine, rarity in points)
         parts.append(f'<polyline points="{path}" fill="none" stroke="#0b5cad" stroke-width="2.5"{dash}/>')
