@@ -352,13 +352,17 @@ def drill(rounds: int, seed: int, place: Path) -> Tally:
 
 def result(tally: Tally, seed: int, elapsed_s: float) -> dict[str, Any]:
     """Return what is kept of a run."""
-    git = subprocess.run(
-        ["git", "rev-parse", "--verify", "-q", "HEAD"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        git = subprocess.run(
+            ["git", "rev-parse", "--verify", "-q", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        commit = git.stdout.strip() or None
+    except FileNotFoundError:  # a bare machine has no git
+        commit = None
     return {
         "question": (__doc__ or "").splitlines()[0],
         "result": {
@@ -369,7 +373,7 @@ def result(tally: Tally, seed: int, elapsed_s: float) -> dict[str, Any]:
         "elapsed_s": round(elapsed_s, 1),
         "seed": seed,
         "command": f"benchmarks/crash_drill.py --rounds {tally.rounds} --seed {seed}",
-        "commit": git.stdout.strip() or None,
+        "commit": commit,
         "machine": platform.machine(),
         "os": platform.platform(terse=True),
         "python": platform.python_version(),

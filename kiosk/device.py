@@ -27,7 +27,7 @@ from kiosk.photo import decode
 from kiosk.pipeline import Recogniser
 from kiosk.search import Among, Flag, Query
 from kiosk.store import Store
-from kiosk.subjects import Enrolment, ImportedFile, Members, Subject
+from kiosk.subjects import Enrolment, ImportedFile, Members, References, Subject
 from kiosk.types import Candidate, Face, Floats, Sample, Status, SubjectId, Template
 
 STATUSES = tuple(Status)
@@ -115,8 +115,8 @@ class Device:
         depth = first.vectors.shape[1] if first is not None else self._depth()
         loaded = Gallery(self.recogniser.model, depth, self._exact)
         if first is not None:
-            rest = ((block.subjects, block.ids, block.vectors) for block in blocks)
-            loaded.load(_columns(members), _chain((first.subjects, first.ids, first.vectors), rest))
+            rest = (_of_members(block, members) for block in blocks)
+            loaded.load(_columns(members), _chain(_of_members(first, members), rest))
         else:
             loaded.load(_columns(members), iter(()))
         self._version = version
@@ -459,6 +459,12 @@ def _flags(is_blocklisted: Any, is_allowlisted: Any, status: Any) -> Any:
         + is_allowlisted * int(Flag.ALLOWLISTED)
         + (status == STATUSES.index(Status.APPROVED)) * int(Flag.APPROVED)
     )
+
+
+def _of_members(block: References, members: Members) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+    """Leave out who came after `members` was read; the next catching up brings them."""
+    kept = np.isin(block.subjects, members.session_numbers)
+    return block.subjects[kept], block.ids[kept], block.vectors[kept]
 
 
 def _columns(members: Members) -> People:
