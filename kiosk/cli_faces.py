@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,11 @@ def match(chosen: argparse.Namespace) -> None:
     if chosen.threshold is not None and not 0 <= chosen.threshold <= 100:  # noqa: PLR2004  the contract's range
         raise ConfigError("--threshold: Ensure this value is between 0 and 100.")
     with _device(chosen) as device:
-        user = _sample(device, chosen.user_image, rotate=chosen.rotate)
-        reference = _sample(device, chosen.ref_image, rotate=chosen.rotate)
+        # Side by side: the networks gain little from threads of their own, two photographs gain a core.
+        with ThreadPoolExecutor(1) as aside:
+            waiting = aside.submit(_sample, device, chosen.ref_image, rotate=chosen.rotate)
+            user = _sample(device, chosen.user_image, rotate=chosen.rotate)
+            reference = waiting.result()
         answer = device.match(
             user,
             reference,

@@ -28,6 +28,7 @@ from kiosk.errors import ModelMismatchError
 from kiosk.matrix import CHUNK_ROWS, CHUNK_SHIFT, LARGEST_D, ROW_BYTES, Chunk, Coded, Dots, encode, fastest_dots
 from kiosk.search import (
     DATED,
+    DATES_BYTES,
     PAGE_PEOPLE,
     PERSON_BYTES,
     Among,
@@ -103,7 +104,8 @@ class Gallery:
     def resident_bytes(self) -> int:
         """Memory of all columns in use, unused room left out because no page of it was ever touched."""
         now = self._now
-        return sum(used for _, used, _ in now.parts()) * (self.depth + ROW_BYTES) + now.people * PERSON_BYTES
+        dates = sum(page.has_dates for page in now.pages) * PAGE_PEOPLE * DATES_BYTES
+        return sum(used for _, used, _ in now.parts()) * (self.depth + ROW_BYTES) + now.people * PERSON_BYTES + dates
 
     def search(
         self,
@@ -174,11 +176,13 @@ class Gallery:
             self._page_starts = people.subject[::PAGE_PEOPLE].tolist()
             for start in range(0, len(people.subject), PAGE_PEOPLE):
                 page, part = Page(), slice(start, start + PAGE_PEOPLE)
-                for name in ("subject", "flags", "valid_from", "valid_until"):
-                    column = getattr(people, name)[part]
-                    getattr(page, name)[: len(column)] = column
-                is_dated = (page.valid_from > -np.inf) | (page.valid_until < np.inf)
-                page.flags |= np.where(is_dated, DATED, 0).astype(np.uint8)
+                is_dated = (people.valid_from[part] > -np.inf) | (people.valid_until[part] < np.inf)
+                if is_dated.any():
+                    page.give_dates()
+                    page.valid_from[: len(is_dated)] = people.valid_from[part]
+                    page.valid_until[: len(is_dated)] = people.valid_until[part]
+                page.subject[: len(is_dated)] = people.subject[part]
+                page.flags[: len(is_dated)] = people.flags[part] | np.where(is_dated, DATED, 0).astype(np.uint8)
                 draft.pages.append(page)
             draft.people = draft.subjects = len(people.subject)
             for subjects, references, vectors in blocks:

@@ -19,7 +19,7 @@ from kiosk.state import DATABASE_NAME, initialise, open_store
 from kiosk.store import BACKUPS_NAME, Store
 from kiosk.vault import KEY_NAME, Key, read_keys
 
-MOST_THREADS = 4  # more gained nothing measurable on networks this small
+MOST_THREADS = 2  # more gained nothing measurable on networks this small
 DAY_S = 86400.0
 
 
@@ -60,7 +60,7 @@ def pack(config: Config) -> Pack:
 def recogniser(config: Config, *, threads: int = 0) -> Recogniser:
     """Load the networks; `threads` goes before the setting where it is not 0."""
     models = config.models
-    count = threads or models.threads or min(MOST_THREADS, os.cpu_count() or 1)
+    count = threads or models.threads or min(MOST_THREADS, max(1, (os.cpu_count() or 1) // 2))
     return load_recogniser(
         pack(config), threads=count, providers=models.providers, finder_runtime=models.finder_runtime, note=note
     )

@@ -30,7 +30,8 @@ Exact: TypeAlias = Callable[[NDArray[np.int64]], Floats]
 """Reference ids (K,) -> their vectors (K, D) float32, in that order; a row of NaN for one that is gone."""
 
 PAGE_PEOPLE = 4096
-PERSON_BYTES = 29  # in a page: subject, first, flags and two dates
+PERSON_BYTES = 13  # in a page: subject, first and flags
+DATES_BYTES = 16  # more, in a page where anybody has a first or last day
 DATED = 64  # beside Flag in a page: the person has a first or last day
 _FEW = 64  # looked up one by one
 _CROWD = 2048  # so many rows standing make it worth finding a higher bar
@@ -66,8 +67,15 @@ class Query:
     among: Among = Among.EVERYBODY
 
 
+_FROM_EVER, _FOR_EVER = np.full(PAGE_PEOPLE, -np.inf), np.full(PAGE_PEOPLE, np.inf)
+_FROM_EVER.flags.writeable = _FOR_EVER.flags.writeable = False
+
+
 class Page:
-    """PAGE_PEOPLE people. `subject` and `first` are shared by all copies of a page, the rest is copied on change."""
+    """PAGE_PEOPLE people. `subject` and `first` are shared by all copies of a page, the rest is copied on change.
+
+    Few people have dates: pages without any share two columns of infinities.
+    """
 
     __slots__ = ("first", "flags", "subject", "valid_from", "valid_until")
 
@@ -75,21 +83,33 @@ class Page:
         self.subject = np.zeros(PAGE_PEOPLE, np.int64)
         self.first = np.full(PAGE_PEOPLE, -1, np.int32)  # the person's newest row; only the writer reads it
         self.flags = np.zeros(PAGE_PEOPLE, np.uint8)
-        self.valid_from = np.full(PAGE_PEOPLE, -np.inf)
-        self.valid_until = np.full(PAGE_PEOPLE, np.inf)
+        self.valid_from, self.valid_until = _FROM_EVER, _FOR_EVER
+
+    @property
+    def has_dates(self) -> bool:
+        """Whether the page has columns of dates of its own."""
+        return self.valid_from is not _FROM_EVER
+
+    def give_dates(self) -> None:
+        """Make room for dates."""
+        if not self.has_dates:
+            self.valid_from, self.valid_until = self.valid_from.copy(), self.valid_until.copy()
 
     def set(self, at: int, flags: int, valid_from: float, valid_until: float) -> None:
         """Write one person's flags and dates."""
         is_dated = valid_from > -math.inf or valid_until < math.inf
         self.flags[at] = int(flags) | (DATED if is_dated else 0)
-        self.valid_from[at], self.valid_until[at] = valid_from, valid_until
+        if is_dated or self.has_dates:
+            self.give_dates()
+            self.valid_from[at], self.valid_until[at] = valid_from, valid_until
 
     def copy(self) -> Page:
         """Return a page that can be written without older snapshots noticing."""
         page = Page.__new__(Page)
         page.subject, page.first = self.subject, self.first
-        for name in ("flags", "valid_from", "valid_until"):
-            setattr(page, name, getattr(self, name).copy())
+        page.flags, page.valid_from, page.valid_until = self.flags.copy(), self.valid_from, self.valid_until
+        if self.has_dates:
+            page.valid_from, page.valid_until = self.valid_from.copy(), self.valid_until.copy()
         return page
 
 
@@ -293,6 +313,9 @@ class Search:
         sums, other = self.room[0, : len(inverse)], self.room[1, : len(inverse)]
         self.dots(code[:lead], chunk.lead[part], sums)
         sums *= inverse
+        if lead == len(code):
+            hits = np.flatnonzero(sums >= least * length)
+            return hits, sums[hits] / np.float32(length), True
         np.multiply(chunk.share[part], np.float32(float(self.coded.share[0]) * length), out=other)
         other += sums
         hits = np.flatnonzero(other >= least * length)
