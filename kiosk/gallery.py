@@ -418,6 +418,7 @@ class _Draft:
             lead = chunk.lead.shape[1]
             chunk.lead[there], chunk.rest[there] = coded.codes[here, :lead], coded.codes[here, lead:]
             chunk.inverse[there], chunk.share[there] = coded.inverse[here], coded.share[here]
+            chunk.most_inverse = max(chunk.most_inverse, float(coded.inverse[here].max()))
             chunk.owner[there], chunk.reference[there], chunk.later[there] = owners[here], references[here], later[here]
             self.tail += take
             done += take

@@ -184,7 +184,18 @@ class Chunk:
     A reader looks at the first rows only, as many as its snapshot says, so the writer may fill the others meanwhile.
     """
 
-    __slots__ = ("__weakref__", "inverse", "later", "lead", "owner", "reference", "rest", "share", "wiped")
+    __slots__ = (
+        "__weakref__",
+        "inverse",
+        "later",
+        "lead",
+        "most_inverse",
+        "owner",
+        "reference",
+        "rest",
+        "share",
+        "wiped",
+    )
 
     def __init__(self, depth: int) -> None:
         """Reserve the room; the operating system backs it page by page as rows arrive."""
@@ -196,6 +207,7 @@ class Chunk:
         self.reference: NDArray[np.int64] = np.zeros(CHUNK_ROWS, np.int64)
         self.later: NDArray[np.int32] = np.zeros(CHUNK_ROWS, np.int32)  # the person's next row; -1: none; writer's
         self.wiped = 0
+        self.most_inverse = 0.0  # never less than the largest of `inverse`; a reader may see one of rows to come
         for codes in (self.lead, self.rest):  # a chunk given back leaves no template behind
             weakref.finalize(self, codes.fill, 0).atexit = False
 

@@ -33,6 +33,8 @@ PAGE_PEOPLE = 4096
 PERSON_BYTES = 13  # in a page: subject, first and flags
 DATES_BYTES = 16  # more, in a page where anybody has a first or last day
 DATED = 64  # beside Flag in a page: the person has a first or last day
+_TINY = 1e-30  # an empty chunk has no largest factor
+_BELOW = 1.0 - 1e-5  # float32 rounds a product by less
 _FEW = 64  # looked up one by one
 _CROWD = 2048  # so many rows standing make it worth finding a higher bar
 _BLOCK_ROWS = 32768
@@ -312,6 +314,12 @@ class Search:
         length = 1.0 / float(self.coded.inverse[0])
         sums, other = self.room[0, : len(inverse)], self.room[1, : len(inverse)]
         self.dots(code[:lead], chunk.lead[part], sums)
+        if lead == len(code) and least > 0.0:
+            # One pass instead of two: no row's own factor is larger than the chunk's largest.
+            hits = np.flatnonzero(sums >= least * length / max(chunk.most_inverse, _TINY) * _BELOW)
+            estimates = sums[hits] * inverse[hits]
+            keep = estimates >= least * length
+            return hits[keep], estimates[keep] / np.float32(length), True
         sums *= inverse
         if lead == len(code):
             hits = np.flatnonzero(sums >= least * length)
