@@ -35,6 +35,7 @@ LOW_KNOTS = (0.99, 0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.01, 0.005, 0.003,
 LEAST_COUNT = 15  # false matches behind a measured knot: ± 50 % at 95 %
 TAIL = (2e-2, 1e-3)  # FMR between which the tail is fitted
 RARITIES = (3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 7.0, 8.0)
+ROUNDS = 200  # of the bootstrap
 NORMAL = NormalDist()
 
 
@@ -121,12 +122,12 @@ def error_rates(cosines: np.ndarray, is_mated: np.ndarray, at: float) -> tuple[f
 
 
 def bootstrap(
-    cosines: np.ndarray, is_mated: np.ndarray, one: np.ndarray, other: np.ndarray, fmr: float, rounds: int = 200
+    cosines: np.ndarray, is_mated: np.ndarray, one: np.ndarray, other: np.ndarray, fmr: float
 ) -> tuple[float, float]:
     """Return the 95 % interval of FNMR at an FMR, people drawn with replacement."""
     rng = np.random.default_rng(0)
     found = []
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         weight = np.bincount(rng.integers(0, other.max() + 1, other.max() + 1), minlength=other.max() + 1)
         weights = weight[one] * np.where(is_mated, 1, weight[other])
         strangers = np.argsort(-cosines[~is_mated])
@@ -175,15 +176,21 @@ def measure(recogniser: Recogniser, faces: Path) -> dict[str, Any]:
 def write_scale(manifest: Path, measured: dict[str, Any], result: str) -> None:
     """Replace the manifest's [scale] by the measured one."""
     found = measured["curve"]
-    sentences = [
+    counts = (
         f"Measured on {measured['non_mated']:,} comparisons of strangers and {measured['mated']:,} of one person, "
-        f"{measured['people']} people in {measured['photographs']} photographs ({result}).",
-        f"Beyond FMR 1e-{found['measured_rarity']:.0f} the counts do not reach (at most one stranger in "
-        f"{measured['non_mated']:,} was seen): there the curve goes on as a normal distribution's tail, fitted between "
-        f"FMR {TAIL[0]:g} and {TAIL[1]:g}. Measured tails fall faster, so this errs towards more false matches.",
+        f"{measured['people']} people in {measured['photographs']} photographs ({result})."
+    )
+    tail = (
+        f"Beyond FMR 1e-{found['measured_rarity']:.0f} the counts do not reach, one false match in "
+        f"{measured['non_mated']:,} being the least that could be seen: there the curve goes on as a normal "
+        f"distribution's tail, fitted between FMR {TAIL[0]:g} and {TAIL[1]:g}. Measured tails fall faster, so this errs "
+        "towards more false matches."
+    )
+    limits = (
         "Not claimed: rates for other cameras, ages and origins than these photographs', for twins or siblings, "
-        "or for presentation attacks.",
-    ]
+        "or for presentation attacks."
+    )
+    sentences = (counts, tail, limits)
     numbers = {name: [round(float(value), 4) for value in found[name]] for name in ("cosine", "rarity")}
     block = "\n".join(
         [

@@ -57,7 +57,10 @@ def match_table() -> str:
     if found is None:
         return ""
     lines = [
-        f"A whole match of two 640×480 photographs, one thread, all pipelines in turn in one run ({found['device']}; read the ratios):",
+        (
+            "A whole match of two photographs of 640 by 480 px, one thread, all pipelines in turn in one run "
+            f"({found['device']}; read the ratios):"
+        ),
         "",
         "| | p50 | p95 | of the kiosk's time |",
         "|---|---|---|---|",
@@ -68,7 +71,8 @@ def match_table() -> str:
         lines.append(f"| {name} | {whole['p50_ms']:.0f} ms | {whole['p95_ms']:.0f} ms | {whole['p50_ms'] / base:.2f} |")
     one = found["one_process"]["kiosk, fresh state"]
     answer_s = one["first_answer"]["p50_ms"] / 1000
-    lines += ["", f"From starting the process to the first answer: {answer_s:.2f} s, {one['peak_resident_mb']:.0f} MB resident."]
+    memory = f"{one['peak_resident_mb']:.0f} MB resident"
+    lines += ["", f"From starting the process to the first answer: {answer_s:.2f} s, {memory}."]
     return "\n".join(lines)
 
 

@@ -29,6 +29,10 @@ class CameraLostError(KioskError):
     """The camera stopped giving frames."""
 
 
+class DoorError(KioskError):
+    """The lines of the relay, the lamps or the door contact could not be had or driven."""
+
+
 class StoreError(KioskError):
     """The store could not be read or written."""
 

@@ -6,7 +6,8 @@ Conventions, everywhere in the core:
     points   (5, 2) float32 xy, pixels: right eye, left eye, nose tip, right and left mouth corner
              (right and left are the capture subject's; the right eye has the smaller x)
     scores   two kinds: `cosine` -1..1, and `score` 0..100 on the scale of match.ScoreScale
-    time     seconds since 1970-01-01 UTC, handed in as `now`; the core never reads a clock
+    time     seconds since 1970-01-01 UTC, handed in as `now`; the core never reads a clock.
+             A frame's is the monotonic clock's, which all processes of a machine share
 """
 
 from __future__ import annotations
@@ -31,6 +32,15 @@ class Session(Protocol):
 
     def run(self, tensor: NDArray[np.generic]) -> list[Floats]:
         """Return the outputs, in the order in which the manifest names them."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture from the camera."""
+
+    image: RgbImage = field(repr=False)  # (H, W, 3) uint8, upright
+    captured_at: float  # s, monotonic: by the camera's driver where it tells, else when the picture arrived
+    number: int  # rises; has gaps where frames were dropped
 
 
 @dataclass(frozen=True, slots=True, eq=False)

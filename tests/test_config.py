@@ -57,13 +57,18 @@ def test_the_environment_goes_before_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        pytest.param("[serch]\n", "no use for serch; its sections are match, models, search, store", id="section"),
+        pytest.param(
+            "[serch]\n",
+            "no use for serch; its sections are attempts, camera, degraded, door, match, models, presentation",
+            id="section",
+        ),
         pytest.param("[search]\nsimilarity = 80\n", "has no similarity; it knows allow_multiple", id="setting"),
         pytest.param("[match]\ndecline_threshold = 101\n", "want 0 to 100, got 101", id="over the range"),
         pytest.param("[match]\ndecline_threshold = 30.5\n", "want a whole number", id="fraction"),
         pytest.param("[match]\ndecline_threshold = true\n", "want a whole number", id="a flag is no number"),
         pytest.param("[search]\nwarn_fpir = nan\n", "want 0.0 to 1.0", id="not a number"),
         pytest.param("[models]\nfinder_runtime = 'tf'\n", "want onnx or tflite", id="choice"),
+        pytest.param("[camera]\nrotation = 45\n", "want 0 or 90 or 180 or 270, got 45", id="numeric choice"),
         pytest.param("[models]\nproviders = []\n", "one or more", id="no provider"),
         pytest.param("models = 3\n", r"want a section \[models\]", id="no section"),
         pytest.param("[models\n", "is not TOML", id="broken"),

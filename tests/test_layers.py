@@ -14,9 +14,10 @@ LAYERS = [  # top to bottom; a module imports from its own row or from rows belo
     {"device"},
     {"config", "inference", "photo", "store", "state", "contract", "packs", "audit_report", "scale_plot"}
     | {"backup", "checkup", "database", "decisions", "erasure", "imports", "outbox", "people", "rekey", "restore"}
-    | {"schema", "subjects", "vault", "ledger"},
-    {"pipeline"},
-    {"detect", "yunet", "quality", "embed", "attributes", "match", "gallery", "search", "matrix", "audit"},
+    | {"schema", "subjects", "vault", "ledger", "camera", "capture", "demo", "slot", "watch", "door", "testing"},
+    {"pipeline", "presentation"},
+    {"detect", "yunet", "quality", "embed", "attributes", "match", "gallery", "search", "matrix", "audit"}
+    | {"grant", "limits", "schedule"},
     {"image"},
     {"types", "errors", "__init__"},
 ]

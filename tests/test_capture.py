@@ -1,0 +1,429 @@
+"""Facts about a camera that may hang, lie or vanish: real processes, real sockets, real signals."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from kiosk.capture import Camera, Child, look
+from kiosk.config import Camera as Settings
+from kiosk.errors import ConfigError
+from kiosk.watch import State
+
+QUICK = {"reopen_first_s": 0.05, "reopen_longest_s": 0.1, "lost_after_s": 0.5, "frozen_after_s": 0.4}
+LIMIT_S = 10.0  # what a process needs on a busy machine
+
+
+def picture(number, height=48, width=64):
+    image = np.random.default_rng(number).integers(60, 200, (6, 8, 3), np.uint8)
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(10):
+        cv2.imwrite(str(folder / f"{number}.png"), picture(number))
+    return folder
+
+
+@contextlib.contextmanager
+def opened(source, portraits=(), **settings):
+    with Camera(Settings(source=str(source), **{**QUICK, **settings}), portraits, chance=lambda: 0.0) as camera:
+        yield camera
+
+
+def until(fact, limit_s=LIMIT_S):
+    """Wait for a fact of the world; return how long it took."""
+    began = time.monotonic()
+    while not fact():
+        assert time.monotonic() - began < limit_s, "it did not come true"
+        time.sleep(0.005)
+    return time.monotonic() - began
+
+
+def is_in(camera, state):
+    return lambda: camera.report.state is state
+
+
+def children():
+    tasks = Path("/proc/self/task").glob("*/children")
+    return {int(pid) for task in tasks for pid in task.read_text().split()}
+
+
+def descriptors():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+# What a camera gives
+
+
+def test_frames_come_from_another_process_upright_and_mirrored_with_rising_numbers(folder):
+    with opened(f"dir:{folder}?fps=20&loop=1", rotation=90, mirror=True) as camera:
+        frames = [camera.latest(0, LIMIT_S)]
+        for _ in range(5):
+            frames.append(camera.latest(frames[-1].number, LIMIT_S))
+
+    numbers = [frame.number for frame in frames]
+    assert numbers == sorted(set(numbers))
+    for frame in frames:
+        rgb = picture((frame.number - 1) % 10)[:, :, ::-1]
+        np.testing.assert_array_equal(frame.image, np.rot90(rgb, -1)[:, ::-1])
+        assert 0.0 <= time.monotonic() - frame.captured_at < LIMIT_S
+
+
+def test_a_slow_reader_gets_the_newest_frame_and_sees_the_gap(folder):
+    with opened(f"dir:{folder}?fps=100&loop=1") as camera:
+        first = camera.latest(0, LIMIT_S)
+        time.sleep(0.3)  # the reader is busy
+        late = camera.latest(first.number, LIMIT_S)
+
+    assert late.number - first.number > 10
+    np.testing.assert_array_equal(late.image, picture((late.number - 1) % 10)[:, :, ::-1])
+
+
+def test_only_a_newer_frame_will_do_and_waiting_for_it_has_an_end(folder):
+    with opened(f"dir:{folder}?fps=20&loop=1") as camera:
+        frame = camera.latest(0, LIMIT_S)
+        began = time.monotonic()
+
+        assert camera.latest(frame.number + 1_000_000, 0.05) is None
+        assert 0.05 <= time.monotonic() - began < 1.0
+
+
+def test_a_recording_ends_and_is_no_fault(folder):
+    with opened(f"dir:{folder}?fps=100") as camera:
+        until(is_in(camera, State.ENDED))
+
+        assert camera.latest(0, 0.0) is None
+        assert camera.report.sentence == "The recording has ended."
+
+
+def test_the_demo_runs_on_the_portraits_handed_in(folder):
+    with opened("demo:?width=320&height=240", [folder / "0.png"]) as camera:
+        assert camera.latest(0, LIMIT_S).image.shape == (240, 320, 3)
+
+
+def test_a_wrong_source_is_refused_before_anything_starts():
+    with pytest.raises(ConfigError, match="want picamera2:0"):
+        Camera(Settings(source="usb:0"))
+
+
+# What is not to be trusted
+
+
+def test_a_child_killed_is_replaced_and_numbers_go_on_rising(folder):
+    with opened(f"dir:{folder}?fps=50&loop=1") as camera:
+        frame = camera.latest(0, LIMIT_S)
+        (before,) = children()
+        os.kill(before, signal.SIGKILL)
+        until(is_in(camera, State.LOST), 2.0)
+        sentence = camera.report.sentence
+        again = camera.latest(frame.number, LIMIT_S)
+
+        assert sentence == "The process that captures ended by signal 9."
+        assert again.number > frame.number
+        assert children() != {before}
+
+
+def test_a_child_that_hangs_is_noticed_in_time_and_replaced(folder):
+    with opened(f"dir:{folder}?fps=50&loop=1") as camera:
+        camera.latest(0, LIMIT_S)
+        (before,) = children()
+        os.kill(before, signal.SIGSTOP)
+        noticed_s = until(is_in(camera, State.LOST), 2.0)
+        assert camera.latest(0, 0.0) is None
+        until(is_in(camera, State.LIVE))
+
+        assert 0.3 < noticed_s < 1.5
+        assert not is_running(before)
+
+
+@pytest.mark.parametrize(
+    ("image", "state", "said"),
+    [
+        pytest.param(picture(1), State.FROZEN, "not changed for 0.4 s", id="frozen"),
+        pytest.param(np.zeros((48, 64, 3), np.uint8), State.BLACK, "is black", id="black"),
+        pytest.param(np.full((48, 64, 3), 255, np.uint8), State.BLACK, "is white", id="saturated"),
+        pytest.param(np.full((48, 64, 3), 90, np.uint8), State.BLACK, "is covered", id="covered"),
+    ],
+)
+def test_a_picture_that_shows_nothing_new_or_nothing_at_all_is_not_handed_out(tmp_path, image, state, said):
+    cv2.imwrite(str(tmp_path / "only.png"), image)
+    blind = {"blind_after_s": 0.1, "frozen_after_s": 0.0} if state is State.BLACK else {}
+
+    with opened(f"dir:{tmp_path}?fps=50&loop=1", **blind) as camera:
+        until(is_in(camera, state))
+
+        assert said in camera.report.sentence
+        assert camera.latest(0, 0.05) is None
+
+
+def test_a_frame_larger_than_allowed_is_refused_with_both_sizes(tmp_path):
+    cv2.imwrite(str(tmp_path / "large.png"), picture(1, 100, 100))
+
+    with opened(f"dir:{tmp_path}?loop=1", max_pixels=4096) as camera:
+        until(is_in(camera, State.LOST))
+
+        assert camera.report.sentence == "frames of 100 x 100 px are more than the 4096 pixels of [camera] max_pixels."
+
+
+def test_a_camera_that_changes_its_size_goes_on(folder):
+    cv2.imwrite(str(folder / "5.png"), picture(5, 120, 90))
+
+    with opened(f"dir:{folder}?fps=50&loop=1") as camera:
+        shapes, number = set(), 0
+        while len(shapes) < 2:
+            frame = camera.latest(number, LIMIT_S)
+            number = frame.number
+            shapes.add(frame.image.shape)
+
+    assert shapes == {(48, 64, 3), (120, 90, 3)}
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        self.server.opened += 1
+        with contextlib.suppress(OSError):
+            for number in range(10_000):
+                data = cv2.imencode(".jpg", picture(number))[1].tobytes()
+                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+                self.wfile.write(head.encode() + data + b"\r\n")
+                time.sleep(0.02)  # the frame rate
+                self.server.flows.wait()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def web_camera():
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    server.opened, server.flows = 0, threading.Event()
+    server.flows.set()
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield server
+    server.flows.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_network_camera_that_falls_silent_is_lost_and_reopened_until_it_speaks(web_camera, caplog):
+    caplog.set_level("INFO")
+    url = f"http://user:geheim@127.0.0.1:{web_camera.server_port}/ch?token=geheim"
+
+    with opened(url, warmup_frames=3, open_within_s=1.0) as camera:
+        frame = camera.latest(0, LIMIT_S)
+        web_camera.flows.clear()
+        noticed_s = until(is_in(camera, State.LOST), 2.0)
+        until(lambda: web_camera.opened == 2)
+        web_camera.flows.set()
+        again = camera.latest(frame.number, LIMIT_S)
+
+    assert frame.number >= 1
+    assert noticed_s < 1.5
+    assert again.number > frame.number
+    assert "state=lost reason='No frame came for 0.5 s.'" in caplog.text
+    assert "geheim" not in caplog.text
+
+
+def test_frames_of_the_warm_up_are_dropped(web_camera):
+    with opened(f"http://127.0.0.1:{web_camera.server_port}/", warmup_frames=5) as camera:
+        frame = camera.latest(0, LIMIT_S)
+
+    told = np.abs(frame.image.astype(int) - picture(frame.number - 1 + 5)[:, :, ::-1]).mean()
+    assert told < 20  # JPEG; other pictures are 40 away
+
+
+def test_nobody_there_is_told_without_the_password_and_tried_again():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    told = []
+    settings = Settings(source=f"http://user:geheim@127.0.0.1:{port}/geheim", **QUICK)
+
+    with Camera(settings, tell=told.append) as camera:
+        until(is_in(camera, State.LOST))
+        (before,) = children() or (0,)
+        until(lambda: children() - {before})
+
+        command = b"".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children())
+
+    assert told[0].sentence.startswith(f"http://127.0.0.1:{port}/… cannot be opened: ")
+    assert "geheim" not in f"{told} {camera.report} {command!r}"
+
+
+RTSP = """
+import gi, sys
+gi.require_version("Gst", "1.0")
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import GLib, Gst, GstRtspServer
+Gst.init(None)
+if not Gst.ElementFactory.find("x264enc"):
+    sys.exit("no x264enc")
+server = GstRtspServer.RTSPServer()
+server.set_address("127.0.0.1")
+server.set_service("0")
+factory = GstRtspServer.RTSPMediaFactory()
+factory.set_shared(True)
+factory.set_launch(
+    "( videotestsrc is-live=true pattern=smpte ! video/x-raw,width=320,height=240,framerate=15/1 "
+    "! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! rtph264pay name=pay0 pt=96 )"
+)
+server.get_mount_points().add_factory("/cam", factory)
+server.attach(None)
+print(server.get_bound_port(), flush=True)
+GLib.MainLoop().run()
+"""
+
+
+@pytest.fixture
+def rtsp_server():
+    python = shutil.which("python3", path="/usr/bin")  # gi comes from the distribution
+    if python is None:
+        pytest.skip("no system Python for gst-rtsp-server")
+    with subprocess.Popen(
+        [python, "-c", RTSP], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        port = process.stdout.readline().strip()
+        if not port:
+            pytest.skip("no gst-rtsp-server: apt install gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-ugly")
+        process.port = int(port)
+        yield process
+        process.kill()
+
+
+def test_an_rtsp_camera_that_stops_answering_is_lost_in_time_and_comes_back(rtsp_server):
+    with opened(f"rtsp://127.0.0.1:{rtsp_server.port}/cam", warmup_frames=2) as camera:
+        frame = camera.latest(0, LIMIT_S)
+        rtsp_server.send_signal(signal.SIGSTOP)
+        noticed_s = until(is_in(camera, State.LOST), 3.0)
+        rtsp_server.send_signal(signal.SIGCONT)
+        again = camera.latest(frame.number, LIMIT_S)
+
+    assert frame.image.shape == (240, 320, 3)
+    assert noticed_s < 2.0
+    assert again.number > frame.number
+
+
+# What is left behind
+
+
+def test_nothing_is_left_after_closing_however_often_it_was_opened(folder):
+    with opened(f"dir:{folder}?fps=50&loop=1") as camera:
+        camera.latest(0, LIMIT_S)
+    before = descriptors(), threading.active_count(), children()
+
+    for _ in range(2):
+        with opened(f"dir:{folder}?fps=50&loop=1") as camera:
+            camera.latest(0, LIMIT_S)
+            for pid in children():
+                os.kill(pid, signal.SIGKILL)
+            until(is_in(camera, State.LOST))
+        began = time.monotonic()
+        camera.close()
+        assert time.monotonic() - began < 2.0
+
+    assert (descriptors(), threading.active_count(), children()) == before
+    assert before[2] == set()
+    assert camera.latest(0, 1.0) is None
+
+
+def test_a_camera_that_was_never_started_can_be_closed():
+    Camera(Settings(source="dir:nowhere")).close()
+
+
+def test_the_child_ends_with_its_parent_even_when_that_is_killed(folder):
+    code = f"""
+import sys, time
+sys.path[:] = {sys.path!r}
+from kiosk.capture import Camera
+from kiosk.config import Camera as Settings
+with Camera(Settings(source="dir:{folder}?fps=50&loop=1")) as camera:
+    camera.latest(0, 10.0)
+    print(camera._child.pid, flush=True)
+    time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        pid = int(parent.stdout.readline())
+        assert is_running(pid)
+        parent.kill()
+
+    until(lambda: not is_running(pid), 2.0)
+
+
+class Immortal:
+    """A process that hangs in the kernel: it takes SIGKILL and stays."""
+
+    pid, signals = 1, 0
+
+    def wait(self, timeout):
+        raise subprocess.TimeoutExpired("child", timeout)
+
+    def poll(self):
+        return None
+
+    def kill(self):
+        self.signals += 1
+
+
+def test_a_process_that_outlives_sigkill_is_given_up_and_its_memory_let_go():
+    camera = Camera(Settings(source="dir:nowhere"))
+    before = descriptors()
+    child = Child(camera.source, Settings(source="dir:nowhere"), 1)
+    child._process.kill()
+    child._process.wait()
+    child._process = Immortal()
+
+    assert child.end(0.0) is False
+    assert child._process.signals == 2
+    assert descriptors() == before
+
+
+# What is measured of a frame
+
+
+def test_the_digest_tells_any_change_of_a_pixel_apart():
+    image = picture(1, 480, 640)
+    moved = np.roll(image, 8, axis=1)
+    changed = image.copy()
+    changed[3, 5, 1] ^= 1
+
+    digests = {look(one, 1, 0.0).digest for one in (image, moved, changed, np.roll(image, 8, axis=0))}
+
+    assert len(digests) == 4
+    assert look(image.copy(), 2, 0.5).digest == look(image, 1, 0.0).digest
+
+
+def test_brightness_and_contrast_are_those_of_the_luma():
+    half = np.zeros((64, 64, 3), np.uint8)
+    half[:, 32:] = 200
+
+    about = look(half, 1, 0.0)
+
+    assert (about.luma, about.contrast) == (100.0, 100.0)
