@@ -183,8 +183,8 @@ def write_scale(manifest: Path, measured: dict[str, Any], result: str) -> None:
     tail = (
         f"Beyond FMR 1e-{found['measured_rarity']:.0f} the counts do not reach, one false match in "
         f"{measured['non_mated']:,} being the least that could be seen: there the curve goes on as a normal "
-        f"distribution's tail, fitted between FMR {TAIL[0]:g} and {TAIL[1]:g}. Measured tails fall faster, so this errs "
-        "towards more false matches."
+        f"distribution's tail, fitted between FMR {TAIL[0]:g} and {TAIL[1]:g}. Measured tails fall faster, so this "
+        "errs towards more false matches."
     )
     limits = (
         "Not claimed: rates for other cameras, ages and origins than these photographs', for twins or siblings, "
