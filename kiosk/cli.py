@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 from kiosk import __version__
+from kiosk.contract import parse_threshold
 from kiosk.errors import KioskError
 
 REFUSED = 3
@@ -43,6 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `kiosk log export | head`: whoever read has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (OSError, UnicodeError) as error:  # a report's folder that is not there, a full pipe, a name in no encoding
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        about = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+        print(f"Error: {about}{reason}".encode("ascii", "backslashreplace").decode(), file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("Error: interrupted; everything acknowledged so far is kept", file=sys.stderr)
         return 130  # what shells give for SIGINT
@@ -106,7 +112,9 @@ def _add_faces(add: Adder) -> None:
     match = add("match", "cli_faces", "compare two faces, 1:1", more="Exit 0 on any answer, also Declined.")
     match.add_argument("user_image", metavar="USER", type=Path, help="the person's picture")
     match.add_argument("ref_image", metavar="REF", type=Path, help="the reference to compare it with")
-    match.add_argument("--threshold", type=int, metavar="N", help="decline below this score, 0 to 100 (default 30)")
+    match.add_argument(
+        "--threshold", type=_threshold, metavar="N", help="decline below this score, 0 to 100 (default 30)"
+    )
     search = add("search", "cli_faces", "look for a face among everyone enrolled, 1:N")
     search.add_argument("user_image", metavar="IMAGE", type=Path, help="the picture")
     search.add_argument(
@@ -119,6 +127,24 @@ def _add_faces(add: Adder) -> None:
         command.add_argument("--rotate", action="store_true", help="try quarter turns to find an upright face")
         command.add_argument("--vendor-data", metavar="X", help="your identifier; stored and echoed")
         command.add_argument("--no-save", action="store_true", help="leave no record of this decision")
+
+
+def _threshold(text: str) -> int:
+    try:
+        return parse_threshold(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _count(text: str) -> int:
+    """Read a number of rows: 1 to the largest that SQLite takes."""
+    if not text.isdecimal() or not 1 <= int(text) < 2**63:
+        raise argparse.ArgumentTypeError(f"want a whole number of 1 or more, got {text!r}")
+    return int(text)
+
+
+def _skip(text: str) -> int:
+    return 0 if text == "0" else _count(text)
 
 
 def _add_people(add: Adder) -> None:
@@ -147,8 +173,8 @@ def _add_people(add: Adder) -> None:
 
     gallery = _group(add, "gallery", "the people enrolled")
     listing = gallery("gallery list", "cli_faces", "list people in order of enrolment")
-    listing.add_argument("--limit", type=int, default=100, metavar="N", help="longest list (default 100)")
-    listing.add_argument("--offset", type=int, default=0, metavar="N", help="leave out the first N")
+    listing.add_argument("--limit", type=_count, default=100, metavar="N", help="longest list (default 100)")
+    listing.add_argument("--offset", type=_skip, default=0, metavar="N", help="leave out the first N")
     for name, sentence in (
         ("show", "show a person"),
         ("remove", "forget a person for good; prints the signed receipt"),
@@ -169,7 +195,7 @@ def _add_people(add: Adder) -> None:
     )
     imports.add_argument("source", metavar="DIR|CSV", type=Path)
     imports.add_argument("--report", type=Path, metavar="FILE", help="CSV report (default: beside the source's name)")
-    imports.add_argument("--workers", type=int, default=0, metavar="N", help="photographs at a time (default: cores)")
+    imports.add_argument("--workers", type=_skip, default=0, metavar="N", help="photographs at a time (default: cores)")
     imports.add_argument("--allow-duplicate", action="store_true", help="enrol look-alikes of people enrolled")
     imports.add_argument("--rotate", action="store_true", help="try quarter turns to find upright faces")
     audit = gallery(
@@ -179,7 +205,7 @@ def _add_people(add: Adder) -> None:
         more="Finds likely duplicates, references that look unlike their own person, and the most confusable people.",
     )
     audit.add_argument("--html", type=Path, metavar="FILE", help="also write a report with pictures of the figures")
-    audit.add_argument("--limit", type=int, default=20, metavar="N", help="rows a table (default 20)")
+    audit.add_argument("--limit", type=_count, default=20, metavar="N", help="rows a table (default 20)")
 
 
 def _add_details(command: argparse.ArgumentParser) -> None:
@@ -225,7 +251,7 @@ def _add_store(add: Adder) -> None:
     export = log("log export", "cli_store", "write the log to stdout", json=False)
     export.add_argument("--format", choices=("csv", "json"), default="csv")
     listing = log("log list", "cli_store", "list the newest decisions")
-    listing.add_argument("--limit", type=int, default=20, metavar="N")
+    listing.add_argument("--limit", type=_count, default=20, metavar="N")
     backup = add("backup", "cli_store", "write an encrypted, verified backup while everything runs")
     backup.add_argument(
         "--to", type=Path, metavar="DIR", help="another folder than the state's own, such as a USB stick"
@@ -238,6 +264,9 @@ def _add_store(add: Adder) -> None:
     )
     restore.add_argument("backup", type=Path, metavar="FILE")
     restore.add_argument("--overwrite", action="store_true", help="replace the store that is there")
+    restore.add_argument(
+        "--migrate", action="store_true", help="take a backup of an older schema and bring it up to date"
+    )
     store = _group(add, "store", "the database")
     store("store check", "cli_store", "hold the whole database against its checks; exit 3 if it is damaged")
     repair = store("store repair", "cli_store", "go back to the newest good backup; says what that would lose")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import stat
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -25,13 +26,13 @@ JSON_INDENT = 2
 
 def match(chosen: argparse.Namespace) -> None:
     """Compare two pictures."""
-    if chosen.threshold is not None and not 0 <= chosen.threshold <= 100:  # noqa: PLR2004  the contract's range
-        raise ConfigError("--threshold: Ensure this value is between 0 and 100.")
-    with _device(chosen) as device:
+    # Read before the models are loaded: a wrong file name should not cost a second.
+    pictures = [(path, _bytes(path)) for path in (chosen.user_image, chosen.ref_image)]
+    with opening.device(chosen) as device:
         # Side by side: the networks gain little from threads of their own, two photographs gain a core.
         with ThreadPoolExecutor(1) as aside:
-            waiting = aside.submit(_sample, device, chosen.ref_image, rotate=chosen.rotate)
-            user = _sample(device, chosen.user_image, rotate=chosen.rotate)
+            waiting = aside.submit(_sample, device, *pictures[1], rotate=chosen.rotate)
+            user = _sample(device, *pictures[0], rotate=chosen.rotate)
             reference = waiting.result()
         answer = device.match(
             user,
@@ -50,9 +51,10 @@ def match(chosen: argparse.Namespace) -> None:
 
 def search(chosen: argparse.Namespace) -> None:
     """Look for a face among everyone enrolled."""
-    with _device(chosen) as device:
+    content = _bytes(chosen.user_image)
+    with opening.device(chosen) as device:
         answer = device.search(
-            _sample(device, chosen.user_image, rotate=chosen.rotate),
+            _sample(device, chosen.user_image, content, rotate=chosen.rotate),
             search_type=chosen.search_type,
             save=not chosen.no_save,
             vendor_data=chosen.vendor_data,
@@ -87,7 +89,7 @@ def blocklist_add(chosen: argparse.Namespace) -> int:
     if path.is_file():
         details = _details(chosen, block_reason=chosen.reason)
         return _enrol(chosen, [path], Enrolment(templates=(), details=details, is_blocklisted=True))
-    with opening.store(chosen, opening.settings(chosen)) as store:
+    with opening.store(chosen, opening.settings(chosen), create=False) as store:
         subject = _subject(store, chosen.what, hint="; it is no picture file either")
         _print_subject(chosen, store.block(subject.session_number, reason=chosen.reason, actor="cli"), "blocked")
     return 0
@@ -95,7 +97,7 @@ def blocklist_add(chosen: argparse.Namespace) -> int:
 
 def blocklist_remove(chosen: argparse.Namespace) -> None:
     """Unblock a person."""
-    with opening.store(chosen, opening.settings(chosen)) as store:
+    with opening.store(chosen, opening.settings(chosen), create=False) as store:
         number = _subject(store, chosen.subject).session_number
         _print_subject(chosen, store.unblock(number, actor="cli"), "unblocked; still enrolled")
 
@@ -107,14 +109,12 @@ def blocklist_list(chosen: argparse.Namespace) -> None:
 
 def gallery_list(chosen: argparse.Namespace) -> None:
     """List people."""
-    if chosen.limit < 1 or chosen.offset < 0:
-        raise ConfigError("--limit wants 1 or more, --offset 0 or more")
     _print_people(chosen, None, limit=chosen.limit, offset=chosen.offset)
 
 
 def gallery_show(chosen: argparse.Namespace) -> None:
     """Show a person."""
-    with opening.store(chosen, opening.settings(chosen)) as store:
+    with opening.store(chosen, opening.settings(chosen), create=False) as store:
         print(json.dumps(_about(_subject(store, chosen.subject), whole=True), indent=JSON_INDENT, ensure_ascii=False))
 
 
@@ -125,21 +125,21 @@ def gallery_remove(chosen: argparse.Namespace) -> None:
 
 def gallery_allow(chosen: argparse.Namespace) -> None:
     """Put a person on the allowlist."""
-    with opening.store(chosen, opening.settings(chosen)) as store:
+    with opening.store(chosen, opening.settings(chosen), create=False) as store:
         number = _subject(store, chosen.subject).session_number
         _print_subject(chosen, store.allow(number, actor="cli"), "allowlisted")
 
 
 def gallery_disallow(chosen: argparse.Namespace) -> None:
     """Take a person off the allowlist."""
-    with opening.store(chosen, opening.settings(chosen)) as store:
+    with opening.store(chosen, opening.settings(chosen), create=False) as store:
         number = _subject(store, chosen.subject).session_number
         _print_subject(chosen, store.disallow(number, actor="cli"), "off the allowlist")
 
 
 def forget(chosen: argparse.Namespace) -> None:
     """Forget a person for good."""
-    with opening.store(chosen, opening.settings(chosen)) as store:
+    with opening.store(chosen, opening.settings(chosen), create=False) as store:
         receipt = store.forget(_subject(store, chosen.subject).session_number, actor="cli")
         opening.scrub_backups(store)
     if not receipt.is_complete:
@@ -147,27 +147,27 @@ def forget(chosen: argparse.Namespace) -> None:
     print(receipt.text)
 
 
-def _device(chosen: argparse.Namespace) -> Device:
-    # Before the models are loaded: a wrong file name should not cost a second.
-    for path in (getattr(chosen, "user_image", None), getattr(chosen, "ref_image", None)):
-        if path is not None:
-            _bytes(path)
-    return opening.device(chosen)
-
-
 def _bytes(path: Path) -> bytes:
-    """Return a picture file's bytes, of a huge one no more than tells that it is too large."""
+    """Return a picture file's bytes, of a huge one no more than tells that it is too large.
+
+    A pipe such as bash's <(…) is read too, once; a device is not.
+    """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ImageError(f"{path}: {TOO_LARGE}")
+        mode = path.stat().st_mode
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+            raise ConfigError(f"{path} is a device, no picture file")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    return opening.read_file(path)
+    if len(content) > MAX_BYTES:
+        raise ImageError(f"{path}: {TOO_LARGE}")
+    return content
 
 
-def _sample(device: Device, path: Path, *, rotate: bool) -> Sample:
+def _sample(device: Device, path: Path, content: bytes, *, rotate: bool) -> Sample:
     try:
-        return device.analyse(_bytes(path), rotate=rotate)
+        return device.analyse(content, rotate=rotate)
     except ImageError as error:
         raise ImageError(_named(path, error)) from error
 
@@ -211,11 +211,12 @@ def _print_refusal(chosen: argparse.Namespace, outcome: Outcome) -> None:
 
 
 def _details(chosen: argparse.Namespace, **more: str | None) -> Details:
+    # An empty text says nothing, and would be found by every other empty text.
     return Details(
-        name=chosen.name,
-        document_type=chosen.document_type,
-        document_number=chosen.document_number,
-        vendor_data=chosen.vendor_data,
+        name=chosen.name or None,
+        document_type=chosen.document_type or None,
+        document_number=chosen.document_number or None,
+        vendor_data=chosen.vendor_data or None,
         **more,
     )
 
@@ -240,7 +241,7 @@ def _subject(store: Store, text: str, *, hint: str = "") -> Subject:
 
 
 def _print_people(chosen: argparse.Namespace, wanted: SubjectFilter | None, *, limit: int, offset: int) -> None:
-    with opening.store(chosen, opening.settings(chosen)) as store:
+    with opening.store(chosen, opening.settings(chosen), create=False) as store:
         page = store.subjects(wanted, limit=limit, offset=offset)
     if chosen.json:
         _print_json({"total": page.total, "subjects": [_about(subject) for subject in page.subjects]})

@@ -57,6 +57,8 @@ def gallery_import(chosen: argparse.Namespace) -> int:
         raise ConfigError(f"{chosen.source} holds no photographs ({', '.join(sorted(SUFFIXES))})")
     workers = chosen.workers or os.cpu_count() or 1
     path = chosen.report or chosen.source.resolve().with_name(chosen.source.resolve().name + "-import.csv")
+    if path.resolve() == chosen.source.resolve():
+        raise ConfigError(f"{path} is the source; the report would overwrite it")
     counts: Counter[str] = Counter()
     total = sum(len(item.files) for item in items)
     # One thread a network: photographs run side by side, not one on many threads.
@@ -106,8 +108,9 @@ def read_csv(path: Path) -> list[Item]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-            found = rows[0].keys() if rows else COLUMNS
+            reader = csv.DictReader(file)
+            rows = list(reader)
+            found = reader.fieldnames or ()
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{path} is no CSV in UTF-8: {error}") from error
     if "file" not in found or not set(found) <= set(COLUMNS):

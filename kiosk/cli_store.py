@@ -19,6 +19,7 @@ from kiosk.decisions import DecisionFilter
 from kiosk.errors import ConfigError, StoreError
 from kiosk.state import initialise
 from kiosk.store import BACKUPS_NAME, Store
+from kiosk.vault import NEXT_KEY_NAME, read_key
 
 
 def init(chosen: argparse.Namespace) -> None:
@@ -57,8 +58,12 @@ def log_verify(chosen: argparse.Namespace) -> int:
 def log_export(chosen: argparse.Namespace) -> None:
     """Write the log to stdout."""
     with _store(chosen) as store:
-        for piece in store.export_log(chosen.format):
-            sys.stdout.write(piece)
+        pieces = store.export_log(chosen.format)
+        if chosen.format == "csv":
+            sys.stdout.writelines(pieces)
+            return
+        lines = (line for piece in pieces for line in piece.splitlines())
+        sys.stdout.write("[\n" + ",\n".join(lines) + "\n]\n")
 
 
 def log_list(chosen: argparse.Namespace) -> None:
@@ -96,6 +101,8 @@ def backup(chosen: argparse.Namespace) -> None:
     with _store(chosen) as store:
         directory = chosen.to or store.directory / BACKUPS_NAME
         written = backup_module.write(store.database, store.vault, directory, now=time.time())
+        if chosen.to is None:  # a stick's owner counts their own
+            backup_module.prune(directory, opening.keys(store.directory))
     if chosen.json:
         print(
             json.dumps(
@@ -117,6 +124,7 @@ def restore(chosen: argparse.Namespace) -> None:
         opening.keys(directory),
         now=time.time,
         overwrite=chosen.overwrite,
+        migrate=chosen.migrate,
         actor="cli",
     )
     _print_restored(chosen, done)
@@ -172,7 +180,9 @@ def store_repair(chosen: argparse.Namespace) -> int:
 def store_rekey(chosen: argparse.Namespace) -> None:
     """Make a new key and seal everything anew."""
     directory = _directory(chosen)
-    rekey_module.rekey(directory, opening.keys(directory), now=time.time, actor="cli")
+    held = opening.credentials()
+    provided = read_key(held / NEXT_KEY_NAME) if held and (held / NEXT_KEY_NAME).exists() else None
+    rekey_module.rekey(directory, opening.keys(directory), now=time.time, provided=provided, actor="cli")
     print("Everything is sealed with the new key. Copies of the old one open old backups only.")
 
 

@@ -6,10 +6,12 @@ An answer is returned only after the decision it speaks of is on the disk.
 
 from __future__ import annotations
 
+import fcntl
 import math
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +22,7 @@ from kiosk import contract, gallery, quality
 from kiosk.config import Config, Search
 from kiosk.decisions import NewDecision
 from kiosk.embed import fuse
+from kiosk.errors import StoreError
 from kiosk.gallery import Gallery, People, Person
 from kiosk.ledger import Kind
 from kiosk.match import ScoreScale, compare, decide_search
@@ -34,6 +37,7 @@ STATUSES = tuple(Status)
 SAME_PERSON_SCORE = 50.0
 """Least score between the photographs of one enrolment; at 1 stranger in 100 it finds a swapped file, no more."""
 
+ENROLLING_NAME = ".enrolling"  # locked while a process enrols
 SHOWN_STEP = 0.1  # similarity_percentage has one decimal
 
 
@@ -284,7 +288,7 @@ class Device:
         """Return what a threshold means among `n` references."""
         return gallery_figures(self.scale, n, threshold)
 
-    def find(self, probe: Template, *, search_type: str = "most_similar") -> list[Found]:
+    def find(self, probe: Template, *, search_type: str = "most_similar", whatever_dates: bool = False) -> list[Found]:
         """Return whom a probe looks like, as Didit's search ranks them, at most `max_matches`.
 
         Somebody on the blocklist who reaches its threshold is always among them, if need be in the last row: an
@@ -294,9 +298,10 @@ class Device:
         block_at, list_at = self.thresholds(held.references)
         limit = self.config.search.max_matches
         is_narrow = search_type == "blocklisted_or_approved"
+        others_among = Among.APPROVED if is_narrow else Among.EVER if whatever_dates else Among.EVERYBODY
         queries = [
             Query(self._floor(block_at), limit, Among.BLOCKLISTED),
-            Query(self._floor(list_at), limit, Among.APPROVED if is_narrow else Among.EVERYBODY),
+            Query(self._floor(list_at), limit, others_among),
         ]
         blocked, others = (
             [self._found(candidate, held) for candidate in candidates]
@@ -409,7 +414,7 @@ class Device:
                     "mixed",
                     f"photographs 1 and {number} seem to show two people (similarity {score}); enrol them apart",
                 )
-        with self._enrolling:  # two enrolments of one face at once would not see each other
+        with self._enrolling, self._alone():  # two enrolments of one face at once would not see each other
             objection = self._objection_to(fuse(templates), allow_duplicate=allow_duplicate)
             if objection is not None and not enrolment.is_blocklisted:
                 return objection
@@ -425,8 +430,18 @@ class Device:
             )
         return Outcome("added", f"enrolled as number {subject.session_number}", subject)
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other processes from enrolling meanwhile."""
+        try:
+            with (self.store.directory / ENROLLING_NAME).open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)  # ends with the file, and with the process
+                yield
+        except OSError as error:
+            raise StoreError(f"{self.store.directory}: {error.strerror}; nothing was enrolled") from error
+
     def _objection_to(self, template: Template, *, allow_duplicate: bool) -> Outcome | None:
-        found = self.find(template)
+        found = self.find(template, whatever_dates=True)  # who is known from tomorrow on is known
         block_at, _ = self.thresholds(self.gallery.references)
         for one in found:
             if one.is_blocklisted and one.similarity >= block_at:

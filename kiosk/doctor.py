@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import os
 import platform
 import shutil
 import time
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from kiosk import opening
+from kiosk.checkup import inspect
 from kiosk.config import Config
 from kiosk.device import gallery_figures, listing_threshold
 from kiosk.errors import KioskError, ModelFileError
@@ -27,6 +29,7 @@ from kiosk.match import compare
 from kiosk.photo import decode
 from kiosk.pipeline import Recogniser
 from kiosk.state import DATABASE_NAME
+from kiosk.store import HEAD_NAME
 from kiosk.types import Template
 
 LEAST_COSINE = 0.99
@@ -135,6 +138,10 @@ def self_test(pack: Pack, recogniser: Recogniser) -> str:
 
 def _store(chosen: argparse.Namespace, config: Config) -> Iterator[Finding]:
     directory = opening.state(chosen)
+    nearest = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        yield Finding("store", False, f"{nearest} is no folder that can be written to", "give another with --state")
+        return
     if not (directory / DATABASE_NAME).exists():
         yield Finding("store", True, f"none yet in {directory}; the first command that needs one makes it")
         return
@@ -143,12 +150,16 @@ def _store(chosen: argparse.Namespace, config: Config) -> Iterator[Finding]:
             people = store.subjects(limit=1).total
             references = store.reference_count()
             verdict = store.verify_log(every_signature=False)
+            found = inspect(store.database, directory / HEAD_NAME, opening.keys(directory))
             for notice in store.notices:
                 yield Finding("store", True, notice)
     except KioskError as error:
         yield Finding("store", False, str(error), "kiosk store check, then kiosk store repair")
         return
-    yield Finding("store", True, f"{directory}: {people} people, sound")
+    if found.is_sound:
+        yield Finding("store", True, f"{directory}: {people} people, sound")
+    else:
+        yield Finding("store", False, "; ".join(found.damage), "kiosk store repair says what can be done")
     cure = "" if verdict.is_intact else "kiosk log verify lists the faults; kiosk store repair goes back to a backup"
     faults = "" if verdict.is_intact else f", {verdict.fault_count} faults: {'; '.join(verdict.faults)}"
     yield _gallery(config, people, references)

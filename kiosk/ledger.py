@@ -292,6 +292,8 @@ class _Walk:
                     return  # its prev_hash names a missing record: one fault, told once
         if entry.prev_hash != self._hash:
             self._fault(f"record {seq} does not follow the record before it")
+        if entry.kind is Kind.LOSS and entry.details.get("head") == "missing":
+            self._fault(f"the head file was missing at record {seq}: a log cut off before it would not have shown")
 
     def _check_signature(self, signed: Signed, *, last: bool) -> None:
         self._unchecked = signed

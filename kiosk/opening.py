@@ -77,7 +77,7 @@ def keys(directory: Path) -> tuple[Key, ...]:
     return read_keys(directory, credentials())
 
 
-def store(chosen: argparse.Namespace, config: Config, *, check: bool = False, create: bool = True) -> Store:
+def store(chosen: argparse.Namespace, config: Config, *, check: bool = True, create: bool = True) -> Store:
     """Open the store; on the very first call of a new machine make it.
 
     Args:
@@ -94,10 +94,13 @@ def store(chosen: argparse.Namespace, config: Config, *, check: bool = False, cr
                 f"there is no store in {directory}; make one with `kiosk init`, "
                 "or put a backup back with `kiosk store repair`"
             )
-        note(f"made a new store in {directory}")
         held = credentials()
         initialise(directory, now=time.time, key=read_keys(directory, held)[0] if held else None).close()
-    return open_store(directory, keys(directory), now=time.time, retention_s=retention_s, check=check)
+        note(f"made a new store in {directory}")
+    opened = open_store(directory, keys(directory), now=time.time, retention_s=retention_s, check=check)
+    for notice in opened.notices:
+        note(notice)
+    return opened
 
 
 def scrub_backups(opened: Store) -> None:

@@ -229,12 +229,18 @@ def read(connection: sqlite3.Connection, vault: Vault, number: SubjectId) -> Sub
 
 
 def find(connection: sqlite3.Connection, vault: Vault, text: str) -> tuple[Subject, ...]:
-    """Return who has this session_number, session_id, vendor_data or document number."""
-    number = int(text) if text.isdecimal() and len(text) <= NUMBER_DIGITS else None
+    """Return who has this session_number; where nobody has, who has this session_id or vendor_data.
+
+    A number is a number: it never stands for somebody whose vendor_data happens to look like one.
+    """
+    if not text.strip():
+        return ()
+    if text.isdecimal():
+        subject = read(connection, vault, int(text)) if len(text) <= NUMBER_DIGITS else None
+        return () if subject is None else (subject,)
     rows = connection.execute(
-        f"{_ALL} WHERE session_number = ? OR session_id = ? "
-        "OR vendor_lookup = ? OR document_lookup = ? ORDER BY session_number",
-        (number, text, vendor_lookup(vault, text), document_lookup(vault, text)),
+        f"{_ALL} WHERE session_id = ? OR vendor_lookup = ? ORDER BY session_number",
+        (text, vendor_lookup(vault, text)),
     ).fetchall()
     return tuple(_subject(vault, row) for row in rows)
 

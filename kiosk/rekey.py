@@ -67,7 +67,9 @@ def rekey(
         try:
             old, _ = unlock(database, directory, keys)
             if provided is None and not (directory / KEY_NAME).exists():
-                raise StoreError("the key comes from a systemd credential; provide the new one there")
+                raise StoreError(
+                    f"the key comes from a systemd credential; put the new one beside it as {NEXT_KEY_NAME}"
+                )
             if provided is None:
                 (directory / NEXT_KEY_NAME).unlink(missing_ok=True)  # left by a run cut short
             key = provided or new_key()

@@ -58,6 +58,7 @@ class Among(Enum):
     EVERYBODY = "everybody"
     BLOCKLISTED = "blocklisted"
     APPROVED = "approved"  # and not blocklisted
+    EVER = "ever"  # everybody, whatever their dates: who is known from tomorrow on is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +186,8 @@ class Snapshot:
             return fits
         if among is Among.APPROVED:
             fits &= ~is_listed & ((flags & Flag.APPROVED) != 0)
+        if among is Among.EVER:
+            return fits
         dated = np.flatnonzero(fits & ~is_listed & ((flags & DATED) != 0))
         if len(dated):
             begin, end = (self.person_column(name, owners[dated]) for name in ("valid_from", "valid_until"))

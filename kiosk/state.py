@@ -190,7 +190,11 @@ def unlock(database: Database, directory: Path, keys: Sequence[Key]) -> tuple[Va
         if not version:
             raise StoreError(f"{database.path} is no store of the kiosk; run `kiosk init`")
         settings = dict(connection.execute("SELECT name, value FROM kiosk").fetchall())
-    vault, place = vault_for(tuple(keys), settings["key_check"], Cipher(settings["cipher"]))
+    try:
+        check, cipher = settings["key_check"], Cipher(settings["cipher"])
+    except (KeyError, ValueError) as error:
+        raise StoreError(f"{database.path} is damaged ({error}); run `kiosk store repair`") from error
+    vault, place = vault_for(tuple(keys), check, cipher)
     if place and (directory / NEXT_KEY_NAME).exists():  # a rekey was cut short after its commit
         replace_key(directory)
     return vault, version
@@ -219,8 +223,8 @@ def _note_losses(store: Store) -> None:
             f"{store.database.path}: the newest record of the decision log is missing or not "
             "signed by this device; run `kiosk store repair`"
         )
-    if head is None and tail.entry.kind is Kind.INIT:
-        store.head.replace(head_of(store, tail))  # made, or given a new key, a moment ago
+    if head is None and tail.entry.kind in (Kind.INIT, Kind.RESTORE):
+        store.head.replace(head_of(store, tail))  # made, given a new key, or put back a moment ago
     elif head is None:
         store.notices = ("the head file was missing, so a cut-off log would not have shown",)
         with store.transaction() as transaction:

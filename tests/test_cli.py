@@ -279,10 +279,10 @@ def test_a_bad_picture_is_one_line_that_names_it(kiosk, tmp_path, content, said,
 
 @pytest.mark.parametrize("threshold", ["-1", "101"])
 def test_a_threshold_out_of_range_is_refused(kiosk, threshold):
-    code, _, err = kiosk("match", A1, B, "--threshold", threshold)
+    with pytest.raises(SystemExit) as ended:
+        kiosk("match", A1, B, "--threshold", threshold)
 
-    assert code == 1
-    assert "between 0 and 100" in err
+    assert ended.value.code == 2
 
 
 def test_a_wrong_setting_stops_the_start(kiosk, monkeypatch):
@@ -473,3 +473,124 @@ def test_a_narrow_search_lists_the_blocked_first(kiosk):
     assert [row["session_number"] for row in found["matches"]] == [1, 2]
     assert [row["session_number"] for row in usual["matches"]] == [2, 1]
     assert found["status"] == usual["status"] == "Declined"
+
+
+def test_four_processes_enrolling_one_face_store_one(state):
+    command = [sys.executable, "-m", "kiosk", "enrol", A1]
+    subprocess.run(
+        [sys.executable, "-m", "kiosk", "init"], cwd=ROOT, env={**os.environ}, check=True, capture_output=True
+    )
+
+    running = [subprocess.Popen(command, cwd=ROOT, env={**os.environ}, stderr=subprocess.PIPE) for _ in range(4)]
+    codes = sorted((process.communicate(), process.returncode)[1] for process in running)
+
+    assert codes == [0, 3, 3, 3]
+    assert state.is_dir()
+
+
+def test_somebody_known_from_tomorrow_on_is_known(kiosk):
+    kiosk("enrol", A1, "--valid-from", "2990-01-01")
+
+    assert kiosk("enrol", A2)[0] == 3
+
+
+def test_a_number_is_never_somebodys_vendor_data(kiosk):
+    kiosk("enrol", A1, "--vendor-data", "7", "--document-number", "")
+
+    assert kiosk("forget", "7")[0] == 1
+    assert kiosk("forget", "")[0] == 1
+    assert kiosk("forget", "--", "---")[0] == 1
+    assert json.loads(kiosk("gallery", "list", "--json")[1])["total"] == 1
+
+
+def test_a_cut_log_shows_even_when_its_head_file_went_with_it(kiosk, state):
+    kiosk("match", A1, B)
+    (state / "ledger.head").unlink()
+
+    code, out, err = kiosk("log", "verify")
+
+    assert code == 3
+    assert "head file was missing" in out
+    assert "head file was missing" in err
+
+
+def test_a_damaged_database_answers_nothing(kiosk, state):
+    kiosk("enrol", A1)
+    with (state / "kiosk.db").open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 64)
+
+    code, out, err = kiosk("search", A2)
+
+    assert (code, out) == (1, "")
+    assert "damaged" in err or "malformed" in err
+
+
+def test_doctor_sees_a_person_removed_behind_its_back(kiosk, state):
+    import sqlite3
+
+    kiosk("blocklist", "add", A1)
+    with sqlite3.connect(state / "kiosk.db") as connection:
+        connection.execute("DELETE FROM reference")
+        connection.execute("DELETE FROM subject")
+    connection.close()
+
+    code, out, _ = kiosk("doctor", "--json")
+
+    assert code == 3
+    assert "never forgotten" in out
+
+
+def test_commands_that_only_read_make_no_store(kiosk, state):
+    codes = [kiosk(*command)[0] for command in (("gallery", "list"), ("forget", "1"), ("blocklist", "list"))]
+
+    assert codes == [1, 1, 1]
+    assert not state.exists()
+
+
+def test_a_report_never_overwrites_its_source(kiosk, tmp_path):
+    table = tmp_path / "people.csv"
+    table.write_text("file\nnone.jpg\n")
+
+    assert kiosk("gallery", "import", table, "--report", table)[0] == 1
+    assert table.read_text() == "file\nnone.jpg\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("gallery", "audit", "--html", "/nonexistent/a.html"),
+        ("models", "show", "--svg", "/nonexistent/a.svg"),
+        ("enrol", A1, "--name", "bad\udcff"),
+        ("match", "/dev/zero", A1),
+    ],
+)
+def test_what_cannot_be_read_or_written_is_one_line(kiosk, command):
+    kiosk("init")
+
+    code, _, err = kiosk(*command)
+
+    assert code == 1
+    assert err.startswith("Error: ")
+    assert len(err.splitlines()) == 1
+
+
+def test_a_pipe_is_a_picture_file_too(tmp_path):
+    said = subprocess.run(
+        ["bash", "-c", f'exec "{sys.executable}" -m kiosk --state "{tmp_path}/s" match <(cat "{A1}") "{A2}" --no-save'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ},
+    )
+
+    assert said.stdout.endswith("/100 ---\n"), said.stderr
+
+
+def test_the_log_exports_as_one_json_document(kiosk):
+    kiosk("match", A1, B)
+
+    rows = json.loads(kiosk("log", "export", "--format", "json")[1])
+
+    assert [json.loads(row["record"])["kind"] for row in rows] == ["INIT", "FACE_MATCH"]

@@ -79,8 +79,6 @@ def test_numbers_rise_and_are_never_given_out_again(store: Store) -> None:
     [
         pytest.param("1", id="session_number"),
         pytest.param("vendor-ann", id="vendor_data"),
-        pytest.param("AB-123 456", id="document number"),
-        pytest.param("ab123456", id="document number, otherwise written"),
     ],
 )
 def test_a_person_is_found_by(store: Store, text: str) -> None:
