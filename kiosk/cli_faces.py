@@ -72,13 +72,19 @@ def search(chosen: argparse.Namespace) -> None:
 
 def enrol(chosen: argparse.Namespace) -> int:
     """Make a person known."""
+    begin, end = _day(chosen.valid_from, "--valid-from"), _day(chosen.valid_until, "--valid-until")
+    kept = _day(chosen.retain_until, "--retain-until")
+    if begin is not None and end is not None and end <= begin:
+        raise ConfigError("--valid-until: want a day after --valid-from")
+    if kept is not None and kept <= time.time():
+        raise ConfigError("--retain-until: want a day to come; the next sweep would forget the person")
     enrolment = Enrolment(
         templates=(),
         details=_details(chosen),
         is_allowlisted=chosen.allowlist,
-        valid_from=_day(chosen.valid_from, "--valid-from"),
-        valid_until=_day(chosen.valid_until, "--valid-until"),
-        retention_until=_day(chosen.retain_until, "--retain-until"),
+        valid_from=begin,
+        valid_until=end,
+        retention_until=kept,
     )
     return _enrol(chosen, chosen.images, enrolment)
 
@@ -196,6 +202,8 @@ def _enrol(chosen: argparse.Namespace, paths: list[Path], enrolment: Enrolment) 
     if not outcome.is_stored:
         _print_refusal(chosen, outcome)
         return REFUSED
+    if outcome.of is not None:
+        opening.note(f"the face is also number {outcome.of.subject} ({outcome.of.similarity} %), who stays as they are")
     assert outcome.subject is not None  # is_stored says so
     _print_subject(chosen, outcome.subject, "blocked" if enrolment.is_blocklisted else "enrolled")
     return 0

@@ -67,7 +67,7 @@ class Outcome:
     kind: str  # "added", "duplicate", "blocklisted", "no_face", "several_faces", "poor", "mixed"
     sentence: str = field(repr=False)
     subject: Subject | None = None
-    of: Found | None = None  # whom it duplicates
+    of: Found | None = None  # whom it duplicates, or also is
 
     @property
     def is_stored(self) -> bool:
@@ -428,7 +428,8 @@ class Device:
                 imported=imported,
                 actor=actor,
             )
-        return Outcome("added", f"enrolled as number {subject.session_number}", subject)
+        of = objection.of if objection is not None else None  # a blocked face may be somebody enrolled
+        return Outcome("added", f"enrolled as number {subject.session_number}", subject, of)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from kiosk.backup import scrub
+from kiosk.backup import backups, scrub
 from kiosk.config import SYSTEM_FILE, Config, load_config, state_directory
 from kiosk.device import Device
 from kiosk.erasure import ERASURES_NAME
@@ -108,6 +108,9 @@ def scrub_backups(opened: Store) -> None:
     directory = opened.directory
     for path in scrub(opened.database, directory / BACKUPS_NAME, directory / ERASURES_NAME, keys(directory)):
         note(f"rewrote {path.name} without the people forgotten")
+    closed = [file.path.name for file in backups(directory / BACKUPS_NAME, keys(directory)) if not file.is_readable]
+    if closed:
+        note(f"made with an older key, so not rewritten: {', '.join(closed)}; remove them to forget there too")
 
 
 def device(chosen: argparse.Namespace, *, threads: int = 0) -> Device:

@@ -34,6 +34,7 @@ HEAD_BYTES = 512  # enough to tell text from noise
 BACKDROP = 127  # grey behind transparent pixels; a colour under full transparency is nobody's intention
 
 TOO_LARGE = "File size should not exceed 5 MB"  # the contract's words
+_TAKEN = ((b"\xff\xd8", "JPEG"), (b"\x89PNG", "PNG"), (b"RIFF", "WebP"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"))
 _SIGNATURES = (
     (b"%PDF", "a PDF"),
     (b"GIF8", "a GIF"),
@@ -73,6 +74,9 @@ def decode(data: bytes) -> RgbImage:
     except ImageError:
         raise
     except UnidentifiedImageError:
+        for signature, kind in _TAKEN:
+            if data.startswith(signature):
+                raise ImageError(f"Invalid image: a damaged {kind}") from None
         raise ImageError(f"Invalid image: {_name_content(data)} is not JPEG, PNG, WebP or TIFF") from None
     except Exception as error:
         raise ImageError(f"Invalid image: damaged or truncated ({error or type(error).__name__})") from error

@@ -594,3 +594,37 @@ def test_the_log_exports_as_one_json_document(kiosk):
     rows = json.loads(kiosk("log", "export", "--format", "json")[1])
 
     assert [json.loads(row["record"])["kind"] for row in rows] == ["INIT", "FACE_MATCH"]
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        ("--valid-from", "2990-01-02", "--valid-until", "2990-01-01"),
+        ("--retain-until", "2001-01-01"),
+        ("--valid-from", "soon"),
+    ],
+)
+def test_dates_that_make_no_sense_are_refused(kiosk, dates):
+    code, _, err = kiosk("enrol", A1, *dates)
+
+    assert code == 1
+    assert "want a day" in err
+
+
+def test_blocking_the_face_of_somebody_enrolled_says_who_that_is(kiosk):
+    kiosk("enrol", A1)
+
+    code, _, err = kiosk("blocklist", "add", A2)
+
+    assert code == 0
+    assert "also number 1" in err
+
+
+def test_a_backup_of_an_older_key_is_named_when_somebody_is_forgotten(kiosk):
+    kiosk("enrol", A1)
+    kiosk("backup")
+    kiosk("store", "rekey")
+
+    _, _, err = kiosk("forget", "1")
+
+    assert "made with an older key, so not rewritten: kiosk-" in err
