@@ -30,6 +30,7 @@ Image.MAX_IMAGE_PIXELS = (
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
 WHITE_8, WHITE_16 = 255, 65535
+STRIP_ROWS = 512
 HEAD_BYTES = 512  # enough to tell text from noise
 BACKDROP = 127  # grey behind transparent pixels; a colour under full transparency is nobody's intention
 
@@ -92,8 +93,13 @@ def _to_rgb(picture: Image.Image) -> RgbImage:
         opaque = Image.new("RGBA", picture.size, (BACKDROP, BACKDROP, BACKDROP, 255))
         opaque.alpha_composite(picture.convert("RGBA"))
         picture = opaque
-    # A picture that is RGB already is not converted, as that would copy it.
-    return np.array(picture if picture.mode == "RGB" else picture.convert("RGB"), np.uint8)
+    # In strips: Pillow hands out all pixels of a picture through two more copies of them.
+    rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
+    pixels = np.empty((rgb.height, rgb.width, 3), np.uint8)
+    for top in range(0, rgb.height, STRIP_ROWS):
+        bottom = min(top + STRIP_ROWS, rgb.height)
+        pixels[top:bottom] = np.asarray(rgb.crop((0, top, rgb.width, bottom)))
+    return pixels
 
 
 def _name_content(data: bytes) -> str:
