@@ -394,6 +394,9 @@ def _section(name: str, kind: type, values: Mapping[str, Any], environment: Mapp
     settings = {one.name: one for one in fields(kind)}
     if unknown := sorted(set(values) - set(settings)):
         raise ConfigError(f"[{name}] has no {_list(unknown)}; it knows {_list(sorted(settings))}")
+    variables = {f"{PREFIX}{name}_{one}".upper() for one in settings}
+    if unknown := sorted(v for v in environment if v.startswith(f"{PREFIX}{name}_".upper()) and v not in variables):
+        raise ConfigError(f"{_list(unknown)} overrides nothing; [{name}] knows {_list(sorted(settings))}")
     types = get_type_hints(kind)
     chosen = {}
     for one in settings.values():

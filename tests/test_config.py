@@ -121,3 +121,8 @@ def test_the_system_directory_serves_where_it_can_be_written(tmp_path, monkeypat
     monkeypatch.setattr("kiosk.config.SYSTEM_STATE", tmp_path / "kiosk")
 
     assert state_directory(None, {}) == tmp_path / "kiosk"
+
+
+def test_a_misspelt_variable_is_refused_as_a_misspelt_setting_is():
+    with pytest.raises(ConfigError, match=r"KIOSK_MATCH_DECLINE_TRESHOLD overrides nothing; \[match\] knows decline_"):
+        load_config(None, {"KIOSK_MATCH_DECLINE_TRESHOLD": "50"})
