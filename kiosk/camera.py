@@ -211,7 +211,7 @@ def _paced(fps: float) -> Generator[None, None, None]:
     while True:
         yield
         due = max(due + 1.0 / fps, time.monotonic() - 1.0 / fps)
-        time.sleep(max(0.0, due - time.monotonic()))
+        time.sleep(max(0.0, due - time.monotonic()))  # a recording has no camera to wait for; in the child only
 
 
 def _v4l2(source: Source) -> Shots:

@@ -434,12 +434,14 @@ class Device:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Keep other processes from enrolling meanwhile."""
+        path = self.store.directory / ENROLLING_NAME
         try:
-            with (self.store.directory / ENROLLING_NAME).open("w") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)  # ends with the file, and with the process
-                yield
+            file = path.open("w")
         except OSError as error:
-            raise StoreError(f"{self.store.directory}: {error.strerror}; nothing was enrolled") from error
+            raise StoreError(f"{path}: {error.strerror}; make the state directory writable") from error
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # ends with the file, and with the process
+            yield
 
     def _objection_to(self, template: Template, *, allow_duplicate: bool) -> Outcome | None:
         found = self.find(template, whatever_dates=True)  # who is known from tomorrow on is known

@@ -35,6 +35,7 @@ from kiosk.types import Template
 LEAST_COSINE = 0.99
 """Between a golden face's stored and fresh vector; rounding of other processors' kernels stays above 0.999."""
 
+ROUNDED = 0.99  # figures are shown to three digits
 LEAST_FREE_BYTES = 200e6
 EARLIEST_CLOCK = 1_767_225_600.0  # 2026-01-01 UTC: a clock before it was never set
 
@@ -146,7 +147,7 @@ def _store(chosen: argparse.Namespace, config: Config) -> Iterator[Finding]:
         yield Finding("store", True, f"none yet in {directory}; the first command that needs one makes it")
         return
     try:
-        with opening.store(chosen, config, check=True, create=False) as store:
+        with opening.store(chosen, config, create=False) as store:
             people = store.subjects(limit=1).total
             references = store.reference_count()
             verdict = store.verify_log(every_signature=False)
@@ -178,6 +179,10 @@ def _gallery(config: Config, people: int, references: int) -> Finding:
         f"{people} people, {references} references; at similarity {listed} a stranger's search is expected to list "
         f"{figures['expected_false_positives']:g} people (FPIR {figures['fpir']:g})"
     )
+    held = config.search.hold_fpir
+    if 0.0 < held < figures["fpir"] * ROUNDED:
+        cure = f"the model's curve ends before FPIR {held:g} at this size: hold a larger one, or split the gallery"
+        return Finding("gallery", False, sentence, cure)
     if figures["fpir"] <= config.search.warn_fpir:
         return Finding("gallery", True, sentence)
     cure = "raise [search] similarity_threshold, or set [search] hold_fpir so that it rises with the gallery"

@@ -77,13 +77,12 @@ def keys(directory: Path) -> tuple[Key, ...]:
     return read_keys(directory, credentials())
 
 
-def store(chosen: argparse.Namespace, config: Config, *, check: bool = True, create: bool = True) -> Store:
+def store(chosen: argparse.Namespace, config: Config, *, create: bool = True) -> Store:
     """Open the store; on the very first call of a new machine make it.
 
     Args:
         chosen: the command's options.
         config: settings.
-        check: hold the whole file against its checks first.
         create: make a store where there is neither one nor a trace of one.
     """
     directory = state(chosen)
@@ -97,7 +96,7 @@ def store(chosen: argparse.Namespace, config: Config, *, check: bool = True, cre
         held = credentials()
         initialise(directory, now=time.time, key=read_keys(directory, held)[0] if held else None).close()
         note(f"made a new store in {directory}")
-    opened = open_store(directory, keys(directory), now=time.time, retention_s=retention_s, check=check)
+    opened = open_store(directory, keys(directory), now=time.time, retention_s=retention_s)
     for notice in opened.notices:
         note(notice)
     return opened

@@ -280,7 +280,7 @@ def test_a_reader_slower_than_the_stream_gets_the_newest_and_a_damaged_frame_is_
     next(frames)
     sent.set()
     while not web.is_sent:
-        time.sleep(0.01)
+        time.sleep(0.01)  # another thread, over a real socket
     time.sleep(0.1)  # the last bytes are under way on the loopback
 
     image, _ = next(frames)

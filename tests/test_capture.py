@@ -50,7 +50,7 @@ def until(fact, limit_s=LIMIT_S):
     began = time.monotonic()
     while not fact():
         assert time.monotonic() - began < limit_s, "it did not come true"
-        time.sleep(0.005)
+        time.sleep(0.005)  # a real process is on its way
     return time.monotonic() - began
 
 

@@ -628,3 +628,14 @@ def test_a_backup_of_an_older_key_is_named_when_somebody_is_forgotten(kiosk):
     _, _, err = kiosk("forget", "1")
 
     assert "made with an older key, so not rewritten: kiosk-" in err
+
+
+def test_doctor_says_when_an_fpir_cannot_be_held(kiosk, monkeypatch):
+    kiosk("enrol", A1)
+    monkeypatch.setenv("KIOSK_SEARCH_HOLD_FPIR", "1e-12")
+
+    code, out, _ = kiosk("doctor", "--json")
+
+    (gallery,) = [finding for finding in json.loads(out) if finding["what"] == "gallery"]
+    assert code == 3
+    assert "curve ends" in gallery["cure"]
