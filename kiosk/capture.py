@@ -28,9 +28,9 @@ import cv2
 import numpy as np
 
 from kiosk.camera import RecordingEndedError, Source, parse_source, shots
-from kiosk.config import Camera as Settings
 from kiosk.errors import CameraLostError
 from kiosk.image import rotate
+from kiosk.settings import Camera as Settings
 from kiosk.slot import About, Slot, made
 from kiosk.types import Frame, RgbImage
 from kiosk.watch import STEADY_S, Backoff, Report, State, Watch

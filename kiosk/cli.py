@@ -157,6 +157,7 @@ def _add_people(add: Adder) -> None:
     enrol.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="photographs of this one person")
     enrol.add_argument("--allow-duplicate", action="store_true", help="enrol although a look-alike is enrolled")
     enrol.add_argument("--allowlist", action="store_true", help="mark the person as allowlisted")
+    enrol.add_argument("--plan", metavar="P", help="whose hours hold for the person at a door, see [schedule] week")
     enrol.add_argument("--valid-from", metavar="DATE", help="first day, YYYY-MM-DD (UTC)")
     enrol.add_argument("--valid-until", metavar="DATE", help="first day on which it holds no more")
     enrol.add_argument("--retain-until", metavar="DATE", help="day on which the person is forgotten")

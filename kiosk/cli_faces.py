@@ -218,14 +218,15 @@ def _print_refusal(chosen: argparse.Namespace, outcome: Outcome) -> None:
         print(f"Refused: {outcome.sentence}", file=sys.stderr)
 
 
-def _details(chosen: argparse.Namespace, **more: str | None) -> Details:
+def _details(chosen: argparse.Namespace, *, block_reason: str | None = None) -> Details:
     # An empty text says nothing, and would be found by every other empty text.
     return Details(
         name=chosen.name or None,
         document_type=chosen.document_type or None,
         document_number=chosen.document_number or None,
         vendor_data=chosen.vendor_data or None,
-        **more,
+        block_reason=block_reason,
+        plan=getattr(chosen, "plan", None) or None,
     )
 
 

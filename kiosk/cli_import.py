@@ -130,10 +130,15 @@ def read_csv(path: Path) -> list[Item]:
         Item(
             "\0".join(part or "" for part in key),
             tuple(files),
-            Details(**dict(zip(COLUMNS[1:], key, strict=True))) if len(key) > 1 else Details(),
+            _details(key) if len(key) > 1 else Details(),
         )
         for key, files in files_by_details.items()
     ]
+
+
+def _details(columns: tuple[str | None, ...]) -> Details:
+    name, vendor_data, document_type, document_number = columns
+    return Details(name=name, vendor_data=vendor_data, document_type=document_type, document_number=document_number)
 
 
 def _run(

@@ -13,32 +13,42 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kiosk import contract, gallery, quality
-from kiosk.config import Config, Search
+from kiosk.config import Config
 from kiosk.decisions import NewDecision
 from kiosk.embed import fuse
 from kiosk.errors import StoreError
 from kiosk.gallery import Gallery, People, Person
-from kiosk.ledger import Kind
+from kiosk.ledger import Entry, Kind
 from kiosk.match import ScoreScale, compare, decide_search
+from kiosk.outbox import Message
 from kiosk.photo import decode
 from kiosk.pipeline import Recogniser
 from kiosk.search import Among, Flag, Query
+from kiosk.settings import Search
 from kiosk.store import Store
 from kiosk.subjects import Enrolment, ImportedFile, Members, References, Subject
 from kiosk.types import Candidate, Face, Floats, Sample, Status, SubjectId, Template
 
 STATUSES = tuple(Status)
+Outgoing: TypeAlias = Callable[[NewDecision, Mapping[str, bytes]], Sequence[Message]]
+"""From a decision and its photographs to the rows of the outbox that are stored with it."""
 SAME_PERSON_SCORE = 50.0
 """Least score between the photographs of one enrolment; at 1 stranger in 100 it finds a swapped file, no more."""
 
 ENROLLING_NAME = ".enrolling"  # locked while a process enrols
 SHOWN_STEP = 0.1  # similarity_percentage has one decimal
+
+
+def nothing_leaves(_decision: NewDecision, _photographs: Mapping[str, bytes]) -> Sequence[Message]:
+    """Return no message: what is decided stays here."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +88,26 @@ class Outcome:
 class Device:
     """A recogniser, a store and the gallery made from it. Safe in several threads."""
 
-    def __init__(self, recogniser: Recogniser, store: Store, config: Config, *, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        recogniser: Recogniser,
+        store: Store,
+        config: Config,
+        *,
+        now: Callable[[], float],
+        outgoing: Outgoing = nothing_leaves,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            recogniser: of the model pack.
+            store: opened.
+            config: settings; `replace` puts others into force.
+            now: seconds UTC.
+            outgoing: says what of a decision is to leave the device, see cloud's policy.
+        """
         self.recogniser = recogniser
+        self._outgoing = outgoing
         self.store = store
         self.config = config
         self._now = now
@@ -161,6 +189,15 @@ class Device:
             return np.full((len(references), self._gallery.depth), np.nan, np.float32)
         return found
 
+    def save(self, decision: NewDecision, photographs: Mapping[str, bytes] = MappingProxyType({})) -> Entry:
+        """Save a decision together with what is to leave the device because of it.
+
+        Args:
+            decision: to be recorded.
+            photographs: by the name of the call's field, as they came; none is kept but for the outbox.
+        """
+        return self.store.record_decision(replace(decision, outbox=tuple(self._outgoing(decision, photographs))))
+
     # ---- Didit's calls
 
     def analyse(self, data: bytes, *, rotate: bool = False) -> Sample:
@@ -180,9 +217,10 @@ class Device:
         save: bool = True,
         vendor_data: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        photographs: Mapping[str, bytes] = MappingProxyType({}),
         actor: str = "",
     ) -> dict[str, Any]:
-        """Compare two samples and return the answer of Didit's Face Match."""
+        """Compare two samples and return the answer of Didit's Face Match; `photographs` as `save` takes them."""
         settings = self.config.match
         decline = settings.decline_threshold if threshold is None else threshold
         review = settings.review_threshold or None
@@ -199,7 +237,7 @@ class Device:
             device=self._about_match(user, reference, decline),
         )
         if save:
-            self.store.record_decision(
+            self.save(
                 NewDecision(
                     kind=Kind.FACE_MATCH,
                     status=decision.status.value,
@@ -211,7 +249,8 @@ class Device:
                     answer=answer,
                     request_id=request_id,
                     actor=actor,
-                )
+                ),
+                photographs,
             )
         return answer
 
@@ -230,9 +269,10 @@ class Device:
         save: bool = True,
         vendor_data: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        photographs: Mapping[str, bytes] = MappingProxyType({}),
         actor: str = "",
     ) -> dict[str, Any]:
-        """Search everyone enrolled and return the answer of Didit's Face Search."""
+        """Search everyone enrolled and return the answer of Didit's Face Search; `photographs` as `save` takes them."""
         held = self.gallery
         found = self.find(user.template, search_type=search_type) if user.template is not None else []
         block_at, list_at = self.thresholds(held.references)
@@ -254,7 +294,7 @@ class Device:
             device={"model": self.recogniser.model, **self.gallery_figures(held.references, list_at)},
         )
         if save:
-            self.store.record_decision(
+            self.save(
                 NewDecision(
                     kind=Kind.FACE_SEARCH,
                     status=decision.status.value,
@@ -269,7 +309,8 @@ class Device:
                     answer=answer,
                     request_id=request_id,
                     actor=actor,
-                )
+                ),
+                photographs,
             )
         return answer
 

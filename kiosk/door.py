@@ -25,6 +25,7 @@ from typing import Any, Protocol
 from kiosk import config
 from kiosk.errors import DoorError, KioskError
 from kiosk.grant import POLICY, Allowed, Condition, Grant, Reason, Refusal, may_grant
+from kiosk.settings import Door as Settings
 
 TICK_S = 0.02  # of the supervisor; a pulse is that much longer at most, a debounced input that much later
 LATE_S = 0.25  # without a tick until the supervisor counts as gone
@@ -146,7 +147,7 @@ class GpiodLines:
         return True
 
 
-def open_lines(settings: config.Door) -> GpiodLines:
+def open_lines(settings: Settings) -> GpiodLines:
     """Take the lines of the settings.
 
     Raises:
@@ -273,7 +274,7 @@ class Door:
     def __init__(
         self,
         lines: Lines,
-        settings: config.Door,
+        settings: Settings,
         *,
         clock: Callable[[], float],
         states: Callable[[], Collection[str]] = tuple,
@@ -499,7 +500,7 @@ class Door:
 # ---- after a crash
 
 
-def make_safe(settings: config.Door) -> str:
+def make_safe(settings: Settings) -> str:
     """Switch every output off, where any is wired; return a sentence about it.
 
     Raises:

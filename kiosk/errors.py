@@ -41,5 +41,9 @@ class KeyMissingError(StoreError):
     """The device's key is missing or is not the one this store was written with."""
 
 
+class RefusedError(KioskError):
+    """Whoever asked may ask again later or otherwise: the kiosk understood and does not do this now."""
+
+
 class CloudError(KioskError):
     """The cloud did not answer, or refused."""

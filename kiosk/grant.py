@@ -29,6 +29,8 @@ class Condition(str, Enum):
     PAD_OFF = "pad_off"  # nobody wanted it
     THROTTLED = "throttled"  # the processor slows itself down: heat or a weak supply
     DOOR_FAULT = "door_fault"
+    ALARM_ARMED = "alarm_armed"  # an alarm system asked for no more decisions
+    STARTING = "starting"  # nothing was tested yet
 
 
 class Allowed(str, Enum):
@@ -55,11 +57,22 @@ POLICY: Mapping[str, Allowed] = MappingProxyType(
         # Slow is not wrong: the decisions are the same, and one that comes too late is refused by its frame's age.
         Condition.THROTTLED.value: Allowed.OPEN,
         Condition.DOOR_FAULT.value: Allowed.LOG_ONLY,
+        Condition.ALARM_ARMED.value: Allowed.CLOSED,
+        Condition.STARTING.value: Allowed.CLOSED,
     }
 )
 """What each state leaves when nothing is set. A state that is not in the table closes."""
 
-FIXED = frozenset({Condition.CAMERA_LOST, Condition.STORE_UNREADABLE, Condition.SELF_TEST_FAILED, Condition.DOOR_FAULT})
+FIXED = frozenset(
+    {
+        Condition.CAMERA_LOST,
+        Condition.STORE_UNREADABLE,
+        Condition.SELF_TEST_FAILED,
+        Condition.DOOR_FAULT,
+        Condition.ALARM_ARMED,
+        Condition.STARTING,
+    }
+)
 """States that no setting can loosen: there is nothing left to decide with, or nothing to open."""
 
 

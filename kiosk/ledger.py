@@ -40,6 +40,7 @@ class Kind(str, Enum):
     FACE_MATCH = "FACE_MATCH"
     FACE_SEARCH = "FACE_SEARCH"
     VERIFY = "VERIFY"  # 1:1 at the door, against a claimed subject
+    IDENTIFY = "IDENTIFY"  # 1:N at the door
     REVISION = "REVISION"  # a second opinion; details.of is the first one's request_id
     REVIEW = "REVIEW"  # an operator approved or declined
     ENROL = "ENROL"
@@ -51,6 +52,10 @@ class Kind(str, Enum):
     DISALLOW = "DISALLOW"
     FORGET = "FORGET"
     SETTINGS = "SETTINGS"
+    RELEASE = "RELEASE"  # an operator opened the door
+    DOOR = "DOOR"  # what the door did: relay, contact, exit button
+    POLICY = "POLICY"  # an alarm system switched the kiosk off or on
+    KEY = "KEY"  # a key of the API was made or revoked
     INIT = "INIT"
     MIGRATE = "MIGRATE"
     REKEY = "REKEY"
@@ -58,7 +63,7 @@ class Kind(str, Enum):
     LOSS = "LOSS"  # the log ended before its signed head: records were lost or cut off
 
 
-DECISION_KINDS = frozenset({Kind.FACE_MATCH, Kind.FACE_SEARCH, Kind.VERIFY, Kind.REVISION})
+DECISION_KINDS = frozenset({Kind.FACE_MATCH, Kind.FACE_SEARCH, Kind.VERIFY, Kind.IDENTIFY, Kind.REVISION})
 
 
 class ClockState(str, Enum):

@@ -32,6 +32,9 @@ class Details:
     document_number: str | None = field(default=None, repr=False)
     vendor_data: str | None = field(default=None, repr=False)
     block_reason: str | None = field(default=None, repr=False)
+    plan: str | None = None  # of the hours in which the person may enter, see schedule.py; None: everybody's
+    consent_version: str | None = None  # of the text the person agreed to
+    consent_at: float | None = None  # when, seconds UTC
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from kiosk.config import Camera as Settings
+from kiosk.settings import Camera as Settings
 from kiosk.slot import About
 
 STEADY_S = 30.0  # a camera that worked this long failed anew, not again

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from kiosk.capture import Camera, Child, look
-from kiosk.config import Camera as Settings
 from kiosk.errors import ConfigError
+from kiosk.settings import Camera as Settings
 from kiosk.watch import State
 
 QUICK = {"reopen_first_s": 0.05, "reopen_longest_s": 0.1, "lost_after_s": 0.5, "frozen_after_s": 0.4}
@@ -363,7 +363,7 @@ def test_the_child_ends_with_its_parent_even_when_that_is_killed(folder):
 import sys, time
 sys.path[:] = {sys.path!r}
 from kiosk.capture import Camera
-from kiosk.config import Camera as Settings
+from kiosk.settings import Camera as Settings
 with Camera(Settings(source="dir:{folder}?fps=50&loop=1")) as camera:
     camera.latest(0, 10.0)
     print(camera._child.pid, flush=True)

@@ -59,7 +59,7 @@ def test_the_environment_goes_before_the_file(tmp_path):
     [
         pytest.param(
             "[serch]\n",
-            "no use for serch; its sections are attempts, camera, degraded, door, match, models, presentation",
+            "no use for serch; its sections are api, attempts, camera, cloud, degraded, door, enrolment",
             id="section",
         ),
         pytest.param("[search]\nsimilarity = 80\n", "has no similarity; it knows allow_multiple", id="setting"),

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kiosk.config import Door as Settings
 from kiosk.config import load_config
 from kiosk.door import (
     PATTERNS,
@@ -28,6 +27,7 @@ from kiosk.door import (
 )
 from kiosk.errors import ConfigError, DoorError
 from kiosk.grant import Grant, Reason, Refusal
+from kiosk.settings import Door as Settings
 from kiosk.testing import ManualClock, RecordedLines
 
 SETTINGS = Settings()

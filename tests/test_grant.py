@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiosk.config import Attempts, Degraded
 from kiosk.grant import (
     FIXED,
     POLICY,
@@ -20,6 +19,7 @@ from kiosk.grant import (
     may_grant,
     policy,
 )
+from kiosk.settings import Attempts, Degraded
 
 anything = st.floats(allow_nan=True, allow_infinity=True)
 

@@ -9,10 +9,26 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "kiosk"
 
 LAYERS = [  # top to bottom; a module imports from its own row or from rows below
-    {"cli", "cli_faces", "cli_import", "cli_models", "cli_store", "__main__"},
-    {"opening", "doctor"},
+    {"cli", "cli_cloud", "cli_faces", "cli_import", "cli_models", "cli_run", "cli_store", "__main__"},
+    {"daemon"},
+    {"opening", "doctor", "standing"},
+    {"api", "cloud", "entrance"},
     {"device"},
-    {"config", "inference", "photo", "store", "state", "contract", "packs", "audit_report", "scale_plot"}
+    {
+        "config",
+        "settings",
+        "inference",
+        "desk",
+        "clock",
+        "notify",
+        "photo",
+        "store",
+        "state",
+        "contract",
+        "packs",
+        "audit_report",
+        "scale_plot",
+    }
     | {"backup", "checkup", "database", "decisions", "erasure", "imports", "outbox", "people", "rekey", "restore"}
     | {"schema", "subjects", "vault", "ledger", "camera", "capture", "demo", "slot", "watch", "door", "testing"},
     {"pipeline", "presentation"},
@@ -22,7 +38,7 @@ LAYERS = [  # top to bottom; a module imports from its own row or from rows belo
     {"types", "errors", "__init__"},
 ]
 HEIGHT = {module: -depth for depth, layer in enumerate(LAYERS) for module in layer}
-CORE = set().union(*LAYERS[4:])
+CORE = set().union(*LAYERS[LAYERS.index({"pipeline", "presentation"}) :])
 PURE = set(sys.stdlib_module_names) - {"socket", "logging", "sqlite3", "subprocess", "os", "time"} | {"numpy"}
 ALLOWED = {"image": {"cv2"}, "matrix": {"numkong"}, "audit": {"numkong"}}  # each module's own accelerator
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kiosk.config import Presentation
 from kiosk.embed import fuse
 from kiosk.image import shrink
 from kiosk.inference import load_recogniser, read_pack, standard_pack
@@ -30,6 +29,7 @@ from kiosk.presentation import (
     shift,
 )
 from kiosk.quality import Quality, measure
+from kiosk.settings import Presentation
 from kiosk.types import Face, Template
 from tests.conftest import GOLDEN, read
 

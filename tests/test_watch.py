@@ -2,7 +2,7 @@
 
 import pytest
 
-from kiosk.config import Camera as Settings
+from kiosk.settings import Camera as Settings
 from kiosk.slot import About
 from kiosk.watch import Backoff, State, Watch, blindness
 
