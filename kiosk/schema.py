@@ -11,6 +11,7 @@ What is personal lies in sealed columns (see `vault.py`); each is bound to its t
     image.jpeg          a photograph, where a setting keeps them
     log_private.sealed  JSON: vendor_data, its salt, the answer that was given
     outbox.payload      what is to be sent
+    access.sealed       JSON: name and verifier of a key or an operator
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     import sqlite_utils
 
-VERSION = 2
 _IDS = struct.Struct(">qq")
 
 _FIRST = """
@@ -165,7 +165,27 @@ CREATE TABLE import_file (
 ) STRICT, WITHOUT ROWID;
 """
 
-SCRIPTS = (_FIRST, _IMPORTS)  # number n is SCRIPTS[n - 1]; a released one never changes
+# `sealed` holds name and verifier and is bound to every other column, so that no role or date can be edited.
+# `of_id` is what a REVIEW or REVISION is about. In Review is what operators are asked for, again and again.
+_ACCESS = """
+CREATE TABLE access (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL CHECK (kind IN ('key', 'operator')),
+    role TEXT NOT NULL CHECK (role IN ('device', 'operator', 'admin')),
+    lookup BLOB UNIQUE,
+    created_at REAL NOT NULL,
+    expires_at REAL,
+    revoked_at REAL,
+    sealed BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+ALTER TABLE log ADD COLUMN of_id TEXT AS (json_extract(record, '$.details.of')) VIRTUAL;
+CREATE INDEX log_of ON log (of_id) WHERE of_id IS NOT NULL;
+CREATE INDEX log_review ON log (seq) WHERE status = 'In Review';
+"""
+
+SCRIPTS = (_FIRST, _IMPORTS, _ACCESS)  # number n is SCRIPTS[n - 1]; a released one never changes
+VERSION = len(SCRIPTS)
 
 
 def version_of(connection: sqlite3.Connection) -> int:
