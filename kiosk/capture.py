@@ -38,6 +38,7 @@ from kiosk.watch import STEADY_S, Backoff, Report, State, Watch
 PR_SET_PDEATHSIG = 1  # Linux, include/uapi/linux/prctl.h
 CHECK_S = 0.1  # how late a lost camera may be noticed
 GRACE_S = 0.3  # for saying goodbye to a camera: cheap ones count sessions that were not ended
+ROUND_S = 5.0  # the thread's longest round: starting or killing a process on a busy Pi
 KILL_S = 1.0  # a process that outlives SIGKILL this long hangs in the kernel and is left behind
 SAMPLE_STEP = 8  # every eighth row and column tells the brightness
 BOOT = """
@@ -87,6 +88,7 @@ class Camera:
         self._number = 0
         self._child: Child | None = None
         self._abandoned: list[Child] = []
+        self._due = float("inf")  # before the thread runs there is nothing to be late for
         self._closing = threading.Event()
         self._changed = threading.Condition()  # guards watch and child
         # The one thread that starts children: their PR_SET_PDEATHSIG is its death, not only the process's.
@@ -114,6 +116,11 @@ class Camera:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def due(self) -> float:
+        """When the camera's thread will have come round again, monotonic s; a thread that hangs lets it pass."""
+        return self._due
 
     @property
     def report(self) -> Report:
@@ -157,6 +164,7 @@ class Camera:
     def _tend(self) -> None:
         told = self._watch.report
         while not self._closing.is_set():
+            self._due = time.monotonic() + ROUND_S
             if self._child is None:
                 self._open()
             else:
@@ -177,7 +185,7 @@ class Camera:
         except OSError as error:  # no memory, no descriptors, no processes
             with self._changed:
                 self._watch.fail(f"The process that captures cannot be started: {error}.", time.monotonic())
-            self._closing.wait(self._backoff.next_s())
+            self._rest(self._backoff.next_s())
             return
         with self._changed:
             self._child = child
@@ -205,10 +213,12 @@ class Camera:
         if is_wanted:
             return
         self._end(child)
-        if report.state is State.ENDED:
-            self._closing.wait()
-        else:
-            self._closing.wait(self._backoff.next_s())
+        self._rest(None if report.state is State.ENDED else self._backoff.next_s())
+
+    def _rest(self, wait_s: float | None) -> None:
+        """Wait, for ever with None, unless the camera is closed meanwhile."""
+        self._due = float("inf") if wait_s is None else time.monotonic() + wait_s + ROUND_S
+        self._closing.wait(wait_s)
 
     def _end(self, child: Child) -> None:
         with self._changed:

@@ -119,7 +119,7 @@ def search_answer(
     body = {
         "status": decision.status.value,
         "total_matches": len(rows),
-        "matches": [_row(row) for row in rows],
+        "matches": [match_row(row) for row in rows],
         "user_image": _image(user, age_as_text=True),
         "warnings": [_warning(warned) for warned in decision.warnings],
     }
@@ -150,7 +150,8 @@ def _entity(entity: Entity, *, age_as_text: bool) -> dict[str, Any]:
     }
 
 
-def _row(row: MatchRow) -> dict[str, Any]:
+def match_row(row: MatchRow) -> dict[str, Any]:
+    """Return one person of an answer, the document number masked."""
     return {
         "session_id": row.session_id,
         "session_number": row.session_number,

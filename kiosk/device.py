@@ -345,7 +345,7 @@ class Device:
             Query(self._floor(list_at), limit, others_among),
         ]
         blocked, others = (
-            [self._found(candidate, held) for candidate in candidates]
+            [self.found(candidate, held) for candidate in candidates]
             for candidates in held.search_all(probe, queries, now=self._now())
         )
         blocked = [one for one in blocked if one.similarity >= block_at]
@@ -363,7 +363,8 @@ class Device:
         """Return a cosine that surely lies under this shown similarity; `find` then looks at the shown number."""
         return max(-1.0, self.scale.cosine(similarity) - 1e-5)
 
-    def _found(self, candidate: Candidate, held: Gallery) -> Found:
+    def found(self, candidate: Candidate, held: Gallery) -> Found:
+        """Return a candidate with its shown similarity and standing."""
         person = held.person(candidate.subject)
         is_blocklisted = person is not None and bool(person.flags & Flag.BLOCKLISTED)
         similarity = self.scale.similarity_percentage(candidate.cosine)
@@ -374,7 +375,7 @@ class Device:
         for one in found:
             subject = self.store.subject(one.subject)
             if subject is not None:  # None: forgotten since the search
-                rows.append(_row(subject, one))
+                rows.append(row_of(subject, one.similarity))
         return rows
 
     # ---- people
@@ -540,11 +541,12 @@ def _person(members: Members, row: int) -> Person:
     )
 
 
-def _row(subject: Subject, found: Found) -> contract.MatchRow:
+def row_of(subject: Subject, similarity: float) -> contract.MatchRow:
+    """Return a person as a row of an answer."""
     return contract.MatchRow(
         session_id=subject.session_id,
         session_number=subject.session_number,
-        similarity_percentage=found.similarity,
+        similarity_percentage=similarity,
         verification_date=subject.verification_date,
         status=subject.status.value,
         is_blocklisted=subject.is_blocklisted,

@@ -81,7 +81,9 @@ class TimedOut:
 class Ready:
     """Decide now, about this probe; it is the only time for this person."""
 
-    probe: Template  # fused from `frames`
+    probe: Template  # fused from `templates`
+    templates: tuple[Template, ...]  # of `frames`, in their order
+    qualities: tuple[Quality, ...]  # likewise
     frames: tuple[int, ...]  # their numbers, rising; the last is the newest frame
     best_frame: int  # of them, the one of best quality
     captured_at: float  # monotonic s, of the newest
@@ -167,6 +169,7 @@ class _Kept:
     number: int
     captured_at: float
     worth: float
+    quality: Quality
     template: Template
 
 
@@ -213,6 +216,16 @@ class Presenter:
         self._attendance: _Attendance | None = None
         self._subject: _Subject | None = None
         self._judged: _Judged | None = None
+
+    @property
+    def kept_frames(self) -> tuple[int, ...]:
+        """Numbers of the frames that may become part of the next decision."""
+        return tuple(one.number for one in self._subject.kept) if self._subject is not None else ()
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the one in front was decided about and has not left."""
+        return self._judged is not None
 
     def interrupt(self) -> None:
         """Begin anew with another run of frames, after a camera was opened again.
@@ -325,7 +338,7 @@ class Presenter:
         if not is_last and len(kept) >= limits.frames and worth <= min(one.worth for one in kept):
             return Guidance.HOLD_STILL
         template = view.extract(subject.face)
-        this = _Kept(view.number, at, worth, template)
+        this = _Kept(view.number, at, worth, quality, template)
         if any(compare(template, one.template) < self._same_cosine for one in kept):  # another person in the same place
             self._subject = _Subject(subject.face, at, (this,), at)
             return Guidance.HOLD_STILL
@@ -334,12 +347,25 @@ class Presenter:
         self._subject = replace(subject, kept=chosen, gathered_from=since)
         if not is_last:
             return Guidance.HOLD_STILL
-        probe = fuse([one.template for one in chosen])
+        templates = tuple(one.template for one in chosen)
+        probe = fuse(templates)
         self._judged, self._subject, self._attendance = _Judged(probe), None, None
         best_frame = max(chosen, key=lambda one: (one.worth, one.number)).number
-        return Ready(probe, tuple(one.number for one in chosen), best_frame, at)
+        qualities = tuple(one.quality for one in chosen)
+        return Ready(probe, templates, qualities, tuple(one.number for one in chosen), best_frame, at)
 
     # ---- after the decision
+
+    def confirm(self, view: View, now: float) -> bool:
+        """Say whether a frame shows the judged person alone and well: fresh evidence for a late answer about them."""
+        people = [face for face in view.faces if not _edge(face) < self._limits.bystander_px]
+        return (
+            self._judged is not None
+            and len(people) == 1
+            and 0.0 <= now - view.captured_at <= FRAME_AGE_LIMIT_S
+            and isinstance(inspect(people[0], view, self._limits), Quality)
+            and compare(view.extract(people[0]), self._judged.probe) >= self._same_cosine
+        )
 
     def _watch_leave(self, judged: _Judged, view: View, people: Sequence[Face]) -> Outcome:
         """Arm again once the judged person was away long enough, by what the frames show all that time."""

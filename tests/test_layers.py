@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "kiosk"
 LAYERS = [  # top to bottom; a module imports from its own row or from rows below
     {"cli", "cli_cloud", "cli_faces", "cli_import", "cli_models", "cli_run", "cli_store", "__main__"},
     {"daemon"},
-    {"opening", "doctor", "standing"},
-    {"api", "cloud", "entrance"},
+    {"opening", "doctor"},
+    {"api", "cloud", "entrance", "judge"},
     {"device"},
     {
         "config",
@@ -33,7 +33,7 @@ LAYERS = [  # top to bottom; a module imports from its own row or from rows belo
     | {"schema", "subjects", "vault", "ledger", "camera", "capture", "demo", "slot", "watch", "door", "testing"},
     {"pipeline", "presentation"},
     {"detect", "yunet", "quality", "embed", "attributes", "match", "gallery", "search", "matrix", "audit"}
-    | {"grant", "limits", "schedule"},
+    | {"grant", "limits", "schedule", "admission"},
     {"image"},
     {"types", "errors", "__init__"},
 ]
