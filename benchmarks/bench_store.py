@@ -83,7 +83,7 @@ def fill(state: Path, people: int) -> dict[str, Any]:
 def device(state: Path) -> Device:
     """Return a device without networks: templates come made."""
     idle: Any = None
-    networks = Recogniser(idle, idle, idle, idle, idle, idle, PACK.scale, PACK.template_model)
+    networks = Recogniser(idle, idle, idle, idle, idle, idle, idle, PACK.scale, PACK.template_model)
     return Device(networks, open_store(state, read_keys(state), now=time.time), Config(), now=time.time)
 
 

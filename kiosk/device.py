@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +37,6 @@ from kiosk.subjects import Enrolment, ImportedFile, Members, References, Subject
 from kiosk.types import Candidate, Face, Floats, Sample, Status, SubjectId, Template
 
 STATUSES = tuple(Status)
-Outgoing: TypeAlias = Callable[[NewDecision, Mapping[str, bytes]], Sequence[Message]]
-"""From a decision and its photographs to the rows of the outbox that are stored with it."""
 SAME_PERSON_SCORE = 50.0
 """Least score between the photographs of one enrolment; at 1 stranger in 100 it finds a swapped file, no more."""
 
@@ -46,9 +44,26 @@ ENROLLING_NAME = ".enrolling"  # locked while a process enrols
 SHOWN_STEP = 0.1  # similarity_percentage has one decimal
 
 
-def nothing_leaves(_decision: NewDecision, _photographs: Mapping[str, bytes]) -> Sequence[Message]:
-    """Return no message: what is decided stays here."""
-    return ()
+class Outgoing(Protocol):
+    """Says what of a decision is to leave the device; its rows of the outbox are stored with the decision."""
+
+    def wants_photographs(self, decision: NewDecision) -> bool:
+        """Say whether the photographs are worth making for this decision."""
+
+    def __call__(self, decision: NewDecision, photographs: Mapping[str, bytes]) -> Sequence[Message]:
+        """Return the rows."""
+
+
+class NothingLeaves:
+    """What is decided stays here."""
+
+    def wants_photographs(self, _decision: NewDecision) -> bool:
+        """Say no."""
+        return False
+
+    def __call__(self, _decision: NewDecision, _photographs: Mapping[str, bytes]) -> Sequence[Message]:
+        """Return no row."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +110,7 @@ class Device:
         config: Config,
         *,
         now: Callable[[], float],
-        outgoing: Outgoing = nothing_leaves,
+        outgoing: Outgoing | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -104,10 +119,10 @@ class Device:
             store: opened.
             config: settings; `replace` puts others into force.
             now: seconds UTC.
-            outgoing: says what of a decision is to leave the device, see cloud's policy.
+            outgoing: says what of a decision is to leave the device; None for nothing.
         """
         self.recogniser = recogniser
-        self._outgoing = outgoing
+        self.outgoing = outgoing or NothingLeaves()
         self.store = store
         self.config = config
         self._now = now
@@ -196,7 +211,7 @@ class Device:
             decision: to be recorded.
             photographs: by the name of the call's field, as they came; none is kept but for the outbox.
         """
-        return self.store.record_decision(replace(decision, outbox=tuple(self._outgoing(decision, photographs))))
+        return self.store.record_decision(replace(decision, outbox=tuple(self.outgoing(decision, photographs))))
 
     # ---- Didit's calls
 

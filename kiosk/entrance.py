@@ -29,11 +29,19 @@ from kiosk.subjects import Details, Enrolment, Subject
 from kiosk.types import Entity, Risk, Sample, Status, SubjectId, Template
 
 ACTOR = "door"
+Photograph = Callable[[], bytes]
+"""Makes a JPEG of the best frame; called only where it is wanted."""
+
 SLACK = 1e-5  # of a cosine: a floor surely under the shown score, which is then looked at
 RISKS = MappingProxyType({Why.BLOCKLISTED: Risk.FACE_IN_BLOCKLIST, Why.OTHER_PERSON: Risk.LOW_FACE_MATCH_SIMILARITY})
 """What Didit's contract has a word for."""
 
 LISTED = 2  # the most alike person and the next
+
+
+def nothing() -> bytes:
+    """Return no photograph."""
+    return b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,7 @@ class Verdict:
     status: Status
     reasons: tuple[str, ...]  # of admission.Why, or Didit's warnings in mode screen
     captured_at: float  # monotonic s, of the newest frame
+    at: float  # seconds UTC, as the log has it
     score: float | None = None
     subject: Subject | None = field(default=None, repr=False)
 
@@ -107,7 +116,7 @@ class Entrance:
         self.device, self.settings, self.schedule = device, settings, schedule
         self._now, self._is_clock_trusted, self._states = now, is_clock_trusted, states
 
-    def identify(self, ready: Ready, photographs: Mapping[str, bytes] = MappingProxyType({})) -> Verdict:
+    def identify(self, ready: Ready, photograph: Photograph = nothing) -> Verdict:
         """Find out who it is, 1:N, and whether they may come in."""
         settings, store, seen = self.settings, self.device.store, self._search(ready.probe)
         best = seen.ranked[0] if seen.ranked else None
@@ -124,11 +133,9 @@ class Entrance:
         if why is Why.BLOCKLISTED and seen.blocked is not None:
             score, subject = seen.blocked.similarity, store.subject(seen.blocked.subject)
         ruled = _Ruled(status, why, score, subject, {"identify": seen.threshold}, seen.references)
-        return self._save(Kind.IDENTIFY, ready, ruled, photographs)
+        return self._save(Kind.IDENTIFY, ready, ruled, photograph)
 
-    def verify(
-        self, ready: Ready, claimed: SubjectId, photographs: Mapping[str, bytes] = MappingProxyType({})
-    ) -> Verdict:
+    def verify(self, ready: Ready, claimed: SubjectId, photograph: Photograph = nothing) -> Verdict:
         """Find out whether it is the person who was claimed, 1:1; somebody on the blocklist is found all the same."""
         settings, seen = self.settings, self._search(ready.probe)
         subject = self.device.store.subject(claimed)
@@ -138,12 +145,13 @@ class Entrance:
             status, why = Status.DECLINED, Why.NOT_VALID
         status, why = self._held_against(subject, seen, status, why)
         ruled = _Ruled(status, why, likeness, subject, {"verify": settings.verify_threshold}, None)
-        return self._save(Kind.VERIFY, ready, ruled, photographs)
+        return self._save(Kind.VERIFY, ready, ruled, photograph)
 
-    def screen(self, ready: Ready, entity: Entity, photographs: Mapping[str, bytes] = MappingProxyType({})) -> Verdict:
+    def screen(self, ready: Ready, entity: Entity, photograph: Photograph = nothing) -> Verdict:
         """Look for duplicates and blocked people, by the rules of Didit's Face Search; nothing opens."""
         sample = Sample((entity,), 0, ready.probe)
-        answer = self.device.search(sample, photographs=photographs, actor=ACTOR)
+        decision = NewDecision(Kind.FACE_SEARCH, "", actor=ACTOR)  # not made yet; whether it may leave is known before
+        answer = self.device.search(sample, photographs=self._wanted(decision, photograph), actor=ACTOR)
         found = answer["face_search"]
         return Verdict(
             answer["request_id"],
@@ -151,6 +159,7 @@ class Entrance:
             Status(found["status"]),
             tuple(warning["risk"] for warning in found["warnings"]),
             ready.captured_at,
+            self._now(),
             found["matches"][0]["similarity_percentage"] if found["matches"] else None,
         )
 
@@ -171,7 +180,7 @@ class Entrance:
     def suspect(self, ready: Ready) -> Verdict:
         """Record that the detection of photographs and masks refused a presentation."""
         kind = Kind.VERIFY if self.settings.mode == "verify" else Kind.IDENTIFY
-        return self._save(kind, ready, _Ruled(Status.DECLINED, Why.ATTACK_SUSPECTED, None, None, {}, None), {})
+        return self._save(kind, ready, _Ruled(Status.DECLINED, Why.ATTACK_SUSPECTED, None, None, {}, None), nothing)
 
     # ---- what is found
 
@@ -229,7 +238,7 @@ class Entrance:
 
     # ---- what is saved
 
-    def _save(self, kind: Kind, ready: Ready, ruled: _Ruled, photographs: Mapping[str, bytes]) -> Verdict:
+    def _save(self, kind: Kind, ready: Ready, ruled: _Ruled, photograph: Photograph) -> Verdict:
         request_id, subject, score = str(uuid.uuid4()), ruled.subject, ruled.score
         answer: dict[str, Any] = {
             "status": ruled.status.value,
@@ -237,28 +246,30 @@ class Entrance:
             "score": score,
             "match": None if subject is None or score is None else match_row(row_of(subject, score)),
         }
-        self.device.save(
-            NewDecision(
-                kind=kind,
-                status=ruled.status.value,
-                score=score,
-                session_number=subject.session_number if subject is not None else None,
-                warnings=(RISKS[ruled.why].value,) if ruled.why in RISKS else (),
-                thresholds={**ruled.thresholds, "blocklist": self.settings.blocklist_threshold},
-                model=self.device.recogniser.model,
-                gallery_size=ruled.gallery_size,
-                subjects=(subject.session_number,) if subject is not None else (),
-                vendor_data=subject.details.vendor_data if subject is not None else None,
-                answer={"request_id": request_id, kind.value.lower(): answer, "created_at": timestamp(self._now())},
-                details={
-                    "mode": self.settings.mode,
-                    "reasons": [ruled.why.value],
-                    "states": sorted(self._states()),
-                    "frames": len(ready.frames),
-                },
-                request_id=request_id,
-                actor=ACTOR,
-            ),
-            photographs,
+        decision = NewDecision(
+            kind=kind,
+            status=ruled.status.value,
+            score=score,
+            session_number=subject.session_number if subject is not None else None,
+            warnings=(RISKS[ruled.why].value,) if ruled.why in RISKS else (),
+            thresholds={**ruled.thresholds, "blocklist": self.settings.blocklist_threshold},
+            model=self.device.recogniser.model,
+            gallery_size=ruled.gallery_size,
+            subjects=(subject.session_number,) if subject is not None else (),
+            vendor_data=subject.details.vendor_data if subject is not None else None,
+            answer={"request_id": request_id, kind.value.lower(): answer, "created_at": timestamp(self._now())},
+            details={
+                "mode": self.settings.mode,
+                "reasons": [ruled.why.value],
+                "states": sorted(self._states()),
+                "frames": len(ready.frames),
+            },
+            request_id=request_id,
+            actor=ACTOR,
         )
-        return Verdict(request_id, kind, ruled.status, (ruled.why.value,), ready.captured_at, score, subject)
+        entry = self.device.save(decision, self._wanted(decision, photograph))
+        return Verdict(request_id, kind, ruled.status, (ruled.why.value,), ready.captured_at, entry.at, score, subject)
+
+    def _wanted(self, decision: NewDecision, photograph: Photograph) -> Mapping[str, bytes]:
+        """Make the photograph only where it is to leave with the decision."""
+        return {"user_image": photograph()} if self.device.outgoing.wants_photographs(decision) else {}

@@ -302,6 +302,7 @@ def load_recogniser(
     describer = Describer(network=open_(attributes), **attributes.options)
     return Recogniser(
         detect=detector.detect,
+        glance=partial(detector.detect, thorough=False) if isinstance(detector, Detector) else detector.detect,
         find_upright=detector.find_upright,
         turn=rotate,
         refine=detector.refine,

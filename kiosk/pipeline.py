@@ -21,6 +21,7 @@ class Recogniser:
     """The steps of the line and what the model's scores mean."""
 
     detect: Callable[[RgbImage], list[Face]]  # largest first
+    glance: Callable[[RgbImage], list[Face]]  # the same in one quick look, for a camera's frames
     find_upright: Callable[[RgbImage], tuple[list[Face], int]]  # the same, and the turn that was needed
     turn: Callable[[RgbImage, int], RgbImage]
     refine: Callable[[RgbImage, Face], tuple[Face, float]]

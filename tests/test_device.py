@@ -49,7 +49,7 @@ def directory(tmp_path):
 
 def opened(directory, config=None):
     idle = None
-    networks = Recogniser(idle, idle, idle, idle, lambda *_: template(0), idle, SCALE, PACK.template_model)
+    networks = Recogniser(idle, idle, idle, idle, idle, lambda *_: template(0), idle, SCALE, PACK.template_model)
     store = open_store(directory, read_keys(directory), now=lambda: NOW)
     return Device(networks, store, config or Config(), now=lambda: NOW)
 

@@ -1,0 +1,441 @@
+"""From the camera's frames to decisions and the relay: one frame after the other, one person after the other.
+
+Driven by frames and a clock, like the presenter in it: the daemon's thread feeds it from the camera, a test or a
+replay from a script, at any speed. Everything it needs from the world is handed in.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import cv2
+
+from kiosk.config import Config
+from kiosk.desk import Broadcast, Consent, Topic
+from kiosk.device import Device, Outcome
+from kiosk.door import Door, Signal
+from kiosk.entrance import Entrance, Verdict
+from kiosk.errors import KioskError, RefusedError, StoreError
+from kiosk.grant import Allowed, Condition, Grant, Patience, Refusal, Tries, allowed
+from kiosk.ledger import Kind
+from kiosk.limits import Limits
+from kiosk.monitor import Monitor
+from kiosk.presentation import (
+    Decided,
+    Guidance,
+    Ignored,
+    Left,
+    Nobody,
+    Presenter,
+    Ready,
+    TimedOut,
+    View,
+    Waiting,
+)
+from kiosk.presentation import Outcome as Presented
+from kiosk.quality import Quality, measure
+from kiosk.subjects import Details
+from kiosk.types import Face, Frame, RgbImage, Status, SubjectId, Template
+
+JPEG_QUALITY = 90
+SCREEN_STEP_S = 0.1  # between two pieces of news of which only the face's place differs
+
+log = logging.getLogger(__name__)
+
+BonaFide = Callable[[RgbImage, Face], bool]
+"""Says of the best frame of a presentation whether a person stands there, and no photograph or mask."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """Whom somebody said they are."""
+
+    subject: SubjectId
+    until: float  # monotonic s
+
+
+@dataclass(frozen=True, slots=True)
+class _Enrolling:
+    """A guided enrolment that waits for its person."""
+
+    id: str
+    details: Details = field(repr=False)
+    consent: Consent
+    is_allowlisted: bool
+
+
+class Judge:
+    """Judges what the camera sees. `take` and `rest` are one thread's; the others are safe in any."""
+
+    def __init__(
+        self,
+        device: Device,
+        entrance: Entrance,
+        monitor: Monitor,
+        news: Broadcast,
+        config: Config,
+        *,
+        clock: Callable[[], float],
+        door: Door | None = None,
+        tries: Tries | None = None,
+        keep: Callable[[Tries], None] = lambda _: None,
+        is_bona_fide: BonaFide | None = None,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            device: recogniser, store and gallery.
+            entrance: decides and records.
+            monitor: the degraded states.
+            news: for screens and operators.
+            config: settings; `reload` takes others.
+            clock: monotonic s, the camera's.
+            door: None for a kiosk without one.
+            tries: the declines in a row so far.
+            keep: makes them survive a power cut.
+            is_bona_fide: the detection of photographs and masks; None while there is none.
+        """
+        self._device, self._entrance, self._monitor, self._news = device, entrance, monitor, news
+        self._clock, self._door, self._keep, self._is_bona_fide = clock, door, keep, is_bona_fide
+        self._tries = tries or Tries()
+        self._asked = threading.Lock()  # guards claim and enrolment
+        self._claim: _Claim | None = None
+        self._enrolling: _Enrolling | None = None
+        self._frames: dict[int, tuple[Frame, tuple[Face, ...]]] = {}
+        self._newest: tuple[Frame, tuple[Face, ...]] | None = None
+        self._result: str | None = None
+        self._shown: dict[str, Any] = {}
+        self._shown_at = float("-inf")
+        self.decided = 0
+        """Presentations decided about since the start."""
+
+        self.reload(config)
+
+    def reload(self, config: Config) -> None:
+        """Take other settings; whoever stands there is judged anew by them."""
+        self._config = config
+        self._patience = Patience(**asdict(config.attempts))
+        self._entrance.settings = config.entrance
+        self._presenter = Presenter(_limits(config), self._device.scale)
+
+    # ---- what others may ask
+
+    @property
+    def newest(self) -> tuple[Frame, tuple[Face, ...]] | None:
+        """The newest frame that was looked at, and its faces, largest first."""
+        return self._newest
+
+    @property
+    def wants_every_frame(self) -> bool:
+        """Whether somebody is being followed; else a few frames a second will do."""
+        return bool(self._shown.get("state") == "guide")
+
+    def claim(self, subject: SubjectId) -> float:
+        """Expect a person to step up; return within how many seconds."""
+        if self._config.entrance.mode != "verify":
+            raise RefusedError(f"this kiosk is in mode {self._config.entrance.mode}; codes are for mode verify")
+        wait_s = self._config.entrance.claim_s
+        with self._asked:
+            self._claim = _Claim(subject, self._clock() + wait_s)
+        return wait_s
+
+    def begin_enrolment(self, details: Details, consent: Consent, *, is_allowlisted: bool) -> str:
+        """Enrol whoever stands in front of the camera next; return the enrolment's id."""
+        settings = self._config.enrolment
+        if self._config.entrance.mode != "enrol":
+            raise RefusedError(f"this kiosk is in mode {self._config.entrance.mode}; set [entrance] mode = enrol")
+        if not settings.consent_version:
+            raise RefusedError("nobody is enrolled before [enrolment] consent_version and consent_text are set")
+        if consent.version != settings.consent_version:
+            raise RefusedError(f"the consent text in force is {settings.consent_version}, not {consent.version}")
+        with self._asked:
+            if self._enrolling is not None:
+                raise RefusedError("another enrolment is under way")
+            self._enrolling = _Enrolling(str(uuid.uuid4()), details, consent, is_allowlisted)
+            enrolment = self._enrolling.id
+        self._tell_enrolment(enrolment, "waiting", "Step in front of the camera.")
+        return enrolment
+
+    def cancel_enrolment(self, enrolment: str) -> None:
+        """End an enrolment without storing anything."""
+        with self._asked:
+            if self._enrolling is None or self._enrolling.id != enrolment:
+                return
+            self._enrolling = None
+        self._tell_enrolment(enrolment, "cancelled", "The enrolment was cancelled.")
+
+    # ---- frames
+
+    def take(self, frame: Frame, now: float) -> Presented:
+        """Look at the next frame; decide, and open, when it is time."""
+        try:
+            view = self._view(frame)
+            self._frames[frame.number] = frame, tuple(view.faces)
+            outcome = self._presenter.see(view, now, is_armed=self._is_armed(now))
+            if isinstance(outcome, Ready):
+                self._decide(outcome)
+        except KioskError as error:
+            # Whatever failed, nothing was opened; the frame counts for nothing.
+            self._fault(error)
+            return Waiting(Guidance.WAIT)
+        finally:
+            kept = {*self._presenter.kept_frames}
+            self._frames = {number: one for number, one in self._frames.items() if number in kept}
+        if isinstance(outcome, Left | Nobody):
+            self._result = None
+        if not isinstance(outcome, Ignored):
+            face = _share(view.faces[0], view.size_wh) if view.faces else None
+            self._tell_screen(self._state(now, outcome), now, face)
+        return outcome
+
+    def rest(self, now: float) -> None:
+        """Note that no frame came."""
+        self._newest = None
+        self._tell_screen(self._state(now), now, None)
+
+    def interrupt(self) -> None:
+        """Begin anew after the camera was lost."""
+        self._presenter.interrupt()
+
+    def _view(self, frame: Frame) -> View:
+        recogniser, image = self._device.recogniser, frame.image
+        height, width = image.shape[:2]
+        faces = recogniser.glance(image)
+        self._newest = frame, tuple(faces)
+        exact: dict[int, Face] = {}
+
+        def sharp(face: Face) -> Face:
+            if id(face) not in exact:
+                exact[id(face)] = recogniser.sharpen(image, face)
+            return exact[id(face)]
+
+        def measured(face: Face) -> Quality:
+            return measure(image, sharp(face))
+
+        def extracted(face: Face) -> Template:
+            return recogniser.extract(image, sharp(face))
+
+        return View(frame.number, frame.captured_at, (width, height), faces, measured, extracted)
+
+    def _is_armed(self, now: float) -> bool:
+        if allowed(self._monitor.states(), self._monitor.table) is Allowed.CLOSED or self._tries.is_held(now):
+            return False
+        mode = self._config.entrance.mode
+        with self._asked:
+            if self._claim is not None and now >= self._claim.until:
+                self._claim = None
+            return (mode != "verify" or self._claim is not None) and (mode != "enrol" or self._enrolling is not None)
+
+    # ---- decisions
+
+    def _decide(self, ready: Ready) -> None:
+        """Decide about a person; record; then, and only then, open."""
+        self._result = None
+        if self._config.entrance.mode == "enrol":
+            self._enrol(ready)
+            return
+        verdict = self._verdict(ready)
+        self.decided += 1
+        refusal = self._open(verdict) if verdict.may_open else None
+        is_open = verdict.may_open and refusal is None and self._door is not None
+        if verdict.kind is not Kind.FACE_SEARCH:
+            self._count(is_granted=verdict.status is Status.APPROVED)
+        self._announce(verdict, refusal, is_open=is_open)
+
+    def _verdict(self, ready: Ready) -> Verdict:
+        mode, entrance = self._config.entrance.mode, self._entrance
+        frame, faces = self._frames[ready.best_frame]
+        recogniser = self._device.recogniser
+        if self._is_bona_fide is not None and not self._is_bona_fide(frame.image, faces[0]):
+            return entrance.suspect(ready)
+
+        def photograph() -> bytes:
+            return encoded(frame.image)
+
+        if mode == "verify":
+            with self._asked:
+                claim, self._claim = self._claim, None
+            if claim is None:
+                raise RefusedError("the code ran out before its person was judged")
+            return entrance.verify(ready, claim.subject, photograph)
+        if mode == "screen":
+            entity = recogniser.entity(frame.image, recogniser.sharpen(frame.image, faces[0]))
+            return entrance.screen(ready, entity, photograph)
+        return entrance.identify(ready, photograph)
+
+    def _open(self, verdict: Verdict) -> Refusal | None:
+        return self._door.open(Grant(verdict.request_id, verdict.captured_at)) if self._door is not None else None
+
+    def _count(self, *, is_granted: bool) -> None:
+        before = self._tries
+        self._tries = self._patience.after(before, is_granted=is_granted, now=self._clock())
+        if self._tries != before:
+            self._keep(self._tries)
+
+    def _enrol(self, ready: Ready) -> None:
+        with self._asked:
+            enrolling = self._enrolling
+        if enrolling is None:
+            raise RefusedError("the enrolment was cancelled")
+        photograph = encoded(self._frames[ready.best_frame][0].image) if self._config.store.keep_images else None
+        try:
+            outcome = self._entrance.enrol(
+                ready,
+                enrolling.details,
+                enrolling.consent,
+                is_allowlisted=enrolling.is_allowlisted,
+                photograph=photograph,
+            )
+        except StoreError as error:
+            self._end_enrolment(enrolling, Outcome("failed", str(error)))
+            raise
+        self.decided += 1
+        self._end_enrolment(enrolling, outcome)
+
+    def _end_enrolment(self, enrolling: _Enrolling, outcome: Outcome) -> None:
+        with self._asked:
+            if self._enrolling is enrolling:
+                self._enrolling = None
+        self._result = "enrolled" if outcome.is_stored else "not_enrolled"
+        number = outcome.subject.session_number if outcome.subject is not None else None
+        self._tell_enrolment(enrolling.id, outcome.kind, outcome.sentence, number)
+        log.info("enrolment id=%s outcome=%s", enrolling.id, outcome.kind)
+
+    def _fault(self, error: KioskError) -> None:
+        """Say what failed; a store or a network that failed keeps the kiosk closed until it is found well again."""
+        self._result = None
+        if isinstance(error, RefusedError):
+            log.info("refused reason=%r", str(error))
+            return
+        condition = Condition.STORE_UNREADABLE if isinstance(error, StoreError) else Condition.SELF_TEST_FAILED
+        self._monitor.hold(condition, str(error))
+        if self._door is not None:
+            self._door.show(Signal.FAULT)
+
+    # ---- what is told
+
+    def _announce(self, verdict: Verdict, refusal: Refusal | None, *, is_open: bool) -> None:
+        results = {Status.APPROVED: "welcome", Status.IN_REVIEW: "review", Status.DECLINED: "declined"}
+        self._result = "checked" if verdict.kind is Kind.FACE_SEARCH else results[verdict.status]
+        if verdict.may_open and refusal is not None:  # approved, but too late or not allowed: try again, not welcome
+            self._result = "review"
+        reasons = [*verdict.reasons, *([refusal.reason.value, *refusal.states] if refusal is not None else [])]
+        if self._door is not None:
+            told = Signal.GRANTED if is_open else Signal.DECLINED
+            self._door.show(Signal.IDLE if verdict.kind is Kind.FACE_SEARCH else told)
+        named = verdict.subject.details.name if verdict.subject is not None else None
+        self._news.publish(
+            Topic.DECISION,
+            {
+                "request_id": verdict.request_id,
+                "kind": verdict.kind.value,
+                "status": verdict.status.value,
+                "score": verdict.score,
+                "session_number": verdict.subject.session_number if verdict.subject is not None else None,
+                "name": named,
+                "reasons": reasons,
+                "opened": is_open,
+                "is_alarm": verdict.is_alarm,
+                "at": verdict.at,
+            },
+        )
+        log.log(
+            logging.WARNING if verdict.is_alarm else logging.INFO,
+            "decision request_id=%s kind=%s status=%s reasons=%s score=%s opened=%s",
+            verdict.request_id,
+            verdict.kind.value,
+            verdict.status.value.replace(" ", "_"),
+            ",".join(reasons),
+            verdict.score,
+            is_open,
+        )
+
+    def _tell_enrolment(
+        self, enrolment: str, state: str, sentence: str, number: SubjectId | None = None, guidance: str | None = None
+    ) -> None:
+        self._news.publish(
+            Topic.ENROLMENT,
+            {"id": enrolment, "state": state, "sentence": sentence, "guidance": guidance, "session_number": number},
+        )
+
+    def _state(self, now: float, outcome: Presented | None = None) -> dict[str, Any]:
+        """Return what the screen shows, but for the face's place."""
+        states = self._monitor.states()
+        left = allowed(states, self._monitor.table)
+        closing = sorted(s for s in states if self._monitor.table.get(s, Allowed.CLOSED) is Allowed.CLOSED)
+        told: dict[str, Any] = {"guidance": None, "result": None, "other_way": False, "held_s": 0, "reasons": []}
+        if left is Allowed.CLOSED:
+            return told | {"state": "closed", "reasons": closing}
+        if self._result is not None:
+            step_away = outcome.guidance.value if isinstance(outcome, Decided) else None
+            return told | {"state": "result", "result": self._result, "guidance": step_away}
+        if self._tries.is_held(now):
+            return told | {"state": "locked", "held_s": math.ceil(self._tries.held_until - now), "other_way": True}
+        if isinstance(outcome, Waiting | TimedOut):
+            is_late = isinstance(outcome, TimedOut) or (
+                self._shown.get("state") == "guide" and self._shown.get("other_way", False)
+            )
+            return told | {"state": "guide", "guidance": outcome.guidance.value, "other_way": is_late}
+        if isinstance(outcome, Decided):
+            return told | {"state": "busy", "guidance": outcome.guidance.value}
+        return told | {"state": "idle"}
+
+    def _tell_screen(self, state: Mapping[str, Any], now: float, face: Sequence[float] | None) -> None:
+        shown = {**state, "mode": self._config.entrance.mode, "face": face}
+        is_moved = shown != self._shown
+        is_new = {**shown, "face": None} != {**self._shown, "face": None}
+        if not is_new and not (is_moved and now - self._shown_at >= SCREEN_STEP_S):
+            return
+        if is_new and self._door is not None and shown["state"] in _SIGNALS:
+            self._door.show(_SIGNALS[shown["state"]])
+        if is_new and shown["state"] == "guide" and self._enrolling is not None:
+            self._tell_enrolment(self._enrolling.id, "waiting", "", guidance=shown["guidance"])
+        self._shown, self._shown_at = shown, now
+        self._news.publish(Topic.SCREEN, shown)
+
+
+_SIGNALS = {
+    "idle": Signal.IDLE,
+    "guide": Signal.LOOKING,
+    "locked": Signal.LOCKED_OUT,
+    "closed": Signal.FAULT,
+}
+
+
+def encoded(image: RgbImage) -> bytes:
+    """Return a picture as a JPEG.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+    """
+    is_done, jpeg = cv2.imencode(
+        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    )
+    assert is_done  # a picture in memory of its own cannot fail to be a JPEG
+    return bytes(jpeg)
+
+
+def _share(face: Face, size_wh: tuple[int, int]) -> list[float]:
+    width, height = size_wh
+    x1, y1, x2, y2 = face.box.tolist()
+    return [round(x1 / width, 3), round(y1 / height, 3), round(x2 / width, 3), round(y2 / height, 3)]
+
+
+def _limits(config: Config) -> Limits:
+    """Return when a face is good enough; an enrolment wants more frames than a decision."""
+    limits = Limits(**asdict(config.presentation))
+    if config.entrance.mode != "enrol":
+        return limits
+    wanted = config.enrolment
+    return replace(
+        limits,
+        frames=wanted.references,
+        gather_s=wanted.gather_s,
+        keep_s=max(limits.keep_s, wanted.gather_s + limits.keep_s),
+    )
