@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kiosk import ledger, people
+from kiosk import ledger, outbox, people
 from kiosk.errors import StoreError
 from kiosk.subjects import Receipt, Subject, vendor_lookup
 from kiosk.vault import KEY_NAME, NEXT_KEY_NAME, Vault, sync_directory
@@ -79,6 +79,8 @@ def erase(connection: sqlite3.Connection, vault: Vault, subject: Subject) -> Rem
         ("subject", "details", "session_number", [number]),
     ):
         for value in keys:
+            if table == "outbox":
+                sealed += outbox.erase_photographs(connection, value)
             rows = connection.execute(
                 f"SELECT {column} FROM {table} WHERE {key} = ? AND {column} IS NOT NULL", (value,)
             ).fetchall()
@@ -86,12 +88,13 @@ def erase(connection: sqlite3.Connection, vault: Vault, subject: Subject) -> Rem
             counts[table] = counts.get(table, 0) + len(rows)
             connection.execute(
                 "UPDATE outbox SET payload = NULL, state = iif(state = 'sent', state, 'superseded'),"
-                " last_error = 'forgotten' WHERE seq = ?"
+                " last_error = 'forgotten', person = NULL WHERE seq = ?"
                 if table == "outbox"
                 else f"DELETE FROM {table} WHERE {key} = ?",
                 (value,),
             )
     connection.execute("DELETE FROM log_subject WHERE subject = ?", (number,))
+    connection.execute("DELETE FROM list_entry WHERE subject = ?", (number,))
     connection.execute("UPDATE import_file SET outcome = 'forgotten', subject = NULL WHERE subject = ?", (number,))
     mark_unclean(connection)
     return Remains(

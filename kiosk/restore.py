@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kiosk import backup, checkup, erasure, ledger, people, schema
+from kiosk import backup, checkup, erasure, ledger, outbox, people, schema
 from kiosk.database import Database
 from kiosk.decisions import DecisionLog, HeadFile
 from kiosk.errors import StoreError
@@ -272,6 +272,7 @@ def _prepare(
                 actor=actor,
                 skip_to=old.last_seq + 1 if is_behind else None,
             )
+            outbox.doubt_all(connection, header.created_at)
             forgotten = erasure.erase_all(connection, vault, old.forgotten)
             for subject, remains in forgotten:
                 signed = log.append(

@@ -10,7 +10,8 @@ What is personal lies in sealed columns (see `vault.py`); each is bound to its t
     reference.template  float32 little-endian, bound to person and model as well
     image.jpeg          a photograph, where a setting keeps them
     log_private.sealed  JSON: vendor_data, its salt, the answer that was given
-    outbox.payload      what is to be sent
+    outbox.payload      what is to be sent, with whose rows it keeps its order
+    outbox_image.sealed, secret.sealed, list_staged.sealed   photographs to be sent, API keys, templates pulled
     access.sealed       JSON: name and verifier of a key or an operator
 """
 
@@ -184,7 +185,69 @@ CREATE INDEX log_of ON log (of_id) WHERE of_id IS NOT NULL;
 CREATE INDEX log_review ON log (seq) WHERE status = 'In Review';
 """
 
-SCRIPTS = (_FIRST, _IMPORTS, _ACCESS)  # number n is SCRIPTS[n - 1]; a released one never changes
+# outbox.person: keyed hash, or rows of one person could pass each other. doubt_from: see outbox.py.
+# cloud_write counts what the cloud bills over all processes; list_staged holds a list that is not complete yet.
+_CLOUD = """
+ALTER TABLE outbox ADD COLUMN person BLOB;
+ALTER TABLE outbox ADD COLUMN created_at REAL;
+ALTER TABLE outbox ADD COLUMN doubt_from REAL;
+ALTER TABLE outbox ADD COLUMN looks INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX outbox_waiting ON outbox (id) WHERE state = 'waiting';
+CREATE INDEX outbox_person ON outbox (person, id) WHERE state IN ('waiting', 'sending');
+CREATE INDEX outbox_remote ON outbox (remote_request_id) WHERE remote_request_id IS NOT NULL;
+
+CREATE TABLE outbox_image (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    outbox INTEGER NOT NULL REFERENCES outbox,
+    name TEXT NOT NULL,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE INDEX outbox_image_of ON outbox_image (outbox);
+CREATE TABLE outbox_room (bytes INTEGER NOT NULL) STRICT;
+INSERT INTO outbox_room (bytes) VALUES (0);
+CREATE TRIGGER outbox_image_comes AFTER INSERT ON outbox_image
+    BEGIN UPDATE outbox_room SET bytes = bytes + length(NEW.sealed); END;
+CREATE TRIGGER outbox_image_goes AFTER DELETE ON outbox_image
+    BEGIN UPDATE outbox_room SET bytes = bytes - length(OLD.sealed); END;
+
+CREATE TABLE cloud_write (id INTEGER PRIMARY KEY, at REAL NOT NULL) STRICT;
+CREATE INDEX cloud_write_at ON cloud_write (at);
+CREATE TABLE cloud_note (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE secret (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    sealed BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE list_pass (
+    list TEXT PRIMARY KEY,
+    entries INTEGER NOT NULL,
+    next_offset INTEGER NOT NULL,
+    last_entry TEXT
+) STRICT, WITHOUT ROWID;
+CREATE TABLE list_staged (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    list TEXT NOT NULL,
+    entry TEXT NOT NULL,
+    sealed BLOB,
+    UNIQUE (list, entry)
+) STRICT;
+CREATE TABLE list_entry (
+    list TEXT NOT NULL,
+    entry TEXT NOT NULL,
+    subject INTEGER NOT NULL,
+    PRIMARY KEY (list, entry)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE list_complete (
+    list TEXT PRIMARY KEY,
+    at REAL NOT NULL,
+    entries INTEGER NOT NULL,
+    unusable INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+"""
+
+SCRIPTS = (_FIRST, _IMPORTS, _ACCESS, _CLOUD)  # number n is SCRIPTS[n - 1]; a released one never changes
 VERSION = len(SCRIPTS)
 
 

@@ -434,15 +434,25 @@ class Store:
     def record_decision(self, decision: NewDecision) -> Entry:
         """Save a decision with its outbox rows; return its record (seq, request_id, time)."""
         with self.transaction() as transaction:
-            connection = transaction.connection
-            signed = transaction.record(decision.kind, decision=decision)
-            connection.executemany(
-                "INSERT INTO log_subject (subject, seq) VALUES (?, ?)",
-                [(number, signed.seq) for number in dict.fromkeys(decision.subjects)],
-            )
-            for message in decision.outbox:
-                outbox.insert(connection, self.vault, signed.seq, message, self._now())
-        return signed.entry
+            return self._record(transaction, decision).entry
+
+    def _record(self, transaction: _Transaction, decision: NewDecision) -> Signed:
+        connection = transaction.connection
+        signed = transaction.record(decision.kind, decision=decision)
+        connection.executemany(
+            "INSERT INTO log_subject (subject, seq) VALUES (?, ?)",
+            [(number, signed.seq) for number in dict.fromkeys(decision.subjects)],
+        )
+        for message in decision.outbox:
+            outbox.insert(connection, self.vault, signed.seq, message, self._now())
+        return signed
+
+    def settle(self, row: int, remote_request_id: str, revision: NewDecision | None = None) -> None:
+        """Record that a row of the outbox arrived, together with the other verdict that came back, if one did."""
+        with self.transaction() as transaction:
+            outbox.settle(transaction.connection, row, remote_request_id)
+            if revision is not None:
+                self._record(transaction, revision)
 
     def record_act(self, kind: Kind, *, details: dict[str, Any] | None = None, actor: str = "") -> Entry:
         """Record an act outside the store, such as changed settings; nothing personal in it."""

@@ -288,6 +288,14 @@ def make_older(directory: Path) -> None:
         connection.execute("DROP INDEX log_of")
         connection.execute("DROP INDEX log_review")
         connection.execute("ALTER TABLE log DROP COLUMN of_id")
+        for table in ("outbox_image", "outbox_room", "cloud_write", "cloud_note", "secret"):
+            connection.execute(f"DROP TABLE {table}")
+        for table in ("list_pass", "list_staged", "list_entry", "list_complete"):
+            connection.execute(f"DROP TABLE {table}")
+        for index in ("outbox_waiting", "outbox_person", "outbox_remote"):
+            connection.execute(f"DROP INDEX {index}")
+        for column in ("person", "created_at", "doubt_from", "looks"):
+            connection.execute(f"ALTER TABLE outbox DROP COLUMN {column}")
         connection.execute("DELETE FROM _sqlite_migrations WHERE name > '0001'")
         connection.execute("PRAGMA user_version = 1")
 
