@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import urlsplit
 
 from kiosk.errors import ConfigError
 from kiosk.grant import Patience, policy
@@ -460,10 +462,55 @@ class Cloud:
     lists_every_s: float = _setting(3600.0, "How often they are pulled.", low=10.0, high=604800.0, unit="s")
     writes_per_minute: int = _setting(60, "Most calls that Didit bills, a minute.", low=1, high=300)
     probe_every_s: float = _setting(60.0, "How often the server is asked while idle.", low=1.0, high=86400.0, unit="s")
-    proxy: str = _setting("", "Proxy for calls to the cloud, such as http://proxy:3128.")
+    api_consent: str = _setting(
+        "call",
+        "Photographs of an API call leave when its metadata says consent = true (call), or always, as you hold the "
+        "consents yourself (owner).",
+        choices=("call", "owner"),
+    )
+    consent_versions: tuple[str, ...] = _setting(
+        (),
+        "Names of the consent texts, as in [enrolment] consent_version, that agree to photographs going to Didit.",
+        may_be_empty=True,
+    )
+    keep_days: float = _setting(
+        90.0, "How long something waits to be sent before it is dropped.", low=1.0, high=3650.0, unit="days"
+    )
+    outbox_mb: float = _setting(
+        1024.0, "Room for photographs that wait; beyond it they are not kept.", low=1.0, high=1e6, unit="MB"
+    )
+    proxy: str = _setting(
+        "", "Proxy for calls to the cloud, such as http://proxy:3128; with a password, in the credential cloud_proxy."
+    )
     ca_file: str = _setting("", "PEM file of certificates to trust instead of the system's.")
 
     def __post_init__(self) -> None:
         """Refuse a policy without what it needs."""
         if self.policy == "summary" and not self.webhook_url:
             raise ConfigError("[cloud]: policy summary wants a webhook_url")
+        for name in ("base_url", "account_url", "webhook_url"):
+            if (url := getattr(self, name)) and not _is_safe(url):
+                raise ConfigError(
+                    f"[cloud] {name}: want https://host, without name or password (http:// only to this machine)"
+                )
+        proxy = urlsplit(self.proxy)
+        if self.proxy and (proxy.scheme not in {"http", "https"} or not proxy.hostname or proxy.username):
+            raise ConfigError(
+                "[cloud] proxy: want http://host:port; a password belongs into the credential cloud_proxy"
+            )
+        for entry in self.lists:
+            try:
+                uuid.UUID(entry)
+            except ValueError:
+                raise ConfigError(f"[cloud] lists: want UUIDs, got {entry!r}") from None
+
+
+def _is_safe(url: str) -> bool:
+    """Say whether a key may be sent there: encrypted, or on this machine."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    is_here = host in {"127.0.0.1", "::1", "localhost"}
+    return bool(host) and not parts.username and (parts.scheme == "https" or (parts.scheme == "http" and is_here))
