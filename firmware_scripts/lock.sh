@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Choose the version of every package a device gets, with the SHA-256 of each of its files.
+#
+#   ./firmware_scripts/lock.sh
+#
+# Run by whoever makes a release, not on a device. Writes firmware_scripts/requirements.lock: one list for x86-64 and
+# aarch64 and for Python 3.10 to 3.14, by markers. Versions in the list stay; --upgrade looks for newer ones.
+set -euo pipefail
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+# shellcheck source=firmware_scripts/common.sh
+. "$root/firmware_scripts/common.sh"
+
+uv="uv==0.13.9" # the tool that resolves for machines other than the one it runs on
+
+case "${1:-}" in -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" && exit ;; esac
+
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+python="$(find_python)" || fail "want Python 3.10 to 3.14; set KIOSK_PYTHON to one"
+"$python" -m venv "$work/venv"
+"$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check "$uv"
+cd "$root"
+"$work/venv/bin/uv" pip compile --quiet --universal --python-version 3.10 --generate-hashes --only-binary :all: \
+  --extra gpio --custom-compile-command ./firmware_scripts/lock.sh "$@" \
+  --output-file firmware_scripts/requirements.lock pyproject.toml firmware_scripts/appliance.in
+echo "Wrote firmware_scripts/requirements.lock: $(grep -c '==' firmware_scripts/requirements.lock) packages and versions."
