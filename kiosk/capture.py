@@ -123,6 +123,11 @@ class Camera:
         return self._due
 
     @property
+    def is_over(self) -> bool:
+        """Whether a recording that does not loop has ended."""
+        return self.report.state is State.ENDED
+
+    @property
     def report(self) -> Report:
         """What the camera is now."""
         with self._changed:

@@ -67,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", metavar="FILE", type=Path, help="kiosk.toml")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add = _adder(commands)
+    _add_running(add)
     _add_faces(add)
     _add_people(add)
     _add_models(add)
@@ -106,6 +107,29 @@ def _adder(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Add
 def _group(add: Adder, commands: str, sentence: str) -> Adder:
     group = add(commands, "cli", sentence, json=False)
     return _adder(group.add_subparsers(metavar="ACTION", required=True))
+
+
+def _add_running(add: Adder) -> None:
+    run = add(
+        "run",
+        "cli_run",
+        "watch the camera, decide about whoever steps up, drive the door",
+        more="The daemon: it runs until it is told to stop, reopens a lost camera for ever, and opens nothing unless "
+        "all is well. SIGHUP takes changed settings. Under systemd it feeds the watchdog.",
+        json=False,
+    )
+    run.add_argument(
+        "--demo",
+        metavar="DIR",
+        type=Path,
+        help="without camera and door: people from a folder of portraits walk up; decisions are printed",
+    )
+    run.add_argument("--verbose", action="store_true", help="in a demo, log everything to stderr too")
+    health = add("health", "cli_run", "say how the running kiosk is", more="Exit 3 when it is not armed or hangs.")
+    health.add_argument("--file", metavar="FILE", type=Path, help="its status file (default: of the settings)")
+    health.add_argument(
+        "--max-age", metavar="S", type=float, default=10.0, help="oldest status that counts, s (default 10)"
+    )
 
 
 def _add_faces(add: Adder) -> None:

@@ -292,7 +292,7 @@ class Door:
         Raises:
             DoorError: the lines cannot be driven.
         """
-        self._lines, self._settings, self._clock, self._states, self._table = lines, settings, clock, states, table
+        self._lines, self._settings, self._clock, self._states, self.table = lines, settings, clock, states, table
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -340,16 +340,26 @@ class Door:
             now = self._clock()
             if self._is_faulty:
                 states.add(Condition.DOOR_FAULT.value)
-            refusal = may_grant(grant.captured_at, now, states=states, table=self._table)
-            if refusal is not None:
-                return refusal
-            if grant.decision in self._used:
-                return Refusal(Reason.ALREADY_USED)
-            if self._is_closed or not 0.0 <= now - self._beat <= LATE_S:
-                return Refusal(Reason.NO_SUPERVISOR)
-            self._used.append(grant.decision)
-            self._pulse(now, grant.decision)
-            return Refusal(Reason.LOG_ONLY, (Condition.DOOR_FAULT.value,)) if self._is_faulty else None
+            refusal = may_grant(grant.captured_at, now, states=states, table=self.table)
+            return refusal if refusal is not None else self._pulse_once(now, grant.decision)
+
+    def release(self, act: str) -> Refusal | None:
+        """Close the relay for one pulse because an operator says so, whatever the kiosk thinks of itself.
+
+        Args:
+            act: request_id of the operator's act in the log; opens once.
+        """
+        with self._lock:
+            return self._pulse_once(self._clock(), act)
+
+    def _pulse_once(self, now: float, decision: str) -> Refusal | None:
+        if decision in self._used:
+            return Refusal(Reason.ALREADY_USED)
+        if self._is_closed or not 0.0 <= now - self._beat <= LATE_S:
+            return Refusal(Reason.NO_SUPERVISOR)
+        self._used.append(decision)
+        self._pulse(now, decision)
+        return Refusal(Reason.LOG_ONLY, (Condition.DOOR_FAULT.value,)) if self._is_faulty else None
 
     def show(self, signal: Signal) -> None:
         """Say something with lamps and buzzer; an alarm or a fault of the door goes before it."""

@@ -40,6 +40,7 @@ from kiosk.presentation import (
 )
 from kiosk.presentation import Outcome as Presented
 from kiosk.quality import Quality, measure
+from kiosk.schedule import Schedule
 from kiosk.subjects import Details
 from kiosk.types import Face, Frame, RgbImage, Status, SubjectId, Template
 
@@ -94,7 +95,7 @@ class Judge:
             entrance: decides and records.
             monitor: the degraded states.
             news: for screens and operators.
-            config: settings; `reload` takes others.
+            config: settings; `reload` brings others.
             clock: monotonic s, the camera's.
             door: None for a kiosk without one.
             tries: the declines in a row so far.
@@ -112,13 +113,18 @@ class Judge:
         self._result: str | None = None
         self._shown: dict[str, Any] = {}
         self._shown_at = float("-inf")
+        self._next: tuple[Config, Schedule] | None = None  # settings to take
         self.decided = 0
         """Presentations decided about since the start."""
 
-        self.reload(config)
+        self._take_settings(config)
 
-    def reload(self, config: Config) -> None:
-        """Take other settings; whoever stands there is judged anew by them."""
+    def reload(self, config: Config, schedule: Schedule) -> None:
+        """Take other settings, from the next frame on; whoever stands there is judged anew by them."""
+        with self._asked:
+            self._next = config, schedule
+
+    def _take_settings(self, config: Config) -> None:
         self._config = config
         self._patience = Patience(**asdict(config.attempts))
         self._entrance.settings = config.entrance
@@ -174,6 +180,7 @@ class Judge:
 
     def take(self, frame: Frame, now: float) -> Presented:
         """Look at the next frame; decide, and open, when it is time."""
+        self._look_for_settings()
         try:
             view = self._view(frame)
             self._frames[frame.number] = frame, tuple(view.faces)
@@ -194,8 +201,16 @@ class Judge:
             self._tell_screen(self._state(now, outcome), now, face)
         return outcome
 
+    def _look_for_settings(self) -> None:
+        with self._asked:
+            wanted, self._next = self._next, None
+        if wanted is not None:
+            config, self._entrance.schedule = wanted
+            self._take_settings(config)
+
     def rest(self, now: float) -> None:
         """Note that no frame came."""
+        self._look_for_settings()
         self._newest = None
         self._tell_screen(self._state(now), now, None)
 

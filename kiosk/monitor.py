@@ -44,7 +44,7 @@ class Monitor:
         """
         self.table = table
         self._probes = dict(probes)
-        self._now, self._tell = now, tell
+        self._now, self.tell = now, tell
         self._lock = threading.Lock()
         self._held: dict[Condition, tuple[str, float]] = {}
         self._names: tuple[str, ...] = ()
@@ -71,7 +71,7 @@ class Monitor:
             self._held[condition] = sentence, known[1] if known is not None else self._now()
             self._names = tuple(one.value for one in self._held)
         if known is None:
-            self._tell(condition, sentence)
+            self.tell(condition, sentence)
 
     def end(self, condition: Condition) -> None:
         """Say that a state is over; one that did not hold changes nothing."""
@@ -79,7 +79,7 @@ class Monitor:
             if self._held.pop(condition, None) is None:
                 return
             self._names = tuple(one.value for one in self._held)
-        self._tell(condition, None)
+        self.tell(condition, None)
 
     def look(self) -> None:
         """Ask every probe."""

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 from kiosk.backup import backups, scrub
-from kiosk.config import SYSTEM_FILE, Config, load_config, state_directory
+from kiosk.clock import Clock
+from kiosk.config import SYSTEM_FILE, Config, Sources, state_directory
 from kiosk.device import Device
 from kiosk.erasure import ERASURES_NAME
 from kiosk.errors import ConfigError, ModelFileError, StoreError
@@ -19,8 +20,9 @@ from kiosk.state import DATABASE_NAME, initialise, open_store
 from kiosk.store import BACKUPS_NAME, Store
 from kiosk.vault import KEY_NAME, Key, read_keys
 
+CHANGES_NAME = "settings.toml"  # what operators changed in the page
 MOST_THREADS = 2  # more gained nothing measurable on networks this small
-DAY_S = 86400.0
+DAY_S, HOUR_S = 86400.0, 3600.0
 
 
 def note(sentence: str) -> None:
@@ -29,10 +31,15 @@ def note(sentence: str) -> None:
 
 
 def settings(chosen: argparse.Namespace) -> Config:
-    """Return the settings of --config, KIOSK_CONFIG or /etc/kiosk/kiosk.toml, under KIOSK_ variables."""
+    """Return the settings in force, see `sources`."""
+    return sources(chosen).load()
+
+
+def sources(chosen: argparse.Namespace) -> Sources:
+    """Return where settings come from: --config, KIOSK_CONFIG or /etc/kiosk/kiosk.toml; operators; KIOSK_ variables."""
     named = chosen.config or (Path(os.environ["KIOSK_CONFIG"]) if os.environ.get("KIOSK_CONFIG") else None)
     path = named or (SYSTEM_FILE if SYSTEM_FILE.is_file() else None)
-    return load_config(path, os.environ)
+    return Sources(path, state(chosen) / CHANGES_NAME, os.environ)
 
 
 def state(chosen: argparse.Namespace) -> Path:
@@ -77,14 +84,21 @@ def keys(directory: Path) -> tuple[Key, ...]:
     return read_keys(directory, credentials())
 
 
-def store(chosen: argparse.Namespace, config: Config, *, create: bool = True) -> Store:
+def clock(config: Config) -> Clock:
+    """Return the wall clock with its standing."""
+    return Clock(config.health.holdover_h * HOUR_S)
+
+
+def store(chosen: argparse.Namespace, config: Config, *, create: bool = True, told_by: Clock | None = None) -> Store:
     """Open the store; on the very first call of a new machine make it.
 
     Args:
         chosen: the command's options.
         config: settings.
         create: make a store where there is neither one nor a trace of one.
+        told_by: the clock of its records; None for a new one.
     """
+    told_by = told_by or clock(config)
     directory = state(chosen)
     retention_s = config.store.retention_days * DAY_S
     if not (directory / DATABASE_NAME).exists():
@@ -94,9 +108,10 @@ def store(chosen: argparse.Namespace, config: Config, *, create: bool = True) ->
                 "or put a backup back with `kiosk store repair`"
             )
         held = credentials()
-        initialise(directory, now=time.time, key=read_keys(directory, held)[0] if held else None).close()
+        key = read_keys(directory, held)[0] if held else None
+        initialise(directory, now=told_by, key=key, clock_state=told_by.state).close()
         note(f"made a new store in {directory}")
-    opened = open_store(directory, keys(directory), now=time.time, retention_s=retention_s)
+    opened = open_store(directory, keys(directory), now=told_by, clock_state=told_by.state, retention_s=retention_s)
     for notice in opened.notices:
         note(notice)
     return opened

@@ -345,6 +345,19 @@ class Store:
             raise people.nobody(number)
         return subject
 
+    def probe(self) -> None:
+        """Write something small: whether a store that failed takes facts again.
+
+        Raises:
+            StoreError: it does not.
+        """
+        with self.database.write() as connection:
+            connection.execute(
+                "INSERT INTO kiosk (name, value) VALUES ('probed', ?) "
+                "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                (f"{self._now():.0f}",),
+            )
+
     # ---- what the gallery loads
 
     def version(self) -> int:

@@ -1,0 +1,206 @@
+"""Commands of the running kiosk: run, health."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from kiosk import doctor, opening
+from kiosk.camera import PICTURES
+from kiosk.capture import Camera
+from kiosk.cli import REFUSED
+from kiosk.config import Config
+from kiosk.daemon import Kiosk, serve
+from kiosk.desk import News, Topic
+from kiosk.device import Device
+from kiosk.door import Lines, open_lines
+from kiosk.errors import ConfigError, KioskError
+from kiosk.notify import Supervisor, log_to_stderr
+from kiosk.testing import RecordedLines
+from kiosk.watch import Report
+
+STATUS_NAME = "status.json"
+DEMO_FACE_PX = 64.0  # a portrait of 480 px shows a smaller face than somebody at a door
+
+log = logging.getLogger(__name__)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Watch the camera, decide about whoever steps up, drive the door; until it is told to stop."""
+    log_to_stderr()
+    if chosen.demo is not None and not chosen.verbose:
+        logging.getLogger().setLevel(logging.ERROR)
+    supervisor = Supervisor()
+    stopping, asked = threading.Event(), threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    signal.signal(signal.SIGHUP, lambda *_: asked.set())
+    again = threading.Event()
+    try:
+        code = _run(chosen, supervisor, stopping, asked, again)
+    except KioskError as error:
+        supervisor.tell(STATUS=str(error))
+        log.error("start failed reason=%r", str(error))  # noqa: TRY400  expected: its sentence says all
+        raise
+    if again.is_set():
+        log.info("settings want a new start")
+        os.execv(sys.executable, [sys.executable, "-m", "kiosk", *sys.argv[1:]])  # noqa: S606  this program, as it was called
+    return code
+
+
+def _run(
+    chosen: argparse.Namespace,
+    supervisor: Supervisor,
+    stopping: threading.Event,
+    asked: threading.Event,
+    again: threading.Event,
+) -> int:
+    config = _demo_settings(opening.settings(chosen)) if chosen.demo is not None else opening.settings(chosen)
+    portraits = _portraits(chosen.demo) if chosen.demo is not None else []
+    cv2.setNumThreads(1)  # the networks and the camera's process share the cores already
+    with ExitStack() as parts:
+        # The door first: from here on it is safe, however long the rest takes.
+        lines: Lines | None = open_lines(config.door) if config.door.chip else None
+        if lines is None and chosen.demo is not None:
+            lines = RecordedLines()
+        if lines is not None:
+            parts.callback(lines.close)
+        supervisor.tell(STATUS="loading models and people")
+        clock = opening.clock(config)
+        pack, recogniser = opening.pack(config), opening.recogniser(config)
+        store = opening.store(chosen, config, told_by=clock)
+        device = parts.enter_context(Device(recogniser, store, config, now=clock))
+
+        def camera(tell: Callable[[Report], None]) -> Camera:
+            return Camera(config.camera, portraits, tell=tell)
+
+        kiosk = Kiosk(
+            device,
+            camera,
+            lines=lines,
+            clock=clock,
+            self_test=lambda: doctor.self_test(pack, recogniser),
+            status_file=_status_file(config),
+        )
+        parts.callback(kiosk.close)
+        if chosen.demo is not None:
+            kiosk.news.listen(_Teller())
+        kiosk.start()
+
+        def reload() -> bool:
+            if kiosk.camera.is_over and chosen.demo is not None:
+                stopping.set()
+            if not asked.is_set():
+                return False
+            asked.clear()
+            return _reload(chosen, kiosk, supervisor, again)
+
+        code = serve(kiosk, supervisor, stopping, reload)
+        supervisor.tell(STOPPING=1)
+    return code
+
+
+def _reload(chosen: argparse.Namespace, kiosk: Kiosk, supervisor: Supervisor, again: threading.Event) -> bool:
+    """Take the settings as they are on disk now; say whether the process must start anew for them."""
+    supervisor.tell(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
+    try:
+        config = opening.settings(chosen)
+        Camera(config.camera)  # a source that cannot be is refused as a wrong setting is
+    except KioskError as error:
+        log.error("settings refused, the old ones stay reason=%r", str(error))  # noqa: TRY400  its sentence says all
+        supervisor.tell(READY=1, STATUS=f"settings refused: {error}")
+        return False
+    if kiosk.reload(config):
+        supervisor.tell(READY=1)
+        return False
+    again.set()
+    return True
+
+
+def _status_file(config: Config) -> Path | None:
+    if config.health.status_file:
+        return Path(config.health.status_file)
+    runtime = os.environ.get("RUNTIME_DIRECTORY")
+    return Path(runtime.split(":", maxsplit=1)[0]) / STATUS_NAME if runtime else None
+
+
+def health(chosen: argparse.Namespace) -> int:
+    """Say how the running kiosk is, from its status file."""
+    path = chosen.file or _status_file(opening.settings(chosen)) or Path("/run/kiosk") / STATUS_NAME
+    try:
+        status: dict[str, Any] = json.loads(path.read_bytes())
+        age_s = time.time() - float(status["at"])
+        states = status["states"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no status file"
+        raise ConfigError(f"{path}: {reason}; is the kiosk running? systemctl status kiosk") from None
+    is_fresh = 0.0 <= age_s <= chosen.max_age
+    if chosen.json:
+        print(json.dumps({**status, "age_s": round(age_s, 1), "is_fresh": is_fresh}, indent=2))
+    else:
+        print(f"{'armed' if status['is_armed'] else 'not armed'}, mode {status['mode']}, told {age_s:.1f} s ago")
+        for state in states:
+            print(f"  {state['condition']} ({state['leaves']}): {state['sentence']}")
+        if not is_fresh:
+            print(f"  The status is older than {chosen.max_age:g} s: the kiosk hangs or has ended.")
+    return 0 if status["is_armed"] and is_fresh else REFUSED
+
+
+# ---- the demo
+
+
+def _demo_settings(config: Config) -> Config:
+    """Let people from portraits walk up where no other camera was chosen; nobody keeps a demo's clock."""
+    camera = config.camera
+    if camera.source == type(camera)().source:
+        loop = "&loop=1" if sys.stdout.isatty() else ""
+        camera = replace(camera, source=f"demo:?width=640&height=480&fps=15{loop}")
+    near = min(config.presentation.face_low_px, DEMO_FACE_PX)
+    return replace(
+        config,
+        camera=camera,
+        presentation=replace(config.presentation, face_low_px=near),
+        degraded=replace(config.degraded, clock_untrusted="open"),
+    )
+
+
+def _portraits(folder: Path) -> list[Path]:
+    try:
+        found = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+    except OSError as error:
+        raise ConfigError(f"{folder}: {error.strerror}; --demo wants a folder of portraits") from None
+    if not found:
+        raise ConfigError(f"{folder} holds no portraits; want {', '.join(PICTURES)}")
+    return found
+
+
+class _Teller:
+    """Prints what is decided, for somebody who watches a demo."""
+
+    def __call__(self, news: News) -> None:
+        told = news.data
+        moment = time.strftime("%H:%M:%S", time.localtime(news.at))
+        if news.topic is Topic.DECISION:
+            who = told["name"] or ("somebody known" if told["session_number"] else "somebody unknown")
+            score = "" if told["score"] is None else f"  similarity {told['score']:g}"
+            alarm = "  ALARM: on the blocklist" if told["is_alarm"] else ""
+            door = "  the door opens" if told["opened"] else ""
+            print(
+                f"{moment}  {who:<18} {told['status']:<10}{score}{alarm}{door}  ({', '.join(told['reasons'])})",
+                flush=True,
+            )
+        elif news.topic is Topic.DOOR:
+            print(f"{moment}  door: {told['what']}", flush=True)
