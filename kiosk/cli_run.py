@@ -33,7 +33,7 @@ from kiosk.testing import RecordedLines
 from kiosk.watch import Report
 
 STATUS_NAME = "status.json"
-DEMO_FACE_PX = 64.0  # a portrait of 480 px shows a smaller face than somebody at a door
+DEMO_FACE_PX = 56.0  # a portrait of 480 px shows a smaller face than somebody at a door
 
 log = logging.getLogger(__name__)
 
