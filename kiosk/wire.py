@@ -1,0 +1,248 @@
+"""HTTP to somebody else's server: whole deadlines, limited answers, and whether a request can have arrived.
+
+A thread with an event loop makes the calls, so that one that hangs, in whatever way, can be given up at its deadline
+and at the end of the program. Nothing is implicit: no proxy from the environment, no redirect, no cookie, no
+compression. The thread and the connections begin with the first call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import threading
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as OutOfTime  # the builtin one only from Python 3.11 on
+from contextlib import suppress
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from kiosk import __version__
+from kiosk.errors import CloudError, ConfigError
+
+CONNECT_S = 5.0  # three SYNs and a TLS handshake over a slow link
+CLOSE_S = 1.0
+GRACE_S = 0.5  # by which the loop may be late with a deadline it keeps itself
+MOST_BYTES = 2_000_000  # of an answer; a page of sessions has some 50 kB
+CONNECTIONS = 4
+
+
+class NoAnswerError(CloudError):
+    """There is no answer, or none that can be one."""
+
+    def __init__(self, sentence: str, *, may_have_arrived: bool) -> None:
+        """Say why, and whether the request can have arrived all the same."""
+        super().__init__(sentence)
+        self.may_have_arrived = may_have_arrived
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back, whatever it is."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)  # names in small letters
+    body: bytes = field(repr=False)
+
+    @property
+    def date(self) -> float | None:
+        """The server's clock, s UTC, to the second."""
+        return http_date(self.headers.get("date", ""))
+
+
+def http_date(text: str) -> float | None:
+    """Read a date of HTTP; None where it is none.
+
+    >>> http_date("Thu, 01 Jan 1970 00:01:40 GMT")
+    100.0
+    """
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    async def getaddrinfo(
+        self,
+        host: Any,
+        port: Any,
+        *,
+        family: int = 0,
+        type: int = 0,  # noqa: A002  the standard library's name
+        proto: int = 0,
+        flags: int = 0,
+    ) -> Any:
+        """Look a name up in a thread that nobody waits for: a resolver without a network takes half a minute."""
+        found = self.create_future()
+
+        def settle(result: Any, error: OSError | None) -> None:
+            if not found.done():
+                found.set_exception(error) if error else found.set_result(result)
+
+        def look() -> None:
+            result, failed = None, None
+            try:
+                result = socket.getaddrinfo(host, port, family, type, proto, flags)
+            except OSError as error:
+                failed = error
+            except UnicodeError:
+                failed = socket.gaierror(socket.EAI_NONAME, "no name of a host")
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                self.call_soon_threadsafe(settle, result, failed)
+
+        threading.Thread(target=look, name="resolver", daemon=True).start()
+        return await found
+
+
+class _Flight:
+    """One request on its way."""
+
+    def __init__(self) -> None:
+        self.has_begun = False
+
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        request = info.get("request")
+        if event.endswith("send_request_headers.started") and request is not None and request.method != b"CONNECT":
+            self.has_begun = True  # CONNECT goes to a proxy, and says nothing to the server
+
+
+class Wire:
+    """Makes calls. Safe in several threads; `close` may be called while others wait."""
+
+    def __init__(self, *, proxy: str = "", ca_file: str = "") -> None:
+        """Open nothing yet.
+
+        Args:
+            proxy: URL; empty for none.
+            ca_file: PEM file of the certificates to trust; empty for the system's.
+
+        Raises:
+            ConfigError: the certificates cannot be read.
+        """
+        self._proxy = proxy
+        try:
+            self._trusted = ssl.create_default_context(cafile=ca_file or None)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"[cloud] ca_file {ca_file}: {error.strerror or 'no certificates in it'}") from error
+        self._lock = threading.Lock()
+        self._loop: _Loop | None = None
+        self._thread: threading.Thread | None = None
+        self._client: Any = None
+        self._is_closed = False
+
+    def ask(self, method: str, url: str, *, within_s: float, most_bytes: int = MOST_BYTES, **request: Any) -> Reply:
+        """Make a call and return what came back, whatever its status.
+
+        Args:
+            method: GET or POST.
+            url: where.
+            within_s: for all of it, from the name's look-up to the last byte.
+            most_bytes: of the answer; a longer one is none.
+            request: as httpx takes it: headers, params, json, data, files, content.
+
+        Raises:
+            NoAnswerError: nothing came in time, or not whole.
+        """
+        flight = _Flight()
+        call = self._ask(flight, method, url, within_s=within_s, most_bytes=most_bytes, request=request)
+        running = self._submit(call, within_s)
+        try:
+            return running.result(within_s + GRACE_S)
+        except (TimeoutError, asyncio.TimeoutError, OutOfTime):
+            running.cancel()
+            raise NoAnswerError(f"no answer within {within_s:g} s", may_have_arrived=flight.has_begun) from None
+        except CancelledError:
+            raise NoAnswerError("the call was given up", may_have_arrived=flight.has_begun) from None
+
+    def close(self) -> None:
+        """Give up every call and close the connections, within some `CLOSE_S`."""
+        with self._lock:
+            self._is_closed = True
+            loop, thread = self._loop, self._thread
+        if loop is None or thread is None:
+            return
+        with suppress(RuntimeError):  # it has ended
+            loop.call_soon_threadsafe(loop.stop)
+        thread.join(CLOSE_S)
+
+    def _submit(self, call: Coroutine[Any, Any, Reply], within_s: float) -> Future[Reply]:
+        with self._lock:
+            if self._is_closed:
+                call.close()
+                raise NoAnswerError("the connection is closed", may_have_arrived=False)
+            if self._loop is None:
+                self._loop = _Loop()
+                self._thread = threading.Thread(target=self._serve, args=(self._loop,), name="wire", daemon=True)
+                self._thread.start()
+            return asyncio.run_coroutine_threadsafe(asyncio.wait_for(call, within_s), self._loop)
+
+    def _serve(self, loop: _Loop) -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+            pending = asyncio.all_tasks(loop)
+            for task in pending:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+            if self._client is not None:
+                loop.run_until_complete(self._client.aclose())
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()
+
+    async def _ask(
+        self, flight: _Flight, method: str, url: str, *, within_s: float, most_bytes: int, request: Mapping[str, Any]
+    ) -> Reply:
+        import httpx  # 150 ms, and only where something is sent  # noqa: PLC0415
+
+        if self._client is None:
+            self._client = httpx.AsyncClient(
+                verify=self._trusted,
+                proxy=self._proxy or None,
+                trust_env=False,
+                follow_redirects=False,
+                limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=1, keepalive_expiry=15.0),
+                headers={"user-agent": f"face-kiosk/{__version__}", "accept-encoding": "identity"},
+            )
+        try:
+            async with self._client.stream(
+                method,
+                url,
+                timeout=httpx.Timeout(within_s, connect=min(CONNECT_S, within_s)),
+                extensions={"trace": flight.trace},
+                **request,
+            ) as response:
+                body = bytearray()
+                async for piece in response.aiter_raw():
+                    body += piece
+                    if len(body) > most_bytes:
+                        raise NoAnswerError(f"the answer has over {most_bytes} bytes", may_have_arrived=True)
+                if "content-encoding" in response.headers:
+                    raise NoAnswerError("the answer is compressed, unasked", may_have_arrived=True)
+                return Reply(response.status_code, dict(response.headers), bytes(body))
+        except httpx.InvalidURL as error:
+            raise NoAnswerError(f"no address of a server: {error}", may_have_arrived=False) from None
+        except httpx.HTTPError as error:  # its text may hold the address, never a header or the body
+            raise NoAnswerError(_sentence(error), may_have_arrived=flight.has_begun) from None
+        finally:
+            self._client.cookies.clear()
+
+
+def _sentence(error: Exception) -> str:
+    words = {
+        "ConnectTimeout": "cannot be reached in time",
+        "ReadTimeout": "did not answer in time",
+        "WriteTimeout": "did not take the request in time",
+        "RemoteProtocolError": "broke off its answer",
+        "ReadError": "cut the connection",
+        "WriteError": "cut the connection",
+        "ProxyError": "is not let through by the proxy",
+    }
+    name = type(error).__name__
+    detail = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in detail:
+        return "the server's certificate is not trusted; [cloud] ca_file names others"
+    return f"the server {words[name]}" if name in words else f"the server cannot be reached ({detail or name})"
