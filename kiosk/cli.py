@@ -72,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_people(add)
     _add_models(add)
     _add_store(add)
+    _add_serve(add)
     return parser
 
 
@@ -169,6 +170,18 @@ def _count(text: str) -> int:
 
 def _skip(text: str) -> int:
     return 0 if text == "0" else _count(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:  # noqa: PLR2004  the largest port there is
+        raise argparse.ArgumentTypeError(f"want a port, 0 to 65535, got {text!r}")
+    return int(text)
+
+
+def _days(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 36_525:  # noqa: PLR2004  a century
+        raise argparse.ArgumentTypeError(f"want 1 to 36525 days, got {text!r}")
+    return int(text)
 
 
 def _add_people(add: Adder) -> None:
@@ -298,6 +311,36 @@ def _add_store(add: Adder) -> None:
     repair.add_argument("--yes", action="store_true", help="do it; without this it only says")
     store("store rekey", "cli_store", "make a new key and seal everything anew", json=False)
     store("store sweep", "cli_store", "forget everyone whose retention has ended")
+
+
+def _add_serve(add: Adder) -> None:
+    serve = add(
+        "serve",
+        "cli_serve",
+        "serve the API and its pages, without camera and door",
+        more="Didit's routes lie under /v3/: a client of theirs changes its base URL and nothing else.",
+        json=False,
+    )
+    serve.add_argument("--bind", metavar="ADDRESS", help="where to listen (default: [api] bind)")
+    serve.add_argument("--port", type=_port, metavar="N", help="port (default: [api] port); 0 for any free one")
+    key = _group(add, "key", "keys of programs that call the API")
+    create = key("key create", "cli_serve", "make a key; its text is the last line printed, and kept nowhere")
+    create.add_argument("--role", choices=("device", "operator", "admin"), required=True, help="what it may do")
+    create.add_argument("--name", default="key", help="what lists call it")
+    create.add_argument("--expires", type=_days, metavar="DAYS", help="days it is good for (default: no end)")
+    key("key list", "cli_serve", "list keys; their texts are kept nowhere")
+    revoke = key("key revoke", "cli_serve", "end a key at once")
+    revoke.add_argument("id", metavar="ID", help="as `kiosk key list` shows it")
+    operator = _group(add, "operator", "people who sign in to the operator's page")
+    role = operator("operator add", "cli_serve", "make an account; the password is asked for, or a line of stdin")
+    role.add_argument("--role", choices=("operator", "admin"), default="operator", help="what they may do")
+    for command in (
+        role,
+        operator("operator password", "cli_serve", "give an operator another password; sessions end"),
+        operator("operator remove", "cli_serve", "end an operator's account at once"),
+    ):
+        command.add_argument("name", metavar="NAME")
+    operator("operator list", "cli_serve", "list operators")
 
 
 def run() -> None:

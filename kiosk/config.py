@@ -7,6 +7,7 @@ environment overrides the file, for instance KIOSK_SEARCH_SIMILARITY_THRESHOLD=8
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -65,27 +66,82 @@ class Config:
     cloud: Cloud = field(default_factory=Cloud)
 
 
-def load_config(path: Path | None = None, environment: Mapping[str, str] = MappingProxyType({})) -> Config:
-    """Read settings from a file and the environment.
+def load_config(
+    path: Path | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    changes: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> Config:
+    """Read settings from a file, what operators changed, and the environment; the later go before the earlier.
 
     Args:
         path: kiosk.toml; None for defaults and environment only.
         environment: such as os.environ; only names that begin with KIOSK_<SECTION>_ count.
+        changes: settings by section, see `Sources`.
 
     Raises:
         ConfigError: the file cannot be read, or a setting is unknown, of the wrong kind or out of range.
     """
     sections = _read(path) if path is not None else {}
     known = get_type_hints(Config)
-    if unknown := sorted(set(sections) - set(known)):
+    if unknown := sorted((set(sections) | set(changes)) - set(known)):
         raise ConfigError(f"{path} has no use for {_list(unknown)}; its sections are {_list(sorted(known))}")
     built = {}
     for name, kind in known.items():
         values = sections.get(name, {})
         if not isinstance(values, dict):
             raise ConfigError(f"{path}: want a section [{name}], got {name} = {values!r}")
-        built[name] = _section(name, kind, values, environment)
+        built[name] = _section(name, kind, {**values, **changes.get(name, {})}, environment)
     return Config(**built)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where settings come from: kiosk.toml, over it what operators changed in the page, over that the environment."""
+
+    file: Path | None = None
+    changes: Path | None = None  # settings.toml in the state directory; only the kiosk writes it
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+
+    def changed(self) -> dict[str, dict[str, Any]]:
+        """Return what operators changed, by section."""
+        return _read(self.changes) if self.changes is not None and self.changes.is_file() else {}
+
+    def load(self, more: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> Config:
+        """Read all settings; `more` are changes not written yet.
+
+        Raises:
+            ConfigError: a setting is wrong; the message says what would be right.
+        """
+        return load_config(self.file, self.environment, _merged(self.changed(), more))
+
+    def overrides(self, section: str, setting: str) -> bool:
+        """Say whether the environment has this setting, so that a change would change nothing."""
+        return f"{PREFIX}{section}_{setting}".upper() in self.environment
+
+    def keep(self, more: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write changes that `load` took, whole or not at all.
+
+        Raises:
+            ConfigError: there is no place to write them, or it cannot be written.
+        """
+        if self.changes is None:
+            raise ConfigError("settings cannot be changed here: no state directory to keep them in")
+        lines = ["# Written by the kiosk: what operators changed. It goes before kiosk.toml."]
+        for name, values in sorted(_merged(self.changed(), more).items()):
+            lines += ["", f"[{name}]", *(f"{one} = {_toml(value)}" for one, value in sorted(values.items()))]
+        part = self.changes.with_name(f".{self.changes.name}.part")
+        try:
+            with part.open("w", encoding="utf-8") as file:
+                file.write("\n".join(lines) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self.changes)
+        except OSError as error:
+            raise ConfigError(f"cannot write {self.changes}: {error.strerror}") from error
+
+
+def _merged(one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {name: {**one.get(name, {}), **other.get(name, {})} for name in {*one, *other}}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -189,8 +245,9 @@ def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, tuple):
+        text = json.dumps(value, ensure_ascii=False)
+        return text.replace("\x7f", "\\u007f")  # but for DEL, JSON's texts are TOML's
+    if isinstance(value, (tuple, list)):
         return "[" + ", ".join(_toml(part) for part in value) + "]"
     return str(value)
 

@@ -234,6 +234,50 @@ class DecisionLog:
             ).fetchall()
         return DecisionPage(total, tuple(self._logged(*row) for row in rows))
 
+    def review_of(self, request_id: str) -> LoggedDecision | None:
+        """Return an operator's decision about a decision; the newest, None while there is none."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT seq, record, sealed FROM log LEFT JOIN log_private USING (seq) "
+                "WHERE of_id = ? AND kind = 'REVIEW' ORDER BY seq DESC LIMIT 1",
+                (request_id,),
+            ).fetchone()
+        return self._logged(*row) if row else None
+
+    def waiting(self, *, limit: int, offset: int) -> DecisionPage:
+        """Return decisions In Review about which no operator decided yet, newest first."""
+        kinds = sorted(kind.value for kind in ledger.DECISION_KINDS)
+        rest = (
+            "FROM log AS one LEFT JOIN log_private USING (seq) WHERE one.status = 'In Review' "
+            f"AND one.kind IN ({', '.join('?' * len(kinds))}) AND NOT EXISTS "
+            "(SELECT 1 FROM log AS other WHERE other.of_id = one.request_id AND other.kind = 'REVIEW')"
+        )
+        with self._database.read() as connection:
+            total: int = connection.execute(f"SELECT count(*) {rest}", kinds).fetchone()[0]
+            rows = connection.execute(
+                f"SELECT one.seq, one.record, sealed {rest} ORDER BY one.seq DESC LIMIT ? OFFSET ?",
+                [*kinds, limit, offset],
+            ).fetchall()
+        return DecisionPage(total, tuple(self._logged(*row) for row in rows))
+
+    def tally(self, since: float, width_s: float) -> list[tuple[int, str, int]]:
+        """Count decisions from a time on: (number of the span of `width_s` since then, status, how many)."""
+        kinds = sorted(kind.value for kind in ledger.DECISION_KINDS)
+        with self._database.read() as connection:
+            return connection.execute(
+                "SELECT CAST((at - ?) / ? AS INTEGER) AS span, status, count(*) FROM log "
+                f"WHERE at >= ? AND kind IN ({', '.join('?' * len(kinds))}) GROUP BY span, status ORDER BY span",
+                [since, width_s, since, *kinds],
+            ).fetchall()
+
+    def signed(self, request_id: str) -> Signed | None:
+        """Return a record as it is stored, with hash and signature."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT seq, record, hash, signature FROM log WHERE request_id = ? ORDER BY seq LIMIT 1", (request_id,)
+            ).fetchone()
+        return Signed(*row) if row else None
+
     def _where(self, wanted: DecisionFilter) -> tuple[str, list[object]]:
         terms = ["1"]
         values: list[object] = []

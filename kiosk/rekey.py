@@ -18,7 +18,7 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from kiosk import erasure, people, schema
+from kiosk import accounts, erasure, outbox, people, schema
 from kiosk.database import Database
 from kiosk.decisions import DecisionLog, HeadFile
 from kiosk.errors import StoreError
@@ -102,15 +102,22 @@ def _rewrite(
     with database.write() as connection:
         try:
             _templates(connection, old, new)
-            for table, column in (("image", "jpeg"), ("outbox", "payload")):
+            for table, column in (("image", "jpeg"), ("outbox_image", "sealed"), ("secret", "sealed")):
                 _column(connection, old, new, table, column)
+            for rows in _batches(
+                connection, "SELECT id, payload FROM outbox WHERE id > ? AND payload IS NOT NULL ORDER BY id LIMIT ?"
+            ):
+                outbox.reseal(connection, old, new, rows)
             _people(connection, old, new)
             _answers(connection, old, new)
+            accounts.reseal(connection, old, new)
         except InvalidTag as error:
             raise StoreError(f"{database.path} has a damaged row; run `kiosk store repair` first") from error
         # their file names are known by a keyed hash only, which cannot be made anew
         connection.execute("DELETE FROM import_file")
         connection.execute("DELETE FROM import_run")
+        for table in ("list_staged", "list_pass"):  # half a list: its pass begins again
+            connection.execute(f"DELETE FROM {table}")
         connection.execute("UPDATE kiosk SET value = ? WHERE name = 'key_check'", (new.check,))
         erasure.mark_unclean(connection)  # old pages hold rows sealed with the old key
         signed = log.append(

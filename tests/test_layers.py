@@ -9,11 +9,17 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "kiosk"
 
 LAYERS = [  # top to bottom; a module imports from its own row or from rows below
-    {"cli", "cli_cloud", "cli_faces", "cli_import", "cli_models", "cli_run", "cli_store", "__main__"},
+    {"cli", "cli_cloud", "cli_faces", "cli_import", "cli_models", "cli_run", "cli_serve", "cli_store", "__main__"},
     {"daemon"},
     {"opening", "doctor"},
-    {"api", "cloud", "entrance", "judge"},
-    {"device"},
+    {"api", "cloud", "entrance", "judge"}
+    | {"cloud_export", "cloud_fallback", "cloud_lists", "cloud_sending", "cloud_sync", "cloud_view"},
+    {"cloud_policy"},
+    {"access", "uploads"}
+    | {f"api_{noun}" for noun in ("admin", "decisions", "didit", "door", "events", "gate", "house", "import", "line")}
+    | {f"api_{noun}" for noun in ("media", "metrics", "openapi", "pages", "people", "route", "schema", "server")}
+    | {f"api_{noun}" for noun in ("session", "state")},
+    {"device", "lookalikes"},
     {
         "config",
         "settings",
@@ -29,8 +35,10 @@ LAYERS = [  # top to bottom; a module imports from its own row or from rows belo
         "audit_report",
         "scale_plot",
     }
-    | {"backup", "checkup", "database", "decisions", "erasure", "imports", "outbox", "people", "rekey", "restore"}
-    | {"schema", "subjects", "vault", "ledger", "camera", "capture", "demo", "slot", "watch", "door", "testing"},
+    | {"accounts", "backup", "checkup", "database", "decisions", "erasure", "imports", "outbox", "people", "rekey"}
+    | {"restore"}
+    | {"schema", "subjects", "vault", "ledger", "camera", "capture", "demo", "slot", "watch", "door", "testing"}
+    | {"wire", "credentials", "cloud_answers", "cloud_notes", "lists", "webhooks", "fake_cloud"},
     {"pipeline", "presentation"},
     {"detect", "yunet", "quality", "embed", "attributes", "match", "gallery", "search", "matrix", "audit"}
     | {"grant", "limits", "schedule", "admission"},

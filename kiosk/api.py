@@ -1,0 +1,98 @@
+"""The local HTTP API: which routes there are, and what they are made from.
+
+    uvicorn ─▶ Gate ─▶ router ─▶ Place ─▶ an operation ─▶ device, desk, store
+    api_server  api_gate          api_gate   api_<noun>
+
+A route's operation says who may call it and what it answers; the gate holds it to the first, a test to the second.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
+
+from kiosk import api_didit, api_media, api_pages, api_session, api_state
+from kiosk.access import Access
+from kiosk.accounts import Accounts
+from kiosk.api_gate import Gate, Place, lost
+from kiosk.api_house import Cloud, House, nothing
+from kiosk.api_route import Operation
+from kiosk.api_server import Server, check_exposure
+from kiosk.config import Config, Sources
+from kiosk.desk import Desk
+from kiosk.device import Device
+
+OPERATIONS: tuple[Operation, ...] = (
+    *api_didit.OPERATIONS,
+    *api_session.OPERATIONS,
+    *api_state.OPERATIONS,
+    *api_media.OPERATIONS,
+    *api_pages.OPERATIONS,
+)
+
+
+@dataclass(slots=True)
+class Application:
+    """The API as an ASGI application; `close` ends its threads and streams."""
+
+    house: House
+    gate: Gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a call."""
+        await self.gate(scope, receive, send)
+
+    def close(self) -> None:
+        """End threads and streams; what waits for the recogniser is dropped."""
+        self.house.close()
+
+
+def build(
+    device: Device,
+    *,
+    desk: Desk | None = None,
+    cloud: Cloud | None = None,
+    sources: Sources | None = None,
+    apply: Callable[[Config], None] | None = None,
+    forgotten: Callable[[], None] = nothing,
+    now: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Application:
+    """Put the API together.
+
+    Args:
+        device: recogniser, store and settings.
+        desk: the running kiosk; None: the routes of door, camera and enrolment answer 409.
+        cloud: what tells of the cloud's work; None: /device/cloud answers 404.
+        sources: where settings come from; None: they can be read, not changed.
+        apply: puts changed settings into force, or refuses them with a ConfigError; None: they become the device's.
+        forgotten: called after somebody was forgotten, to take them out of the backups.
+        now: seconds UTC.
+        monotonic: s; limits are counted with it.
+    """
+    accounts = Accounts(device.store, now=now)
+    access = Access(accounts, device.config.api, now=now, monotonic=monotonic)
+    house = House(
+        device=device,
+        access=access,
+        now=now,
+        desk=desk,
+        cloud=cloud,
+        sources=sources,
+        apply=apply,
+        forgotten=forgotten,
+        is_secure=bool(device.config.api.tls_certificate),
+    )
+    by_path: dict[str, dict[str, Operation]] = defaultdict(dict)
+    for operation in OPERATIONS:
+        by_path[operation.path][operation.method] = operation
+    routes = [Route(path.rstrip("/") or "/", Place(house, path, methods)) for path, methods in by_path.items()]
+    return Application(house, Gate(Router(routes, default=lost, redirect_slashes=False), house))
+
+
+__all__ = ["OPERATIONS", "Application", "Server", "build", "check_exposure"]
