@@ -1,0 +1,73 @@
+"""Facts about how far the wall clock is believed."""
+
+import pytest
+
+from kiosk.clock import EARLIEST_S, Clock, kernel_is_synced
+from kiosk.ledger import ClockState
+from kiosk.testing import ManualClock
+
+NOON = EARLIEST_S + 1e7
+
+
+class World:
+    def __init__(self, wall=NOON, holdover_s=100.0):
+        self.wall, self.monotonic, self.is_synced = ManualClock(wall), ManualClock(50.0), True
+        self.clock = Clock(holdover_s, wall=self.wall, monotonic=self.monotonic, is_synced=lambda: self.is_synced)
+
+    def pass_by(self, seconds):
+        self.wall.advance(seconds)
+        self.monotonic.advance(seconds)
+        return self.clock.state()
+
+
+def test_a_clock_that_was_synced_runs_on_by_itself_for_a_time():
+    world = World()
+
+    assert world.clock.state() is ClockState.SYNCED
+    world.is_synced = False
+    assert world.pass_by(99.0) is ClockState.HOLDOVER
+    assert world.pass_by(2.0) is ClockState.UNTRUSTED
+    world.is_synced = True
+    assert world.pass_by(1.0) is ClockState.SYNCED
+
+
+@pytest.mark.parametrize("jump_s", [-3600.0, 3600.0, 6.0, -6.0])
+def test_a_clock_that_somebody_set_vouches_for_nothing_until_it_is_synced_again(jump_s):
+    world = World()
+    world.clock.state()
+    world.is_synced = False
+
+    world.wall.advance(jump_s)
+
+    assert world.clock.state() is ClockState.UNTRUSTED
+    world.wall.advance(-jump_s)
+    assert world.clock.state() is ClockState.UNTRUSTED
+    world.is_synced = True
+    assert world.clock.state() is ClockState.SYNCED
+
+
+def test_a_little_drift_is_no_jump():
+    world = World()
+    world.clock.state()
+    world.is_synced = False
+    world.wall.advance(1.0)
+
+    assert world.pass_by(50.0) is ClockState.HOLDOVER
+
+
+def test_a_clock_before_this_program_was_written_was_never_set():
+    world = World(wall=EARLIEST_S - 1)
+
+    assert world.clock.state() is ClockState.UNTRUSTED
+    assert world.clock() == EARLIEST_S - 1
+
+
+def test_one_that_was_never_synced_is_untrusted():
+    world = World()
+    world.is_synced = False
+
+    assert world.clock.state() is ClockState.UNTRUSTED
+
+
+def test_the_kernel_answers():
+    assert kernel_is_synced() in (True, False)
