@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Choose the version of every package a device gets, with the SHA-256 of each of its files.
 #
-#   ./firmware_scripts/lock.sh
+#   ./firmware_scripts/lock.sh [--upgrade]
 #
-# Run by whoever makes a release, not on a device. Writes firmware_scripts/requirements.lock: one list for x86-64 and
-# aarch64 and for Python 3.10 to 3.14, by markers. Versions in the list stay; --upgrade looks for newer ones.
+# Run by whoever makes a release, not on a device. Writes requirements.lock and build.lock beside it: one list each for
+# x86-64 and aarch64 and for Python 3.10 to 3.14, by markers. Versions in a list stay; --upgrade looks for newer ones.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=firmware_scripts/common.sh
@@ -20,7 +20,13 @@ python="$(find_python)" || fail "want Python 3.10 to 3.14; set KIOSK_PYTHON to o
 "$python" -m venv "$work/venv"
 "$work/venv/bin/python" -m pip install --quiet --disable-pip-version-check "$uv"
 cd "$root"
-"$work/venv/bin/uv" pip compile --quiet --universal --python-version 3.10 --generate-hashes --only-binary :all: \
-  --extra gpio --custom-compile-command ./firmware_scripts/lock.sh "$@" \
-  --output-file firmware_scripts/requirements.lock pyproject.toml firmware_scripts/appliance.in
-echo "Wrote firmware_scripts/requirements.lock: $(grep -c '==' firmware_scripts/requirements.lock) packages and versions."
+lock() {
+  "$work/venv/bin/uv" pip compile --quiet --universal --python-version 3.10 --generate-hashes --only-binary :all: \
+    --custom-compile-command ./firmware_scripts/lock.sh "$@"
+}
+lock "$@" --extra gpio --output-file firmware_scripts/requirements.lock pyproject.toml firmware_scripts/appliance.in
+# What builds the kiosk's own wheel; it runs with root's rights where install.sh is started from a checkout.
+lock "$@" --output-file firmware_scripts/build.lock - <<<"hatchling>=1.24"
+for list in requirements build; do
+  echo "firmware_scripts/$list.lock: $(grep -c '==' "firmware_scripts/$list.lock") packages and versions"
+done

@@ -1,0 +1,143 @@
+# What the scripts of the appliance share; sourced, never run. Needs `set -euo pipefail`, $root and common.sh.
+# shellcheck shell=bash disable=SC2034  # the scripts that source it use the names
+#
+# On a device:
+#   /opt/kiosk/releases/NAME   a virtual environment each, with its units and scripts in share/kiosk
+#   /opt/kiosk/current         link to the one that runs; one rename switches it
+#   /opt/kiosk/previous        link to the one before, which a failed update goes back to
+#   /opt/kiosk/switching       there from just before a switch until the new release has proved itself
+
+opt=/opt/kiosk
+state=/var/lib/kiosk
+config=/etc/kiosk/kiosk.toml
+credential=/etc/credstore.encrypted/kiosk.key
+unit_folder=/usr/local/lib/systemd/system # /etc/systemd/system stays the administrator's
+units=(kiosk.service restart-kiosk.service confirm-kiosk.service)
+for task in sweep backup health; do units+=("kiosk-$task.service" "kiosk-$task.timer"); done
+target="" # --root: another root directory than this machine's
+
+note() { printf 'Note: %s\n' "$*" >&2; }
+
+want_root() { [ "$(id -u)" -eq 0 ] || fail "this changes the system: run it as root, for instance with sudo"; }
+
+# Run a command in the target: here, or in the other root with what programs expect of a running system.
+in_target() {
+  if [ -z "$target" ]; then
+    "$@"
+    return
+  fi
+  # shellcheck disable=SC2016  # the inner shell expands it
+  unshare --mount --pid --fork --kill-child bash -c '
+    set -e
+    cd "$1" && shift
+    mount --make-rprivate /            # what is mounted here ends with this command, however that ends
+    mount -t proc proc proc            # onnxruntime reads /proc/cpuinfo
+    mount --rbind /dev dev
+    if [ -e /etc/resolv.conf ]; then touch etc/resolv.conf && mount --bind /etc/resolv.conf etc/resolv.conf; fi
+    exec chroot . "$@"' in_target "$target" "$@"
+}
+
+# Say whether the target is this machine, and systemd runs it.
+is_running() { [ -z "$target" ] && [ -d /run/systemd/system ]; }
+
+# Tell the service manager about changed units; nothing where none runs.
+reload_units() { if is_running; then systemctl daemon-reload; fi; }
+
+systemd_version() { in_target systemctl --version | awk 'NR == 1 { print $2 }'; }
+
+# Point a link elsewhere in one step; a power cut leaves the old or the new one.
+switch_link() {
+  ln -sfn "$1" "$target$2.part"
+  mv -T "$target$2.part" "$target$2"
+  sync -f "$target$(dirname "$2")"
+}
+
+# ---- releases
+
+# Print the wheel of the kiosk: a bundle brings it, from a checkout it is built into the folder given.
+kiosk_wheel() {
+  local found=("$root"/face_kiosk-*.whl) python
+  if [ ! -f "${found[0]}" ]; then
+    [ -f "$root/pyproject.toml" ] || fail "$root is neither a bundle nor a checkout of the kiosk"
+    python="$(find_python)" || fail "want Python 3.10 to 3.14 to build the kiosk; set KIOSK_PYTHON to one"
+    "$python" -m venv "$1/build" || fail "could not make a virtual environment; apt-get install python3-venv"
+    "$1/build/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+      -r "$root/firmware_scripts/build.lock" >&2
+    "$1/build/bin/python" -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+      --wheel-dir "$1" "$root" >&2
+    found=("$1"/face_kiosk-*.whl)
+  fi
+  [ ${#found[@]} -eq 1 ] || fail "want one wheel of the kiosk, got: ${found[*]}"
+  printf '%s\n' "${found[0]}"
+}
+
+# Install the kiosk of $root beside the releases that are there, whole or not at all. Sets $release to its name.
+stage_release() {
+  local work wheel place wheels pip site=()
+  work="$(mktemp -d)"
+  wheel="$(kiosk_wheel "$work")"
+  release="$(basename "$wheel" | cut -d- -f2)-$(cat "$wheel" "$root/firmware_scripts/requirements.lock" |
+    sha256sum | cut -c1-8)"
+  place="$opt/releases/$release"
+  if [ -f "$target$place/.complete" ]; then
+    rm -rf "$work"
+    return
+  fi
+  step "Installing the kiosk $release into $target$place"
+  rm -rf "${target:?}$place" # begun and cut short
+  mkdir -p "$target$place"
+  # The camera's library is built for the system's Python and comes from apt.
+  if in_target python3 -c 'import libcamera' 2>/dev/null; then site=(--system-site-packages); fi
+  in_target python3 -m venv ${site[@]+"${site[@]}"} "$place"
+  pip=(in_target "$place/bin/python" -m pip --disable-pip-version-check --no-input install --quiet --ignore-installed)
+  install -m 644 "$wheel" "$root/firmware_scripts/requirements.lock" "$target$place"
+  wheels=()
+  if [ -n "${wheelhouse:-}" ]; then
+    mkdir "$target$place/wheels"
+    cp "$wheelhouse"/*.whl "$target$place/wheels"
+    wheels=(--no-index --find-links "$place/wheels")
+  fi
+  "${pip[@]}" --require-hashes --only-binary :all: ${wheels[@]+"${wheels[@]}"} -r "$place/requirements.lock"
+  "${pip[@]}" --no-index --no-deps "$place/$(basename "$wheel")"
+  rm -rf "$target$place/wheels"
+  mkdir -p "$target$place/share/kiosk"
+  cp -r "$root/systemd" "$root/firmware_scripts" "$target$place/share/kiosk"
+  chmod -R go=u-w "$target$place"
+  sync -f "$target$place"
+  touch "$target$place/.complete"
+  sync -f "$target$place"
+  rm -rf "$work"
+}
+
+# Run a release's own check with the settings in force, and without touching the store: settings, models, golden faces.
+self_test() {
+  local kiosk="$opt/releases/$1/bin/kiosk" empty
+  empty="$(in_target mktemp -d)"
+  in_target "$kiosk" config check --config "$config" >/dev/null || fail "release $1 does not take the settings in $config"
+  in_target env KIOSK_STATE="$empty" "$kiosk" doctor --config "$config" || {
+    in_target rm -rf "$empty"
+    return 1
+  }
+  in_target rm -rf "$empty"
+}
+
+# Put a file in place whole: a power cut leaves the old or the new one.
+put() {
+  mkdir -p "$target$(dirname "$2")"
+  install -m "${3:-644}" "$1" "$target$2.part"
+  mv -T "$target$2.part" "$target$2"
+}
+
+# Make units, device rules, account and command those of the current release. Copies, as `systemctl enable` wants them.
+put_system() {
+  local share="$target$opt/current/share/kiosk" unit
+  for unit in "${units[@]}"; do put "$share/systemd/$unit" "$unit_folder/$unit"; done
+  put "$share/systemd/kiosk-.service.d/task.conf" "$unit_folder/kiosk-.service.d/task.conf"
+  if [ "$(systemd_version)" -ge 254 ]; then
+    put "$share/systemd/since-254/restart-steps.conf" "$unit_folder/kiosk.service.d/restart-steps.conf"
+  fi
+  put "$share/systemd/kiosk.sysusers.conf" /etc/sysusers.d/kiosk.conf
+  put "$share/systemd/70-kiosk.rules" /etc/udev/rules.d/70-kiosk.rules
+  put "$share/firmware_scripts/kiosk_command.sh" /usr/local/bin/kiosk 755
+  reload_units
+}

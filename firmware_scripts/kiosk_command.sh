@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# The command `kiosk` of a device, installed as /usr/local/bin/kiosk: runs as the kiosk's own account and with its key,
+# so that nothing in the state directory ever belongs to somebody else. Asks for root's rights with sudo.
+set -euo pipefail
+credentials=/etc/credstore.encrypted
+
+if [ "$(id -u)" -ne 0 ]; then exec sudo -- "$0" "$@"; fi
+options=(--quiet --wait --collect --service-type=exec --uid=kiosk --gid=kiosk --working-directory="$PWD")
+options+=(--setenv=KIOSK_STATE=/var/lib/kiosk --property=StateDirectory=kiosk --property=StateDirectoryMode=0700)
+options+=(--property=UMask=0077 --property="SupplementaryGroups=video gpio render")
+# Root named the files on the command line, so they may be read wherever they lie; written is only what is the kiosk's.
+options+=(--property=AmbientCapabilities=CAP_DAC_READ_SEARCH --property=CapabilityBoundingSet=CAP_DAC_READ_SEARCH)
+for name in kiosk.key kiosk.key.new cloud.key; do
+  if [ -e "$credentials/$name" ]; then options+=(--property="LoadCredentialEncrypted=$name:$credentials/$name"); fi
+done
+# A terminal where there is one, for questions and progress; else plain pipes, for scripts.
+if [ -t 0 ] && [ -t 1 ]; then options+=(--pty); else options+=(--pipe); fi
+exec systemd-run "${options[@]}" -- /opt/kiosk/current/bin/kiosk "$@"
