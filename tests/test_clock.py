@@ -1,8 +1,10 @@
 """Facts about how far the wall clock is believed."""
 
+import os
+
 import pytest
 
-from kiosk.clock import EARLIEST_S, Clock, kernel_is_synced
+from kiosk.clock import EARLIEST_S, Clock, is_synced
 from kiosk.ledger import ClockState
 from kiosk.testing import ManualClock
 
@@ -69,5 +71,16 @@ def test_one_that_was_never_synced_is_untrusted():
     assert world.clock.state() is ClockState.UNTRUSTED
 
 
-def test_the_kernel_answers():
-    assert kernel_is_synced() in (True, False)
+def test_the_kernel_answers_and_where_that_is_forbidden_timesyncds_file_does(tmp_path, monkeypatch):
+    class Forbidden:
+        adjtimex = staticmethod(lambda _: -1)
+
+    assert is_synced() in (True, False)
+    monkeypatch.setattr("kiosk.clock.ctypes.CDLL", lambda _: Forbidden)
+    stamp = tmp_path / "synchronized"
+    missing = is_synced(stamp)
+    stamp.touch()
+    fresh = is_synced(stamp)
+    os.utime(stamp, (1.0, 1.0))
+
+    assert (missing, fresh, is_synced(stamp)) == (False, True, False)

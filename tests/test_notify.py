@@ -63,7 +63,8 @@ def test_the_watchdog_is_fed_only_where_it_is_meant_for_us(environment, seconds)
     assert Supervisor(environment).watchdog_s == seconds
 
 
-def test_journal_lines_carry_their_weight_even_over_several_lines(capsys, logging_as_before):
+@pytest.mark.usefixtures("logging_as_before")
+def test_journal_lines_carry_their_weight_even_over_several_lines(capsys):
     log_to_stderr({"JOURNAL_STREAM": "8:1"})
     logging.getLogger("kiosk.x").warning("one\ntwo")
     logging.getLogger("kiosk.x").info("three")
@@ -72,7 +73,8 @@ def test_journal_lines_carry_their_weight_even_over_several_lines(capsys, loggin
     assert capsys.readouterr().err == "<4>kiosk.x: one\n<4>two\n<6>kiosk.x: three\n"
 
 
-def test_a_person_reads_the_time_instead(capsys, logging_as_before):
+@pytest.mark.usefixtures("logging_as_before")
+def test_a_person_reads_the_time_instead(capsys):
     log_to_stderr({})
     logging.getLogger("kiosk.x").error("one")
     sys.stderr.flush()
