@@ -129,13 +129,16 @@ def sentence(body: bytes, *hidden: str | None) -> str:
 
     >>> sentence(b'{"ref_image": ["No file was submitted."]}'), sentence(b'{"detail": "Not found."}')
     ('ref_image: No file was submitted.', 'Not found.')
-    >>> sentence(b'["One", "Two"]'), sentence(b"<html>"), sentence(b'{"error": "No key k3y"}', "k3y")
-    ('One; Two', '', 'No key …')
+    >>> sentence(b'["One", "Two"]'), sentence(b"<html>"), sentence(b"No."), sentence(b'{"error": "No key k3y"}', "k3y")
+    ('One; Two', '', 'No.', 'No key …')
     """
+    if body.lstrip()[:1] == b"<":
+        return ""  # a web page
     try:
-        found = " ".join(_words(parse(body), "")[:LONGEST_ID].split())
+        found = _words(parse(body), "")
     except CloudError:
-        return ""
+        found = body[:LONGEST_SENTENCE].decode("ascii", "replace")
+    found = " ".join(found.split())
     for text in hidden:
         if text:
             found = found.replace(text, "…")
@@ -161,7 +164,8 @@ def read_opinion(service: Service, body: Any) -> Opinion:
     warnings = tuple(
         _text(_mapping(one, "warning").get("risk"), "risk") for one in _list(about.get("warnings", []), "warnings")
     )
-    score, matches = None, ()
+    score: float | None = None
+    matches: tuple[Match, ...] = ()
     if service is Service.FACE_MATCH:
         if "score" not in about:
             raise _missing("score")

@@ -36,6 +36,8 @@ class NoAnswerError(CloudError):
         """Say why, and whether the request can have arrived all the same."""
         super().__init__(sentence)
         self.may_have_arrived = may_have_arrived
+        self.retry_after_s = 0.0
+        """For how long the server wants to be left alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ LAYERS = [  # top to bottom; a module imports from its own row or from rows belo
     | {"accounts", "backup", "checkup", "database", "decisions", "erasure", "imports", "outbox", "people", "rekey"}
     | {"restore"}
     | {"schema", "subjects", "vault", "ledger", "camera", "capture", "demo", "slot", "watch", "door", "testing"}
-    | {"wire", "credentials", "cloud_answers", "cloud_notes", "lists", "webhooks", "fake_cloud"},
+    | {"wire", "credentials", "cloud_answers", "cloud_notes", "lists", "webhooks", "fake_cloud", "fake_http"},
     {"pipeline", "presentation"},
     {"detect", "yunet", "quality", "embed", "attributes", "match", "gallery", "search", "matrix", "audit"}
     | {"grant", "limits", "schedule", "admission"},
