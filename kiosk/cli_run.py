@@ -14,11 +14,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 
 from kiosk import doctor, opening
+from kiosk.accounts import Accounts
 from kiosk.camera import PICTURES
 from kiosk.capture import Camera
 from kiosk.cli import REFUSED
@@ -31,6 +32,9 @@ from kiosk.errors import ConfigError, KioskError
 from kiosk.notify import Supervisor, log_to_stderr
 from kiosk.testing import RecordedLines
 from kiosk.watch import Report
+
+if TYPE_CHECKING:
+    from kiosk.api_server import Server  # 0.3 s
 
 STATUS_NAME = "status.json"
 DEMO_FACE_PX = 56.0  # a portrait of 480 px shows a smaller face than somebody at a door
@@ -99,8 +103,11 @@ def _run(
         if chosen.demo is not None:
             kiosk.news.listen(_Teller())
         kiosk.start()
+        server = _serve_api(chosen, kiosk, parts) if config.api.enabled else None
 
         def reload() -> bool:
+            if server is not None and not server.is_alive:
+                raise ConfigError(f"the API at {server.address} ended by itself")  # a new start is a clean one
             if kiosk.camera.is_over and chosen.demo is not None:
                 stopping.set()
             if not asked.is_set():
@@ -111,6 +118,35 @@ def _run(
         code = serve(kiosk, supervisor, stopping, reload)
         supervisor.tell(STOPPING=1)
     return code
+
+
+def _serve_api(chosen: argparse.Namespace, kiosk: Kiosk, parts: ExitStack) -> Server:
+    """Serve API and pages beside the kiosk, ended with the other parts."""
+    from kiosk import api  # noqa: PLC0415  0.1 s, which a kiosk without it should not pay
+
+    device, settings = kiosk.device, kiosk.device.config.api
+    api.check_exposure(settings, Accounts(device.store, now=kiosk.clock))
+
+    def apply(config: Config) -> None:
+        if not kiosk.reload(config):
+            raise ConfigError("this setting is taken at a start only: write it into kiosk.toml")
+
+    application = api.build(
+        device,
+        desk=kiosk,
+        sources=opening.sources(chosen),
+        apply=apply,
+        forgotten=lambda: opening.scrub_backups(device.store),
+        now=kiosk.clock,
+    )
+    server = api.Server(application, settings)
+    parts.callback(server.close)
+    parts.callback(application.close)
+    server.start()
+    log.info("api address=%s", server.address)
+    if chosen.demo is not None:
+        print(f"The kiosk's screen: {server.address}/kiosk   operators: {server.address}/", flush=True)
+    return server
 
 
 def _reload(chosen: argparse.Namespace, kiosk: Kiosk, supervisor: Supervisor, again: threading.Event) -> bool:
