@@ -10,7 +10,7 @@ options+=(--setenv=KIOSK_STATE=/var/lib/kiosk --property=StateDirectory=kiosk --
 options+=(--property=UMask=0077 --property="SupplementaryGroups=video gpio render")
 # Root named the files on the command line, so they may be read wherever they lie; written is only what is the kiosk's.
 options+=(--property=AmbientCapabilities=CAP_DAC_READ_SEARCH --property=CapabilityBoundingSet=CAP_DAC_READ_SEARCH)
-for name in kiosk.key kiosk.key.new cloud.key; do
+for name in kiosk.key kiosk.key.new didit_api_key webhook_secret cloud_proxy; do
   if [ -e "$credentials/$name" ]; then options+=(--property="LoadCredentialEncrypted=$name:$credentials/$name"); fi
 done
 # A terminal where there is one, for questions and progress; else plain pipes, for scripts.
