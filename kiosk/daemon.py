@@ -230,7 +230,6 @@ class Kiosk:
         except BaseException as error:
             self._broken = f"{name} ended: {type(error).__name__}"
             log.critical("thread name=%s ended", name, exc_info=True)
-            raise
 
     # ---- judge
 
