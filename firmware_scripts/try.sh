@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Install the kiosk and see it decide on real photographs: a match, a non-match, a search hit, a blocklist hit.
+# Install the kiosk and see it decide on real photographs: a match, a non-match, a search hit, a blocklist hit; then
+# run the kiosk itself, with people from portraits walking up instead of a camera.
 #
 #   ./firmware_scripts/try.sh
 #
-# The portraits are official ones in the public domain, from the source archive of PyPI's face_recognition.
+# On a terminal the kiosk then stays, with its pages, until Ctrl-C; otherwise it ends when everybody was there once.
+# The portraits are official ones in the public domain: from the source archive of PyPI's face_recognition, and here.
 # Makes .venv and demo-state in the repository and nothing elsewhere; safe to run twice.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -62,7 +64,47 @@ show 'BLOCKLISTED' search "$b"
 step "Is everything in order?"
 "$kiosk" doctor
 
+step "Running the kiosk: Person A, whom it knows, a stranger, and Person B, who is on the blocklist, walk up"
+visitors="$state/visitors"
+mkdir -p "$visitors"
+cp "$a2" "$visitors/1_known.jpg"
+cp "$root/tests/golden/person_c_1.jpg" "$visitors/2_stranger.jpg"
+cp "$b" "$visitors/3_blocked.jpg"
+password="$("$venv/bin/python" -c 'import secrets; print(secrets.token_urlsafe(9))')"
+printf '%s\n' "$password" | "$kiosk" operator add demo --role admin >/dev/null
+KIOSK_API_PORT="${KIOSK_API_PORT:-$("$venv/bin/python" -c '
+import socket
+for port in (8080, 0):
+    with socket.socket() as one:
+        try:
+            one.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        print(one.getsockname()[1])
+        break
+')}"
+export KIOSK_API_PORT
+printf 'Operators sign in as: demo   password: %s\n' "$password"
+
 kiosk_typed="$(printf '%q' "$kiosk")" # a path with a space in it must be typed otherwise
+if [ -t 1 ]; then
+  cat <<TXT
+It stays until Ctrl-C. In another terminal, with your own photographs:
+
+  export KIOSK_STATE=$(printf '%q' "$KIOSK_STATE")
+  $kiosk_typed match ONE.jpg OTHER.jpg
+  $kiosk_typed enrol FACE.jpg --name "You"
+  $kiosk_typed --help
+
+TXT
+  exec "$kiosk" run --demo "$visitors"
+fi
+
+"$kiosk" run --demo "$visitors" | tee "$state/seen.txt"
+for expected in 'Person A .*Approved.*the door opens' 'somebody unknown .*Declined' 'Person B .*Declined.*ALARM'; do
+  grep -q -- "$expected" "$state/seen.txt" || fail "expected: $expected"
+done
+
 cat <<TXT
 
 It works, and from here on needs no network. Try it with your own photographs:
@@ -70,6 +112,6 @@ It works, and from here on needs no network. Try it with your own photographs:
   export KIOSK_STATE=$(printf '%q' "$KIOSK_STATE")
   $kiosk_typed match ONE.jpg OTHER.jpg
   $kiosk_typed enrol FACE.jpg --name "You"
-  $kiosk_typed search FACE.jpg
+  $kiosk_typed run --demo $(printf '%q' "$visitors")
   $kiosk_typed --help
 TXT
