@@ -193,6 +193,8 @@ class Kiosk:
         for thread in self._threads:
             thread.join(timeout=SLACK_S)
         self._record_door()
+        if self._status_file is not None:
+            self._status_file.unlink(missing_ok=True)  # nobody is armed by a kiosk that has ended
 
     @property
     def hanging(self) -> str:

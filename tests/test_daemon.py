@@ -320,6 +320,7 @@ def test_the_status_file_tells_the_state_and_names_nobody(tmp_path, scene):
 
         text = path.read_text()
     status = json.loads(text)
+    assert not path.exists()  # nobody is armed by a kiosk that has ended
     assert status["figures"]["gallery"]["people"] == 1
     assert status["figures"]["camera"]["state"] == "live"
     assert "Person A" not in text
