@@ -16,7 +16,22 @@ from dataclasses import dataclass
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
-from kiosk import api_didit, api_media, api_pages, api_session, api_state
+from kiosk import (
+    api_admin,
+    api_decisions,
+    api_didit,
+    api_door,
+    api_enrol,
+    api_events,
+    api_import,
+    api_media,
+    api_openapi,
+    api_pages,
+    api_people,
+    api_session,
+    api_settings,
+    api_state,
+)
 from kiosk.access import Access
 from kiosk.accounts import Accounts
 from kiosk.api_gate import Gate, Place, lost
@@ -27,13 +42,22 @@ from kiosk.config import Config, Sources
 from kiosk.desk import Desk
 from kiosk.device import Device
 
-OPERATIONS: tuple[Operation, ...] = (
+_SERVED: tuple[Operation, ...] = (
     *api_didit.OPERATIONS,
     *api_session.OPERATIONS,
     *api_state.OPERATIONS,
+    *api_people.OPERATIONS,
+    *api_enrol.OPERATIONS,
+    *api_import.OPERATIONS,
+    *api_decisions.OPERATIONS,
+    *api_door.OPERATIONS,
+    *api_events.OPERATIONS,
+    *api_settings.OPERATIONS,
+    *api_admin.OPERATIONS,
     *api_media.OPERATIONS,
     *api_pages.OPERATIONS,
 )
+OPERATIONS: tuple[Operation, ...] = (*_SERVED, api_openapi.operation(_SERVED))
 
 
 @dataclass(slots=True)

@@ -142,7 +142,7 @@ def _decision(call: Call, request_id: str) -> dict[str, Any] | None:
     saved = with_links(store, dict(one.answer or {}), call.base_url, call.house.now())
     name = PATH_BY_KIND[one.entry.kind]
     plural = {"face_match": "face_matches", "face_search": "face_searches"}[name]
-    return {**saved, **_session(one, store.log.review_of(request_id)), plural: [saved[name]]}
+    return {**_session(one, store.log.review_of(request_id)), **saved, plural: [saved[name]]}
 
 
 async def decision(call: Call) -> Response:

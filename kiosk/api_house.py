@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from kiosk.access import Access
+from kiosk.api_jobs import Jobs
 from kiosk.api_line import Line
 from kiosk.api_metrics import Counts
 from kiosk.config import Config, Sources
@@ -28,7 +29,13 @@ class Cloud(Protocol):
     """What the API tells of the cloud's work. Safe in several threads; returns at once."""
 
     def status(self) -> Mapping[str, Any]:
-        """Return breaker, balance, age of the lists and the like: JSON."""
+        """Return policy, breaker, age of the lists and the like: JSON."""
+
+    def rows(self, state: str | None, limit: int, offset: int) -> Sequence[Mapping[str, Any]]:
+        """Return rows of the outbox for people."""
+
+    def receive_webhook(self, body: bytes, headers: Mapping[str, str]) -> bool:
+        """Take a relayed webhook; a RefusedError says that its signature is wrong."""
 
 
 def nothing() -> None:
@@ -56,6 +63,8 @@ class House:
     streams: asyncio.Semaphore = field(init=False)
     passwords: threading.Semaphore = field(init=False)
     reviewing: threading.Lock = field(init=False)
+    changing: threading.Lock = field(init=False)
+    jobs: Jobs = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the threads and the room."""
@@ -68,6 +77,8 @@ class House:
         self.streams = asyncio.Semaphore(MOST_STREAMS)
         self.passwords = threading.Semaphore(2)  # scrypt takes 32 MB each
         self.reviewing = threading.Lock()
+        self.changing = threading.Lock()
+        self.jobs = Jobs(self.closing)
 
     @property
     def config(self) -> Config:
@@ -88,4 +99,5 @@ class House:
         """End streams and threads."""
         self.closing.set()
         self.line.close()
+        self.jobs.close()
         self.clerks.shutdown(wait=False, cancel_futures=True)

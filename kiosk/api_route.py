@@ -124,6 +124,7 @@ class Operation:
     form: Mapping[str, Part] | None = None
     json: Schema | None = None
     media_type: str = "application/json"  # of the 200
+    more_types: tuple[str, ...] = ()  # other than JSON that a 200 may have
     is_limited: bool = True  # counts against the calls of a minute
 
     @property

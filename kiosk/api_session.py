@@ -19,6 +19,7 @@ SESSION = closed(
     csrf=or_null(STRING),
     expires_at=or_null(TIME),
     language=STRING,
+    time_zone=STRING,
 )
 
 
@@ -29,6 +30,7 @@ def _about(call: Call, caller: Caller) -> dict[str, Any]:
         "csrf": caller.csrf,
         "expires_at": None if caller.expires_at is None else contract.timestamp(caller.expires_at),
         "language": call.house.config.api.language,
+        "time_zone": call.house.config.schedule.time_zone,
     }
 
 

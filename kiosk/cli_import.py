@@ -17,20 +17,17 @@ from pathlib import Path
 from tqdm import tqdm
 
 from kiosk import opening
-from kiosk.audit import outliers, pairs_above
-from kiosk.audit_report import Confusable, Report, as_html, as_text
+from kiosk.audit_report import as_html, as_text
 from kiosk.device import Device, Outcome, Reference
 from kiosk.errors import ConfigError, ImageError
+from kiosk.lookalikes import audit
 from kiosk.photo import MAX_BYTES, TOO_LARGE
 from kiosk.subjects import Details, Enrolment, ImportedFile
-from kiosk.types import SubjectId
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"})
 COLUMNS = ("file", "name", "vendor_data", "document_type", "document_number")
 REPORT_COLUMNS = ("file", "person", "outcome", "session_number", "detail")
 AHEAD = 4  # people analysed before the oldest is stored, per worker
-CONFUSABLE_SCORE = 50.0  # pairs from here on are counted: one stranger in a hundred
-OUTLIER_SCORE = 50.0  # a reference this unlike all others of its person is worth a look
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,42 +205,9 @@ def gallery_audit(chosen: argparse.Namespace) -> None:
     with Device(
         opening.recogniser(config), opening.store(chosen, config, create=False), config, now=time.time
     ) as device:
-        report = _audit(device, chosen.limit)
+        report = audit(device, chosen.limit)
     if chosen.html is not None:
         chosen.html.write_text(as_html(report), encoding="utf-8")
     print(json.dumps(report.as_dict(), indent=2) if chosen.json else as_text(report))
     if chosen.html is not None and not chosen.json:
         print(f"Written to {chosen.html}")
-
-
-def _audit(device: Device, limit: int) -> Report:
-    scale, held = device.scale, device.gallery
-    _, listed = device.thresholds(held.references)
-    duplicates: dict[tuple[SubjectId, SubjectId], float] = {}
-    shares: Counter[int] = Counter()
-    alike: dict[SubjectId, list[float]] = {}
-    for pair in pairs_above(held, scale.cosine(CONFUSABLE_SCORE)):
-        score = scale.similarity_percentage(pair.cosine)
-        shares[int(score)] += 1
-        for subject in (pair.subject, pair.other):
-            alike.setdefault(subject, []).append(score)
-        if score >= listed:
-            people = (pair.subject, pair.other)
-            duplicates[people] = max(score, duplicates.get(people, 0.0))
-    unlike = [
-        (scale.similarity_percentage(one.cosine), one.subject, one.reference)
-        for one in outliers(held, scale.cosine(OUTLIER_SCORE))
-    ]
-    confusable = [Confusable(subject, len(scores), max(scores)) for subject, scores in alike.items()]
-    confusable.sort(key=lambda one: (-one.count, -one.highest, one.subject))
-    ranked = sorted(((score, *people) for people, score in duplicates.items()), key=lambda row: (-row[0], *row[1:]))
-    return Report(
-        people=held.subjects,
-        references=held.references,
-        threshold=listed,
-        figures=device.gallery_figures(held.references, listed),
-        duplicates=ranked[:limit],
-        outliers=sorted(unlike)[:limit],
-        confusable=confusable[:limit],
-        pairs_by_score=dict(sorted(shares.items())),
-    )

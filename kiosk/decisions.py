@@ -70,6 +70,7 @@ class NewDecision:
     details: Mapping[str, Any] = field(default_factory=dict)  # nothing personal
     request_id: str | None = None  # None: the store makes one
     actor: str = ""
+    call: Mapping[str, str] = field(default_factory=dict)  # fields of the call that nothing else here tells; not kept
     outbox: tuple[Message, ...] = ()
 
 
@@ -245,7 +246,7 @@ class DecisionLog:
         return self._logged(*row) if row else None
 
     def waiting(self, *, limit: int, offset: int) -> DecisionPage:
-        """Return decisions In Review about which no operator decided yet, newest first."""
+        """Return decisions In Review about which no operator decided yet; who waits longest comes first."""
         kinds = sorted(kind.value for kind in ledger.DECISION_KINDS)
         rest = (
             "FROM log AS one LEFT JOIN log_private USING (seq) WHERE one.status = 'In Review' "
@@ -255,10 +256,26 @@ class DecisionLog:
         with self._database.read() as connection:
             total: int = connection.execute(f"SELECT count(*) {rest}", kinds).fetchone()[0]
             rows = connection.execute(
-                f"SELECT one.seq, one.record, sealed {rest} ORDER BY one.seq DESC LIMIT ? OFFSET ?",
+                f"SELECT one.seq, one.record, sealed {rest} ORDER BY one.seq LIMIT ? OFFSET ?",
                 [*kinds, limit, offset],
             ).fetchall()
         return DecisionPage(total, tuple(self._logged(*row) for row in rows))
+
+    def walk(self, wanted: DecisionFilter) -> Iterator[LoggedDecision]:
+        """Yield records newest first; memory stays bounded, and what is added meanwhile is left out."""
+        where, values = self._where(wanted)
+        before = 2**62
+        while True:
+            with self._database.read() as connection:
+                rows = connection.execute(
+                    f"SELECT seq, record, sealed FROM log LEFT JOIN log_private USING (seq) WHERE {where} "
+                    "AND seq < ? ORDER BY seq DESC LIMIT ?",
+                    [*values, before, PAGE_ROWS],
+                ).fetchall()
+            yield from (self._logged(*row) for row in rows)
+            if len(rows) < PAGE_ROWS:
+                return
+            before = rows[-1][0]
 
     def tally(self, since: float, width_s: float) -> list[tuple[int, str, int]]:
         """Count decisions from a time on: (number of the span of `width_s` since then, status, how many)."""
@@ -277,6 +294,26 @@ class DecisionLog:
                 "SELECT seq, record, hash, signature FROM log WHERE request_id = ? ORDER BY seq LIMIT 1", (request_id,)
             ).fetchone()
         return Signed(*row) if row else None
+
+    def holds(self, signed: Signed) -> bool:
+        """Say whether a record is signed with the key of its time and stands between its neighbours unbroken.
+
+        What lies further off is `verify`'s to say.
+        """
+        with self._database.read() as connection:
+            first = connection.execute(
+                "SELECT record FROM log WHERE kind = 'INIT' AND seq <= ? ORDER BY seq DESC LIMIT 1", (signed.seq,)
+            ).fetchone()
+            around = dict(
+                connection.execute(
+                    "SELECT seq, iif(seq < ?1, lower(hex(hash)), json_extract(record, '$.prev_hash')) FROM log "
+                    "WHERE seq IN (?1 - 1, ?1 + 1)".replace("?1", str(int(signed.seq)))
+                ).fetchall()
+            )
+        key = bytes.fromhex(ledger.parse(first[0]).details.get("public_key", "")) if first else b""
+        follows = around.get(signed.seq - 1, signed.entry.prev_hash) == signed.entry.prev_hash
+        is_followed = around.get(signed.seq + 1, signed.hash.hex()) == signed.hash.hex()
+        return follows and is_followed and ledger.is_signed(signed, key)
 
     def _where(self, wanted: DecisionFilter) -> tuple[str, list[object]]:
         terms = ["1"]

@@ -16,9 +16,9 @@ LAYERS = [  # top to bottom; a module imports from its own row or from rows belo
     | {"cloud_export", "cloud_fallback", "cloud_lists", "cloud_sending", "cloud_sync", "cloud_view"},
     {"cloud_policy"},
     {"access", "uploads"}
-    | {f"api_{noun}" for noun in ("admin", "decisions", "didit", "door", "events", "gate", "house", "import", "line")}
-    | {f"api_{noun}" for noun in ("media", "metrics", "openapi", "pages", "people", "route", "schema", "server")}
-    | {f"api_{noun}" for noun in ("session", "state")},
+    | {f"api_{noun}" for noun in ("admin", "decisions", "didit", "door", "enrol", "events", "gate", "house")}
+    | {f"api_{noun}" for noun in ("import", "jobs", "line", "media", "metrics", "openapi", "pages", "people", "route")}
+    | {f"api_{noun}" for noun in ("schema", "server", "session", "settings", "state")},
     {"device", "lookalikes"},
     {
         "config",

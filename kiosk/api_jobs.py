@@ -1,0 +1,83 @@
+"""Long work of the API: started by one call, followed by others, one of a kind at a time."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from kiosk.errors import KioskError, RefusedError
+
+LOG = logging.getLogger("kiosk.api")
+REMEMBERED = 8  # jobs that can still be asked about
+
+
+@dataclass(slots=True)
+class Job:
+    """One piece of long work and how far it is."""
+
+    id: str
+    kind: str
+    state: str = "running"  # "done", "failed"
+    done: int = 0
+    total: int = 0
+    sentence: str | None = None  # why it failed
+    outcome: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        told = {"id": self.id, "state": self.state, "done": self.done, "total": self.total, "sentence": self.sentence}
+        return {**told, **self.outcome}
+
+
+class Jobs:
+    """The long work of one API. Safe in several threads."""
+
+    def __init__(self, is_closing: threading.Event) -> None:
+        """Take what says that the API stops; long work looks at it between its steps."""
+        self.is_closing = is_closing
+        self._lock = threading.Lock()
+        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._pool = ThreadPoolExecutor(2, "job")
+
+    def start(self, kind: str, work: Callable[[Job], None]) -> Job:
+        """Begin.
+
+        Raises:
+            RefusedError: one of this kind is under way.
+        """
+        with self._lock:
+            if any(job.kind == kind and job.state == "running" for job in self._jobs.values()):
+                raise RefusedError(f"another {kind} is under way; wait for its end")
+            job = Job(secrets.token_hex(8), kind)
+            self._jobs[job.id] = job
+            while len(self._jobs) > REMEMBERED:
+                self._jobs.popitem(last=False)
+        self._pool.submit(self._run, job, work)
+        return job
+
+    def get(self, kind: str, name: str) -> Job | None:
+        """Return a job; None when there is none of this id any more."""
+        with self._lock:
+            job = self._jobs.get(name)
+        return job if job is not None and job.kind == kind else None
+
+    def _run(self, job: Job, work: Callable[[Job], None]) -> None:
+        try:
+            work(job)
+            job.state = "done"
+        except KioskError as error:
+            LOG.error("job kind=%s error=%s: %s", job.kind, type(error).__name__, error)  # noqa: TRY400  one line
+            job.sentence = "the kiosk could not go on; its log says why"
+        finally:
+            if job.state == "running":
+                job.state = "failed"
+
+    def close(self) -> None:
+        """Begin nothing more; what runs ends at its next step."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
