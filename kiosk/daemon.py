@@ -301,7 +301,7 @@ class Kiosk:
         now = time.monotonic()
         is_held = Condition.STORE_UNREADABLE.value in self.monitor.states()
         if is_held and now - self._store_probed_at < STORE_PROBE_S:
-            return next(one.sentence for one in self.monitor.report() if one.condition == "store_unreadable")
+            return next((one.sentence for one in self.monitor.report() if one.condition == "store_unreadable"), None)
         self._store_probed_at = now
         if is_held:
             self.device.store.probe()

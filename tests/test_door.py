@@ -560,6 +560,30 @@ def test_the_exit_button_opens_whatever_the_kiosk_thinks_of_itself(state):
     assert site.door.state is DoorState.OPEN
 
 
+@pytest.mark.parametrize("state", ["camera_lost", "self_test_failed", "alarm_armed"])
+def test_an_operators_release_is_one_pulse_whatever_the_kiosk_thinks_of_itself(state):
+    site = Site([state])
+
+    first, again = site.door.release("act 1"), site.door.release("act 1")
+
+    assert first is None
+    assert again == Refusal(Reason.ALREADY_USED)
+    assert site.on_for() == SETTINGS.pulse_s
+    assert site.lines.pulses == 1
+
+
+def test_a_release_without_a_supervisor_or_with_broken_lines_says_so():
+    site = Site()
+    site.lines.break_down()
+    site.wait(0.1)
+    broken = site.door.release("act 1")
+    site.clock.advance(5.0)
+    alone = site.door.release("act 2")
+
+    assert (broken.reason, broken.states) == (Reason.LOG_ONLY, ("door_fault",))
+    assert alone == Refusal(Reason.NO_SUPERVISOR)
+
+
 def test_the_button_works_when_the_clock_went_back():
     site = Site()
     site.lines.turn(Input.EXIT, on=True)
