@@ -53,6 +53,9 @@ class Outgoing(Protocol):
     def __call__(self, decision: NewDecision, photographs: Mapping[str, bytes]) -> Sequence[Message]:
         """Return the rows."""
 
+    def second(self, decision: NewDecision, photographs: Mapping[str, bytes]) -> NewDecision:
+        """Return the decision, or somebody else's in its place where the device cannot judge."""
+
 
 class NothingLeaves:
     """What is decided stays here."""
@@ -64,6 +67,10 @@ class NothingLeaves:
     def __call__(self, _decision: NewDecision, _photographs: Mapping[str, bytes]) -> Sequence[Message]:
         """Return no row."""
         return ()
+
+    def second(self, decision: NewDecision, _photographs: Mapping[str, bytes]) -> NewDecision:
+        """Return the decision."""
+        return decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,23 +258,29 @@ class Device:
             metadata=metadata,
             device=self._about_match(user, reference, decline),
         )
-        if save:
-            self.save(
-                NewDecision(
-                    kind=Kind.FACE_MATCH,
-                    status=decision.status.value,
-                    score=decision.score,
-                    warnings=tuple(warned.risk.value for warned in decision.warnings),
-                    thresholds={"decline": decline} | ({"review": review} if review else {}),
-                    model=self.recogniser.model,
-                    vendor_data=vendor_data,
-                    answer=answer,
-                    request_id=request_id,
-                    actor=actor,
-                ),
-                photographs,
-            )
-        return answer
+        if not save:
+            return answer
+        return self._saved(
+            NewDecision(
+                kind=Kind.FACE_MATCH,
+                status=decision.status.value,
+                score=decision.score,
+                warnings=tuple(warned.risk.value for warned in decision.warnings),
+                thresholds={"decline": decline} | ({"review": review} if review else {}),
+                model=self.recogniser.model,
+                vendor_data=vendor_data,
+                answer=answer,
+                request_id=request_id,
+                actor=actor,
+            ),
+            photographs,
+        )
+
+    def _saved(self, decision: NewDecision, photographs: Mapping[str, bytes]) -> dict[str, Any]:
+        """Save the decision on a call, or the second one in its place; return its answer."""
+        final = self.outgoing.second(decision, photographs)
+        self.save(final, photographs)
+        return dict(final.answer or {})
 
     def _about_match(self, user: Sample, reference: Sample, decline: int) -> dict[str, Any]:
         about: dict[str, Any] = {"model": self.recogniser.model, "decline_threshold": decline}
@@ -308,26 +321,27 @@ class Device:
             metadata=metadata,
             device={"model": self.recogniser.model, **self.gallery_figures(held.references, list_at)},
         )
-        if save:
-            self.save(
-                NewDecision(
-                    kind=Kind.FACE_SEARCH,
-                    status=decision.status.value,
-                    score=found[0].similarity if found else None,
-                    session_number=found[0].subject if found else None,
-                    warnings=tuple(warned.risk.value for warned in decision.warnings),
-                    thresholds={"similarity": list_at, "blocklist": block_at},
-                    model=self.recogniser.model,
-                    gallery_size=held.references,
-                    subjects=tuple(one.subject for one in found),
-                    vendor_data=vendor_data,
-                    answer=answer,
-                    request_id=request_id,
-                    actor=actor,
-                ),
-                photographs,
-            )
-        return answer
+        if not save:
+            return answer
+        return self._saved(
+            NewDecision(
+                kind=Kind.FACE_SEARCH,
+                status=decision.status.value,
+                score=found[0].similarity if found else None,
+                session_number=found[0].subject if found else None,
+                warnings=tuple(warned.risk.value for warned in decision.warnings),
+                thresholds={"similarity": list_at, "blocklist": block_at},
+                model=self.recogniser.model,
+                gallery_size=held.references,
+                subjects=tuple(one.subject for one in found),
+                vendor_data=vendor_data,
+                answer=answer,
+                request_id=request_id,
+                actor=actor,
+                call={"search_type": search_type},
+            ),
+            photographs,
+        )
 
     def thresholds(self, n: int) -> tuple[float, float]:
         """Return the similarity at which a blocklisted person declines, and at which anybody is listed.

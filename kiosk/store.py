@@ -20,6 +20,7 @@ from __future__ import annotations
 import uuid
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -111,6 +112,12 @@ class Store:
     def close(self) -> None:
         """Close the database; the last process out empties the WAL."""
         self.database.close()
+
+    @cached_property
+    def identity(self) -> str:
+        """What tells this kiosk from others: a UUID made with the store."""
+        with self.database.read() as connection:
+            return str(connection.execute("SELECT value FROM kiosk WHERE name = 'store_id'").fetchone()[0])
 
     @contextmanager
     def transaction(self) -> Iterator[_Transaction]:
