@@ -27,6 +27,7 @@ class Why(str, Enum):
     HOLIDAY = "holiday"
     UNKNOWN_PLAN = "unknown_plan"
     CLOCK_UNTRUSTED = "clock_untrusted"
+    SECOND_OPINION = "second_opinion"  # the cloud was asked about a borderline likeness, and answered
     ATTACK_SUSPECTED = "attack_suspected"  # the detection of photographs and masks said so
 
 

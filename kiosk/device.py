@@ -53,6 +53,9 @@ class Outgoing(Protocol):
     def __call__(self, decision: NewDecision, photographs: Mapping[str, bytes]) -> Sequence[Message]:
         """Return the rows."""
 
+    def asks(self, decision: NewDecision) -> bool:
+        """Say whether `second` would ask somebody about this decision."""
+
     def second(self, decision: NewDecision, photographs: Mapping[str, bytes]) -> NewDecision:
         """Return the decision, or somebody else's in its place where the device cannot judge."""
 
@@ -67,6 +70,10 @@ class NothingLeaves:
     def __call__(self, _decision: NewDecision, _photographs: Mapping[str, bytes]) -> Sequence[Message]:
         """Return no row."""
         return ()
+
+    def asks(self, _decision: NewDecision) -> bool:
+        """Say no."""
+        return False
 
     def second(self, decision: NewDecision, _photographs: Mapping[str, bytes]) -> NewDecision:
         """Return the decision."""

@@ -44,6 +44,14 @@ def nothing() -> bytes:
     return b""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """A borderline decision about which the cloud may be asked: is it the person the device is nearly sure of?"""
+
+    decision: NewDecision = field(repr=False)  # as a 1:1 comparison
+    photographs: Mapping[str, bytes] = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """A decision at the door, as it was saved."""
@@ -56,11 +64,12 @@ class Verdict:
     at: float  # seconds UTC, as the log has it
     score: float | None = None
     subject: Subject | None = field(default=None, repr=False)
+    question: Question | None = field(default=None, repr=False)  # where the cloud may be asked
 
     @property
     def may_open(self) -> bool:
         """Whether the door is to be asked: an approval that is about letting somebody in."""
-        return self.status is Status.APPROVED and self.kind in (Kind.IDENTIFY, Kind.VERIFY)
+        return self.status is Status.APPROVED and self.kind is not Kind.FACE_SEARCH
 
     @property
     def is_alarm(self) -> bool:
@@ -177,6 +186,41 @@ class Entrance:
         agreed = replace(details, consent_version=consent.version, consent_at=consent.at)
         return self.device.admit(references, Enrolment((), agreed, is_allowlisted=is_allowlisted), actor=ACTOR)
 
+    def revise(self, verdict: Verdict, ready: Ready, answered: NewDecision, captured_at: float) -> Verdict | None:
+        """Save what the cloud made of a borderline decision, beside the decision itself; None where it said nothing.
+
+        Args:
+            verdict: the decision, which stays as it is.
+            ready: the presentation it was about.
+            answered: the question's decision as `Outgoing.second` returned it.
+            captured_at: monotonic s, of a frame in which the person stands there still.
+        """
+        subject = self.device.store.subject(verdict.subject.session_number) if verdict.subject is not None else None
+        if answered.details.get("decided_by") != "cloud" or subject is None:
+            return None
+        why = Why.SECOND_OPINION
+        status, why = self._held_against(subject, self._search(ready.probe), Status(answered.status), why)
+        score = answered.score
+        details = {
+            "of": verdict.request_id,
+            "decided_by": "cloud",
+            "remote_request_id": answered.details.get("remote_request_id"),
+            **self._about(why, ready),
+        }
+        entry = self.device.save(
+            NewDecision(
+                kind=Kind.REVISION,
+                status=status.value,
+                score=score,
+                session_number=subject.session_number,
+                subjects=(subject.session_number,),
+                vendor_data=subject.details.vendor_data,
+                details=details,
+                actor=ACTOR,
+            )
+        )
+        return Verdict(entry.request_id, Kind.REVISION, status, (why.value,), captured_at, entry.at, score, subject)
+
     def suspect(self, ready: Ready) -> Verdict:
         """Record that the detection of photographs and masks refused a presentation."""
         kind = Kind.VERIFY if self.settings.mode == "verify" else Kind.IDENTIFY
@@ -258,17 +302,38 @@ class Entrance:
             subjects=(subject.session_number,) if subject is not None else (),
             vendor_data=subject.details.vendor_data if subject is not None else None,
             answer={"request_id": request_id, kind.value.lower(): answer, "created_at": timestamp(self._now())},
-            details={
-                "mode": self.settings.mode,
-                "reasons": [ruled.why.value],
-                "states": sorted(self._states()),
-                "frames": len(ready.frames),
-            },
+            details=self._about(ruled.why, ready),
             request_id=request_id,
             actor=ACTOR,
         )
-        entry = self.device.save(decision, self._wanted(decision, photograph))
-        return Verdict(request_id, kind, ruled.status, (ruled.why.value,), ready.captured_at, entry.at, score, subject)
+        question = self._question(decision, photograph) if ruled.why is Why.BORDERLINE else None
+        if question is not None:  # should the answer be lost, the replay looks for it before it calls again
+            decision = replace(decision, details={**decision.details, "asked_cloud": True})
+        entry = self.device.save(decision, question.photographs if question else self._wanted(decision, photograph))
+        return Verdict(
+            request_id,
+            kind,
+            ruled.status,
+            (ruled.why.value,),
+            ready.captured_at,
+            entry.at,
+            score,
+            subject,
+            question,
+        )
+
+    def _about(self, why: Why, ready: Ready) -> dict[str, Any]:
+        return {
+            "mode": self.settings.mode,
+            "reasons": [why.value],
+            "states": sorted(self._states()),
+            "frames": len(ready.frames),
+        }
+
+    def _question(self, decision: NewDecision, photograph: Photograph) -> Question | None:
+        """Put the decision as a 1:1 comparison by the door's own threshold, if the cloud may be asked that."""
+        asked = replace(decision, kind=Kind.VERIFY, thresholds={"verify": self.settings.verify_threshold})
+        return Question(asked, {"user_image": photograph()}) if self.device.outgoing.asks(asked) else None
 
     def _wanted(self, decision: NewDecision, photograph: Photograph) -> Mapping[str, bytes]:
         """Make the photograph only where it is to leave with the decision."""

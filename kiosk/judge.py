@@ -17,12 +17,13 @@ from typing import Any
 import cv2
 
 from kiosk.config import Config
+from kiosk.decisions import NewDecision
 from kiosk.desk import Broadcast, Consent, Topic
 from kiosk.device import Device, Outcome
 from kiosk.door import Door, Signal
-from kiosk.entrance import Entrance, Verdict
+from kiosk.entrance import Entrance, Question, Verdict
 from kiosk.errors import KioskError, RefusedError, StoreError
-from kiosk.grant import Allowed, Condition, Grant, Patience, Refusal, Tries, allowed
+from kiosk.grant import Allowed, Condition, Grant, Patience, Reason, Refusal, Tries, allowed
 from kiosk.ledger import Kind
 from kiosk.limits import Limits
 from kiosk.monitor import Monitor
@@ -45,9 +46,16 @@ from kiosk.subjects import Details
 from kiosk.types import Face, Frame, RgbImage, Status, SubjectId, Template
 
 JPEG_QUALITY = 90
+CONFIRM_S = 2.0  # within which the person must be seen again after a late answer about them
 SCREEN_STEP_S = 0.1  # between two pieces of news of which only the face's place differs
 
 log = logging.getLogger(__name__)
+
+
+def in_a_thread(task: Callable[[], None]) -> None:
+    """Run a task beside everything else; it is dropped when the process ends."""
+    threading.Thread(target=task, name="asking", daemon=True).start()
+
 
 BonaFide = Callable[[RgbImage, Face], bool]
 """Says of the best frame of a presentation whether a person stands there, and no photograph or mask."""
@@ -71,6 +79,16 @@ class _Enrolling:
     is_allowlisted: bool
 
 
+@dataclass(slots=True)
+class _Asking:
+    """A borderline decision about which the cloud is being asked."""
+
+    verdict: Verdict
+    ready: Ready
+    answer: NewDecision | None = field(default=None, repr=False)  # set by the thread that asks
+    answered_at: float = float("inf")  # monotonic s
+
+
 class Judge:
     """Judges what the camera sees. `take` and `rest` are one thread's; the others are safe in any."""
 
@@ -87,6 +105,7 @@ class Judge:
         tries: Tries | None = None,
         keep: Callable[[Tries], None] = lambda _: None,
         is_bona_fide: BonaFide | None = None,
+        beside: Callable[[Callable[[], None]], None] = in_a_thread,
     ) -> None:
         """Put the parts together.
 
@@ -101,7 +120,10 @@ class Judge:
             tries: the declines in a row so far.
             keep: makes them survive a power cut.
             is_bona_fide: the detection of photographs and masks; None while there is none.
+            beside: runs what must not hold up the frames.
         """
+        self._beside = beside
+        self._asking: _Asking | None = None
         self._device, self._entrance, self._monitor, self._news = device, entrance, monitor, news
         self._clock, self._door, self._keep, self._is_bona_fide = clock, door, keep, is_bona_fide
         self._tries = tries or Tries()
@@ -187,6 +209,8 @@ class Judge:
             outcome = self._presenter.see(view, now, is_armed=self._is_armed(now))
             if isinstance(outcome, Ready):
                 self._decide(outcome)
+            elif self._asking is not None:
+                self._hear(self._asking, outcome, view, now)
         except KioskError as error:
             # Whatever failed, nothing was opened; the frame counts for nothing.
             self._fault(error)
@@ -216,6 +240,7 @@ class Judge:
 
     def interrupt(self) -> None:
         """Begin anew after the camera was lost."""
+        self._asking = None
         self._presenter.interrupt()
 
     def _view(self, frame: Frame) -> View:
@@ -258,10 +283,44 @@ class Judge:
         verdict = self._verdict(ready)
         self.decided += 1
         refusal = self._open(verdict) if verdict.may_open else None
-        is_open = verdict.may_open and refusal is None and self._door is not None
         if verdict.kind is not Kind.FACE_SEARCH:
             self._count(is_granted=verdict.status is Status.APPROVED)
-        self._announce(verdict, refusal, is_open=is_open)
+        self._announce(verdict, refusal)
+        if verdict.question is not None:
+            self._ask(verdict, verdict.question, ready)
+
+    def _ask(self, verdict: Verdict, question: Question, ready: Ready) -> None:
+        """Ask the cloud beside the frames; the answer is heard by `_hear`, or nobody hears it."""
+        asking = self._asking = _Asking(verdict, ready)
+
+        def ask() -> None:
+            answer = self._device.outgoing.second(question.decision, question.photographs)
+            asking.answered_at, asking.answer = self._clock(), answer  # in this order: the answer is the signal
+
+        self._beside(ask)
+
+    def _hear(self, asking: _Asking, outcome: Presented, view: View, now: float) -> None:
+        """Take the cloud's answer, and open for it only while the person is seen to stand there still."""
+        is_gone = isinstance(outcome, Left)
+        if asking.answer is None:
+            self._asking = None if is_gone else asking
+            return
+        answer = asking.answer
+        is_late = now - asking.answered_at > CONFIRM_S
+        is_approval = answer.status == Status.APPROVED.value
+        if is_approval and not is_gone and not is_late and not self._presenter.confirm(view, now):
+            return  # perhaps in the next frame
+        self._asking = None
+        revised = self._entrance.revise(asking.verdict, asking.ready, answer, view.captured_at)
+        if revised is None:
+            return
+        is_confirmed = is_approval and not is_gone and not is_late
+        refusal = self._open(revised) if revised.may_open and is_confirmed else None
+        if revised.may_open and not is_confirmed:
+            refusal = Refusal(Reason.FRAME_TOO_OLD)
+        if revised.status is Status.APPROVED and is_confirmed:
+            self._count(is_granted=True)
+        self._announce(revised, refusal)
 
     def _verdict(self, ready: Ready) -> Verdict:
         mode, entrance = self._config.entrance.mode, self._entrance
@@ -335,7 +394,8 @@ class Judge:
 
     # ---- what is told
 
-    def _announce(self, verdict: Verdict, refusal: Refusal | None, *, is_open: bool) -> None:
+    def _announce(self, verdict: Verdict, refusal: Refusal | None) -> None:
+        is_open = verdict.may_open and refusal is None and self._door is not None
         results = {Status.APPROVED: "welcome", Status.IN_REVIEW: "review", Status.DECLINED: "declined"}
         self._result = "checked" if verdict.kind is Kind.FACE_SEARCH else results[verdict.status]
         if verdict.may_open and refusal is not None:  # approved, but too late or not allowed: try again, not welcome
@@ -386,20 +446,23 @@ class Judge:
         closing = sorted(s for s in states if self._monitor.table.get(s, Allowed.CLOSED) is Allowed.CLOSED)
         told: dict[str, Any] = {"guidance": None, "result": None, "other_way": False, "held_s": 0, "reasons": []}
         if left is Allowed.CLOSED:
-            return told | {"state": "closed", "reasons": closing}
-        if self._result is not None:
+            told |= {"state": "closed", "reasons": closing}
+        elif self._asking is not None:
+            told |= {"state": "busy", "guidance": Guidance.WAIT.value}
+        elif self._result is not None:
             step_away = outcome.guidance.value if isinstance(outcome, Decided) else None
-            return told | {"state": "result", "result": self._result, "guidance": step_away}
-        if self._tries.is_held(now):
-            return told | {"state": "locked", "held_s": math.ceil(self._tries.held_until - now), "other_way": True}
-        if isinstance(outcome, Waiting | TimedOut):
-            is_late = isinstance(outcome, TimedOut) or (
-                self._shown.get("state") == "guide" and self._shown.get("other_way", False)
-            )
-            return told | {"state": "guide", "guidance": outcome.guidance.value, "other_way": is_late}
-        if isinstance(outcome, Decided):
-            return told | {"state": "busy", "guidance": outcome.guidance.value}
-        return told | {"state": "idle"}
+            told |= {"state": "result", "result": self._result, "guidance": step_away}
+        elif self._tries.is_held(now):
+            told |= {"state": "locked", "held_s": math.ceil(self._tries.held_until - now), "other_way": True}
+        elif isinstance(outcome, Waiting | TimedOut):
+            was_late = bool(self._shown.get("state") == "guide" and self._shown.get("other_way"))
+            is_late = isinstance(outcome, TimedOut) or was_late
+            told |= {"state": "guide", "guidance": outcome.guidance.value, "other_way": is_late}
+        elif isinstance(outcome, Decided):
+            told |= {"state": "busy", "guidance": outcome.guidance.value}
+        else:
+            told |= {"state": "idle"}
+        return told
 
     def _tell_screen(self, state: Mapping[str, Any], now: float, face: Sequence[float] | None) -> None:
         shown = {**state, "mode": self._config.entrance.mode, "face": face}

@@ -218,6 +218,9 @@ class Wanting:
     def wants_photographs(self, decision):
         return self.wants and decision.kind is Kind.IDENTIFY
 
+    def asks(self, _decision):
+        return False
+
     def __call__(self, decision, photographs):
         self.photographs.append(dict(photographs))
         return [Message("summary", {"status": decision.status})]

@@ -229,6 +229,117 @@ def test_a_kiosk_that_was_locked_is_locked_after_a_restart(tmp_path):
     assert pulses(stage) == 1
 
 
+# ---- a second opinion
+
+
+class Counsel:
+    """Somebody who is asked about borderline decisions."""
+
+    def __init__(self, status="Approved", *, answers=True):
+        self.status, self.answers, self.asked = status, answers, []
+
+    def wants_photographs(self, _decision):
+        return False
+
+    def __call__(self, _decision, _photographs):
+        return ()
+
+    def asks(self, _decision):
+        return True
+
+    def second(self, decision, photographs):
+        self.asked.append((decision.kind, decision.thresholds, photographs["user_image"][:2]))
+        if not self.answers:
+            return decision
+        heard = {"decided_by": "cloud", "remote_request_id": "r-1"}
+        return replace(decision, status=self.status, score=88.0, details={**decision.details, **heard})
+
+
+BORDERLINE = template(9, like=1, similarity=75.0)
+
+
+def stage_with(tmp_path, counsel, *, is_answering=True):
+    tasks = []
+    stage = Stage(tmp_path, outgoing=counsel, beside=lambda task: task() if is_answering else tasks.append(task))
+    stage.enrol(A)
+    stage.tasks = tasks
+    return stage
+
+
+def test_a_borderline_person_whom_the_cloud_knows_comes_in_by_a_fresh_frame_and_both_decisions_are_kept(tmp_path):
+    counsel = Counsel()
+    stage = stage_with(tmp_path, counsel)
+
+    stage.show(BORDERLINE, seconds=2.0)
+    entries = logged(stage)
+    intact = stage.store.verify_log().is_intact
+    stage.close()
+
+    assert pulses(stage) == 1
+    assert counsel.asked == [(Kind.VERIFY, {"verify": 70.0}, b"\xff\xd8")]
+    assert [(entry.kind, entry.status) for entry in entries] == [
+        (Kind.IDENTIFY, "In Review"),
+        (Kind.REVISION, "Approved"),
+    ]
+    assert entries[0].details["asked_cloud"] is True
+    assert entries[1].details["of"] == entries[0].request_id
+    assert (entries[1].details["decided_by"], entries[1].details["remote_request_id"]) == ("cloud", "r-1")
+    assert intact
+
+
+def test_a_late_answer_opens_nothing_once_the_person_has_gone_or_another_stands_there(tmp_path):
+    stage = stage_with(tmp_path, Counsel(), is_answering=False)
+
+    stage.show(BORDERLINE, seconds=1.0)
+    waiting = stage.screen["state"]
+    stage.show(STRANGER, seconds=0.3)
+    stage.tasks.pop()()
+    stage.show(STRANGER, seconds=4.0)
+    stage.close()
+
+    assert waiting == "busy"
+    assert pulses(stage) == 0
+
+
+def test_while_the_cloud_is_silent_nothing_opens_and_the_frames_go_on(tmp_path):
+    stage = stage_with(tmp_path, Counsel(), is_answering=False)
+
+    outcomes = stage.show(BORDERLINE, seconds=4.0)
+    stage.close()
+
+    assert len(outcomes) == 40
+    assert pulses(stage) == 0
+    assert [one["kind"] for one in stage.decisions] == ["IDENTIFY"]
+
+
+@pytest.mark.parametrize(
+    ("counsel", "expected"),
+    [
+        (Counsel("Declined"), [("IDENTIFY", "In Review"), ("REVISION", "Declined")]),
+        (Counsel(answers=False), [("IDENTIFY", "In Review")]),
+    ],
+)
+def test_a_no_or_no_answer_opens_nothing(tmp_path, counsel, expected):
+    stage = stage_with(tmp_path, counsel)
+    stage.show(BORDERLINE, seconds=3.0)
+    stage.close()
+
+    assert pulses(stage) == 0
+    assert [(one["kind"], one["status"]) for one in stage.decisions] == expected
+
+
+def test_somebody_blocked_meanwhile_does_not_come_in_by_the_clouds_word(tmp_path):
+    stage = stage_with(tmp_path, Counsel(), is_answering=False)
+    stage.show(BORDERLINE, seconds=1.0)
+    stage.store.block(1)
+    stage.tasks.pop()()
+    stage.show(BORDERLINE, seconds=1.0)
+    stage.close()
+
+    assert pulses(stage) == 0
+    assert stage.decisions[-1]["reasons"] == ["blocklisted"]
+
+
 # ---- verify
 
 
