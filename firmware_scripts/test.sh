@@ -12,6 +12,11 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 case "${1:-}" in -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" && exit ;; esac
 
 install_into_venv test
+# The pages' tests want a browser. As root on Debian it is fetched; elsewhere they skip and say what is missing.
+if ! command -v chromium >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
+  step "Installing Chromium for the tests of the pages"
+  (apt_install chromium) || printf 'Note: no Chromium; the tests of the pages are skipped\n' >&2
+fi
 step "Running the tests"
 cd "$root"
 exec "$venv/bin/python" -m pytest "$@"
