@@ -47,10 +47,21 @@ export function camera({ atEnd, release }) {
     } catch (error) {
       if (error.status === undefined) throw error;
       drop();
-      word.textContent = error.status === 404 || error.status === 503 ? t("camera.none") : error.message;
+      if (error.status === 409) {
+        isOn = false; // no camera is served here, and none will be
+        toggle.hidden = true;
+        door.hidden = true;
+      }
+      word.textContent =
+        error.status === 409 ? t("camera.not_here") : error.status === 503 ? t("camera.none") : error.message;
     }
   }
 
+  const door = el(
+    "div",
+    { class: "actions" },
+    el("button", { type: "button", class: "button", onclick: release }, icon("door"), t("door.open")),
+  );
   draw();
   look();
   const timer = setInterval(() => isOn && !document.hidden && look(), EVERY_MS);
@@ -64,10 +75,6 @@ export function camera({ atEnd, release }) {
     { class: "card camera" },
     el("div", { class: "card-head" }, el("h2", {}, t("camera.title")), toggle),
     el("div", { class: "camera-frame" }, picture, word),
-    el(
-      "div",
-      { class: "actions" },
-      el("button", { type: "button", class: "button", onclick: release }, icon("door"), t("door.open")),
-    ),
+    door,
   );
 }

@@ -3,7 +3,7 @@
 import { el, put, svg } from "./dom.js";
 import { moment, number, t, time } from "./words.js";
 
-const HEIGHT = 190;
+const HEIGHT = 250;
 const LEFT = 34;
 const BOTTOM = 24;
 const TOP = 10;

@@ -94,6 +94,7 @@ function reviewing(record, judged, done) {
             t(`review.was_${judged.decision}`),
           ),
           el("span", { class: "soft" }, ` ${time(judged.at, "full")}`),
+          judged.reason && el("span", { class: "said" }, judged.reason),
         )
       : verdict(record, done),
   );
@@ -151,10 +152,7 @@ function about(record) {
     ["decision.model", record.model && `${record.model.slice(0, 12)}…`],
     ["decision.actor", record.actor],
     ["decision.request_id", el("code", {}, record.request_id)],
-    ...Object.entries(record.details ?? {}).map(([name, value]) => [
-      `detail.${name}`,
-      typeof value === "object" ? JSON.stringify(value) : String(value),
-    ]),
+    ...Object.entries(record.details ?? {}).map(([name, value]) => [`detail.${name}`, detail(name, value)]),
   ];
   return el(
     "section",
@@ -175,6 +173,18 @@ function about(record) {
         ),
     ),
   );
+}
+
+const CODES = { reasons: "why", states: "condition", mode: "mode", decision: "review" };
+
+function detail(name, value) {
+  const one = (part) =>
+    CODES[name] ? named(CODES[name], part) : typeof part === "object" ? JSON.stringify(part) : String(part);
+  return Array.isArray(value)
+    ? value.map(one).join("\n")
+    : typeof value === "boolean"
+      ? t(value ? "word.yes" : "word.no")
+      : one(value);
 }
 
 function receipted(record, receipt) {

@@ -4,59 +4,48 @@ import { el } from "./dom.js";
 import { field } from "./field.js";
 import { moment, t } from "./words.js";
 
-const TIMES = ["valid_from", "valid_until", "retention_until"];
-// The device takes a wish under another name than it tells the result.
-const WIRE = { retention_until: "retain_until" };
+// A wish goes to the device under another name than it tells the result.
+const TOLD = { retain_until: "retention_until" };
+const TIMES = new Set(["valid_from", "valid_until", "retain_until"]);
+const LONGEST = 200;
 
-/** Return {element, fields} filled with what is known. */
+/** Return {element, fields} filled with what is known; what is seldom needed is folded away. */
 export function details(one = {}) {
-  const fields = {
-    name: field(t("person.name"), { name: "name", value: one.name, maxlength: 200, autocomplete: "off" }),
-    vendor_data: field(t("person.vendor_data"), {
-      name: "vendor_data",
-      value: one.vendor_data,
-      maxlength: 200,
-      autocomplete: "off",
-      hint: t("person.vendor_data_hint"),
-    }),
-    document_type: field(t("person.document_type"), {
-      name: "document_type",
-      value: one.document_type,
-      maxlength: 60,
-      autocomplete: "off",
-    }),
-    document_number: field(t("person.document_number"), {
-      name: "document_number",
-      value: one.document_number,
-      maxlength: 60,
+  const text = (name, more = {}) =>
+    field(t(`person.${name}`), {
+      name,
+      value: one[name],
+      maxlength: LONGEST,
       autocomplete: "off",
       spellcheck: "false",
-    }),
-    plan: field(t("person.plan"), {
-      name: "plan",
-      value: one.plan,
-      maxlength: 60,
-      autocomplete: "off",
-      hint: t("person.plan_hint"),
-    }),
-    valid_from: field(t("person.valid_from"), {
-      name: "valid_from",
-      type: "datetime-local",
-      value: local(one.valid_from),
-    }),
-    valid_until: field(t("person.valid_until"), {
-      name: "valid_until",
-      type: "datetime-local",
-      value: local(one.valid_until),
-    }),
-    retention_until: field(t("person.retention"), {
-      name: "retention_until",
-      type: "datetime-local",
-      value: local(one.retention_until),
-      hint: t("person.retention_hint"),
-    }),
+      ...more,
+    });
+  const time = (name, more = {}) =>
+    field(t(`person.${name}`), { name, type: "datetime-local", value: local(one[TOLD[name] ?? name]), ...more });
+  const first = {
+    name: text("name"),
+    vendor_data: text("vendor_data", { hint: t("person.vendor_data_hint") }),
   };
-  return { element: el("div", { class: "field-grid" }, Object.values(fields)), fields };
+  const rest = {
+    document_type: text("document_type"),
+    document_number: text("document_number"),
+    plan: text("plan", { hint: t("person.plan_hint") }),
+    valid_from: time("valid_from"),
+    valid_until: time("valid_until"),
+    retain_until: time("retain_until", { hint: t("person.retain_until_hint") }),
+  };
+  const element = el(
+    "div",
+    { class: "stack" },
+    el("div", { class: "field-grid" }, Object.values(first)),
+    el(
+      "details",
+      { open: Object.keys(rest).some((name) => one[TOLD[name] ?? name]) },
+      el("summary", {}, t("person.more")),
+      el("div", { class: "field-grid" }, Object.values(rest)),
+    ),
+  );
+  return { element, fields: { ...first, ...rest } };
 }
 
 /** Return what the fields say, by the device's names; with `known` only what differs, and null for what was emptied. */
@@ -64,9 +53,9 @@ export function filled(fields, known = null) {
   const said = {};
   for (const [name, one] of Object.entries(fields)) {
     const text = one.control.value.trim();
-    const before = known && (TIMES.includes(name) ? local(known[name]) : (known[name] ?? ""));
+    const before = known && (TIMES.has(name) ? local(known[TOLD[name] ?? name]) : (known[name] ?? ""));
     if (known ? text === before : text === "") continue;
-    said[WIRE[name] ?? name] = text === "" ? null : TIMES.includes(name) ? new Date(text).toISOString() : text;
+    said[name] = text === "" ? null : TIMES.has(name) ? new Date(text).toISOString() : text;
   }
   return said;
 }

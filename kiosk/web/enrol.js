@@ -33,9 +33,10 @@ export async function enrol(place, { atEnd }) {
   const submit = el("button", { type: "submit", class: "button primary large" }, t("enrol.submit"));
 
   block.control.addEventListener("change", () => {
-    reason.hidden = !block.control.checked;
-    rest.hidden = block.control.checked;
-    put(submit, t(block.control.checked ? "enrol.submit_block" : "enrol.submit"));
+    const isBlocking = block.control.checked;
+    reason.hidden = !isBlocking;
+    options.hidden = isBlocking;
+    put(submit, t(isBlocking ? "enrol.submit_block" : "enrol.submit"));
   });
 
   function weigh() {
@@ -43,11 +44,16 @@ export async function enrol(place, { atEnd }) {
     if (alike.some((one) => !one.is_blocklisted)) double.hidden = false;
   }
 
-  const rest = el(
+  const options = el(
     "div",
     { class: "stack" },
-    el("fieldset", { class: "stack" }, el("legend", {}, t("enrol.who")), element),
-    el("fieldset", { class: "stack" }, el("legend", {}, t("enrol.how")), consent, allow, rotate, largest, double),
+    double,
+    el(
+      "details",
+      {},
+      el("summary", {}, t("enrol.how")),
+      el("div", { class: "stack" }, consent, allow, rotate, largest),
+    ),
   );
   const form = el(
     "form",
@@ -62,7 +68,8 @@ export async function enrol(place, { atEnd }) {
     el(
       "section",
       { class: "card stack" },
-      rest,
+      el("fieldset", { class: "stack" }, el("legend", {}, t("enrol.who")), element),
+      options,
       el("fieldset", { class: "stack" }, el("legend", { class: "unseen" }, t("enrol.block")), block, reason),
       outcome,
       el("div", { class: "actions" }, submit),

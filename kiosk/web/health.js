@@ -3,6 +3,8 @@
 import { el, icon } from "./dom.js";
 import { ago, knows, named, number, t } from "./words.js";
 
+const ENTERED = new Set(["identify", "verify"]); // modes in which a door opens
+
 /** Return the banner: one glance says whether somebody who steps up is let in. */
 export function states(health) {
   const isServing = health.mode === "serve"; // no door and no camera: only the API answers
@@ -17,7 +19,9 @@ export function states(health) {
       el(
         "p",
         { class: "banner-title" },
-        t(health.is_armed ? "health.armed" : isServing ? "health.serving" : "health.not_armed"),
+        t(
+          `health.${isServing ? "serving" : !health.is_armed ? "not_armed" : ENTERED.has(health.mode) ? "armed" : "working"}`,
+        ),
       ),
       el("p", { class: "soft" }, named("mode", health.mode)),
       health.states?.length > 0 && el("ul", { class: "states" }, health.states.map(state)),
@@ -43,7 +47,8 @@ function state(one) {
 
 /** Return the device's figures as a list; what has no words of ours is shown by its own name. */
 export function figures(health) {
-  const rows = flat(health.figures ?? {});
+  const { outbox: _, ...rest } = health.figures ?? {}; // the outbox has a page of its own
+  const rows = flat(rest);
   return el(
     "dl",
     { class: "facts" },

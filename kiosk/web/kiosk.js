@@ -140,6 +140,7 @@ function build() {
       "section",
       { class: "idle", "aria-label": t("kiosk.idle") },
       el("div", { class: "idle-time" }, parts.clock, parts.day),
+      el("div", { class: "idle-sign", "aria-hidden": "true" }, icon("face")),
       parts.invite,
       el("div", { class: "notice" }, icon("camera"), parts.privacy),
     ),
@@ -214,30 +215,37 @@ function drawIdle(wantsEnrolment) {
     const canEnrol = wantsEnrolment && about.consent?.version;
     put(
       parts.invite,
-      el(
-        "p",
-        { class: "invite-word" },
-        icon("face"),
-        el("span", {}, t(wantsEnrolment && !canEnrol ? "kiosk.no_consent" : `kiosk.invite_${mode}`)),
-      ),
+      el("p", { class: "invite-word" }, t(wantsEnrolment && !canEnrol ? "kiosk.no_consent" : `kiosk.invite_${mode}`)),
       canEnrol &&
         el("button", { type: "button", class: "touch primary", onclick: begin }, icon("plus"), t("kiosk.enrol")),
     );
   }
-  parts.privacy.textContent = about?.privacy || t(about?.keeps_images ? "kiosk.privacy_kept" : "kiosk.privacy");
+  parts.privacy.textContent = about?.privacy || notice();
   tick();
+}
+
+function notice() {
+  const sentences = [t("kiosk.privacy"), t(about?.keeps_images ? "kiosk.privacy_kept" : "kiosk.privacy_not_kept")];
+  if (about?.leaves_device === "replay") sentences.push(t("kiosk.privacy_replay"));
+  return sentences.join(" ");
 }
 
 function say(shown, symbol) {
   const name = {
     guide: news.guidance ?? "look",
-    busy: "busy",
+    busy: news.guidance ?? "busy",
     result: news.result,
     locked: "locked",
     closed: "closed",
   }[shown];
   if (!name) return;
-  const sign = { guide: news.guidance ?? "face", busy: "wait", result: symbol, locked: "lock", closed: "block" }[shown];
+  const sign = {
+    guide: news.guidance ?? "face",
+    busy: news.guidance ?? "wait",
+    result: symbol,
+    locked: "lock",
+    closed: "block",
+  }[shown];
   put(parts.sign, icon(sign));
   const word = named("screen", name);
   if (parts.word.textContent !== word) parts.word.textContent = word; // said aloud once, not with each frame's ring

@@ -45,6 +45,7 @@ const MENU = [
   ["keys", "key"],
 ];
 const ADMIN_ONLY = new Set(["keys"]);
+const CALM_MS = 2_000;
 const KEPT = "kiosk.signed_in"; // that this browser has a session, which its scripts cannot see; spares asking in vain
 
 let session = null;
@@ -112,6 +113,11 @@ function hear(topic, data) {
 }
 
 function tell(state) {
+  if (state === "none") {
+    standing = state;
+    showStanding();
+    return;
+  }
   if (state === "refused") {
     // Signed out elsewhere, or the session ran out: ask, so that a 401 leads to the sign-in.
     call("GET", "/device/session").catch((error) => error.status === 401 && session && signedOut());
@@ -127,6 +133,7 @@ function showStanding() {
   const place = document.getElementById("standing");
   if (!place) return;
   place.className = `standing ${standing}`;
+  place.hidden = standing === "none";
   put(
     place,
     icon(standing === "open" ? "check" : "offline"),
@@ -306,7 +313,7 @@ async function show() {
     parameter: match[1] && decodeURIComponent(match[1]),
     query: new URLSearchParams(search ?? ""),
     on(topic, tellView) {
-      listeners.set(topic, [...(listeners.get(topic) ?? []), tellView]);
+      listeners.set(topic, [...(listeners.get(topic) ?? []), calm(tellView)]);
     },
     atEnd: (stop) => leave.push(stop),
     again: show,
@@ -319,6 +326,25 @@ async function show() {
     heading.focus({ preventScroll: true });
     window.scrollTo(0, 0);
   }
+}
+
+// On a busy day news come faster than anybody reads: at once, then at most once in a while, and never none at the end.
+function calm(tellView) {
+  let timer = null;
+  let next = null;
+  leave.push(() => clearTimeout(timer));
+  const pass = () => {
+    timer = null;
+    if (next === null) return;
+    const data = next;
+    next = null;
+    timer = setTimeout(pass, CALM_MS);
+    tellView(data);
+  };
+  return (data) => {
+    next = data;
+    if (timer === null) pass();
+  };
 }
 
 function missing(place) {

@@ -61,7 +61,8 @@ export function chooser({ changed, most = MOST }) {
       add([await call("GET", "/device/camera/still.jpg", { as: "blob" })]);
     } catch (error) {
       if (error.status === undefined) throw error;
-      word.textContent = error.status === 404 || error.status === 503 ? t("camera.none") : error.message;
+      word.textContent =
+        error.status === 409 ? t("camera.not_here") : error.status === 503 ? t("camera.none") : error.message;
     }
   }
 

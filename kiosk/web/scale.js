@@ -37,7 +37,7 @@ export function scale(score, thresholds, status) {
     last = at;
     return el(
       "span",
-      { class: at > 70 ? "scale-mark to-left" : "scale-mark", style: { left: `${at}%`, "--row": row } },
+      { class: at >= 50 ? "scale-mark to-left" : "scale-mark", style: { left: `${at}%`, "--row": row } },
       el("span", { class: "scale-label" }, `${named("threshold", name)} ${number(at, 1)}`),
     );
   });

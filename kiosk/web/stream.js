@@ -10,7 +10,8 @@ const LONGEST_WAIT_MS = 15_000;
 /**
  * Listen until `close` of what is returned.
  *
- * hear(topic, data): an event. tell(state): "open", "lost" (tried again by itself) or "refused" (a 401 or 403).
+ * hear(topic, data): an event. tell(state): "open", "lost" (tried again by itself), "refused" (a 401 or 403) or
+ * "none" (a 409: a kiosk without camera and door has no news).
  */
 export function listen(address, { hear, tell }) {
   let isClosed = false;
@@ -28,9 +29,9 @@ export function listen(address, { hear, tell }) {
     try {
       alive();
       const answer = await fetch(address, { signal: attempt.signal, cache: "no-store", credentials: "same-origin" });
-      if (answer.status === 401 || answer.status === 403) {
+      if ([401, 403, 409].includes(answer.status)) {
         isClosed = true;
-        tell("refused");
+        tell(answer.status === 409 ? "none" : "refused");
         return;
       }
       if (!answer.ok || !answer.body) throw new Error(`status ${answer.status}`);

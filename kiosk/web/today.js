@@ -10,7 +10,7 @@ import { figures, states } from "./health.js";
 import { empty, load, say } from "./notice.js";
 import { ago, named, number, t, time } from "./words.js";
 
-const LATEST = 8;
+const LATEST = 10;
 const SPANS = [24, 168];
 const REFRESH_MS = 30_000; // of what no news tell: counts, the outbox
 

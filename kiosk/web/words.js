@@ -65,8 +65,15 @@ export function knows(key) {
 
 /** Return a number as people of this language write it. */
 export function number(value, digits = 3) {
-  if (value !== 0 && Math.abs(value) < 0.001) return value.toPrecision(2).replace("e-", " × 10^-");
+  if (value !== 0 && Math.abs(value) < 0.001) return power(value);
   return new Intl.NumberFormat(REGION[language], { maximumFractionDigits: digits }).format(value);
+}
+
+// 8.3e-7 as people write it.
+function power(value) {
+  const [digits, exponent] = value.toExponential(1).split("e");
+  const raised = [...String(Number(exponent))].map((sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)]).join("");
+  return `${new Intl.NumberFormat(REGION[language]).format(digits)} × 10${raised}`;
 }
 
 /** Return a time as a Date: the device writes ISO 8601, its news seconds. */
