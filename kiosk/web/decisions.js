@@ -5,7 +5,7 @@ import { scoreBar, statusChip, whom } from "./decision-parts.js";
 import { el, icon, put } from "./dom.js";
 import { field } from "./field.js";
 import { empty, load } from "./notice.js";
-import { pager, table } from "./table.js";
+import { filterBox, pager, table } from "./table.js";
 import { named, t, time } from "./words.js";
 
 const LIMIT = 25;
@@ -73,7 +73,7 @@ export async function decisions(place, { query, on }) {
         t("decisions.csv"),
       ),
     ),
-    el("section", { class: "card" }, form, list),
+    el("section", { class: "card" }, filterBox(form, isFiltered), list),
   );
 
   const draw = () =>

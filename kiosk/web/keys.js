@@ -7,7 +7,7 @@ import { el, icon, put } from "./dom.js";
 import { field, showFaults } from "./field.js";
 import { empty, load, say } from "./notice.js";
 import { table } from "./table.js";
-import { ago, moment, t, time } from "./words.js";
+import { moment, t, time } from "./words.js";
 
 const ROLES = ["device", "operator", "admin"];
 const DAYS = 365;
@@ -83,7 +83,7 @@ export async function keys(place) {
                 { words: t("keys.role") },
                 { words: t("column.state") },
                 { words: t("keys.expires") },
-                { words: t("keys.used") },
+                { words: t("keys.created") },
                 { words: t("keys.revoke_column") },
               ],
               found.keys,
@@ -149,7 +149,7 @@ function cells(one, draw) {
     t(`role.${one.role}`),
     state,
     one.expires_at ? time(one.expires_at, "day") : t("keys.never"),
-    one.last_used_at ? ago(one.last_used_at) : t("keys.unused"),
+    time(one.created_at, "day"),
     one.is_revoked
       ? "–"
       : el(

@@ -5,7 +5,7 @@ import { chip } from "./decision-parts.js";
 import { el, icon, put } from "./dom.js";
 import { field } from "./field.js";
 import { empty, load } from "./notice.js";
-import { pager, table } from "./table.js";
+import { filterBox, pager, table } from "./table.js";
 import { named, t, time } from "./words.js";
 
 const LIMIT = 25;
@@ -61,7 +61,7 @@ export async function people(place, { query, on }) {
         el("a", { class: "button primary", href: "#/people/new" }, icon("plus"), t("people.enrol")),
       ),
     ),
-    el("section", { class: "card" }, form, list),
+    el("section", { class: "card" }, filterBox(form, isFiltered), list),
   );
 
   const draw = () =>

@@ -107,18 +107,17 @@ function form(all, mayChange) {
 }
 
 function label(one) {
-  return named("setting", one.name) === one.name.replaceAll("_", " ")
-    ? one.name.split(".")[1].replaceAll("_", " ")
-    : named("setting", one.name);
+  const key = `setting.${one.name}`;
+  return knows(key) ? t(key) : one.name.split(".")[1].replaceAll("_", " ");
 }
 
 // The device explains each setting in English; where there are words of ours, they go before.
 function sentence(one) {
   const key = `setting_text.${one.name}`;
-  const range =
-    one.low !== null && one.low !== undefined
-      ? ` (${number(one.low)} – ${number(one.high)}${one.unit ? ` ${one.unit}` : ""})`
-      : "";
+  const isRanged = one.low !== null && one.high !== null;
+  const range = isRanged
+    ? ` (${number(one.low)} – ${number(one.high)}${one.unit ? ` ${named("unit", one.unit)}` : ""})`
+    : "";
   return (knows(key) ? t(key) : (one.sentence ?? "")) + range;
 }
 

@@ -6,6 +6,8 @@ import { number, t } from "./words.js";
 /**
  * Make a table.
  *
+ * The roles are said aloud because a phone's style lays rows out as cards, which takes them from the elements.
+ *
  * columns: [{name, words, kind}] with kind "number" for right-aligned; cells: a list of contents for each row.
  * address: from a row to where it leads; its first cell holds the link, the whole row takes the pointer.
  */
@@ -15,28 +17,28 @@ export function table(caption, columns, rows, { cells, address }) {
     { class: "table-scroll" },
     el(
       "table",
-      { class: "table" },
+      { class: "table", role: "table" },
       el("caption", { class: "unseen" }, caption),
       el(
         "thead",
-        {},
+        { role: "rowgroup" },
         el(
           "tr",
-          {},
-          columns.map(({ words, kind }) => el("th", { scope: "col", class: kind }, words)),
+          { role: "row" },
+          columns.map(({ words, kind }) => el("th", { scope: "col", role: "columnheader", class: kind }, words)),
         ),
       ),
       el(
         "tbody",
-        {},
+        { role: "rowgroup" },
         rows.map((row) => {
           const made = el(
             "tr",
-            { class: address && "leads" },
+            { class: address && "leads", role: "row" },
             cells(row).map((content, place) =>
               el(
                 "td",
-                { class: columns[place].kind, "data-label": columns[place].words },
+                { class: columns[place].kind, role: "cell", "data-label": columns[place].words },
                 place === 0 && address ? el("a", { href: address(row) }, content) : content,
               ),
             ),
@@ -78,4 +80,10 @@ export function pager({ offset, limit, total, go }) {
       icon("right"),
     ),
   );
+}
+
+/** Fold a list's filters away where they would fill a phone's screen. */
+export function filterBox(form, isFiltered) {
+  const isWide = matchMedia("(min-width: 44rem)").matches;
+  return el("details", { class: "filter-box", open: isWide || isFiltered }, el("summary", {}, t("filter.title")), form);
 }

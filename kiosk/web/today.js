@@ -111,13 +111,13 @@ export async function today(place, { on, atEnd, session }) {
   }
 
   async function drawTiles(health) {
-    const [counts, reviews, outbox] = await Promise.all([
+    const [counts, reviews] = await Promise.all([
       call("GET", "/device/statistics", { query: { hours: 24 } }).catch(() => null),
       call("GET", "/device/reviews", { query: { limit: 1 } }).catch(() => null),
-      call("GET", "/device/cloud").catch(() => null),
     ]);
     const gallery = health.figures?.gallery ?? {};
-    const waiting = outbox ? outbox.counts.waiting + outbox.counts.sending : health.figures?.outbox?.waiting;
+    const outbox = health.figures?.outbox;
+    const waiting = outbox && outbox.waiting + outbox.sending;
     const decided = counts && sum(counts.buckets);
     put(
       tiles,
@@ -142,12 +142,7 @@ export async function today(place, { on, atEnd, session }) {
           : t("tile.people_text_none"),
         "#/people",
       ),
-      tile(
-        t("tile.outbox"),
-        waiting !== undefined ? number(waiting) : null,
-        t(outbox ? "tile.outbox_text" : "tile.outbox_off"),
-        "#/cloud",
-      ),
+      tile(t("tile.outbox"), waiting !== undefined ? number(waiting) : null, t("tile.outbox_text"), "#/cloud"),
     );
   }
 
