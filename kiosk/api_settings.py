@@ -112,7 +112,8 @@ def _change(call: Call, sources: Sources, body: Mapping[str, Any]) -> Config:
 def _apply(call: Call, config: Config) -> None:
     if call.house.apply is not None:
         call.house.apply(config)
-    call.house.device.config = config
+    else:
+        call.house.device.config = config
 
 
 def _sections(body: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

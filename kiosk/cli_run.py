@@ -128,7 +128,7 @@ def _serve_api(chosen: argparse.Namespace, kiosk: Kiosk, parts: ExitStack) -> Se
     api.check_exposure(settings, Accounts(device.store, now=kiosk.clock))
 
     def apply(config: Config) -> None:
-        if not kiosk.reload(config):
+        if not kiosk.reload(_demo_settings(config) if chosen.demo is not None else config):
             raise ConfigError("this setting is taken at a start only: write it into kiosk.toml")
 
     application = api.build(
@@ -153,8 +153,8 @@ def _reload(chosen: argparse.Namespace, kiosk: Kiosk, supervisor: Supervisor, ag
     """Take the settings as they are on disk now; say whether the process must start anew for them."""
     supervisor.tell(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
     try:
-        config = opening.settings(chosen)
-        Camera(config.camera)  # a source that cannot be is refused as a wrong setting is
+        config = opening.settings(chosen) if chosen.demo is None else _demo_settings(opening.settings(chosen))
+        Camera(config.camera, kiosk.camera.source.portraits)  # a source that cannot be is refused as a wrong setting is
     except KioskError as error:
         log.error("settings refused, the old ones stay reason=%r", str(error))  # noqa: TRY400  its sentence says all
         supervisor.tell(READY=1, STATUS=f"settings refused: {error}")

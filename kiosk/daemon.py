@@ -21,7 +21,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +215,8 @@ class Kiosk:
         """Take other settings, all of them or none; say whether that could be done without starting anew."""
         old = self.device.config
         changed = {one.name for one in fields(Config) if getattr(old, one.name) != getattr(config, one.name)}
+        if replace(old.api, language=config.api.language) == config.api:
+            changed -= {"api"}  # the pages ask for the language each time
         if not changed <= LIVE_SECTIONS:
             return False
         self.device.config = config

@@ -252,8 +252,9 @@ def test_settings_that_can_are_taken_while_it_runs_and_the_others_want_a_new_sta
         assert world.kiosk.reload(stricter)
         assert not world.kiosk.health().is_armed
         assert not world.kiosk.reload(config(camera={"rotation": 90}))
+        assert not world.kiosk.reload(config(api={"port": 8081}))
         assert world.device.config is stricter
-        assert world.kiosk.reload(config())
+        assert world.kiosk.reload(config(api={"language": "de"}))
         world.armed()
 
 
