@@ -99,11 +99,12 @@ class Served:
         with self.client(role) as client:
             return client.request(method, path, **options)
 
-    def sign_in(self) -> tuple[httpx.Client, dict[str, str]]:
-        """Return a client with an admin's cookie, and the header that changes want."""
-        client = self.client()
-        session = client.post("/device/session", json={"name": "Person C", "password": PASSWORD}).json()
-        return client, {"X-Kiosk-CSRF": session["csrf"]}
+    @contextmanager
+    def signed_in(self) -> Iterator[tuple[httpx.Client, dict[str, str]]]:
+        """Give a client with an admin's cookie, and the header that changes want."""
+        with self.client() as client:
+            session = client.post("/device/session", json={"name": "Person C", "password": PASSWORD}).json()
+            yield client, {"X-Kiosk-CSRF": session["csrf"]}
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from kiosk.config import Config
+from kiosk.device import NothingLeaves
 from kiosk.settings import Search, Store
 from kiosk.subjects import Details, Enrolment
 from tests.served import A1, A2, B1, C1, NOW, match_files, serving
@@ -473,12 +474,13 @@ def test_a_saved_search_is_gone_once_somebody_in_it_is_forgotten(fresh):
 def test_the_photographs_of_a_call_reach_the_outbox_with_the_keys_id(tmp_path):
     seen = []
 
-    def outgoing(decision, photographs):
-        seen.append((decision.actor, dict(photographs)))
-        return ()
+    class Watched(NothingLeaves):
+        def __call__(self, decision, photographs):
+            seen.append((decision.actor, dict(photographs)))
+            return ()
 
     with serving(tmp_path / "state") as served:
-        served.device.outgoing = outgoing
+        served.device.outgoing = Watched()
         served.call("POST", "/v3/face-match/", "device", files=match_files())
 
         assert seen == [(served.accounts["device"].id, {"user_image": A1, "ref_image": A2})]
