@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from kiosk.errors import StoreError
 from kiosk.gallery import Gallery, People, Person
 from kiosk.ledger import Entry, Kind
 from kiosk.match import ScoreScale, compare, decide_search
-from kiosk.outbox import Message
+from kiosk.outgoing import NothingLeaves, Outgoing
 from kiosk.photo import decode
 from kiosk.pipeline import Recogniser
 from kiosk.search import Among, Flag, Query
@@ -42,42 +42,6 @@ SAME_PERSON_SCORE = 50.0
 
 ENROLLING_NAME = ".enrolling"  # locked while a process enrols
 SHOWN_STEP = 0.1  # similarity_percentage has one decimal
-
-
-class Outgoing(Protocol):
-    """Says what of a decision is to leave the device; its rows of the outbox are stored with the decision."""
-
-    def wants_photographs(self, decision: NewDecision) -> bool:
-        """Say whether the photographs are worth making for this decision."""
-
-    def __call__(self, decision: NewDecision, photographs: Mapping[str, bytes]) -> Sequence[Message]:
-        """Return the rows."""
-
-    def asks(self, decision: NewDecision) -> bool:
-        """Say whether `second` would ask somebody about this decision."""
-
-    def second(self, decision: NewDecision, photographs: Mapping[str, bytes]) -> NewDecision:
-        """Return the decision, or somebody else's in its place where the device cannot judge."""
-
-
-class NothingLeaves:
-    """What is decided stays here."""
-
-    def wants_photographs(self, _decision: NewDecision) -> bool:
-        """Say no."""
-        return False
-
-    def __call__(self, _decision: NewDecision, _photographs: Mapping[str, bytes]) -> Sequence[Message]:
-        """Return no row."""
-        return ()
-
-    def asks(self, _decision: NewDecision) -> bool:
-        """Say no."""
-        return False
-
-    def second(self, decision: NewDecision, _photographs: Mapping[str, bytes]) -> NewDecision:
-        """Return the decision."""
-        return decision
 
 
 @dataclass(frozen=True, slots=True)

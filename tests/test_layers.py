@@ -35,7 +35,19 @@ LAYERS = [  # top to bottom; a module imports from its own row or from rows belo
         "audit_report",
         "scale_plot",
     }
-    | {"accounts", "backup", "checkup", "database", "decisions", "erasure", "imports", "outbox", "people", "rekey"}
+    | {
+        "accounts",
+        "backup",
+        "checkup",
+        "database",
+        "decisions",
+        "erasure",
+        "imports",
+        "outbox",
+        "outgoing",
+        "people",
+        "rekey",
+    }
     | {"restore"}
     | {"schema", "subjects", "vault", "ledger", "camera", "capture", "demo", "slot", "watch", "door", "testing"}
     | {"wire", "credentials", "cloud_answers", "cloud_notes", "lists", "webhooks", "fake_cloud", "fake_http"},
