@@ -9,11 +9,13 @@
 
 opt=/opt/kiosk
 state=/var/lib/kiosk
+switching=$opt/switching # from, to, backup, faults before: a line each
 config=/etc/kiosk/kiosk.toml
 credential=/etc/credstore.encrypted/kiosk.key
 unit_folder=/usr/local/lib/systemd/system # /etc/systemd/system stays the administrator's
 units=(kiosk.service restart-kiosk.service confirm-kiosk.service)
 for task in sweep backup health; do units+=("kiosk-$task.service" "kiosk-$task.timer"); done
+uv="uv==0.13.9" # resolves for machines other than the one it runs on; no device has it
 target="" # --root: another root directory than this machine's
 
 note() { printf 'Note: %s\n' "$*" >&2; }
@@ -43,7 +45,7 @@ is_running() { [ -z "$target" ] && [ -d /run/systemd/system ]; }
 # Tell the service manager about changed units; nothing where none runs.
 reload_units() { if is_running; then systemctl daemon-reload; fi; }
 
-systemd_version() { in_target systemctl --version | awk 'NR == 1 { print $2 }'; }
+systemd_version() { in_target env SYSTEMD_COLORS=0 systemctl --version | awk 'NR == 1 { print $2 }'; }
 
 # Point a link elsewhere in one step; a power cut leaves the old or the new one.
 switch_link() {
@@ -126,6 +128,37 @@ put() {
   mkdir -p "$target$(dirname "$2")"
   install -m "${3:-644}" "$1" "$target$2.part"
   mv -T "$target$2.part" "$target$2"
+}
+
+# Print the schema of the store that a release writes.
+schema_of() { "$opt/releases/$1/bin/python" -I -c 'from kiosk.schema import VERSION; print(VERSION)'; }
+
+# Print what is wrong with the running kiosk that a release can be to blame for, a word a line; clock, disk and heat are
+# the surroundings'. A kiosk that tells nothing is silent.
+faults() {
+  python3 -I - /run/kiosk/status.json <<'PYTHON'
+import json, sys, time
+blamed = {"starting", "self_test_failed", "store_unreadable", "camera_lost", "door_fault"}
+try:
+    with open(sys.argv[1], encoding="utf-8") as file:
+        status = json.load(file)
+    held = {state["condition"] for state in status["states"]} & blamed
+    silent = abs(time.time() - status["at"]) > 10
+except (OSError, ValueError, KeyError, TypeError):
+    held, silent = set(), True
+print("\n".join(sorted(held) + ["silent"] * silent), end="\n" if held or silent else "")
+PYTHON
+}
+
+# Remove the releases that nothing points to any more.
+prune_releases() {
+  local place name
+  for place in "$opt"/releases/*; do
+    name="releases/$(basename "$place")"
+    if [ "$name" != "$(readlink "$opt/current")" ] && [ "$name" != "$(readlink "$opt/previous")" ]; then
+      rm -rf "$place"
+    fi
+  done
 }
 
 # Make units, device rules, account and command those of the current release. Copies, as `systemctl enable` wants them.

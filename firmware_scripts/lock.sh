@@ -9,8 +9,8 @@ set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=firmware_scripts/common.sh
 . "$root/firmware_scripts/common.sh"
-
-uv="uv==0.13.9" # the tool that resolves for machines other than the one it runs on
+# shellcheck source=firmware_scripts/appliance.sh
+. "$root/firmware_scripts/appliance.sh"
 
 case "${1:-}" in -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" && exit ;; esac
 

@@ -116,7 +116,7 @@ make_key() {
     "") fail "say where a copy of the key goes: --copy DIR, --copy print or --copy none (see --help)" ;;
     *) [ -d "$copy" ] || fail "$copy is no folder; is the stick mounted?" ;;
   esac
-  "$python" -c 'import secrets; print(secrets.token_hex(32))' >"$work/kiosk.key"
+  "$python" -I -c 'import secrets; print(secrets.token_hex(32))' >"$work/kiosk.key"
   copy_key "$work/kiosk.key" # before the key is in use: no store is ever written with a key that has no copy
   if [ "$seal" = file ]; then
     install -d -o kiosk -g kiosk -m 700 "$state"
@@ -166,7 +166,7 @@ make_operator() {
     echo "There is an operator already."
     return
   fi
-  password="$("$python" -c 'import secrets; print(secrets.token_urlsafe(15))')"
+  password="$("$python" -I -c 'import secrets; print(secrets.token_urlsafe(15))')"
   printf '%s\n' "$password" | "$kiosk" operator add "$operator" --role admin >/dev/null
   printf 'Operator %s, password (shown this once): %s\n' "$operator" "$password"
 }
@@ -184,7 +184,10 @@ if "$wants_tls"; then
 fi
 step "Identity"
 echo "Host $(hostname). Its log and receipts are signed with the key whose public half is"
-"$kiosk" log export --format json | "$python" -c 'import json, sys; print(json.load(sys.stdin)[0]["details"]["public_key"])'
+"$kiosk" log export --format json | "$python" -I -c '
+import json, sys
+made = (json.loads(row["record"]).get("details", {}).get("public_key") for row in json.load(sys.stdin))
+print([key for key in made if key][-1])'
 step "Starting"
 "$kiosk" config check
 systemctl enable --quiet kiosk.service
