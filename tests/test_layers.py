@@ -12,7 +12,7 @@ LAYERS = [  # top to bottom; a module imports from its own row or from rows belo
     {"cli", "cli_cloud", "cli_faces", "cli_import", "cli_models", "cli_run", "cli_serve", "cli_store", "__main__"},
     {"daemon"},
     {"opening", "doctor"},
-    {"api", "cloud", "entrance", "judge"}
+    {"api", "cloud", "entrance", "judge", "monitor", "standing"}
     | {"cloud_export", "cloud_fallback", "cloud_lists", "cloud_sending", "cloud_sync", "cloud_view"},
     {"cloud_policy"},
     {"access", "uploads"}
