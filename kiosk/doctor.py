@@ -21,6 +21,7 @@ import numpy as np
 
 from kiosk import opening
 from kiosk.checkup import inspect
+from kiosk.clock import EARLIEST_S
 from kiosk.config import Config
 from kiosk.device import gallery_figures, listing_threshold
 from kiosk.errors import KioskError, ModelFileError
@@ -37,7 +38,6 @@ LEAST_COSINE = 0.99
 
 ROUNDED = 0.99  # figures are shown to three digits
 LEAST_FREE_BYTES = 200e6
-EARLIEST_CLOCK = 1_767_225_600.0  # 2026-01-01 UTC: a clock before it was never set
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +203,7 @@ def _disk(chosen: argparse.Namespace) -> Finding:
 
 
 def _clock() -> Finding:
-    is_set = time.time() >= EARLIEST_CLOCK
+    is_set = time.time() >= EARLIEST_S
     return Finding(
         "clock",
         is_set,
