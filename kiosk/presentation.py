@@ -21,6 +21,9 @@ from kiosk.match import ScoreScale, compare
 from kiosk.quality import Quality
 from kiosk.types import Face, Template
 
+TILT_HIGH_DEG = 45.0
+"""Of the line between the eyes: nobody stands at a door with the head on its side, but a photograph may be held so."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
@@ -133,6 +136,9 @@ def _misplaced(face: Face, size_wh: tuple[int, int], limits: Limits) -> Guidance
         return Guidance.STEP_BACK
     if not ((face.landmarks >= 0.0).all() and (face.landmarks <= (width - 1, height - 1)).all()):
         return Guidance.MOVE_TO_THE_MIDDLE
+    across, down = (face.landmarks[1] - face.landmarks[0]).tolist()
+    if not abs(math.degrees(math.atan2(down, across))) <= TILT_HIGH_DEG:
+        return Guidance.TURN_TO_CAMERA
     return None
 
 
