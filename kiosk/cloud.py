@@ -219,7 +219,7 @@ class Cloud:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         more: dict[str, Any] = {} if json is None else {"json": dict(json)}
         reply = self._wire.ask("GET" if json is None else "POST", url, within_s=READ_S, headers=headers, **more)
-        return self._accepted(reply, (*hidden, email, token))
+        return self.accepted(reply, (*hidden, email, token))
 
     # ---- one call
 
@@ -254,12 +254,12 @@ class Cloud:
         url = self._settings.base_url.rstrip("/") + path
         began = self._now()
         reply = self._wire.ask(method, url, within_s=within_s, headers=headers, **request)
-        body = self._accepted(reply, (key, *hidden))
+        body = self.accepted(reply, (key, *hidden))
         if reply.date is not None:
             self.skew_s = round(reply.date - (began + self._now()) / 2)
         return body
 
-    def _accepted(self, reply: Reply, hidden: tuple[str | None, ...]) -> Any:
+    def accepted(self, reply: Reply, hidden: tuple[str | None, ...]) -> Any:
         """Return the JSON of a good answer; raise what a bad one means."""
         status = reply.status
         if status in {HTTPStatus.OK, HTTPStatus.CREATED}:

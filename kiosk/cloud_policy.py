@@ -124,9 +124,9 @@ class Policy:
         }
         return Message("summary", body, person=_person(decision))
 
-    def summary_of(self, decision: NewDecision) -> tuple[Message, ...]:
-        """Return what a revision adds to the outbox: its summary, where summaries are sent."""
-        return (self._summary(decision),) if self._settings.policy == "summary" else ()
+    def with_summary(self, revision: NewDecision) -> NewDecision:
+        """Return a revision with its summary, where summaries are sent."""
+        return replace(revision, outbox=(self._summary(revision),)) if self._settings.policy == "summary" else revision
 
     # ---- consent
 

@@ -161,6 +161,17 @@ class Store:
         with self.transaction() as transaction:
             return tuple(self._enrol(transaction, enrolment, actor)[0].session_number for enrolment in enrolments)
 
+    def enrol_within(self, transaction: _Transaction, enrolment: Enrolment, *, actor: str) -> Subject:
+        """Store a person within somebody else's transaction."""
+        return self._enrol(transaction, enrolment, actor)[0]
+
+    def vanish_within(self, transaction: _Transaction, number: SubjectId, *, actor: str) -> None:
+        """Unblock somebody whom nothing keeps here any more: nobody finds them, and the next sweep forgets them."""
+        known, now = self._known(transaction.connection, number), self._now()
+        gone = replace(known, is_blocklisted=False, valid_until=now, retention_until=now)
+        people.update(transaction.connection, self.vault, gone)
+        transaction.record(Kind.UNBLOCK, session_number=number, actor=actor)
+
     def _enrol(self, transaction: _Transaction, enrolment: Enrolment, actor: str) -> tuple[Subject, Signed]:
         now, until = self._now(), enrolment.retention_until
         subject = people.insert(
