@@ -10,13 +10,13 @@ from typing import Any
 from starlette.responses import Response
 
 from kiosk.api_route import Call, Operation, not_found
+from kiosk.api_schema import TEXT
 from kiosk.store import Store
 from kiosk.vault import CHECK_BYTES
 
 LIFETIME_S = 3600.0  # the contract's
 _TOKEN = struct.Struct(">qq")  # session_number, seconds UTC of its end
 _KINDS = ((b"\xff\xd8", "image/jpeg"), (b"\x89PNG", "image/png"), (b"RIFF", "image/webp"))
-TEXT = {"type": "string"}
 
 
 def link(store: Store, number: int, now: float) -> str:
