@@ -125,7 +125,7 @@ function shown(one) {
   if (one.value === "" || one.value === null || (Array.isArray(one.value) && !one.value.length))
     return el("span", { class: "soft" }, t("settings.empty"));
   if (typeof one.value === "boolean") return t(one.value ? "word.yes" : "word.no");
-  if (typeof one.value === "number") return `${number(one.value)}${one.unit ? ` ${one.unit}` : ""}`;
+  if (typeof one.value === "number") return `${number(one.value)}${one.unit ? ` ${named("unit", one.unit)}` : ""}`;
   return Array.isArray(one.value) ? one.value.join("\n") : String(one.value);
 }
 
@@ -153,7 +153,7 @@ function control(one) {
       min: one.low,
       max: one.high,
       value: one.value,
-      unit: one.unit,
+      unit: one.unit && named("unit", one.unit),
     });
   if (one.value.length > 60) return field(label(one), { ...common, rows: 4, value: one.value });
   return field(label(one), { ...common, value: one.value });

@@ -1,6 +1,6 @@
 /** The way in: a name and a password, or a key. */
 
-import { call } from "./api.js";
+import { call, carry } from "./api.js";
 import { el, icon, put } from "./dom.js";
 import { field } from "./field.js";
 import { t } from "./words.js";
@@ -54,6 +54,7 @@ export function signIn({ done, language }) {
     try {
       const session = await call("POST", "/device/session", { json: Object.fromEntries(new FormData(form)) });
       if (session.role === "device") {
+        carry(session);
         await call("DELETE", "/device/session").catch(() => {}); // it holds no right here; it runs out by itself too
         trouble.textContent = t("sign_in.device_key");
         return;
