@@ -23,6 +23,7 @@ from kiosk.accounts import Accounts
 from kiosk.camera import PICTURES
 from kiosk.capture import Camera
 from kiosk.cli import REFUSED
+from kiosk.clock import Clock
 from kiosk.config import Config
 from kiosk.daemon import Kiosk, serve
 from kiosk.desk import News, Topic
@@ -35,6 +36,7 @@ from kiosk.watch import Report
 
 if TYPE_CHECKING:
     from kiosk.api_server import Server  # 0.3 s
+    from kiosk.cloud_sync import Sync
 
 STATUS_NAME = "status.json"
 DEMO_FACE_PX = 56.0  # a portrait of 480 px shows a smaller face than somebody at a door
@@ -87,6 +89,7 @@ def _run(
         pack, recogniser = opening.pack(config), opening.recogniser(config)
         store = opening.store(chosen, config, told_by=clock)
         device = parts.enter_context(Device(recogniser, store, config, now=clock))
+        sync = _cloud(device, clock, parts) if config.cloud.is_used else None
 
         def camera(tell: Callable[[Report], None]) -> Camera:
             return Camera(config.camera, portraits, tell=tell)
@@ -97,13 +100,17 @@ def _run(
             lines=lines,
             clock=clock,
             self_test=lambda: doctor.self_test(pack, recogniser),
+            lists_are_stale=sync.lists_are_stale if sync is not None else lambda _limit_h: False,
             status_file=_status_file(config),
+            more_figures=lambda: {} if sync is None else {"cloud": {"alarm": sync.alarm}},
         )
         parts.callback(kiosk.close)
         if chosen.demo is not None:
             kiosk.news.listen(_Teller())
         kiosk.start()
-        server = _serve_api(chosen, kiosk, parts) if config.api.enabled else None
+        if sync is not None:
+            sync.start()
+        server = _serve_api(chosen, kiosk, sync, parts) if config.api.enabled else None
 
         def reload() -> bool:
             if server is not None and not server.is_alive:
@@ -120,7 +127,19 @@ def _run(
     return code
 
 
-def _serve_api(chosen: argparse.Namespace, kiosk: Kiosk, parts: ExitStack) -> Server:
+def _cloud(device: Device, clock: Clock, parts: ExitStack) -> Sync:
+    """Have decisions leave as the settings say, and the cloud asked; ended with the other parts."""
+    from kiosk.cloud_policy import Policy  # noqa: PLC0415  a kiosk that uses no cloud loads none of it
+    from kiosk.cloud_sync import Sync  # noqa: PLC0415  likewise
+
+    settings = device.config.cloud
+    device.outgoing = Policy(device.store, settings, now=clock)
+    sync = Sync(device, settings, opening.credentials(), now=clock)
+    parts.callback(sync.close)
+    return sync
+
+
+def _serve_api(chosen: argparse.Namespace, kiosk: Kiosk, sync: Sync | None, parts: ExitStack) -> Server:
     """Serve API and pages beside the kiosk, ended with the other parts."""
     from kiosk import api  # noqa: PLC0415  0.1 s, which a kiosk without it should not pay
 
@@ -134,6 +153,7 @@ def _serve_api(chosen: argparse.Namespace, kiosk: Kiosk, parts: ExitStack) -> Se
     application = api.build(
         device,
         desk=kiosk,
+        cloud=sync.view if sync is not None else None,
         sources=opening.sources(chosen),
         apply=apply,
         forgotten=lambda: opening.scrub_backups(device.store),

@@ -89,6 +89,7 @@ class Kiosk:
         lists_are_stale: Callable[[float], bool] = lambda _limit_h: False,
         is_bona_fide: BonaFide | None = None,
         status_file: Path | None = None,
+        more_figures: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         """Wire the parts; nothing moves yet, and nothing is armed.
 
@@ -101,6 +102,7 @@ class Kiosk:
             lists_are_stale: whether the cloud's lists are older than so many hours.
             is_bona_fide: the detection of photographs and masks; None while there is none.
             status_file: where the state of now is written.
+            more_figures: what others have to tell in health: JSON.
 
         Raises:
             KioskError: camera or door cannot be set up as the settings say.
@@ -108,7 +110,7 @@ class Kiosk:
         config = device.config
         self.device, self.clock = device, clock
         self.news = Broadcast(clock)
-        self._self_test, self._status_file = self_test, status_file
+        self._self_test, self._status_file, self._more_figures = self_test, status_file, more_figures
         self._stopping = threading.Event()
         self._broken = ""  # which thread ended, and why
         self._threads: list[threading.Thread] = []
@@ -381,7 +383,12 @@ class Kiosk:
             self.monitor.hold(Condition.STORE_UNREADABLE, str(error))
             return
         free = shutil.disk_usage(device.store.directory).free
-        self._figures = {**counted, "disk_free_mb": round(free / 1e6), "memory_mb": _resident_mb()}
+        self._figures = {
+            **counted,
+            "disk_free_mb": round(free / 1e6),
+            "memory_mb": _resident_mb(),
+            **self._more_figures(),
+        }
 
     def _write_status(self) -> None:
         if self._status_file is None:

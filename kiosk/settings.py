@@ -484,6 +484,11 @@ class Cloud:
     )
     ca_file: str = _setting("", "PEM file of certificates to trust instead of the system's.")
 
+    @property
+    def is_used(self) -> bool:
+        """Whether anything is ever sent, asked or pulled; by default nothing is."""
+        return self.policy != "none" or self.fallback or self.second_opinion or bool(self.lists)
+
     def __post_init__(self) -> None:
         """Refuse a policy without what it needs."""
         if self.policy == "summary" and not self.webhook_url:
