@@ -135,10 +135,13 @@ class Sender:
 
     def _idle(self) -> float:
         """Ask the server now and then while there is nothing to send; a captive portal is no server."""
-        due = self._probed_at + self._settings.probe_every_s - self._now()
+        now, every_s = self._now(), self._settings.probe_every_s
+        next_due = self._store.outbox.next_due(now) if self._policies else None
+        wait_s = every_s if next_due is None else min(every_s, next_due - now)
+        due_s = min(self._probed_at + every_s - now, every_s)
         if self._settings.policy == "summary":
-            return self._settings.probe_every_s  # the webhook's server has no health check that we know of
-        return min(due, self._settings.probe_every_s) if due > 0.0 else self._probe()
+            return wait_s  # the webhook's server has no health check that we know of
+        return min(wait_s, due_s) if due_s > 0.0 else self._probe()
 
     def _probe(self) -> float:
         self._probed_at = self._now()

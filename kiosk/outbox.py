@@ -183,6 +183,16 @@ class Outbox:
             ).fetchone()
         return None if found is None else found[0]
 
+    def next_due(self, now: float) -> float | None:
+        """Return when the next row that waits for its time is due, s UTC."""
+        with self._database.read() as connection:
+            found = connection.execute(
+                "SELECT next_attempt_at FROM outbox INDEXED BY outbox_due WHERE state IN ('waiting', 'sending')"
+                " AND next_attempt_at > ? ORDER BY next_attempt_at LIMIT 1",
+                (now,),
+            ).fetchone()
+        return None if found is None else found[0]
+
     def photograph_bytes(self) -> int:
         """Return the room that photographs take."""
         with self._database.read() as connection:
