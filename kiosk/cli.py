@@ -72,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_people(add)
     _add_models(add)
     _add_store(add)
+    _add_cloud(add)
     _add_serve(add)
     return parser
 
@@ -96,7 +97,7 @@ def _adder(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Add
             command.add_argument("--json", action="store_true", help="print JSON for machines")
 
         def run(chosen: argparse.Namespace) -> int | None:
-            function: Command = getattr(import_module(f"kiosk.{module}"), name.replace(" ", "_"))
+            function: Command = getattr(import_module(f"kiosk.{module}"), name.replace(" ", "_").replace("-", "_"))
             return function(chosen)
 
         command.set_defaults(run=run)
@@ -280,6 +281,47 @@ def _add_models(add: Adder) -> None:
     config("config check", "cli_models", "say whether the settings are right")
     config("config show", "cli_models", "print the settings in force", json=False)
     config("config docs", "cli_models", "print every setting with its default and meaning", json=False)
+
+
+def _add_cloud(add: Adder) -> None:
+    cloud = _group(add, "cloud", "Didit's account, and what leaves this device")
+    for name, sentence in (
+        ("register", "open an account; asks for a password, Didit sends a code"),
+        ("verify", "confirm the address with the code; keeps the API key"),
+        ("login", "fetch the API key of an account that is there already"),
+    ):
+        command = cloud(f"cloud {name}", "cli_cloud", sentence, more="Secrets are asked for, or read from a pipe.")
+        command.add_argument("--email", required=True, metavar="ADDRESS", help="of the account")
+        if name == "verify":
+            command.add_argument("--code", required=True, metavar="CODE", help="the six characters of the e-mail")
+    cloud("cloud key", "cli_cloud", "keep an API key from Didit's console; asks for it, or reads a pipe")
+    cloud("cloud secret", "cli_cloud", "keep the secret of webhooks; asks for it, or reads a pipe")
+    cloud("cloud balance", "cli_cloud", "print the account's credits")
+    top_up = cloud("cloud top-up", "cli_cloud", "print a link and a QR code where a person can pay")
+    top_up.add_argument("--amount", type=_count, default=50, metavar="DOLLARS", help="50 or more (default 50)")
+    cloud("cloud status", "cli_cloud", "say what waits and how the way there is; exit 3 when sending has stopped")
+    rows = cloud("cloud outbox", "cli_cloud", "list what waits, came or was refused")
+    rows.add_argument("--which", choices=("waiting", "sending", "sent", "rejected", "superseded"))
+    rows.add_argument("--limit", type=_count, default=100, metavar="N", help="longest list (default 100)")
+    rows.add_argument("--offset", type=_skip, default=0, metavar="N", help="leave out the first N")
+    retry = cloud("cloud retry", "cli_cloud", "put a parked row back into the queue")
+    retry.add_argument("row", type=_count, metavar="ROW", help="its number, as `kiosk cloud outbox` prints it")
+    send = cloud(
+        "cloud send", "cli_cloud", "send what waits, where no kiosk runs that does; exit 3 if something is left"
+    )
+    send.add_argument("--within", type=_count, default=600, metavar="S", help="longest time (default 600 s)")
+    export = cloud("cloud export", "cli_cloud", "write what is not sent to a USB stick, encrypted; it stays queued too")
+    export.add_argument("--to", type=Path, required=True, metavar="DIR", help="the stick's folder")
+    decrypt = cloud("cloud decrypt", "cli_cloud", "read an exported file, on any machine")
+    decrypt.add_argument("file", type=Path, metavar="FILE")
+    decrypt.add_argument("--to", type=Path, required=True, metavar="DIR", help="where its rows and photographs go")
+    fake = add("fake-cloud", "cli_cloud", "stand in for Didit on this machine, for trying things out", json=False)
+    fake.add_argument("--port", type=_skip, default=0, metavar="N", help="port (default: a free one)")
+    fake.add_argument("--generation", choices=("seed", "newer"), default="newer", help="of Didit's contract")
+    fake.add_argument("--credits", default="100.00", metavar="DOLLARS", help="of the account (default 100.00)")
+    fake.add_argument(
+        "--fault", action="append", metavar="NAME[:N]", help="how the next N calls fail, such as reset or done-hang:3"
+    )
 
 
 def _add_store(add: Adder) -> None:

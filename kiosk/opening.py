@@ -6,10 +6,12 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from kiosk.backup import backups, scrub
 from kiosk.clock import Clock
+from kiosk.cloud_policy import Policy
 from kiosk.config import SYSTEM_FILE, Config, Sources, state_directory
 from kiosk.device import Device
 from kiosk.erasure import ERASURES_NAME
@@ -131,7 +133,13 @@ def device(chosen: argparse.Namespace, *, threads: int = 0) -> Device:
     """Build the whole device."""
     config = settings(chosen)
     networks = recogniser(config, threads=threads)  # first: where models fail, no store is made
-    return Device(networks, store(chosen, config), config, now=time.time)
+    opened = store(chosen, config)
+    return Device(networks, opened, config, now=time.time, outgoing=outgoing(opened, config, now=time.time))
+
+
+def outgoing(opened: Store, config: Config, *, now: Callable[[], float]) -> Policy:
+    """Return what says of each decision whether something of it leaves the device; by default nothing does."""
+    return Policy(opened, config.cloud, now=now)
 
 
 def read_file(path: Path) -> bytes:

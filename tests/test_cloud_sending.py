@@ -3,7 +3,6 @@
 import time
 
 import pytest
-from tests.cloudy import QUICK, decide, device, drain, sent, settings, sync
 
 from kiosk.cloud_answers import Service
 from kiosk.cloud_sending import Breaker
@@ -12,6 +11,7 @@ from kiosk.fake_cloud import FakeCloud
 from kiosk.ledger import Kind
 from kiosk.outbox import OutboxState
 from kiosk.subjects import Details, Enrolment
+from tests.cloudy import QUICK, decide, device, drain, sent, settings, sync
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_the_right_one_of_many_calls_of_a_person_is_found_over_pages_that_overla
             fake.fail("done-reset", path="/v3/face-match/")
             request_id = decide(kiosk, vendor_data="visitor-7")
             syncing.sender.step()
-            while not fake.sessions[-1].metadata["request_id"] == request_id:
+            while fake.sessions[-1].metadata["request_id"] != request_id:
                 syncing.sender.step()
     fake.fail("duplicate", path="/v3/sessions/", times=2)
 
