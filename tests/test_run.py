@@ -1,0 +1,84 @@
+"""`kiosk run --demo` as a process: camera, judge, door and store together, in real time."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from kiosk.state import open_store
+from kiosk.subjects import Details, Enrolment
+from kiosk.vault import read_keys
+from tests.conftest import GOLDEN, read
+
+DECIDED = re.compile(r"^\d\d:\d\d:\d\d  (.{18}) (\S+( Review)?) ")
+
+
+@pytest.fixture
+def demo(tmp_path):
+    """A store that knows Person A and blocks Person B, and a folder of those who walk up."""
+    from kiosk.inference import load_recogniser, read_pack, standard_pack
+    from kiosk.state import initialise
+
+    recogniser = load_recogniser(read_pack(standard_pack()), threads=1)
+    with initialise(tmp_path / "state", now=time.time) as store:
+        for name, file, is_blocked in (("Person A", "a_2", False), ("Person B", "b_1", True)):
+            template = recogniser.analyse(read(GOLDEN / f"person_{file}.jpg")).template
+            store.enrol(Enrolment([template], Details(name=name), is_blocklisted=is_blocked))
+    (tmp_path / "visitors").mkdir()
+    for place, name in enumerate(("a_1", "c_1", "b_1")):
+        shutil.copy(GOLDEN / f"person_{name}.jpg", tmp_path / "visitors" / f"{place}.jpg")
+    return tmp_path
+
+
+def running(demo, **settings):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KIOSK_")}
+    environment |= {"KIOSK_STATE": str(demo / "state"), "KIOSK_API_ENABLED": "false", **settings}
+    return subprocess.Popen(
+        [sys.executable, "-m", "kiosk", "run", "--demo", str(demo / "visitors")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    )
+
+
+def logged(demo):
+    with open_store(demo / "state", read_keys(demo / "state"), now=time.time) as store:
+        assert store.verify_log().is_intact
+        return [one.entry.status for one in reversed(store.decisions().decisions)]
+
+
+def test_the_demo_lets_in_whom_it_knows_turns_away_the_others_and_ends(demo):
+    with running(demo) as process:
+        told, _ = process.communicate(timeout=120)
+
+    decided = [(found[1].strip(), found[2]) for line in told.splitlines() if (found := DECIDED.match(line))]
+    assert process.returncode == 0
+    assert decided == [("Person A", "Approved"), ("somebody unknown", "Declined"), ("Person B", "Declined")]
+    assert told.count("door: relay_on") == told.count("the door opens") == 1
+    assert told.count("ALARM") == 1
+    assert logged(demo) == ["Approved", "Declined", "Declined"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "within_s"), [(signal.SIGTERM, 0, 2.0), (signal.SIGKILL, -signal.SIGKILL, 2.0)]
+)
+def test_a_decision_that_was_told_of_is_in_the_log_however_the_kiosk_ends(demo, sent, code, within_s):
+    with running(demo) as process:
+        line = process.stdout.readline()
+        began = time.monotonic()
+        process.send_signal(sent)
+        process.communicate(timeout=30)
+        took_s = time.monotonic() - began
+
+    assert "Person A" in line
+    assert process.returncode == code
+    assert took_s < within_s
+    assert logged(demo) == ["Approved"]
