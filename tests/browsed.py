@@ -1,0 +1,88 @@
+"""What the tests of the pages share: a Chromium, a page that is watched, and axe-core."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; it is in the extra `test`")
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NEEDED = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; apt-get install chromium"),
+]
+# Without a sandbox only as root, where Chromium has none. The rest keeps it from looking for its maker's hosts.
+FLAGS = [
+    *(["--no-sandbox"] if os.geteuid() == 0 else []),
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+]
+DESKTOP, PHONE = {"width": 1360, "height": 850}, {"width": 360, "height": 740}
+
+
+class Watch:
+    """What went wrong on a page that nobody expected."""
+
+    def __init__(self, page, url: str) -> None:
+        self.faults: list[str] = []
+        self._url = url
+        self._expected: list[str] = []
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("request", self._asked)
+
+    def expects(self, status: int) -> None:
+        """Take answers of this status: Chromium's console calls each an error."""
+        self._expected.append(f"status of {status}")
+
+    def _heard(self, message) -> None:
+        if message.type in {"error", "warning"} and not any(part in message.text for part in self._expected):
+            self.faults.append(message.text)
+
+    def _asked(self, request) -> None:
+        if not request.url.startswith((f"{self._url}/", f"blob:{self._url}/", "data:")):
+            self.faults.append(f"a request left for {request.url}")
+
+
+@contextmanager
+def running() -> Iterator[playwright.Browser]:
+    """Run Chromium; one for a module, as its driver keeps an event loop in the thread meanwhile."""
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(chromium, url: str, **options) -> Iterator[tuple]:
+    """Give a page of its own browser profile, and fail if anything goes wrong on it."""
+    context = chromium.new_context(**{"viewport": DESKTOP, "locale": "en-GB", **options})
+    context.set_default_timeout(10_000)
+    page = context.new_page()
+    watch = Watch(page, url)
+    try:
+        yield page, watch
+        assert watch.faults == []
+    finally:
+        context.close()
+
+
+def serious(page) -> list[str]:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is in the extra `test`").Axe()
+    found = axe.run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        f"{one['id']}: {node['html'][:120]}"
+        for one in found
+        if one["impact"] in {"serious", "critical"}
+        for node in one["nodes"]
+    ]
