@@ -177,6 +177,8 @@ class Sender:
         """Count a failure of the server's; return for how long nothing is asked."""
         self._failures += 1
         pause_s = self._pause(self._failures, retry_after_s)
+        if self.breaker is Breaker.OPEN:  # a free call finds out: nobody waits an hour for a network that is back
+            pause_s = retry_after_s + self._rng.uniform(0.0, min(self._pace.longest_s, self._settings.probe_every_s))
         is_open = self._failures >= FAILURES or self.breaker in {Breaker.OPEN, Breaker.HALF_OPEN}
         if is_open or retry_after_s:
             self._not_before = self._now() + pause_s
