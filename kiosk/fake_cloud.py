@@ -15,6 +15,7 @@ import hashlib
 import json
 import random
 import secrets
+import sys
 import threading
 import time
 import uuid
@@ -217,6 +218,10 @@ class FakeCloud:
             daemon_threads = True
             allow_reuse_address = True
             request_queue_size = 64
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                if not isinstance(sys.exc_info()[1], ConnectionError):  # a client that was killed is no error
+                    super().handle_error(request, client_address)
 
         self._server = Server(("127.0.0.1", self._port), Connected)
         self._port = self._server.server_address[1]
