@@ -256,8 +256,10 @@ def test_frames_of_the_warm_up_are_dropped(web_camera):
     with opened(f"http://127.0.0.1:{web_camera.server_port}/", warmup_frames=5) as camera:
         frame = camera.latest(0, LIMIT_S)
 
-    told = np.abs(frame.image.astype(int) - picture(frame.number - 1 + 5)[:, :, ::-1]).mean()
-    assert told < 20  # JPEG; other pictures are 40 away
+    # JPEG changes a picture by less than 20, other pictures are 40 away. A busy machine skips some, never goes back.
+    unlike = [np.abs(frame.image.astype(int) - picture(number)[:, :, ::-1]).mean() for number in range(1000)]
+    assert min(unlike) < 20
+    assert int(np.argmin(unlike)) >= frame.number - 1 + 5
 
 
 def test_nobody_there_is_told_without_the_password_and_tried_again():
