@@ -237,7 +237,7 @@ def test_a_network_camera_that_falls_silent_is_lost_and_reopened_until_it_speaks
     caplog.set_level("INFO")
     url = f"http://user:geheim@127.0.0.1:{web_camera.server_port}/ch?token=geheim"
 
-    with opened(url, warmup_frames=3, open_within_s=1.0) as camera:
+    with opened(url, warmup_frames=3, open_within_s=5.0) as camera:
         frame = camera.latest(0, LIMIT_S)
         web_camera.flows.clear()
         noticed_s = until(is_in(camera, State.LOST), 2.0)
