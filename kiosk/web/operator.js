@@ -57,7 +57,11 @@ let waiting = null; // decisions that wait for a review; null while nobody knows
 
 async function start() {
   await speak(preferred());
-  window.addEventListener("hashchange", show);
+  window.addEventListener("hashchange", () => {
+    openMenu(false);
+    show();
+  });
+  document.addEventListener("keydown", (event) => event.key === "Escape" && openMenu(false));
   window.addEventListener("signed-out", () => session && signedOut());
   window.addEventListener("unhandledrejection", (event) => {
     if (event.reason?.status !== undefined) {
@@ -103,6 +107,7 @@ function signedOut() {
   carry(null);
   line?.close();
   end();
+  openMenu(false);
   put(document.body, signIn({ done: signedIn, language: languageSwitch(signedOut) }));
   document.title = t("title", { page: t("sign_in.title") });
 }
@@ -170,12 +175,6 @@ function frame() {
     icon("menu"),
     el("span", { class: "unseen" }, t("menu.open")),
   );
-  const openMenu = (open = toggle.getAttribute("aria-expanded") !== "true") => {
-    toggle.setAttribute("aria-expanded", String(open));
-    document.body.classList.toggle("menu-open", open);
-  };
-  window.addEventListener("hashchange", () => openMenu(false));
-  document.addEventListener("keydown", (event) => event.key === "Escape" && openMenu(false));
   const items = MENU.filter(([name]) => session.role === "admin" || !ADMIN_ONLY.has(name));
   put(
     document.body,
@@ -243,6 +242,11 @@ function frame() {
   );
   showStanding();
   countReviews();
+}
+
+function openMenu(open = !document.body.classList.contains("menu-open")) {
+  document.querySelector(".menu-toggle")?.setAttribute("aria-expanded", String(open));
+  document.body.classList.toggle("menu-open", open);
 }
 
 function skip(event) {
