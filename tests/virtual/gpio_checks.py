@@ -19,7 +19,8 @@ from kiosk.settings import Door as Settings
 
 CHIP = os.environ["KIOSK_TEST_GPIOCHIP"]
 OFFSETS = {"relay": 0, "green": 1, "yellow": 2, "red": 3, "buzzer": 4, "contact": 5, "exit": 6}
-LIMIT_S = 60.0  # for a process to start on an emulated processor
+pytestmark = pytest.mark.hardware
+LIMIT_S = 120.0  # for a process to start on an emulated processor
 HOLD = f"""
 import sys, time
 sys.path[:] = {sys.path!r}

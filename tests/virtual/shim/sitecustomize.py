@@ -16,7 +16,7 @@ import textwrap
 import time
 
 NAME = "picamera2.picamera2"
-FRAMES_PER_S = 30
+FRAMES_PER_S = 15
 UNPLUGGED = os.environ.get("KIOSK_VIRTUAL_UNPLUGGED", "/nonexistent")
 
 
@@ -50,9 +50,8 @@ def patch(module):
 
     def process_unless_unplugged(self, display):
         if not os.path.exists(UNPLUGGED):  # noqa: PTH110  quick: it is asked with each frame
-            count = len(self._requests)
             process(self, display)
-            time.sleep(count / FRAMES_PER_S)  # the virtual camera gives frames as fast as they are taken
+            time.sleep(1.0 / FRAMES_PER_S)  # the virtual camera fills all four buffers as fast as they come back
             return
         with self._requestslock:
             requests, self._requests = self._requests, []
