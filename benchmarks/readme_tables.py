@@ -8,7 +8,6 @@ With --check nothing is written; exit 1 where the README is not what the results
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -112,15 +111,66 @@ def store_table() -> str:
     return "; ".join(parts) + "." if parts else ""
 
 
+def door() -> str:
+    """Say what a running kiosk costs, how soon it decides, and how it held for a day."""
+    return "\n\n".join(part for part in (daemon_table(), soak_sentence()) if part)
+
+
+def daemon_table() -> str:
+    """Say what a running kiosk costs."""
+    found = newest("daemon-*.json")
+    if found is None:
+        return ""
+    lines = [
+        (
+            f"A running kiosk on 640 by 480 px at 30 frames a second, {found['people']:,} people enrolled "
+            f"({found['device']}; load average {found['load_average'][0]:g} while measuring):"
+        ),
+        "",
+        "| | kiosk, share of a core | capture, share of a core |",
+        "|---|---|---|",
+    ]
+    words = {"idle": "nobody there", "followed": "a face is followed", "decided": "after the decision"}
+    for name, word in words.items():
+        share = found[name]["share_of_a_core"]
+        lines.append(f"| {word} | {share['kiosk']:.0%} | {share['capture']:.0%} |")
+    decision, frame, cpu = (
+        found["decision"][name] for name in ("first_good_frame_to_record", "judged_frame", "judged_frame_cpu")
+    )
+    lines += [
+        "",
+        (
+            f"From the first good frame to the recorded decision: {decision['p50_ms']:.0f} ms (p95 "
+            f"{decision['p95_ms']:.0f} ms). A judged frame takes {frame['p50_ms']:.0f} ms (p95 {frame['p95_ms']:.0f} "
+            f"ms), {cpu['p50_ms']:.0f} ms of it computing. Resident: {found['resident_mb']['kiosk']:.0f} MB, and "
+            f"{found['resident_mb']['capture']:.0f} MB in the process that captures."
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def soak_sentence() -> str:
+    """Say how a simulated day went."""
+    found = newest("soak.json")
+    if found is None:
+        return ""
+    faults = sum(count for name, count in found["visits_and_faults"].items() if name.startswith("fault "))
+    return (
+        f"A simulated day of {found['frames']:,} frames and {found['presentations']:,} presentations (scripted faces, "
+        f"everything else real) with {faults:,} faults: {found['decisions_logged']:,} decisions, "
+        f"{found['announced_not_logged'] + found['logged_more_than_once']} lost or doubled, "
+        f"{found['pulses_without_approval']} pulses without an approval, memory {found['growth_mb']:+.1f} MB after "
+        "warm-up."
+    )
+
+
 def filled(text: str) -> str:
     """Return the README with its tables."""
-    for name, content in (("scale", scale()), ("speed", speed())):
-        text = re.sub(
-            rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)",
-            lambda found, content=content: f"{found[1]}{content}\n{found[2]}",
-            text,
-            flags=re.DOTALL,
-        )
+    for name, content in {"scale": scale(), "speed": speed(), "door": door()}.items():
+        before, begins, rest = text.partition(f"<!-- {name} -->\n")
+        _, ends, after = rest.partition(f"<!-- /{name} -->")
+        if begins and ends:
+            text = f"{before}{begins}{content}\n{ends}{after}"
     return text
 
 
