@@ -40,6 +40,7 @@ def match(chosen: argparse.Namespace) -> None:
             threshold=chosen.threshold,
             save=not chosen.no_save,
             vendor_data=chosen.vendor_data,
+            photographs={"user_image": pictures[0][1], "ref_image": pictures[1][1]},
             actor="cli",
         )
     _print_json(answer)
@@ -58,6 +59,7 @@ def search(chosen: argparse.Namespace) -> None:
             search_type=chosen.search_type,
             save=not chosen.no_save,
             vendor_data=chosen.vendor_data,
+            photographs={"user_image": content},
             actor="cli",
         )
     _print_json(answer)

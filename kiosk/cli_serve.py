@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from kiosk import contract, opening
 from kiosk.accounts import Account, Accounts, Role
+from kiosk.cloud_sync import Sync
 from kiosk.errors import ConfigError
 
 DAY_S = 86400.0
@@ -32,14 +33,21 @@ def serve(chosen: argparse.Namespace) -> None:
     with opening.device(chosen, threads=1) as device:
         device.config = replace(config, api=settings)
         api.check_exposure(settings, Accounts(device.store, now=time.time))
+        sync = Sync(device, config.cloud, opening.credentials(), now=time.time) if config.cloud.is_used else None
         application = api.build(
-            device, sources=sources, forgotten=lambda: opening.scrub_backups(device.store), now=time.time
+            device,
+            cloud=sync.view if sync is not None else None,
+            sources=sources,
+            forgotten=lambda: opening.scrub_backups(device.store),
+            now=time.time,
         )
         server = api.Server(application, settings)
         stopped = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
         server.start()
+        if sync is not None:
+            sync.start()
         try:
             print(f"Serving at {server.address}", flush=True)
             while server.is_alive and not stopped.wait(0.5):
@@ -47,6 +55,8 @@ def serve(chosen: argparse.Namespace) -> None:
         finally:
             application.close()
             server.close()
+            if sync is not None:
+                sync.close()
 
 
 def key_create(chosen: argparse.Namespace) -> None:
