@@ -66,7 +66,8 @@ camera.start()
 request = camera.capture_request(wait=5)
 for name in wanted:
     width, height = told[name]["size"]
-    print(f"make_array {name} {width}x{height} {told[name]['format']}: {median_ms(lambda: request.make_array(name)):.2f} ms")
+    spent = median_ms(lambda: request.make_array(name))
+    print(f"make_array {name} {width}x{height} {told[name]['format']}: {spent:.2f} ms")
     pixels = request.make_array(name)
     print(f"  to RGB: {median_ms(lambda: cv2.cvtColor(pixels, cv2.COLOR_YUV2RGB_NV12)):.2f} ms")
 rgb = np.random.default_rng(0).integers(0, 255, (720, 1280, 3), np.uint8)

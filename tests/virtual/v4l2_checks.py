@@ -71,7 +71,7 @@ def test_vivid_gives_frames_in_colour_with_the_drivers_time():
 
     bars = [tuple(int(one) for one in frame.image[200, int(640 * (bar + 0.5) / 8)]) for bar in range(8)]
     print(
-        f"vivid: {negotiated(VIVID)}; first frame {first_s:.1f} s; {rate:.1f} frames/s; oldest {max(ages):.2f} s; {bars}"
+        f"vivid: {negotiated(VIVID)}; first frame {first_s:.1f} s; {rate:.1f} frames/s; oldest {max(ages):.2f} s {bars}"
     )
     assert frame.image.shape == (360, 640, 3)
     # The test picture is the EBU's 100 % bars: white, yellow, cyan, green, magenta, red, blue, black.
@@ -114,7 +114,7 @@ def test_a_camera_pulled_out_is_noticed_within_two_seconds_and_comes_back():
 @pytest.fixture
 def webcam():
     """A camera that offers motion JPEG, as most webcams do: ffmpeg feeds a loopback device."""
-    pictures = Path("/tmp/webcam")  # noqa: S108  a machine of our own
+    pictures = Path("/tmp/webcam")
     pictures.mkdir(exist_ok=True)
     for number in range(15):
         bgr = np.full((360, 640, 3), (40, 60, 210), np.uint8)

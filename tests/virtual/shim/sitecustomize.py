@@ -2,8 +2,8 @@
 
 Only what the virtual camera of libcamera 0.4 lacks is replaced, when picamera2 is imported:
 raw sensor modes; the status of a finished frame, which it leaves uninitialised; its rate; and the mapping of its
-frames, which are one buffer in several planes. A file named by KIOSK_VIRTUAL_UNPLUGGED makes a pulled cable: no more frames come,
-and nothing is raised, as on a Raspberry Pi.
+frames, which are one buffer in several planes. A file named by KIOSK_VIRTUAL_UNPLUGGED makes a pulled cable: no more
+frames come, and nothing is raised, as on a Raspberry Pi.
 """
 
 import importlib.abc
@@ -45,7 +45,7 @@ def patch(module):
     if status not in source:
         raise RuntimeError("this picamera2 tests a frame's status otherwise; tests/virtual/shim wants a look")
     names = {}
-    exec(source.replace(status, "True"), module.__dict__, names)  # noqa: S102
+    exec(source.replace(status, "True"), module.__dict__, names)
     process = names["process_requests"]
 
     def process_unless_unplugged(self, display):
@@ -76,7 +76,7 @@ def plain_memory():
     class Mapped:
         """A frame's planes, which lie behind one another in one buffer."""
 
-        def __init__(self, _, buffer, write):
+        def __init__(self, _, buffer, write):  # noqa: ARG002  picamera2 names it
             self.planes = buffer.planes
 
         def __enter__(self):
