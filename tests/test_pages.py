@@ -14,10 +14,14 @@ from pathlib import Path
 import pytest
 
 from kiosk import ledger
+from kiosk.cloud_view import CloudView
 from kiosk.config import Sources
+from kiosk.credentials import Credentials
 from kiosk.decisions import DecisionFilter, NewDecision
 from kiosk.desk import Degradation, Still, Topic
 from kiosk.ledger import Kind
+from kiosk.outbox import Message
+from kiosk.settings import Cloud
 from kiosk.subjects import Details, Enrolment
 from tests.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, running, serious
 from tests.conftest import GOLDEN
@@ -327,6 +331,17 @@ def test_a_kiosk_that_lets_nobody_in_says_why_and_how_to_mend_it(operator, serve
     assert "Check the camera's cable" in page.locator(".state").inner_text()
 
 
+def test_without_camera_and_door_the_page_serves_all_the_same(chromium, tmp_path):
+    with serving(tmp_path / "state", with_desk=False) as served, opened(chromium, served.url) as (page, watch):
+        watch.expects(409)  # no news and no picture
+
+        sign_in(page, served.url)
+
+        page.get_by_text("Serving calls, without camera and door").wait_for()
+        page.get_by_text("No camera is served here").wait_for()
+        assert not page.get_by_role("button", name="Open the door once").is_visible()
+
+
 def test_the_door_is_opened_only_after_a_question(operator, served):
     page, _ = operator
 
@@ -336,6 +351,22 @@ def test_the_door_is_opened_only_after_a_question(operator, served):
 
     page.get_by_text("The door was opened.").wait_for()
     assert [what for what, *_ in served.desk.asked] == ["release"]
+
+
+def test_what_waits_to_leave_the_device_is_shown_with_its_trouble(operator, served):
+    page, _ = operator
+    store = served.device.store
+    store.record_decision(NewDecision(kind=Kind.IDENTIFY, status="Approved", outbox=(Message("summary"),)))
+    row = store.outbox.claim(served.wall())
+    store.outbox.postpone(row.id, served.wall() + 60.0, "the server did not answer")
+    settings = Cloud(policy="summary", webhook_url="https://example.org/hook")
+    served.application.house.cloud = CloudView(store, settings, Credentials(store), now=served.wall)
+
+    show(page, "cloud")
+
+    page.get_by_role("row", name=re.compile("the server did not answer")).wait_for()
+    assert page.locator(".tile", has_text="Waiting").locator(".tile-value").inner_text() == "1"
+    assert page.get_by_text("A summary").count() >= 1
 
 
 def test_a_new_key_is_shown_once_and_works(operator, served):

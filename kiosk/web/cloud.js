@@ -2,7 +2,7 @@
 
 import { call } from "./api.js";
 import { chip } from "./decision-parts.js";
-import { el, put } from "./dom.js";
+import { el, icon, put } from "./dom.js";
 import { empty, load } from "./notice.js";
 import { table } from "./table.js";
 import { ago, named, number, t, time } from "./words.js";
@@ -91,30 +91,70 @@ function show(found) {
   ];
 }
 
+const TIMES = new Set(["last_success", "complete_at"]);
+const TOLD = [
+  "policy",
+  "fallback",
+  "second_opinion",
+  "breaker",
+  "last_success",
+  "last_error",
+  "oldest_waiting_s",
+  "photograph_bytes",
+  "clock_skew_s",
+];
+
 function facts(found) {
-  const rows = [
-    ["policy", found.policy && named("policy", found.policy)],
-    ...Object.entries(found.breaker ?? {}).map(([name, value]) => [`breaker_${name}`, value]),
-    ...Object.entries(found.lists ?? {}).map(([name, value]) => [`lists_${name}`, value]),
-  ].filter(([, value]) => value !== null && value !== undefined && value !== "");
-  if (!rows.length) return null;
-  return el(
-    "section",
-    { class: "card" },
-    el("h2", {}, t("cloud.link")),
+  const known = TOLD.filter((name) => found[name] !== null && found[name] !== undefined);
+  const lists = Array.isArray(found.lists) ? found.lists : [];
+  return [
+    found.alarm &&
+      el(
+        "p",
+        { class: "banner bad", role: "alert" },
+        icon("alert"),
+        el("span", {}, t("cloud.alarm"), " ", found.alarm),
+      ),
     el(
-      "dl",
-      { class: "facts" },
-      rows.map(([name, value]) =>
-        el("div", {}, el("dt", {}, named("figure", `cloud_${name}`)), el("dd", {}, plain(name, value))),
+      "section",
+      { class: "card" },
+      el("h2", {}, t("cloud.link")),
+      el(
+        "dl",
+        { class: "facts" },
+        known.map((name) => el("div", {}, el("dt", {}, t(`cloud.${name}`)), el("dd", {}, plain(name, found[name])))),
       ),
     ),
-  );
+    lists.length > 0 &&
+      el(
+        "section",
+        { class: "card" },
+        el("h2", {}, t("cloud.lists")),
+        table(
+          t("cloud.lists"),
+          [
+            { words: t("cloud.list") },
+            { words: t("cloud.complete_at") },
+            { words: t("cloud.entries"), kind: "number" },
+            { words: t("cloud.unusable"), kind: "number" },
+          ],
+          lists,
+          {
+            cells: (one) => [
+              el("code", {}, one.list),
+              plain("complete_at", one.complete_at),
+              number(one.entries),
+              number(one.unusable),
+            ],
+          },
+        ),
+      ),
+  ];
 }
 
 function plain(name, value) {
+  if (name === "policy" || name === "breaker") return named(name, value);
+  if (TIMES.has(name)) return `${time(value)} (${ago(value)})`;
   if (typeof value === "boolean") return t(value ? "word.yes" : "word.no");
-  if (typeof value === "number") return name.endsWith("_at") ? ago(value) : number(value);
-  if (typeof value === "object") return JSON.stringify(value);
-  return name.endsWith("_at") ? ago(value) : String(value);
+  return typeof value === "number" ? number(value) : String(value);
 }
