@@ -11,6 +11,7 @@ opt=/opt/kiosk
 state=/var/lib/kiosk
 switching=$opt/switching # from, to, backup, faults before: a line each
 config=/etc/kiosk/kiosk.toml
+status=/run/kiosk/status.json
 credential=/etc/credstore.encrypted/kiosk.key
 unit_folder=/usr/local/lib/systemd/system # /etc/systemd/system stays the administrator's
 units=(kiosk.service restart-kiosk.service confirm-kiosk.service)
@@ -33,7 +34,8 @@ in_target() {
     set -e
     cd "$1" && shift
     mount --make-rprivate /            # what is mounted here ends with this command, however that ends
-    mount -t proc proc proc            # onnxruntime reads /proc/cpuinfo
+    mount -t proc proc proc            # onnxruntime reads /proc/cpuinfo, and /sys for the processors
+    mount -t sysfs -o ro sysfs sys
     mount --rbind /dev dev
     if [ -e /etc/resolv.conf ]; then touch etc/resolv.conf && mount --bind /etc/resolv.conf etc/resolv.conf; fi
     exec chroot . "$@"' in_target "$target" "$@"
@@ -136,7 +138,7 @@ schema_of() { "$opt/releases/$1/bin/python" -I -c 'from kiosk.schema import VERS
 # Print what is wrong with the running kiosk that a release can be to blame for, a word a line; clock, disk and heat are
 # the surroundings'. A kiosk that tells nothing is silent.
 faults() {
-  python3 -I - /run/kiosk/status.json <<'PYTHON'
+  python3 -I - "$status" <<'PYTHON'
 import json, sys, time
 blamed = {"starting", "self_test_failed", "store_unreadable", "camera_lost", "door_fault"}
 try:
