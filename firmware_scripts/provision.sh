@@ -109,7 +109,8 @@ make_key() {
     echo "The key is there already."
     return
   fi
-  [ ! -e "$state/kiosk.db" ] || fail "there is a store in $state but no key; bring its key back (README, Lost key)"
+  [ ! -e "$state/kiosk.db" ] || fail "there is a store in $state but no key; bring its key back:
+       systemd-creds encrypt --name=kiosk.key --with-key=host COPY /etc/credstore.encrypted/kiosk.key"
   choose_seal
   case "$copy" in
     none | print) ;;
