@@ -32,7 +32,12 @@ def test_every_setting_of_the_readme_exists_with_its_default(section, setting, d
 
     assert setting in {one.name for one in fields(values)}
     shown = _toml(getattr(values, setting)).removesuffix(".0")
-    said = {"blocklist_threshold": "the same", "pack": "the one here", "providers": "CPU"}
+    said = {
+        "blocklist_threshold": "the same",
+        "pack": "the one here",
+        "providers": "CPU",
+        "week": "mon-sun 00:00-24:00",
+    }
     assert default.split(" (")[0] == said.get(setting, shown)
 
 
