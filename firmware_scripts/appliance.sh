@@ -88,7 +88,7 @@ stage_release() {
     return
   fi
   step "Installing the kiosk $release into $target$place"
-  rm -rf "${target:?}$place" # begun and cut short
+  rm -rf "$target${place:?}" # begun and cut short
   mkdir -p "$target$place"
   # The camera's library is built for the system's Python and comes from apt.
   if in_target python3 -c 'import libcamera' 2>/dev/null; then site=(--system-site-packages); fi
