@@ -47,6 +47,7 @@ from kiosk.types import Face, Frame, RgbImage, Status, SubjectId, Template
 
 JPEG_QUALITY = 90
 CONFIRM_S = 2.0  # within which the person must be seen again after a late answer about them
+ENROLMENT_S = 120.0  # within which an enrolment's person must have been seen: whoever comes later is somebody else
 SCREEN_STEP_S = 0.1  # between two pieces of news of which only the face's place differs
 
 log = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ class _Enrolling:
     details: Details = field(repr=False)
     consent: Consent
     is_allowlisted: bool
+    until: float  # monotonic s
 
 
 @dataclass(slots=True)
@@ -185,7 +187,8 @@ class Judge:
         with self._asked:
             if self._enrolling is not None:
                 raise RefusedError("another enrolment is under way")
-            self._enrolling = _Enrolling(str(uuid.uuid4()), details, consent, is_allowlisted)
+            until = self._clock() + ENROLMENT_S
+            self._enrolling = _Enrolling(str(uuid.uuid4()), details, consent, is_allowlisted, until)
             enrolment = self._enrolling.id
         self._tell_enrolment(enrolment, "waiting", "Step in front of the camera.")
         return enrolment
@@ -203,6 +206,7 @@ class Judge:
     def take(self, frame: Frame, now: float) -> Presented:
         """Look at the next frame; decide, and open, when it is time."""
         self._look_for_settings()
+        self._let_go(now)
         try:
             view = self._view(frame)
             self._frames[frame.number] = frame, tuple(view.faces)
@@ -231,10 +235,25 @@ class Judge:
         if wanted is not None:
             config, self._entrance.schedule = wanted
             self._take_settings(config)
+            self._asking = None  # the new presenter does not know who that was, and would confirm whoever comes
+
+    def _let_go(self, now: float) -> None:
+        """End a code or an enrolment whose time is over, or whose mode is: it was about somebody else."""
+        mode = self._config.entrance.mode
+        with self._asked:
+            if self._claim is not None and (now >= self._claim.until or mode != "verify"):
+                self._claim = None
+            enrolling = self._enrolling
+            if enrolling is None or (now < enrolling.until and mode == "enrol"):
+                return
+            self._enrolling = None
+        self._tell_enrolment(enrolling.id, "cancelled", "Nobody stepped in front of the camera in time.")
+        log.info("enrolment id=%s outcome=ran_out", enrolling.id)
 
     def rest(self, now: float) -> None:
         """Note that no frame came."""
         self._look_for_settings()
+        self._let_go(now)
         self._newest = None
         self._tell_screen(self._state(now), now, None)
 
@@ -268,8 +287,6 @@ class Judge:
             return False
         mode = self._config.entrance.mode
         with self._asked:
-            if self._claim is not None and now >= self._claim.until:
-                self._claim = None
             return (mode != "verify" or self._claim is not None) and (mode != "enrol" or self._enrolling is not None)
 
     # ---- decisions
@@ -283,9 +300,9 @@ class Judge:
         verdict = self._verdict(ready)
         self.decided += 1
         refusal = self._open(verdict) if verdict.may_open else None
+        self._announce(verdict, refusal)  # before anything that may fail: the door may be open
         if verdict.kind is not Kind.FACE_SEARCH:
             self._count(is_granted=verdict.status is Status.APPROVED)
-        self._announce(verdict, refusal)
         if verdict.question is not None:
             self._ask(verdict, verdict.question, ready)
 
@@ -318,14 +335,16 @@ class Judge:
         refusal = self._open(revised) if revised.may_open and is_confirmed else None
         if revised.may_open and not is_confirmed:
             refusal = Refusal(Reason.FRAME_TOO_OLD)
+        self._announce(revised, refusal)
         if revised.status is Status.APPROVED and is_confirmed:
             self._count(is_granted=True)
-        self._announce(revised, refusal)
 
     def _verdict(self, ready: Ready) -> Verdict:
         mode, entrance = self._config.entrance.mode, self._entrance
         frame, faces = self._frames[ready.best_frame]
         recogniser = self._device.recogniser
+        with self._asked:
+            claim, self._claim = self._claim, None  # it serves once, whatever comes of it
         if self._is_bona_fide is not None and not self._is_bona_fide(frame.image, faces[0]):
             return entrance.suspect(ready)
 
@@ -333,8 +352,6 @@ class Judge:
             return encoded(frame.image)
 
         if mode == "verify":
-            with self._asked:
-                claim, self._claim = self._claim, None
             if claim is None:
                 raise RefusedError("the code ran out before its person was judged")
             return entrance.verify(ready, claim.subject, photograph)

@@ -9,6 +9,7 @@ from kiosk.desk import Consent, Topic
 from kiosk.door import Output
 from kiosk.errors import ModelFileError, RefusedError, StoreError
 from kiosk.grant import Condition, Patience, Tries
+from kiosk.judge import ENROLMENT_S
 from kiosk.ledger import Kind
 from kiosk.presentation import Ready
 from kiosk.subjects import Details
@@ -301,6 +302,21 @@ def test_a_late_answer_opens_nothing_once_the_person_has_gone_or_another_stands_
     assert pulses(stage) == 0
 
 
+def test_an_answer_about_one_person_opens_for_nobody_else_after_the_settings_were_read_anew(tmp_path):
+    stage = stage_with(tmp_path, Counsel(), is_answering=False)
+
+    stage.show(BORDERLINE, seconds=1.0)
+    stage.judge.reload(stage.config, stage.schedule(stage.config))
+    stage.show(seconds=0.3)
+    stage.show(STRANGER, seconds=1.0)
+    stage.tasks.pop(0)()
+    stage.show(STRANGER, seconds=1.0)
+    stage.close()
+
+    assert pulses(stage) == 0
+    assert [one["status"] for one in stage.decisions] == ["In Review", "Declined"]
+
+
 def test_while_the_cloud_is_silent_nothing_opens_and_the_frames_go_on(tmp_path):
     stage = stage_with(tmp_path, Counsel(), is_answering=False)
 
@@ -378,6 +394,37 @@ def test_a_code_serves_once_and_runs_out(tmp_path):
     assert (ran_out, len(stage.decisions)) == (0, 1)
 
 
+def test_a_code_does_not_outlive_a_presentation_that_was_taken_for_a_photograph(tmp_path):
+    people = iter([False, True])
+    stage = Stage(tmp_path, config(entrance={"mode": "verify"}), is_bona_fide=lambda _image, _face: next(people))
+    a = stage.enrol(A).session_number
+
+    stage.judge.claim(a)
+    stage.show(A, seconds=1.0)
+    stage.show(seconds=2.0)
+    stage.show(A, seconds=2.0)
+    stage.close()
+
+    assert [one["reasons"] for one in stage.decisions] == [["attack_suspected"]]
+    assert pulses(stage) == 0
+
+
+def test_an_opening_is_announced_even_where_the_declines_cannot_be_kept(tmp_path):
+    stage = Stage(tmp_path, tries=Tries(1, 0.0, 1e9))
+    stage.enrol(A)
+
+    def fail(_tries):
+        raise StoreError("the disk is full")
+
+    stage.judge._keep = fail
+    stage.show(A, seconds=1.0)
+    stage.close()
+
+    assert pulses(stage) == 1
+    assert [one["opened"] for one in stage.decisions] == [True]
+    assert stage.monitor.states() == ("store_unreadable",)
+
+
 def test_a_code_in_another_mode_is_refused(stage):
     with pytest.raises(RefusedError, match="mode verify"):
         stage.judge.claim(1)
@@ -431,6 +478,27 @@ def test_an_enrolment_that_was_cancelled_stores_nobody(tmp_path):
 
     assert total == 0
     assert [one["state"] for one in stage.told(Topic.ENROLMENT)] == ["waiting", "cancelled"]
+
+
+@pytest.mark.parametrize("meanwhile", ["nobody_came", "the_mode_changed"])
+def test_an_enrolment_that_was_left_alone_takes_nobody_who_comes_later(tmp_path, meanwhile):
+    stage = stage_for(tmp_path, "enrol", **ENROLLING)
+    stage.judge.begin_enrolment(Details(name="Person A"), CONSENT, is_allowlisted=False)
+
+    if meanwhile == "nobody_came":
+        stage.clock.advance(ENROLMENT_S)
+    else:
+        other = config(**ENROLLING)
+        stage.judge.reload(other, stage.schedule(other))
+        stage.show(seconds=0.2)
+        stage.judge.reload(stage.config, stage.schedule(stage.config))
+    stage.show(STRANGER, seconds=3.0)
+    stored = stage.store.subjects().total
+    stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False)
+    stage.close()
+
+    assert stored == 0
+    assert [one["state"] for one in stage.told(Topic.ENROLMENT)] == ["waiting", "cancelled", "waiting"]
 
 
 def test_an_enrolment_whose_store_fails_is_told_so(tmp_path):
