@@ -41,7 +41,7 @@ from kiosk.monitor import Monitor, throttled
 from kiosk.notify import Supervisor
 from kiosk.schedule import read_schedule
 from kiosk.settings import Search
-from kiosk.standing import Standing, read_standing, write_standing
+from kiosk.standing import read_standing, write_standing
 from kiosk.subjects import Details
 from kiosk.watch import Report, State
 
@@ -58,6 +58,8 @@ LIVE_SECTIONS = frozenset(
     {"match", "search", "presentation", "entrance", "enrolment", "attempts", "degraded", "schedule", "health"}
 )
 """Sections of kiosk.toml that are taken while everything runs; the others start the process anew."""
+
+AT_START = ("holdover_h", "status_file")  # of [health], which are asked for once
 
 RECORDED = frozenset(
     {
@@ -111,6 +113,7 @@ class Kiosk:
         self.device, self.clock = device, clock
         self.news = Broadcast(clock)
         self._self_test, self._status_file, self._more_figures = self_test, status_file, more_figures
+        self._is_status_lost = False
         self._stopping = threading.Event()
         self._broken = ""  # which thread ended, and why
         self._threads: list[threading.Thread] = []
@@ -143,6 +146,7 @@ class Kiosk:
             )
         standing = read_standing(device.store.directory)
         self._standing = standing
+        self._keeping, self._reloading = threading.Lock(), threading.Lock()
         if standing.is_spoilt:
             log.error("standing what=spoilt file=%s", device.store.directory / "standing.json")
         if standing.is_alarm_armed:
@@ -219,13 +223,16 @@ class Kiosk:
         changed = {one.name for one in fields(Config) if getattr(old, one.name) != getattr(config, one.name)}
         if replace(old.api, language=config.api.language) == config.api:
             changed -= {"api"}  # the pages ask for the language each time
-        if not changed <= LIVE_SECTIONS:
+        is_live = all(getattr(old.health, name) == getattr(config.health, name) for name in AT_START)
+        if not (changed <= LIVE_SECTIONS and is_live):
             return False
-        self.device.config = config
-        self.monitor.table = policy(_choices(config))
-        if self.door is not None:
-            self.door.table = self.monitor.table
-        self.judge.reload(config, _schedule(config))
+        table, schedule = policy(_choices(config)), _schedule(config)
+        with self._reloading:  # a page and a signal may come at once: all parts take the same one last
+            self.device.config = config
+            self.monitor.table = table
+            if self.door is not None:
+                self.door.table = table
+            self.judge.reload(config, schedule)
         self._figures_at = float("-inf")
         log.info("settings changed=%s", ",".join(sorted(changed)) or "nothing")
         return True
@@ -399,13 +406,21 @@ class Kiosk:
             part.write_text(text + "\n", encoding="utf-8")
             part.replace(self._status_file)
         except OSError as error:
-            log.warning("status file=%s error=%s", self._status_file, error.strerror)
-            self._status_file = None  # said once
+            if not self._is_status_lost:  # said once, tried again with every round
+                log.warning("status file=%s error=%s", self._status_file, error.strerror)
+            self._is_status_lost = True
+        else:
+            self._is_status_lost = False
 
     def _keep_tries(self, tries: Tries) -> None:
         patience = Patience(**_plain(self.device.config.attempts))
-        self._standing = Standing(patience.save(tries, time.monotonic()), self._standing.is_alarm_armed)
-        write_standing(self.device.store.directory, self._standing)
+        self._keep(tries=patience.save(tries, time.monotonic()))
+
+    def _keep(self, **changed: Any) -> None:
+        """Keep what changed beside what else stands there: the judge and the alarm system may come at once."""
+        with self._keeping:
+            self._standing = replace(self._standing, **changed)
+            write_standing(self.device.store.directory, self._standing)
 
     # ---- the desk
 
@@ -471,8 +486,7 @@ class Kiosk:
         """Take an alarm system's word."""
         if is_armed:  # closed first, whatever the disk says
             self.monitor.hold(Condition.ALARM_ARMED, _ALARM)
-        self._standing = Standing(self._standing.tries, is_armed)
-        write_standing(self.device.store.directory, self._standing)
+        self._keep(is_alarm_armed=is_armed)
         self.device.store.record_act(Kind.POLICY, details={"is_alarm_armed": is_armed}, actor=actor)
         if not is_armed:
             self.monitor.end(Condition.ALARM_ARMED)

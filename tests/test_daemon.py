@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import threading
 import time
 from dataclasses import replace
@@ -19,6 +20,7 @@ from kiosk.desk import Consent, Topic
 from kiosk.device import Device
 from kiosk.door import Input, Output
 from kiosk.errors import ModelFileError, RefusedError, StoreError
+from kiosk.grant import Tries
 from kiosk.ledger import Kind
 from kiosk.notify import Supervisor
 from kiosk.settings import Camera as CameraSettings
@@ -197,6 +199,42 @@ def test_an_alarm_switches_the_kiosk_off_over_a_restart(tmp_path, scene):
         assert world.acts(Kind.POLICY) == [{"is_alarm_armed": False}, {"is_alarm_armed": True}]
 
 
+def test_an_alarm_that_is_armed_while_declines_are_kept_is_kept_too(tmp_path, scene, monkeypatch):
+    world = World(tmp_path, scene)
+    is_writing, may_go_on = threading.Event(), threading.Event()
+    syncing = os.fsync
+
+    def slow(handle):  # the judge's write is on its way to a slow card when the alarm system calls
+        if not is_writing.is_set():
+            is_writing.set()
+            assert may_go_on.wait(LIMIT_S)
+        syncing(handle)
+
+    monkeypatch.setattr("kiosk.standing.os.fsync", slow)
+    failed = []
+
+    def told(work):
+        try:
+            work()
+        except StoreError as error:
+            failed.append(error)
+
+    judging = threading.Thread(target=told, args=(lambda: world.kiosk._keep_tries(Tries(5, 0.0, 1e9)),))
+    arming = threading.Thread(target=told, args=(lambda: world.kiosk.set_alarm(is_armed=True, actor="key-1"),))
+    judging.start()
+    assert is_writing.wait(LIMIT_S)
+    arming.start()
+    arming.join(0.3)  # long enough to be in the way
+    may_go_on.set()
+    judging.join()
+    arming.join()
+    world.store.close()
+    world.kiosk.close()
+
+    kept = read_standing(tmp_path / "state")
+    assert (failed, kept.is_alarm_armed, kept.tries["declines"]) == ([], True, 5)
+
+
 def test_an_operator_opens_the_door_even_of_a_kiosk_that_is_closed_and_it_is_in_the_log(tmp_path, scene):
     with World(tmp_path, scene) as world:
         until(lambda: world.kiosk.door.beat > 0)
@@ -253,6 +291,7 @@ def test_settings_that_can_are_taken_while_it_runs_and_the_others_want_a_new_sta
         assert not world.kiosk.health().is_armed
         assert not world.kiosk.reload(config(camera={"rotation": 90}))
         assert not world.kiosk.reload(config(api={"port": 8081}))
+        assert not world.kiosk.reload(config(health={"holdover_h": 1.0}))
         assert world.device.config is stricter
         assert world.kiosk.reload(config(api={"language": "de"}))
         world.armed()
@@ -325,6 +364,16 @@ def test_the_status_file_tells_the_state_and_names_nobody(tmp_path, scene):
     assert status["figures"]["gallery"]["people"] == 1
     assert status["figures"]["camera"]["state"] == "live"
     assert "Person A" not in text
+
+
+def test_a_status_file_that_could_not_be_written_is_written_once_there_is_room(tmp_path, scene, monkeypatch):
+    monkeypatch.setattr("kiosk.daemon.ROUND_S", 0.05)
+    path = tmp_path / "run" / "status.json"
+    with World(tmp_path, scene, status_file=path) as world:
+        world.armed()
+        assert not path.parent.exists()
+        path.parent.mkdir()
+        until(path.exists)
 
 
 def test_closing_is_quick_and_leaves_the_relay_off(tmp_path, scene):
