@@ -249,14 +249,18 @@ class Child:
             "portraits": [str(path) for path in source.portraits],
         }
         self._source = source
-        self._process = subprocess.Popen(  # noqa: S603 -- this interpreter, running this file
-            [sys.executable, "-c", BOOT],
-            stdin=subprocess.PIPE,  # not the arguments: all users see these, and there may be a password in it
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,  # FFmpeg writes addresses with their passwords there
-            pass_fds=(self.slot.memory_fd, self.slot.bell_fd),
-            env={**os.environ, **ENVIRONMENT},
-        )
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 -- this interpreter, running this file
+                [sys.executable, "-c", BOOT],
+                stdin=subprocess.PIPE,  # not the arguments: all users see these, and there may be a password in it
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # FFmpeg writes addresses with their passwords there
+                pass_fds=(self.slot.memory_fd, self.slot.bell_fd),
+                env={**os.environ, **ENVIRONMENT},
+            )
+        except BaseException:  # it is tried again, for ever
+            self.slot.close()
+            raise
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError), self._process.stdin as pipe:  # it died: `is_over` will say so
             pipe.write(json.dumps(told).encode())

@@ -15,6 +15,7 @@ import os
 import select
 import struct
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -174,9 +175,14 @@ class Slot:
 
 def made(max_pixels: int) -> Slot:
     """Make a new slot; its memory is spent as frames fill it, not before."""
-    memory_fd = os.memfd_create("kiosk-frames", os.MFD_CLOEXEC)
-    os.ftruncate(memory_fd, size_bytes(max_pixels))
-    slot = Slot(memory_fd, os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK), max_pixels)
+    with ExitStack() as opened:
+        memory_fd = os.memfd_create("kiosk-frames", os.MFD_CLOEXEC)
+        opened.callback(os.close, memory_fd)
+        os.ftruncate(memory_fd, size_bytes(max_pixels))
+        bell_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        opened.callback(os.close, bell_fd)
+        slot = Slot(memory_fd, bell_fd, max_pixels)
+        opened.pop_all()  # they are the slot's
     _ORDER.pack_into(slot._memory, _ORDER_AT, 2, 0)  # noqa: SLF001 -- this is its constructor
     return slot
 

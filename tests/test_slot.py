@@ -1,15 +1,20 @@
 """Facts about the hand-over of frames between processes."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from kiosk.camera import parse_source
+from kiosk.capture import Child
 from kiosk.errors import CameraLostError
+from kiosk.settings import Camera as Settings
 from kiosk.slot import About, made
 
 SHAPE = (240, 320, 3)
@@ -159,3 +164,19 @@ def test_a_writer_stopped_at_any_moment_never_stops_the_reader(slot, writing):
         slot.newest()
         assert time.monotonic() - began < 0.5
         writing.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("missing", ["os.eventfd", "mmap.mmap", "subprocess.Popen"])
+def test_a_machine_without_descriptors_or_processes_loses_none_with_each_try(monkeypatch, missing):
+    def refuse(*_, **__):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    settings = Settings(source="v4l2:/dev/video99")
+    source = parse_source(settings.source)
+    monkeypatch.setattr(missing, refuse)
+    before = sorted(path.name for path in Path("/proc/self/fd").iterdir())
+    for _ in range(3):
+        with pytest.raises(OSError, match="Too many open files"):
+            Child(source, settings, 1)
+
+    assert sorted(path.name for path in Path("/proc/self/fd").iterdir()) == before
