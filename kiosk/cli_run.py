@@ -31,6 +31,7 @@ from kiosk.device import Device
 from kiosk.door import Lines, open_lines
 from kiosk.errors import ConfigError, KioskError
 from kiosk.notify import Supervisor, log_to_stderr
+from kiosk.state import run_alone
 from kiosk.testing import RecordedLines
 from kiosk.watch import Report
 
@@ -61,7 +62,7 @@ def run(chosen: argparse.Namespace) -> int:
         supervisor.tell(STATUS=str(error))
         log.error("start failed reason=%r", str(error))  # noqa: TRY400  expected: its sentence says all
         raise
-    if again.is_set():
+    if again.is_set() and not stopping.is_set():  # a stop that came meanwhile is a stop
         log.info("settings want a new start")
         os.execv(sys.executable, [sys.executable, "-m", "kiosk", *sys.argv[1:]])  # noqa: S606  this program, as it was called
     return code
@@ -89,6 +90,7 @@ def _run(
         pack, recogniser = opening.pack(config), opening.recogniser(config)
         store = opening.store(chosen, config, told_by=clock)
         device = parts.enter_context(Device(recogniser, store, config, now=clock))
+        parts.enter_context(run_alone(store.directory))
         sync = _cloud(device, clock, parts) if config.cloud.is_used else None
 
         def camera(tell: Callable[[Report], None]) -> Camera:
@@ -122,9 +124,7 @@ def _run(
             asked.clear()
             return _reload(chosen, kiosk, supervisor, again)
 
-        code = serve(kiosk, supervisor, stopping, reload)
-        supervisor.tell(STOPPING=1)
-    return code
+        return serve(kiosk, supervisor, stopping, reload)
 
 
 def _cloud(device: Device, clock: Clock, parts: ExitStack) -> Sync:

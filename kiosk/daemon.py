@@ -529,7 +529,8 @@ def serve(kiosk: Kiosk, supervisor: Supervisor, stopping: threading.Event, reloa
             supervisor.tell(STATUS=status)
             said = status
         if reload():
-            break
+            return 0  # and no word of a stop: a supervisor would end the process that starts anew
+    supervisor.tell(STOPPING=1)
     return 1 if kiosk.is_broken else 0
 
 

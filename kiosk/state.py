@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 DATABASE_NAME = "kiosk.db"
 LOCK_NAME = ".lock"
+RUNNING_NAME = ".running"  # locked while a kiosk runs
 QUICK_CHECK_BYTES = 256 << 20  # a second or so here; 2.3 GB took 55 s on a busy disk
 
 
@@ -174,6 +175,28 @@ def take(directory: Path, *, exclusive: bool) -> int:
             else f"the store in {directory} is being replaced; try again in a minute"
         ) from error
     return lock
+
+
+@contextmanager
+def run_alone(directory: Path) -> Iterator[None]:
+    """Be the only kiosk that runs from a state directory: two would forget each other's declines and alarm.
+
+    Raises:
+        StoreError: another one runs.
+    """
+    path = directory / RUNNING_NAME
+    try:
+        file = path.open("w")
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}; make the state directory writable") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the file, and with the process
+        except OSError as error:
+            raise StoreError(
+                f"a kiosk runs from {directory} already; stop it first, or give another --state"
+            ) from error
+        yield
 
 
 def head_of(store: Store, tail: Signed) -> Head:

@@ -6,13 +6,14 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 
 import pytest
 
-from kiosk.state import open_store
+from kiosk.state import open_store, run_alone
 from kiosk.subjects import Details, Enrolment
 from kiosk.vault import read_keys
 from tests.conftest import GOLDEN, read
@@ -37,13 +38,13 @@ def demo(tmp_path):
     return tmp_path
 
 
-def running(demo, **settings):
+def running(demo, *, stderr=subprocess.DEVNULL, **settings):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KIOSK_")}
     environment |= {"KIOSK_STATE": str(demo / "state"), "KIOSK_API_ENABLED": "false", **settings}
     return subprocess.Popen(
         [sys.executable, "-m", "kiosk", "run", "--demo", str(demo / "visitors")],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=stderr,
         text=True,
         env=environment,
     )
@@ -82,3 +83,40 @@ def test_a_decision_that_was_told_of_is_in_the_log_however_the_kiosk_ends(demo, 
     assert process.returncode == code
     assert took_s < within_s
     assert logged(demo) == ["Approved"]
+
+
+def test_a_second_kiosk_on_the_same_state_directory_is_refused(demo):
+    with run_alone(demo / "state"), running(demo, stderr=subprocess.PIPE) as process:
+        told, said = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert "a kiosk runs from" in said
+    assert "opens" not in told
+
+
+def test_settings_of_the_start_are_taken_by_a_new_start_of_the_same_process_and_it_is_no_stop(demo, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as wire:
+        wire.bind(str(tmp_path / "notify"))
+        wire.settimeout(60.0)
+        told = []
+
+        def await_fact(fact):
+            while not any(line.startswith(fact) for line in told[-1:] for line in line.splitlines()):
+                told.append(wire.recv(4096).decode())
+
+        settings = tmp_path / "kiosk.toml"
+        settings.write_text("")
+        environment = {"KIOSK_CONFIG": str(settings), "NOTIFY_SOCKET": str(tmp_path / "notify")}
+        with running(demo, **environment) as process:
+            await_fact("READY=1")
+            settings.write_text("[camera]\nrotation = 180\n")
+            process.send_signal(signal.SIGHUP)
+            await_fact("RELOADING=1")
+            await_fact("READY=1")
+            before, told[:] = told[:], []
+            process.send_signal(signal.SIGTERM)
+            await_fact("STOPPING=1")
+            process.communicate(timeout=30)
+
+    assert process.returncode == 0
+    assert not any("STOPPING" in line for line in before)
