@@ -20,6 +20,7 @@ class Condition(str, Enum):
     """A degraded state of the kiosk."""
 
     CAMERA_LOST = "camera_lost"
+    FRAMES_LATE = "frames_late"  # the camera is live, and no picture of it is about now
     STORE_UNREADABLE = "store_unreadable"
     SELF_TEST_FAILED = "self_test_failed"
     CLOCK_UNTRUSTED = "clock_untrusted"
@@ -46,6 +47,7 @@ STRICTNESS = (Allowed.OPEN, Allowed.LOG_ONLY, Allowed.CLOSED)
 POLICY: Mapping[str, Allowed] = MappingProxyType(
     {
         Condition.CAMERA_LOST.value: Allowed.CLOSED,
+        Condition.FRAMES_LATE.value: Allowed.CLOSED,
         Condition.STORE_UNREADABLE.value: Allowed.CLOSED,
         Condition.SELF_TEST_FAILED.value: Allowed.CLOSED,  # its scores mean nothing, so they are not logged either
         Condition.CLOCK_UNTRUSTED.value: Allowed.LOG_ONLY,  # nobody knows who is still valid, nor whose hour it is
@@ -66,6 +68,7 @@ POLICY: Mapping[str, Allowed] = MappingProxyType(
 FIXED = frozenset(
     {
         Condition.CAMERA_LOST,
+        Condition.FRAMES_LATE,
         Condition.STORE_UNREADABLE,
         Condition.SELF_TEST_FAILED,
         Condition.DOOR_FAULT,

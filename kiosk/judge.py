@@ -48,6 +48,7 @@ from kiosk.types import Face, Frame, RgbImage, Status, SubjectId, Template
 JPEG_QUALITY = 90
 CONFIRM_S = 2.0  # within which the person must be seen again after a late answer about them
 ENROLMENT_S = 120.0  # within which an enrolment's person must have been seen: whoever comes later is somebody else
+DISORDER_S = 3.0  # of pictures that count for nothing until the kiosk says that it judges nobody
 SCREEN_STEP_S = 0.1  # between two pieces of news of which only the face's place differs
 
 log = logging.getLogger(__name__)
@@ -137,6 +138,7 @@ class Judge:
         self._result: str | None = None
         self._shown: dict[str, Any] = {}
         self._shown_at = float("-inf")
+        self._in_order_at: float | None = None  # when a picture counted last, monotonic s
         self._next: tuple[Config, Schedule] | None = None  # settings to take
         self.decided = 0
         """Presentations decided about since the start."""
@@ -224,10 +226,23 @@ class Judge:
             self._frames = {number: one for number, one in self._frames.items() if number in kept}
         if isinstance(outcome, Left | Nobody):
             self._result = None
+        self._watch_order(outcome, now)
         if not isinstance(outcome, Ignored):
             face = _share(view.faces[0], view.size_wh) if view.faces else None
             self._tell_screen(self._state(now, outcome), now, face)
         return outcome
+
+    def _watch_order(self, outcome: Presented, now: float) -> None:
+        """Say so where no picture counts, from a camera that seems well: nobody would ever be judged."""
+        if not isinstance(outcome, Ignored) or self._in_order_at is None:
+            self._in_order_at = now
+            self._monitor.end(Condition.FRAMES_LATE)
+        elif now - self._in_order_at >= DISORDER_S:
+            why = outcome.why.value.replace("_", " ")
+            self._monitor.hold(
+                Condition.FRAMES_LATE,
+                f"The camera's pictures count for nothing ({why}). Lower its resolution or frame rate.",
+            )
 
     def _look_for_settings(self) -> None:
         with self._asked:
@@ -259,7 +274,7 @@ class Judge:
 
     def interrupt(self) -> None:
         """Begin anew after the camera was lost."""
-        self._asking = None
+        self._asking = self._in_order_at = None
         self._presenter.interrupt()
 
     def _view(self, frame: Frame) -> View:

@@ -568,6 +568,19 @@ def test_other_settings_hold_from_the_next_frame_on(stage):
     assert [one["status"] for one in stage.decisions] == ["Declined"]
 
 
+def test_a_camera_whose_pictures_are_all_too_late_closes_the_kiosk_until_they_are_not(stage):
+    stage.enrol(A)
+
+    stage.show(A, seconds=0.3, late_s=0.6)
+    soon = stage.monitor.states()
+    stage.show(A, seconds=1.0, late_s=0.6)
+    late, nobody = stage.monitor.states(), stage.decisions
+    stage.show(A, seconds=1.0)
+
+    assert (soon, late, stage.monitor.states()) == ((), ("frames_late",), ())
+    assert (nobody, pulses(stage)) == ([], 1)
+
+
 def test_frames_of_a_camera_opened_anew_begin_a_new_presentation(stage):
     stage.enrol(A)
     stage.show(A, seconds=0.2)
