@@ -66,7 +66,7 @@ async def create_key(call: Call) -> Response:
     name, role, days = body.get("name"), body.get("role"), body.get("expires_days")
     if not isinstance(name, str) or not 0 < len(name.strip()) <= LONGEST_NAME or not name.strip().isprintable():
         errors["name"] = [f"Want a name of 1 to {LONGEST_NAME} printable characters."]
-    if role not in ROLES:
+    if not isinstance(role, str) or role not in ROLES:
         errors["role"] = [f"Want one of {', '.join(ROLES)}."]
     if days is not None and (isinstance(days, bool) or not isinstance(days, (int, float)) or not 0 < days <= MOST_DAYS):
         errors["expires_days"] = [f"Ensure this value is between 1 and {MOST_DAYS}."]

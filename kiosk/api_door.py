@@ -70,11 +70,14 @@ async def begin_enrolment(call: Call) -> Response:
     version = consent.get("version") if isinstance(consent, dict) else None
     if not isinstance(version, str) or not version:
         errors["consent"] = ["Want the version of the text that was agreed to."]
+    is_operator = call.caller is not None and call.caller.role >= Role.OPERATOR
     is_allowlisted = body.get("allowlist", False)
     if not isinstance(is_allowlisted, bool):
         errors["allowlist"] = ["Must be a valid boolean."]
-    elif is_allowlisted and (call.caller is None or call.caller.role < Role.OPERATOR):
+    elif is_allowlisted and not is_operator:
         errors["allowlist"] = ["Only operators put people on the allowlist."]
+    if said.get("plan") and not is_operator:  # nobody chooses their own hours
+        errors["plan"] = ["Only operators choose when somebody may enter."]
     if errors:
         raise field_errors(errors)
     desk = call.house.running()

@@ -126,14 +126,14 @@ class Form:
 
 
 def parse_object(text: str) -> dict[str, Any]:
-    """Read a JSON object that can be written again: NaN, infinities and too deep nesting are none.
+    """Read a JSON object that can be written again: NaN, infinities, too deep nesting and half a character are none.
 
     Raises:
         ValueError: with a sentence for the sender.
     """
     value = contract.parse_metadata(text)
     try:
-        json.dumps(value, allow_nan=False)
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()  # "\ud800" is JSON, and no text
     except (ValueError, RecursionError):
         raise ValueError("Value must be valid JSON.") from None
     return value

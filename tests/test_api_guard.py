@@ -312,6 +312,46 @@ def test_sql_in_a_filter_finds_nobody(served, query):
     assert (answer.json().get("total", answer.json().get("count"))) == 0
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/device/session", {"name": "\ud800", "password": PASSWORD}),
+        ("PATCH", "/device/subjects/1", {"name": "\ud800"}),
+        ("POST", "/device/subjects/1/block", {"reason": "\ud800"}),
+        ("POST", "/device/door/claim", {"code": "\ud800"}),
+        ("POST", "/device/enrolments", {"consent": {"version": "1"}, "name": "\ud800"}),
+        ("POST", "/device/keys", {"name": "a", "role": ["admin"]}),
+        ("POST", "/device/keys", {"name": "a", "role": {}}),
+    ],
+)
+def test_what_is_json_and_still_no_text_or_word_is_a_400(served, method, path, body):
+    asked = len(served.desk.asked)
+    answer = served.call(method, path, "admin", content=json.dumps(body), headers={"content-type": "application/json"})
+
+    assert answer.status_code == 400
+    assert len(served.desk.asked) == asked
+
+
+def test_half_a_character_in_metadata_is_a_400(served):
+    answer = served.call(
+        "POST", "/v3/face-match/", "device", files=match_files(), data={"metadata": '{"a": "\\ud800"}'}
+    )
+
+    assert (answer.status_code, answer.json()) == (400, {"metadata": ["Value must be valid JSON."]})
+
+
+@pytest.mark.parametrize("wanted", [{"plan": "cleaners"}, {"allowlist": True}])
+def test_at_the_kiosk_itself_nobody_chooses_their_own_hours_or_standing(served, wanted):
+    said = {"consent": {"version": "2026-11"}, "name": "Person A", **wanted}
+    before = len(served.desk.asked)
+    alone = served.call("POST", "/device/enrolments", json=said)
+    asked = len(served.desk.asked)
+    helped = served.call("POST", "/device/enrolments", "operator", json=said)
+
+    assert (alone.status_code, list(alone.json())) == (400, list(wanted))
+    assert (asked, helped.status_code) == (before, 201)
+
+
 @pytest.mark.parametrize("query", ["kind=' OR 1=1", "status=x' --", "session_number=1 OR 1=1"])
 def test_sql_where_only_words_or_numbers_are_taken_is_a_400(served, query):
     assert served.call("GET", f"/device/decisions?{query}", "admin").status_code == 400
