@@ -10,8 +10,9 @@ import asyncio
 import socket
 import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -32,31 +33,66 @@ START_S = 10.0
 BACKLOG = 128
 
 
-class _Protocol(H11Protocol):
-    """uvicorn's protocol with a time for heads and a bound on connections."""
+class _Connection(socket.socket):
+    """A connection that tells when it is closed."""
 
-    _by_network: ClassVar[Counter[str]] = Counter()  # only the event loop's thread touches it
+    ended: Callable[[], None] | None = None
+
+    def close(self) -> None:
+        """Close it."""
+        super().close()
+        ended, self.ended = self.ended, None
+        if ended is not None:
+            ended()
+
+
+class _Listening(socket.socket):
+    """A listening socket that closes at once what is too many.
+
+    A bound in the protocol would come too late: under TLS it hears of a connection after the handshake, and whoever
+    sends none would hold descriptors that the door needs for its store and camera. Only the event loop's thread
+    accepts and closes.
+    """
+
+    def __init__(self, fileno: int) -> None:
+        super().__init__(fileno=fileno)
+        self._by_network: Counter[str] = Counter()
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Take the next connection.
+
+        Raises:
+            ConnectionAbortedError: there are too many; asyncio goes on with the next.
+        """
+        taken, address = super().accept()
+        sender = network(str(address[0]))
+        if self._by_network.total() >= MOST_CONNECTIONS or self._by_network[sender] >= MOST_OF_ONE:
+            taken.close()
+            raise ConnectionAbortedError
+        connection = _Connection(fileno=taken.detach())
+        self._by_network[sender] += 1
+        connection.ended = lambda: self._forget(sender)
+        return connection, address
+
+    def _forget(self, sender: str) -> None:
+        self._by_network[sender] -= 1
+        if not self._by_network[sender]:
+            del self._by_network[sender]
+
+
+class _Protocol(H11Protocol):
+    """uvicorn's protocol with a time for heads."""
+
     _timer: asyncio.TimerHandle | None = None
-    _sender: str | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Take a connection, or close it at once where there are too many."""
+        """Take a connection."""
         super().connection_made(transport)
-        self._sender = network(self.client[0]) if self.client else ""
-        self._by_network[self._sender] += 1
-        if len(self.connections) > MOST_CONNECTIONS or self._by_network[self._sender] > MOST_OF_ONE:
-            transport.abort()
-            return
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a connection."""
         self._disarm()
-        if self._sender is not None:
-            self._by_network[self._sender] -= 1
-            if not self._by_network[self._sender]:
-                del self._by_network[self._sender]
-            self._sender = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -129,7 +165,8 @@ class Server:
         settings = self._settings
         try:
             family = socket.AF_INET6 if ":" in settings.bind else socket.AF_INET
-            self._socket = socket.create_server((settings.bind, settings.port), family=family, backlog=BACKLOG)
+            made = socket.create_server((settings.bind, settings.port), family=family, backlog=BACKLOG)
+            self._socket = _Listening(made.detach())
             # asyncio does it only for sockets that say TCP by number, and an answer's second packet would wait 40 ms.
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
