@@ -32,6 +32,7 @@ from kiosk.uploads import MOST_HEADER_BYTES, NO_FILE, boundary_of
 
 MOST_BYTES = 1 << 30  # of one import: two hundred of the largest photographs, ten thousand ordinary ones
 MOST_FILES = 20_000
+MOST_DIRECTORY_BYTES = 8 << 20  # of a ZIP's list of files; each takes 46 bytes there, and ten times that in memory
 RECEIVE_S = 1800.0
 REPORTED = 200  # newest rows of the report that are kept
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"})
@@ -53,6 +54,20 @@ class Item:
 
     name: str = field(repr=False)
     files: tuple[tuple[str, Any], ...] = field(repr=False)  # shown name, and what `_read` takes
+
+
+class _Checked:
+    """A ZIP whose list of files is refused before it is read where it is too long to be one of photographs."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        """Read; zipfile reads the list of files in one piece, by the length that the ZIP claims."""
+        if size > MOST_DIRECTORY_BYTES:
+            raise zipfile.BadZipFile("the list of files is too long")
+        return self._file.read(size if size >= 0 else MOST_DIRECTORY_BYTES)  # what is read to the end is its end
 
 
 class _Receiver:
@@ -169,7 +184,7 @@ def _from_files(pieces: Sequence[Piece]) -> list[Item]:
 
 def _from_zip(file: IO[bytes]) -> list[Item]:
     try:
-        with zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(_Checked(file)) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         raise field_errors({"file": ["This is a damaged ZIP file."]}) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
+import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -70,9 +71,14 @@ class Jobs:
     def _run(self, job: Job, work: Callable[[Job], None]) -> None:
         try:
             work(job)
-            job.state = "done"
+            if job.state == "running":  # it may have said itself that it did not come to its end
+                job.state = "done"
         except KioskError as error:
             LOG.error("job kind=%s error=%s: %s", job.kind, type(error).__name__, error)  # noqa: TRY400  one line
+            job.sentence = "the kiosk could not go on; its log says why"
+        except Exception as error:  # noqa: BLE001  nobody asks the future; this is the last place to say so
+            frames = "".join(traceback.format_tb(error.__traceback__))  # without the message: it may quote somebody
+            LOG.error("job kind=%s error=%s\n%s", job.kind, type(error).__name__, frames)  # noqa: TRY400
             job.sentence = "the kiosk could not go on; its log says why"
         finally:
             if job.state == "running":

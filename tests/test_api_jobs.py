@@ -1,0 +1,74 @@
+"""Facts about long work: what a ZIP may claim, and what becomes of work that fails."""
+
+import io
+import logging
+import struct
+import threading
+import tracemalloc
+import zipfile
+
+import pytest
+
+from kiosk.api_import import _from_zip
+from kiosk.api_jobs import Jobs
+from kiosk.api_route import Refusal
+from kiosk.errors import StoreError
+
+
+def claiming(files):
+    """A ZIP that is nothing but a list of so many files."""
+    entry = struct.pack("<4s4B4HL2L5H2L", b"PK\x01\x02", 20, 3, 20, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0)
+    listed = (entry + b"a.jpg") * files
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, files & 0xFFFF, files & 0xFFFF, len(listed), 0, 0)
+    return io.BytesIO(listed + end)
+
+
+def test_a_zip_that_claims_millions_of_files_is_refused_before_they_take_memory():
+    archive = claiming(400_000)
+    tracemalloc.start()
+    with pytest.raises(Refusal) as refused:
+        _from_zip(archive)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert refused.value.status == 400
+    assert peak_bytes < 10e6
+
+
+@pytest.mark.parametrize("comment", [b"", b"holiday"])
+def test_an_ordinary_zip_gives_a_person_for_each_folder(comment):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in ("Person A/1.jpg", "Person A/2.jpg", "Person B/1.png", "read me.txt"):
+            archive.writestr(name, b"x")
+        archive.comment = comment
+
+    assert [(item.name, len(item.files)) for item in _from_zip(file)] == [("Person A", 2), ("Person B", 1)]
+
+
+@pytest.mark.parametrize("error", [StoreError("disk full"), ZeroDivisionError("Person A")])
+def test_work_that_fails_says_so_in_its_state_and_in_the_log_without_naming_anybody(caplog, error):
+    jobs = Jobs(threading.Event())
+
+    def work(_job):
+        raise error
+
+    with caplog.at_level(logging.ERROR):
+        job = jobs.start("import", work)
+        jobs._pool.shutdown(wait=True)
+
+    assert (job.state, job.sentence) == ("failed", "the kiosk could not go on; its log says why")
+    assert type(error).__name__ in caplog.text
+    assert "Person A" not in caplog.text
+
+
+def test_work_that_was_stopped_is_not_called_done():
+    jobs = Jobs(threading.Event())
+
+    def work(job):
+        job.state, job.sentence = "failed", "the kiosk was stopped"
+
+    job = jobs.start("import", work)
+    jobs._pool.shutdown(wait=True)
+
+    assert job.state == "failed"
