@@ -46,6 +46,7 @@ async def sign_in(call: Call) -> Response:
 
         def check() -> Caller | None:
             with call.house.passwords:
+                refuse_locked(access.locked_s(call.address))  # others of this address may have been wrong meanwhile
                 return access.by_password(name, password, call.address)
 
         caller = await call.run(check)

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -116,6 +117,18 @@ def test_wrong_passwords_lock_the_address_out(fresh):
 
 
 # ---- sessions
+
+
+def test_wrong_passwords_sent_all_at_once_are_no_more_tries(fresh):
+    def guess(number):
+        return fresh.call("POST", "/device/session", json={"name": "Person C", "password": f"wrong {number:09}"})
+
+    with ThreadPoolExecutor(30) as pool:
+        answers = [one.status_code for one in pool.map(guess, range(30))]
+
+    tried = answers.count(401)
+    assert tried + answers.count(429) == 30
+    assert tried <= 3 + 1  # two are looked at in parallel
 
 
 def test_a_session_is_a_cookie_that_scripts_and_other_sites_cannot_use(fresh):
