@@ -386,10 +386,10 @@ class Kiosk:
                 "gallery": {"people": held.subjects, **gallery_figures(device.scale, held.references, threshold)},
                 "outbox": {state.value: count for state, count in device.store.outbox.counts().items()},
             }
-        except StoreError as error:
+            free = shutil.disk_usage(device.store.directory).free
+        except (StoreError, OSError) as error:
             self.monitor.hold(Condition.STORE_UNREADABLE, str(error))
             return
-        free = shutil.disk_usage(device.store.directory).free
         self._figures = {
             **counted,
             "disk_free_mb": round(free / 1e6),

@@ -1,5 +1,6 @@
 """Facts about the running kiosk: real threads, a real camera process, a real store; faces are scripted."""
 
+import errno
 import json
 import logging
 import os
@@ -163,6 +164,23 @@ def test_a_store_that_failed_closes_until_it_takes_facts_again(tmp_path, scene, 
         world.device.save, world.store.probe = saving, probing
         world.armed()
         assert world.lines.pulses == 0
+
+
+def test_a_disk_that_does_not_answer_closes_the_kiosk_and_ends_no_thread(tmp_path, scene, monkeypatch):
+    monkeypatch.setattr("kiosk.daemon.ROUND_S", 0.05)
+    monkeypatch.setattr("kiosk.daemon.FIGURES_S", 0.05)
+    monkeypatch.setattr("kiosk.daemon.STORE_PROBE_S", 0.1)
+    with World(tmp_path, scene) as world:
+        world.armed()
+
+        def failing(_path):
+            raise OSError(errno.EIO, "Input/output error")
+
+        with monkeypatch.context() as broken:
+            broken.setattr("kiosk.daemon.shutil.disk_usage", failing)
+            until(lambda: {"disk_full", "store_unreadable"} <= set(world.kiosk.monitor.states()))
+        world.armed()
+        assert not world.kiosk.is_broken
 
 
 def test_what_the_door_did_while_the_store_failed_is_recorded_afterwards(tmp_path, scene, monkeypatch):
