@@ -41,6 +41,7 @@ from kiosk.monitor import Monitor, throttled
 from kiosk.notify import Supervisor
 from kiosk.schedule import read_schedule
 from kiosk.settings import Search
+from kiosk.standing import NAME as STANDING_NAME
 from kiosk.standing import read_standing, write_standing
 from kiosk.subjects import Details
 from kiosk.watch import Report, State
@@ -148,8 +149,10 @@ class Kiosk:
         self._standing = standing
         self._keeping, self._reloading = threading.Lock(), threading.Lock()
         if standing.is_spoilt:
-            log.error("standing what=spoilt file=%s", device.store.directory / "standing.json")
-        if standing.is_alarm_armed:
+            path = device.store.directory / STANDING_NAME
+            log.error("standing what=spoilt file=%s", path)
+            self.monitor.hold(Condition.ALARM_ARMED, f"{path} cannot be read. {_SPOILT}")
+        elif standing.is_alarm_armed:
             self.monitor.hold(Condition.ALARM_ARMED, _ALARM)
         self.camera = camera(self._camera_changed)
         self.door = (
@@ -542,6 +545,10 @@ def _status(kiosk: Kiosk) -> str:
 
 
 _ALARM = "The alarm system has switched the kiosk off; it switches it on again."
+_SPOILT = (
+    "Nobody knows whether the alarm system has switched the kiosk off, so it stays off until it is told: send "
+    '{"is_armed": false} to /device/door/alarm; or stop the kiosk, remove the file, and start it.'
+)
 
 
 def _schedule(config: Config) -> Any:

@@ -504,8 +504,9 @@ class Judge:
             return
         if is_new and self._door is not None and shown["state"] in _SIGNALS:
             self._door.show(_SIGNALS[shown["state"]])
-        if is_new and shown["state"] == "guide" and self._enrolling is not None:
-            self._tell_enrolment(self._enrolling.id, "waiting", "", guidance=shown["guidance"])
+        enrolling = self._enrolling  # once: another thread may cancel it between two looks
+        if is_new and shown["state"] == "guide" and enrolling is not None:
+            self._tell_enrolment(enrolling.id, "waiting", "", guidance=shown["guidance"])
         self._shown, self._shown_at = shown, now
         self._news.publish(Topic.SCREEN, shown)
 

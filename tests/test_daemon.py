@@ -217,6 +217,22 @@ def test_an_alarm_switches_the_kiosk_off_over_a_restart(tmp_path, scene):
         assert world.acts(Kind.POLICY) == [{"is_alarm_armed": False}, {"is_alarm_armed": True}]
 
 
+def test_a_kiosk_whose_notes_are_spoilt_stays_off_and_says_how_to_go_on(tmp_path, scene):
+    world = World(tmp_path, scene)
+    world.kiosk.close()
+    world.store.close()
+    (tmp_path / "state" / "standing.json").write_bytes(b"\0" * 60)
+
+    with World(tmp_path, scene) as world:
+        until(lambda: "starting" not in world.kiosk.monitor.states())
+        (state,) = [one for one in world.kiosk.health().states if one.condition == "alarm_armed"]
+        assert "standing.json" in state.sentence
+        assert "/device/door/alarm" in state.sentence
+        world.kiosk.set_alarm(is_armed=False, actor="operator-1")
+        world.armed()
+    assert not read_standing(tmp_path / "state").is_spoilt
+
+
 def test_an_alarm_that_is_armed_while_declines_are_kept_is_kept_too(tmp_path, scene, monkeypatch):
     world = World(tmp_path, scene)
     is_writing, may_go_on = threading.Event(), threading.Event()
