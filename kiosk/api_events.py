@@ -185,7 +185,7 @@ OPERATIONS = (
         preview,
         "The camera's picture, at most ten a second, for the kiosk's screen; free of keys on this machine.",
         {200: None, 409: TEXT, 503: TEXT},
-        role=Role.DEVICE,
+        role=Role.OPERATOR,  # as the still: a program that asks for decisions watches nobody at the door
         is_free_here=True,
         media_type="multipart/x-mixed-replace",
     ),

@@ -453,7 +453,7 @@ class Judge:
             },
         )
         log.log(
-            logging.WARNING if verdict.is_alarm else logging.INFO,
+            logging.WARNING if verdict.is_alarm or (verdict.may_open and refusal is not None) else logging.INFO,
             "decision request_id=%s kind=%s status=%s reasons=%s score=%s opened=%s",
             verdict.request_id,
             verdict.kind.value,

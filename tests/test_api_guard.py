@@ -229,6 +229,13 @@ def test_this_machines_own_names_are_taken(served, host):
     assert served.call("GET", "/device/screen", headers={"host": host}).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/device/camera/still.jpg", "/device/screen/preview.mjpg"])
+def test_a_program_elsewhere_that_asks_for_decisions_does_not_watch_the_door(served, path):
+    answer = served.call("GET", path, "device", headers={"X-Forwarded-For": "192.0.2.7"})
+
+    assert answer.status_code == 403
+
+
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
 def test_who_comes_through_a_proxy_is_not_from_this_machine(served, header):
     assert served.call("GET", "/device/screen", headers={header: "192.0.2.1"}).status_code == 401
