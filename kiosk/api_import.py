@@ -7,11 +7,15 @@ the system takes back when the process ends, however it ends.
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import shutil
 import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import PurePosixPath
 from typing import IO, Any
 
@@ -33,6 +37,7 @@ from kiosk.uploads import MOST_HEADER_BYTES, NO_FILE, boundary_of
 MOST_BYTES = 1 << 30  # of one import: two hundred of the largest photographs, ten thousand ordinary ones
 MOST_FILES = 20_000
 MOST_DIRECTORY_BYTES = 8 << 20  # of a ZIP's list of files; each takes 46 bytes there, and ten times that in memory
+SPARE = 2.0  # times [health] disk_low_mb that an upload leaves free: it must not be what closes the door
 RECEIVE_S = 1800.0
 REPORTED = 200  # newest rows of the report that are kept
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"})
@@ -132,10 +137,18 @@ async def _receive(call: Call, file: IO[bytes]) -> list[Piece]:
         raise field_errors({"file": [NO_FILE]})
     call.deadline = asyncio.get_running_loop().time() + RECEIVE_S
     receiver = _Receiver(file)
+    directory = call.house.device.store.directory
+    spare = SPARE * call.house.config.health.disk_low_mb * 1e6
+
+    def keep(piece: bytes) -> None:
+        if shutil.disk_usage(directory).free < spare:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        parser.write(piece)
+
     try:
         parser = MultipartParser(boundary, receiver.callbacks())
         async for chunk in call.chunks(MOST_BYTES):
-            await call.run(lambda piece=chunk: parser.write(piece))  # type: ignore[misc]  # writes to the disk
+            await call.run(partial(keep, chunk))
         parser.finalize()
     except FormParserError as error:
         raise refusal(400, f"Multipart form parse error: {error}") from None

@@ -6,6 +6,7 @@ import struct
 import threading
 import tracemalloc
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,7 @@ from kiosk.api_import import _from_zip
 from kiosk.api_jobs import Jobs
 from kiosk.api_route import Refusal
 from kiosk.errors import StoreError
+from tests.served import A1, serving
 
 
 def claiming(files):
@@ -33,6 +35,20 @@ def test_a_zip_that_claims_millions_of_files_is_refused_before_they_take_memory(
 
     assert refused.value.status == 400
     assert peak_bytes < 10e6
+
+
+def test_an_upload_leaves_the_disk_room_that_the_door_needs(tmp_path, monkeypatch):
+    def nearly_full(_path):
+        return SimpleNamespace(free=300e6)
+
+    with serving(tmp_path / "state") as served:
+        with monkeypatch.context() as full:
+            full.setattr("kiosk.api_import.shutil.disk_usage", nearly_full)
+            refused = served.call("POST", "/device/imports", "operator", files={"file": ("Person A/1.jpg", A1)})
+        taken = served.call("POST", "/device/imports", "operator", files={"file": ("Person A/1.jpg", A1)})
+
+    assert (refused.status_code, taken.status_code) == (503, 202)
+    assert "No space left" in refused.json()["detail"]
 
 
 @pytest.mark.parametrize("comment", [b"", b"holiday"])
