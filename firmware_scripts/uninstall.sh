@@ -30,8 +30,9 @@ fi
 
 step "Removing the kiosk"
 if is_running; then
-  systemctl stop kiosk-sweep.timer kiosk-backup.timer kiosk-health.timer restart-kiosk.service kiosk.service || true
-  for task in sweep backup health; do systemctl stop "kiosk-$task.service" || true; done
+  for unit in kiosk-{sweep,backup,health}.timer kiosk-{sweep,backup,health}.service restart-kiosk.service kiosk.service; do
+    if systemctl cat "$unit" >/dev/null 2>&1; then systemctl stop "$unit"; fi
+  done
 fi
 systemctl disable --quiet kiosk.service confirm-kiosk.service kiosk-sweep.timer kiosk-backup.timer kiosk-health.timer \
   2>/dev/null || true # not there the second time
