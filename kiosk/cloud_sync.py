@@ -12,6 +12,7 @@ import os
 import random
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,6 +105,7 @@ class Sync:
         self._stopping, self._woken = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._pull_after = float("-inf")
+        self._fault: str | None = None  # of ours, in the last turn
         self.beat = monotonic()
         """Monotonic s of the last sign of life; a call that is under way may make it a minute old."""
 
@@ -116,7 +118,7 @@ class Sync:
     @property
     def alarm(self) -> str | None:
         """Why sending has stopped."""
-        return self.sender.alarm
+        return self._fault or self.sender.alarm
 
     @property
     def clock_skew_s(self) -> float | None:
@@ -178,6 +180,13 @@ class Sync:
                     return
                 log.error("cloud turn failed reason=%r", str(error))  # noqa: TRY400  expected: its sentence says all
                 wait_s = PULL_AGAIN_S
+            except Exception as error:  # noqa: BLE001  a thread that ended would leave lists and outbox as they are
+                frames = "".join(traceback.format_tb(error.__traceback__))  # without the message: it may quote somebody
+                log.error("cloud turn failed error=%s\n%s", type(error).__name__, frames)  # noqa: TRY400
+                self._fault = f"Sending and pulling fail ({type(error).__name__}); the log says where."
+                wait_s = PULL_AGAIN_S
+            else:
+                self._fault = None
             until = self._monotonic() + wait_s
             while not self._stopping.is_set() and (left := until - self._monotonic()) > 0.0:
                 self.beat = self._monotonic()

@@ -1,5 +1,6 @@
 """Facts about sending: once, in order, within limits, whatever the network does."""
 
+import threading
 import time
 
 import pytest
@@ -317,3 +318,33 @@ def test_the_pace_of_tests_is_the_products_but_shorter():
     from kiosk.cloud_sending import Pace
 
     assert len(QUICK.look_after_s) == len(Pace().look_after_s)
+
+
+def test_a_fault_of_ours_ends_no_thread_and_is_told_in_health_until_it_is_over(
+    kiosk, fake, syncing, monkeypatch, caplog
+):
+    monkeypatch.setattr("kiosk.cloud_sync.PULL_AGAIN_S", 0.05)
+    name, stepping, is_broken = "Person A", syncing.sender.step, threading.Event()
+    is_broken.set()
+
+    def step():
+        if is_broken.is_set():
+            raise ZeroDivisionError(name)
+        return stepping()
+
+    def until(fact):
+        deadline = time.monotonic() + 20.0
+        while not fact():
+            assert time.monotonic() < deadline, "it did not come true"
+            time.sleep(0.01)  # the thread is on its way
+
+    syncing.sender.step = step
+    request_id = decide(kiosk)
+    syncing.start()
+    until(lambda: "ZeroDivisionError" in (syncing.alarm or ""))
+    is_broken.clear()
+    until(lambda: sent(fake) == [request_id])
+    until(lambda: syncing.alarm is None)
+
+    assert "cloud turn failed error=ZeroDivisionError" in caplog.text
+    assert "Person A" not in caplog.text
