@@ -160,11 +160,18 @@ class Call:
 
     async def run(self, work: Callable[[], Value]) -> Value:
         """Do something short with the store or the desk, away from the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self.house.clerks, work)
+        try:
+            future = asyncio.get_running_loop().run_in_executor(self.house.clerks, work)
+        except RuntimeError:  # the threads take nothing more
+            raise busy("The kiosk is stopping.") from None
+        return await future
 
     async def recognise(self, work: Callable[[], Value]) -> Value:
         """Wait in the line before the recogniser; whoever hangs up meanwhile loses the place."""
-        future = asyncio.wrap_future(self.house.line.submit(work))
+        try:
+            future = asyncio.wrap_future(self.house.line.submit(work))
+        except RuntimeError:
+            raise busy("The kiosk is stopping.") from None
         gone = asyncio.ensure_future(self._gone())
         waiting: set[asyncio.Future[Any]] = {future, gone}
         try:

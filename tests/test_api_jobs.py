@@ -78,6 +78,16 @@ def test_work_that_fails_says_so_in_its_state_and_in_the_log_without_naming_anyb
     assert "Person A" not in caplog.text
 
 
+def test_a_call_that_comes_while_the_api_stops_is_told_to_come_back(tmp_path, caplog):
+    with serving(tmp_path / "state") as served:
+        served.application.close()
+        answer = served.call("GET", "/readyz")
+
+    assert (answer.status_code, answer.json()) == (503, {"detail": "The kiosk is stopping."})
+    assert "Traceback" not in caplog.text
+    assert "failed" not in caplog.text
+
+
 def test_work_that_was_stopped_is_not_called_done():
     jobs = Jobs(threading.Event())
 
