@@ -49,6 +49,7 @@ from kiosk.watch import Report, State
 FRAME_WAIT_S = 0.25  # for a frame; then the loop comes round without one
 ROUND_S = 1.0  # of the health thread
 MAIN_S = 0.2  # how late a signal may be obeyed
+SAY_S = 10.0  # between two words to the supervisor about the same state
 FIGURES_S = 5.0  # between two counts of what takes a query
 RETEST_S = 10.0  # between two self-tests while nothing is armed for want of one
 STORE_PROBE_S = 10.0  # between two looks whether a store that failed works again
@@ -519,7 +520,7 @@ def serve(kiosk: Kiosk, supervisor: Supervisor, stopping: threading.Event, reloa
     """
     supervisor.tell(READY=1)
     step_s = min(MAIN_S, supervisor.watchdog_s / 4) if supervisor.watchdog_s else MAIN_S
-    said = told = ""
+    said, told, said_at = "", "", float("-inf")
     while not stopping.wait(step_s) and not kiosk.is_broken:
         if hanging := kiosk.hanging:
             if hanging != told:
@@ -528,9 +529,9 @@ def serve(kiosk: Kiosk, supervisor: Supervisor, stopping: threading.Event, reloa
             supervisor.tell(WATCHDOG=1)
         told = hanging
         status = _status(kiosk)
-        if status != said:
+        if status != said or time.monotonic() - said_at >= SAY_S:  # again, as a reload says something of its own
             supervisor.tell(STATUS=status)
-            said = status
+            said, said_at = status, time.monotonic()
         if reload():
             return 0  # and no word of a stop: a supervisor would end the process that starts anew
     supervisor.tell(STOPPING=1)
