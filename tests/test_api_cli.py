@@ -1,0 +1,96 @@
+"""Facts about the commands of the API: serve, key, operator."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from tests.conftest import ROOT
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def kiosk(tmp_path):
+    """Give a function that runs a command of the kiosk on a store of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("KIOSK_")}
+    environment = {**kept, "KIOSK_STATE": str(tmp_path / "state")}
+
+    def run(*words, stdin=""):
+        command = [sys.executable, "-m", "kiosk", *words]
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, input=stdin, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    run.environment = environment
+    run("init")
+    return run
+
+
+def test_a_key_is_the_last_line_alone_and_is_listed_without_its_text(kiosk):
+    made = kiosk("key", "create", "--role", "device", "--name", "gate", "--expires", "2")
+    key = made.stdout.splitlines()[-1]
+
+    listed = kiosk("key", "list")
+
+    assert (made.returncode, key.count("_") >= 2, " " in key) == (0, True, False)
+    assert "gate" in listed.stdout
+    assert key not in listed.stdout + made.stderr
+
+
+def test_an_operators_password_comes_by_stdin_and_is_shown_nowhere(kiosk):
+    made = kiosk("operator", "add", "Person C", "--role", "admin", stdin=PASSWORD + "\n")
+    again = kiosk("operator", "add", "person c", stdin=PASSWORD + "\n")
+    short = kiosk("operator", "add", "Person D", stdin="short\n")
+
+    assert (made.returncode, again.returncode, short.returncode) == (0, 1, 1)
+    assert "of this name" in again.stderr
+    assert "characters" in short.stderr
+    assert PASSWORD not in made.stdout + made.stderr + again.stderr
+    (listed,) = json.loads(kiosk("operator", "list", "--json").stdout)
+    assert (listed["name"], listed["role"]) == ("Person C", "admin")
+
+
+def test_a_revoked_key_is_told_and_another_id_refused(kiosk):
+    made = json.loads(kiosk("key", "create", "--role", "admin", "--json").stdout)
+
+    assert kiosk("key", "revoke", made["id"]).returncode == 0
+    assert "revoked" in kiosk("key", "list").stdout
+    assert kiosk("key", "revoke", made["id"]).returncode == 1
+
+
+def test_serve_refuses_to_be_reached_from_elsewhere_in_clear_text(kiosk):
+    run = kiosk("serve", "--bind", "0.0.0.0", "--port", "0")
+
+    assert run.returncode == 1
+    assert "tls_certificate" in run.stderr
+
+
+def test_serve_answers_a_key_made_by_the_command_line_and_ends_on_sigterm(kiosk):
+    key = kiosk("key", "create", "--role", "device").stdout.splitlines()[-1]
+    command = [sys.executable, "-m", "kiosk", "serve", "--port", "0"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=kiosk.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            address = process.stdout.readline().split()[-1]
+            files = {
+                name: (ROOT / "tests" / "golden" / "person_a_1.jpg").read_bytes()
+                for name in ("user_image", "ref_image")
+            }
+            answer = httpx.post(f"{address}/v3/face-match/", headers={"x-api-key": key}, files=files, trust_env=False)
+            process.send_signal(signal.SIGTERM)
+            _, log = process.communicate(timeout=10)
+        finally:
+            process.kill()
+
+    assert answer.json()["face_match"]["score"] == 100
+    assert process.returncode == 0
+    assert "Traceback" not in log
+    assert key not in log
