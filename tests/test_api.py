@@ -318,8 +318,8 @@ def test_expect_100_continue_is_answered_before_the_body_is_sent(served):
     with socket.create_connection(served.server.address.removeprefix("http://").split(":")) as line:
         line.settimeout(10)
         line.sendall(
-            f"POST /v3/face-match/ HTTP/1.1\r\nHost: 127.0.0.1\r\nx-api-key: {served.keys['device']}\r\nConnection: close\r\n"
-            f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nExpect: 100-continue\r\n"
+            f"POST /v3/face-match/ HTTP/1.1\r\nHost: 127.0.0.1\r\nx-api-key: {served.keys['device']}\r\n"
+            f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nConnection: close\r\nExpect: 100-continue\r\n"
             f"Content-Length: {len(body)}\r\n\r\n".encode()
         )
         assert line.recv(4096).startswith(b"HTTP/1.1 100 ")
