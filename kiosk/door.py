@@ -421,8 +421,10 @@ class Door:
             except DoorError:
                 self._fail(now)
                 return
-            if Input.EXIT in inputs and self._exit.feed(inputs[Input.EXIT], now) and self._exit.state:
-                self._let_out(now)
+            if Input.EXIT in inputs:
+                is_first = self._exit.state is None  # a wire that is shorted at the start is nobody's press
+                if self._exit.feed(inputs[Input.EXIT], now) and self._exit.state and not is_first:
+                    self._let_out(now)
             if Input.CONTACT in inputs:
                 self._watch(inputs[Input.CONTACT], now)
             lit = self._lit(now)

@@ -552,6 +552,7 @@ def test_debounce(readings, changes):
 @pytest.mark.parametrize("state", ["", "self_test_failed", "clock_untrusted", "on_fire"])
 def test_the_exit_button_opens_whatever_the_kiosk_thinks_of_itself(state):
     site = Site(states={state} - {""})
+    site.wait(0.1)
     site.lines.turn(Input.EXIT, on=True)
     site.wait(0.1)
 
@@ -586,6 +587,7 @@ def test_a_release_without_a_supervisor_or_with_broken_lines_says_so():
 
 def test_the_button_works_when_the_clock_went_back():
     site = Site()
+    site.wait(0.1)
     site.lines.turn(Input.EXIT, on=True)
     site.wait(TICK_S)
     site.clock.advance(-500.0)
@@ -599,6 +601,7 @@ def test_a_button_pressed_after_a_grant_does_not_make_the_grant_new():
     site = Site()
     grant = Grant("one", site.clock.now)
     site.door.open(grant)
+    site.wait(0.1)
     site.lines.turn(Input.EXIT, on=True)
     site.wait(0.1)
 
@@ -607,12 +610,26 @@ def test_a_button_pressed_after_a_grant_does_not_make_the_grant_new():
 
 def test_a_button_that_is_stuck_is_one_pulse():
     site = Site()
+    site.wait(0.1)
     site.lines.turn(Input.EXIT, on=True)
 
     site.wait(60.0)
 
     assert site.lines.pulses == 1
     assert site.lines.lit == set()
+
+
+def test_a_button_that_is_shorted_at_the_start_is_nobodys_press():
+    site = Site()
+    site.lines.turn(Input.EXIT, on=True)
+    site.wait(10.0)
+    shorted = site.lines.pulses
+    site.lines.turn(Input.EXIT, on=False)
+    site.wait(0.1)
+    site.lines.turn(Input.EXIT, on=True)
+    site.wait(0.1)
+
+    assert (shorted, site.lines.pulses) == (0, 1)
 
 
 def test_a_button_that_only_excuses_does_not_drive_the_relay():
