@@ -290,7 +290,7 @@ if not Gst.ElementFactory.find("x264enc"):
     sys.exit("no x264enc")
 server = GstRtspServer.RTSPServer()
 server.set_address("127.0.0.1")
-server.set_service("0")
+server.set_service(sys.argv[1])
 factory = GstRtspServer.RTSPMediaFactory()
 factory.set_shared(True)
 factory.set_launch(
@@ -306,31 +306,60 @@ GLib.MainLoop().run()
 
 @pytest.fixture
 def rtsp_server():
+    """Give what starts a server, on a port of its own or on one of an earlier server."""
     python = shutil.which("python3", path="/usr/bin")  # gi comes from the distribution
     if python is None:
         pytest.skip("no system Python for gst-rtsp-server")
-    with subprocess.Popen(
-        [python, "-c", RTSP], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        port = process.stdout.readline().strip()
-        if not port:
-            pytest.skip("no gst-rtsp-server: apt install gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-ugly")
-        process.port = int(port)
-        yield process
-        process.kill()
+    with contextlib.ExitStack() as servers:
+
+        def start(port=0):
+            command = [python, "-c", RTSP, str(port)]
+            process = servers.enter_context(
+                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            )
+            servers.callback(process.kill)
+            bound = process.stdout.readline().strip()
+            if not bound:
+                pytest.skip("no gst-rtsp-server: apt install gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-ugly")
+            process.port = int(bound)
+            return process
+
+        yield start
 
 
 def test_an_rtsp_camera_that_stops_answering_is_lost_in_time_and_comes_back(rtsp_server):
-    with opened(f"rtsp://127.0.0.1:{rtsp_server.port}/cam", warmup_frames=2) as camera:
+    server = rtsp_server()
+    with opened(f"rtsp://127.0.0.1:{server.port}/cam", warmup_frames=2) as camera:
         frame = camera.latest(0, LIMIT_S)
-        rtsp_server.send_signal(signal.SIGSTOP)
+        server.send_signal(signal.SIGSTOP)
         noticed_s = until(is_in(camera, State.LOST), 3.0)
-        rtsp_server.send_signal(signal.SIGCONT)
+        server.send_signal(signal.SIGCONT)
         again = camera.latest(frame.number, LIMIT_S)
 
     assert frame.image.shape == (240, 320, 3)
     assert noticed_s < 2.0
     assert again.number > frame.number
+
+
+def test_an_rtsp_camera_that_restarts_is_lost_in_time_and_comes_back_and_no_log_has_its_password(rtsp_server, caplog):
+    caplog.set_level("DEBUG")
+    server = rtsp_server()
+    told = []
+    settings = Settings(source=f"rtsp://user:geheim@127.0.0.1:{server.port}/cam", warmup_frames=2, **QUICK)
+
+    with Camera(settings, tell=told.append) as camera:
+        frame = camera.latest(0, LIMIT_S)
+        server.kill()
+        server.wait()
+        noticed_s = until(is_in(camera, State.LOST), 3.0)
+        until(lambda: any("cannot be opened" in report.sentence for report in told))
+        rtsp_server(server.port)
+        again = camera.latest(frame.number, LIMIT_S)
+
+    assert noticed_s < 2.0
+    assert again.number > frame.number
+    assert f"rtsp://127.0.0.1:{server.port}/…" in caplog.text
+    assert "geheim" not in f"{caplog.text} {told}"
 
 
 # What is left behind
