@@ -362,6 +362,45 @@ def test_an_rtsp_camera_that_restarts_is_lost_in_time_and_comes_back_and_no_log_
     assert "geheim" not in f"{caplog.text} {told}"
 
 
+@pytest.fixture
+def ffmpeg_camera():
+    """Give what starts an ffmpeg that serves motion JPEG to one reader."""
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("no ffmpeg: apt install ffmpeg")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with contextlib.ExitStack() as servers:
+
+        def start():
+            given = ["-re", "-f", "lavfi", "-i", "testsrc=size=320x240:rate=15", "-c:v", "mjpeg", "-f", "mpjpeg"]
+            served = ["-content_type", "multipart/x-mixed-replace;boundary=ffmpeg", "-listen", "1"]
+            command = ["ffmpeg", "-loglevel", "quiet", *given, *served, f"http://127.0.0.1:{port}/cam"]
+            process = servers.enter_context(subprocess.Popen(command, stdin=subprocess.DEVNULL))
+            servers.callback(process.kill)
+            process.port = port
+            return process
+
+        yield start
+
+
+@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
+def test_an_ffmpeg_camera_that_hangs_or_dies_is_lost_in_time_and_comes_back(ffmpeg_camera, how):
+    server = ffmpeg_camera()
+    with opened(f"http://127.0.0.1:{server.port}/cam", warmup_frames=2) as camera:
+        frame = camera.latest(0, LIMIT_S)
+        server.send_signal(how)
+        noticed_s = until(is_in(camera, State.LOST), 3.0)
+        server.kill()
+        server.wait()
+        ffmpeg_camera()
+        again = camera.latest(frame.number, LIMIT_S)
+
+    assert frame.image.shape == (240, 320, 3)
+    assert noticed_s < 2.0
+    assert again.number > frame.number
+
+
 # What is left behind
 
 
