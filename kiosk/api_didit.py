@@ -29,7 +29,8 @@ from kiosk.api_schema import (
     TEXT,
 )
 from kiosk.decisions import DecisionFilter, LoggedDecision
-from kiosk.errors import ImageError, StoreError
+from kiosk.deferral import defer
+from kiosk.errors import ImageError, ModelFileError, StoreError
 from kiosk.ledger import Kind
 from kiosk.types import Sample, Status
 from kiosk.uploads import Form
@@ -53,6 +54,36 @@ def _analysed(call: Call, form: Form, names: tuple[str, ...], *, rotate: bool) -
     return samples
 
 
+def _deferred(
+    call: Call,
+    form: Form,
+    kind: Kind,
+    photographs: Mapping[str, bytes],
+    *,
+    error: ModelFileError,
+    thresholds: Mapping[str, float] = MappingProxyType({}),
+    fields: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Answer a call while the networks here fail: by the cloud where settings and consent allow; else raise."""
+    rotate = str(form.flag("rotate_image", default=False)).lower()
+    found = None
+    if form.flag("save_api_request", default=True):  # what may not be kept here is not handed on either
+        found = defer(
+            call.house.device,
+            kind,
+            photographs,
+            thresholds=thresholds,
+            fields={"rotate_image": rotate, **fields},
+            vendor_data=form.text("vendor_data"),
+            metadata=form.metadata("metadata"),
+            actor=call.actor,
+            now=call.house.now(),
+        )
+    if found is None:
+        raise error
+    return found
+
+
 async def face_match(call: Call) -> Response:
     """Compare two photographs, 1:1."""
     names = ("user_image", "ref_image")
@@ -66,7 +97,11 @@ async def face_match(call: Call) -> Response:
         raise field_errors(form.errors)
 
     def work() -> dict[str, Any]:
-        samples = _analysed(call, form, names, rotate=rotate)
+        try:
+            samples = _analysed(call, form, names, rotate=rotate)
+        except ModelFileError as error:
+            decline = call.house.config.match.decline_threshold if threshold is None else threshold
+            return _deferred(call, form, Kind.FACE_MATCH, photographs, error=error, thresholds={"decline": decline})
         return call.house.device.match(
             samples["user_image"],
             samples["ref_image"],
@@ -93,7 +128,12 @@ async def face_search(call: Call) -> Response:
         raise field_errors(form.errors)
 
     def work() -> dict[str, Any]:
-        samples = _analysed(call, form, ("user_image",), rotate=rotate)
+        try:
+            samples = _analysed(call, form, ("user_image",), rotate=rotate)
+        except ModelFileError as error:
+            return _deferred(
+                call, form, Kind.FACE_SEARCH, photographs, error=error, fields={"search_type": search_type}
+            )
         found = call.house.device.search(
             samples["user_image"],
             search_type=search_type,

@@ -155,9 +155,11 @@ class Policy:
         return self._is_open(decision) and self.consents(decision)
 
     def _is_open(self, decision: NewDecision) -> bool:
-        """Say whether the cloud is to be asked: a match in the review band, or a search that found nobody."""
+        """Say whether the cloud is to be asked: nothing judged here, a match in review, a search that found nobody."""
         if self.ask is None or not self._settings.fallback:
             return False
+        if decision.details.get("unjudged"):
+            return True
         if SERVICE_BY_KIND.get(decision.kind) is Service.FACE_MATCH:
             return decision.status == Status.IN_REVIEW.value
         return decision.kind is Kind.FACE_SEARCH and decision.session_number is None and not decision.warnings
@@ -208,7 +210,8 @@ def call_fields(decision: NewDecision, device: str, captured_at: float) -> dict[
     }
     if SERVICE_BY_KIND[decision.kind] is Service.FACE_MATCH:
         threshold = decision.thresholds.get("decline", decision.thresholds.get("verify"))
-        return fields if threshold is None else {**fields, "face_match_score_decline_threshold": str(round(threshold))}
+        if threshold is not None:
+            fields["face_match_score_decline_threshold"] = str(round(threshold))
     return {**fields, **decision.call}
 
 

@@ -19,7 +19,7 @@ LAYERS = [  # top to bottom; a module imports from its own row or from rows belo
     | {f"api_{noun}" for noun in ("admin", "decisions", "didit", "door", "enrol", "events", "gate", "house")}
     | {f"api_{noun}" for noun in ("import", "jobs", "line", "media", "metrics", "openapi", "pages", "people", "route")}
     | {f"api_{noun}" for noun in ("schema", "server", "session", "settings", "state")},
-    {"device", "lookalikes"},
+    {"deferral", "device", "lookalikes"},
     {
         "config",
         "settings",
