@@ -331,6 +331,24 @@ def test_a_kiosk_that_lets_nobody_in_says_why_and_how_to_mend_it(operator, serve
     assert "Check the camera's cable" in page.locator(".state").inner_text()
 
 
+def test_an_answer_that_comes_after_a_newer_one_changes_nothing(operator, served):
+    page, _ = operator
+    show(page, "reviews")
+    held = []
+    page.route("**/device/health", lambda route: route.continue_() if held else held.append(route))
+    page.evaluate("location.hash = '#/today'")
+    playwright.expect(page.locator(".banner-place .skeleton")).to_have_count(1)
+
+    served.desk.states = (Degradation("camera_lost", "no frame for 3 s", "closed", NOW),)
+    served.desk.news.publish(Topic.HEALTH, {"is_armed": False})
+    page.get_by_text("Not armed: nobody is let in now").wait_for()
+    held[0].fulfill(json={"is_armed": True, "mode": "identify", "states": [], "figures": {}})
+
+    page.get_by_role("button", name="7 days").click()  # by now the held answer was read
+    playwright.expect(page.locator("[aria-busy]")).to_have_count(0)
+    assert page.get_by_text("Not armed: nobody is let in now").is_visible()
+
+
 def test_without_camera_and_door_the_page_serves_all_the_same(chromium, tmp_path):
     with serving(tmp_path / "state", with_desk=False) as served, opened(chromium, served.url) as (page, watch):
         watch.expects(409)  # no news and no picture

@@ -133,7 +133,7 @@ def test_a_broken_line_is_told_and_mended_by_itself(chromium, tmp_path):
         with serving(tmp_path / "two", api_settings={"port": port}) as second:
             second.desk.news.publish(Topic.SCREEN, IDLE)
             page.locator("main[data-state=idle]").wait_for()
-        assert all("net::ERR_" in fault or "503" in fault for fault in watch.faults)  # it stops in the midst of calls
+        assert all("Failed to load resource" in fault for fault in watch.faults)  # it stops in the midst of calls
         watch.faults.clear()
 
 

@@ -45,22 +45,28 @@ export function problem(error, again = null) {
   );
 }
 
+const newest = new WeakMap(); // place -> its newest call: an answer that comes after a newer one's says nothing
+
 /** Show what `fetch` brings by `render`, with the states before and instead of it. */
 export async function load(place, fetch, render, lines) {
+  const turn = {};
+  newest.set(place, turn);
+  const isNewest = () => newest.get(place) === turn;
   if (!place.hasChildNodes()) put(place, loading(lines));
   place.setAttribute("aria-busy", "true");
   try {
     const found = await fetch();
-    put(place, render(found));
+    if (isNewest()) put(place, render(found));
   } catch (error) {
     if (error.name === "AbortError") return;
     if (error.status === undefined) throw error; // ours to mend, not the device's
+    if (!isNewest()) return;
     put(
       place,
       problem(error, () => load(put(place), fetch, render, lines)),
     );
   } finally {
-    place.removeAttribute("aria-busy");
+    if (isNewest()) place.removeAttribute("aria-busy");
   }
 }
 

@@ -46,6 +46,7 @@ const MENU = [
 ];
 const ADMIN_ONLY = new Set(["keys"]);
 const CALM_MS = 2_000;
+const NEWS_MS = 2_000;
 const KEPT = "kiosk.signed_in"; // that this browser has a session, which its scripts cannot see; spares asking in vain
 
 let session = null;
@@ -97,7 +98,15 @@ async function signedIn(found) {
   setZone(session.time_zone);
   frame();
   line?.close();
-  line = listen("/device/events", { hear, tell });
+  // First the news, then the view: what happens between is told instead of missed.
+  await new Promise((resolve) => {
+    const first = (state) => {
+      tell(state);
+      resolve();
+    };
+    line = listen("/device/events", { hear, tell: first });
+    setTimeout(resolve, NEWS_MS); // something between may hold them back
+  });
   await show();
 }
 

@@ -35,14 +35,18 @@ export function listen(address, { hear, tell }) {
         return;
       }
       if (!answer.ok || !answer.body) throw new Error(`status ${answer.status}`);
-      tell("open");
-      wait = FIRST_WAIT_MS;
+      let isOpen = false;
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       const parse = parser(hear);
       for (;;) {
         const { value, done } = await reader.read();
         if (done) break;
         alive();
+        if (!isOpen) {
+          isOpen = true; // the first bytes, not the headers, say that somebody listens there for us
+          wait = FIRST_WAIT_MS;
+          tell("open");
+        }
         parse(value);
       }
     } catch {
