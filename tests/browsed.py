@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ SETTLED = """async () => {
   for (let frame = 0; frame < 2; frame += 1) await new Promise(requestAnimationFrame);
   await Promise.all(document.getAnimations().filter(one => one.transitionProperty).map(one => one.finished));
 }"""  # colours half-way through a change are nobody's choice
+CRASHES = 4  # in a row, that are too many
 DESKTOP, PHONE = {"width": 1360, "height": 850}, {"width": 360, "height": 740}
 
 
@@ -56,6 +58,24 @@ class Watch:
     def _asked(self, request) -> None:
         if not request.url.startswith((f"{self._url}/", f"blob:{self._url}/", "data:")):
             self.faults.append(f"a request left for {request.url}")
+
+
+def despite_crashes(test):
+    """Run a test again, in a folder of its own, when Chromium itself crashed: it does now and then as a server goes."""
+
+    @functools.wraps(test)
+    def run(chromium, tmp_path):
+        for turn in range(CRASHES):
+            folder = tmp_path / str(turn)
+            folder.mkdir()
+            try:
+                return test(chromium, folder)
+            except playwright.Error as error:
+                if "Target crashed" not in str(error):
+                    raise
+        return pytest.fail(f"Chromium crashed {CRASHES} times")
+
+    return run
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from kiosk.config import Config
 from kiosk.desk import Still, Topic
 from kiosk.settings import Enrolment as EnrolmentSettings
 from kiosk.settings import Entrance
-from tests.browsed import NEEDED, opened, running, serious
+from tests.browsed import NEEDED, despite_crashes, opened, running, serious
 from tests.served import A1, serving
 
 pytestmark = NEEDED
@@ -118,6 +118,7 @@ def test_the_screen_speaks_the_language_that_is_chosen(screen, served):
     page.get_by_text("Näher kommen").wait_for()
 
 
+@despite_crashes
 def test_a_broken_line_is_told_and_mended_by_itself(chromium, tmp_path):
     with serving(tmp_path / "one") as first, opened(chromium, first.url) as (page, watch):
         port = int(first.url.rsplit(":", 1)[1])
