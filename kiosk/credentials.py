@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from kiosk.errors import ConfigError, StoreError
 from kiosk.schema import row_context
+from kiosk.settings import is_proxy
 from kiosk.vault import InvalidTag
 
 if TYPE_CHECKING:
@@ -72,9 +73,11 @@ def checked(name: str, text: str) -> str:
     """Return a secret without blanks around it.
 
     Raises:
-        ConfigError: it is empty, too long, or has a character that no header can carry.
+        ConfigError: it is empty, too long, has a character that no header can carry, or is no proxy's address.
     """
     text = text.strip()
     if not text or len(text) > MOST_CHARACTERS or not all(" " < sign <= "~" for sign in text):
         raise ConfigError(f"{name}: want 1 to {MOST_CHARACTERS} visible characters without blanks")
+    if name == PROXY and not is_proxy(text):
+        raise ConfigError(f"{name}: want http://name:password@host:port")
     return text

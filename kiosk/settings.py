@@ -498,8 +498,7 @@ class Cloud:
                 raise ConfigError(
                     f"[cloud] {name}: want https://host, without name or password (http:// only to this machine)"
                 )
-        proxy = urlsplit(self.proxy)
-        if self.proxy and (proxy.scheme not in {"http", "https"} or not proxy.hostname or proxy.username):
+        if self.proxy and (not is_proxy(self.proxy) or "@" in self.proxy):
             raise ConfigError(
                 "[cloud] proxy: want http://host:port; a password belongs into the credential cloud_proxy"
             )
@@ -508,6 +507,20 @@ class Cloud:
                 uuid.UUID(entry)
             except ValueError:
                 raise ConfigError(f"[cloud] lists: want UUIDs, got {entry!r}") from None
+
+
+def is_proxy(url: str) -> bool:
+    """Say whether that is the address of a proxy, with or without name and password.
+
+    >>> is_proxy("http://name:password@proxy:3128"), is_proxy("proxy:3128"), is_proxy("http://[::1")
+    (True, False, False)
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    return bool(host) and parts.scheme in {"http", "https"}
 
 
 def _is_safe(url: str) -> bool:

@@ -17,6 +17,7 @@ from concurrent.futures import TimeoutError as OutOfTime  # the builtin one only
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any
 
 from kiosk import __version__
@@ -118,7 +119,8 @@ class Wire:
         """Open nothing yet.
 
         Args:
-            proxy: URL; empty for none.
+            proxy: URL; empty for none. http:// goes past it: that is only ever this machine, and would reach
+                the proxy in clear.
             ca_file: PEM file of the certificates to trust; empty for the system's.
 
         Raises:
@@ -127,8 +129,9 @@ class Wire:
         self._proxy = proxy
         try:
             self._trusted = ssl.create_default_context(cafile=ca_file or None)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(f"[cloud] ca_file {ca_file}: {error.strerror or 'no certificates in it'}") from error
+        except OSError as error:
+            said = "no certificates in it" if isinstance(error, ssl.SSLError) else error.strerror
+            raise ConfigError(f"[cloud] ca_file {ca_file}: {said}") from error
         self._lock = threading.Lock()
         self._loop: _Loop | None = None
         self._thread: threading.Thread | None = None
@@ -200,16 +203,9 @@ class Wire:
     ) -> Reply:
         import httpx  # 150 ms, and only where something is sent  # noqa: PLC0415
 
-        if self._client is None:
-            self._client = httpx.AsyncClient(
-                verify=self._trusted,
-                proxy=self._proxy or None,
-                trust_env=False,
-                follow_redirects=False,
-                limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=1, keepalive_expiry=15.0),
-                headers={"user-agent": f"face-kiosk/{__version__}", "accept-encoding": "identity"},
-            )
         try:
+            if self._client is None:
+                self._client = self._connected()
             async with self._client.stream(
                 method,
                 url,
@@ -228,12 +224,34 @@ class Wire:
         except httpx.InvalidURL as error:
             raise NoAnswerError(f"no address of a server: {error}", may_have_arrived=False) from None
         except httpx.HTTPError as error:  # its text may hold the address, never a header or the body
-            raise NoAnswerError(_sentence(error), may_have_arrived=flight.has_begun) from None
+            raise NoAnswerError(
+                _sentence(error, has_proxy=bool(self._proxy) and not url.startswith("http://")),
+                may_have_arrived=flight.has_begun,
+            ) from None
         finally:
-            self._client.cookies.clear()
+            if self._client is not None:
+                self._client.cookies.clear()
+
+    def _connected(self) -> Any:
+        import httpx  # as above  # noqa: PLC0415
+
+        proxy = None
+        if self._proxy:  # which shows its own certificate where it is https://
+            own = self._trusted if self._proxy.lower().startswith("https://") else None
+            proxy = httpx.Proxy(self._proxy, ssl_context=own)
+        return httpx.AsyncClient(
+            verify=self._trusted,
+            proxy=proxy,
+            mounts={"http://": None},
+            trust_env=False,
+            follow_redirects=False,
+            limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=1, keepalive_expiry=15.0),
+            headers={"user-agent": f"face-kiosk/{__version__}", "accept-encoding": "identity"},
+        )
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, *, has_proxy: bool) -> str:
+    who = "the proxy or the server behind it" if has_proxy else "the server"
     words = {
         "ConnectTimeout": "cannot be reached in time",
         "ReadTimeout": "did not answer in time",
@@ -241,10 +259,23 @@ def _sentence(error: Exception) -> str:
         "RemoteProtocolError": "broke off its answer",
         "ReadError": "cut the connection",
         "WriteError": "cut the connection",
-        "ProxyError": "is not let through by the proxy",
     }
     name = type(error).__name__
     detail = str(error)
+    if name == "ProxyError":  # its text begins with the status
+        status = detail.partition(" ")[0]
+        if status == str(HTTPStatus.PROXY_AUTHENTICATION_REQUIRED.value):
+            return "the proxy refuses the name and password (HTTP 407); give another credential cloud_proxy"
+        return f"the proxy does not let the call through (HTTP {status})"
     if "CERTIFICATE_VERIFY_FAILED" in detail:
-        return "the server's certificate is not trusted; [cloud] ca_file names others"
-    return f"the server {words[name]}" if name in words else f"the server cannot be reached ({detail or name})"
+        return f"the certificate of {who} {_fault(detail)}"
+    return f"{who} {words[name]}" if name in words else f"{who} cannot be reached ({detail or name})"
+
+
+def _fault(detail: str) -> str:
+    """Say what OpenSSL finds wrong with a certificate."""
+    if "mismatch" in detail:
+        return "is for another name than its address has"
+    if "expired" in detail or "not yet valid" in detail:
+        return "is not valid today; is the clock right?"
+    return "is not trusted; [cloud] ca_file names others"
