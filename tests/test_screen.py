@@ -122,6 +122,8 @@ def test_the_screen_speaks_the_language_that_is_chosen(screen, served):
 def test_a_broken_line_is_told_and_mended_by_itself(chromium, tmp_path):
     with serving(tmp_path / "one") as first, opened(chromium, first.url) as (page, watch):
         port = int(first.url.rsplit(":", 1)[1])
+        # A whole picture: Chromium 156 itself crashes now and then on a stream of broken ones that ends.
+        first.desk.picture = Still(A1, (480, 640), 0.1, ())
         first.desk.news.publish(Topic.SCREEN, {**IDLE, "state": "result", "result": "welcome"})
         page.goto(f"{first.url}/kiosk")
         page.get_by_text("Welcome").wait_for()
