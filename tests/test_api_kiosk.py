@@ -38,7 +38,7 @@ def finished(served, path):
     deadline = time.monotonic() + 30
     while (state := served.call("GET", path, "operator").json())["state"] == "running":
         assert time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(0.02)  # real threads are on their way
     return state
 
 

@@ -65,7 +65,7 @@ def until(is_so, seconds=10.0):
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline
-        time.sleep(0.01)
+        time.sleep(0.01)  # a real socket is on its way
 
 
 # ---- those who do little
