@@ -47,30 +47,6 @@ class Fallback:
         fields = call_fields(decision, self._store.identity, self._now())
         return self._ask(SERVICE_BY_KIND[decision.kind], photographs, fields, self._settings.fallback_s)
 
-    def ask(
-        self,
-        user_image: bytes,
-        ref_image: bytes | None,
-        *,
-        has_consent: bool,
-        fields: Mapping[str, str],
-        budget_s: float | None = None,
-    ) -> Opinion | None:
-        """Return what the cloud says about two photographs, or about one; None where it says nothing.
-
-        Args:
-            user_image: of the person.
-            ref_image: to compare with; None for a search.
-            has_consent: whether the person agreed to it.
-            fields: of the call, as Didit writes them.
-            budget_s: the time there is; None for the setting.
-        """
-        if not has_consent or not self._settings.fallback:
-            return None
-        service = Service.FACE_SEARCH if ref_image is None else Service.FACE_MATCH
-        photographs = {"user_image": user_image} | ({} if ref_image is None else {"ref_image": ref_image})
-        return self._ask(service, photographs, fields, budget_s or self._settings.fallback_s)
-
     def _ask(
         self, service: Service, photographs: Mapping[str, bytes], fields: Mapping[str, str], budget_s: float
     ) -> Opinion | None:
