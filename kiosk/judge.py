@@ -92,6 +92,14 @@ class _Asking:
     answered_at: float = float("inf")  # monotonic s
 
 
+@dataclass(frozen=True, slots=True)
+class _Late:
+    """An approval whose frame had grown too old by the time the disk had the record."""
+
+    verdict: Verdict
+    since: float  # monotonic s
+
+
 class Judge:
     """Judges what the camera sees. `take` and `rest` are one thread's; the others are safe in any."""
 
@@ -127,6 +135,7 @@ class Judge:
         """
         self._beside = beside
         self._asking: _Asking | None = None
+        self._late: _Late | None = None
         self._device, self._entrance, self._monitor, self._news = device, entrance, monitor, news
         self._clock, self._door, self._keep, self._is_bona_fide = clock, door, keep, is_bona_fide
         self._tries = tries or Tries()
@@ -215,6 +224,8 @@ class Judge:
             outcome = self._presenter.see(view, now, is_armed=self._is_armed(now))
             if isinstance(outcome, Ready):
                 self._decide(outcome)
+            elif self._late is not None:
+                self._catch_up(self._late, outcome, view, now)
             elif self._asking is not None:
                 self._hear(self._asking, outcome, view, now)
         except KioskError as error:
@@ -249,6 +260,7 @@ class Judge:
             wanted, self._next = self._next, None
         if wanted is not None:
             config, self._entrance.schedule = wanted
+            self._give_up()
             self._take_settings(config)
             self._asking = None  # the new presenter does not know who that was, and would confirm whoever comes
 
@@ -274,6 +286,7 @@ class Judge:
 
     def interrupt(self) -> None:
         """Begin anew after the camera was lost."""
+        self._give_up()
         self._asking = self._in_order_at = None
         self._presenter.interrupt()
 
@@ -308,6 +321,7 @@ class Judge:
 
     def _decide(self, ready: Ready) -> None:
         """Decide about a person; record; then, and only then, open."""
+        self._give_up()
         self._result = None
         if self._config.entrance.mode == "enrol":
             self._enrol(ready)
@@ -315,11 +329,34 @@ class Judge:
         verdict = self._verdict(ready)
         self.decided += 1
         refusal = self._open(verdict) if verdict.may_open else None
-        self._announce(verdict, refusal)  # before anything that may fail: the door may be open
+        self._conclude(verdict, refusal)  # before anything that may fail: the door may be open
         if verdict.kind is not Kind.FACE_SEARCH:
             self._count(is_granted=verdict.status is Status.APPROVED)
         if verdict.question is not None:
             self._ask(verdict, verdict.question, ready)
+
+    def _conclude(self, verdict: Verdict, refusal: Refusal | None) -> None:
+        """Tell of a decision; where only the disk was slow, first look whether its person stands there still."""
+        if refusal is not None and refusal.reason is Reason.FRAME_TOO_OLD:
+            self._late = _Late(verdict, self._clock())
+            age_ms = (self._late.since - verdict.captured_at) * 1000.0
+            log.warning("late request_id=%s age_ms=%.0f reason='recording took too long'", verdict.request_id, age_ms)
+        else:
+            self._announce(verdict, refusal)
+
+    def _catch_up(self, late: _Late, outcome: Presented, view: View, now: float) -> None:
+        """Open by a frame of now for an approval that came too late, while its person is seen to stand there still."""
+        if isinstance(outcome, Left) or now - late.since > CONFIRM_S:
+            self._give_up()
+        elif self._presenter.confirm(view, now):
+            self._late = None
+            self._announce(late.verdict, self._open(replace(late.verdict, captured_at=view.captured_at)))
+
+    def _give_up(self) -> None:
+        """Tell of an approval that came too late, and that nothing opened."""
+        if self._late is not None:
+            verdict, self._late = self._late.verdict, None
+            self._announce(verdict, Refusal(Reason.FRAME_TOO_OLD))
 
     def _ask(self, verdict: Verdict, question: Question, ready: Ready) -> None:
         """Ask the cloud beside the frames; the answer is heard by `_hear`, or nobody hears it."""
@@ -347,10 +384,10 @@ class Judge:
         if revised is None:
             return
         is_confirmed = is_approval and not is_gone and not is_late
-        refusal = self._open(revised) if revised.may_open and is_confirmed else None
         if revised.may_open and not is_confirmed:
-            refusal = Refusal(Reason.FRAME_TOO_OLD)
-        self._announce(revised, refusal)
+            self._announce(revised, Refusal(Reason.FRAME_TOO_OLD))
+        else:
+            self._conclude(revised, self._open(revised) if revised.may_open else None)
         if revised.status is Status.APPROVED and is_confirmed:
             self._count(is_granted=True)
 
@@ -479,7 +516,7 @@ class Judge:
         told: dict[str, Any] = {"guidance": None, "result": None, "other_way": False, "held_s": 0, "reasons": []}
         if left is Allowed.CLOSED:
             told |= {"state": "closed", "reasons": closing}
-        elif self._asking is not None:
+        elif self._asking is not None or self._late is not None:
             told |= {"state": "busy", "guidance": Guidance.WAIT.value}
         elif self._result is not None:
             step_away = outcome.guidance.value if isinstance(outcome, Decided) else None

@@ -101,16 +101,59 @@ def test_the_decision_is_on_the_disk_before_the_relay_moves(stage):
     assert pulses(stage) == 1
 
 
-def test_a_frame_that_is_too_old_at_the_relay_opens_nothing_and_is_not_called_welcome(stage):
-    stage.enrol(A)
+def slow_disk(stage, *, seconds=0.6):
     saving = stage.device.save
-    stage.device.save = lambda *what: (stage.clock.advance(0.6), saving(*what))[1]  # a disk that takes its time
+    stage.device.save = lambda *what: (stage.clock.advance(seconds), saving(*what))[1]
 
-    stage.show(A, seconds=1.0)
 
+def test_a_disk_that_takes_its_time_opens_by_a_frame_of_now_and_tells_of_one_decision(stage):
+    stage.enrol(A)
+    slow_disk(stage)
+    ages = []
+    opening = stage.door.open
+    stage.door.open = lambda grant: (ages.append(round(stage.clock.now - grant.captured_at, 1)), opening(grant))[1]
+
+    stage.show(A, seconds=3.0)
+
+    assert pulses(stage) == 1
+    assert ages == [0.6, 0.0]
+    assert [(one["reasons"], one["opened"]) for one in stage.decisions] == [(["matched"], True)]
+    assert [entry.status for entry in logged(stage)] == ["Approved"]
+    assert stage.screen["result"] == "welcome"
+
+
+@pytest.mark.parametrize("others", [(), (STRANGER,), (A, STRANGER)], ids=["nobody", "another", "two"])
+def test_a_disk_that_takes_its_time_opens_nothing_once_its_person_stands_there_no_longer(stage, others):
+    stage.enrol(A)
+    slow_disk(stage)
+    shown = stage.show(A, seconds=0.1)
+    while not isinstance(shown[-1], Ready):
+        shown = stage.show(A, seconds=0.1)
+
+    waiting = stage.screen["state"]
+    stage.show(*others, seconds=2.5)
+
+    assert waiting == "busy"
     assert pulses(stage) == 0
     assert stage.decisions[0]["reasons"] == ["matched", "frame_too_old"]
-    assert stage.screen["result"] == "review"
+
+
+@pytest.mark.parametrize("event", ["settings", "camera"])
+def test_what_makes_the_kiosk_begin_anew_ends_a_late_approval_too(stage, event):
+    stage.enrol(A)
+    slow_disk(stage)
+    shown = stage.show(A, seconds=0.1)
+    while not isinstance(shown[-1], Ready):
+        shown = stage.show(A, seconds=0.1)
+
+    if event == "settings":
+        stage.judge.reload(stage.config, stage.schedule(stage.config))
+        stage.show(seconds=0.1)
+    else:
+        stage.judge.interrupt()
+
+    assert stage.decisions[0]["reasons"] == ["matched", "frame_too_old"]
+    assert pulses(stage) == 0
 
 
 # ---- what is wrong
