@@ -352,7 +352,8 @@ def _add_store(add: Adder) -> None:
     repair = store("store repair", "cli_store", "go back to the newest good backup; says what that would lose")
     repair.add_argument("--yes", action="store_true", help="do it; without this it only says")
     store("store rekey", "cli_store", "make a new key and seal everything anew", json=False)
-    store("store sweep", "cli_store", "forget everyone whose retention has ended")
+    sweep = store("store sweep", "cli_store", "forget everyone whose retention has ended")
+    sweep.add_argument("--trust-clock", action="store_true", help="do it by a clock that nobody vouches for")
 
 
 def _add_serve(add: Adder) -> None:

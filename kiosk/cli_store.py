@@ -15,6 +15,7 @@ from kiosk import contract, opening
 from kiosk import rekey as rekey_module
 from kiosk import restore as restore_module
 from kiosk.cli import REFUSED
+from kiosk.clock import is_synced, was_set
 from kiosk.decisions import DecisionFilter
 from kiosk.errors import ConfigError, StoreError
 from kiosk.state import initialise
@@ -186,9 +187,24 @@ def store_rekey(chosen: argparse.Namespace) -> None:
     print("Everything is sealed with the new key. Copies of the old one open old backups only.")
 
 
-def store_sweep(chosen: argparse.Namespace) -> None:
-    """Forget everyone whose retention has ended."""
-    with _store(chosen) as store:
+def store_sweep(chosen: argparse.Namespace) -> int:
+    """Forget everyone whose retention has ended, by a clock that somebody vouches for."""
+    settings = opening.settings(chosen)
+    is_trusted = (
+        chosen.trust_clock
+        or settings.degraded.clock_untrusted == "open"  # the owner's word that this clock is kept by hand
+        or is_synced()
+        or was_set(settings.health.holdover_h * 3600.0)
+    )
+    with opening.store(chosen, settings, create=False) as store:
+        if not is_trusted and (overdue := store.overdue()):
+            print(
+                f"Error: nobody vouches for this clock, and by it the time of {len(overdue)} people is over. "
+                "Nobody was forgotten. Connect to a time server (timedatectl set-ntp true), or look at `date` and "
+                "say --trust-clock.",
+                file=sys.stderr,
+            )
+            return REFUSED
         receipts = store.sweep()
         opening.scrub_backups(store)
     if chosen.json:
@@ -197,6 +213,7 @@ def store_sweep(chosen: argparse.Namespace) -> None:
         for receipt in receipts:
             print(receipt.text)
         print(f"--- {len(receipts)} forgotten ---")
+    return 0
 
 
 def _store(chosen: argparse.Namespace) -> Store:

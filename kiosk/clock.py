@@ -30,8 +30,13 @@ def is_synced(stamp: Path = STAMP) -> bool:
     state: int = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
     if state >= 0:
         return state < TIME_ERROR
+    return was_set(STAMP_S, stamp)
+
+
+def was_set(within_s: float, stamp: Path = STAMP) -> bool:
+    """Say whether systemd-timesyncd set the clock within so many seconds."""
     try:
-        return 0 <= time.time() - stamp.stat().st_mtime <= STAMP_S
+        return 0 <= time.time() - stamp.stat().st_mtime <= within_s
     except OSError:  # it never did, or something else keeps the clock
         return False
 

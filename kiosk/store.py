@@ -296,10 +296,14 @@ class Store:
         """
         return self._forget([number], actor)[0]
 
+    def overdue(self) -> tuple[SubjectId, ...]:
+        """Return whose retention date has passed."""
+        with self.database.read() as connection:
+            return erasure.overdue(connection, self._now())
+
     def sweep(self) -> tuple[Receipt, ...]:
         """Forget everyone whose retention date has passed. To be called daily."""
-        with self.database.read() as connection:
-            numbers = erasure.overdue(connection, self._now())
+        numbers = self.overdue()
         receipts = self._forget(numbers, "sweep") if numbers else ()
         if not receipts:
             erasure.finish(self.database, self.directory)

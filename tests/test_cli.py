@@ -6,7 +6,9 @@ import os
 import struct
 import subprocess
 import sys
+import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,9 @@ import pytest
 from PIL import Image
 
 from kiosk.cli import main
+from kiosk.state import open_store
+from kiosk.vault import read_keys
+from tests.stored import DAY, enrolment
 
 ROOT = Path(__file__).parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -180,6 +185,40 @@ def test_forgetting_takes_a_person_out_of_the_backups_beside_the_store_too(kiosk
 
     assert "without the people forgotten" in err
     assert "rewrote" not in again[2]
+
+
+@pytest.mark.parametrize(
+    ("is_kept", "settings", "options", "forgotten"),
+    [
+        (False, "", [], False),
+        (True, "", [], True),
+        (False, "", ["--trust-clock"], True),
+        (False, '[degraded]\nclock_untrusted = "open"\n', [], True),
+    ],
+    ids=["nobodys", "kept", "trusted", "kept_by_hand"],
+)
+def test_a_clock_that_nobody_vouches_for_forgets_nobody(
+    kiosk, state, tmp_path, monkeypatch, is_kept, settings, options, forgotten
+):
+    kiosk("init")
+    with open_store(state, read_keys(state), now=time.time) as store:
+        store.enrol(replace(enrolment(1), retention_until=time.time() - DAY))
+    monkeypatch.setattr("kiosk.cli_store.is_synced", lambda: is_kept)
+    monkeypatch.setattr("kiosk.cli_store.was_set", lambda _within_s: False)
+    (tmp_path / "kiosk.toml").write_text(settings)
+
+    code, _, err = kiosk("--config", tmp_path / "kiosk.toml", "store", "sweep", *options)
+
+    assert (code, "nobody vouches for this clock" in err) == ((0, False) if forgotten else (3, True))
+    assert kiosk("gallery", "show", "1")[0] == (1 if forgotten else 0)
+
+
+def test_a_sweep_that_forgets_nobody_needs_no_clock(kiosk, monkeypatch):
+    kiosk("enrol", A1, "--name", "Person A")
+    monkeypatch.setattr("kiosk.cli_store.is_synced", lambda: False)
+    monkeypatch.setattr("kiosk.cli_store.was_set", lambda _within_s: False)
+
+    assert kiosk("store", "sweep")[:2] == (0, "--- 0 forgotten ---\n")
 
 
 def test_photographs_of_two_people_are_not_one_persons(kiosk):
