@@ -47,7 +47,7 @@ PEOPLE = 40
 RESULTS = Path(__file__).parent / "results"
 FAULTS = ("reset", "done-reset", "500", "done-500", "half", "html", "done-html", "wrong", "done-wrong", "429", "late")
 # In the fast clock's seconds; a session shows at most 2 of them late (see `late_s`), searches go on for 60.
-PACE = Pace(first_s=2.0, longest_s=20.0, look_after_s=(6.0, 20.0, 60.0), stopped_s=20.0, recover_s=6.0)
+PACE = Pace(first_s=2.0, longest_s=20.0, look_after_s=(6.0, 20.0, 60.0), stopped_s=20.0, recover_s=6.0, between_s=0.0)
 
 
 def fast(base: float, speed: float = SPEED) -> Callable[[], float]:
@@ -224,7 +224,7 @@ def latency(directory: Path, rounds: int, burst: int) -> dict:
             decide(device, number)
         for turn in range(rounds):
             for name in ("idle", "draining"):
-                sync = Sync(device, device.config.cloud, now=time.time, rng=random.Random(turn))
+                sync = Sync(device, device.config.cloud, now=time.time, rng=random.Random(turn), pace=PACE)
                 if name == "draining":
                     with device.store.database.write() as connection:
                         connection.execute("DELETE FROM cloud_write")  # so that each turn drains at full speed

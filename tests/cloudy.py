@@ -26,7 +26,7 @@ from kiosk.state import DATABASE_NAME, initialise, open_store
 from kiosk.types import Template
 from kiosk.vault import read_keys
 
-QUICK = Pace(first_s=0.02, longest_s=0.2, look_after_s=(0.02, 0.05, 0.1), stopped_s=0.2, recover_s=0.02)
+QUICK = Pace(first_s=0.02, longest_s=0.2, look_after_s=(0.02, 0.05, 0.1), stopped_s=0.2, recover_s=0.02, between_s=0.0)
 PACK = read_pack(standard_pack())
 
 
