@@ -30,6 +30,7 @@ from kiosk.desk import News, Topic
 from kiosk.device import Device
 from kiosk.door import Lines, open_lines
 from kiosk.errors import ConfigError, KioskError
+from kiosk.lists import Lists
 from kiosk.notify import Supervisor, log_to_stderr
 from kiosk.state import run_alone
 from kiosk.testing import RecordedLines
@@ -92,6 +93,7 @@ def _run(
         device = parts.enter_context(Device(recogniser, store, config, now=clock))
         parts.enter_context(run_alone(store.directory))
         sync = _cloud(device, clock, parts) if config.cloud.is_used else None
+        Lists(store).keep_only(config.cloud.lists, clock())  # without any nobody would pull, and see to it
 
         def camera(tell: Callable[[Report], None]) -> Camera:
             return Camera(config.camera, portraits, tell=tell)

@@ -16,6 +16,7 @@ from kiosk import contract, opening
 from kiosk.accounts import Account, Accounts, Role
 from kiosk.cloud_sync import Sync
 from kiosk.errors import ConfigError
+from kiosk.lists import Lists
 
 DAY_S = 86400.0
 
@@ -34,6 +35,7 @@ def serve(chosen: argparse.Namespace) -> None:
         device.config = replace(config, api=settings)
         api.check_exposure(settings, Accounts(device.store, now=time.time))
         sync = Sync(device, config.cloud, opening.credentials(), now=time.time) if config.cloud.is_used else None
+        Lists(device.store).keep_only(config.cloud.lists, time.time())  # without any nobody would pull, and see to it
         application = api.build(
             device,
             cloud=sync.view if sync is not None else None,

@@ -32,12 +32,9 @@ class Puller:
         self._page: tuple[str, int, ListPage] | None = None
 
     def due(self) -> str | None:
-        """Return the list to be worked at now; one that is not set any more comes first."""
+        """Return the list to be worked at now."""
         complete = {one.list: one for one in self._lists.complete()}
         now = self._now()
-        for name in complete:
-            if name not in self._names:
-                return name
         for name in self._names:
             one = complete.get(name)
             if self._lists.at(name) is not None or one is None or not 0.0 <= now - one.at < self._every_s:
@@ -57,13 +54,11 @@ class Puller:
         Raises:
             CloudError: the server; the next step goes on from here.
         """
+        if self._lists.keep_only(self._names, self._now()):
+            return True
         name = self.due()
         if name is None:
             return False
-        if name not in self._names:
-            self._lists.drop(name, self._now())
-            self._device.store.sweep()
-            return True
         at = self._lists.at(name)
         if at is None:
             self._page = None

@@ -15,6 +15,8 @@ from kiosk.subjects import Details, Enrolment
 from kiosk.types import Status, Template
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from kiosk.store import Store
 
 SOURCE = "list_entry"
@@ -156,10 +158,18 @@ class Lists:
             )
         return len(vanished)
 
-    def drop(self, name: str, now: float) -> int:
-        """End a list that is not set any more: everybody on it vanished."""
-        self.begin(name, 0)
-        vanished = self.put_into_force(name, now)
-        with self._store.database.write() as connection:
-            connection.execute("DELETE FROM list_complete WHERE list = ?", (name,))
-        return vanished
+    def keep_only(self, names: Collection[str], now: float) -> int:
+        """End the lists that are not among those set any more: everybody whom only they blocked is forgotten.
+
+        Returns:
+            How many lists ended.
+        """
+        ended = [one.list for one in self.complete() if one.list not in names]
+        for name in ended:
+            self.begin(name, 0)
+            self.put_into_force(name, now)
+            with self._store.database.write() as connection:
+                connection.execute("DELETE FROM list_complete WHERE list = ?", (name,))
+        if ended:
+            self._store.sweep()
+        return len(ended)

@@ -1,5 +1,8 @@
 """Facts about the cloud's lists: in force as a whole or not at all, gone on with after any stop."""
 
+import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -158,6 +161,32 @@ def test_a_list_that_is_not_set_any_more_blocks_nobody(device, fake, pull):
 
     assert blocked(device) == []
     assert device.store.subjects().total == 0
+
+
+@pytest.mark.parametrize("command", [("serve", "--port", "0"), ("run",)], ids=["serve", "run"])
+def test_a_list_of_a_cloud_that_is_switched_off_blocks_nobody_from_the_next_start_on(device, fake, pull, command):
+    fake.put_list(NAME, {"entry-a": A})
+    pull(NAME).close()
+    assert blocked(device) == [("list_entry", "entry-a")]
+    state = device.store.directory
+    environment = {
+        "KIOSK_STATE": str(state),
+        "KIOSK_API_ENABLED": "false",
+        "KIOSK_CAMERA_SOURCE": f"dir:{GOLDEN}?loop=1",
+    }
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "kiosk", *command],
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        deadline = time.monotonic() + 30.0
+        while blocked(device) and time.monotonic() < deadline:
+            time.sleep(0.05)  # another process is on its way
+        process.terminate()
+
+    assert blocked(device) == []
 
 
 def test_a_list_that_was_never_pulled_is_stale_where_a_limit_is_set(device, fake):
