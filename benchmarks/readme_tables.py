@@ -134,16 +134,19 @@ def daemon_table() -> str:
     for name, word in words.items():
         share = found[name]["share_of_a_core"]
         lines.append(f"| {word} | {share['kiosk']:.0%} | {share['capture']:.0%} |")
-    decision, frame, cpu = (
-        found["decision"][name] for name in ("first_good_frame_to_record", "judged_frame", "judged_frame_cpu")
-    )
+    columns = ("first_good_frame_to_record", "first_good_frame_to_relay", "judged_frame", "judged_frame_cpu")
+    decision, relay, frame, cpu = (found["decision"][name] for name in columns)
+    draining = found["decision_while_draining"]
+    busy = draining["first_good_frame_to_relay"]
     lines += [
         "",
         (
             f"From the first good frame to the recorded decision: {decision['p50_ms']:.0f} ms (p95 "
-            f"{decision['p95_ms']:.0f} ms). A judged frame takes {frame['p50_ms']:.0f} ms (p95 {frame['p95_ms']:.0f} "
-            f"ms), {cpu['p50_ms']:.0f} ms of it computing. Resident: {found['resident_mb']['kiosk']:.0f} MB, and "
-            f"{found['resident_mb']['capture']:.0f} MB in the process that captures."
+            f"{decision['p95_ms']:.0f} ms), to the relay: {relay['p50_ms']:.0f} ms ({relay['p95_ms']:.0f} ms); "
+            f"while a month's outbox drains to the cloud ({draining['sent_meanwhile']} rows meanwhile): "
+            f"{busy['p50_ms']:.0f} ms ({busy['p95_ms']:.0f} ms). A judged frame takes {frame['p50_ms']:.0f} ms (p95 "
+            f"{frame['p95_ms']:.0f} ms), {cpu['p50_ms']:.0f} ms of it computing. Resident: "
+            f"{found['resident_mb']['kiosk']:.0f} MB, and {found['resident_mb']['capture']:.0f} MB in the process that captures."
         ),
     ]
     return "\n".join(lines)

@@ -30,9 +30,10 @@ from kiosk.api_schema import (
 )
 from kiosk.decisions import DecisionFilter, LoggedDecision
 from kiosk.deferral import defer
+from kiosk.desk import Topic
 from kiosk.errors import ImageError, ModelFileError, StoreError
 from kiosk.ledger import Kind
-from kiosk.types import Sample, Status
+from kiosk.types import Risk, Sample, Status
 from kiosk.uploads import Form
 
 KIND_BY_SERVICE: Mapping[str, Kind] = MappingProxyType({"FACE_MATCH": Kind.FACE_MATCH, "FACE_SEARCH": Kind.FACE_SEARCH})
@@ -84,6 +85,30 @@ def _deferred(
     return found
 
 
+def _tell(call: Call, kind: Kind, found: Mapping[str, Any]) -> None:
+    """Tell whoever watches the running kiosk of a decision that was saved, in the words of those at its door."""
+    desk = call.house.desk
+    if desk is None:
+        return
+    judged = found[PATH_BY_KIND[kind]]
+    risks = [warning["risk"] for warning in judged["warnings"]]
+    desk.news.publish(
+        Topic.DECISION,
+        {
+            "request_id": found["request_id"],
+            "kind": kind.value,
+            "status": judged["status"],
+            "score": judged.get("score"),
+            "session_number": None,
+            "name": None,
+            "reasons": risks,
+            "opened": False,
+            "is_alarm": Risk.FACE_IN_BLOCKLIST.value in risks,
+            "at": call.house.now(),
+        },
+    )
+
+
 async def face_match(call: Call) -> Response:
     """Compare two photographs, 1:1."""
     names = ("user_image", "ref_image")
@@ -113,7 +138,10 @@ async def face_match(call: Call) -> Response:
             actor=call.actor,
         )
 
-    return answer(await call.recognise(work))
+    found = await call.recognise(work)
+    if save:
+        _tell(call, Kind.FACE_MATCH, found)
+    return answer(found)
 
 
 async def face_search(call: Call) -> Response:
@@ -145,7 +173,10 @@ async def face_search(call: Call) -> Response:
         )
         return with_links(call.house.device.store, found, call.base_url, call.house.now())
 
-    return answer(await call.recognise(work))
+    found = await call.recognise(work)
+    if save:
+        _tell(call, Kind.FACE_SEARCH, found)
+    return answer(found)
 
 
 def _session(one: LoggedDecision, reviewed: LoggedDecision | None) -> dict[str, Any]:
