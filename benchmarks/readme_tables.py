@@ -146,7 +146,8 @@ def daemon_table() -> str:
             f"while a month's outbox drains to the cloud ({draining['sent_meanwhile']} rows meanwhile): "
             f"{busy['p50_ms']:.0f} ms ({busy['p95_ms']:.0f} ms). A judged frame takes {frame['p50_ms']:.0f} ms (p95 "
             f"{frame['p95_ms']:.0f} ms), {cpu['p50_ms']:.0f} ms of it computing. Resident: "
-            f"{found['resident_mb']['kiosk']:.0f} MB, and {found['resident_mb']['capture']:.0f} MB in the process that captures."
+            f"{found['resident_mb']['kiosk']:.0f} MB, and {found['resident_mb']['capture']:.0f} MB in the process that "
+            "captures."
         ),
     ]
     return "\n".join(lines)
