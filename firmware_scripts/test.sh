@@ -3,7 +3,8 @@
 #
 #   ./firmware_scripts/test.sh [PYTEST OPTIONS]
 #
-# Makes .venv in the repository; safe to run twice. KIOSK_PYTHON names another Python, KIOSK_VENV another place.
+# Makes .venv in the repository; safe to run twice. Two files of tests run at a time, with -n 0 one. KIOSK_PYTHON names
+# another Python, KIOSK_VENV another place.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=firmware_scripts/common.sh
@@ -19,4 +20,4 @@ if ! command -v chromium >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ] && command -v a
 fi
 step "Running the tests"
 cd "$root"
-exec "$venv/bin/python" -m pytest "$@"
+exec "$venv/bin/python" -m pytest -n 2 --dist loadfile "$@"
