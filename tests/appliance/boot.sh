@@ -3,9 +3,10 @@
 #
 #   ./tests/appliance/boot.sh [--suite bookworm|trixie] [--work DIR]
 #
-# Needs root, about 2 GB, and Debian's debootstrap and systemd-container (installed when missing). About four minutes; the
+# Needs root, about 2 GB, and Debian's debootstrap and systemd-container (installed when missing). About eight minutes; the
 # first time longer. Shows: install, provision, start to READY, kill -9, a hanging camera thread, stop, the nightly
-# tasks, reload, a good update, an update that fails and goes back, one with the plug pulled, the security figure.
+# tasks, reload, TLS, settings that refuse a start, a good update, an update that fails and goes back, one with the plug
+# pulled, the security figure.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 # shellcheck source-path=SCRIPTDIR/../.. source=firmware_scripts/common.sh
@@ -212,6 +213,44 @@ for task in sweep backup health; do
 done
 [ "$(inside bash -c 'ls /var/lib/kiosk/backups/*.backup | wc -l')" -ge 1 ] || fail "there is no backup"
 passed "sweep, backup and full check ran in their sandbox; timers: $(inside systemctl list-timers --no-legend 'kiosk-*' | wc -l)"
+
+step "The API over TLS"
+inside kiosk key create --role device --name gate >/dev/null || fail "no key was made"
+sed -i -e '/^\[api\]/a bind = "0.0.0.0"\ntls_certificate = "/etc/kiosk/tls.crt"\ntls_key = "/run/credentials/kiosk.service/tls.key"' \
+  "$machine/etc/kiosk/kiosk.toml"
+inside systemctl restart kiosk.service
+await 30 "armed with TLS" is_armed
+answer="$(inside /opt/kiosk/current/bin/python -c '
+import ssl, urllib.request
+context = ssl.create_default_context(cafile="/etc/kiosk/tls.crt")
+print(urllib.request.urlopen("https://localhost:8080/readyz", context=context, timeout=5).status)
+try:
+    urllib.request.urlopen("https://localhost:8080/v3/sessions/", context=context, timeout=5)
+except urllib.error.HTTPError as refused:
+    print(refused.code)
+')" || fail "no answer over TLS"
+[ "$(echo "$answer" | tr '\n' ' ')" = "200 401 " ] || fail "the API answers $answer"
+passed "bound to every address, its key from a sealed credential: ready over TLS, 401 without a key"
+
+step "A kiosk that cannot start"
+mkdir -p "$machine/etc/systemd/system/restart-kiosk.service.d"
+cat >"$machine/etc/systemd/system/restart-kiosk.service.d/soon.conf" <<'UNIT'
+[Service]
+ExecStart=
+ExecStart=/bin/sleep 1
+ExecStart=/bin/systemctl reset-failed kiosk.service
+ExecStart=/bin/systemctl start --no-block kiosk.service
+UNIT
+inside systemctl daemon-reload
+cp "$machine/etc/kiosk/kiosk.toml" "$work/right.toml"
+cat "$work/wrong.toml" >"$machine/etc/kiosk/kiosk.toml"
+inside systemctl restart kiosk.service 2>/dev/null || true
+await 120 "given up, and started again after a while" journal "Finished" restart-kiosk
+cat "$work/right.toml" >"$machine/etc/kiosk/kiosk.toml"
+await 120 "armed once its settings were right" is_armed
+passed "wrong settings: given up after $(journal 'Scheduled restart job' | wc -l) starts, tried again by itself, armed once they were right"
+rm -r "$machine/etc/systemd/system/restart-kiosk.service.d"
+inside systemctl daemon-reload
 
 # shellcheck source-path=SCRIPTDIR source=updates.sh
 . "$root/tests/appliance/updates.sh"
