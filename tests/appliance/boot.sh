@@ -223,9 +223,9 @@ await 30 "armed with TLS" is_armed
 answer="$(inside /opt/kiosk/current/bin/python -c '
 import ssl, urllib.request
 context = ssl.create_default_context(cafile="/etc/kiosk/tls.crt")
-print(urllib.request.urlopen("https://localhost:8080/readyz", context=context, timeout=5).status)
+print(urllib.request.urlopen("https://127.0.0.1:8080/readyz", context=context, timeout=5).status)
 try:
-    urllib.request.urlopen("https://localhost:8080/v3/sessions/", context=context, timeout=5)
+    urllib.request.urlopen("https://127.0.0.1:8080/v3/sessions/", context=context, timeout=5)
 except urllib.error.HTTPError as refused:
     print(refused.code)
 ')" || fail "no answer over TLS"
