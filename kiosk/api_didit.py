@@ -85,28 +85,29 @@ def _deferred(
     return found
 
 
-def _tell(call: Call, kind: Kind, found: Mapping[str, Any]) -> None:
-    """Tell whoever watches the running kiosk of a decision that was saved, in the words of those at its door."""
+async def _judged(call: Call, kind: Kind, work: Callable[[], dict[str, Any]], *, save: bool) -> Response:
+    """Answer with a decision; one that was saved is told to whoever watches the running kiosk, as one at its door."""
+    found = await call.recognise(work)
     desk = call.house.desk
-    if desk is None:
-        return
-    judged = found[PATH_BY_KIND[kind]]
-    risks = [warning["risk"] for warning in judged["warnings"]]
-    desk.news.publish(
-        Topic.DECISION,
-        {
-            "request_id": found["request_id"],
-            "kind": kind.value,
-            "status": judged["status"],
-            "score": judged.get("score"),
-            "session_number": None,
-            "name": None,
-            "reasons": risks,
-            "opened": False,
-            "is_alarm": Risk.FACE_IN_BLOCKLIST.value in risks,
-            "at": call.house.now(),
-        },
-    )
+    if save and desk is not None:
+        judged = found[PATH_BY_KIND[kind]]
+        risks = [warning["risk"] for warning in judged["warnings"]]
+        desk.news.publish(
+            Topic.DECISION,
+            {
+                "request_id": found["request_id"],
+                "kind": kind.value,
+                "status": judged["status"],
+                "score": judged.get("score"),
+                "session_number": None,
+                "name": None,
+                "reasons": risks,
+                "opened": False,
+                "is_alarm": Risk.FACE_IN_BLOCKLIST.value in risks,
+                "at": call.house.now(),
+            },
+        )
+    return answer(found)
 
 
 async def face_match(call: Call) -> Response:
@@ -138,10 +139,7 @@ async def face_match(call: Call) -> Response:
             actor=call.actor,
         )
 
-    found = await call.recognise(work)
-    if save:
-        _tell(call, Kind.FACE_MATCH, found)
-    return answer(found)
+    return await _judged(call, Kind.FACE_MATCH, work, save=save)
 
 
 async def face_search(call: Call) -> Response:
@@ -173,10 +171,7 @@ async def face_search(call: Call) -> Response:
         )
         return with_links(call.house.device.store, found, call.base_url, call.house.now())
 
-    found = await call.recognise(work)
-    if save:
-        _tell(call, Kind.FACE_SEARCH, found)
-    return answer(found)
+    return await _judged(call, Kind.FACE_SEARCH, work, save=save)
 
 
 def _session(one: LoggedDecision, reviewed: LoggedDecision | None) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""What several test modules need: the real models and real photographs."""
+"""What several test modules need: the real models, real photographs, a fresh store."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -11,7 +11,11 @@ import pytest
 
 from kiosk.detect import Detector
 from kiosk.inference import open_session, read_pack
+from kiosk.state import initialise, open_store
+from kiosk.store import Store
 from kiosk.types import RgbImage
+from kiosk.vault import Cipher, read_keys
+from tests.stored import Clock
 
 ROOT = Path(__file__).parent.parent
 MODELS = ROOT / "models"
@@ -58,3 +62,23 @@ def shared_faces() -> Path:
     if not SHARED_FACES.is_dir():
         pytest.skip("no development photographs beside this repository")
     return SHARED_FACES
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return the clock of `store`, which moves when told."""
+    return Clock()
+
+
+@pytest.fixture
+def directory(tmp_path: Path, clock: Clock) -> Path:
+    """Return a fresh state directory."""
+    initialise(tmp_path / "state", now=clock, cipher=Cipher.AES_256_GCM).close()
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def store(directory: Path, clock: Clock) -> Iterator[Store]:
+    """Return the store in it."""
+    with open_store(directory, read_keys(directory), now=clock) as store:
+        yield store

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,29 +15,11 @@ from kiosk.decisions import DecisionFilter, NewDecision
 from kiosk.errors import StoreError
 from kiosk.ledger import ClockState, Kind
 from kiosk.outbox import Message, OutboxState
-from kiosk.state import initialise, open_store
+from kiosk.state import open_store
 from kiosk.store import HEAD_NAME, Store
 from kiosk.subjects import Enrolment
-from kiosk.vault import Cipher, read_keys
+from kiosk.vault import read_keys
 from tests.stored import ANN, MODEL, NOW, Clock, enrolment, raw, template
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def directory(tmp_path: Path, clock: Clock) -> Path:
-    initialise(tmp_path / "state", now=clock, cipher=Cipher.AES_256_GCM).close()
-    return tmp_path / "state"
-
-
-@pytest.fixture
-def store(directory: Path, clock: Clock) -> Iterator[Store]:
-    with open_store(directory, read_keys(directory), now=clock) as store:
-        yield store
-
 
 # ---- decisions
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,29 +15,11 @@ from kiosk.decisions import DecisionFilter, NewDecision
 from kiosk.erasure import SAMPLE_BYTES, SCAN_BYTES, holds_any
 from kiosk.ledger import Kind
 from kiosk.outbox import Message, OutboxState
-from kiosk.state import initialise, open_store
+from kiosk.state import open_store
 from kiosk.store import Store
 from kiosk.subjects import Details, Enrolment
-from kiosk.vault import Cipher, read_keys
+from kiosk.vault import read_keys
 from tests.stored import ANN, DAY, NOW, Clock, enrolment, files_with, needles, raw, template
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def directory(tmp_path: Path, clock: Clock) -> Path:
-    initialise(tmp_path / "state", now=clock, cipher=Cipher.AES_256_GCM).close()
-    return tmp_path / "state"
-
-
-@pytest.fixture
-def store(directory: Path, clock: Clock) -> Iterator[Store]:
-    with open_store(directory, read_keys(directory), now=clock) as store:
-        yield store
-
 
 # ---- forgetting
 

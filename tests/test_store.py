@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,24 +21,6 @@ from kiosk.subjects import Enrolment, ImportedFile, SubjectFilter
 from kiosk.types import Status
 from kiosk.vault import Cipher, new_key, read_keys
 from tests.stored import ANN, DAY, MODEL, NOW, OTHER_MODEL, Clock, D, enrolment, files_with, raw, template
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def directory(tmp_path: Path, clock: Clock) -> Path:
-    initialise(tmp_path / "state", now=clock, cipher=Cipher.AES_256_GCM).close()
-    return tmp_path / "state"
-
-
-@pytest.fixture
-def store(directory: Path, clock: Clock) -> Iterator[Store]:
-    with open_store(directory, read_keys(directory), now=clock) as store:
-        yield store
-
 
 # ---- people
 
