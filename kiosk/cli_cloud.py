@@ -147,6 +147,7 @@ def cloud_send(chosen: argparse.Namespace) -> int:
             _without_models(store, config), replace(config.cloud, lists=()), opening.credentials(), now=time.time
         )
         end = time.monotonic() + chosen.within
+        parked = -store.outbox.counts()[OutboxState.REJECTED]
 
         def is_over() -> bool:
             counts = store.outbox.counts()
@@ -158,11 +159,14 @@ def cloud_send(chosen: argparse.Namespace) -> int:
         finally:
             sync.close()
         counts, alarm = store.outbox.counts(), sync.alarm
-    left = counts[OutboxState.WAITING] + counts[OutboxState.SENDING]
-    _say(
-        chosen, {"left": left, "alarm": alarm}, alarm or (f"{left} rows still wait." if left else "Everything is sent.")
-    )
-    return REFUSED if left else 0
+    left, parked = counts[OutboxState.WAITING] + counts[OutboxState.SENDING], parked + counts[OutboxState.REJECTED]
+    said = [alarm] if alarm else []
+    if left:
+        said.append(f"{left} rows still wait.")
+    if parked:
+        said.append(f"{parked} were refused and are parked; `kiosk cloud outbox --which rejected` says why.")
+    _say(chosen, {"left": left, "parked": parked, "alarm": alarm}, " ".join(said) or "Everything is sent.")
+    return REFUSED if left or parked else 0
 
 
 def cloud_export(chosen: argparse.Namespace) -> None:

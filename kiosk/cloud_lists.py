@@ -54,8 +54,6 @@ class Puller:
         Raises:
             CloudError: the server; the next step goes on from here.
         """
-        if self._lists.keep_only(self._names, self._now()):
-            return True
         name = self.due()
         if name is None:
             return False

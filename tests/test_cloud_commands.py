@@ -4,17 +4,24 @@ import io
 import json
 import subprocess
 import sys
+import time
 
+import numpy as np
 import pytest
 
 from kiosk import cli
-from kiosk.credentials import API_KEY, Credentials
+from kiosk.credentials import API_KEY, WEBHOOK_SECRET, Credentials
 from kiosk.fake_cloud import FakeCloud
+from kiosk.lists import Lists
 from kiosk.state import initialise, open_store
+from kiosk.subjects import SubjectFilter
+from kiosk.types import Template
 from kiosk.vault import read_keys
+from tests.cloudy import PACK, decide, device, sent, settings
 from tests.conftest import ROOT
 
 EMAIL, PASSWORD = "owner@example.org", "MyStr0ng!Pass"
+LIST = "5b3720ed-d429-42ef-b67f-37ea805f48ee"
 
 
 @pytest.fixture
@@ -178,6 +185,85 @@ def test_the_status_tells_what_waits(run):
     assert code == 0
     assert (status["policy"], status["breaker"], status["has_key"]) == ("none", "closed", False)
     assert status["counts"]["waiting"] == 0
+
+
+@pytest.fixture
+def waiting(fake, tmp_path, monkeypatch):
+    """Have one call wait for Didit, beside somebody blocked by a list that is in force; give its request_id."""
+    monkeypatch.setenv("KIOSK_CLOUD_POLICY", "replay")
+    monkeypatch.setenv("KIOSK_CLOUD_LISTS", LIST)
+    kiosk = device(tmp_path / "state", settings(fake, lists=(LIST,)))
+    lists, template = Lists(kiosk.store), Template(np.eye(1, 128, dtype=np.float32)[0], PACK.template_model)
+    lists.begin(LIST, 1)
+    lists.stage(LIST, "entry-a", template, outcome="new")
+    lists.put_into_force(LIST, time.time())
+    request_id = decide(kiosk)
+    kiosk.store.close()
+    return request_id
+
+
+def is_still_blocked(tmp_path):
+    with open_store(tmp_path / "state", read_keys(tmp_path / "state"), now=lambda: 0.0) as store:
+        return [one.external_id for one in store.subjects(SubjectFilter(is_blocklisted=True)).subjects] == ["entry-a"]
+
+
+def test_sending_once_sends_what_waits_and_leaves_the_lists_in_force(run, fake, waiting, tmp_path):
+    run("key", secret=fake.api_key)
+
+    code, out, _ = run("send")
+
+    assert (code, out) == (0, "Everything is sent.\n")
+    assert sent(fake) == [waiting]
+    assert is_still_blocked(tmp_path)
+
+
+def test_sending_without_a_key_says_so_and_keeps_what_waits(run, fake, waiting):
+    code, out, _ = run("send", "--within", "3")
+
+    assert code == 3
+    assert "kiosk cloud login" in out
+    assert sent(fake) == []
+    assert [(row["request_id"], row["state"]) for row in json.loads(run("outbox", "--json")[1])] == [
+        (waiting, "waiting")
+    ]
+
+
+def test_sending_without_a_network_ends_in_time_and_keeps_what_waits(run, fake, waiting):
+    run("key", secret=fake.api_key)
+    fake.go_away()
+
+    code, out, _ = run("send", "--within", "1")
+
+    assert (code, out) == (3, "1 rows still wait.\n")
+    assert waiting in run("outbox")[1]
+
+
+def test_a_call_that_is_refused_is_parked_told_and_sent_again_when_asked(run, fake, waiting, monkeypatch):
+    run("key", secret=fake.api_key)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("kiosk.fake_cloud.MOST_IMAGE", 3)  # bytes: any photograph is too large
+        refused = run("send")
+    (row,) = json.loads(run("outbox", "--which", "rejected", "--json")[1])
+    again = run("retry", str(row["id"]))
+    after = run("send")
+    twice = run("retry", str(row["id"]))
+
+    assert (refused[0], row["request_id"]) == (3, waiting)
+    assert "1 were refused and are parked" in refused[1]
+    assert again[:2] == (0, f"Row {row['id']} waits again.\n")
+    assert after[:2] == (0, "Everything is sent.\n")
+    assert sent(fake) == [waiting]
+    assert (twice[0], "is not parked" in twice[2]) == (1, True)
+
+
+def test_the_webhooks_secret_is_kept_and_never_shown(run, tmp_path):
+    code, out, err = run("secret", secret="whsec_very-secret")
+
+    with open_store(tmp_path / "state", read_keys(tmp_path / "state"), now=lambda: 0.0) as store:
+        assert Credentials(store).read(WEBHOOK_SECRET) == "whsec_very-secret"
+    assert code == 0
+    assert "very-secret" not in out + err
 
 
 def test_what_is_not_sent_goes_to_a_stick_and_is_read_elsewhere(run, tmp_path):

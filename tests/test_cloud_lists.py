@@ -15,12 +15,14 @@ from kiosk.credentials import API_KEY, Credentials
 from kiosk.device import Device
 from kiosk.errors import CloudError
 from kiosk.fake_cloud import FakeCloud
+from kiosk.lists import Lists
 from kiosk.settings import Cloud as Settings
 from kiosk.state import initialise, open_store
 from kiosk.subjects import SubjectFilter
 from kiosk.vault import read_keys
 from tests.conftest import GOLDEN
 
+OTHER = "0f0e8a52-6f0c-4d7e-9a39-2f5d3c1f8a11"
 NAME = "5b3720ed-d429-42ef-b67f-37ea805f48ee"
 A, B = ((GOLDEN / f"person_{letter}_1.jpg").read_bytes() for letter in "ab")
 
@@ -153,14 +155,25 @@ def test_a_server_that_fails_leaves_the_old_list_in_force(device, fake, pull):
     assert blocked(device) == [("list_entry", "entry-a")]
 
 
-def test_a_list_that_is_not_set_any_more_blocks_nobody(device, fake, pull):
+def test_a_list_that_is_not_set_any_more_blocks_nobody_and_the_others_stay(device, fake, pull):
+    fake.put_list(NAME, {"entry-a": A})
+    fake.put_list(OTHER, {"entry-b": B})
+    pull(NAME, OTHER)
+
+    ended = Lists(device.store).keep_only((OTHER,), time.time())
+
+    assert ended == 1
+    assert blocked(device) == [("list_entry", "entry-b")]
+    assert device.store.subjects().total == 1
+
+
+def test_whoever_pulls_some_lists_leaves_the_others_in_force(device, fake, pull):
     fake.put_list(NAME, {"entry-a": A})
     pull(NAME)
 
     pull()
 
-    assert blocked(device) == []
-    assert device.store.subjects().total == 0
+    assert blocked(device) == [("list_entry", "entry-a")]
 
 
 @pytest.mark.parametrize("command", [("serve", "--port", "0"), ("run",)], ids=["serve", "run"])
