@@ -85,6 +85,7 @@ class Camera:
         self._tell = tell
         self._backoff = Backoff(settings.reopen_first_s, settings.reopen_longest_s, chance)
         self._watch = Watch(settings, time.monotonic())
+        self._told = self._watch.report
         self._number = 0
         self._child: Child | None = None
         self._abandoned: list[Child] = []
@@ -167,7 +168,6 @@ class Camera:
         return frame if frame.number > after and self._watch.trusts(about) else None
 
     def _tend(self) -> None:
-        told = self._watch.report
         while not self._closing.is_set():
             self._due = time.monotonic() + ROUND_S
             if self._child is None:
@@ -175,10 +175,6 @@ class Camera:
             else:
                 self._child.slot.wait(CHECK_S)
                 self._judge(self._child)
-            if self._watch.report is not told:
-                told = self._watch.report
-                log.info("camera source=%s state=%s reason=%r", self.source, told.state.value, told.sentence)
-                self._tell(told)
         if self._child is not None:
             self._end(self._child)
         for child in self._abandoned:
@@ -190,6 +186,8 @@ class Camera:
         except OSError as error:  # no memory, no descriptors, no processes
             with self._changed:
                 self._watch.fail(f"The process that captures cannot be started: {error}.", time.monotonic())
+                report = self._watch.report
+            self._announce(report)
             self._rest(self._backoff.next_s())
             return
         with self._changed:
@@ -212,7 +210,10 @@ class Camera:
                 self._watch.check(now)
             report = self._watch.report
             is_wanted = not is_over and not self._watch.wants_reopening(now)
+            if not is_wanted:
+                self._child = None  # in this breath: whoever asks next must not judge its last frame to be a live one
             self._changed.notify_all()
+        self._announce(report)
         if report.state is State.LIVE and now - report.since >= STEADY_S:
             self._backoff.reset()
         if is_wanted:
@@ -220,14 +221,19 @@ class Camera:
         self._end(child)
         self._rest(None if report.state is State.ENDED else self._backoff.next_s())
 
+    def _announce(self, report: Report) -> None:
+        if report is self._told:
+            return
+        self._told = report
+        log.info("camera source=%s state=%s reason=%r", self.source, report.state.value, report.sentence)
+        self._tell(report)
+
     def _rest(self, wait_s: float | None) -> None:
         """Wait, for ever with None, unless the camera is closed meanwhile."""
         self._due = float("inf") if wait_s is None else time.monotonic() + wait_s + ROUND_S
         self._closing.wait(wait_s)
 
     def _end(self, child: Child) -> None:
-        with self._changed:
-            self._child = None
         if not child.end(GRACE_S):
             log.error("camera source=%s pid=%d outlives SIGKILL and is left behind", self.source, child.pid)
             self._abandoned.append(child)

@@ -22,7 +22,8 @@ from kiosk.settings import Camera as Settings
 from kiosk.watch import State
 
 QUICK = {"reopen_first_s": 0.05, "reopen_longest_s": 0.1, "lost_after_s": 0.5, "frozen_after_s": 0.4}
-LIMIT_S = 10.0  # what a process needs on a busy machine
+LIMIT_S = 20.0  # what a process needs on a busy machine
+NOTICED_S = 5.0  # 0.5 s as set, 0.1 s between two looks; the rest is for a busy machine
 
 
 def picture(number, height=48, width=64):
@@ -39,9 +40,17 @@ def folder(tmp_path):
     return folder
 
 
+class Told(Camera):
+    """A camera, and every report it gave: one that comes back at once is lost for less than a glance takes."""
+
+    def __init__(self, settings, portraits=()):
+        self.told = []
+        super().__init__(settings, portraits, chance=lambda: 0.0, tell=self.told.append)
+
+
 @contextlib.contextmanager
 def opened(source, portraits=(), **settings):
-    with Camera(Settings(source=str(source), **{**QUICK, **settings}), portraits, chance=lambda: 0.0) as camera:
+    with Told(Settings(source=str(source), **{**QUICK, **settings}), portraits) as camera:
         yield camera
 
 
@@ -56,6 +65,14 @@ def until(fact, limit_s=LIMIT_S):
 
 def is_in(camera, state):
     return lambda: camera.report.state is state
+
+
+def was(camera, state):
+    return lambda: said(camera, state)
+
+
+def said(camera, state):
+    return [report.sentence for report in camera.told if report.state is state]
 
 
 def children():
@@ -136,30 +153,48 @@ def test_a_child_killed_is_replaced_and_numbers_go_on_rising(folder):
         frame = camera.latest(0, LIMIT_S)
         (before,) = children()
         os.kill(before, signal.SIGKILL)
-        until(is_in(camera, State.LOST), 2.0)
-        sentence = camera.report.sentence
+        until(was(camera, State.LOST))
         again = camera.latest(frame.number, LIMIT_S)
 
-        assert sentence == "The process that captures ended by signal 9."
+        assert said(camera, State.LOST) == ["The process that captures ended by signal 9."]
         assert again.number > frame.number
         assert children() != {before}
 
 
+def test_a_dead_child_is_lost_to_all_who_ask_and_told_of_before_the_wait_for_the_next(folder):
+    asked = []
+
+    class Asked(Camera):
+        def __init__(self):
+            source = f"dir:{folder}?fps=50&loop=1"
+            settings = Settings(source=source, **{**QUICK, "reopen_first_s": 600.0, "reopen_longest_s": 600.0})
+            super().__init__(settings, tell=lambda report: asked.append((report.state, self.report.state)))
+
+    with Asked() as camera:
+        camera.latest(0, LIMIT_S)
+        for pid in children():
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: asked[1:])
+
+        assert asked == [(State.LIVE, State.LIVE), (State.LOST, State.LOST)]
+        assert camera.latest(0, 0.0) is None
+
+
 def test_a_child_that_hangs_is_noticed_in_time_and_replaced(folder):
-    with opened(f"dir:{folder}?fps=50&loop=1") as camera:
+    with opened(f"dir:{folder}?fps=50&loop=1", reopen_first_s=1.0, reopen_longest_s=1.0) as camera:
         camera.latest(0, LIMIT_S)
         (before,) = children()
         os.kill(before, signal.SIGSTOP)
-        noticed_s = until(is_in(camera, State.LOST), 2.0)
+        noticed_s = until(was(camera, State.LOST))
         assert camera.latest(0, 0.0) is None
         until(is_in(camera, State.LIVE))
 
-        assert 0.3 < noticed_s < 1.5
+        assert 0.3 < noticed_s < NOTICED_S
         assert not is_running(before)
 
 
 @pytest.mark.parametrize(
-    ("image", "state", "said"),
+    ("image", "state", "sentence"),
     [
         pytest.param(picture(1), State.FROZEN, "not changed for 0.4 s", id="frozen"),
         pytest.param(np.zeros((48, 64, 3), np.uint8), State.BLACK, "is black", id="black"),
@@ -167,14 +202,14 @@ def test_a_child_that_hangs_is_noticed_in_time_and_replaced(folder):
         pytest.param(np.full((48, 64, 3), 90, np.uint8), State.BLACK, "is covered", id="covered"),
     ],
 )
-def test_a_picture_that_shows_nothing_new_or_nothing_at_all_is_not_handed_out(tmp_path, image, state, said):
+def test_a_picture_that_shows_nothing_new_or_nothing_at_all_is_not_handed_out(tmp_path, image, state, sentence):
     cv2.imwrite(str(tmp_path / "only.png"), image)
     blind = {"blind_after_s": 0.1, "frozen_after_s": 0.0} if state is State.BLACK else {}
 
     with opened(f"dir:{tmp_path}?fps=50&loop=1", **blind) as camera:
         until(is_in(camera, state))
 
-        assert said in camera.report.sentence
+        assert sentence in camera.report.sentence
         assert camera.latest(0, 0.05) is None
 
 
@@ -182,7 +217,7 @@ def test_a_frame_larger_than_allowed_is_refused_with_both_sizes(tmp_path):
     cv2.imwrite(str(tmp_path / "large.png"), picture(1, 100, 100))
 
     with opened(f"dir:{tmp_path}?loop=1", max_pixels=4096) as camera:
-        until(is_in(camera, State.LOST))
+        until(was(camera, State.LOST))
 
         assert camera.report.sentence == "frames of 100 x 100 px are more than the 4096 pixels of [camera] max_pixels."
 
@@ -240,13 +275,13 @@ def test_a_network_camera_that_falls_silent_is_lost_and_reopened_until_it_speaks
     with opened(url, warmup_frames=3, open_within_s=5.0) as camera:
         frame = camera.latest(0, LIMIT_S)
         web_camera.flows.clear()
-        noticed_s = until(is_in(camera, State.LOST), 2.0)
+        noticed_s = until(was(camera, State.LOST))
         until(lambda: web_camera.opened == 2)
         web_camera.flows.set()
         again = camera.latest(frame.number, LIMIT_S)
 
     assert frame.number >= 1
-    assert noticed_s < 1.5
+    assert noticed_s < NOTICED_S
     assert again.number > frame.number
     assert "state=lost reason='No frame came for 0.5 s.'" in caplog.text
     assert "geheim" not in caplog.text
@@ -266,18 +301,16 @@ def test_nobody_there_is_told_without_the_password_and_tried_again():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    told = []
-    settings = Settings(source=f"http://user:geheim@127.0.0.1:{port}/geheim", **QUICK)
 
-    with Camera(settings, tell=told.append) as camera:
-        until(is_in(camera, State.LOST))
+    with opened(f"http://user:geheim@127.0.0.1:{port}/geheim") as camera:
+        until(was(camera, State.LOST))
         (before,) = children() or (0,)
         until(lambda: children() - {before})
 
         command = b"".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children())
 
-    assert told[0].sentence.startswith(f"http://127.0.0.1:{port}/… cannot be opened: ")
-    assert "geheim" not in f"{told} {camera.report} {command!r}"
+    assert camera.told[0].sentence.startswith(f"http://127.0.0.1:{port}/… cannot be opened: ")
+    assert "geheim" not in f"{camera.told} {camera.report} {command!r}"
 
 
 RTSP = """
@@ -332,34 +365,31 @@ def test_an_rtsp_camera_that_stops_answering_is_lost_in_time_and_comes_back(rtsp
     with opened(f"rtsp://127.0.0.1:{server.port}/cam", warmup_frames=2) as camera:
         frame = camera.latest(0, LIMIT_S)
         server.send_signal(signal.SIGSTOP)
-        noticed_s = until(is_in(camera, State.LOST), 3.0)
+        noticed_s = until(was(camera, State.LOST))
         server.send_signal(signal.SIGCONT)
         again = camera.latest(frame.number, LIMIT_S)
 
     assert frame.image.shape == (240, 320, 3)
-    assert noticed_s < 2.0
+    assert noticed_s < NOTICED_S
     assert again.number > frame.number
 
 
 def test_an_rtsp_camera_that_restarts_is_lost_in_time_and_comes_back_and_no_log_has_its_password(rtsp_server, caplog):
     caplog.set_level("DEBUG")
     server = rtsp_server()
-    told = []
-    settings = Settings(source=f"rtsp://user:geheim@127.0.0.1:{server.port}/cam", warmup_frames=2, **QUICK)
-
-    with Camera(settings, tell=told.append) as camera:
+    with opened(f"rtsp://user:geheim@127.0.0.1:{server.port}/cam", warmup_frames=2) as camera:
         frame = camera.latest(0, LIMIT_S)
         server.kill()
         server.wait()
-        noticed_s = until(is_in(camera, State.LOST), 3.0)
-        until(lambda: any("cannot be opened" in report.sentence for report in told))
+        noticed_s = until(was(camera, State.LOST))
+        until(lambda: any("cannot be opened" in sentence for sentence in said(camera, State.LOST)))
         rtsp_server(server.port)
         again = camera.latest(frame.number, LIMIT_S)
 
-    assert noticed_s < 2.0
+    assert noticed_s < NOTICED_S
     assert again.number > frame.number
     assert f"rtsp://127.0.0.1:{server.port}/…" in caplog.text
-    assert "geheim" not in f"{caplog.text} {told}"
+    assert "geheim" not in f"{caplog.text} {camera.told}"
 
 
 @pytest.fixture
@@ -390,14 +420,14 @@ def test_an_ffmpeg_camera_that_hangs_or_dies_is_lost_in_time_and_comes_back(ffmp
     with opened(f"http://127.0.0.1:{server.port}/cam", warmup_frames=2) as camera:
         frame = camera.latest(0, LIMIT_S)
         server.send_signal(how)
-        noticed_s = until(is_in(camera, State.LOST), 3.0)
+        noticed_s = until(was(camera, State.LOST))
         server.kill()
         server.wait()
         ffmpeg_camera()
         again = camera.latest(frame.number, LIMIT_S)
 
     assert frame.image.shape == (240, 320, 3)
-    assert noticed_s < 2.0
+    assert noticed_s < NOTICED_S
     assert again.number > frame.number
 
 
@@ -414,10 +444,10 @@ def test_nothing_is_left_after_closing_however_often_it_was_opened(folder):
             camera.latest(0, LIMIT_S)
             for pid in children():
                 os.kill(pid, signal.SIGKILL)
-            until(is_in(camera, State.LOST))
+            until(was(camera, State.LOST))
         began = time.monotonic()
         camera.close()
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < NOTICED_S
 
     assert (descriptors(), threading.active_count(), children()) == before
     assert before[2] == set()
@@ -444,7 +474,7 @@ with Camera(Settings(source="dir:{folder}?fps=50&loop=1")) as camera:
         assert is_running(pid)
         parent.kill()
 
-    until(lambda: not is_running(pid), 2.0)
+    until(lambda: not is_running(pid))
 
 
 class Immortal:
