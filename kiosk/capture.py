@@ -175,8 +175,10 @@ class Camera:
             else:
                 self._child.slot.wait(CHECK_S)
                 self._judge(self._child)
-        if self._child is not None:
-            self._end(self._child)
+        with self._changed:
+            child, self._child = self._child, None
+        if child is not None:
+            self._end(child)
         for child in self._abandoned:
             child.end(0.0)
 

@@ -91,7 +91,7 @@ def running() -> Iterator[playwright.Browser]:
 def opened(chromium, url: str, **options) -> Iterator[tuple]:
     """Give a page of its own browser profile, and fail if anything goes wrong on it."""
     context = chromium.new_context(**{"viewport": DESKTOP, "locale": "en-GB", **options})
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)  # ms; a busy machine takes seconds for a page
     page = context.new_page()
     watch = Watch(page, url)
     try:

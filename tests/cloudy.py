@@ -25,6 +25,7 @@ from kiosk.settings import Cloud as Settings
 from kiosk.state import DATABASE_NAME, initialise, open_store
 from kiosk.types import Template
 from kiosk.vault import read_keys
+from tests.patience import LIMIT_S
 
 QUICK = Pace(first_s=0.02, longest_s=0.2, look_after_s=(0.02, 0.05, 0.1), stopped_s=0.2, recover_s=0.02, between_s=0.0)
 PACK = read_pack(standard_pack())
@@ -61,7 +62,7 @@ def decide(kiosk: Device, number: int = 0, *, vendor_data: str | None = None, st
     return request_id
 
 
-def drain(syncing: Sync, *, within_s: float = 20.0) -> None:
+def drain(syncing: Sync, *, within_s: float = LIMIT_S) -> None:
     """Send in this thread until nothing waits."""
     outbox, end = syncing.sender._store.outbox, time.monotonic() + within_s
     syncing.run_once(lambda: not any(outbox.counts()[s] for s in ("waiting", "sending")) or time.monotonic() > end)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -17,9 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from kiosk import api_server
+from tests.patience import LIMIT_S, until
 from tests.served import serving
-
-LIMIT_S = 10.0
 
 
 @pytest.fixture
@@ -41,13 +39,6 @@ def certificate(tmp_path):
 
 def descriptors():
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def until(fact):
-    deadline = time.monotonic() + LIMIT_S
-    while not fact():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.02)  # the server's thread is on its way
 
 
 def test_whoever_begins_no_handshake_holds_few_descriptors_and_the_next_is_served(tmp_path, certificate):

@@ -16,6 +16,7 @@ from kiosk import camera
 from kiosk.camera import RecordingEndedError, driver_time, parse_source, shots
 from kiosk.demo import VISIT_S, Demo
 from kiosk.errors import CameraLostError, ConfigError
+from tests.patience import BUSY_S
 
 SECRET = "rtsp://user:pa%24s@192.168.1.9:8554/ch1?password=geheim"
 
@@ -121,7 +122,7 @@ def test_a_folder_is_replayed_at_the_rate_set_and_repeated(folder):
     with contextlib.closing(shots(parse_source(f"dir:{folder}?fps=100&loop=1"))) as frames:
         times = [moment for _, moment in itertools.islice(frames, 11)]
 
-    assert 0.09 <= times[-1] - times[0] < 0.5
+    assert 0.09 <= times[-1] - times[0] < BUSY_S
 
 
 def test_a_folder_without_pictures_is_no_camera(tmp_path):
@@ -156,7 +157,7 @@ def test_a_video_is_replayed_at_its_own_rate_and_ends(video):
 
     with pytest.raises(RecordingEndedError):
         next(frames)
-    assert 0.18 <= times[-1] - times[0] < 0.6
+    assert 0.18 <= times[-1] - times[0] < BUSY_S
 
 
 def test_a_video_repeats_when_asked(video):
@@ -258,7 +259,7 @@ def test_motion_jpeg_is_read_frame_by_frame(web, tell_length, kind):
     web.serve = serve
     for number, (image, moment) in enumerate(itertools.islice(shots(parse_source(web.url)), 3)):
         assert np.abs(image.astype(int) - picture(number)[:, :, ::-1]).mean() < 10
-        assert 0.0 <= time.monotonic() - moment < 1.0
+        assert 0.0 <= time.monotonic() - moment < BUSY_S
         wanted.release()
 
 
@@ -391,7 +392,7 @@ def test_a_picamera_that_stops_is_flushed_and_closed_and_never_stopped(monkeypat
 
     for image, moment in itertools.islice(frames, 2):
         assert image[0, 0, 0] == first
-        assert 0.005 < time.monotonic() - moment < 0.5
+        assert 0.005 < time.monotonic() - moment < BUSY_S
     with pytest.raises(CameraLostError, match="is its cable in place"):
         next(frames)
 

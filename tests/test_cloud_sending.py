@@ -13,6 +13,7 @@ from kiosk.ledger import Kind
 from kiosk.outbox import OutboxState
 from kiosk.subjects import Details, Enrolment
 from tests.cloudy import QUICK, decide, device, drain, sent, settings, sync
+from tests.patience import BUSY_S, until
 
 
 @pytest.fixture
@@ -33,6 +34,12 @@ def syncing(kiosk, fake):
     made = sync(kiosk, fake)
     yield made
     made.close()
+
+
+def turn(seconds):
+    """Return whether that time has passed since now, to be asked."""
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() > end
 
 
 def test_a_decision_arrives_with_its_fields_and_photographs_and_is_erased_here(kiosk, fake, syncing):
@@ -181,8 +188,7 @@ def test_a_minutes_writes_are_not_exceeded_not_even_over_a_restart(tmp_path, fak
             decide(kiosk, number)
         for _ in range(3):
             syncing = sync(kiosk, fake)
-            end = time.monotonic() + 0.4
-            syncing.run_once(lambda end=end: time.monotonic() > end)
+            until(lambda syncing=syncing: syncing.run_once(turn(0.4)) or len(fake.sessions) >= 5)
             syncing.close()
 
     assert len(fake.sessions) == 5
@@ -237,8 +243,7 @@ def test_a_forgotten_person_is_never_sent(kiosk, fake, syncing):
 def test_an_unreachable_server_costs_nothing_and_all_arrives_when_it_is_back(kiosk, fake, syncing):
     fake.go_away()
     requests = [decide(kiosk, number) for number in range(3)]
-    end = time.monotonic() + 0.5
-    syncing.run_once(lambda: time.monotonic() > end)
+    syncing.run_once(turn(0.5))
     waiting = kiosk.store.outbox.counts()[OutboxState.WAITING]
     fake.come_back()
 
@@ -253,15 +258,12 @@ def test_the_thread_ends_within_two_seconds_while_the_server_hangs(kiosk, fake):
     decide(kiosk)
     syncing = sync(kiosk, fake)
     syncing.start()
-    end = time.monotonic() + 10
-    while not any(path == "/v3/face-match/" for _, _, path in fake.calls) and time.monotonic() < end:
-        syncing._woken.wait(0.01)
+    until(lambda: any(path == "/v3/face-match/" for _, _, path in fake.calls))
     before = time.monotonic()
 
     syncing.close()
 
-    assert time.monotonic() - before < 2.0
-    assert fake.calls
+    assert time.monotonic() - before < BUSY_S
 
 
 def test_a_second_opinion_is_a_record_beside_the_first_decision(tmp_path, fake):
@@ -331,12 +333,6 @@ def test_a_fault_of_ours_ends_no_thread_and_is_told_in_health_until_it_is_over(
         if is_broken.is_set():
             raise ZeroDivisionError(name)
         return stepping()
-
-    def until(fact):
-        deadline = time.monotonic() + 20.0
-        while not fact():
-            assert time.monotonic() < deadline, "it did not come true"
-            time.sleep(0.01)  # the thread is on its way
 
     syncing.sender.step = step
     request_id = decide(kiosk)

@@ -16,6 +16,7 @@ from kiosk.capture import Child
 from kiosk.errors import CameraLostError
 from kiosk.settings import Camera as Settings
 from kiosk.slot import About, made
+from tests.patience import BUSY_S
 
 SHAPE = (240, 320, 3)
 WRITER = """
@@ -102,7 +103,7 @@ def test_waiting_ends_with_a_frame_or_with_its_time(slot):
     slot.ring()
     slot.wait(60.0)
 
-    assert 0.02 <= waited < 1.0
+    assert 0.02 <= waited < BUSY_S
 
 
 def test_a_note_longer_than_its_room_is_cut(slot):
@@ -133,18 +134,19 @@ def writing(slot):
 
 @pytest.mark.usefixtures("writing")
 def test_no_frame_is_torn_while_the_writer_never_rests(slot):
-    numbers = []
-    deadline = time.monotonic() + 1.0
-    while time.monotonic() < deadline:
+    numbers, seen = [], set()
+    begun = time.monotonic()
+    while (took := time.monotonic() - begun) < 1.0 or (len(seen) <= 10 and took < BUSY_S):
         if (taken := slot.take()) is None:  # the writer was stopped with the lock in its hand
             continue
         frame, told = taken
         assert (frame.image == frame.number % 251).all()
         assert told.number == told.digest == frame.number
         numbers.append(frame.number)
+        seen.add(frame.number)
 
     assert numbers == sorted(numbers)
-    assert numbers[-1] > len(set(numbers)) > 10
+    assert numbers[-1] > len(seen) > 10
 
 
 def test_a_writer_killed_at_any_moment_leaves_the_lock_free_and_a_whole_frame(slot, writing):
@@ -162,7 +164,7 @@ def test_a_writer_stopped_at_any_moment_never_stops_the_reader(slot, writing):
         began = time.monotonic()
         slot.take()
         slot.newest()
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < BUSY_S
         writing.send_signal(signal.SIGCONT)
 
 

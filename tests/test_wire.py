@@ -21,8 +21,8 @@ from kiosk.credentials import API_KEY, PROXY, checked
 from kiosk.errors import ConfigError
 from kiosk.settings import Cloud as Settings
 from kiosk.wire import NoAnswerError
+from tests.patience import LIMIT_S
 
-LIMIT_S = 10.0
 KEY = "key-of-the-kiosk"
 PASSWORD = "pass-word-1"
 FAR = "https://cloud.example"  # a name that no resolver knows: only the proxy can find it
