@@ -187,7 +187,7 @@ class Access:
     def open_session(self, caller: Caller) -> tuple[str, Caller]:
         """Sign somebody in; return the cookie's text and who they are in this session."""
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        account = self.accounts.get(caller.id) or caller.account
+        account = caller.account  # as its password was found right: another one since ends this session too
         expires = self._now() + self._settings.session_h * HOUR_S
         if account.expires_at is not None:
             expires = min(expires, account.expires_at)

@@ -8,6 +8,7 @@ A route's operation says who may call it and what it answers; the gate holds it 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -83,6 +84,7 @@ def build(
     cloud: Cloud | None = None,
     sources: Sources | None = None,
     apply: Callable[[Config], None] | None = None,
+    changing: threading.Lock | None = None,
     forgotten: Callable[[], None] = nothing,
     now: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
@@ -95,6 +97,7 @@ def build(
         cloud: what tells of the cloud's work; None: /device/cloud answers 404.
         sources: where settings come from; None: they can be read, not changed.
         apply: puts changed settings into force, or refuses them with a ConfigError; None: they become the device's.
+        changing: held while settings are changed; None: nobody else changes them.
         forgotten: called after somebody was forgotten, to take them out of the backups.
         now: seconds UTC.
         monotonic: s; limits are counted with it.
@@ -110,6 +113,7 @@ def build(
         sources=sources,
         apply=apply,
         forgotten=forgotten,
+        changing=changing or threading.Lock(),
         is_secure=bool(device.config.api.tls_certificate),
     )
     by_path: dict[str, dict[str, Operation]] = defaultdict(dict)

@@ -55,6 +55,7 @@ class House:
     apply: Callable[[Config], None] | None = None  # puts changed settings into force; may refuse with a ConfigError
     forgotten: Callable[[], None] = nothing  # called after somebody was forgotten: takes them out of backups
     is_secure: bool = False  # served under TLS
+    changing: threading.Lock = field(default_factory=threading.Lock)  # held while settings are changed
     line: Line = field(init=False)
     clerks: ThreadPoolExecutor = field(init=False)
     room: Room = field(init=False)
@@ -63,7 +64,6 @@ class House:
     streams: asyncio.Semaphore = field(init=False)
     passwords: threading.Semaphore = field(init=False)
     reviewing: threading.Lock = field(init=False)
-    changing: threading.Lock = field(init=False)
     jobs: Jobs = field(init=False)
 
     def __post_init__(self) -> None:
@@ -77,7 +77,6 @@ class House:
         self.streams = asyncio.Semaphore(MOST_STREAMS)
         self.passwords = threading.Semaphore(2)  # scrypt takes 32 MB each
         self.reviewing = threading.Lock()
-        self.changing = threading.Lock()
         self.jobs = Jobs(self.closing)
 
     @property

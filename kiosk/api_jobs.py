@@ -57,8 +57,9 @@ class Jobs:
                 raise RefusedError(f"another {kind} is under way; wait for its end")
             job = Job(secrets.token_hex(8), kind)
             self._jobs[job.id] = job
-            while len(self._jobs) > REMEMBERED:
-                self._jobs.popitem(last=False)
+            ended = [one.id for one in self._jobs.values() if one.state != "running"]
+            for old in ended[: max(0, len(self._jobs) - REMEMBERED)]:
+                del self._jobs[old]
         self._pool.submit(self._run, job, work)
         return job
 

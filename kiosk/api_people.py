@@ -136,16 +136,19 @@ async def change(call: Call) -> Response:
     if errors:
         raise field_errors(errors)
 
-    def work() -> Subject:
-        before = known(call)
-        dates = {"retention_until" if name == "retain_until" else name: value for name, value in moments.items()}
+    dates = {"retention_until" if name == "retain_until" else name: value for name, value in moments.items()}
+
+    def changed(before: Subject) -> Subject:
         new = replace(before, details=replace(before.details, **texts), **dates)  # type: ignore[arg-type]  # checked
         new = replace(new, status=Status(status)) if status else new
         kept = moments.get("retain_until")
         wrong = misfits(new.valid_from, new.valid_until, kept, call.house.now())
         if wrong:
             raise field_errors({name: [sentence] for name, sentence in wrong})
-        return call.house.device.store.patch(new, actor=call.actor)
+        return new
+
+    def work() -> Subject:
+        return call.house.device.store.patch(known(call).session_number, changed, actor=call.actor)
 
     return answer(about(await call.run(work), whole=True))
 

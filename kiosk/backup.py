@@ -197,8 +197,10 @@ def scrub(database: Database, directory: Path, erasures: Path, keys: Sequence[Ke
         The backups rewritten. Each keeps its name, age and place in the log.
     """
     with database.read() as connection:
-        newest = connection.execute("SELECT coalesce(max(seq), 0) FROM erasure").fetchone()[0]
-    gone = erasure.read_list(erasures)
+        rows = connection.execute("SELECT seq, session_id FROM erasure").fetchall()
+    newest = max((seq for seq, _ in rows), default=0)
+    # The side file knows whom a store that was restored has forgotten; the table whose line is not written yet.
+    gone = erasure.read_list(erasures) | {session_id for _, session_id in rows}
     rewritten = []
     for file in backups(directory, keys):
         if not file.is_readable or newest <= max(file.header.log_seq, file.header.scrubbed_to):

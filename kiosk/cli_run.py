@@ -158,6 +158,7 @@ def _serve_api(chosen: argparse.Namespace, kiosk: Kiosk, sync: Sync | None, part
         cloud=sync.view if sync is not None else None,
         sources=opening.sources(chosen),
         apply=apply,
+        changing=kiosk.changing,
         forgotten=lambda: opening.scrub_backups(device.store),
         now=kiosk.clock,
     )
@@ -175,13 +176,15 @@ def _reload(chosen: argparse.Namespace, kiosk: Kiosk, supervisor: Supervisor, ag
     """Take the settings as they are on disk now; say whether the process must start anew for them."""
     supervisor.tell(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
     try:
-        config = opening.settings(chosen) if chosen.demo is None else _demo_settings(opening.settings(chosen))
-        Camera(config.camera, kiosk.camera.source.portraits)  # a source that cannot be is refused as a wrong setting is
+        with kiosk.changing:  # a page may be changing them: what is read here must be no older than what is in force
+            config = opening.settings(chosen) if chosen.demo is None else _demo_settings(opening.settings(chosen))
+            Camera(config.camera, kiosk.camera.source.portraits)  # a source that cannot be is a wrong setting too
+            is_taken = kiosk.reload(config)
     except KioskError as error:
         log.error("settings refused, the old ones stay reason=%r", str(error))  # noqa: TRY400  its sentence says all
         supervisor.tell(READY=1, STATUS=f"settings refused: {error}")
         return False
-    if kiosk.reload(config):
+    if is_taken:
         supervisor.tell(READY=1)
         return False
     again.set()

@@ -46,8 +46,8 @@ class Policy:
         self.ask: Ask | None = None
         """Asks the cloud within its time; set while something runs that can."""
 
-        self.told: Callable[[], None] = lambda: None
-        """Called when a row was made."""
+        self.wake: Callable[[], None] = lambda: None
+        """Called when rows were stored."""
 
     # ---- the outbox
 
@@ -67,9 +67,11 @@ class Policy:
             images = self._images(service, decision, photographs)
             if images is not None:
                 rows.append(self._replay(service, decision, images))
-        if rows:
-            self.told()
         return rows
+
+    def told(self) -> None:
+        """Wake whoever sends."""
+        self.wake()
 
     def _replays(self, decision: NewDecision) -> str | None:
         """Return under which policy a decision is sent to Didit, if it is."""

@@ -99,19 +99,23 @@ class Sender:
         self.alarm: str | None = None
         """Why everything has stopped."""
 
+        self._is_in_order = False
         self._failures = 0
         self._not_before = now()  # nothing is asked before, s UTC
         self._probed_at = float("-inf")
         self._expired_at = float("-inf")
 
-    def recover(self) -> None:
-        """Doubt what a crash left being sent. To be called once, by whoever holds the sender's lock."""
+    def _recover(self) -> None:
+        """Doubt what a crash, or a store that failed half-way, left being sent."""
         count = self._store.outbox.recover(self._now() + self._pace.recover_s)
         if count:
             log.info("outbox recovered rows=%d", count)
+        self._is_in_order = True
 
     def step(self) -> float:
-        """Do at most one thing; return after how many seconds there may be another."""
+        """Do at most one thing; return after how many seconds there may be another. Whoever calls holds the lock."""
+        if not self._is_in_order:
+            self._recover()
         now = self._now()
         if now - self._expired_at >= EXPIRE_EVERY_S or now < self._expired_at:
             self._expired_at = now
@@ -129,7 +133,9 @@ class Sender:
         row = self._store.outbox.claim(now, self._policies) if self._policies else None
         if row is None:
             return self._idle()
+        self._is_in_order = False
         self._send(row)
+        self._is_in_order = True  # whatever else comes out of there leaves the row as being sent
         return self._pace.between_s
 
     # ---- the way there

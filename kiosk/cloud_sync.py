@@ -97,7 +97,7 @@ class Sync:
             Fallback(store, self.cloud, settings, now=now, monotonic=monotonic) if settings.fallback else None
         )
         if isinstance(device.outgoing, Policy):
-            device.outgoing.told = self.wake
+            device.outgoing.wake = self.wake
             device.outgoing.ask = self.fallback.about if self.fallback is not None else None
         self._now = now
         self._lock_path = store.directory / LOCK_NAME
@@ -208,7 +208,7 @@ class Sync:
             return wait_s
 
     def _take_lock(self) -> bool:
-        """Become the one who sends; the first time, doubt what a crash left."""
+        """Become the one who sends."""
         if self._lock is not None:
             return True
         handle = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -218,5 +218,4 @@ class Sync:
             os.close(handle)
             return False
         self._lock = handle
-        self.sender.recover()
         return True

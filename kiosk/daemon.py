@@ -148,7 +148,11 @@ class Kiosk:
             )
         standing = read_standing(device.store.directory)
         self._standing = standing
-        self._keeping, self._reloading = threading.Lock(), threading.Lock()
+        self._keeping, self._reloading, self._alarming = threading.Lock(), threading.Lock(), threading.Lock()
+        self._telling, self._recording, self._ending = threading.Lock(), threading.Lock(), threading.Lock()
+        self.changing = threading.Lock()
+        """Held by whoever reads the settings and puts them into force, from the one to the other."""
+
         if standing.is_spoilt:
             path = device.store.directory / STANDING_NAME
             log.error("standing what=spoilt file=%s", path)
@@ -204,7 +208,8 @@ class Kiosk:
             thread.join(timeout=SLACK_S)
         self._record_door()
         if self._status_file is not None:
-            self._status_file.unlink(missing_ok=True)  # nobody is armed by a kiosk that has ended
+            with self._ending:
+                self._status_file.unlink(missing_ok=True)  # nobody is armed by a kiosk that has ended
 
     @property
     def hanging(self) -> str:
@@ -278,7 +283,9 @@ class Kiosk:
                 self._test()
             self._record_door()
             self._count()
-            self._write_status()
+            with self._ending:  # a look that a stop overtook writes no more that anybody is armed
+                if not self._stopping.is_set():
+                    self._write_status()
             self._stopping.wait(ROUND_S)
 
     @property
@@ -289,6 +296,7 @@ class Kiosk:
     def _test(self) -> None:
         """Run the golden faces; without a pass nothing is armed."""
         self._tested_at = time.monotonic()
+        count = self.monitor.count(Condition.SELF_TEST_FAILED)
         try:
             said = self._self_test()
             held = self.device.gallery.references
@@ -297,7 +305,7 @@ class Kiosk:
             self.monitor.hold(condition, str(error))
             log.warning("self_test result=failed reason=%r", str(error))
             return
-        self.monitor.end(Condition.SELF_TEST_FAILED)
+        self.monitor.end(Condition.SELF_TEST_FAILED, count)
         self.monitor.end(Condition.STARTING)
         log.info("self_test result=passed references=%d said=%r", held, said)
 
@@ -337,30 +345,39 @@ class Kiosk:
     def _state_changed(self, condition: Condition, sentence: str | None) -> None:
         level = logging.INFO if sentence is None else logging.WARNING
         log.log(level, "state condition=%s holds=%s reason=%r", condition.value, sentence is not None, sentence or "")
-        health = self.health()
-        self.news.publish(
-            Topic.HEALTH,
-            {
-                "is_armed": health.is_armed,
-                "mode": health.mode,
-                "states": [
-                    {"condition": s.condition, "sentence": s.sentence, "leaves": s.leaves, "since": s.since}
-                    for s in health.states
-                ],
-            },
-        )
+        with self._telling:  # the picture and its telling: the last news is the newest picture
+            health = self.health()
+            self.news.publish(
+                Topic.HEALTH,
+                {
+                    "is_armed": health.is_armed,
+                    "mode": health.mode,
+                    "states": [
+                        {"condition": s.condition, "sentence": s.sentence, "leaves": s.leaves, "since": s.since}
+                        for s in health.states
+                    ],
+                },
+            )
 
     def _record_door(self) -> None:
         """Tell what the door did, and put it into the log; what the store does not take now waits."""
         if self.door is None:
             return
-        for event in self.door.events():
+        if not self._recording.acquire(timeout=SLACK_S):  # a stop does not wait for a health thread in a slow disk
+            return
+        try:
+            self._record_events(self.door)
+        finally:
+            self._recording.release()
+
+    def _record_events(self, door: Door) -> None:
+        for event in door.events():
             log.info("door what=%s decision=%s", event.what.value, event.decision)
             self.news.publish(
                 Topic.DOOR,
                 {
                     "what": event.what.value,
-                    "state": self.door.state.value,
+                    "state": door.state.value,
                     "decision": event.decision,
                     "at": self.clock() - (time.monotonic() - event.at),
                 },
@@ -488,12 +505,15 @@ class Kiosk:
 
     def set_alarm(self, *, is_armed: bool, actor: str) -> None:
         """Take an alarm system's word."""
-        if is_armed:  # closed first, whatever the disk says
+        if is_armed:  # closed first, whatever the disk says, and whoever is disarming it now
             self.monitor.hold(Condition.ALARM_ARMED, _ALARM)
-        self._keep(is_alarm_armed=is_armed)
-        self.device.store.record_act(Kind.POLICY, details={"is_alarm_armed": is_armed}, actor=actor)
-        if not is_armed:
-            self.monitor.end(Condition.ALARM_ARMED)
+        with self._alarming:  # whole words, one after the other: the last one that was kept is the one in force
+            if is_armed:
+                self.monitor.hold(Condition.ALARM_ARMED, _ALARM)
+            self._keep(is_alarm_armed=is_armed)
+            self.device.store.record_act(Kind.POLICY, details={"is_alarm_armed": is_armed}, actor=actor)
+            if not is_armed:
+                self.monitor.end(Condition.ALARM_ARMED)
 
     def begin_enrolment(self, details: Details, consent: Consent, *, is_allowlisted: bool, actor: str) -> str:
         """Enrol the person who stands in front of the camera."""

@@ -189,7 +189,11 @@ class Device:
             decision: to be recorded.
             photographs: by the name of the call's field, as they came; none is kept but for the outbox.
         """
-        return self.store.record_decision(replace(decision, outbox=tuple(self.outgoing(decision, photographs))))
+        rows = tuple(self.outgoing(decision, photographs))
+        entry = self.store.record_decision(replace(decision, outbox=rows))
+        if rows:
+            self.outgoing.told()  # now, not before: whoever looked then would find nothing and go to sleep
+        return entry
 
     # ---- Didit's calls
 

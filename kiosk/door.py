@@ -335,9 +335,8 @@ class Door:
 
         The guard of grant.py is asked again here, as time went by since the decision.
         """
-        states = set(self._states())
         with self._lock:
-            now = self._clock()
+            states, now = set(self._states()), self._clock()  # after the wait for the lock: neither may be of before
             if self._is_faulty:
                 states.add(Condition.DOOR_FAULT.value)
             refusal = may_grant(grant.captured_at, now, states=states, table=self.table)

@@ -150,8 +150,6 @@ class Entrance:
         subject = self.device.store.subject(claimed)
         likeness = self._likeness(ready.probe, claimed) if subject is not None else None
         status, why = weigh_claim(likeness, threshold=settings.verify_threshold, review_margin=settings.review_margin)
-        if subject is not None and status is not Status.DECLINED and not self._is_valid(subject):
-            status, why = Status.DECLINED, Why.NOT_VALID
         status, why = self._held_against(subject, seen, status, why)
         ruled = _Ruled(status, why, likeness, subject, {"verify": settings.verify_threshold}, None)
         return self._save(Kind.VERIFY, ready, ruled, photograph)
@@ -221,6 +219,15 @@ class Entrance:
         )
         return Verdict(entry.request_id, Kind.REVISION, status, (why.value,), captured_at, entry.at, score, subject)
 
+    def still_stands(self, verdict: Verdict) -> bool:
+        """Say whether its person could come in now too: blocked, declined, forgotten or out of date since is no."""
+        known = verdict.subject
+        subject = self.device.store.subject(known.session_number) if known is not None else None
+        if subject is None or verdict.status is not Status.APPROVED:
+            return False
+        seen = _Seen((), None, 0.0, 0)  # the likeness was found already, and is no other now
+        return self._held_against(subject, seen, verdict.status, Why.SECOND_OPINION)[0] is Status.APPROVED
+
     def suspect(self, ready: Ready) -> Verdict:
         """Record that the detection of photographs and masks refused a presentation."""
         kind = Kind.VERIFY if self.settings.mode == "verify" else Kind.IDENTIFY
@@ -268,6 +275,8 @@ class Entrance:
             return status, why
         if subject.status is not Status.APPROVED:
             return subject.status, Why.NOT_APPROVED
+        if not self._is_valid(subject):
+            return Status.DECLINED, Why.NOT_VALID
         is_trusted = self._is_clock_trusted()
         if not is_trusted and (subject.valid_from is not None or subject.valid_until is not None):
             return Status.DECLINED, Why.CLOCK_UNTRUSTED

@@ -113,6 +113,7 @@ class Reason(str, Enum):
     LOG_ONLY = "log_only"
     CLOSED = "closed"
     ALREADY_USED = "already_used"  # one decision, one pulse
+    WITHDRAWN = "withdrawn"  # its person may not come in any more: blocked, declined, forgotten, out of date since
     NO_SUPERVISOR = "no_supervisor"  # nobody would end the pulse
 
 

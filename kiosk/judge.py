@@ -80,6 +80,7 @@ class _Enrolling:
     consent: Consent
     is_allowlisted: bool
     until: float  # monotonic s
+    is_storing: bool = False  # it can be cancelled no more
 
 
 @dataclass(slots=True)
@@ -209,6 +210,8 @@ class Judge:
         with self._asked:
             if self._enrolling is None or self._enrolling.id != enrolment:
                 return
+            if self._enrolling.is_storing:
+                raise RefusedError("the person is being stored; forget them where that was not meant")
             self._enrolling = None
         self._tell_enrolment(enrolment, "cancelled", "The enrolment was cancelled.")
 
@@ -349,8 +352,9 @@ class Judge:
         if isinstance(outcome, Left) or now - late.since > CONFIRM_S:
             self._give_up()
         elif self._presenter.confirm(view, now):
-            self._late = None
-            self._announce(late.verdict, self._open(replace(late.verdict, captured_at=view.captured_at)))
+            stands = self._entrance.still_stands(late.verdict)  # a store that cannot say leaves it to the next frame
+            self._late, verdict = None, replace(late.verdict, captured_at=view.captured_at)
+            self._announce(late.verdict, self._open(verdict) if stands else Refusal(Reason.WITHDRAWN))
 
     def _give_up(self) -> None:
         """Tell of an approval that came too late, and that nothing opened."""
@@ -423,9 +427,9 @@ class Judge:
 
     def _enrol(self, ready: Ready) -> None:
         with self._asked:
-            enrolling = self._enrolling
-        if enrolling is None:
-            raise RefusedError("the enrolment was cancelled")
+            if self._enrolling is None:
+                raise RefusedError("the enrolment was cancelled")
+            enrolling = self._enrolling = replace(self._enrolling, is_storing=True)
         photograph = encoded(self._frames[ready.best_frame][0].image) if self._config.store.keep_images else None
         try:
             outcome = self._entrance.enrol(
@@ -435,7 +439,7 @@ class Judge:
                 is_allowlisted=enrolling.is_allowlisted,
                 photograph=photograph,
             )
-        except StoreError as error:
+        except KioskError as error:
             self._end_enrolment(enrolling, Outcome("failed", str(error)))
             raise
         self.decided += 1

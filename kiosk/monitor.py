@@ -47,6 +47,7 @@ class Monitor:
         self._now, self.tell = now, tell
         self._lock = threading.Lock()
         self._held: dict[Condition, tuple[str, float]] = {}
+        self._counts: dict[Condition, int] = {}
         self._names: tuple[str, ...] = ()
 
     def states(self) -> tuple[str, ...]:
@@ -62,9 +63,14 @@ class Monitor:
             for condition, (sentence, since) in held.items()
         )
 
+    def count(self, condition: Condition) -> int:
+        """Return how often a state was said to hold: whoever looks whether it is over asks before the look."""
+        return self._counts.get(condition, 0)
+
     def hold(self, condition: Condition, sentence: str) -> None:
         """Say that a state holds."""
         with self._lock:
+            self._counts[condition] = self.count(condition) + 1
             known = self._held.get(condition)
             if known is not None and known[0] == sentence:
                 return
@@ -73,9 +79,16 @@ class Monitor:
         if known is None:
             self.tell(condition, sentence)
 
-    def end(self, condition: Condition) -> None:
-        """Say that a state is over; one that did not hold changes nothing."""
+    def end(self, condition: Condition, count: int | None = None) -> None:
+        """Say that a state is over; one that did not hold changes nothing.
+
+        Args:
+            condition: the state.
+            count: what `count` said before the look that found it over: a fault met since then stays.
+        """
         with self._lock:
+            if count is not None and count != self.count(condition):
+                return
             if self._held.pop(condition, None) is None:
                 return
             self._names = tuple(one.value for one in self._held)
@@ -84,12 +97,13 @@ class Monitor:
     def look(self) -> None:
         """Ask every probe."""
         for condition, probe in self._probes.items():
+            count = self.count(condition)
             try:
                 sentence = probe()
             except (KioskError, OSError) as error:
                 sentence = f"{error}"
             if sentence is None:
-                self.end(condition)
+                self.end(condition, count)
             else:
                 self.hold(condition, sentence)
 

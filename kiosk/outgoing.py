@@ -18,6 +18,9 @@ class Outgoing(Protocol):
     def __call__(self, decision: NewDecision, photographs: Mapping[str, bytes]) -> Sequence[Message]:
         """Return the rows."""
 
+    def told(self) -> None:
+        """Hear that rows were stored."""
+
     def asks(self, decision: NewDecision) -> bool:
         """Say whether `second` would ask somebody about this decision."""
 
@@ -35,6 +38,9 @@ class NothingLeaves:
     def __call__(self, _decision: NewDecision, _photographs: Mapping[str, bytes]) -> Sequence[Message]:
         """Return no row."""
         return ()
+
+    def told(self) -> None:
+        """Do nothing."""
 
     def asks(self, _decision: NewDecision) -> bool:
         """Say no."""

@@ -221,14 +221,21 @@ class Store:
             )
         return reference
 
-    def patch(self, subject: Subject, *, actor: str = "") -> Subject:
-        """Store what was changed with `dataclasses.replace`: details, status and the three dates.
+    def patch(self, number: SubjectId, change: Callable[[Subject], Subject], *, actor: str = "") -> Subject:
+        """Change details, status and the three dates of a person.
 
         Other fields keep what the store has; the lists have acts of their own: `block`, `unblock`,
         `allow`, `disallow`.
+
+        Args:
+            number: of the person.
+            change: given the person as the store has them now, returns them changed, with `dataclasses.replace`;
+                called within the transaction, so that no change made meanwhile is undone. What it raises goes on.
+            actor: for the log.
         """
         with self.transaction() as transaction:
-            known = self._known(transaction.connection, subject.session_number)
+            known = self._known(transaction.connection, number)
+            subject = change(known)
             new = replace(
                 known,
                 details=replace(subject.details, block_reason=known.details.block_reason),

@@ -229,6 +229,16 @@ def test_a_session_ends_with_what_opened_it(accounts, clock, ending):
     assert access.by_session(access.token) is None
 
 
+def test_who_was_known_by_the_old_password_is_not_signed_in_by_the_time_there_is_another(access, accounts):
+    accounts.create_operator("Person C", Role.OPERATOR, PASSWORD)
+    caller = access.by_password("Person C", PASSWORD, HERE)
+    accounts.set_password("Person C", PASSWORD[::-1])
+
+    token, _ = access.open_session(caller)
+
+    assert access.by_session(token) is None
+
+
 def test_a_session_opened_by_a_key_does_not_outlive_the_key(access, accounts, clock):
     _, text = accounts.create_key("k", Role.ADMIN, expires_at=clock.now + 60)
 

@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 from kiosk.api_import import _from_zip
-from kiosk.api_jobs import Jobs
+from kiosk.api_jobs import REMEMBERED, Jobs
 from kiosk.api_route import Refusal
-from kiosk.errors import StoreError
+from kiosk.errors import RefusedError, StoreError
+from tests.patience import LIMIT_S, until
 from tests.served import A1, serving
 
 
@@ -98,3 +99,20 @@ def test_work_that_was_stopped_is_not_called_done():
     jobs._pool.shutdown(wait=True)
 
     assert job.state == "failed"
+
+
+def test_work_that_runs_is_not_forgotten_however_much_ended_since():
+    jobs, may_end = Jobs(threading.Event()), threading.Event()
+    running = jobs.start("import", lambda _job: may_end.wait(LIMIT_S))
+    for _ in range(3 * REMEMBERED):
+        ended = jobs.start("audit", lambda _job: None)
+        until(lambda ended=ended: ended.state == "done")
+
+    try:
+        assert jobs.get("import", running.id) is running
+        with pytest.raises(RefusedError, match="another import"):
+            jobs.start("import", lambda _job: None)
+    finally:
+        may_end.set()
+        jobs.close()
+    assert len(jobs._jobs) <= REMEMBERED

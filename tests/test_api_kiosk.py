@@ -8,16 +8,19 @@ import json
 import threading
 import time
 import zipfile
+from dataclasses import replace
 
 import pytest
 
+from kiosk import api_people
 from kiosk.config import Sources
 from kiosk.decisions import DecisionFilter, NewDecision
 from kiosk.desk import Degradation, Topic
 from kiosk.ledger import Kind, receipt_holds
 from kiosk.subjects import Details, Enrolment
+from kiosk.types import Status
 from tests.patience import BUSY_S, until
-from tests.served import A1, A2, B1, C1, JPEG, serving
+from tests.served import A1, A2, B1, C1, JPEG, NOW, serving
 
 
 @pytest.fixture
@@ -58,6 +61,23 @@ def test_who_is_enrolled_is_shown_found_changed_and_forgotten_with_a_receipt(ser
     receipt = served.call("DELETE", path, "operator").text
     assert receipt_holds(receipt, served.device.store.vault.public_key)
     assert served.call("GET", path, "operator").status_code == 404
+
+
+def test_a_change_of_one_field_undoes_nothing_that_another_call_changed_meanwhile(served, monkeypatch):
+    enrol(served, name="Person A")
+    store, known = served.device.store, api_people.known
+
+    def known_and_declined(call):
+        subject = known(call)
+        store.patch(subject.session_number, lambda one: replace(one, status=Status.DECLINED, valid_until=NOW + 60))
+        return subject
+
+    monkeypatch.setattr(api_people, "known", known_and_declined)
+    answer = served.call("PATCH", "/device/subjects/1", "operator", json={"name": "Person B"})
+
+    kept = store.subject(1)
+    assert answer.status_code == 200
+    assert (kept.details.name, kept.status, kept.valid_until) == ("Person B", Status.DECLINED, NOW + 60)
 
 
 def test_a_face_that_is_known_is_a_409_that_says_whose(served):

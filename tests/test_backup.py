@@ -279,6 +279,18 @@ def test_a_scrubbed_backup_does_not_hold_the_forgotten(
         assert store.subject(5) is not None
 
 
+def test_a_scrub_takes_out_whom_the_side_file_does_not_name_yet(
+    saved: Path, directory: Path, keys: tuple[Key, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kiosk.erasure._append_list", lambda *_: None)  # another process is about to
+    with opened(directory, keys) as store:
+        store.forget(4)
+
+        assert backup.scrub(store.database, saved.parent, directory / "erasures.jsonl", keys) == (saved,)
+
+    assert backup.verify(saved, keys).subjects == 29
+
+
 def make_older(directory: Path) -> None:
     """Take every later migration back, as a store of the first release had it."""
     with closing(sqlite3.connect(directory / DATABASE_NAME, isolation_level=None)) as connection:

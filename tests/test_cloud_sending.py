@@ -8,6 +8,7 @@ import pytest
 from kiosk.cloud_answers import Service
 from kiosk.cloud_sending import Breaker
 from kiosk.decisions import DecisionFilter, NewDecision
+from kiosk.errors import StoreError
 from kiosk.fake_cloud import FakeCloud
 from kiosk.ledger import Kind
 from kiosk.outbox import OutboxState
@@ -226,6 +227,34 @@ def test_rows_of_one_person_keep_their_order_whatever_fails(kiosk, fake, syncing
 
     for person, requests in wanted.items():
         assert [one.metadata["request_id"] for one in fake.sessions if one.vendor_data == person] == requests
+
+
+def test_a_row_that_the_store_failed_half_way_is_looked_for_and_holds_up_nobody(kiosk, fake, syncing, monkeypatch):
+    settling, failing = kiosk.store.settle, [StoreError("the disk is full")]
+
+    def settle(*given, **named):
+        if failing:
+            raise failing.pop()
+        return settling(*given, **named)
+
+    monkeypatch.setattr(kiosk.store, "settle", settle)
+    requests = [decide(kiosk, vendor_data="a") for _ in range(2)]
+    with pytest.raises(StoreError):
+        drain(syncing)
+
+    drain(syncing)
+
+    assert sent(fake) == requests
+    assert kiosk.store.outbox.counts()[OutboxState.SENT] == 2
+
+
+def test_whoever_sends_is_woken_once_the_row_is_there(kiosk):
+    seen = []
+    kiosk.outgoing.wake = lambda: seen.append(kiosk.store.outbox.counts()[OutboxState.WAITING])
+
+    decide(kiosk)
+
+    assert seen == [1]
 
 
 def test_a_forgotten_person_is_never_sent(kiosk, fake, syncing):

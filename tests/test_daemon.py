@@ -261,6 +261,37 @@ def test_an_alarm_that_is_armed_while_declines_are_kept_is_kept_too(tmp_path, sc
     assert (failed, kept.is_alarm_armed, kept.tries["declines"]) == ([], True, 5)
 
 
+def test_an_alarm_armed_while_it_is_being_disarmed_stays_armed(tmp_path, scene, monkeypatch):
+    world = World(tmp_path, scene)
+    world.kiosk.set_alarm(is_armed=True, actor="key-1")
+    recording, is_recording, may_go_on = world.store.record_act, threading.Event(), threading.Event()
+
+    def slow(kind, **more):
+        if not more["details"]["is_alarm_armed"]:
+            is_recording.set()
+            assert may_go_on.wait(LIMIT_S)
+        return recording(kind, **more)
+
+    monkeypatch.setattr(world.store, "record_act", slow)
+    disarming, arming = (
+        threading.Thread(target=world.kiosk.set_alarm, kwargs={"is_armed": is_armed, "actor": "key-1"})
+        for is_armed in (False, True)
+    )
+    disarming.start()
+    assert is_recording.wait(LIMIT_S)
+    arming.start()
+    arming.join(0.3)  # long enough to be in the way
+    may_go_on.set()
+    disarming.join()
+    arming.join()
+    states = world.kiosk.monitor.states()
+    world.kiosk.close()
+    world.store.close()
+
+    assert "alarm_armed" in states
+    assert read_standing(tmp_path / "state").is_alarm_armed
+
+
 def test_an_operator_opens_the_door_even_of_a_kiosk_that_is_closed_and_it_is_in_the_log(tmp_path, scene):
     with World(tmp_path, scene) as world:
         until(lambda: world.kiosk.door.beat > 0)
@@ -390,6 +421,27 @@ def test_the_status_file_tells_the_state_and_names_nobody(tmp_path, scene):
     assert status["figures"]["gallery"]["people"] == 1
     assert status["figures"]["camera"]["state"] == "live"
     assert "Person A" not in text
+
+
+def test_a_look_that_a_stop_overtook_tells_no_more_that_anybody_is_armed(tmp_path, scene, monkeypatch):
+    path = tmp_path / "status.json"
+    with World(tmp_path, scene, status_file=path) as world:
+        world.armed()
+        until(path.exists)
+        counting, is_counting, may_go_on = world.kiosk._count, threading.Event(), threading.Event()
+
+        def slow():
+            is_counting.set()
+            assert may_go_on.wait(LIMIT_S)
+            counting()
+
+        monkeypatch.setattr(world.kiosk, "_count", slow)
+        assert is_counting.wait(LIMIT_S)
+        world.kiosk.close()
+        may_go_on.set()
+        until(lambda: not any(thread.is_alive() for thread in world.kiosk._threads))
+
+        assert not path.exists()
 
 
 def test_a_status_file_that_could_not_be_written_is_written_once_there_is_room(tmp_path, scene, monkeypatch):

@@ -75,9 +75,9 @@ def test_what_another_process_changes_is_seen_by_the_next_search(device, directo
         other.block(number)
         blocked = device.search(probe)["face_search"]["status"]
         other.unblock(number)
-        other.patch(replace(other.subject(number), valid_until=NOW - 1))
+        other.patch(number, lambda one: replace(one, valid_until=NOW - 1))
         expired = numbers(device.search(probe))
-        other.patch(replace(other.subject(number), valid_until=None))
+        other.patch(number, lambda one: replace(one, valid_until=None))
         other.add_reference(number, template(2))
         second = numbers(device.search(sample(template(2))))
         other.forget(number)

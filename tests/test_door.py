@@ -181,6 +181,20 @@ def test_a_grant_that_waited_on_its_way_opens_nothing():
     assert site.door.open(grant) == Refusal(Reason.FRAME_TOO_OLD)
 
 
+def test_a_state_that_begins_while_a_grant_waits_for_the_supervisor_refuses_it():
+    site = Site()
+    refusals = []
+    waiting = threading.Thread(target=lambda: refusals.append(site.grant()))
+
+    with site.door._lock:  # a tick, in a slow line
+        waiting.start()
+        waiting.join(0.1)  # long enough to be in front of the lock
+        site.states.add("alarm_armed")
+    waiting.join()
+
+    assert refusals == [Refusal(Reason.CLOSED, ("alarm_armed",))]
+
+
 def test_one_decision_opens_once():
     site = Site()
     grant = Grant("one", site.clock.now)

@@ -8,6 +8,7 @@ from kiosk.decisions import DecisionFilter
 from kiosk.desk import Consent
 from kiosk.ledger import Kind
 from kiosk.outbox import Message
+from kiosk.outgoing import NothingLeaves
 from kiosk.quality import Quality
 from kiosk.subjects import Details
 from kiosk.types import Entity, Status, Template
@@ -211,15 +212,12 @@ def test_what_names_a_person_is_gone_when_the_person_is_forgotten(stage):
     assert stage.store.verify_log().is_intact
 
 
-class Wanting:
+class Wanting(NothingLeaves):
     def __init__(self, *, wants):
         self.wants, self.photographs = wants, []
 
     def wants_photographs(self, decision):
         return self.wants and decision.kind is Kind.IDENTIFY
-
-    def asks(self, _decision):
-        return False
 
     def __call__(self, decision, photographs):
         self.photographs.append(dict(photographs))

@@ -13,6 +13,7 @@ from kiosk.judge import ENROLMENT_S
 from kiosk.ledger import Kind
 from kiosk.presentation import Ready
 from kiosk.subjects import Details
+from kiosk.types import Status
 from tests.staged import NOW, Stage, config, template
 
 CONSENT = Consent("2026-11", NOW)
@@ -141,6 +142,38 @@ def test_a_disk_that_takes_its_time_opens_nothing_once_its_person_stands_there_n
     assert waiting == "busy"
     assert pulses(stage) == 0
     assert stage.decisions[0]["reasons"] == ["matched", "frame_too_old"]
+
+
+def decline(stage, number):
+    stage.store.patch(number, lambda one: replace(one, status=Status.DECLINED))
+
+
+def end_today(stage, number):
+    stage.store.patch(number, lambda one: replace(one, valid_until=NOW))
+
+
+WITHDRAWN = [
+    pytest.param(lambda stage, number: stage.store.block(number), "blocklisted", id="blocked"),
+    pytest.param(decline, "not_approved", id="declined"),
+    pytest.param(end_today, "not_valid", id="out of date"),
+]
+
+
+@pytest.mark.parametrize(
+    "withdraw",
+    [*(one.values[0] for one in WITHDRAWN), lambda stage, number: stage.store.forget(number)],
+    ids=["blocked", "declined", "out of date", "forgotten"],
+)
+def test_a_late_approval_opens_nothing_for_somebody_who_may_not_come_in_any_more(stage, withdraw):
+    number = stage.enrol(A).session_number
+    slow_disk(stage)
+    show_until_decided(stage, A)
+
+    withdraw(stage, number)
+    stage.show(A, seconds=2.5)
+
+    assert pulses(stage) == 0
+    assert stage.decisions[0]["reasons"] == ["matched", "withdrawn"]
 
 
 @pytest.mark.parametrize("event", ["settings", "camera"])
@@ -363,6 +396,21 @@ def test_an_answer_about_one_person_opens_for_nobody_else_after_the_settings_wer
     assert [one["status"] for one in stage.decisions] == ["In Review", "Declined"]
 
 
+@pytest.mark.parametrize(("withdraw", "why"), WITHDRAWN)
+def test_the_clouds_yes_opens_nothing_for_somebody_who_may_not_come_in_any_more(tmp_path, withdraw, why):
+    stage = stage_with(tmp_path, Counsel(), is_answering=False)
+
+    stage.show(BORDERLINE, seconds=1.0)
+    withdraw(stage, 1)
+    stage.tasks.pop(0)()
+    stage.show(BORDERLINE, seconds=1.0)
+    last = logged(stage)[-1]
+    stage.close()
+
+    assert pulses(stage) == 0
+    assert (last.kind, last.details["reasons"]) == (Kind.REVISION, [why])
+
+
 def test_while_the_cloud_is_silent_nothing_opens_and_the_frames_go_on(tmp_path):
     stage = stage_with(tmp_path, Counsel(), is_answering=False)
 
@@ -524,6 +572,28 @@ def test_an_enrolment_that_was_cancelled_stores_nobody(tmp_path):
 
     assert total == 0
     assert [one["state"] for one in stage.told(Topic.ENROLMENT)] == ["waiting", "cancelled"]
+
+
+def test_an_enrolment_that_is_being_stored_cannot_be_cancelled_and_is_not_said_to_be(tmp_path):
+    stage = stage_for(tmp_path, "enrol", **ENROLLING)
+    enrolment = stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False)
+    admitting, refused = stage.device.admit, []
+
+    def admit(*given, **named):
+        with pytest.raises(RefusedError, match="is being stored") as refusal:
+            stage.judge.cancel_enrolment(enrolment)
+        refused.append(refusal)
+        return admitting(*given, **named)
+
+    stage.device.admit = admit
+    stage.show(A, seconds=3.0)
+    total = stage.store.subjects().total
+    stage.close()
+
+    states = [one["state"] for one in stage.told(Topic.ENROLMENT)]
+    assert (len(refused), total) == (1, 1)
+    assert "cancelled" not in states
+    assert states[-1] == "added"
 
 
 @pytest.mark.parametrize("meanwhile", ["nobody_came", "the_mode_changed"])

@@ -47,6 +47,18 @@ def test_probes_are_asked_and_one_that_fails_holds_its_state():
     assert states.states() == ("store_unreadable", "throttled")
 
 
+def test_a_fault_met_while_a_probe_looked_is_not_ended_by_it():
+    def looking():
+        states.hold(Condition.STORE_UNREADABLE, "met by the judge meanwhile")
+
+    states, told = monitor({Condition.STORE_UNREADABLE: looking})
+
+    states.look()
+
+    assert states.states() == ("store_unreadable",)
+    assert told == [(Condition.STORE_UNREADABLE, "met by the judge meanwhile")]
+
+
 def test_what_a_state_leaves_is_the_installers_choice():
     states, _ = monitor(clock_untrusted="open")
     states.hold(Condition.CLOCK_UNTRUSTED, "nobody knows")

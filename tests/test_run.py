@@ -9,10 +9,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from kiosk import cli_run
+from kiosk.config import Config
+from kiosk.notify import Supervisor
 from kiosk.state import open_store, run_alone
 from kiosk.subjects import Details, Enrolment
 from kiosk.vault import read_keys
@@ -82,6 +87,27 @@ def test_a_decision_that_was_told_of_is_in_the_log_however_the_kiosk_ends(demo, 
     assert process.returncode == code
     assert took_s < BUSY_S
     assert logged(demo) == ["Approved"]
+
+
+def test_settings_are_read_and_put_into_force_while_no_page_changes_them(monkeypatch):
+    seen, changing = [], threading.Lock()
+
+    def settings(_chosen):
+        seen.append(changing.locked())
+        return Config()
+
+    def reload(_config):
+        seen.append(changing.locked())
+        return True
+
+    monkeypatch.setattr("kiosk.opening.settings", settings)
+    camera = SimpleNamespace(source=SimpleNamespace(portraits=()))
+    kiosk = SimpleNamespace(changing=changing, reload=reload, camera=camera)
+
+    asked_for_a_new_start = cli_run._reload(SimpleNamespace(demo=None), kiosk, Supervisor({}), threading.Event())
+
+    assert not asked_for_a_new_start
+    assert (seen, changing.locked()) == ([True, True], False)
 
 
 def test_a_second_kiosk_on_the_same_state_directory_is_refused(demo):

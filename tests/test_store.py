@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from kiosk.decisions import DecisionFilter, NewDecision
-from kiosk.errors import KeyMissingError, ModelMismatchError, StoreError
+from kiosk.errors import KeyMissingError, ModelMismatchError, RefusedError, StoreError
 from kiosk.ledger import Kind
 from kiosk.state import DATABASE_NAME, hold, initialise, open_store
 from kiosk.store import Store
-from kiosk.subjects import Enrolment, ImportedFile, SubjectFilter
+from kiosk.subjects import Enrolment, ImportedFile, Subject, SubjectFilter
 from kiosk.types import Status
 from kiosk.vault import Cipher, new_key, read_keys
 from tests.stored import ANN, DAY, MODEL, NOW, OTHER_MODEL, Clock, D, enrolment, files_with, raw, template
@@ -121,7 +121,7 @@ def test_a_patch_stores_what_changed_and_logs_only_which_fields(store: Store) ->
     ann = store.enrol(Enrolment([template(1)], ANN))
     changed = replace(ann, details=replace(ANN, name="Ann Married"), valid_until=NOW + DAY)
 
-    store.patch(changed)
+    store.patch(ann.session_number, lambda _: changed)
 
     assert store.subject(ann.session_number) == changed
     page = store.decisions(DecisionFilter(kinds=(Kind.PATCH,)))
@@ -132,7 +132,7 @@ def test_a_patch_never_touches_the_lists(store: Store) -> None:
     ann = store.enrol(Enrolment([template(1)], ANN))
     store.block(ann.session_number, reason="why")
 
-    patched = store.patch(replace(ann, status=Status.DECLINED))
+    patched = store.patch(ann.session_number, lambda one: replace(one, status=Status.DECLINED))
 
     assert patched.is_blocklisted
     assert patched.details.block_reason == "why"
@@ -142,9 +142,21 @@ def test_a_patch_that_changes_nothing_leaves_no_trace(store: Store) -> None:
     ann = store.enrol(Enrolment([template(1)], ANN))
     version = store.version()
 
-    store.patch(ann)
+    store.patch(ann.session_number, lambda one: one)
 
     assert store.version() == version
+
+
+def test_a_patch_that_is_refused_half_way_leaves_the_person_as_they_were(store: Store) -> None:
+    ann = store.enrol(Enrolment([template(1)], ANN))
+
+    def refuse(_: Subject) -> Subject:
+        raise RefusedError("the dates contradict each other")
+
+    with pytest.raises(RefusedError):
+        store.patch(ann.session_number, refuse)
+
+    assert store.subject(ann.session_number) == ann
 
 
 def acts(store: Store) -> list[Callable[[int], object]]:
@@ -242,7 +254,7 @@ def test_a_vector_that_is_gone_is_not_a_number_and_the_others_are_right(store: S
 def test_members_tell_lists_status_and_dates(store: Store) -> None:
     store.enrol_many([enrolment(1), replace(enrolment(2), valid_until=NOW)])
     store.block(1)
-    store.patch(replace(store.find("2")[0], status=Status.DECLINED))
+    store.patch(2, lambda one: replace(one, status=Status.DECLINED))
 
     members = store.members()
 
