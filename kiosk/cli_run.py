@@ -31,7 +31,7 @@ from kiosk.device import Device
 from kiosk.door import Lines, open_lines
 from kiosk.errors import ConfigError, KioskError
 from kiosk.lists import Lists
-from kiosk.notify import Supervisor, log_to_stderr
+from kiosk.notify import Supervisor, Word, log_to_stderr
 from kiosk.state import run_alone
 from kiosk.testing import RecordedLines
 from kiosk.watch import Report
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from kiosk.cloud_sync import Sync
 
 STATUS_NAME = "status.json"
+STOPS = (signal.SIGTERM, signal.SIGINT)
 DEMO_FACE_PX = 56.0  # a portrait of 480 px shows a smaller face than somebody at a door
 
 log = logging.getLogger(__name__)
@@ -52,10 +53,11 @@ def run(chosen: argparse.Namespace) -> int:
     if chosen.demo is not None and not chosen.verbose:
         logging.getLogger().setLevel(logging.ERROR)
     supervisor = Supervisor()
-    stopping, asked = threading.Event(), threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    stopping, asked = Word(), Word()
+    for number in STOPS:
         signal.signal(number, lambda *_: stopping.set())
     signal.signal(signal.SIGHUP, lambda *_: asked.set())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # one that came during a new start, below, arrives here
     again = threading.Event()
     try:
         code = _run(chosen, supervisor, stopping, asked, again)
@@ -63,8 +65,10 @@ def run(chosen: argparse.Namespace) -> int:
         supervisor.tell(STATUS=str(error))
         log.error("start failed reason=%r", str(error))  # noqa: TRY400  expected: its sentence says all
         raise
-    if again.is_set() and not stopping.is_set():  # a stop that came meanwhile is a stop
+    if again.is_set():
         log.info("settings want a new start")
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # a stop that came is a stop; one that comes waits
+    if again.is_set() and not stopping.is_set():
         os.execv(sys.executable, [sys.executable, "-m", "kiosk", *sys.argv[1:]])  # noqa: S606  this program, as it was called
     return code
 
@@ -72,8 +76,8 @@ def run(chosen: argparse.Namespace) -> int:
 def _run(
     chosen: argparse.Namespace,
     supervisor: Supervisor,
-    stopping: threading.Event,
-    asked: threading.Event,
+    stopping: Word,
+    asked: Word,
     again: threading.Event,
 ) -> int:
     config = _demo_settings(opening.settings(chosen)) if chosen.demo is not None else opening.settings(chosen)

@@ -8,7 +8,6 @@ import json
 import logging
 import signal
 import sys
-import threading
 import time
 from dataclasses import replace
 
@@ -17,6 +16,7 @@ from kiosk.accounts import Account, Accounts, Role
 from kiosk.cloud_sync import Sync
 from kiosk.errors import ConfigError
 from kiosk.lists import Lists
+from kiosk.notify import Word
 
 DAY_S = 86400.0
 
@@ -44,7 +44,7 @@ def serve(chosen: argparse.Namespace) -> None:
             now=time.time,
         )
         server = api.Server(application, settings)
-        stopped = threading.Event()
+        stopped = Word()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
         server.start()
@@ -52,7 +52,7 @@ def serve(chosen: argparse.Namespace) -> None:
             sync.start()
         try:
             print(f"Serving at {server.address}", flush=True)
-            while server.is_alive and not stopped.wait(0.5):
+            while server.is_alive and not stopped.wait(0.2):
                 pass
         finally:
             application.close()

@@ -38,7 +38,7 @@ from kiosk.grant import Allowed, Condition, Patience, Tries, allowed, policy
 from kiosk.judge import BonaFide, Judge, encoded
 from kiosk.ledger import ClockState, Kind
 from kiosk.monitor import Monitor, throttled
-from kiosk.notify import Supervisor
+from kiosk.notify import Supervisor, Word
 from kiosk.schedule import read_schedule
 from kiosk.settings import Search
 from kiosk.standing import NAME as STANDING_NAME
@@ -526,7 +526,7 @@ class Kiosk:
         self.judge.cancel_enrolment(enrolment)
 
 
-def serve(kiosk: Kiosk, supervisor: Supervisor, stopping: threading.Event, reload: Callable[[], bool]) -> int:
+def serve(kiosk: Kiosk, supervisor: Supervisor, stopping: Word, reload: Callable[[], bool]) -> int:
     """Run a started kiosk until it is told to stop: the main thread's loop.
 
     Args:

@@ -6,10 +6,40 @@ import logging
 import os
 import socket
 import sys
+import time
 from collections.abc import Mapping
 
 WEIGHTS = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 """Level to the journal's priority, sd-daemon(3)."""
+
+
+class Word:
+    """An event that a signal's handler may set.
+
+    A `threading.Event` has a lock, and a handler runs in the thread it interrupts, which may hold that lock:
+    then both wait for ever. This one is a flag that is looked at.
+    """
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    def set(self) -> None:
+        """Say it."""
+        self._is_set = True
+
+    def clear(self) -> None:
+        """Take it back."""
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        """Whether it was said."""
+        return self._is_set
+
+    def wait(self, timeout_s: float) -> bool:
+        """Let so much time pass, unless it was said already; return whether it was said by then."""
+        if not self._is_set:
+            time.sleep(timeout_s)
+        return self._is_set
 
 
 class Supervisor:

@@ -23,7 +23,7 @@ from kiosk.door import Input, Output
 from kiosk.errors import ModelFileError, RefusedError, StoreError
 from kiosk.grant import Tries
 from kiosk.ledger import Kind
-from kiosk.notify import Supervisor
+from kiosk.notify import Supervisor, Word
 from kiosk.settings import Camera as CameraSettings
 from kiosk.standing import read_standing
 from kiosk.state import initialise, open_store
@@ -389,7 +389,7 @@ def test_the_watchdog_is_fed_only_while_everything_comes_round(tmp_path, scene, 
     supervisor: Supervisor = Heard()
     with World(tmp_path, scene) as world:
         world.armed()
-        stopping = threading.Event()
+        stopping = Word()
         main = threading.Thread(target=serve, args=(world.kiosk, supervisor, stopping, lambda: False))
         main.start()
         until(lambda: supervisor.fed() > 3)

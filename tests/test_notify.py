@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import subprocess
 import sys
 
 import pytest
@@ -80,3 +81,31 @@ def test_a_person_reads_the_time_instead(capsys):
     sys.stderr.flush()
 
     assert capsys.readouterr().err[8:] == " ERROR kiosk.x: one\n"
+
+
+WAITING = """
+import signal, sys
+sys.path[:] = {path!r}
+from kiosk.notify import Word
+heard = 0
+word = Word()
+def handle(*_):
+    global heard
+    heard += 1
+    word.set()
+signal.signal(signal.SIGALRM, handle)
+signal.setitimer(signal.ITIMER_REAL, 0.0002, 0.0002)
+while heard < 5000:
+    word.wait(0.0001)
+    word.clear()
+signal.setitimer(signal.ITIMER_REAL, 0)
+print("all heard")
+"""
+
+
+def test_a_word_said_by_a_signals_handler_never_waits_for_the_thread_it_interrupts():
+    told = subprocess.run(
+        [sys.executable, "-c", WAITING.format(path=sys.path)], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert told.stdout == "all heard\n", told.stderr
