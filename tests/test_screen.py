@@ -11,6 +11,7 @@ import pytest
 
 from kiosk.config import Config
 from kiosk.desk import Still, Topic
+from kiosk.errors import RefusedError
 from kiosk.settings import Enrolment as EnrolmentSettings
 from kiosk.settings import Entrance
 from tests.browsed import NEEDED, despite_crashes, opened, running, serious
@@ -146,7 +147,8 @@ def enrolling(served, chromium):
     """Give the kiosk's screen in mode enrol."""
     config = served.device.config
     served.device.config = replace(config, entrance=replace(Entrance(), mode="enrol"))
-    with opened(chromium, served.url, viewport={"width": 800, "height": 480}) as (page, _):
+    with opened(chromium, served.url, viewport={"width": 800, "height": 480}) as (page, watch):
+        watch.expects(409)  # what a cancel that comes too late is answered
         served.desk.news.publish(Topic.SCREEN, {**IDLE, "mode": "enrol"})
         page.goto(f"{served.url}/kiosk")
         page.get_by_role("button", name="Begin enrolment").click()
@@ -209,6 +211,24 @@ def test_a_cancelled_enrolment_is_ended_in_the_device(enrolling, served):
 
     page.get_by_role("button", name="Begin enrolment").wait_for()
     assert served.desk.asked[-1] == ("cancel", "e1")
+
+
+def test_who_cancels_too_late_is_told_that_they_are_enrolled(enrolling, served, monkeypatch):
+    page = enrolling
+    agree_and_look(page)
+    refused = []
+
+    def refuse(enrolment):
+        refused.append(enrolment)
+        raise RefusedError("the person is being stored")
+
+    monkeypatch.setattr(served.desk, "cancel_enrolment", refuse)
+    with page.expect_response(re.compile("/device/enrolments/")) as answered:
+        page.get_by_role("button", name="Cancel").click()
+    served.desk.news.publish(Topic.ENROLMENT, {"id": "e1", "state": "added", "session_number": 41})
+
+    page.get_by_text("You are enrolled").wait_for()
+    assert (answered.value.status, refused) == (409, ["e1"])
 
 
 @pytest.mark.parametrize("name", SCREENS)

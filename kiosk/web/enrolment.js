@@ -187,6 +187,7 @@ export function enrolment({ place, consent, changed, over }) {
     try {
       await call("DELETE", `/device/enrolments/${encodeURIComponent(id)}`);
     } catch (error) {
+      if (error.status === 409) return; // it is being stored: what came of it is about to be told
       if (error.status === undefined) throw error; // else the device ends it by itself, as nobody stands there
     }
     end();
