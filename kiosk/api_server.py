@@ -233,5 +233,5 @@ class Server:
             self._server.should_exit = True
         if self._thread is not None:
             self._thread.join(GRACE_S + 1.0)
-        if self._socket is not None:
+        if self._socket is not None and not self.is_alive:  # a thread that is late closes it, and needs it until then
             self._socket.close()
