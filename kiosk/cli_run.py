@@ -68,8 +68,9 @@ def run(chosen: argparse.Namespace) -> int:
     if again.is_set():
         log.info("settings want a new start")
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # a stop that came is a stop; one that comes waits
-    if again.is_set() and not stopping.is_set():
-        os.execv(sys.executable, [sys.executable, "-m", "kiosk", *sys.argv[1:]])  # noqa: S606  this program, as it was called
+        if not stopping.is_set():
+            program = [sys.executable, "-m", "kiosk", *sys.argv[1:]]
+            os.execv(sys.executable, program)  # noqa: S606  this program, as it was called
     return code
 
 

@@ -12,6 +12,7 @@ import pytest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; it is in the extra `test`")
 
+playwright.expect.set_options(timeout=30_000)  # ms; a context's own limit is not for these
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 NEEDED = [
     pytest.mark.browser,
@@ -30,7 +31,7 @@ FLAGS = [
 ]
 SETTLED = """async () => {
   for (let frame = 0; frame < 2; frame += 1) await new Promise(requestAnimationFrame);
-  await Promise.all(document.getAnimations().filter(one => one.transitionProperty).map(one => one.finished));
+  await Promise.allSettled(document.getAnimations().filter(one => one.transitionProperty).map(one => one.finished));
 }"""  # colours half-way through a change are nobody's choice
 CRASHES = 4  # in a row, that are too many
 DESKTOP, PHONE = {"width": 1360, "height": 850}, {"width": 360, "height": 740}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
+import hypothesis
 import numpy as np
 import pytest
 
@@ -16,6 +17,10 @@ from kiosk.store import Store
 from kiosk.types import RgbImage
 from kiosk.vault import Cipher, read_keys
 from tests.stored import Clock
+
+# A machine's pace is no fact about the code, and the same commit must give the same examples.
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("tests")
 
 ROOT = Path(__file__).parent.parent
 MODELS = ROOT / "models"

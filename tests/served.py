@@ -23,6 +23,7 @@ from kiosk.state import initialise
 from kiosk.testing import ManualClock
 from kiosk.vault import Cipher
 from tests.conftest import GOLDEN, MODELS
+from tests.patience import until
 
 NOW = 1_800_000_000.0
 PASSWORD = "correct horse battery"
@@ -147,6 +148,7 @@ def serving(
         finally:
             application.close()
             server.close()
+            until(lambda: not server.is_alive)  # a thread that ended later would disturb whichever test comes next
 
 
 def match_files(user: bytes = A1, reference: bytes = A2) -> dict[str, tuple[str, bytes]]:

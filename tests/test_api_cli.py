@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.conftest import ROOT
+from tests.patience import LIMIT_S
 
 PASSWORD = "correct horse battery"
 
@@ -84,9 +85,11 @@ def test_serve_answers_a_key_made_by_the_command_line_and_ends_on_sigterm(kiosk)
                 name: (ROOT / "tests" / "golden" / "person_a_1.jpg").read_bytes()
                 for name in ("user_image", "ref_image")
             }
-            answer = httpx.post(f"{address}/v3/face-match/", headers={"x-api-key": key}, files=files, trust_env=False)
+            answer = httpx.post(
+                f"{address}/v3/face-match/", headers={"x-api-key": key}, files=files, trust_env=False, timeout=LIMIT_S
+            )
             process.send_signal(signal.SIGTERM)
-            _, log = process.communicate(timeout=10)
+            _, log = process.communicate(timeout=LIMIT_S)
         finally:
             process.kill()
 

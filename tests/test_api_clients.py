@@ -27,7 +27,8 @@ BASE = os.environ["BASE"]
 
 def post(path, files, data):
     files = {name: (name, open(file, "rb").read()) for name, file in files.items()}
-    answer = httpx.post(BASE + path, headers={"x-api-key": os.environ["DIDIT_API_KEY"]}, files=files, data=data)
+    answer = httpx.post(BASE + path, headers={"x-api-key": os.environ["DIDIT_API_KEY"]}, files=files, data=data,
+                        timeout=30)
     if answer.status_code != 200:
         sys.exit(f"Error: {answer.status_code} {answer.text}")
     print(json.dumps(answer.json(), indent=2))
@@ -166,6 +167,7 @@ def test_the_seeds_multipart_sample_with_types_on_its_parts(served):
             },
             data={"face_match_score_decline_threshold": "50"},
             trust_env=False,
+            timeout=30.0,
         )
 
     assert answer.json()["face_match"]["score"] >= 50

@@ -57,5 +57,7 @@ def test_whoever_begins_no_handshake_holds_few_descriptors_and_the_next_is_serve
 
         lines.close()
         until(lambda: descriptors() <= before)
-        with httpx.Client(base_url=f"https://localhost:{port}", verify=trusted, trust_env=False) as client:
+        with httpx.Client(
+            base_url=f"https://localhost:{port}", verify=trusted, trust_env=False, timeout=LIMIT_S
+        ) as client:
             assert client.get("/healthz").text == "ok\n"

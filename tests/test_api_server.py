@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import threading
@@ -22,13 +23,20 @@ from kiosk.api_line import FullError, Line
 from kiosk.errors import ConfigError
 from kiosk.settings import Api
 from kiosk.state import initialise
-from tests.patience import BUSY_S, until
+from tests.patience import BUSY_S, LIMIT_S, until
 from tests.served import NOW, match_files, serving
 
 
 @pytest.fixture
 def served(tmp_path):
-    with serving(tmp_path / "state", api_settings={"body_timeout_s": 3.0, "queue": 1}) as served:
+    with serving(tmp_path / "state", api_settings={"body_timeout_s": 30.0, "queue": 1}) as served:
+        yield served
+
+
+@pytest.fixture
+def hasty(tmp_path):
+    """Give a server that waits for no body."""
+    with serving(tmp_path / "state", api_settings={"body_timeout_s": 1.0}) as served:
         yield served
 
 
@@ -65,17 +73,17 @@ def is_gone(line):
 # ---- those who do little
 
 
-def test_a_body_that_does_not_come_is_a_408(served):
-    with connected(served) as line:
-        line.sendall(head(served) + b"--b\r\n")
+def test_a_body_that_does_not_come_is_a_408(hasty):
+    with connected(hasty) as line:
+        line.sendall(head(hasty) + b"--b\r\n")
 
         assert line.recv(4096).startswith(b"HTTP/1.1 408 ")
 
 
-def test_a_body_that_drips_is_cut_off_in_the_same_time(served):
+def test_a_body_that_drips_is_cut_off_in_the_same_time(hasty):
     began = time.monotonic()
-    with connected(served) as line:
-        line.sendall(head(served) + b'--b\r\nContent-Disposition: form-data; name="user_image"\r\n\r\n')
+    with connected(hasty) as line:
+        line.sendall(head(hasty) + b'--b\r\nContent-Disposition: form-data; name="user_image"\r\n\r\n')
         line.settimeout(0.1)
         answer = b""
         while not answer and time.monotonic() - began < 10:
@@ -86,7 +94,7 @@ def test_a_body_that_drips_is_cut_off_in_the_same_time(served):
                 continue
 
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert served.application.house.room.held == 0
+    assert hasty.application.house.room.held == 0
 
 
 def test_half_a_call_from_who_hung_up_leaves_nothing_behind(served):
@@ -111,7 +119,7 @@ def test_a_connection_that_asks_nothing_is_closed(served, monkeypatch, beginning
 
 
 def test_the_rest_of_a_refused_body_holds_no_connection(served, monkeypatch):
-    monkeypatch.setattr(api_server, "HEAD_S", 0.3)
+    monkeypatch.setattr(api_server, "HEAD_S", 3.0)  # for the whole head too
     with connected(served) as line:
         line.sendall(head(served, length=10**9).replace(served.keys["device"].encode(), b"wrong"))
         assert line.recv(4096).startswith(b"HTTP/1.1 401 ")
@@ -249,7 +257,7 @@ def test_the_server_stops_within_two_seconds_with_streams_open(tmp_path):
             took = time.monotonic() - began
 
         assert took < BUSY_S
-        assert not served.server.is_alive
+        until(lambda: not served.server.is_alive)
         with pytest.raises(httpx.TransportError):
             served.call("GET", "/healthz")
 
@@ -333,10 +341,34 @@ def test_under_tls_the_cookie_travels_under_tls_only(tmp_path, certificate):
     trusted = ssl.create_default_context(cafile=certificate["tls_certificate"])
     with serving(tmp_path / "state", api_settings=certificate) as served:
         port = served.url.rpartition(":")[2]
-        with httpx.Client(base_url=f"https://localhost:{port}", verify=trusted, trust_env=False) as client:
+        with httpx.Client(
+            base_url=f"https://localhost:{port}", verify=trusted, trust_env=False, timeout=LIMIT_S
+        ) as client:
             answer = client.post("/device/session", json={"key": served.keys["operator"]})
             read = client.get("/device/session")
 
     assert served.url.startswith("https://")
     assert "secure" in answer.headers["set-cookie"].lower()
     assert read.json()["role"] == "operator"
+
+
+def test_a_thread_that_is_late_to_end_keeps_its_socket_until_then(tmp_path, monkeypatch):
+    monkeypatch.setattr(api_server, "GRACE_S", -1.0)  # nobody waits for it
+    ended, failed = threading.Event(), []
+    monkeypatch.setattr(threading, "excepthook", lambda told: failed.append(told.exc_value))
+    with serving(tmp_path / "state") as served:
+        shutting = served.server._server.shutdown
+
+        async def late(**given):
+            assert await asyncio.get_running_loop().run_in_executor(None, ended.wait, LIMIT_S)
+            await shutting(**given)
+
+        served.server._server.shutdown = late
+        served.server.close()
+        descriptor = served.server._socket.fileno()
+        ended.set()
+        until(lambda: not served.server.is_alive)
+
+        assert descriptor >= 0
+        assert failed == []
+        assert served.server._socket.fileno() == -1

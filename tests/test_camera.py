@@ -16,7 +16,7 @@ from kiosk import camera
 from kiosk.camera import RecordingEndedError, driver_time, parse_source, shots
 from kiosk.demo import VISIT_S, Demo
 from kiosk.errors import CameraLostError, ConfigError
-from tests.patience import BUSY_S
+from tests.patience import BUSY_S, until
 
 SECRET = "rtsp://user:pa%24s@192.168.1.9:8554/ch1?password=geheim"
 
@@ -120,9 +120,10 @@ def test_a_folder_is_replayed_in_order_in_rgb_and_ends(folder):
 
 def test_a_folder_is_replayed_at_the_rate_set_and_repeated(folder):
     with contextlib.closing(shots(parse_source(f"dir:{folder}?fps=100&loop=1"))) as frames:
+        began = time.monotonic()
         times = [moment for _, moment in itertools.islice(frames, 11)]
 
-    assert 0.09 <= times[-1] - times[0] < BUSY_S
+    assert 0.099 <= times[-1] - began < BUSY_S
 
 
 def test_a_folder_without_pictures_is_no_camera(tmp_path):
@@ -149,15 +150,14 @@ def video(tmp_path):
 
 def test_a_video_is_replayed_at_its_own_rate_and_ends(video):
     frames = shots(parse_source(f"file:{video}"))
-    times = []
+    began = time.monotonic()
     for number in range(5):
         image, moment = next(frames)
         assert np.abs(image.astype(int) - picture(number)[:, :, ::-1]).mean() < 10
-        times.append(moment)
 
     with pytest.raises(RecordingEndedError):
         next(frames)
-    assert 0.18 <= times[-1] - times[0] < BUSY_S
+    assert 0.199 <= moment - began < BUSY_S
 
 
 def test_a_video_repeats_when_asked(video):
@@ -280,13 +280,12 @@ def test_a_reader_slower_than_the_stream_gets_the_newest_and_a_damaged_frame_is_
     frames = shots(parse_source(web.url))
     next(frames)
     sent.set()
-    while not web.is_sent:
-        time.sleep(0.01)  # another thread, over a real socket
-    time.sleep(0.1)  # the last bytes are under way on the loopback
+    until(lambda: web.is_sent)
 
-    image, _ = next(frames)
-
-    assert np.abs(image.astype(int) - picture(29)[:, :, ::-1]).mean() < 10
+    taken = 1  # unless the last bytes are still under way on the loopback
+    while np.abs(next(frames)[0].astype(int) - picture(29)[:, :, ::-1]).mean() >= 10:
+        taken += 1
+    assert taken < 15
 
 
 @pytest.mark.parametrize(

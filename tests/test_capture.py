@@ -86,7 +86,7 @@ def is_running(pid):
 
 
 def test_frames_come_from_another_process_upright_and_mirrored_with_rising_numbers(folder):
-    with opened(f"dir:{folder}?fps=20&loop=1", rotation=90, mirror=True) as camera:
+    with opened(f"dir:{folder}?fps=20&loop=1", rotation=90, mirror=True, **PATIENT) as camera:
         frames = [camera.latest(0, LIMIT_S)]
         for _ in range(5):
             frames.append(camera.latest(frames[-1].number, LIMIT_S))
@@ -100,9 +100,9 @@ def test_frames_come_from_another_process_upright_and_mirrored_with_rising_numbe
 
 
 def test_a_slow_reader_gets_the_newest_frame_and_sees_the_gap(folder):
-    with opened(f"dir:{folder}?fps=100&loop=1") as camera:
+    with opened(f"dir:{folder}?fps=100&loop=1", **PATIENT) as camera:
         first = camera.latest(0, LIMIT_S)
-        time.sleep(0.3)  # the reader is busy
+        until(lambda: camera._number > first.number + 10)  # the reader is busy
         late = camera.latest(first.number, LIMIT_S)
 
     assert late.number - first.number > 10
@@ -115,7 +115,7 @@ def test_only_a_newer_frame_will_do_and_waiting_for_it_has_an_end(folder):
         began = time.monotonic()
 
         assert camera.latest(frame.number + 1_000_000, 0.05) is None
-        assert 0.05 <= time.monotonic() - began < 1.0
+        assert 0.05 <= time.monotonic() - began < BUSY_S
 
 
 def test_a_recording_ends_and_is_no_fault(folder):
@@ -172,7 +172,7 @@ def test_a_dead_child_is_lost_to_all_who_ask_and_told_of_before_the_wait_for_the
 
 
 def test_a_child_that_hangs_is_noticed_in_time_and_replaced(folder):
-    with opened(f"dir:{folder}?fps=50&loop=1", reopen_first_s=1.0, reopen_longest_s=1.0) as camera:
+    with opened(f"dir:{folder}?fps=50&loop=1", reopen_first_s=3.0, reopen_longest_s=3.0) as camera:
         camera.latest(0, LIMIT_S)
         (before,) = children()
         os.kill(before, signal.SIGSTOP)
@@ -180,7 +180,7 @@ def test_a_child_that_hangs_is_noticed_in_time_and_replaced(folder):
         assert camera.latest(0, 0.0) is None
         until(is_in(camera, State.LIVE))
 
-        assert 0.3 < noticed_s < BUSY_S
+        assert noticed_s < BUSY_S
         assert not is_running(before)
 
 
@@ -295,13 +295,19 @@ def test_nobody_there_is_told_without_the_password_and_tried_again():
 
     with opened(f"http://user:geheim@127.0.0.1:{port}/geheim") as camera:
         until(was(camera, State.LOST))
-        (before,) = children() or (0,)
-        until(lambda: children() - {before})
+        tried, commands = set(), set()
 
-        command = b"".join(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children())
+        def look_around():
+            for pid in children():
+                tried.add(pid)
+                with contextlib.suppress(OSError):  # it has ended since
+                    commands.add(Path(f"/proc/{pid}/cmdline").read_bytes())
+            return len(tried) > 1 and any(commands)
+
+        until(look_around)
 
     assert camera.told[0].sentence.startswith(f"http://127.0.0.1:{port}/… cannot be opened: ")
-    assert "geheim" not in f"{camera.told} {camera.report} {command!r}"
+    assert "geheim" not in f"{camera.told} {camera.report} {commands}"
 
 
 RTSP = """

@@ -16,6 +16,7 @@ from kiosk.outbox import OutboxState
 from kiosk.settings import Cloud as Settings
 from kiosk.subjects import Details, Enrolment
 from tests.cloudy import decide, device, drain, sent, settings, sync
+from tests.patience import BUSY_S
 
 IMAGES = {"user_image": b"user", "ref_image": b"reference"}
 
@@ -130,7 +131,7 @@ def test_a_summary_holds_ids_and_verdict_and_is_signed(tmp_path, fake):
 
 
 def test_a_borderline_match_is_decided_by_the_cloud_where_that_is_set(opened, fake):
-    kiosk = opened(fallback=True)
+    kiosk = opened(fallback=True, fallback_s=30.0)
     syncing = sync(kiosk, fake)
 
     final = kiosk.outgoing.second(match("In Review", vendor_data="visitor-7"), IMAGES)
@@ -157,7 +158,7 @@ def test_no_answer_is_never_a_yes_and_costs_no_more_than_its_time(opened, fake, 
     syncing.close()
 
     assert (final.status, final.details) == ("In Review", {"asked_cloud": True})
-    assert took_s < 1.5
+    assert took_s < BUSY_S  # a server that hangs does so for an hour
 
 
 def test_a_call_that_the_fallback_made_in_vain_is_not_billed_again(opened, fake):

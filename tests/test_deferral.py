@@ -30,7 +30,7 @@ def kiosk(tmp_path, fake):
     """A served kiosk whose networks fail, with a cloud it may ask."""
     with serving(tmp_path / "state") as kiosk:
         device = kiosk.device
-        chosen = settings(fake, policy="none", fallback=True, api_consent="call")
+        chosen = settings(fake, policy="none", fallback=True, fallback_s=30.0, api_consent="call")
         device.config = replace(device.config, cloud=chosen)
         device.outgoing = Policy(device.store, chosen, now=kiosk.wall)
         device.recogniser = replace(device.recogniser, detect=broken, find_upright=broken)

@@ -46,7 +46,8 @@ def demo(tmp_path):
 
 def running(demo, *, stderr=subprocess.DEVNULL, **settings):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KIOSK_")}
-    environment |= {"KIOSK_STATE": str(demo / "state"), "KIOSK_API_ENABLED": "false", **settings}
+    environment |= {"KIOSK_STATE": str(demo / "state"), "KIOSK_API_ENABLED": "false"}
+    environment |= {"KIOSK_CAMERA_LOST_AFTER_S": "60", "KIOSK_CAMERA_OPEN_WITHIN_S": "60", **settings}  # it plays once
     return subprocess.Popen(
         [sys.executable, "-m", "kiosk", "run", "--demo", str(demo / "visitors")],
         stdout=subprocess.PIPE,

@@ -251,7 +251,8 @@ def test_axe_finds_nothing_serious_on_the_screen_and_all_of_it_fits(screen, serv
         page.get_by_role("button", name=language).click()
         for news in shown:
             served.desk.news.publish(Topic.SCREEN, news)
-            page.locator(f"main[data-state={news['state']}]").wait_for()
+            kind = {result: f"[data-kind={kind}]" for result, _, kind in RESULTS}.get(news["result"], "")
+            page.locator(f"main[data-state={news['state']}]{kind}").wait_for()  # several results in a row are several
             if language == "English":  # the last: words change no colour
                 assert serious(page) == [], news["state"]
             lost = page.evaluate(

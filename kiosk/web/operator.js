@@ -100,12 +100,16 @@ async function signedIn(found) {
   line?.close();
   // First the news, then the view: what happens between is told instead of missed.
   await new Promise((resolve) => {
+    const late = setTimeout(() => {
+      tell("lost"); // something between holds them back: once they come, what happened until then is fetched
+      resolve();
+    }, NEWS_MS);
     const first = (state) => {
+      clearTimeout(late);
       tell(state);
       resolve();
     };
     line = listen("/device/events", { hear, tell: first });
-    setTimeout(resolve, NEWS_MS); // something between may hold them back
   });
   await show();
 }
