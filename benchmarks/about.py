@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from kiosk.inference import Pack
+from kiosk.networks.inference import Pack
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

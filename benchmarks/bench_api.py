@@ -31,13 +31,13 @@ from typing import Any
 import numpy as np
 from about import ROOT, about_device, about_run, command_line, device_slug, store
 
-from kiosk import api
-from kiosk.accounts import Role
-from kiosk.api_line import Line
-from kiosk.config import Config
-from kiosk.device import Device
-from kiosk.inference import load_recogniser, read_pack, standard_pack
-from kiosk.state import initialise
+from kiosk.api import app
+from kiosk.api.queue import Line
+from kiosk.device.device import Device
+from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
+from kiosk.settings.config import Config
+from kiosk.store.accounts import Role
+from kiosk.store.directory import initialise
 
 GOLDEN = ROOT / "tests" / "golden"
 CONNECTIONS = 4
@@ -234,9 +234,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         networks = load_recogniser(pack, threads=1)
         with Device(networks, initialise(Path(folder) / "state", now=time.time), config, now=time.time) as device:
-            application = api.build(device)
+            application = app.build(device)
             _, key = application.house.access.accounts.create_key("bench", Role.DEVICE)
-            server = api.Server(application, settings)
+            server = app.Server(application, settings)
             server.start()
             found: dict[str, Any] = {}
             for name, annoyed in (("alone", False), ("with slow, half and silent connections", True)):

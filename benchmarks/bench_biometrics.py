@@ -26,8 +26,8 @@ import numpy as np
 from about import RESULTS, about_run
 from PIL import Image
 
-from kiosk.inference import load_recogniser, read_pack, standard_pack
-from kiosk.pipeline import Recogniser
+from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
+from kiosk.recognition.pipeline import Recogniser
 
 GREY = 127
 TIGHT = {"orl": 8.0, "bbt": 2.0}  # folder: by how much its crops are enlarged; those of orl are 23 x 28 px

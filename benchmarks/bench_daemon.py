@@ -36,26 +36,26 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.about import about_device, about_run, command_line, device_slug, timing
 from benchmarks.about import store as store_result
 from benchmarks.replay import config
-from kiosk.capture import Camera
-from kiosk.clock import Clock
-from kiosk.cloud_policy import Policy
-from kiosk.cloud_sync import Sync
-from kiosk.credentials import API_KEY, Credentials
-from kiosk.daemon import Kiosk
-from kiosk.decisions import NewDecision
-from kiosk.demo import Pose, Scene, Visitor
-from kiosk.desk import News, Topic
-from kiosk.device import Device
-from kiosk.inference import load_recogniser, read_pack, standard_pack
-from kiosk.ledger import Kind
-from kiosk.outbox import OutboxState
-from kiosk.photo import decode
-from kiosk.presentation import Ready
-from kiosk.state import initialise, open_store
-from kiosk.subjects import Details, Enrolment
-from kiosk.testing import RecordedLines
+from kiosk.capture.demo import Pose, Scene, Visitor
+from kiosk.capture.process import Camera
+from kiosk.cloud.credentials import API_KEY, Credentials
+from kiosk.cloud.policy import Policy
+from kiosk.cloud.sync import Sync
+from kiosk.daemon.kiosk import Kiosk
+from kiosk.device.device import Device
+from kiosk.entrance.news import News, Topic
+from kiosk.health.clock import Clock
+from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
+from kiosk.recognition.photo import decode
+from kiosk.rules.presentation import Ready
+from kiosk.store.chain import Kind
+from kiosk.store.decision_log import NewDecision
+from kiosk.store.directory import initialise, open_store
+from kiosk.store.outbox import OutboxState
+from kiosk.store.subjects import Details, Enrolment
+from kiosk.store.vault import read_keys
+from kiosk.testing.fakes import RecordedLines
 from kiosk.types import Template
-from kiosk.vault import read_keys
 
 FPS = 30
 SIZE_WH = (640, 480)

@@ -31,10 +31,10 @@ import numpy as np
 from about import about_device, about_run, command_line, device_slug, store, timing
 
 from kiosk.errors import ModelFileError
-from kiosk.image import ANGLES_DEG, rotate, shrink
-from kiosk.inference import Pack, load_recogniser, read_pack, standard_pack
-from kiosk.photo import decode
-from kiosk.pipeline import Recogniser
+from kiosk.networks.inference import Pack, load_recogniser, read_pack, standard_pack
+from kiosk.recognition.image import ANGLES_DEG, rotate, shrink
+from kiosk.recognition.photo import decode
+from kiosk.recognition.pipeline import Recogniser
 from kiosk.types import Floats, RgbImage, Sample
 
 YUNET_SIDE, YUNET_OVERLAP, YUNET_MOST = 640, 0.3, 5000  # the latter two as in OpenCV's sample

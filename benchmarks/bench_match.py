@@ -38,9 +38,9 @@ from about import ROOT, about_device, about_run, command_line, device_slug, stor
 from processes import Command, started
 from stopwatch import Engine, Stopwatch, speed_up
 
-from kiosk.inference import Pack, load_recogniser, read_pack, standard_pack
-from kiosk.photo import decode
-from kiosk.pipeline import Recogniser
+from kiosk.networks.inference import Pack, load_recogniser, read_pack, standard_pack
+from kiosk.recognition.photo import decode
+from kiosk.recognition.pipeline import Recogniser
 from kiosk.types import RgbImage
 
 WIDTH, HEIGHT, QUALITY = 640, 480, 90

@@ -23,9 +23,9 @@ from typing import Any
 from about import about_run, command_line, store
 from bench_biometrics import TIGHT, widened
 
-from kiosk.inference import load_recogniser, read_pack, standard_pack
-from kiosk.photo import decode
-from kiosk.pipeline import Recogniser
+from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
+from kiosk.recognition.photo import decode
+from kiosk.recognition.pipeline import Recogniser
 from kiosk.types import Sample
 
 SCORE = 50

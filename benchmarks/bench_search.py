@@ -37,9 +37,9 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the repository need not be installed
 
-from kiosk.audit import pairs_above
-from kiosk.gallery import Gallery, People, Person
-from kiosk.search import Flag, exact_scores
+from kiosk.gallery.audit import pairs_above
+from kiosk.gallery.gallery import Gallery, People, Person
+from kiosk.gallery.search import Flag, exact_scores
 from kiosk.types import Floats, Template
 
 ROOT = Path(__file__).resolve().parent.parent

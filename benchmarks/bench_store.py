@@ -30,14 +30,14 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from kiosk.config import Config
-from kiosk.device import Device
-from kiosk.inference import read_pack, standard_pack
-from kiosk.pipeline import Recogniser
-from kiosk.state import initialise, open_store
-from kiosk.subjects import Details, Enrolment
+from kiosk.device.device import Device
+from kiosk.networks.inference import read_pack, standard_pack
+from kiosk.recognition.pipeline import Recogniser
+from kiosk.settings.config import Config
+from kiosk.store.directory import initialise, open_store
+from kiosk.store.subjects import Details, Enrolment
+from kiosk.store.vault import read_keys
 from kiosk.types import Template
-from kiosk.vault import read_keys
 
 SEED = 0
 BATCH = 1000
@@ -115,7 +115,7 @@ def restart(state: Path, people: int) -> dict[str, Any]:
 
 def audit(state: Path, people: int) -> dict[str, Any]:  # noqa: ARG001  every step takes both
     """Compare everyone with everyone."""
-    from kiosk.audit import pairs_above  # noqa: PLC0415  this step's only
+    from kiosk.gallery.audit import pairs_above  # noqa: PLC0415  this step's only
 
     with device(state) as one:
         held = one.gallery

@@ -27,19 +27,19 @@ from pathlib import Path
 
 import numpy as np
 
-from kiosk.cloud_policy import Policy
-from kiosk.cloud_sending import Pace
-from kiosk.cloud_sync import Sync
-from kiosk.config import Config
-from kiosk.credentials import API_KEY, Credentials
-from kiosk.decisions import DecisionFilter, NewDecision
-from kiosk.device import Device
-from kiosk.fake_cloud import FakeCloud
-from kiosk.ledger import Kind
-from kiosk.outbox import OutboxState
-from kiosk.settings import Cloud as Settings
-from kiosk.state import initialise, open_store
-from kiosk.vault import read_keys
+from kiosk.cloud.credentials import API_KEY, Credentials
+from kiosk.cloud.policy import Policy
+from kiosk.cloud.sender import Pace
+from kiosk.cloud.sync import Sync
+from kiosk.device.device import Device
+from kiosk.settings.config import Config
+from kiosk.settings.sections import Cloud as Settings
+from kiosk.store.chain import Kind
+from kiosk.store.decision_log import DecisionFilter, NewDecision
+from kiosk.store.directory import initialise, open_store
+from kiosk.store.outbox import OutboxState
+from kiosk.store.vault import read_keys
+from kiosk.testing.fake_cloud import FakeCloud
 
 SPEED = 20.0
 LIMIT = 300

@@ -35,17 +35,17 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from kiosk import backup, checkup
-from kiosk.decisions import DecisionFilter, NewDecision
 from kiosk.errors import StoreError
-from kiosk.ledger import Kind
-from kiosk.outbox import Message
-from kiosk.rekey import rekey
-from kiosk.state import DATABASE_NAME, initialise, open_store
-from kiosk.store import HEAD_NAME, Store
-from kiosk.subjects import Details, Enrolment
+from kiosk.store import backup, check
+from kiosk.store.chain import Kind
+from kiosk.store.decision_log import DecisionFilter, NewDecision
+from kiosk.store.directory import DATABASE_NAME, initialise, open_store
+from kiosk.store.outbox import Message
+from kiosk.store.rekey import rekey
+from kiosk.store.store import HEAD_NAME, Store
+from kiosk.store.subjects import Details, Enrolment
+from kiosk.store.vault import read_keys
 from kiosk.types import Template
-from kiosk.vault import read_keys
 
 RESULT = Path(__file__).parent / "results" / "crash-drill.json"
 FULL_ROUNDS = 500
@@ -261,7 +261,7 @@ def hold_against(directory: Path, known: Known, under_way: dict[str, Any] | None
             tally.survived_unacknowledged += 1
             number = max(store.members().session_numbers.tolist(), default=0)
             apply(known, under_way, {"number": number, "path": ""})
-        findings = checkup.inspect(store.database, directory / HEAD_NAME, keys)
+        findings = check.inspect(store.database, directory / HEAD_NAME, keys)
         faults += [*findings.damage, *findings.log]
         if records != known.records:
             faults.append(f"{records} records in the log, {known.records} acknowledged")

@@ -26,14 +26,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.about import about_run, command_line, timing
 from benchmarks.about import store as store_result
 from benchmarks.replay import Replay, config
-from kiosk.camera import PICTURES
-from kiosk.demo import Scene, Visitor, walk_up
-from kiosk.inference import load_recogniser, read_pack, standard_pack
-from kiosk.limits import Limits
-from kiosk.photo import decode
-from kiosk.pipeline import Recogniser
-from kiosk.quality import measure
-from kiosk.subjects import Details, Enrolment
+from kiosk.capture.demo import Scene, Visitor, walk_up
+from kiosk.capture.sources import PICTURES
+from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
+from kiosk.recognition.photo import decode
+from kiosk.recognition.pipeline import Recogniser
+from kiosk.recognition.quality import measure
+from kiosk.rules.limits import Limits
+from kiosk.store.subjects import Details, Enrolment
 from kiosk.types import RgbImage
 
 FPS = 10.0

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kiosk.inference import read_pack
-from kiosk.scale_plot import as_svg
+from kiosk.cli.scale_plot import as_svg
+from kiosk.networks.inference import read_pack
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

@@ -11,23 +11,23 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from kiosk.capture import look
-from kiosk.config import Config
-from kiosk.desk import Broadcast, News, Topic
-from kiosk.device import Device
-from kiosk.door import Door, Output
-from kiosk.entrance import Entrance
-from kiosk.grant import Condition, Patience, policy
-from kiosk.judge import Judge
-from kiosk.monitor import Monitor
-from kiosk.pipeline import Recogniser
-from kiosk.presentation import Ignored, Left, Outcome, Ready, Waiting
-from kiosk.schedule import Schedule, read_schedule
-from kiosk.state import initialise, open_store
-from kiosk.testing import ManualClock, RecordedLines
+from kiosk.capture.process import look
+from kiosk.capture.watch import State, Watch
+from kiosk.device.device import Device
+from kiosk.door.door import Door, Output
+from kiosk.entrance.decide import Entrance
+from kiosk.entrance.judge import Judge
+from kiosk.entrance.news import Broadcast, News, Topic
+from kiosk.health.monitor import Monitor
+from kiosk.recognition.pipeline import Recogniser
+from kiosk.rules.grant import Condition, Patience, policy
+from kiosk.rules.presentation import Ignored, Left, Outcome, Ready, Waiting
+from kiosk.rules.schedule import Schedule, read_schedule
+from kiosk.settings.config import Config
+from kiosk.store.directory import initialise, open_store
+from kiosk.store.vault import read_keys
+from kiosk.testing.fakes import ManualClock, RecordedLines
 from kiosk.types import Frame, RgbImage
-from kiosk.vault import read_keys
-from kiosk.watch import State, Watch
 
 NOW = 1_800_000_000.0  # Friday 2027-01-15 08:00 UTC
 TICK_S = 0.05  # of the door; its own thread's is 0.02

@@ -63,7 +63,7 @@ def yunet_rival(yunet: Path, mobilefacenet: Path) -> Rival:
     """Return OpenCV's detector with a float MobileFaceNet, whose batch of two takes both faces at once; a cosine."""
     import cv2  # noqa: PLC0415
 
-    from kiosk.image import ARCFACE_POINTS, similarity  # noqa: PLC0415  cheaper than OpenCV's robust estimate
+    from kiosk.recognition.image import ARCFACE_POINTS, similarity  # noqa: PLC0415  cheaper than OpenCV's robust estimate
 
     detector = cv2.FaceDetectorYN.create(str(yunet), "", (320, 320), YUNET_SCORE, YUNET_OVERLAP, YUNET_MOST)
     run = _network(mobilefacenet)

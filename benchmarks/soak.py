@@ -32,18 +32,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.about import about_device, about_run, command_line
 from benchmarks.about import store as store_result
 from benchmarks.replay import Replay, config
-from kiosk.config import Config
-from kiosk.demo import Demo
-from kiosk.desk import News, Topic
-from kiosk.door import Happened, Input
+from kiosk.capture.demo import Demo
+from kiosk.door.door import Happened, Input
+from kiosk.entrance.news import News, Topic
 from kiosk.errors import ModelFileError, StoreError
-from kiosk.grant import Condition
-from kiosk.inference import Pack, load_recogniser, read_pack, standard_pack
-from kiosk.photo import decode
-from kiosk.pipeline import Recogniser
-from kiosk.presentation import Ready
-from kiosk.store import Store
-from kiosk.subjects import Details, Enrolment
+from kiosk.networks.inference import Pack, load_recogniser, read_pack, standard_pack
+from kiosk.recognition.photo import decode
+from kiosk.recognition.pipeline import Recogniser
+from kiosk.rules.grant import Condition
+from kiosk.rules.presentation import Ready
+from kiosk.settings.config import Config
+from kiosk.store.store import Store
+from kiosk.store.subjects import Details, Enrolment
 from kiosk.types import Face, RgbImage, Template
 
 DAY_S = 86_400.0

@@ -133,7 +133,7 @@ put() {
 }
 
 # Print the schema of the store that a release writes.
-schema_of() { "$opt/releases/$1/bin/python" -I -c 'from kiosk.schema import VERSION; print(VERSION)'; }
+schema_of() { "$opt/releases/$1/bin/python" -I -c 'from kiosk.store.schema import VERSION; print(VERSION)'; }
 
 # Print what is wrong with the running kiosk that a release can be to blame for, a word a line; clock, disk and heat are
 # the surroundings'. A kiosk that tells nothing is silent.

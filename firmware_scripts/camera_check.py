@@ -11,9 +11,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from kiosk.capture import Camera
+from kiosk.capture.process import Camera
 from kiosk.errors import KioskError
-from kiosk.settings import Camera as Settings
+from kiosk.settings.sections import Camera as Settings
 
 LOOK_S = 12.0  # more than a slow camera needs for its first picture
 COUNT_S = 2.0

@@ -1,5 +1,5 @@
 """`python -m kiosk`."""
 
-from kiosk.cli import run
+from kiosk.cli.main import run
 
 run()

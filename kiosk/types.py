@@ -28,7 +28,7 @@ UNIT_LENGTH_TOLERANCE = 1e-3  # float32 sums of some 300 squares stay well insid
 
 
 class Session(Protocol):
-    """A loaded model. Declared here by those that need it; kept by inference.py."""
+    """A loaded model. Declared here by those that need it; kept by networks/inference.py."""
 
     def run(self, tensor: NDArray[np.generic]) -> list[Floats]:
         """Return the outputs, in the order in which the manifest names them."""
@@ -129,7 +129,15 @@ class LogType(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """One warning of a decision; contract.py knows its sentences."""
+    """One warning of a decision; didit/contract.py knows its sentences."""
 
     risk: Risk
     log_type: LogType
+
+
+class ClockState(str, Enum):
+    """How far the time of a record can be trusted."""
+
+    SYNCED = "synced"
+    HOLDOVER = "holdover"  # was synced, runs on by itself
+    UNTRUSTED = "untrusted"

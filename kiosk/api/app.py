@@ -1,0 +1,126 @@
+"""The local HTTP API: which routes there are, and what they are made from.
+
+    uvicorn ─▶ Gate ─▶ router ─▶ Place ─▶ an operation ─▶ device, desk, store
+    server.py   gate.py           gate.py    routes/
+
+A route's operation says who may call it and what it answers; the gate holds it to the first, a test to the second.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
+
+from kiosk.api import openapi
+from kiosk.api.access import Access
+from kiosk.api.context import Cloud, House, nothing
+from kiosk.api.gate import Gate, Place, lost
+from kiosk.api.operation import Operation
+from kiosk.api.routes import (
+    decisions,
+    didit,
+    door,
+    enrol,
+    events,
+    health,
+    imports,
+    keys,
+    media,
+    pages,
+    people,
+    session,
+    settings,
+)
+from kiosk.api.server import Server, check_exposure
+from kiosk.device.device import Device
+from kiosk.entrance.news import Desk
+from kiosk.settings.config import Config, Sources
+from kiosk.store.accounts import Accounts
+
+_SERVED: tuple[Operation, ...] = (
+    *didit.OPERATIONS,
+    *session.OPERATIONS,
+    *health.OPERATIONS,
+    *people.OPERATIONS,
+    *enrol.OPERATIONS,
+    *imports.OPERATIONS,
+    *decisions.OPERATIONS,
+    *door.OPERATIONS,
+    *events.OPERATIONS,
+    *settings.OPERATIONS,
+    *keys.OPERATIONS,
+    *media.OPERATIONS,
+    *pages.OPERATIONS,
+)
+OPERATIONS: tuple[Operation, ...] = (*_SERVED, openapi.operation(_SERVED))
+
+
+@dataclass(slots=True)
+class Application:
+    """The API as an ASGI application; `close` ends its threads and streams."""
+
+    house: House
+    gate: Gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a call."""
+        await self.gate(scope, receive, send)
+
+    def close(self) -> None:
+        """End threads and streams; what waits for the recogniser is dropped."""
+        self.house.close()
+
+
+def build(
+    device: Device,
+    *,
+    desk: Desk | None = None,
+    cloud: Cloud | None = None,
+    sources: Sources | None = None,
+    apply: Callable[[Config], None] | None = None,
+    changing: threading.Lock | None = None,
+    forgotten: Callable[[], None] = nothing,
+    now: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Application:
+    """Put the API together.
+
+    Args:
+        device: recogniser, store and settings.
+        desk: the running kiosk; None: the routes of door, camera and enrolment answer 409.
+        cloud: what tells of the cloud's work; None: /device/cloud answers 404.
+        sources: where settings come from; None: they can be read, not changed.
+        apply: puts changed settings into force, or refuses them with a ConfigError; None: they become the device's.
+        changing: held while settings are changed; None: nobody else changes them.
+        forgotten: called after somebody was forgotten, to take them out of the backups.
+        now: seconds UTC.
+        monotonic: s; limits are counted with it.
+    """
+    accounts = Accounts(device.store, now=now)
+    access = Access(accounts, device.config.api, now=now, monotonic=monotonic)
+    house = House(
+        device=device,
+        access=access,
+        now=now,
+        desk=desk,
+        cloud=cloud,
+        sources=sources,
+        apply=apply,
+        forgotten=forgotten,
+        changing=changing or threading.Lock(),
+        is_secure=bool(device.config.api.tls_certificate),
+    )
+    by_path: dict[str, dict[str, Operation]] = defaultdict(dict)
+    for operation in OPERATIONS:
+        by_path[operation.path][operation.method] = operation
+    routes = [Route(path.rstrip("/") or "/", Place(house, path, methods)) for path, methods in by_path.items()]
+    return Application(house, Gate(Router(routes, default=lost, redirect_slashes=False), house))
+
+
+__all__ = ["OPERATIONS", "Application", "Server", "build", "check_exposure"]

@@ -1,0 +1,400 @@
+"""What was decided: lists, details with the record's check, counts over time, the queue of reviews, the audit."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from starlette.responses import Response, StreamingResponse
+
+from kiosk.api.jobs import Job
+from kiosk.api.operation import Call, Operation, Parameter, answer, field_errors, not_found, refusal
+from kiosk.api.routes.media import with_links
+from kiosk.api.routes.people import SHORT
+from kiosk.api.schema import (
+    ANSWER_400,
+    ANY_OBJECT,
+    BOOLEAN,
+    INTEGER,
+    NUMBER,
+    PAGING,
+    STATUS,
+    STRING,
+    TEXT,
+    TIME,
+    array,
+    closed,
+    or_null,
+)
+from kiosk.device.lookalikes import audit as compare_everyone
+from kiosk.didit import contract
+from kiosk.store.accounts import Role
+from kiosk.store.chain import DECISION_KINDS, Kind
+from kiosk.store.decision_log import DecisionFilter, LoggedDecision, NewDecision
+from kiosk.types import Status
+
+HOUR_S = 3600.0
+MOST_HOURS = 24 * 366
+FINE_HOURS, MIDDLE_HOURS = 48, 24 * 14  # up to these a bucket is an hour, or six; beyond, a day
+LONGEST_REASON = 1000
+AUDIT_ROWS = 100
+KINDS = tuple(kind.value for kind in Kind)
+STATUSES = tuple(status.value for status in Status)
+VERDICTS: Mapping[str, Status] = {"approve": Status.APPROVED, "decline": Status.DECLINED}
+COLUMNS = (
+    "seq",
+    "at",
+    "kind",
+    "status",
+    "score",
+    "request_id",
+    "session_number",
+    "warnings",
+    "vendor_data",
+    "clock",
+    "actor",
+)
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
+
+
+def _row(call: Call, one: LoggedDecision) -> dict[str, Any]:
+    """Return a record for JSON; the name is the store's of now, so a forgotten person has none."""
+    entry, store = one.entry, call.house.device.store
+    subject = None if entry.session_number is None else store.subject(entry.session_number)
+    return {
+        "seq": entry.seq,
+        "at": contract.timestamp(entry.at),
+        "kind": entry.kind.value,
+        "status": entry.status,
+        "score": entry.score,
+        "request_id": entry.request_id,
+        "session_number": entry.session_number,
+        "name": None if subject is None else subject.details.name,
+        "warnings": list(entry.warnings),
+        "thresholds": dict(entry.thresholds),
+        "model": entry.model,
+        "gallery_size": entry.gallery_size,
+        "clock": entry.clock.value,
+        "actor": entry.actor or None,
+        "details": dict(entry.details),
+        "vendor_data": one.vendor_data,
+        "review": _review(store.log.review_of(entry.request_id)),
+    }
+
+
+def _review(one: LoggedDecision | None) -> dict[str, Any] | None:
+    if one is None:
+        return None
+    return {
+        "decision": one.entry.details.get("decision"),
+        "at": contract.timestamp(one.entry.at),
+        "actor": one.entry.actor or None,
+        "reason": (one.answer or {}).get("reason"),
+    }
+
+
+def _wanted(call: Call) -> DecisionFilter:
+    kind = call.choice("kind", KINDS)
+    return DecisionFilter(
+        kinds=(Kind(kind),) if kind else tuple(sorted(DECISION_KINDS)),
+        status=call.choice("status", STATUSES),
+        vendor_data=call.word("vendor_data"),
+        session_number=call.whole("session_number", default=-1, low=1, high=2**53)
+        if call.word("session_number")
+        else None,
+        request_id=call.word("request_id"),
+        date_from=call.moment("date_from"),
+        date_to=call.moment("date_to"),
+    )
+
+
+async def decisions(call: Call) -> Response:
+    """List records of the log, newest first, as JSON or as CSV."""
+    wanted = _wanted(call)
+    store = call.house.device.store
+    if call.choice("format", ("json", "csv")) == "csv":
+        headers = {"Content-Disposition": 'attachment; filename="decisions.csv"'}
+        return StreamingResponse(_csv(store.log.walk(wanted)), media_type="text/csv", headers=headers)
+    limit, offset = call.page()
+
+    def read() -> dict[str, Any]:
+        page = store.log.page(wanted, limit=limit, offset=offset)
+        rows = [_row(call, one) for one in page.decisions]
+        return {"total": page.total, "limit": limit, "offset": offset, "decisions": rows}
+
+    return answer(await call.run(read))
+
+
+def _csv(found: Iterator[LoggedDecision]) -> Iterator[str]:
+    line = io.StringIO()
+    writer = csv.writer(line)
+    writer.writerow(COLUMNS)
+    for one in found:
+        entry = one.entry
+        told = {
+            "at": contract.timestamp(entry.at),
+            "kind": entry.kind.value,
+            "clock": entry.clock.value,
+            "warnings": " ".join(entry.warnings),
+            "vendor_data": one.vendor_data,
+        }
+        writer.writerow([_cell(told.get(name, getattr(entry, name, None))) for name in COLUMNS])
+        yield line.getvalue()
+        line.seek(0)
+        line.truncate()
+    yield line.getvalue()  # the headings, where nothing was found
+
+
+def _cell(value: Any) -> Any:
+    """Keep a spreadsheet from running what somebody sent as their vendor_data."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+async def decision(call: Call) -> Response:
+    """Return one record with its answer and whether it still holds."""
+    request_id = str(call.request.path_params["request_id"])
+    store = call.house.device.store
+
+    def read() -> dict[str, Any] | None:
+        page = store.log.page(DecisionFilter(kinds=(), request_id=request_id), limit=1, offset=0)
+        signed = store.log.signed(request_id)
+        if not page.decisions or signed is None:
+            return None
+        one = page.decisions[0]
+        row = _row(call, one)
+        given = None if one.answer is None else with_links(store, dict(one.answer), call.base_url, call.house.now())
+        receipt = {
+            "seq": signed.seq,
+            "hash": signed.hash.hex(),
+            "signature": signed.signature.hex(),
+            "holds": store.log.holds(signed),
+        }
+        return {"record": row, "answer": given, "receipt": receipt, "review": row["review"]}
+
+    found = await call.run(read)
+    if found is None:
+        raise not_found()
+    return answer(found)
+
+
+async def statistics(call: Call) -> Response:
+    """Count decisions over time."""
+    hours = call.whole("hours", default=24, low=1, high=MOST_HOURS)
+    width_s = HOUR_S * (1 if hours <= FINE_HOURS else 6 if hours <= MIDDLE_HOURS else 24)
+    count = -(-hours * HOUR_S // width_s)
+    since = (call.house.now() // width_s + 1) * width_s - count * width_s
+    counted = await call.run(lambda: call.house.device.store.log.tally(since, width_s))
+    buckets: list[dict[str, Any]] = [
+        {"from": contract.timestamp(since + place * width_s), "approved": 0, "in_review": 0, "declined": 0}
+        for place in range(int(count))
+    ]
+    sums = {"approved": 0, "in_review": 0, "declined": 0}
+    for place, status, many in counted:
+        name = (status or "").lower().replace(" ", "_")
+        if name in sums and 0 <= place < len(buckets):  # a clock set back may have put some into the future
+            buckets[place][name] += many
+            sums[name] += many
+    return answer({"buckets": buckets, **sums})
+
+
+# ---- reviews
+
+
+async def reviews(call: Call) -> Response:
+    """List decisions that wait for an operator, longest first."""
+    limit, offset = call.page()
+
+    def read() -> dict[str, Any]:
+        page = call.house.device.store.log.waiting(limit=limit, offset=offset)
+        return {"total": page.total, "reviews": [_row(call, one) for one in page.decisions]}
+
+    return answer(await call.run(read))
+
+
+async def review(call: Call) -> Response:
+    """Approve or decline a decision; signed into the log, where the first decision stays as it was."""
+    body = await call.json()
+    verdict, reason = body.get("decision"), body.get("reason")
+    if not isinstance(verdict, str) or verdict not in VERDICTS:
+        raise field_errors({"decision": ['Want "approve" or "decline".']})
+    if not isinstance(reason, str) or not 0 < len(reason.strip()) <= LONGEST_REASON:
+        raise field_errors({"reason": [f"Want a reason of 1 to {LONGEST_REASON} characters."]})
+    request_id = str(call.request.path_params["request_id"])
+    store = call.house.device.store
+
+    def decide() -> dict[str, Any]:
+        with call.house.reviewing:  # of two operators the second is told
+            page = store.log.page(DecisionFilter(request_id=request_id), limit=1, offset=0)
+            if not page.decisions:
+                raise not_found()
+            entry = page.decisions[0].entry
+            if entry.status != Status.IN_REVIEW.value:
+                raise refusal(409, f"This decision is {entry.status}; nobody is asked about it.")
+            if store.log.review_of(request_id) is not None:
+                raise refusal(409, "Somebody decided about this already.")
+            store.record_decision(
+                NewDecision(
+                    kind=Kind.REVIEW,
+                    status=VERDICTS[verdict].value,
+                    session_number=entry.session_number,
+                    details={"of": request_id, "decision": verdict},
+                    answer={"reason": reason.strip()},
+                    actor=call.actor,
+                )
+            )
+            return _row(call, page.decisions[0])
+
+    return answer(await call.run(decide))
+
+
+# ---- audit
+
+
+async def audit(call: Call) -> Response:
+    """Begin to compare everyone with everyone."""
+    device = call.house.device
+
+    def work(job: Job) -> None:
+        job.total = device.gallery.references
+        job.outcome = {"report": compare_everyone(device, AUDIT_ROWS).as_dict()}
+        job.done = job.total
+
+    return answer({"id": call.house.jobs.start("audit", work).id}, 202)
+
+
+async def audit_state(call: Call) -> Response:
+    """Return how far an audit is, and what it found."""
+    job = call.house.jobs.get("audit", str(call.request.path_params["id"]))
+    if job is None:
+        raise not_found()
+    return answer({"report": None, **job.as_dict()})
+
+
+REVIEW = closed(decision=STRING, at=TIME, actor=or_null(STRING), reason=or_null(STRING))
+ROW = closed(
+    seq=INTEGER,
+    at=TIME,
+    kind={"type": "string", "enum": list(KINDS)},
+    status=or_null(STRING),
+    score=or_null(NUMBER),
+    request_id=STRING,
+    session_number=or_null(INTEGER),
+    name=or_null(STRING),
+    warnings=array(STRING),
+    thresholds=ANY_OBJECT,
+    model=or_null(STRING),
+    gallery_size=or_null(INTEGER),
+    clock=STRING,
+    actor=or_null(STRING),
+    details=ANY_OBJECT,
+    vendor_data=or_null(STRING),
+    review=or_null(REVIEW),
+)
+_RECEIPT = closed(seq=INTEGER, hash=STRING, signature=STRING, holds=BOOLEAN)
+_BUCKET = {
+    "type": "object",
+    "properties": {"from": TIME, "approved": INTEGER, "in_review": INTEGER, "declined": INTEGER},
+    "required": ["from", "approved", "in_review", "declined"],
+    "additionalProperties": False,
+}
+JOB_STATE = {"type": "string", "enum": ["running", "done", "failed"]}
+STARTED = closed(id=STRING)
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/device/decisions",
+        decisions,
+        "List records of the log, newest first; with format=csv all that fit the filter, as a table.",
+        {200: closed(total=INTEGER, limit=INTEGER, offset=INTEGER, decisions=array(ROW)), 400: ANSWER_400, 503: TEXT},
+        role=Role.OPERATOR,
+        query=(
+            Parameter(
+                "kind", "Only records of this kind; decisions when left out.", {"type": "string", "enum": list(KINDS)}
+            ),
+            Parameter("status", "Only decisions of this status.", STATUS),
+            Parameter("date_from", "Only from this time on.", TIME),
+            Parameter("date_to", "Only before this time.", TIME),
+            Parameter("vendor_data", "Only with this identifier.", SHORT),
+            Parameter("session_number", "Only about this person.", {"type": "integer", "minimum": 1, "maximum": 2**53}),
+            Parameter("request_id", "Only this one.", SHORT),
+            Parameter("format", "json or csv.", {"type": "string", "enum": ["json", "csv"]}),
+            *PAGING,
+        ),
+        more_types=("text/csv",),
+    ),
+    Operation(
+        "GET",
+        "/device/decisions/{request_id}",
+        decision,
+        "Return one record with its answer, and whether it is signed and in its place.",
+        {
+            200: closed(record=ROW, answer=or_null(ANY_OBJECT), receipt=_RECEIPT, review=or_null(REVIEW)),
+            404: TEXT,
+            503: TEXT,
+        },
+        role=Role.OPERATOR,
+    ),
+    Operation(
+        "GET",
+        "/device/statistics",
+        statistics,
+        "Count decisions over time, for a chart.",
+        {
+            200: closed(buckets=array(_BUCKET), approved=INTEGER, in_review=INTEGER, declined=INTEGER),
+            400: ANSWER_400,
+            503: TEXT,
+        },
+        role=Role.OPERATOR,
+        query=(Parameter("hours", "How far back.", {"type": "integer", "minimum": 1, "maximum": MOST_HOURS}),),
+    ),
+    Operation(
+        "GET",
+        "/device/reviews",
+        reviews,
+        "List decisions that wait for an operator, longest first.",
+        {200: closed(total=INTEGER, reviews=array(ROW)), 400: ANSWER_400, 503: TEXT},
+        role=Role.OPERATOR,
+        query=PAGING,
+    ),
+    Operation(
+        "POST",
+        "/device/reviews/{request_id}",
+        review,
+        "Approve or decline a decision with a reason; signed into the log.",
+        {200: ROW, 400: ANSWER_400, 404: TEXT, 408: TEXT, 409: TEXT, 413: TEXT, 503: TEXT},
+        role=Role.OPERATOR,
+        json=closed(
+            decision={"type": "string", "enum": list(VERDICTS)},
+            reason={"type": "string", "minLength": 1, "maxLength": LONGEST_REASON},
+        ),
+    ),
+    Operation(
+        "POST",
+        "/device/audit",
+        audit,
+        "Begin to compare everyone with everyone.",
+        {202: STARTED, 409: TEXT, 503: TEXT},
+        role=Role.OPERATOR,
+    ),
+    Operation(
+        "GET",
+        "/device/audit/{id}",
+        audit_state,
+        "Return how far an audit is, and what it found.",
+        {
+            200: closed(
+                id=STRING,
+                state=JOB_STATE,
+                done=INTEGER,
+                total=INTEGER,
+                sentence=or_null(STRING),
+                report=or_null(ANY_OBJECT),
+            ),
+            404: TEXT,
+        },
+        role=Role.OPERATOR,
+    ),
+)

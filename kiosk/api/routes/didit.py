@@ -1,0 +1,338 @@
+"""Didit's routes: face match, face search, what was saved of them, and the health check.
+
+The wire is didit/contract.py's, the decisions are device/device.py's; here a form becomes their arguments. What is
+wrong with a call is said field by field, all of it at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+
+from kiosk.api.operation import Call, Operation, Parameter, Part, answer, busy, field_errors, not_found
+from kiosk.api.routes.media import with_links
+from kiosk.api.schema import (
+    ANSWER_400,
+    DECISION,
+    FACE_MATCH,
+    FACE_SEARCH,
+    HEALTHCHECK,
+    PAGING,
+    SESSIONS,
+    TEXT,
+)
+from kiosk.api.uploads import Form
+from kiosk.device.deferral import defer
+from kiosk.didit import contract
+from kiosk.entrance.news import Topic
+from kiosk.errors import ImageError, ModelFileError, StoreError
+from kiosk.store.accounts import Role
+from kiosk.store.chain import Kind
+from kiosk.store.decision_log import DecisionFilter, LoggedDecision
+from kiosk.types import Risk, Sample, Status
+
+KIND_BY_SERVICE: Mapping[str, Kind] = MappingProxyType({"FACE_MATCH": Kind.FACE_MATCH, "FACE_SEARCH": Kind.FACE_SEARCH})
+SEARCH_TYPES = ("most_similar", "blocklisted_or_approved")
+STATUSES = tuple(status.value for status in Status)
+PATH_BY_KIND = {Kind.FACE_MATCH: "face_match", Kind.FACE_SEARCH: "face_search"}
+
+
+def _analysed(call: Call, form: Form, names: tuple[str, ...], *, rotate: bool) -> dict[str, Sample]:
+    """Analyse the photographs of a form; what is wrong with any of them is told together."""
+    samples, errors = {}, {}
+    for name in names:
+        try:
+            samples[name] = call.house.device.analyse(form.file(name), rotate=rotate)
+        except ImageError as error:
+            errors[name] = [str(error)]
+    if errors:
+        raise field_errors(errors)
+    return samples
+
+
+def _deferred(
+    call: Call,
+    form: Form,
+    kind: Kind,
+    photographs: Mapping[str, bytes],
+    *,
+    error: ModelFileError,
+    thresholds: Mapping[str, float] = MappingProxyType({}),
+    fields: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Answer a call while the networks here fail: by the cloud where settings and consent allow; else raise."""
+    rotate = str(form.flag("rotate_image", default=False)).lower()
+    found = None
+    if form.flag("save_api_request", default=True):  # what may not be kept here is not handed on either
+        found = defer(
+            call.house.device,
+            kind,
+            photographs,
+            thresholds=thresholds,
+            fields={"rotate_image": rotate, **fields},
+            vendor_data=form.text("vendor_data"),
+            metadata=form.metadata("metadata"),
+            actor=call.actor,
+            now=call.house.now(),
+        )
+    if found is None:
+        raise error
+    return found
+
+
+async def _judged(call: Call, kind: Kind, work: Callable[[], dict[str, Any]], *, save: bool) -> Response:
+    """Answer with a decision; one that was saved is told to whoever watches the running kiosk, as one at its door."""
+    found = await call.recognise(work)
+    desk = call.house.desk
+    if save and desk is not None:
+        judged = found[PATH_BY_KIND[kind]]
+        risks = [warning["risk"] for warning in judged["warnings"]]
+        desk.news.publish(
+            Topic.DECISION,
+            {
+                "request_id": found["request_id"],
+                "kind": kind.value,
+                "status": judged["status"],
+                "score": judged.get("score"),
+                "session_number": None,
+                "name": None,
+                "reasons": risks,
+                "opened": False,
+                "is_alarm": Risk.FACE_IN_BLOCKLIST.value in risks,
+                "at": call.house.now(),
+            },
+        )
+    return answer(found)
+
+
+async def face_match(call: Call) -> Response:
+    """Compare two photographs, 1:1."""
+    names = ("user_image", "ref_image")
+    form = await call.form(*names)
+    photographs = {name: form.file(name) for name in names}
+    threshold = form.threshold("face_match_score_decline_threshold")
+    rotate = form.flag("rotate_image", default=False)
+    save = form.flag("save_api_request", default=True)
+    metadata = form.metadata("metadata")
+    if form.errors:
+        raise field_errors(form.errors)
+
+    def work() -> dict[str, Any]:
+        try:
+            samples = _analysed(call, form, names, rotate=rotate)
+        except ModelFileError as error:
+            decline = call.house.config.match.decline_threshold if threshold is None else threshold
+            return _deferred(call, form, Kind.FACE_MATCH, photographs, error=error, thresholds={"decline": decline})
+        return call.house.device.match(
+            samples["user_image"],
+            samples["ref_image"],
+            threshold=threshold,
+            save=save,
+            vendor_data=form.text("vendor_data"),
+            metadata=metadata,
+            photographs=photographs,
+            actor=call.actor,
+        )
+
+    return await _judged(call, Kind.FACE_MATCH, work, save=save)
+
+
+async def face_search(call: Call) -> Response:
+    """Search everyone enrolled, 1:N."""
+    form = await call.form("user_image")
+    photographs = {"user_image": form.file("user_image")}
+    search_type = form.choice("search_type", SEARCH_TYPES, default=SEARCH_TYPES[0])
+    rotate = form.flag("rotate_image", default=False)
+    save = form.flag("save_api_request", default=True)
+    metadata = form.metadata("metadata")
+    if form.errors:
+        raise field_errors(form.errors)
+
+    def work() -> dict[str, Any]:
+        try:
+            samples = _analysed(call, form, ("user_image",), rotate=rotate)
+        except ModelFileError as error:
+            return _deferred(
+                call, form, Kind.FACE_SEARCH, photographs, error=error, fields={"search_type": search_type}
+            )
+        found = call.house.device.search(
+            samples["user_image"],
+            search_type=search_type,
+            save=save,
+            vendor_data=form.text("vendor_data"),
+            metadata=metadata,
+            photographs=photographs,
+            actor=call.actor,
+        )
+        return with_links(call.house.device.store, found, call.base_url, call.house.now())
+
+    return await _judged(call, Kind.FACE_SEARCH, work, save=save)
+
+
+def _session(one: LoggedDecision, reviewed: LoggedDecision | None) -> dict[str, Any]:
+    """Return what a list says of a saved call; its status is the reviewer's where somebody decided."""
+    entry = one.entry
+    about = {
+        "session_id": entry.request_id,
+        "session_number": entry.seq,
+        "session_kind": "api",
+        "api_service": entry.kind.value,
+        "status": (reviewed or one).entry.status,
+        "vendor_data": one.vendor_data,
+        "created_at": contract.timestamp(entry.at),
+    }
+    if reviewed is not None:
+        about["reviews"] = [
+            {
+                "user": reviewed.entry.actor,
+                "new_status": reviewed.entry.status,
+                "comment": (reviewed.answer or {}).get("reason"),
+                "created_at": contract.timestamp(reviewed.entry.at),
+            }
+        ]
+    return about
+
+
+def _decision(call: Call, request_id: str) -> dict[str, Any] | None:
+    store = call.house.device.store
+    wanted = DecisionFilter(kinds=tuple(KIND_BY_SERVICE.values()), request_id=request_id)
+    page = store.decisions(wanted, limit=1)
+    if not page.decisions or page.decisions[0].answer is None:  # None: somebody in it was forgotten
+        return None
+    one = page.decisions[0]
+    saved = with_links(store, dict(one.answer or {}), call.base_url, call.house.now())
+    name = PATH_BY_KIND[one.entry.kind]
+    plural = {"face_match": "face_matches", "face_search": "face_searches"}[name]
+    return {**_session(one, store.log.review_of(request_id)), **saved, plural: [saved[name]]}
+
+
+async def decision(call: Call) -> Response:
+    """Return a saved call's answer."""
+    found = await call.run(partial(_decision, call, str(call.request.path_params["session_id"])))
+    if found is None:
+        raise not_found()
+    return answer(found)
+
+
+async def sessions(call: Call) -> Response:
+    """List saved calls, newest first."""
+    limit, offset = call.page()
+    service = call.choice("api_service", KIND_BY_SERVICE)
+    kinds = tuple(KIND_BY_SERVICE.values()) if service is None else (KIND_BY_SERVICE[service],)
+    wanted = DecisionFilter(
+        kinds=kinds,
+        status=call.choice("status", STATUSES),
+        vendor_data=call.word("vendor_data"),
+        date_from=call.moment("date_from"),
+        date_to=call.moment("date_to"),
+    )
+    log = call.house.device.store.log
+
+    def read() -> tuple[int, list[dict[str, Any]]]:
+        page = log.page(wanted, limit=limit, offset=offset)
+        return page.total, [_session(one, log.review_of(one.entry.request_id)) for one in page.decisions]
+
+    total, rows = await call.run(read)
+    link = partial(_page_link, call, limit)
+    return answer(
+        {
+            "count": total,
+            "next": link(offset + limit) if offset + limit < total else None,
+            "previous": link(max(0, offset - limit)) if offset > 0 else None,
+            "results": rows,
+        }
+    )
+
+
+def _page_link(call: Call, limit: int, offset: int) -> str:
+    query = [(name, text) for name, text in call.request.query_params.multi_items() if name not in {"limit", "offset"}]
+    return f"{call.base_url}/v3/sessions/?{urlencode([*query, ('limit', limit), ('offset', offset)])}"
+
+
+async def healthcheck(call: Call) -> Response:
+    """Say whether calls can be answered."""
+    check: Callable[[], int] = call.house.device.store.version
+    try:
+        await call.run(check)
+    except StoreError:
+        raise busy("The store cannot be read.") from None
+    return answer({"status": "ok", "timestamp": contract.timestamp(call.house.now())})
+
+
+_IMAGE = {"type": "string", "format": "binary"}
+_FLAG = {"type": "string", "enum": ["true", "false", "1", "0"]}
+_COMMON = {
+    "rotate_image": Part("Try quarter turns to find an upright face; false when left out.", _FLAG),
+    "save_api_request": Part("Keep decision and answer; true when left out.", _FLAG),
+    "vendor_data": Part("Your identifier; stored, and given back.", {"type": "string", "maxLength": 4096}),
+    "metadata": Part("A JSON object as text; stored, and given back.", {"type": "string", "maxLength": 4096}),
+}
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/v3/face-match/",
+        face_match,
+        "Compare two photographs, 1:1, as Didit's Face Match does.",
+        {200: FACE_MATCH, 400: ANSWER_400, 408: TEXT, 413: TEXT, 503: TEXT},
+        role=Role.DEVICE,
+        form={
+            "user_image": Part("JPEG, PNG, WebP or TIFF, at most 5 MB.", _IMAGE, is_required=True),
+            "ref_image": Part("The same, to compare with.", _IMAGE, is_required=True),
+            "face_match_score_decline_threshold": Part(
+                "Score below which the answer is Declined.", {"type": "integer", "minimum": 0, "maximum": 100}
+            ),
+            **_COMMON,
+        },
+    ),
+    Operation(
+        "POST",
+        "/v3/face-search/",
+        face_search,
+        "Look for a face among everyone enrolled, 1:N, as Didit's Face Search does.",
+        {200: FACE_SEARCH, 400: ANSWER_400, 408: TEXT, 413: TEXT, 503: TEXT},
+        role=Role.DEVICE,
+        form={
+            "user_image": Part("JPEG, PNG, WebP or TIFF, at most 5 MB.", _IMAGE, is_required=True),
+            "search_type": Part("Whom to list first.", {"type": "string", "enum": list(SEARCH_TYPES)}),
+            **_COMMON,
+        },
+    ),
+    Operation(
+        "GET",
+        "/v3/session/{session_id}/decision/",
+        decision,
+        "Return a saved call's answer; status is a reviewer's where somebody decided since.",
+        {200: DECISION, 404: TEXT, 503: TEXT},
+        role=Role.DEVICE,
+    ),
+    Operation(
+        "GET",
+        "/v3/sessions/",
+        sessions,
+        "List saved calls, newest first.",
+        {200: SESSIONS, 400: ANSWER_400, 503: TEXT},
+        role=Role.DEVICE,
+        query=(
+            Parameter("vendor_data", "Only those with this identifier.", {"type": "string", "maxLength": 1000}),
+            Parameter("api_service", "Only one kind.", {"type": "string", "enum": list(KIND_BY_SERVICE)}),
+            Parameter("status", "Only those decided so at first.", {"type": "string", "enum": list(STATUSES)}),
+            Parameter("date_from", "Only from this time on.", {"type": "string", "format": "date-time"}),
+            Parameter("date_to", "Only before this time.", {"type": "string", "format": "date-time"}),
+            *PAGING,
+        ),
+    ),
+    Operation(
+        "GET",
+        "/system/healthcheck/",
+        healthcheck,
+        "Say whether calls can be answered.",
+        {200: HEALTHCHECK, 503: TEXT},
+        is_limited=False,
+    ),
+)

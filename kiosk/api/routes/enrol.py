@@ -1,0 +1,306 @@
+"""Photographs that make people known: enrolling, more references, the blocklist; and how good one would be.
+
+Every photograph goes through the line before the recogniser. What speaks against an enrolment is an answer, 409, with
+a sentence and whom it would duplicate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+from starlette.responses import Response
+
+from kiosk.api.operation import Call, Operation, Part, answer, field_errors, read_moment
+from kiosk.api.routes.people import FLAG, LONGEST_TEXT, MOMENT, MOMENTS, SHORT, SUBJECT, TEXTS, about, known, misfits
+from kiosk.api.schema import ANSWER_400, BOOLEAN, INTEGER, NUMBER, STRING, TEXT, array, closed, or_null
+from kiosk.api.uploads import Form
+from kiosk.device.device import SAME_PERSON_SCORE, Found, Outcome
+from kiosk.errors import ImageError
+from kiosk.recognition import quality
+from kiosk.recognition.match import compare
+from kiosk.recognition.photo import MAX_BYTES, decode
+from kiosk.store.accounts import Role
+from kiosk.store.subjects import Details, Enrolment, Subject
+from kiosk.types import Template
+
+MOST_PHOTOGRAPHS = 5
+MOST_BYTES = (MOST_PHOTOGRAPHS + 1) * MAX_BYTES
+
+
+def _texts(form: Form) -> dict[str, Any]:
+    """Return what a form says of a person; wrong fields are noted in it."""
+    said: dict[str, Any] = {}
+    for name in TEXTS:
+        text = (form.text(name) or "").strip()
+        if len(text) > LONGEST_TEXT:
+            form.fail(name, f"Ensure this field has no more than {LONGEST_TEXT} characters.")
+        elif text:
+            said[name] = text
+    return said
+
+
+def _moments(form: Form, now: float) -> dict[str, float | None]:
+    said: dict[str, float | None] = {}
+    for name in MOMENTS:
+        text = form.text(name)
+        try:
+            said[name] = read_moment(text) if text else None
+        except ValueError as error:
+            form.fail(name, str(error))
+            said[name] = None
+    for name, sentence in misfits(said["valid_from"], said["valid_until"], said["retain_until"], now):
+        form.fail(name, sentence)
+    return said
+
+
+async def _enrol(call: Call, form: Form, enrolment: Enrolment) -> Response:
+    """Enrol from a form whose fields are all right so far."""
+    photographs = form.files.get("image", [])
+    if not photographs:
+        form.file("image")  # notes that it is missing
+    rotate = form.flag("rotate", default=False)
+    largest = form.flag("largest", default=False)
+    double = form.flag("allow_duplicate", default=False)
+    if form.errors:
+        raise field_errors(form.errors)
+
+    def work() -> Outcome:
+        return call.house.device.enrol(
+            photographs, enrolment, rotate=rotate, take_largest=largest, allow_duplicate=double, actor=call.actor
+        )
+
+    try:
+        outcome = await call.recognise(work)
+    except ImageError as error:
+        raise field_errors({"image": [str(error)]}) from None
+    if outcome.subject is None:
+        return answer(_refused(outcome), 409)
+    return answer({"outcome": outcome.kind, "subject": about(outcome.subject, whole=True)}, 201)
+
+
+def _refused(outcome: Outcome) -> dict[str, Any]:
+    of = outcome.of
+    return {
+        "outcome": outcome.kind,
+        "sentence": outcome.sentence.partition("; --")[0],  # what a command line's user would do
+        "of": None if of is None else {"session_number": of.subject, "similarity_percentage": of.similarity},
+    }
+
+
+async def enrol(call: Call) -> Response:
+    """Make a person known."""
+    form = await call.form("image", most_files=MOST_PHOTOGRAPHS, most_bytes=MOST_BYTES)
+    now = call.house.now()
+    moments = _moments(form, now)
+    consent = (form.text("consent_version") or "").strip() or None
+    enrolment = Enrolment(
+        templates=(),
+        details=replace(Details(**_texts(form)), consent_version=consent, consent_at=now if consent else None),
+        is_allowlisted=form.flag("allowlist", default=False),
+        valid_from=moments["valid_from"],
+        valid_until=moments["valid_until"],
+        retention_until=moments["retain_until"],
+    )
+    return await _enrol(call, form, enrolment)
+
+
+async def blocklist(call: Call) -> Response:
+    """Put a face onto the blocklist."""
+    form = await call.form("image", most_files=MOST_PHOTOGRAPHS, most_bytes=MOST_BYTES)
+    texts = _texts(form)
+    reason = (form.text("reason") or "").strip()[:LONGEST_TEXT] or None
+    enrolment = Enrolment(templates=(), details=Details(**texts, block_reason=reason), is_blocklisted=True)
+    return await _enrol(call, form, enrolment)
+
+
+async def weigh(call: Call) -> Response:
+    """Say how good a photograph is for enrolling, and whom it looks like."""
+    form = await call.form("image")
+    photograph = form.file("image")
+    rotate = form.flag("rotate", default=False)
+    if form.errors:
+        raise field_errors(form.errors)
+    try:
+        return answer(await call.recognise(lambda: _weighed(call, photograph, rotate=rotate)))
+    except ImageError as error:
+        raise field_errors({"image": [str(error)]}) from None
+
+
+def _weighed(call: Call, photograph: bytes, *, rotate: bool) -> dict[str, Any]:
+    device = call.house.device
+    recogniser = device.recogniser
+    image = decode(photograph)
+    faces, angle = recogniser.find_upright(image) if rotate else (recogniser.detect(image), 0)
+    if not faces:
+        sentence = "no face could be found"
+        return {"faces": 0, "ok": False, "sentence": sentence, "quality": None, "looks_like": []}
+    upright = recogniser.turn(image, angle)
+    face = recogniser.sharpen(upright, faces[0])
+    measured = quality.measure(upright, face)
+    objection = quality.objection(measured)
+    if len(faces) > 1:
+        objection = f"{len(faces)} faces; give a photograph of one person"
+    alike = device.find(recogniser.extract(upright, face), whatever_dates=True)
+    return {
+        "faces": len(faces),
+        "ok": objection is None,
+        "sentence": objection or "good enough",
+        "quality": {name: round(value, 2) for name, value in asdict(measured).items()},
+        "looks_like": [_alike(call, one) for one in alike],
+    }
+
+
+def _alike(call: Call, one: Found) -> dict[str, Any]:
+    subject = call.house.device.store.subject(one.subject)
+    return {
+        "session_number": one.subject,
+        "name": subject.details.name if subject is not None else None,
+        "similarity_percentage": one.similarity,
+        "is_blocklisted": one.is_blocklisted,
+    }
+
+
+async def add_reference(call: Call) -> Response:
+    """Add a photograph to a person who is known."""
+    form = await call.form("image")
+    photograph = form.file("image")
+    rotate = form.flag("rotate", default=False)
+    largest = form.flag("largest", default=False)
+    if form.errors:
+        raise field_errors(form.errors)
+    subject = await call.run(lambda: known(call))
+
+    def work() -> Outcome | Subject:
+        device = call.house.device
+        assessed = device.assess(photograph, rotate=rotate, take_largest=largest)
+        if isinstance(assessed, Outcome):
+            return assessed
+        objection = _not_theirs(call, subject, assessed.template)
+        if objection is not None:
+            return objection
+        device.store.add_reference(
+            subject.session_number,
+            assessed.template,
+            quality=assessed.quality,
+            image=assessed.photograph,
+            actor=call.actor,
+        )
+        return device.store.subject(subject.session_number) or subject
+
+    try:
+        done = await call.recognise(work)
+    except ImageError as error:
+        raise field_errors({"image": [str(error)]}) from None
+    if isinstance(done, Outcome):
+        return answer(_refused(done), 409)
+    return answer(about(done, whole=True), 201)
+
+
+def _not_theirs(call: Call, subject: Subject, template: Template) -> Outcome | None:
+    """Return why a photograph is not this person's: a stranger's reference would let the stranger in."""
+    device = call.house.device
+    held = device.gallery.references_of(subject.session_number)
+    vectors = device.store.vectors(list(held), template.model) if held else np.zeros((0, 0), np.float32)
+    scores = [
+        device.scale.similarity_percentage(compare(template, Template(vector, template.model)))
+        for vector in vectors
+        if not np.isnan(vector[0])  # a row of NaN is gone
+    ]
+    if scores and max(scores) < SAME_PERSON_SCORE:
+        return Outcome("mixed", f"this seems to be somebody else (similarity {max(scores)})")
+    for one in device.find(template, whatever_dates=True):
+        if one.is_blocklisted and one.subject != subject.session_number:
+            return Outcome("blocklisted", f"the face is on the blocklist (number {one.subject})", of=one)
+    return None
+
+
+_IMAGE = {"type": "string", "format": "binary"}
+_IMAGES: Mapping[str, Part] = {
+    "image": Part(
+        "One to five photographs of this person alone.",
+        {"type": "array", "items": _IMAGE, "minItems": 1, "maxItems": MOST_PHOTOGRAPHS},
+        is_required=True,
+    ),
+    "rotate": Part("Try quarter turns to find an upright face.", FLAG),
+    "largest": Part("Of several faces in a photograph take the largest.", FLAG),
+}
+REFUSED = closed(
+    outcome={"type": "string", "enum": ["duplicate", "blocklisted", "no_face", "several_faces", "poor", "mixed"]},
+    sentence=STRING,
+    of=or_null(closed(session_number=INTEGER, similarity_percentage=NUMBER)),
+)
+_ADDED = closed(outcome={"type": "string", "enum": ["added"]}, subject=SUBJECT)
+_UPLOAD = {400: ANSWER_400, 408: TEXT, 409: REFUSED, 413: TEXT, 503: TEXT}
+QUALITY = closed(
+    faces=INTEGER,
+    ok=BOOLEAN,
+    sentence=STRING,
+    quality=or_null(
+        closed(eye_distance_px=NUMBER, luminance=NUMBER, contrast=NUMBER, sharpness=NUMBER, frontality=NUMBER)
+    ),
+    looks_like=array(
+        closed(session_number=INTEGER, name=or_null(STRING), similarity_percentage=NUMBER, is_blocklisted=BOOLEAN)
+    ),
+)
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/device/subjects",
+        enrol,
+        "Make a person known from one to five photographs.",
+        {201: _ADDED, **_UPLOAD},
+        role=Role.OPERATOR,
+        form={
+            **_IMAGES,
+            **{name: Part(f"The person's {name.replace('_', ' ')}.", SHORT) for name in TEXTS},
+            "valid_from": Part("From when on the person may enter.", MOMENT),
+            "valid_until": Part("Until when.", MOMENT),
+            "retain_until": Part("When the person is forgotten.", MOMENT),
+            "allowlist": Part("Also onto the allowlist.", FLAG),
+            "allow_duplicate": Part("Although somebody who looks the same is enrolled.", FLAG),
+            "consent_version": Part("Name of the consent text the person agreed to.", SHORT),
+        },
+    ),
+    Operation(
+        "POST",
+        "/device/subjects/{session_number}/references",
+        add_reference,
+        "Add a photograph to a person who is known.",
+        {201: SUBJECT, **_UPLOAD, 404: TEXT},
+        role=Role.OPERATOR,
+        form={
+            "image": Part("A photograph of this person alone.", _IMAGE, is_required=True),
+            "rotate": _IMAGES["rotate"],
+            "largest": _IMAGES["largest"],
+        },
+    ),
+    Operation(
+        "POST",
+        "/device/blocklist",
+        blocklist,
+        "Put a face that is not known onto the blocklist.",
+        {201: _ADDED, **_UPLOAD},
+        role=Role.OPERATOR,
+        form={
+            **_IMAGES,
+            "reason": Part("Why; sealed.", SHORT),
+            **{name: Part(f"The person's {name.replace('_', ' ')}.", SHORT) for name in TEXTS},
+        },
+    ),
+    Operation(
+        "POST",
+        "/device/quality",
+        weigh,
+        "Say how good a photograph is for enrolling, and whom it looks like; stores nothing.",
+        {200: QUALITY, 400: ANSWER_400, 408: TEXT, 413: TEXT, 503: TEXT},
+        role=Role.OPERATOR,
+        form={
+            "image": Part("A photograph.", _IMAGE, is_required=True),
+            "rotate": _IMAGES["rotate"],
+        },
+    ),
+)

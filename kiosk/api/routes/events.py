@@ -1,0 +1,192 @@
+"""Live news: from the thread that publishes into the event loop, and out as server-sent events or moving pictures.
+
+Each listener has a short queue of its own. Who reads too slowly loses the oldest news and is told so; whoever
+publishes waits for nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Collection, Iterable
+
+from starlette.responses import Response, StreamingResponse
+
+from kiosk.api.operation import Call, Operation, Parameter, busy, field_errors
+from kiosk.api.routes.people import SHORT
+from kiosk.api.schema import ANSWER_400, TEXT
+from kiosk.entrance.news import Broadcast, News, Topic
+from kiosk.store.accounts import Role
+
+QUEUE = 64
+HEARTBEAT_S = 15.0
+LOOK_S = 0.25  # how soon a stream notices that the API stops
+FRAME_S = 0.1  # at most ten pictures a second
+STALE_S = 2.0  # an older picture is not shown as if it were live
+BOUNDARY = "kioskframe"
+SCREEN_TOPICS = (Topic.SCREEN, Topic.ENROLMENT)
+ANYBODYS = frozenset({"id", "state", "guidance", "session_number"})  # of an enrolment's news
+LASTING = frozenset({Topic.SCREEN, Topic.HEALTH})  # the last of these still says something to who comes later
+
+
+class Listener:
+    """One reader's queue. Used by the event loop, filled by the thread that publishes."""
+
+    def __init__(self, news: Broadcast, topics: Collection[Topic]) -> None:
+        """Begin to listen; the newest of each lasting topic is in the queue at once."""
+        self._loop = asyncio.get_running_loop()
+        self._topics = topics
+        self._queue: deque[News] = deque(maxlen=QUEUE)
+        self._came = asyncio.Event()
+        self.lost = 0
+        self._end = news.listen(self._tell)
+        known = [news.latest(topic) for topic in topics if topic in LASTING]
+        self._queue.extend(sorted((one for one in known if one is not None), key=lambda one: one.number))
+        if self._queue:
+            self._came.set()
+
+    def _tell(self, news: News) -> None:
+        if news.topic in self._topics and not self._loop.is_closed():
+            try:
+                self._loop.call_soon_threadsafe(self._put, news)
+            except RuntimeError:  # closed between the two: nobody listens any more
+                return
+
+    def _put(self, news: News) -> None:
+        if any(one.number == news.number for one in self._queue):
+            return  # it came while the newest were looked up
+        self.lost += len(self._queue) == QUEUE
+        self._queue.append(news)
+        self._came.set()
+
+    async def next(self, timeout_s: float) -> News | None:
+        """Return the oldest news; None when none came in time."""
+        if not self._queue:
+            self._came.clear()
+            try:
+                await asyncio.wait_for(self._came.wait(), timeout_s)
+            except asyncio.TimeoutError:
+                return None
+        return self._queue.popleft()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._end()
+
+
+def _event(news: News, *, for_anybody: bool) -> str:
+    """Return news as they are sent; in front of the kiosk nobody reads whom somebody looks like."""
+    told = dict(news.data)
+    if for_anybody and news.topic is Topic.ENROLMENT:
+        shown = ANYBODYS if told.get("state") == "added" else ANYBODYS - {"session_number"}
+        told = {name: value for name, value in told.items() if name in shown}
+    data = json.dumps(told, allow_nan=False, separators=(",", ":"))
+    return f"event: {news.topic.value}\nid: {news.number}\ndata: {data}\n\n"
+
+
+def stream(call: Call, topics: Collection[Topic], *, for_anybody: bool = False) -> Response:
+    """Return a stream of events."""
+    desk = call.house.running()
+    if call.house.streams.locked():
+        raise busy("Too many listen already.")
+
+    async def events() -> AsyncIterator[str]:
+        async with call.house.streams:
+            listener = Listener(desk.news, topics)
+            quiet_s = told = 0.0
+            try:
+                yield "retry: 2000\n\n"
+                while not call.house.closing.is_set():
+                    news = await listener.next(LOOK_S)
+                    if listener.lost > told:
+                        told = listener.lost
+                        yield f": {listener.lost} lost\n\n"
+                    if news is not None:
+                        quiet_s = 0.0
+                        yield _event(news, for_anybody=for_anybody)
+                        continue
+                    quiet_s += LOOK_S
+                    if quiet_s >= HEARTBEAT_S:
+                        quiet_s = 0.0
+                        yield ": still here\n\n"
+            finally:
+                listener.close()
+
+    return StreamingResponse(events(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+async def events(call: Call) -> Response:
+    """Stream news for operators."""
+    asked = call.word("topics")
+    names = [name.strip() for name in (asked or "").split(",") if name.strip()]
+    known = {topic.value: topic for topic in Topic}
+    if wrong := sorted(set(names) - set(known)):
+        raise field_errors({"topics": [f"There is no {', '.join(wrong)[:100]}; there are {', '.join(known)}."]})
+    return stream(call, [known[name] for name in names] or list(Topic))
+
+
+async def screen_events(call: Call) -> Response:
+    """Stream what the kiosk's screen shows: no names, no numbers."""
+    return stream(call, SCREEN_TOPICS, for_anybody=True)
+
+
+async def preview(call: Call) -> Response:
+    """Stream the camera's picture, for the kiosk's own screen."""
+    desk = call.house.running()
+    if call.house.streams.locked():
+        raise busy("Too many look already.")
+
+    async def frames() -> AsyncIterator[bytes]:
+        async with call.house.streams:
+            while not call.house.closing.is_set():
+                still = await call.run(desk.still)
+                if still is not None and still.age_s < STALE_S:
+                    yield _part(still.jpeg)
+                await asyncio.sleep(FRAME_S)
+
+    kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
+    return StreamingResponse(frames(), media_type=kind)
+
+
+def _part(jpeg: bytes) -> bytes:
+    head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+    return head.encode() + jpeg + b"\r\n"
+
+
+def _topics(topics: Iterable[Topic]) -> str:
+    return ", ".join(topic.value for topic in topics)
+
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/device/events",
+        events,
+        f"Server-sent events for operators: {_topics(Topic)}.",
+        {200: None, 400: ANSWER_400, 409: TEXT, 503: TEXT},
+        role=Role.OPERATOR,
+        query=(Parameter("topics", "Only these, with commas between.", SHORT),),
+        media_type="text/event-stream",
+    ),
+    Operation(
+        "GET",
+        "/device/screen/events",
+        screen_events,
+        f"Server-sent events for the kiosk's screen: {_topics(SCREEN_TOPICS)}; free of keys on this machine.",
+        {200: None, 409: TEXT, 503: TEXT},
+        role=Role.DEVICE,
+        is_free_here=True,
+        media_type="text/event-stream",
+    ),
+    Operation(
+        "GET",
+        "/device/screen/preview.mjpg",
+        preview,
+        "The camera's picture, at most ten a second, for the kiosk's screen; free of keys on this machine.",
+        {200: None, 409: TEXT, 503: TEXT},
+        role=Role.OPERATOR,  # as the still: a program that asks for decisions watches nobody at the door
+        is_free_here=True,
+        media_type="multipart/x-mixed-replace",
+    ),
+)

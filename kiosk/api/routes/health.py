@@ -1,0 +1,130 @@
+"""How the kiosk is: for people, for probes, for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from starlette.responses import PlainTextResponse, Response
+
+from kiosk import __version__
+from kiosk.api.metrics import CONTENT_TYPE, gauge
+from kiosk.api.operation import Call, Operation, answer
+from kiosk.api.schema import ANY_OBJECT, BOOLEAN, STRING, TEXT, array, closed
+from kiosk.entrance.news import Health
+from kiosk.errors import StoreError
+from kiosk.store.accounts import Role
+
+READY = closed(is_ready=BOOLEAN, reasons=array(STRING))
+HEALTH = closed(is_armed=BOOLEAN, mode=STRING, states=array(ANY_OBJECT), figures=ANY_OBJECT)
+
+
+def figures(call: Call) -> dict[str, Any]:
+    """Return what is known without a camera: gallery, outbox, store, models."""
+    device = call.house.device
+    gallery = device.gallery
+    _, listed = device.thresholds(gallery.references)
+    return {
+        "version": __version__,
+        "gallery": {"people": gallery.subjects, **device.gallery_figures(gallery.references, listed)},
+        "outbox": {state.value: count for state, count in device.store.outbox.counts().items()},
+        "store": {"notices": list(device.store.notices), "bytes": device.store.database.path.stat().st_size},
+        "models": {"recogniser": device.recogniser.model},
+        "api": {"waiting": call.house.line.waiting, "threads": call.house.line.threads},
+    }
+
+
+def _health(call: Call) -> dict[str, Any]:
+    desk = call.house.desk
+    if desk is None:
+        return Health(is_armed=False, mode="serve", states=(), figures=figures(call)).as_dict()
+    told = desk.health().as_dict()
+    return {**told, "figures": {**figures(call), **told["figures"]}}
+
+
+async def health(call: Call) -> Response:
+    """Return how the kiosk is."""
+    return answer(await call.run(lambda: _health(call)))
+
+
+async def alive(_: Call) -> Response:
+    """Say that the process answers; asks nothing of anybody."""
+    return PlainTextResponse("ok\n")
+
+
+def _reasons(call: Call) -> list[str]:
+    """Return why the kiosk does not do its work: none where it does."""
+    desk = call.house.desk
+    if desk is not None:
+        told = desk.health()
+        return [] if told.is_armed else [state.condition for state in told.states] or ["not_armed"]
+    try:
+        call.house.device.store.version()
+    except StoreError:
+        return ["store_unreadable"]
+    return []
+
+
+async def ready(call: Call) -> Response:
+    """Say whether the kiosk does its work, or why not."""
+    reasons = await call.run(lambda: _reasons(call))
+    return answer({"is_ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+
+
+def _metrics(call: Call) -> Iterable[str]:
+    house = call.house
+    told = _health(call)
+    known = figures(call)
+    yield from gauge("kiosk_info", "Version and model.", {__version__: 1}, "version")
+    yield from gauge("kiosk_armed", "Whether somebody who steps up may be let in.", int(told["is_armed"]))
+    if told["states"]:
+        states = {state["condition"]: 1 for state in told["states"]}
+        yield from gauge("kiosk_degraded", "Degraded states that hold now.", states, "condition")
+    yield from gauge("kiosk_gallery_people", "People in the gallery.", known["gallery"]["people"])
+    yield from gauge("kiosk_gallery_references", "References in the gallery.", known["gallery"]["gallery_size"])
+    expected = known["gallery"]["expected_false_positives"]
+    yield from gauge("kiosk_gallery_expected_false_positives", "People a stranger's search lists.", expected)
+    yield from gauge("kiosk_outbox_rows", "Rows of the outbox.", known["outbox"], "state")
+    yield from gauge("kiosk_store_bytes", "Size of the database.", known["store"]["bytes"])
+    yield from gauge("kiosk_recogniser_waiting", "Calls that wait for the recogniser.", house.line.waiting)
+    yield from gauge("kiosk_recogniser_call_seconds", "Mean time of a call of late.", round(house.line.mean_s, 6))
+    yield from gauge("kiosk_upload_bytes", "Memory held by bodies under way.", house.room.held)
+    yield from house.counts.lines()
+
+
+async def metrics(call: Call) -> Response:
+    """Return counts and gauges for Prometheus."""
+    lines = await call.run(lambda: list(_metrics(call)))
+    return Response("\n".join(lines) + "\n", media_type=CONTENT_TYPE)
+
+
+OPERATIONS = (
+    Operation("GET", "/device/health", health, "Return how the kiosk is.", {200: HEALTH, 503: TEXT}, role=Role.DEVICE),
+    Operation(
+        "GET",
+        "/healthz",
+        alive,
+        "Say that the process answers.",
+        {200: None},
+        media_type="text/plain",
+        is_limited=False,
+    ),
+    Operation(
+        "GET",
+        "/readyz",
+        ready,
+        "Say whether the kiosk does its work, or why not.",
+        {200: READY, 503: {"anyOf": [READY, TEXT]}},
+        is_limited=False,
+    ),
+    Operation(
+        "GET",
+        "/metrics",
+        metrics,
+        "Return counts and gauges for Prometheus; free of keys on this machine.",
+        {200: None, 503: TEXT},
+        role=Role.DEVICE,
+        is_free_here=True,
+        media_type="text/plain",
+    ),
+)

@@ -1,0 +1,184 @@
+"""Keys over the API, and what waits to leave the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.responses import Response
+
+from kiosk.api.operation import (
+    DEFAULT_ROWS,
+    MOST_ROWS,
+    Call,
+    Operation,
+    Parameter,
+    answer,
+    field_errors,
+    not_found,
+    refusal,
+)
+from kiosk.api.schema import (
+    ANSWER_400,
+    ANY_OBJECT,
+    BOOLEAN,
+    PAGING,
+    STRING,
+    TEXT,
+    TIME,
+    array,
+    closed,
+    opened,
+    or_null,
+)
+from kiosk.didit import contract
+from kiosk.errors import ConfigError, RefusedError
+from kiosk.store.accounts import LONGEST_NAME, Account, Role
+from kiosk.store.outbox import OutboxState
+
+DAY_S = 86400.0
+MOST_DAYS = 3650
+MOST_WEBHOOK_BYTES = 1 << 20
+STATES = tuple(state.value for state in OutboxState)
+ROLES = {role.word: role for role in Role}
+
+
+def _about(account: Account) -> dict[str, Any]:
+    return {
+        "id": account.id,
+        "name": account.name,
+        "role": account.role.word,
+        "created_at": contract.timestamp(account.created_at),
+        "expires_at": None if account.expires_at is None else contract.timestamp(account.expires_at),
+        "is_revoked": account.revoked_at is not None,
+    }
+
+
+async def keys(call: Call) -> Response:
+    """List keys, oldest first."""
+    found = await call.run(lambda: call.house.access.accounts.all("key"))
+    return answer({"keys": [_about(account) for account in found]})
+
+
+async def create_key(call: Call) -> Response:
+    """Make a key; this answer is the only place that ever shows it."""
+    body = await call.json()
+    errors: dict[str, list[str]] = {}
+    name, role, days = body.get("name"), body.get("role"), body.get("expires_days")
+    if not isinstance(name, str) or not 0 < len(name.strip()) <= LONGEST_NAME or not name.strip().isprintable():
+        errors["name"] = [f"Want a name of 1 to {LONGEST_NAME} printable characters."]
+    if not isinstance(role, str) or role not in ROLES:
+        errors["role"] = [f"Want one of {', '.join(ROLES)}."]
+    if days is not None and (isinstance(days, bool) or not isinstance(days, (int, float)) or not 0 < days <= MOST_DAYS):
+        errors["expires_days"] = [f"Ensure this value is between 1 and {MOST_DAYS}."]
+    if errors:
+        raise field_errors(errors)
+    expires = None if days is None else call.house.now() + days * DAY_S
+    accounts = call.house.access.accounts
+    try:
+        account, text = await call.run(
+            lambda: accounts.create_key(str(name), ROLES[str(role)], expires_at=expires, actor=call.actor)
+        )
+    except ConfigError as error:
+        raise refusal(400, str(error)) from None
+    return answer({**_about(account), "key": text}, 201)
+
+
+async def revoke_key(call: Call) -> Response:
+    """End a key at once."""
+    name = str(call.request.path_params["id"])
+    try:
+        await call.run(lambda: call.house.access.accounts.revoke(name, actor=call.actor))
+    except RefusedError:
+        raise not_found() from None
+    return Response(status_code=204)
+
+
+async def cloud(call: Call) -> Response:
+    """Return what waits to leave the device, and how the way there is."""
+    outside = call.house.cloud
+    if outside is None:
+        raise not_found()
+    state = call.choice("state", STATES)
+    limit = call.whole("limit", default=DEFAULT_ROWS, low=1, high=MOST_ROWS)
+    offset = call.page()[1]
+
+    def read() -> dict[str, Any]:
+        counts = {found.value: many for found, many in call.house.device.store.outbox.counts().items()}
+        rows = outside.rows(state, limit, offset)
+        return {**outside.status(), "counts": counts, "rows": [dict(row) for row in rows]}
+
+    return answer(await call.run(read))
+
+
+async def webhook(call: Call) -> Response:
+    """Take a webhook of Didit's that an owner relays; its signature lets it in."""
+    outside = call.house.cloud
+    if outside is None:
+        raise not_found()
+    content = b"".join([chunk async for chunk in call.chunks(MOST_WEBHOOK_BYTES)])
+    headers = dict(call.request.headers)
+    try:
+        is_new = await call.run(lambda: outside.receive_webhook(content, headers))
+    except RefusedError as error:
+        raise refusal(403, str(error)) from None
+    return answer({"is_new": is_new})
+
+
+KEY = {
+    "id": STRING,
+    "name": STRING,
+    "role": {"type": "string", "enum": list(ROLES)},
+    "created_at": TIME,
+    "expires_at": or_null(TIME),
+    "is_revoked": BOOLEAN,
+}
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/device/keys",
+        keys,
+        "List keys; their texts are kept nowhere.",
+        {200: closed(keys=array(closed(**KEY))), 503: TEXT},
+        role=Role.ADMIN,
+    ),
+    Operation(
+        "POST",
+        "/device/keys",
+        create_key,
+        "Make a key; the answer shows it this once.",
+        {201: closed(**KEY, key=STRING), 400: ANSWER_400, 408: TEXT, 413: TEXT, 503: TEXT},
+        role=Role.ADMIN,
+        json=opened(
+            {
+                "name": {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME},
+                "role": {"type": "string", "enum": list(ROLES)},
+            },
+            expires_days=or_null({"type": "number", "exclusiveMinimum": 0, "maximum": MOST_DAYS}),
+        ),
+    ),
+    Operation(
+        "DELETE",
+        "/device/keys/{id}",
+        revoke_key,
+        "End a key at once.",
+        {204: None, 404: TEXT, 503: TEXT},
+        role=Role.ADMIN,
+    ),
+    Operation(
+        "GET",
+        "/device/cloud",
+        cloud,
+        "Return what waits to leave the device, and how the way there is; 404 where there is no cloud.",
+        {200: ANY_OBJECT, 400: ANSWER_400, 404: TEXT, 503: TEXT},
+        role=Role.OPERATOR,
+        query=(Parameter("state", "Only rows in this state.", {"type": "string", "enum": list(STATES)}), *PAGING),
+    ),
+    Operation(
+        "POST",
+        "/device/cloud/webhook",
+        webhook,
+        "Take a webhook of Didit's that an owner relays; its signature lets it in.",
+        {200: closed(is_new=BOOLEAN), 403: TEXT, 404: TEXT, 408: TEXT, 413: TEXT, 503: TEXT},
+    ),
+)

@@ -1,0 +1,90 @@
+"""The pages people look at: files of web/, given out as they are, with a policy that runs no script but theirs."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from starlette.responses import Response
+
+from kiosk.api.operation import Call, Operation, not_found
+from kiosk.api.schema import TEXT
+
+WEB = Path(__file__).parent.parent.parent / "web"
+KINDS = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".ico": "image/x-icon",
+    ".woff2": "font/woff2",
+    ".wav": "audio/wav",
+    ".mp3": "audio/mpeg",
+    ".ogg": "audio/ogg",
+    ".webmanifest": "application/manifest+json",
+}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
+    "font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+)
+
+
+def _file(call: Call, name: str) -> Response:
+    """Return a file of web/; only what is there is looked up, so no path leads elsewhere."""
+    files = {path.relative_to(WEB).as_posix(): path for path in WEB.rglob("*") if path.suffix in KINDS}
+    path = files.get(name)
+    if path is None:
+        raise not_found()
+    content = path.read_bytes()
+    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache", "ETag": tag}
+    if call.request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=KINDS[path.suffix], headers=headers)
+
+
+async def operator_page(call: Call) -> Response:
+    """Return the operator's page."""
+    return await call.run(lambda: _file(call, "index.html"))
+
+
+async def kiosk_page(call: Call) -> Response:
+    """Return the kiosk's screen."""
+    return await call.run(lambda: _file(call, "kiosk.html"))
+
+
+async def web_file(call: Call) -> Response:
+    """Return what a page needs."""
+    name = str(call.request.path_params["file"])
+    return await call.run(lambda: _file(call, name))
+
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/",
+        operator_page,
+        "The operator's page.",
+        {200: None, 304: None, 404: TEXT},
+        media_type="text/html",
+    ),
+    Operation(
+        "GET",
+        "/kiosk",
+        kiosk_page,
+        "The kiosk's screen.",
+        {200: None, 304: None, 404: TEXT},
+        media_type="text/html",
+    ),
+    Operation(
+        "GET",
+        "/web/{file:path}",
+        web_file,
+        "What a page needs: style, script, language.",
+        {200: None, 304: None, 404: TEXT},
+        media_type="*/*",
+    ),
+)

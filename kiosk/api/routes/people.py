@@ -1,0 +1,319 @@
+"""People over the API: list, find, show, change, block, allow, forget. Photographs come in by enrol.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from starlette.responses import Response
+
+from kiosk.api.operation import Call, Operation, Parameter, answer, field_errors, not_found, read_moment
+from kiosk.api.schema import (
+    ANSWER_400,
+    ANY_OBJECT,
+    BOOLEAN,
+    INTEGER,
+    PAGING,
+    STATUS,
+    STRING,
+    TEXT,
+    TIME,
+    UUID,
+    array,
+    closed,
+    opened,
+    or_null,
+)
+from kiosk.didit import contract
+from kiosk.store.accounts import Role
+from kiosk.store.subjects import Subject, SubjectFilter, SubjectPage
+from kiosk.types import Status
+
+LONGEST_TEXT = 1000
+TEXTS = ("name", "vendor_data", "document_type", "document_number", "plan")
+MOMENTS = ("valid_from", "valid_until", "retain_until")
+STATUSES = tuple(status.value for status in Status)
+WRONG_ORDER = "Want a time after valid_from."
+PASSED = "Want a time to come; the next sweep would forget the person."
+
+
+def about(subject: Subject, *, whole: bool = False) -> dict[str, Any]:
+    """Return a person for JSON; the document number is masked unless `whole`."""
+    details = subject.details
+    number = details.document_number
+    return {
+        "session_number": subject.session_number,
+        "session_id": subject.session_id,
+        "name": details.name,
+        "vendor_data": details.vendor_data,
+        "document_type": details.document_type,
+        "document_number": number if whole else contract.mask(number),
+        "plan": details.plan,
+        "status": subject.status.value,
+        "is_blocklisted": subject.is_blocklisted,
+        "is_allowlisted": subject.is_allowlisted,
+        "block_reason": details.block_reason,
+        "source": subject.source,
+        "verification_date": contract.timestamp(subject.verification_date),
+        "valid_from": _time(subject.valid_from),
+        "valid_until": _time(subject.valid_until),
+        "retention_until": _time(subject.retention_until),
+        "consent_version": details.consent_version,
+        "consent_at": _time(details.consent_at),
+        "references": subject.references,
+        "images": subject.images,
+    }
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else contract.timestamp(seconds)
+
+
+def known(call: Call) -> Subject:
+    """Return whom the path names, or refuse."""
+    subject = call.house.device.store.subject(call.number())
+    if subject is None:
+        raise not_found()
+    return subject
+
+
+async def people(call: Call) -> Response:
+    """List people, newest first, or find one."""
+    limit, offset = call.page()
+    asked = call.word("q")
+    status = call.choice("status", STATUSES)
+    wanted = SubjectFilter(is_blocklisted=call.flag("is_blocklisted"), status=Status(status) if status else None)
+    page = await call.run(lambda: _page(call, asked, wanted, limit, offset))
+    rows = [about(subject) for subject in page.subjects]
+    return answer({"total": page.total, "limit": limit, "offset": offset, "subjects": rows})
+
+
+def _page(call: Call, asked: str | None, wanted: SubjectFilter, limit: int, offset: int) -> SubjectPage:
+    store = call.house.device.store
+    if asked is None:
+        return store.subjects(wanted, limit=limit, offset=offset)
+    by_number = {subject.session_number: subject for subject in store.find(asked)}
+    for subject in store.subjects(replace(wanted, document_number=asked), limit=limit).subjects:
+        by_number.setdefault(subject.session_number, subject)
+    found = [
+        subject
+        for subject in by_number.values()
+        if wanted.is_blocklisted in {None, subject.is_blocklisted} and wanted.status in {None, subject.status}
+    ]
+    return SubjectPage(len(found), tuple(found[offset : offset + limit]))
+
+
+async def person(call: Call) -> Response:
+    """Show a person."""
+    return answer(about(await call.run(lambda: known(call)), whole=True))
+
+
+def misfits(begin: float | None, end: float | None, kept: float | None, now: float) -> list[tuple[str, str]]:
+    """Return which dates contradict each other or the time of now, with a sentence each."""
+    wrong = []
+    if begin is not None and end is not None and end <= begin:
+        wrong.append(("valid_until", WRONG_ORDER))
+    if kept is not None and kept <= now:
+        wrong.append(("retain_until", PASSED))
+    return wrong
+
+
+async def change(call: Call) -> Response:
+    """Change what is known of a person; null empties a field."""
+    body = await call.json()
+    errors: dict[str, list[str]] = {}
+    for name in sorted(set(body) - {*TEXTS, *MOMENTS, "status"}):
+        errors[name[:100]] = ["There is no such field to change."]
+    texts = {name: _changed_text(name, body[name], errors) for name in TEXTS if name in body}
+    moments = {name: _changed_moment(name, body[name], errors) for name in MOMENTS if name in body}
+    status = body.get("status")
+    if "status" in body and status not in STATUSES:
+        errors["status"] = [f"Want one of {', '.join(STATUSES)}."]
+    if "retain_until" in moments and moments["retain_until"] is None and "retain_until" not in errors:
+        errors["retain_until"] = ["This field may not be null."]
+    if errors:
+        raise field_errors(errors)
+
+    dates = {"retention_until" if name == "retain_until" else name: value for name, value in moments.items()}
+
+    def changed(before: Subject) -> Subject:
+        new = replace(before, details=replace(before.details, **texts), **dates)  # type: ignore[arg-type]  # checked
+        new = replace(new, status=Status(status)) if status else new
+        kept = moments.get("retain_until")
+        wrong = misfits(new.valid_from, new.valid_until, kept, call.house.now())
+        if wrong:
+            raise field_errors({name: [sentence] for name, sentence in wrong})
+        return new
+
+    def work() -> Subject:
+        return call.house.device.store.patch(known(call).session_number, changed, actor=call.actor)
+
+    return answer(about(await call.run(work), whole=True))
+
+
+def _changed_text(name: str, value: Any, errors: dict[str, list[str]]) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+        errors[name] = [f"Want a text of at most {LONGEST_TEXT} characters, or null."]
+        return None
+    return value.strip() or None
+
+
+def _changed_moment(name: str, value: Any, errors: dict[str, list[str]]) -> float | None:
+    if value is None:
+        return None
+    try:
+        return read_moment(value if isinstance(value, str) else "")
+    except ValueError as error:
+        errors[name] = [str(error)]
+        return None
+
+
+async def _listed(call: Call, act: Callable[..., Subject]) -> Response:
+    def work() -> Subject:
+        known(call)
+        return act(call.number(), actor=call.actor)
+
+    return answer(about(await call.run(work), whole=True))
+
+
+async def block(call: Call) -> Response:
+    """Put a person on the blocklist."""
+    reason = (await call.json()).get("reason") if int(call.request.headers.get("content-length") or 0) else None
+    if reason is not None and (not isinstance(reason, str) or len(reason) > LONGEST_TEXT):
+        raise field_errors({"reason": [f"Want a text of at most {LONGEST_TEXT} characters."]})
+    return await _listed(call, partial(call.house.device.store.block, reason=(reason or "").strip() or None))
+
+
+async def unblock(call: Call) -> Response:
+    """Take a person off the blocklist."""
+    return await _listed(call, call.house.device.store.unblock)
+
+
+async def allow(call: Call) -> Response:
+    """Put a person on the allowlist."""
+    return await _listed(call, call.house.device.store.allow)
+
+
+async def disallow(call: Call) -> Response:
+    """Take a person off the allowlist."""
+    return await _listed(call, call.house.device.store.disallow)
+
+
+async def forget(call: Call) -> Response:
+    """Erase a person; the answer is the signed receipt, byte for byte what was signed."""
+
+    def work() -> str:
+        known(call)
+        receipt = call.house.device.store.forget(call.number(), actor=call.actor)
+        call.house.forgotten()
+        return receipt.text
+
+    return Response(await call.run(work), media_type="application/json")
+
+
+FLAG = {"type": "string", "enum": ["true", "false", "1", "0"]}
+SHORT = {"type": "string", "maxLength": LONGEST_TEXT}
+MOMENT = {"type": "string", "format": "date-time"}
+SUBJECT = closed(
+    session_number=INTEGER,
+    session_id=UUID,
+    name=or_null(STRING),
+    vendor_data=or_null(STRING),
+    document_type=or_null(STRING),
+    document_number=or_null(STRING),
+    plan=or_null(STRING),
+    status=STATUS,
+    is_blocklisted=BOOLEAN,
+    is_allowlisted=BOOLEAN,
+    block_reason=or_null(STRING),
+    source=STRING,
+    verification_date=TIME,
+    valid_from=or_null(TIME),
+    valid_until=or_null(TIME),
+    retention_until=or_null(TIME),
+    consent_version=or_null(STRING),
+    consent_at=or_null(TIME),
+    references=INTEGER,
+    images=INTEGER,
+)
+_ONE = {404: TEXT, 503: TEXT}
+_PATH = "/device/subjects/{session_number}"
+_CHANGES = opened(
+    {},
+    **{name: or_null(SHORT) for name in TEXTS},
+    valid_from=or_null(MOMENT),
+    valid_until=or_null(MOMENT),
+    retain_until=MOMENT,
+    status=STATUS,
+)
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/device/subjects",
+        people,
+        "List people in the order of enrolment, or find them.",
+        {
+            200: closed(total=INTEGER, limit=INTEGER, offset=INTEGER, subjects=array(SUBJECT)),
+            400: ANSWER_400,
+            503: TEXT,
+        },
+        role=Role.OPERATOR,
+        query=(
+            Parameter("q", "session_number, session_id, vendor_data or document number, whole.", SHORT),
+            Parameter("is_blocklisted", "Only blocked people, or only others.", FLAG),
+            Parameter("status", "Only people of this status.", STATUS),
+            *PAGING,
+        ),
+    ),
+    Operation("GET", _PATH, person, "Show a person.", {200: SUBJECT, **_ONE}, role=Role.OPERATOR),
+    Operation(
+        "PATCH",
+        _PATH,
+        change,
+        "Change what is known of a person; null empties a field.",
+        {200: SUBJECT, 400: ANSWER_400, 408: TEXT, 413: TEXT, **_ONE},
+        role=Role.OPERATOR,
+        json=_CHANGES,
+    ),
+    Operation(
+        "DELETE",
+        _PATH,
+        forget,
+        "Erase a person; answers the signed receipt.",
+        {200: closed(receipt=ANY_OBJECT, signature=STRING), **_ONE},
+        role=Role.OPERATOR,
+    ),
+    Operation(
+        "POST",
+        _PATH + "/block",
+        block,
+        "Put a person on the blocklist.",
+        {200: SUBJECT, 400: ANSWER_400, 408: TEXT, 413: TEXT, **_ONE},
+        role=Role.OPERATOR,
+        json=opened({}, reason=SHORT),
+    ),
+    Operation(
+        "DELETE",
+        _PATH + "/block",
+        unblock,
+        "Take a person off the blocklist.",
+        {200: SUBJECT, **_ONE},
+        role=Role.OPERATOR,
+    ),
+    Operation(
+        "POST", _PATH + "/allow", allow, "Put a person on the allowlist.", {200: SUBJECT, **_ONE}, role=Role.OPERATOR
+    ),
+    Operation(
+        "DELETE",
+        _PATH + "/allow",
+        disallow,
+        "Take a person off the allowlist.",
+        {200: SUBJECT, **_ONE},
+        role=Role.OPERATOR,
+    ),
+)

@@ -1,0 +1,135 @@
+"""The shapes of the API's answers as JSON Schema 2020-12, for the OpenAPI document.
+
+Closed where the shape is ours to the last field, so that a test that holds answers against them finds a slip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kiosk.api.operation import LARGEST_OFFSET, MOST_ROWS, Parameter
+from kiosk.types import Risk, Status
+
+Schema = dict[str, Any]
+
+
+def closed(**properties: Mapping[str, Any]) -> Schema:
+    """Return an object of exactly these properties."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def opened(required: Mapping[str, Any], /, **optional: Mapping[str, Any]) -> Schema:
+    """Return an object with required and optional properties, and no others."""
+    return {
+        "type": "object",
+        "properties": {**required, **optional},
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def array(of: Mapping[str, Any]) -> Schema:
+    """Return a list."""
+    return {"type": "array", "items": dict(of)}
+
+
+def or_null(schema: Mapping[str, Any]) -> Schema:
+    """Return a schema that null fits as well."""
+    return {"anyOf": [dict(schema), {"type": "null"}]}
+
+
+STRING: Schema = {"type": "string"}
+INTEGER: Schema = {"type": "integer"}
+NUMBER: Schema = {"type": "number"}
+BOOLEAN: Schema = {"type": "boolean"}
+TIME: Schema = {"type": "string", "format": "date-time"}
+UUID: Schema = {"type": "string", "format": "uuid"}
+ANY_OBJECT: Schema = {"type": "object"}
+STATUS: Schema = {"type": "string", "enum": [status.value for status in Status]}
+TEXT: Schema = opened({"detail": STRING}, request_id=STRING)
+FIELDS: Schema = {"type": "object", "additionalProperties": array(STRING)}
+ANSWER_400: Schema = {"anyOf": [TEXT, FIELDS]}
+PAGING = (
+    Parameter("limit", "Most rows.", {"type": "integer", "minimum": 1, "maximum": MOST_ROWS}),
+    Parameter("offset", "Rows to leave out.", {"type": "integer", "minimum": 0, "maximum": LARGEST_OFFSET}),
+)
+
+WARNING = opened(
+    {
+        "risk": {"type": "string", "enum": [risk.value for risk in Risk]},
+        "log_type": {"type": "string", "enum": ["error", "warning", "information"]},
+        "short_description": STRING,
+        "long_description": STRING,
+    }
+)
+
+
+def _image(age: Mapping[str, Any]) -> Schema:
+    entity = closed(
+        age=age,
+        bbox={"type": "array", "items": INTEGER, "minItems": 4, "maxItems": 4},
+        confidence={"type": "number", "minimum": 0, "maximum": 1},
+        gender={"type": "string", "enum": ["male", "female"]},
+    )
+    return closed(entities=array(entity), best_angle={"type": "integer", "enum": [0, 90, 180, 270]})
+
+
+_MATCH = closed(
+    status=STATUS,
+    score=or_null({"type": "integer", "minimum": 0, "maximum": 100}),
+    user_image=_image(NUMBER),
+    ref_image=_image(NUMBER),
+    warnings=array(WARNING),
+)
+_ROW = closed(
+    session_id=UUID,
+    session_number=INTEGER,
+    similarity_percentage=NUMBER,
+    vendor_data=or_null(STRING),
+    verification_date=TIME,
+    user_details=closed(name=or_null(STRING), document_type=or_null(STRING), document_number=or_null(STRING)),
+    match_image_url=or_null(STRING),
+    status=STATUS,
+    is_blocklisted=BOOLEAN,
+    is_allowlisted=BOOLEAN,
+    source=STRING,
+)
+_SEARCH = closed(
+    status=STATUS, total_matches=INTEGER, matches=array(_ROW), user_image=_image(STRING), warnings=array(WARNING)
+)
+_ECHOED = {"vendor_data": STRING, "metadata": ANY_OBJECT, "device": ANY_OBJECT}
+FACE_MATCH = opened({"request_id": UUID, "face_match": _MATCH, "created_at": TIME}, **_ECHOED)
+FACE_SEARCH = opened({"request_id": UUID, "face_search": _SEARCH, "created_at": TIME}, **_ECHOED)
+_REVIEW = closed(user=STRING, new_status=STATUS, comment=or_null(STRING), created_at=TIME)
+_SESSION = {
+    "session_id": STRING,
+    "session_number": INTEGER,
+    "session_kind": STRING,
+    "api_service": {"type": "string", "enum": ["FACE_MATCH", "FACE_SEARCH"]},
+    "status": STATUS,
+    "vendor_data": or_null(STRING),
+    "created_at": TIME,
+}
+DECISION = opened(
+    {**_SESSION, "request_id": STRING},
+    face_match=_MATCH,
+    face_matches=array(_MATCH),
+    face_search=_SEARCH,
+    face_searches=array(_SEARCH),
+    metadata=ANY_OBJECT,
+    device=ANY_OBJECT,
+    reviews=array(_REVIEW),
+)
+SESSIONS = closed(
+    count=INTEGER,
+    next=or_null(STRING),
+    previous=or_null(STRING),
+    results=array(opened(_SESSION, reviews=array(_REVIEW))),
+)
+HEALTHCHECK = closed(status={"type": "string", "enum": ["ok"]}, timestamp=TIME)

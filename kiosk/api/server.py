@@ -1,0 +1,237 @@
+"""The server: one thread with an event loop, and connections that cannot be held open by doing little.
+
+uvicorn waits for ever for a request's head and for a body nobody asked for; the protocol below does not. Beyond this
+machine's own addresses nothing is served without TLS and somebody to let in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from kiosk.api.access import is_loopback, network
+from kiosk.errors import ConfigError
+from kiosk.settings.sections import Api
+from kiosk.store.accounts import Accounts
+
+HEAD_S = 10.0  # from one answer, or the connection's start, to the next call's whole head
+MOST_HEAD_BYTES = 16_384
+MOST_CONNECTIONS = 256
+MOST_OF_ONE = 64  # connections of one address
+IDLE_S = 5  # a connection without a call is kept so long
+GRACE_S = 1  # what a stop leaves to calls under way
+START_S = 10.0
+BACKLOG = 128
+
+
+class _Connection(socket.socket):
+    """A connection that tells when it is closed."""
+
+    ended: Callable[[], None] | None = None
+
+    def close(self) -> None:
+        """Close it."""
+        super().close()
+        ended, self.ended = self.ended, None
+        if ended is not None:
+            ended()
+
+
+class _Listening(socket.socket):
+    """A listening socket that closes at once what is too many.
+
+    A bound in the protocol would come too late: under TLS it hears of a connection after the handshake, and whoever
+    sends none would hold descriptors that the door needs for its store and camera. Only the event loop's thread
+    accepts and closes.
+    """
+
+    def __init__(self, fileno: int) -> None:
+        super().__init__(fileno=fileno)
+        self._by_network: Counter[str] = Counter()
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Take the next connection.
+
+        Raises:
+            ConnectionAbortedError: there are too many; asyncio goes on with the next.
+        """
+        taken, address = super().accept()
+        sender = network(str(address[0]))
+        if self._by_network.total() >= MOST_CONNECTIONS or self._by_network[sender] >= MOST_OF_ONE:
+            taken.close()
+            raise ConnectionAbortedError
+        connection = _Connection(fileno=taken.detach())
+        self._by_network[sender] += 1
+        connection.ended = lambda: self._forget(sender)
+        return connection, address
+
+    def _forget(self, sender: str) -> None:
+        self._by_network[sender] -= 1
+        if not self._by_network[sender]:
+            del self._by_network[sender]
+
+
+class _Protocol(H11Protocol):
+    """uvicorn's protocol with a time for heads."""
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Take a connection."""
+        super().connection_made(transport)
+        self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget a connection."""
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; once a call is being answered, its own limits hold."""
+        super().data_received(data)
+        if self._is_answering():
+            self._disarm()
+
+    def on_response_complete(self) -> None:
+        """Give the next call's head its time; what is left of a refused body falls under it too."""
+        super().on_response_complete()
+        if not self._is_answering():
+            self._arm()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _arm(self) -> None:
+        self._disarm()
+        if not self.transport.is_closing():
+            self._timer = self.loop.call_later(HEAD_S, self.transport.abort)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def check_exposure(settings: Api, accounts: Accounts) -> None:
+    """Refuse to be reached from elsewhere in clear text, or with nobody to let in.
+
+    Raises:
+        ConfigError: says what is missing.
+    """
+    if bool(settings.tls_certificate) != bool(settings.tls_key):
+        raise ConfigError("[api]: want both tls_certificate and tls_key, or neither")
+    for path in filter(None, (settings.tls_certificate, settings.tls_key)):
+        if not Path(path).is_file():
+            raise ConfigError(f"[api]: there is no file {path}")
+    if is_loopback(settings.bind):
+        return
+    if not settings.tls_certificate:
+        raise ConfigError(
+            f"[api]: {settings.bind} can be reached from elsewhere, so it wants tls_certificate and tls_key; "
+            "or bind to 127.0.0.1"
+        )
+    if not accounts.has_any():
+        raise ConfigError(
+            f"[api]: {settings.bind} can be reached from elsewhere, and there is nobody to let in; "
+            "make a key first: kiosk key create --role admin"
+        )
+
+
+class Server:
+    """Serves an application from a thread of its own."""
+
+    def __init__(self, app: ASGIApp, settings: Api) -> None:
+        """Take the application and [api] of the settings; nothing is opened yet."""
+        self._app, self._settings = app, settings
+        self._socket: socket.socket | None = None
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Listen and answer; return once calls are taken.
+
+        Raises:
+            ConfigError: the address is taken or not ours, or the certificate cannot be used.
+        """
+        settings = self._settings
+        try:
+            family = socket.AF_INET6 if ":" in settings.bind else socket.AF_INET
+            made = socket.create_server((settings.bind, settings.port), family=family, backlog=BACKLOG)
+            self._socket = _Listening(made.detach())
+            # asyncio does it only for sockets that say TCP by number, and an answer's second packet would wait 40 ms.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            raise ConfigError(
+                f"[api]: cannot listen at {settings.bind} port {settings.port}: {error.strerror}; "
+                "choose another with bind and port"
+            ) from error
+        more: dict[str, Any] = {}
+        if settings.tls_certificate:
+            more = {"ssl_certfile": settings.tls_certificate, "ssl_keyfile": settings.tls_key}
+        config = uvicorn.Config(
+            self._app,
+            http=_Protocol,
+            ws="none",
+            lifespan="off",
+            loop="asyncio",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            h11_max_incomplete_event_size=MOST_HEAD_BYTES,
+            timeout_keep_alive=IDLE_S,
+            timeout_graceful_shutdown=GRACE_S,
+            **more,
+        )
+        try:
+            config.load()
+        except (OSError, ValueError) as error:
+            self._socket.close()
+            raise ConfigError(f"[api]: the certificate and its key cannot be used: {error}") from error
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, name="api", daemon=True)
+        self._thread.start()
+        started = threading.Event()
+        waited = 0.0
+        while not self._server.started and self._thread.is_alive() and waited < START_S:
+            started.wait(0.01)  # uvicorn tells nobody when it is ready
+            waited += 0.01
+        if not self._server.started:
+            self.close()
+            raise ConfigError("[api]: the server did not start")
+
+    def _run(self) -> None:
+        assert self._server is not None
+        assert self._socket is not None
+        self._server.run(sockets=[self._socket])
+
+    @property
+    def address(self) -> str:
+        """The address of the pages, with the port that was given where the setting is 0."""
+        assert self._socket is not None  # started
+        host, port = self._socket.getsockname()[:2]
+        scheme = "https" if self._settings.tls_certificate else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def close(self) -> None:
+        """Take no more calls, let those under way end within a second, and stop."""
+        if self._server is not None:
+            self._server.should_exit = True
+        if self._thread is not None:
+            self._thread.join(GRACE_S + 1.0)
+        if self._socket is not None and not self.is_alive:  # a thread that is late closes it, and needs it until then
+            self._socket.close()

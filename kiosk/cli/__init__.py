@@ -1,0 +1,4 @@
+"""The command line: one function a command.
+
+Read `main` first. Imports everything.
+"""

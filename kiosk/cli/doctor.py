@@ -1,0 +1,212 @@
+"""Is everything in order? Models by golden vectors, runtime, settings, store, disk, clock; each with its cure.
+
+Golden vectors: fixed faces go through the real networks on the real runtime and must come out as they did where the
+models were measured. That finds a damaged driver, swapped colour channels, a runtime whose kernels are wrong on this
+processor: faults that a digest cannot see.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from kiosk import assembly
+from kiosk.device.device import gallery_figures, listing_threshold
+from kiosk.errors import KioskError, ModelFileError
+from kiosk.health.clock import EARLIEST_S
+from kiosk.networks.inference import Pack
+from kiosk.recognition.match import compare
+from kiosk.recognition.photo import decode
+from kiosk.recognition.pipeline import Recogniser
+from kiosk.settings.config import Config
+from kiosk.store.check import inspect
+from kiosk.store.directory import DATABASE_NAME
+from kiosk.store.store import HEAD_NAME
+from kiosk.types import Template
+
+LEAST_COSINE = 0.99
+"""Between a golden face's stored and fresh vector; rounding of other processors' kernels stays above 0.999."""
+
+ROUNDED = 0.99  # figures are shown to three digits
+LEAST_FREE_BYTES = 200e6
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    what: str
+    is_good: bool
+    sentence: str
+    cure: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        return asdict(self)
+
+
+def examine(chosen: argparse.Namespace) -> Iterator[Finding]:
+    """Look at everything; a fault in one place hides nothing in another."""
+    try:
+        config = assembly.settings(chosen)
+    except KioskError as error:
+        yield Finding("settings", False, str(error), "kiosk config docs prints every setting")
+        config = Config()
+    else:
+        yield Finding("settings", True, "right")
+    yield from _models(config)
+    yield from _store(chosen, config)
+    yield _disk(chosen)
+    yield _clock()
+
+
+def _models(config: Config) -> Iterator[Finding]:
+    try:
+        pack = assembly.pack(config)
+        started = time.perf_counter()
+        recogniser = assembly.recogniser(config)
+        took_ms = (time.perf_counter() - started) * 1000
+    except KioskError as error:
+        yield Finding("models", False, str(error), "restore the model files: git checkout models, or install again")
+        return
+    yield Finding("models", True, f"pack {pack.name}, {len(pack.models)} files as measured, loaded in {took_ms:.0f} ms")
+    yield Finding("runtime", True, runtime_words())
+    try:
+        yield Finding("golden faces", True, self_test(pack, recogniser))
+    except KioskError as error:
+        yield Finding("golden faces", False, str(error), "install onnxruntime again, in another version if need be")
+
+
+def runtime_words() -> str:
+    """Return what runs the networks, in a line."""
+    import onnxruntime  # noqa: PLC0415  0.1 s
+
+    return (
+        f"onnxruntime {onnxruntime.__version__}, NumPy {np.__version__}, Python {platform.python_version()}, "
+        f"{platform.machine()}"
+    )
+
+
+def self_test(pack: Pack, recogniser: Recogniser) -> str:
+    """Run the golden faces through the real networks.
+
+    Returns:
+        What was seen, as a sentence.
+
+    Raises:
+        ModelFileError: a face was not found, came out differently, or two people came together.
+    """
+    faces = pack.golden.get("face", [])
+    fresh: list[tuple[str, Template]] = []
+    cosines = []
+    for face in faces:
+        try:
+            image = decode((pack.directory / face["file"]).read_bytes())
+        except OSError as error:
+            raise ModelFileError(f"golden face {face['file']}: {error.strerror}") from error
+        sample = recogniser.analyse(image)
+        if sample.template is None:
+            raise ModelFileError(f"no face was found in golden face {face['file']}")
+        stored = Template(np.frombuffer(base64.b64decode(face["template"]), np.float32), recogniser.model)
+        cosines.append(compare(sample.template, stored))
+        if cosines[-1] < LEAST_COSINE:
+            raise ModelFileError(
+                f"golden face {face['file']} came out with cosine {cosines[-1]:.4f} to itself, want {LEAST_COSINE}"
+            )
+        fresh.append((face["person"], sample.template))
+    mated = [compare(a, b) for i, (p, a) in enumerate(fresh) for q, b in fresh[:i] if p == q]
+    strangers = [compare(a, b) for i, (p, a) in enumerate(fresh) for q, b in fresh[:i] if p != q]
+    if not mated or not strangers:
+        raise ModelFileError("the pack's golden faces hold no two of one person and no two people: nothing was shown")
+    if max(strangers) >= min(mated) or recogniser.scale.score(max(strangers)) >= 50:  # noqa: PLR2004  1 in 100
+        raise ModelFileError(
+            f"two people came together: cosine {max(strangers):.3f}, one person's photographs {min(mated):.3f}"
+        )
+    return (
+        f"{len(faces)} came out as stored (cosine {min(cosines):.4f} or more), one person's score "
+        f"{recogniser.scale.score(min(mated))}, two people's {recogniser.scale.score(max(strangers))}"
+    )
+
+
+def _store(chosen: argparse.Namespace, config: Config) -> Iterator[Finding]:
+    directory = assembly.state(chosen)
+    nearest = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        yield Finding("store", False, f"{nearest} is no folder that can be written to", "give another with --state")
+        return
+    if not (directory / DATABASE_NAME).exists():
+        yield Finding("store", True, f"none yet in {directory}; the first command that needs one makes it")
+        return
+    try:
+        with assembly.store(chosen, config, create=False) as store:
+            people = store.subjects(limit=1).total
+            references = store.reference_count()
+            verdict = store.verify_log(every_signature=False)
+            found = inspect(store.database, directory / HEAD_NAME, assembly.keys(directory))
+            for notice in store.notices:
+                yield Finding("store", True, notice)
+    except KioskError as error:
+        yield Finding("store", False, str(error), "kiosk store check, then kiosk store repair")
+        return
+    if found.is_sound:
+        yield Finding("store", True, f"{directory}: {people} people, sound")
+    else:
+        yield Finding("store", False, "; ".join(found.damage), "kiosk store repair says what can be done")
+    cure = "" if verdict.is_intact else "kiosk log verify lists the faults; kiosk store repair goes back to a backup"
+    faults = "" if verdict.is_intact else f", {verdict.fault_count} faults: {'; '.join(verdict.faults)}"
+    yield _gallery(config, people, references)
+    yield Finding("decision log", verdict.is_intact, f"{verdict.records} records{faults}", cure)
+
+
+def _gallery(config: Config, people: int, references: int) -> Finding:
+    """Say what the search threshold means at this size, and whether the gallery has outgrown the model."""
+    try:
+        scale = assembly.pack(config).scale
+    except KioskError as error:
+        return Finding("gallery", False, str(error), "see models")
+    listed = listing_threshold(config.search, scale, references)
+    figures = gallery_figures(scale, references, listed)
+    sentence = (
+        f"{people} people, {references} references; at similarity {listed} a stranger's search is expected to list "
+        f"{figures['expected_false_positives']:g} people (FPIR {figures['fpir']:g})"
+    )
+    held = config.search.hold_fpir
+    if 0.0 < held < figures["fpir"] * ROUNDED:
+        cure = f"the model's curve ends before FPIR {held:g} at this size: hold a larger one, or split the gallery"
+        return Finding("gallery", False, sentence, cure)
+    if figures["fpir"] <= config.search.warn_fpir:
+        return Finding("gallery", True, sentence)
+    cure = "raise [search] similarity_threshold, or set [search] hold_fpir so that it rises with the gallery"
+    return Finding("gallery", False, sentence, cure)
+
+
+def _disk(chosen: argparse.Namespace) -> Finding:
+    directory = assembly.state(chosen)
+    while not directory.exists():
+        directory = directory.parent
+    free = shutil.disk_usage(directory).free
+    return Finding(
+        "disk",
+        free >= LEAST_FREE_BYTES,
+        f"{free / 1e6:,.0f} MB free at {directory}",
+        "" if free >= LEAST_FREE_BYTES else "make room: nothing is enrolled or decided on a full disk",
+    )
+
+
+def _clock() -> Finding:
+    is_set = time.time() >= EARLIEST_S
+    return Finding(
+        "clock",
+        is_set,
+        time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+        "" if is_set else "set the clock: timedatectl set-ntp true, or fit a real-time clock",
+    )

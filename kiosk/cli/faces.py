@@ -1,0 +1,322 @@
+"""Commands about faces and people: match, search, enrol, blocklist, gallery, forget."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import stat
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from kiosk import assembly
+from kiosk.cli.main import REFUSED
+from kiosk.device.device import Device, Outcome
+from kiosk.didit import contract
+from kiosk.errors import ConfigError, ImageError, StoreError
+from kiosk.recognition.photo import MAX_BYTES, TOO_LARGE, decode
+from kiosk.store.store import Store
+from kiosk.store.subjects import Details, Enrolment, Subject, SubjectFilter
+from kiosk.types import Sample
+
+JSON_INDENT = 2
+
+
+def match(chosen: argparse.Namespace) -> None:
+    """Compare two pictures."""
+    # Read before the models are loaded: a wrong file name should not cost a second.
+    pictures = [(path, _bytes(path)) for path in (chosen.user_image, chosen.ref_image)]
+    with assembly.device(chosen) as device:
+        # Side by side: the networks gain little from threads of their own, two photographs gain a core.
+        with ThreadPoolExecutor(1) as aside:
+            waiting = aside.submit(_sample, device, *pictures[1], rotate=chosen.rotate)
+            user = _sample(device, *pictures[0], rotate=chosen.rotate)
+            reference = waiting.result()
+        answer = device.match(
+            user,
+            reference,
+            threshold=chosen.threshold,
+            save=not chosen.no_save,
+            vendor_data=chosen.vendor_data,
+            photographs={"user_image": pictures[0][1], "ref_image": pictures[1][1]},
+            actor="cli",
+        )
+    _print_json(answer)
+    if not chosen.json:
+        found = answer["face_match"]
+        score = "none" if found["score"] is None else f"{found['score']}/100"
+        print(f"\n--- Result: {found['status']} | Score: {score} ---")
+
+
+def search(chosen: argparse.Namespace) -> None:
+    """Look for a face among everyone enrolled."""
+    content = _bytes(chosen.user_image)
+    with assembly.device(chosen) as device:
+        answer = device.search(
+            _sample(device, chosen.user_image, content, rotate=chosen.rotate),
+            search_type=chosen.search_type,
+            save=not chosen.no_save,
+            vendor_data=chosen.vendor_data,
+            photographs={"user_image": content},
+            actor="cli",
+        )
+    _print_json(answer)
+    if not chosen.json:
+        found = answer["face_search"]
+        print(f"\n--- {found['total_matches']} match(es) found ---")
+        for row in found["matches"]:
+            listed = " | BLOCKLISTED" if row["is_blocklisted"] else ""
+            about = " | ".join(filter(None, (row["user_details"]["name"], row["vendor_data"])))
+            print(f"  {row['similarity_percentage']}% | #{row['session_number']} | {about or '(no name)'}{listed}")
+
+
+def enrol(chosen: argparse.Namespace) -> int:
+    """Make a person known."""
+    begin, end = _day(chosen.valid_from, "--valid-from"), _day(chosen.valid_until, "--valid-until")
+    kept = _day(chosen.retain_until, "--retain-until")
+    if begin is not None and end is not None and end <= begin:
+        raise ConfigError("--valid-until: want a day after --valid-from")
+    if kept is not None and kept <= time.time():
+        raise ConfigError("--retain-until: want a day to come; the next sweep would forget the person")
+    enrolment = Enrolment(
+        templates=(),
+        details=_details(chosen),
+        is_allowlisted=chosen.allowlist,
+        valid_from=begin,
+        valid_until=end,
+        retention_until=kept,
+    )
+    return _enrol(chosen, chosen.images, enrolment)
+
+
+def blocklist_add(chosen: argparse.Namespace) -> int:
+    """Block a face or an enrolled person."""
+    path = Path(chosen.what)
+    if path.is_file():
+        details = _details(chosen, block_reason=chosen.reason)
+        return _enrol(chosen, [path], Enrolment(templates=(), details=details, is_blocklisted=True))
+    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+        subject = _subject(store, chosen.what, hint="; it is no picture file either")
+        _print_subject(chosen, store.block(subject.session_number, reason=chosen.reason, actor="cli"), "blocked")
+    return 0
+
+
+def blocklist_remove(chosen: argparse.Namespace) -> None:
+    """Unblock a person."""
+    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+        number = _subject(store, chosen.subject).session_number
+        _print_subject(chosen, store.unblock(number, actor="cli"), "unblocked; still enrolled")
+
+
+def blocklist_list(chosen: argparse.Namespace) -> None:
+    """List blocked people."""
+    _print_people(chosen, SubjectFilter(is_blocklisted=True), limit=10_000, offset=0)
+
+
+def gallery_list(chosen: argparse.Namespace) -> None:
+    """List people."""
+    _print_people(chosen, None, limit=chosen.limit, offset=chosen.offset)
+
+
+def gallery_show(chosen: argparse.Namespace) -> None:
+    """Show a person."""
+    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+        print(json.dumps(_about(_subject(store, chosen.subject), whole=True), indent=JSON_INDENT, ensure_ascii=False))
+
+
+def gallery_remove(chosen: argparse.Namespace) -> None:
+    """Forget a person."""
+    forget(chosen)
+
+
+def gallery_allow(chosen: argparse.Namespace) -> None:
+    """Put a person on the allowlist."""
+    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+        number = _subject(store, chosen.subject).session_number
+        _print_subject(chosen, store.allow(number, actor="cli"), "allowlisted")
+
+
+def gallery_disallow(chosen: argparse.Namespace) -> None:
+    """Take a person off the allowlist."""
+    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+        number = _subject(store, chosen.subject).session_number
+        _print_subject(chosen, store.disallow(number, actor="cli"), "off the allowlist")
+
+
+def forget(chosen: argparse.Namespace) -> None:
+    """Forget a person for good."""
+    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+        receipt = store.forget(_subject(store, chosen.subject).session_number, actor="cli")
+        assembly.scrub_backups(store)
+    if not receipt.is_complete:
+        assembly.note("another process still held old pages; they are wiped at its next start or sweep")
+    print(receipt.text)
+
+
+def _bytes(path: Path) -> bytes:
+    """Return a picture file's bytes, of a huge one no more than tells that it is too large.
+
+    A pipe such as bash's <(…) is read too, once; a device is not.
+    """
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+            raise ConfigError(f"{path} is a device, no picture file")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    if len(content) > MAX_BYTES:
+        raise ImageError(f"{path}: {TOO_LARGE}")
+    return content
+
+
+def _sample(device: Device, path: Path, content: bytes, *, rotate: bool) -> Sample:
+    try:
+        return device.analyse(content, rotate=rotate)
+    except ImageError as error:
+        raise ImageError(_named(path, error)) from error
+
+
+def _named(path: Path, error: ImageError) -> str:
+    return str(error) if str(error).startswith(str(path)) else f"{path}: {error}"
+
+
+def _enrol(chosen: argparse.Namespace, paths: list[Path], enrolment: Enrolment) -> int:
+    photographs = []
+    for path in paths:
+        photographs.append(_bytes(path))
+        try:
+            decode(photographs[-1])  # here, so that the sentence names the file
+        except ImageError as error:
+            raise ImageError(_named(path, error)) from error
+    with assembly.device(chosen) as device:
+        outcome = device.enrol(
+            photographs,
+            enrolment,
+            rotate=chosen.rotate,
+            take_largest=chosen.largest,
+            allow_duplicate=getattr(chosen, "allow_duplicate", False),
+            actor="cli",
+        )
+    if not outcome.is_stored:
+        _print_refusal(chosen, outcome)
+        return REFUSED
+    if outcome.of is not None:
+        assembly.note(
+            f"the face is also number {outcome.of.subject} ({outcome.of.similarity} %), who stays as they are"
+        )
+    assert outcome.subject is not None  # is_stored says so
+    _print_subject(chosen, outcome.subject, "blocked" if enrolment.is_blocklisted else "enrolled")
+    return 0
+
+
+def _print_refusal(chosen: argparse.Namespace, outcome: Outcome) -> None:
+    if chosen.json:
+        of = outcome.of
+        more = {"of": {"session_number": of.subject, "similarity_percentage": of.similarity}} if of else {}
+        _print_json({"outcome": outcome.kind, "detail": outcome.sentence, **more})
+    else:
+        print(f"Refused: {outcome.sentence}", file=sys.stderr)
+
+
+def _details(chosen: argparse.Namespace, *, block_reason: str | None = None) -> Details:
+    # An empty text says nothing, and would be found by every other empty text.
+    return Details(
+        name=chosen.name or None,
+        document_type=chosen.document_type or None,
+        document_number=chosen.document_number or None,
+        vendor_data=chosen.vendor_data or None,
+        block_reason=block_reason,
+        plan=getattr(chosen, "plan", None) or None,
+    )
+
+
+def _day(text: str | None, option: str) -> float | None:
+    if text is None:
+        return None
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc).timestamp()
+    except ValueError:
+        raise ConfigError(f"{option}: want a day such as 2027-01-31, got {text!r}") from None
+
+
+def _subject(store: Store, text: str, *, hint: str = "") -> Subject:
+    found = store.find(text)
+    if not found:
+        raise StoreError(f"nobody is enrolled under {text!r}{hint}; `kiosk gallery list` shows everybody")
+    if len(found) > 1:
+        numbers = ", ".join(str(subject.session_number) for subject in found)
+        raise StoreError(f"{text!r} stands for several people: numbers {numbers}; name one by its number")
+    return found[0]
+
+
+def _print_people(chosen: argparse.Namespace, wanted: SubjectFilter | None, *, limit: int, offset: int) -> None:
+    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+        page = store.subjects(wanted, limit=limit, offset=offset)
+    if chosen.json:
+        _print_json({"total": page.total, "subjects": [_about(subject) for subject in page.subjects]})
+        return
+    for subject in page.subjects:
+        print(_line(subject))
+    print(f"--- {len(page.subjects)} of {page.total} ---")
+
+
+def _line(subject: Subject) -> str:
+    marks = "blocklisted" if subject.is_blocklisted else "allowlisted" if subject.is_allowlisted else ""
+    details = subject.details
+    parts = (
+        f"#{subject.session_number}",
+        details.name or "(no name)",
+        details.vendor_data or "",
+        contract.mask(details.document_number) or "",
+        f"{subject.references} reference{'s' if subject.references != 1 else ''}",
+        marks,
+    )
+    return " | ".join(filter(None, parts))
+
+
+def _about(subject: Subject, *, whole: bool = False) -> dict[str, Any]:
+    details = subject.details
+    about = {
+        "session_number": subject.session_number,
+        "session_id": subject.session_id,
+        "name": details.name,
+        "vendor_data": details.vendor_data,
+        "document_type": details.document_type,
+        "document_number": contract.mask(details.document_number),
+        "status": subject.status.value,
+        "is_blocklisted": subject.is_blocklisted,
+        "is_allowlisted": subject.is_allowlisted,
+        "references": subject.references,
+    }
+    if whole:
+        about |= {
+            "block_reason": details.block_reason,
+            "source": subject.source,
+            "verification_date": contract.timestamp(subject.verification_date),
+            "valid_from": _date(subject.valid_from),
+            "valid_until": _date(subject.valid_until),
+            "retention_until": _date(subject.retention_until),
+            "is_valid_now": (subject.valid_from or 0.0) <= time.time() < (subject.valid_until or float("inf")),
+            "images": subject.images,
+        }
+    return about
+
+
+def _date(seconds: float | None) -> str | None:
+    return None if seconds is None else contract.timestamp(seconds)
+
+
+def _print_subject(chosen: argparse.Namespace, subject: Subject, done: str) -> None:
+    if chosen.json:
+        _print_json({"outcome": done, **_about(subject)})
+    else:
+        print(f"{_line(subject)}: {done}")
+
+
+def _print_json(answer: Any) -> None:
+    print(json.dumps(answer, indent=JSON_INDENT, ensure_ascii=False))

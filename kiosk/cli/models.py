@@ -1,0 +1,117 @@
+"""Commands about models and settings: models, doctor, config."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from kiosk import assembly
+from kiosk.cli import doctor as doctor_module
+from kiosk.cli.main import REFUSED
+from kiosk.cli.scale_plot import as_svg, as_text
+from kiosk.errors import ModelFileError
+from kiosk.networks.download import KNOWN_PACKS, download
+from kiosk.networks.inference import Pack, checked, standard_pack
+from kiosk.settings import config as config_module
+
+MEGABYTE = 1e6
+
+
+def models_show(chosen: argparse.Namespace) -> None:
+    """List the models, print and plot the score scale."""
+    pack = assembly.pack(assembly.settings(chosen))
+    if chosen.svg is not None:
+        chosen.svg.write_text(as_svg(pack), encoding="utf-8")
+    if chosen.json:
+        print(json.dumps(_about(pack), indent=2))
+        return
+    print(f"Pack {pack.name} in {pack.directory}\n")
+    for model in pack.models:
+        size = model.path.stat().st_size / MEGABYTE if model.path.exists() else 0.0
+        source = model.about.get("source", {})
+        origin = f"{source.get('registry', '')} {source.get('package', '')} {source.get('version', '')}".strip()
+        print(f"  {model.task:<11} {model.path.name:<22} {size:5.1f} MB  {model.licence:<11} {origin}")
+        print(f"              {model.about.get('precision', '')}  sha256 {model.sha256[:16]}…")
+    print("\n" + as_text(pack))
+    if chosen.svg is not None:
+        print(f"Drawn into {chosen.svg}")
+
+
+def models_check(chosen: argparse.Namespace) -> int:
+    """Hold every model file against its digest."""
+    pack = assembly.pack(assembly.settings(chosen))
+    faults = []
+    for model in pack.models:
+        try:
+            checked(model)
+        except ModelFileError as error:
+            faults.append(str(error))
+    if chosen.json:
+        print(json.dumps({"pack": pack.name, "models": len(pack.models), "faults": faults}, indent=2))
+    else:
+        print("\n".join(faults) or f"{len(pack.models)} models of pack {pack.name} are the files that were measured")
+    return REFUSED if faults else 0
+
+
+def models_pull(chosen: argparse.Namespace) -> None:
+    """Download another model pack."""
+    if chosen.pack is None:
+        for pack in KNOWN_PACKS.values():
+            print(f"{pack.name:<14} {pack.sentence}")
+        return
+    if chosen.pack not in KNOWN_PACKS:
+        raise ModelFileError(f"no pack {chosen.pack!r} is known; there are {', '.join(KNOWN_PACKS)}")
+    wanted = KNOWN_PACKS[chosen.pack]
+    for file in wanted.files:
+        print(f"{file.name}: {file.licence}", file=sys.stderr)
+    target = chosen.to or assembly.state(chosen) / "models" / wanted.name
+    download(wanted, target, standard_pack(), accept_non_commercial=chosen.accept_non_commercial)
+    print(f'In {target}; to use it, set [models] pack = "{target}" in kiosk.toml')
+    print("Templates of two models never compare: people enrolled so far must be enrolled again with this one.")
+
+
+def doctor(chosen: argparse.Namespace) -> int:
+    """Check everything and say what to mend."""
+    findings = list(doctor_module.examine(chosen))
+    if chosen.json:
+        print(json.dumps([finding.as_dict() for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            print(f"{'ok  ' if finding.is_good else 'BAD '} {finding.what}: {finding.sentence}")
+            if finding.cure:
+                print(f"     mend: {finding.cure}")
+    return 0 if all(finding.is_good for finding in findings) else REFUSED
+
+
+def config_check(chosen: argparse.Namespace) -> None:
+    """Say whether the settings are right."""
+    assembly.settings(chosen)
+    print(json.dumps({"ok": True}) if chosen.json else "The settings are right.")
+
+
+def config_show(chosen: argparse.Namespace) -> None:
+    """Print the settings in force."""
+    print(config_module.show(assembly.settings(chosen)), end="")
+
+
+def config_docs(chosen: argparse.Namespace) -> None:  # noqa: ARG001  every command takes its options
+    """Print every setting with its default and meaning."""
+    print(config_module.describe(), end="")
+
+
+def _about(pack: Pack) -> dict[str, Any]:
+    return {
+        "pack": pack.name,
+        "directory": str(pack.directory),
+        "models": [
+            {"task": model.task, "file": model.path.name, "sha256": model.sha256, "licence": model.licence}
+            for model in pack.models
+        ],
+        "scale": {
+            "cosine": pack.scale.cosines,
+            "minus_log10_fmr": pack.scale.rarities,
+            **{name: value for name, value in pack.measured.items() if name not in ("cosine", "rarity")},
+        },
+    }

@@ -1,0 +1,156 @@
+"""Commands of the local API: serve, key, operator."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import logging
+import signal
+import sys
+import time
+from dataclasses import replace
+
+from kiosk import assembly
+from kiosk.cloud.sync import Sync
+from kiosk.didit import contract
+from kiosk.errors import ConfigError
+from kiosk.health.supervisor import Word
+from kiosk.store.accounts import Account, Accounts, Role
+from kiosk.store.remote_lists import Lists
+
+DAY_S = 86400.0
+
+
+def serve(chosen: argparse.Namespace) -> None:
+    """Serve API and pages without camera and door, until SIGINT or SIGTERM."""
+    from kiosk.api import app  # noqa: PLC0415  0.1 s, which no other command should pay
+
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    sources = assembly.sources(chosen)
+    config = sources.load()
+    given = {"bind": chosen.bind, "port": chosen.port}
+    settings = replace(config.api, **{name: value for name, value in given.items() if value is not None})
+    with assembly.device(chosen, threads=1) as device:
+        device.config = replace(config, api=settings)
+        app.check_exposure(settings, Accounts(device.store, now=time.time))
+        sync = Sync(device, config.cloud, assembly.credentials(), now=time.time) if config.cloud.is_used else None
+        Lists(device.store).keep_only(config.cloud.lists, time.time())  # without any nobody would pull, and see to it
+        application = app.build(
+            device,
+            cloud=sync.view if sync is not None else None,
+            sources=sources,
+            forgotten=lambda: assembly.scrub_backups(device.store),
+            now=time.time,
+        )
+        server = app.Server(application, settings)
+        stopped = Word()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopped.set())
+        server.start()
+        if sync is not None:
+            sync.start()
+        try:
+            print(f"Serving at {server.address}", flush=True)
+            while server.is_alive and not stopped.wait(0.2):
+                pass
+        finally:
+            application.close()
+            server.close()
+            if sync is not None:
+                sync.close()
+
+
+def key_create(chosen: argparse.Namespace) -> None:
+    """Make a key; its text is the last line, alone."""
+    expires = None if chosen.expires is None else time.time() + chosen.expires * DAY_S
+    with assembly.store(chosen, assembly.settings(chosen)) as store:
+        account, text = Accounts(store, now=time.time).create_key(
+            chosen.name, Role[chosen.role.upper()], expires_at=expires, actor="cli"
+        )
+    if chosen.json:
+        print(json.dumps({**_about(account), "key": text}, indent=2))
+        return
+    print(f"Key {account.id}, role {account.role.word}, {_until(account)}. It is shown this once:")
+    print(text)
+
+
+def key_list(chosen: argparse.Namespace) -> None:
+    """List keys."""
+    _list(chosen, "key")
+
+
+def key_revoke(chosen: argparse.Namespace) -> None:
+    """End a key."""
+    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+        account = Accounts(store, now=time.time).revoke(chosen.id, actor="cli")
+    print(json.dumps(_about(account), indent=2) if chosen.json else f"{account.id} opens nothing any more")
+
+
+def operator_add(chosen: argparse.Namespace) -> None:
+    """Make an operator's account."""
+    with assembly.store(chosen, assembly.settings(chosen)) as store:
+        account = Accounts(store, now=time.time).create_operator(
+            chosen.name, Role[chosen.role.upper()], _password(), actor="cli"
+        )
+    print(json.dumps(_about(account), indent=2) if chosen.json else f"{account.id} may sign in as {account.role.word}")
+
+
+def operator_password(chosen: argparse.Namespace) -> None:
+    """Give an operator another password."""
+    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+        account = Accounts(store, now=time.time).set_password(chosen.name, _password(), actor="cli")
+    print(json.dumps(_about(account), indent=2) if chosen.json else f"{account.id} has a new password; sessions ended")
+
+
+def operator_list(chosen: argparse.Namespace) -> None:
+    """List operators."""
+    _list(chosen, "operator")
+
+
+def operator_remove(chosen: argparse.Namespace) -> None:
+    """End an operator's account."""
+    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+        account = Accounts(store, now=time.time).remove_operator(chosen.name, actor="cli")
+    print(json.dumps(_about(account), indent=2) if chosen.json else f"{account.id} may not sign in any more")
+
+
+def _password() -> str:
+    """Ask for a password, or read a line from a pipe; never an argument, which other users could see."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("Again: ") != password:
+        raise ConfigError("the passwords differ; nothing was stored")
+    return password
+
+
+def _list(chosen: argparse.Namespace, kind: str) -> None:
+    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+        accounts = Accounts(store, now=time.time).all(kind)
+    if chosen.json:
+        print(json.dumps([_about(account) for account in accounts], indent=2, ensure_ascii=False))
+        return
+    for account in accounts:
+        print(f"{account.id}  {account.role.word:<8}  {_until(account):<28}  {account.name}")
+
+
+def _until(account: Account) -> str:
+    if account.revoked_at is not None:
+        return f"revoked {contract.timestamp(account.revoked_at)[:19]}Z"
+    if account.expires_at is None:
+        return "no expiry"
+    word = "until" if account.is_good(time.time()) else "expired"
+    return f"{word} {contract.timestamp(account.expires_at)[:19]}Z"
+
+
+def _about(account: Account) -> dict[str, object]:
+    return {
+        "id": account.id,
+        "name": account.name,
+        "role": account.role.word,
+        "created_at": contract.timestamp(account.created_at),
+        "expires_at": None if account.expires_at is None else contract.timestamp(account.expires_at),
+        "revoked_at": None if account.revoked_at is None else contract.timestamp(account.revoked_at),
+    }

@@ -1,0 +1,249 @@
+"""Commands about the store: init, log, backup, restore, store."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kiosk import assembly
+from kiosk.cli.main import REFUSED
+from kiosk.didit import contract
+from kiosk.errors import ConfigError, StoreError
+from kiosk.health.clock import is_synced, was_set
+from kiosk.store import backup as backup_module
+from kiosk.store import rekey as rekey_module
+from kiosk.store import restore as restore_module
+from kiosk.store.decision_log import DecisionFilter
+from kiosk.store.directory import initialise
+from kiosk.store.store import BACKUPS_NAME, Store
+from kiosk.store.vault import NEXT_KEY_NAME, read_key
+
+
+def init(chosen: argparse.Namespace) -> None:
+    """Make the state directory, its key and an empty store."""
+    assembly.settings(chosen)
+    directory = assembly.state(chosen)
+    held = assembly.credentials()
+    key = assembly.keys(directory)[0] if held else None
+    initialise(directory, now=time.time, key=key).close()
+    if chosen.json:
+        print(json.dumps({"state": str(directory)}))
+    else:
+        print(f"Made a store in {directory}")
+        if key is None:
+            print("Its key lies beside it, readable by this user only. Keep a copy where the device is not:")
+            print("without the key nobody reads the store, a backup neither.")
+
+
+def log_verify(chosen: argparse.Namespace) -> int:
+    """Find any edit, gap or cut."""
+    with _store(chosen) as store:
+        verdict = store.verify_log()
+    if chosen.json:
+        about = {"is_intact": verdict.is_intact, "records": verdict.records, "last_hash": verdict.last_hash}
+        print(json.dumps({**about, "faults": verdict.faults, "notes": verdict.notes}, indent=2))
+    else:
+        for text in (*verdict.notes, *verdict.faults):
+            print(text)
+        if verdict.is_intact:
+            print(f"{verdict.records} records, each signed and in its place; the newest is {verdict.last_hash[:16]}…")
+        else:
+            print(f"{verdict.fault_count} faults in {verdict.records} records")
+    return 0 if verdict.is_intact else REFUSED
+
+
+def log_export(chosen: argparse.Namespace) -> None:
+    """Write the log to stdout."""
+    with _store(chosen) as store:
+        pieces = store.export_log(chosen.format)
+        if chosen.format == "csv":
+            sys.stdout.writelines(pieces)
+            return
+        lines = (line for piece in pieces for line in piece.splitlines())
+        sys.stdout.write("[\n" + ",\n".join(lines) + "\n]\n")
+
+
+def log_list(chosen: argparse.Namespace) -> None:
+    """List the newest decisions."""
+    if chosen.limit < 1:
+        raise ConfigError("--limit wants 1 or more")
+    with _store(chosen) as store:
+        page = store.decisions(DecisionFilter(), limit=chosen.limit)
+    rows: list[dict[str, Any]] = [
+        {
+            "seq": one.entry.seq,
+            "request_id": one.entry.request_id,
+            "at": contract.timestamp(one.entry.at),
+            "kind": one.entry.kind.value,
+            "status": one.entry.status,
+            "score": one.entry.score,
+            "session_number": one.entry.session_number,
+            "warnings": list(one.entry.warnings),
+            "vendor_data": one.vendor_data,
+        }
+        for one in page.decisions
+    ]
+    if chosen.json:
+        print(json.dumps({"total": page.total, "decisions": rows}, indent=2, ensure_ascii=False))
+        return
+    for row in rows:
+        score = "-" if row["score"] is None else row["score"]
+        told = f"{row['seq']:>6}  {row['at'][:19]}Z  {row['kind']:<12} {row['status'] or '-':<10} {score:>6}"
+        print(f"{told}  {', '.join(row['warnings'])}".rstrip())
+    print(f"--- {len(rows)} of {page.total} ---")
+
+
+def backup(chosen: argparse.Namespace) -> None:
+    """Write an encrypted, verified backup."""
+    with _store(chosen) as store:
+        directory = chosen.to or store.directory / BACKUPS_NAME
+        written = backup_module.write(store.database, store.vault, directory, now=time.time())
+        if chosen.to is None:  # a stick's owner counts their own
+            backup_module.prune(directory, assembly.keys(store.directory))
+    if chosen.json:
+        print(
+            json.dumps(
+                {"path": str(written.path), "people": written.header.subjects, "records": written.header.log_seq}
+            )
+        )
+    else:
+        print(f"{written.path}: {written.header.subjects} people, {written.header.log_seq} records, read back and good")
+
+
+def restore(chosen: argparse.Namespace) -> None:
+    """Put a backup back."""
+    directory = assembly.state(chosen)
+    if not chosen.backup.is_file():
+        raise ConfigError(f"{chosen.backup} is no file")
+    done = restore_module.restore(
+        directory,
+        chosen.backup,
+        assembly.keys(directory),
+        now=time.time,
+        overwrite=chosen.overwrite,
+        migrate=chosen.migrate,
+        actor="cli",
+    )
+    _print_restored(chosen, done)
+
+
+def store_check(chosen: argparse.Namespace) -> int:
+    """Hold the whole database against its checks."""
+    directory = _directory(chosen)
+    found = restore_module.diagnose(directory, assembly.keys(directory))
+    if chosen.json:
+        print(json.dumps({"is_sound": found.is_sound, "damage": found.damage, "log": found.log}, indent=2))
+    else:
+        for text in (*found.damage, *found.log):
+            print(text)
+        print(
+            "The store is sound."
+            if found.is_sound
+            else "The store is damaged; `kiosk store repair` says what can be done."
+        )
+    return 0 if found.is_sound and not found.log else REFUSED
+
+
+def store_repair(chosen: argparse.Namespace) -> int:
+    """Go back to the newest good backup, or say what that would lose."""
+    directory = _directory(chosen)
+    keys = assembly.keys(directory)
+    if chosen.yes:
+        _print_restored(chosen, restore_module.repair(directory, keys, now=time.time, actor="cli"))
+        return 0
+    found = restore_module.diagnose(directory, keys)
+    if found.is_sound:
+        plan = "The store is sound; there is nothing to mend."
+    elif found.mends_in_place:
+        plan = "Only indexes are damaged: they are built anew in place, nothing is lost."
+    elif found.backup is None:
+        plan = "There is no good backup. Put one into backups/, or start anew with an empty state directory."
+    else:
+        made = contract.timestamp(found.backup.header.created_at)[:19]
+        losses = _losses(found.lost, found.lost_unread)
+        plan = f"{found.backup.path.name} of {made}Z would be put back. Lost since: {losses}."
+    if chosen.json:
+        about = {"is_sound": found.is_sound, "damage": found.damage, "rejected": found.rejected, "plan": plan}
+        print(json.dumps({**about, "lost": dict(found.lost), "lost_unread": found.lost_unread}, indent=2))
+    else:
+        for text in (*found.damage, *found.rejected):
+            print(text)
+        print(plan)
+        if not found.is_sound and (found.mends_in_place or found.backup is not None):
+            print("`kiosk store repair --yes` does it; stop the kiosk first.")
+    return 0 if found.is_sound else REFUSED
+
+
+def store_rekey(chosen: argparse.Namespace) -> None:
+    """Make a new key and seal everything anew."""
+    directory = _directory(chosen)
+    held = assembly.credentials()
+    provided = read_key(held / NEXT_KEY_NAME) if held and (held / NEXT_KEY_NAME).exists() else None
+    rekey_module.rekey(directory, assembly.keys(directory), now=time.time, provided=provided, actor="cli")
+    print("Everything is sealed with the new key. Copies of the old one open old backups only.")
+
+
+def store_sweep(chosen: argparse.Namespace) -> int:
+    """Forget everyone whose retention has ended, by a clock that somebody vouches for."""
+    settings = assembly.settings(chosen)
+    is_trusted = (
+        chosen.trust_clock
+        or settings.degraded.clock_untrusted == "open"  # the owner's word that this clock is kept by hand
+        or is_synced()
+        or was_set(settings.health.holdover_h * 3600.0)
+    )
+    with assembly.store(chosen, settings, create=False) as store:
+        if not is_trusted and (overdue := store.overdue()):
+            print(
+                f"Error: nobody vouches for this clock, and by it the time of {len(overdue)} people is over. "
+                "Nobody was forgotten. Connect to a time server (timedatectl set-ntp true), or look at `date` and "
+                "say --trust-clock.",
+                file=sys.stderr,
+            )
+            return REFUSED
+        receipts = store.sweep()
+        assembly.scrub_backups(store)
+    if chosen.json:
+        print(json.dumps([json.loads(receipt.text) for receipt in receipts], indent=2))
+    else:
+        for receipt in receipts:
+            print(receipt.text)
+        print(f"--- {len(receipts)} forgotten ---")
+    return 0
+
+
+def _store(chosen: argparse.Namespace) -> Store:
+    return assembly.store(chosen, assembly.settings(chosen), create=False)
+
+
+def _directory(chosen: argparse.Namespace) -> Path:
+    directory = assembly.state(chosen)
+    if not directory.is_dir():
+        raise StoreError(f"there is no state directory {directory}")
+    return directory
+
+
+def _losses(lost: Mapping[str, int], unread: int) -> str:
+    parts = [f"{count} {kind}" for kind, count in sorted(lost.items())]
+    if unread:
+        parts.append(f"{unread} records that cannot be read any more")
+    return ", ".join(parts) or "nothing"
+
+
+def _print_restored(chosen: argparse.Namespace, done: restore_module.Restored | None) -> None:
+    if done is None:
+        print(json.dumps({"restored": None}) if chosen.json else "Nothing was lost.")
+        return
+    if chosen.json:
+        about = {"restored": done.backup, "people": done.subjects, "forgotten_again": done.forgotten_again}
+        print(json.dumps({**about, "lost": dict(done.lost), "lost_unread": done.lost_unread}, indent=2))
+        return
+    print(f"{done.backup} of {contract.timestamp(done.made_at)[:19]}Z is in place: {done.subjects} people.")
+    print(f"Lost since: {_losses(done.lost, done.lost_unread)}.")
+    if done.forgotten_again:
+        print(f"{done.forgotten_again} people forgotten since were forgotten again.")

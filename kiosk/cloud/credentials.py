@@ -1,0 +1,83 @@
+"""Secrets of the cloud: from systemd's credentials, else sealed in the store; never in argv, a log or on a screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kiosk.errors import ConfigError, StoreError
+from kiosk.settings.sections import is_proxy
+from kiosk.store.schema import row_context
+from kiosk.store.vault import InvalidTag
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kiosk.store.store import Store
+
+API_KEY = "didit_api_key"
+WEBHOOK_SECRET = "webhook_secret"  # noqa: S105  its name
+PROXY = "cloud_proxy"  # URL with name and password
+MOST_CHARACTERS = 4096
+
+
+class Credentials:
+    """The secrets of one kiosk. Safe in several threads."""
+
+    def __init__(self, store: Store, directory: Path | None = None) -> None:
+        """Take the store, and `$CREDENTIALS_DIRECTORY` where systemd names one."""
+        self._store = store
+        self._directory = directory
+
+    def __repr__(self) -> str:
+        return "Credentials()"
+
+    def read(self, name: str) -> str | None:
+        """Return a secret; None where there is none.
+
+        Raises:
+            ConfigError: systemd's file cannot be read or holds no text.
+            StoreError: the sealed one was changed or damaged.
+        """
+        if self._directory is not None and (path := self._directory / name).exists():
+            try:
+                return checked(name, path.read_text(encoding="ascii"))
+            except (OSError, UnicodeError):
+                raise ConfigError(f"the credential {name} cannot be read, or is no text") from None
+        with self._store.database.read() as connection:
+            found = connection.execute("SELECT id, sealed FROM secret WHERE name = ?", (name,)).fetchone()
+        if found is None:
+            return None
+        try:
+            return self._store.vault.open(found[1], row_context("secret", found[0])).decode()
+        except InvalidTag as damaged:
+            raise StoreError(f"the credential {name} was changed or damaged; give it again") from damaged
+
+    def write(self, name: str, text: str) -> None:
+        """Seal a secret into the store, in the place of an older one.
+
+        Raises:
+            ConfigError: it is none, or systemd hands another in, which would go before it.
+        """
+        text = checked(name, text)
+        if self._directory is not None and (self._directory / name).exists():
+            raise ConfigError(f"systemd hands in {name}; change it there")
+        with self._store.database.write() as connection:
+            connection.execute("DELETE FROM secret WHERE name = ?", (name,))
+            last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'secret'").fetchone()
+            row = (last[0] if last else 0) + 1
+            sealed = self._store.vault.seal(text.encode(), row_context("secret", row))
+            connection.execute("INSERT INTO secret (id, name, sealed) VALUES (?, ?, ?)", (row, name, sealed))
+
+
+def checked(name: str, text: str) -> str:
+    """Return a secret without blanks around it.
+
+    Raises:
+        ConfigError: it is empty, too long, has a character that no header can carry, or is no proxy's address.
+    """
+    text = text.strip()
+    if not text or len(text) > MOST_CHARACTERS or not all(" " < sign <= "~" for sign in text):
+        raise ConfigError(f"{name}: want 1 to {MOST_CHARACTERS} visible characters without blanks")
+    if name == PROXY and not is_proxy(text):
+        raise ConfigError(f"{name}: want http://name:password@host:port")
+    return text

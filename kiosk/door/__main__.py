@@ -1,0 +1,7 @@
+"""`python -m kiosk.door --safe`."""
+
+import sys
+
+from kiosk.door.door import main
+
+sys.exit(main())

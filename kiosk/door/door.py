@@ -1,0 +1,538 @@
+"""Relay, lamps, buzzer, door contact and exit button: takes an allowed grant and nothing else.
+
+One thread, the supervisor, ends every pulse; it shares no lock with anything that waits, and calls nobody. What
+happened is left in a list for the daemon to fetch. A grant is refused while the supervisor does not run.
+
+`python -m kiosk.door --safe` puts every line into its safe state, for systemd's ExecStopPost after a crash.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import math
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from kiosk.errors import DoorError, KioskError
+from kiosk.rules.grant import POLICY, Allowed, Condition, Grant, Reason, Refusal, may_grant
+from kiosk.settings import config
+from kiosk.settings.sections import Door as Settings
+
+TICK_S = 0.02  # of the supervisor; a pulse is that much longer at most, a debounced input that much later
+LATE_S = 0.25  # without a tick until the supervisor counts as gone
+USED_KEPT = 64  # decisions; half a second brings far fewer, and older ones are refused for their age
+EVENTS_KEPT = 1000  # that nobody fetched; an alarm that bounces all night must not fill the memory
+
+
+class Output(str, Enum):
+    """A line that the kiosk drives. On means energised, whatever the level is."""
+
+    RELAY = "relay"
+    GREEN = "green"
+    YELLOW = "yellow"
+    RED = "red"
+    BUZZER = "buzzer"
+
+
+class Input(str, Enum):
+    """A line that the kiosk reads."""
+
+    CONTACT = "contact"  # on: the door is open, or the wire is cut
+    EXIT = "exit"  # on: the exit button is pressed
+
+
+class Lines(Protocol):
+    """The lines of a door. Every output is off when it is made, and after `close`."""
+
+    def set(self, values: Mapping[Output, bool]) -> None:
+        """Drive outputs; those that are not wired are passed over.
+
+        Raises:
+            DoorError: it could not be done, or the lines are closed.
+        """
+
+    def read(self) -> Mapping[Input, bool]:
+        """Return the inputs that are wired.
+
+        Raises:
+            DoorError: it could not be done, or the lines are closed.
+        """
+
+    def close(self) -> None:
+        """Switch every output off and let go of the lines; again does nothing."""
+
+
+class GpiodLines:
+    """Lines of a GPIO character device, by libgpiod 2: the same on Raspberry Pi and Jetson."""
+
+    def __init__(self, chip: str, offsets: Mapping[str, int], active_low: Collection[str] = ()) -> None:
+        """Take the lines, outputs off from the first moment.
+
+        Args:
+            chip: path of the device, such as /dev/gpiochip0.
+            offsets: name of an Output or Input to its offset on the chip.
+            active_low: names of the lines that are on at low level.
+
+        Raises:
+            DoorError: libgpiod is missing, or the chip or a line cannot be had.
+        """
+        try:
+            gpiod: Any = importlib.import_module("gpiod")  # only where there is a door; it has wheels for Linux alone
+            line: Any = importlib.import_module("gpiod.line")
+            self._value = line.Value
+            wanted = {
+                offset: gpiod.LineSettings(
+                    direction=line.Direction.INPUT if name in set(Input) else line.Direction.OUTPUT,
+                    # A cut wire then reads as an open door and as a button that nobody pressed.
+                    bias=line.Bias.PULL_UP if name in set(Input) else line.Bias.AS_IS,
+                    active_low=name in active_low,
+                    output_value=line.Value.INACTIVE,
+                )
+                for name, offset in offsets.items()
+            }
+        except (ImportError, AttributeError) as error:
+            raise DoorError(f"{chip}: libgpiod 2 for Python is missing ({error}); pip install 'gpiod>=2.2'") from error
+        self._chip = chip
+        self._outputs = {name: offsets[name.value] for name in Output if name.value in offsets}
+        self._inputs = {name: offsets[name.value] for name in Input if name.value in offsets}
+        try:
+            self._request: Any = gpiod.request_lines(chip, consumer="kiosk", config=wanted)
+        except (OSError, ValueError) as error:
+            raise DoorError(f"{chip}: cannot take lines {sorted(offsets.values())}: {error}") from error
+
+    def set(self, values: Mapping[Output, bool]) -> None:
+        """Drive outputs; those that are not wired are passed over."""
+        value = self._value
+        wired = {
+            self._outputs[name]: value.ACTIVE if on else value.INACTIVE
+            for name, on in values.items()
+            if name in self._outputs
+        }
+        try:
+            if self._open() and wired:
+                self._request.set_values(wired)
+        except OSError as error:
+            raise DoorError(f"{self._chip}: cannot drive {sorted(wired)}: {error}") from error
+
+    def read(self) -> Mapping[Input, bool]:
+        """Return the inputs that are wired."""
+        try:
+            read = self._request.get_values(list(self._inputs.values())) if self._open() and self._inputs else []
+        except OSError as error:
+            raise DoorError(f"{self._chip}: cannot read {sorted(self._inputs.values())}: {error}") from error
+        return {name: value == self._value.ACTIVE for name, value in zip(self._inputs, read, strict=True)}
+
+    def close(self) -> None:
+        """Switch every output off and let go of the lines."""
+        if self._request is None:
+            return
+        try:
+            self.set(dict.fromkeys(Output, False))
+        finally:
+            request, self._request = self._request, None
+            request.release()
+
+    def _open(self) -> bool:
+        if self._request is None:
+            raise DoorError(f"{self._chip}: the lines are closed")
+        return True
+
+
+def open_lines(settings: Settings) -> GpiodLines:
+    """Take the lines of the settings.
+
+    Raises:
+        DoorError: they cannot be had.
+    """
+    return GpiodLines(settings.chip, settings.offsets, settings.active_low)
+
+
+# ---- what lamps and buzzer say
+
+
+class Signal(str, Enum):
+    """What the lamps and the buzzer say."""
+
+    IDLE = "idle"
+    LOOKING = "looking"
+    GRANTED = "granted"
+    DECLINED = "declined"
+    LOCKED_OUT = "locked_out"
+    ALARM = "alarm"  # the door itself: forced, or open too long
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """Steps of (seconds, what is on); then the last step stays, or it begins anew."""
+
+    steps: tuple[tuple[float, frozenset[Output]], ...]
+    repeats: bool = False
+
+    def at(self, elapsed_s: float) -> frozenset[Output]:
+        """Return what is on so long after the beginning."""
+        whole = sum(seconds for seconds, _ in self.steps)
+        left = elapsed_s % whole if self.repeats else elapsed_s
+        for seconds, on in self.steps:
+            if left < seconds:
+                return on
+            left -= seconds
+        return self.steps[-1][1]
+
+
+_DARK, _GREEN, _YELLOW, _RED = frozenset[Output](), {Output.GREEN}, {Output.YELLOW}, {Output.RED}
+_BEEP = {Output.BUZZER}
+PATTERNS: Mapping[Signal, Pattern] = MappingProxyType(
+    {
+        Signal.IDLE: Pattern(((1.0, _DARK),)),
+        Signal.LOOKING: Pattern(((1.0, frozenset(_YELLOW)),)),
+        Signal.GRANTED: Pattern(((0.15, frozenset(_GREEN | _BEEP)), (2.85, frozenset(_GREEN)), (1.0, _DARK))),
+        Signal.DECLINED: Pattern(
+            (
+                (0.1, frozenset(_RED | _BEEP)),
+                (0.1, frozenset(_RED)),
+                (0.1, frozenset(_RED | _BEEP)),
+                (1.7, frozenset(_RED)),
+                (1.0, _DARK),
+            )
+        ),
+        Signal.LOCKED_OUT: Pattern(((1.0, frozenset(_RED)), (1.0, _DARK)), repeats=True),
+        Signal.ALARM: Pattern(((0.25, frozenset(_RED | _BEEP)), (0.25, _DARK)), repeats=True),
+        Signal.FAULT: Pattern(((0.2, frozenset(_YELLOW)), (1.8, _DARK)), repeats=True),
+    }
+)
+
+
+# ---- the door
+
+
+class DoorState(str, Enum):
+    """Where the door is, in BACnet's words where it has them."""
+
+    UNKNOWN = "unknown"  # no contact is wired, or it has not settled yet
+    CLOSED = "closed"
+    OPEN = "open"
+    DOOR_OPEN_TOO_LONG = "door_open_too_long"
+    FORCED_OPEN = "forced_open"
+
+
+class Happened(str, Enum):
+    """One fact about the door."""
+
+    RELAY_ON = "relay_on"
+    RELAY_OFF = "relay_off"
+    PULSE_CUT = "pulse_cut"  # it reached the hard maximum
+    OPENED = "opened"
+    CLOSED = "closed"
+    DOOR_OPEN_TOO_LONG = "door_open_too_long"
+    FORCED_OPEN = "forced_open"
+    EXIT_PRESSED = "exit_pressed"
+    DOOR_FAULT = "door_fault"
+    FAULT_OVER = "fault_over"
+
+
+@dataclass(frozen=True, slots=True)
+class DoorEvent:
+    """What happened, when, and by which decision."""
+
+    what: Happened
+    at: float  # monotonic s
+    decision: str = ""  # of the grant that the pulse belongs to
+
+
+class Debounce:
+    """A contact's state once it has kept still for some time."""
+
+    def __init__(self, settle_s: float) -> None:
+        self._settle_s = settle_s
+        self._raw: bool | None = None
+        self.since = -math.inf  # when the raw state changed last
+        self.state: bool | None = None  # None until it has settled once
+
+    def feed(self, raw: bool, now: float) -> bool:  # noqa: FBT001  a reading
+        """Take a reading; say whether the settled state changed."""
+        if raw is not self._raw or not self.since <= now:  # the second: a clock that went back
+            self._raw, self.since = raw, now
+        if raw is self.state or now - self.since < self._settle_s:
+            return False
+        self.state = raw
+        return True
+
+
+class Door:
+    """One door. Safe in several threads; `start` it, or call `tick` by hand."""
+
+    def __init__(
+        self,
+        lines: Lines,
+        settings: Settings,
+        *,
+        clock: Callable[[], float],
+        states: Callable[[], Collection[str]] = tuple,
+        table: Mapping[str, Allowed] = POLICY,
+    ) -> None:
+        """Switch everything off.
+
+        Args:
+            lines: the door's own from here on.
+            settings: pulse, hard maximum, alarms.
+            clock: monotonic s, the one that frames are stamped with.
+            states: the kiosk's degraded states of now; must not wait.
+            table: what each state leaves.
+
+        Raises:
+            DoorError: the lines cannot be driven.
+        """
+        self._lines, self._settings, self._clock, self._states, self.table = lines, settings, clock, states, table
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._beat = -math.inf
+        self._on_since = self._until = self._off_at = -math.inf
+        self._is_on = self._is_faulty = self._is_closed = False
+        self._decision = ""  # that the pulse belongs to; none where the exit button began it
+        self._used: deque[str] = deque(maxlen=USED_KEPT)
+        self._driven: dict[Output, bool] = {}
+        self._excused_until = -math.inf
+        self._state = DoorState.UNKNOWN
+        self._contact, self._exit = Debounce(settings.debounce_s), Debounce(settings.debounce_s)
+        self._signal, self._signal_since = Signal.IDLE, -math.inf
+        self._events: deque[DoorEvent] = deque(maxlen=EVENTS_KEPT)
+        lines.set(dict.fromkeys(Output, False))
+
+    def __enter__(self) -> Door:  # noqa: PYI034  typing.Self is not in Python 3.10
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Start the supervisor's thread; grants are taken from its first tick on."""
+        self._thread = threading.Thread(target=self._supervise, name="door", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the supervisor, switch everything off and let go of the lines."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=1.0)
+        with self._lock:
+            self._is_closed = True
+            self._is_on = False
+            self._lines.close()
+
+    def open(self, grant: Grant) -> Refusal | None:
+        """Close the relay for one pulse, or extend the one that runs; or say why not.
+
+        The guard of rules/grant.py is asked again here, as time went by since the decision.
+        """
+        with self._lock:
+            states, now = set(self._states()), self._clock()  # after the wait for the lock: neither may be of before
+            if self._is_faulty:
+                states.add(Condition.DOOR_FAULT.value)
+            refusal = may_grant(grant.captured_at, now, states=states, table=self.table)
+            return refusal if refusal is not None else self._pulse_once(now, grant.decision)
+
+    def release(self, act: str) -> Refusal | None:
+        """Close the relay for one pulse because an operator says so, whatever the kiosk thinks of itself.
+
+        Args:
+            act: request_id of the operator's act in the log; opens once.
+        """
+        with self._lock:
+            return self._pulse_once(self._clock(), act)
+
+    def _pulse_once(self, now: float, decision: str) -> Refusal | None:
+        if decision in self._used:
+            return Refusal(Reason.ALREADY_USED)
+        if self._is_closed or not 0.0 <= now - self._beat <= LATE_S:
+            return Refusal(Reason.NO_SUPERVISOR)
+        self._used.append(decision)
+        self._pulse(now, decision)
+        return Refusal(Reason.LOG_ONLY, (Condition.DOOR_FAULT.value,)) if self._is_faulty else None
+
+    def show(self, signal: Signal) -> None:
+        """Say something with lamps and buzzer; an alarm or a fault of the door goes before it."""
+        with self._lock:
+            if signal is not self._signal:
+                self._signal, self._signal_since = signal, self._clock()
+
+    def events(self) -> list[DoorEvent]:
+        """Return what happened since the last call, oldest first."""
+        with self._lock:
+            happened = list(self._events)
+            self._events.clear()
+        return happened
+
+    @property
+    def state(self) -> DoorState:
+        """Where the door is."""
+        return self._state
+
+    @property
+    def is_unlocked(self) -> bool:
+        """Whether the relay is on."""
+        return self._is_on
+
+    @property
+    def is_faulty(self) -> bool:
+        """Whether the lines failed and have not recovered."""
+        return self._is_faulty
+
+    @property
+    def beat(self) -> float:
+        """When the supervisor looked last, monotonic s; a watchdog should ask."""
+        return self._beat
+
+    # ---- the supervisor
+
+    def _supervise(self) -> None:
+        try:
+            while not self._stop.wait(TICK_S):
+                self.tick()
+        finally:  # whatever ended the loop must not leave the door open
+            with self._lock:
+                if not self._is_closed:
+                    self._drive({Output.RELAY: False}, self._beat)
+
+    def tick(self) -> None:
+        """End a pulse whose time has come; then look at the inputs and move the lamps on."""
+        with self._lock:
+            if self._is_closed:
+                return
+            now = self._clock()
+            if not self._beat <= now < math.inf:  # no pulse can be timed by such a clock
+                self._until = self._off_at = self._excused_until = -math.inf
+            if math.isfinite(now):
+                self._beat = now
+            self._end_pulse(now)
+            try:
+                inputs = self._lines.read()
+            except DoorError:
+                self._fail(now)
+                return
+            if Input.EXIT in inputs:
+                is_first = self._exit.state is None  # a wire that is shorted at the start is nobody's press
+                if self._exit.feed(inputs[Input.EXIT], now) and self._exit.state and not is_first:
+                    self._let_out(now)
+            if Input.CONTACT in inputs:
+                self._watch(inputs[Input.CONTACT], now)
+            lit = self._lit(now)
+            lamps = {output: output in lit for output in Output if output is not Output.RELAY}
+            if self._drive(lamps | {Output.RELAY: self._is_on and now < self._ends_at}, now) and self._is_faulty:
+                self._is_faulty = False
+                self._note(Happened.FAULT_OVER, now)
+
+    def _pulse(self, now: float, decision: str = "") -> None:
+        """Begin or extend; the end is set before the relay, so that nothing can come between."""
+        until = now + self._settings.pulse_s
+        if self._is_on:
+            self._until = max(self._until, until)
+            return
+        self._on_since, self._until, self._decision, self._is_on = now, until, decision, True
+        if self._drive({Output.RELAY: True}, now):
+            self._note(Happened.RELAY_ON, now, decision)
+
+    @property
+    def _ends_at(self) -> float:
+        return min(self._until, self._on_since + self._settings.longest_pulse_s)
+
+    def _end_pulse(self, now: float) -> None:
+        if not self._is_on or now < self._ends_at:
+            return
+        is_cut = self._until > self._ends_at
+        if self._drive({Output.RELAY: False}, now):  # else tried again with every tick
+            self._is_on, self._off_at = False, now
+            self._note(Happened.PULSE_CUT if is_cut else Happened.RELAY_OFF, now, self._decision)
+
+    def _let_out(self, now: float) -> None:
+        """Obey the exit button: whatever the kiosk thinks of itself, nobody is locked in."""
+        self._note(Happened.EXIT_PRESSED, now)
+        self._excused_until = now + self._settings.pulse_s + self._settings.grace_s
+        if self._settings.exit_opens:
+            self._pulse(now)
+
+    def _watch(self, is_open: bool, now: float) -> None:  # noqa: FBT001  a reading
+        is_first = self._contact.state is None
+        changed = self._contact.feed(is_open, now)
+        if changed and not is_open:
+            self._state = DoorState.CLOSED
+            if not is_first:
+                self._note(Happened.CLOSED, now)
+        elif changed:
+            unlocked_until = math.inf if self._is_on else self._off_at + self._settings.grace_s
+            is_excused = is_first or self._contact.since <= max(unlocked_until, self._excused_until)
+            self._state = DoorState.OPEN if is_excused else DoorState.FORCED_OPEN
+            if not is_first:  # a kiosk that starts beside an open door saw nobody open it
+                self._note(Happened.OPENED if is_excused else Happened.FORCED_OPEN, now)
+        if self._state is DoorState.OPEN and now - self._contact.since >= self._settings.held_open_s:
+            self._state = DoorState.DOOR_OPEN_TOO_LONG
+            self._note(Happened.DOOR_OPEN_TOO_LONG, now)
+
+    def _lit(self, now: float) -> frozenset[Output]:
+        if self._state in {DoorState.FORCED_OPEN, DoorState.DOOR_OPEN_TOO_LONG}:
+            return PATTERNS[Signal.ALARM].at(max(0.0, now - self._contact.since))
+        if self._is_faulty:
+            return PATTERNS[Signal.FAULT].at(0.0)
+        return PATTERNS[self._signal].at(max(0.0, now - self._signal_since))
+
+    def _drive(self, wanted: Mapping[Output, bool], now: float) -> bool:
+        """Set what differs from what was set; say whether it could be done."""
+        changed = {output: on for output, on in wanted.items() if self._driven.get(output) is not on}
+        try:
+            if changed:
+                self._lines.set(changed)
+        except DoorError:
+            self._fail(now)
+            return False
+        self._driven |= changed
+        return True
+
+    def _fail(self, now: float) -> None:
+        self._driven.clear()  # nobody knows what arrived: all is set anew
+        self._until = -math.inf
+        if not self._is_faulty:
+            self._is_faulty = True
+            self._note(Happened.DOOR_FAULT, now)
+
+    def _note(self, what: Happened, at: float, decision: str = "") -> None:
+        self._events.append(DoorEvent(what, at, decision))
+
+
+# ---- after a crash
+
+
+def make_safe(settings: Settings) -> str:
+    """Switch every output off, where any is wired; return a sentence about it.
+
+    Raises:
+        DoorError: the lines cannot be had.
+    """
+    if not settings.chip:
+        return "no door is set up ([door] chip is empty): nothing to switch off"
+    open_lines(settings).close()
+    return f"{settings.chip}: every output is off"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `python -m kiosk.door --safe`."""
+    parser = argparse.ArgumentParser(prog="python -m kiosk.door", description="Put the door into its safe state.")
+    parser.add_argument("--safe", action="store_true", required=True, help="switch every output off, then end")
+    parser.add_argument("--config", type=Path, help="kiosk.toml; else KIOSK_CONFIG, else /etc/kiosk/kiosk.toml")
+    named = parser.parse_args(arguments).config or os.environ.get("KIOSK_CONFIG")
+    path = Path(named) if named else config.SYSTEM_FILE if config.SYSTEM_FILE.is_file() else None
+    try:
+        print(make_safe(config.load_config(path, os.environ).door))
+    except KioskError as error:
+        print(f"{error}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,349 @@
+"""One decision at the door: from a probe to a status with its reasons, saved before anybody hears of it.
+
+Each method takes a presentation that is ready, decides by admission.py, and records the decision; only then does it
+return. What a decision may open is not decided here but at the relay, by the age of its newest frame.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from kiosk.device.device import Device, Found, Outcome, Reference, listing_threshold, row_of
+from kiosk.didit.contract import match_row, timestamp
+from kiosk.entrance.news import Consent
+from kiosk.gallery.search import Among, Query
+from kiosk.recognition import quality
+from kiosk.recognition.match import compare
+from kiosk.rules.admission import Why, weigh, weigh_claim
+from kiosk.rules.presentation import Ready
+from kiosk.rules.schedule import EVERYBODY, Schedule
+from kiosk.settings.sections import Entrance as Settings
+from kiosk.settings.sections import Search
+from kiosk.store.chain import Kind
+from kiosk.store.decision_log import NewDecision
+from kiosk.store.subjects import Details, Enrolment, Subject
+from kiosk.types import Entity, Risk, Sample, Status, SubjectId, Template
+
+ACTOR = "door"
+Photograph = Callable[[], bytes]
+"""Makes a JPEG of the best frame; called only where it is wanted."""
+
+SLACK = 1e-5  # of a cosine: a floor surely under the shown score, which is then looked at
+RISKS = MappingProxyType({Why.BLOCKLISTED: Risk.FACE_IN_BLOCKLIST, Why.OTHER_PERSON: Risk.LOW_FACE_MATCH_SIMILARITY})
+"""What Didit's contract has a word for."""
+
+LISTED = 2  # the most alike person and the next
+
+
+def nothing() -> bytes:
+    """Return no photograph."""
+    return b""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """A borderline decision about which the cloud may be asked: is it the person the device is nearly sure of?"""
+
+    decision: NewDecision = field(repr=False)  # as a 1:1 comparison
+    photographs: Mapping[str, bytes] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A decision at the door, as it was saved."""
+
+    request_id: str
+    kind: Kind
+    status: Status
+    reasons: tuple[str, ...]  # of admission.Why, or Didit's warnings in mode screen
+    captured_at: float  # monotonic s, of the newest frame
+    at: float  # seconds UTC, as the log has it
+    score: float | None = None
+    subject: Subject | None = field(default=None, repr=False)
+    question: Question | None = field(default=None, repr=False)  # where the cloud may be asked
+
+    @property
+    def may_open(self) -> bool:
+        """Whether the door is to be asked: an approval that is about letting somebody in."""
+        return self.status is Status.APPROVED and self.kind is not Kind.FACE_SEARCH
+
+    @property
+    def is_alarm(self) -> bool:
+        """Whether somebody on the blocklist stands there."""
+        return Why.BLOCKLISTED.value in self.reasons or Risk.FACE_IN_BLOCKLIST.value in self.reasons
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What the search says about a probe."""
+
+    ranked: tuple[Found, ...]  # who may be listed now, best first; at most two
+    blocked: Found | None  # the most alike of the blocklist, where alike enough for the alarm
+    threshold: float
+    references: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Ruled:
+    """A decision before it is saved."""
+
+    status: Status
+    why: Why
+    score: float | None
+    subject: Subject | None = field(repr=False)
+    thresholds: Mapping[str, float]
+    gallery_size: int | None
+
+
+class Entrance:
+    """Decides and records. `settings` and `schedule` may be replaced between two presentations."""
+
+    def __init__(
+        self,
+        device: Device,
+        settings: Settings,
+        schedule: Schedule,
+        *,
+        now: Callable[[], float],
+        is_clock_trusted: Callable[[], bool],
+        states: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        """Put the parts together.
+
+        Args:
+            device: recogniser, store and gallery.
+            settings: section [entrance].
+            schedule: who may enter when.
+            now: seconds UTC.
+            is_clock_trusted: whether `now` can be believed.
+            states: the degraded states of now; each decision names them.
+        """
+        self.device, self.settings, self.schedule = device, settings, schedule
+        self._now, self._is_clock_trusted, self._states = now, is_clock_trusted, states
+
+    def identify(self, ready: Ready, photograph: Photograph = nothing) -> Verdict:
+        """Find out who it is, 1:N, and whether they may come in."""
+        settings, store, seen = self.settings, self.device.store, self._search(ready.probe)
+        best = seen.ranked[0] if seen.ranked else None
+        score = best.similarity if best is not None else None
+        second = seen.ranked[1].similarity if len(seen.ranked) > 1 else None
+        status, why = weigh(
+            score, second, threshold=seen.threshold, review_margin=settings.review_margin, lead=settings.lead
+        )
+        subject = store.subject(best.subject) if best is not None and why is not Why.UNKNOWN else None
+        if subject is None:  # also where the person was forgotten since the search
+            is_past = self._is_out_of_date(ready.probe, seen.threshold)
+            status, why = Status.DECLINED, Why.NOT_VALID if is_past else Why.UNKNOWN
+        status, why = self._held_against(subject, seen, status, why)
+        if why is Why.BLOCKLISTED and seen.blocked is not None:
+            score, subject = seen.blocked.similarity, store.subject(seen.blocked.subject)
+        ruled = _Ruled(status, why, score, subject, {"identify": seen.threshold}, seen.references)
+        return self._save(Kind.IDENTIFY, ready, ruled, photograph)
+
+    def verify(self, ready: Ready, claimed: SubjectId, photograph: Photograph = nothing) -> Verdict:
+        """Find out whether it is the person who was claimed, 1:1; somebody on the blocklist is found all the same."""
+        settings, seen = self.settings, self._search(ready.probe)
+        subject = self.device.store.subject(claimed)
+        likeness = self._likeness(ready.probe, claimed) if subject is not None else None
+        status, why = weigh_claim(likeness, threshold=settings.verify_threshold, review_margin=settings.review_margin)
+        status, why = self._held_against(subject, seen, status, why)
+        ruled = _Ruled(status, why, likeness, subject, {"verify": settings.verify_threshold}, None)
+        return self._save(Kind.VERIFY, ready, ruled, photograph)
+
+    def screen(self, ready: Ready, entity: Entity, photograph: Photograph = nothing) -> Verdict:
+        """Look for duplicates and blocked people, by the rules of Didit's Face Search; nothing opens."""
+        sample = Sample((entity,), 0, ready.probe)
+        decision = NewDecision(Kind.FACE_SEARCH, "", actor=ACTOR)  # not made yet; whether it may leave is known before
+        answer = self.device.search(sample, photographs=self._wanted(decision, photograph), actor=ACTOR)
+        found = answer["face_search"]
+        return Verdict(
+            answer["request_id"],
+            Kind.FACE_SEARCH,
+            Status(found["status"]),
+            tuple(warning["risk"] for warning in found["warnings"]),
+            ready.captured_at,
+            self._now(),
+            found["matches"][0]["similarity_percentage"] if found["matches"] else None,
+        )
+
+    def enrol(
+        self, ready: Ready, details: Details, consent: Consent, *, is_allowlisted: bool, photograph: bytes | None
+    ) -> Outcome:
+        """Store the person with every good frame as a reference, unless something speaks against it."""
+        for measured in ready.qualities:
+            if (objection := quality.objection(measured)) is not None:
+                return Outcome("poor", objection)
+        references = [
+            Reference(template, measured.sharpness, photograph if at == 0 else None)
+            for at, (template, measured) in enumerate(zip(ready.templates, ready.qualities, strict=True))
+        ]
+        agreed = replace(details, consent_version=consent.version, consent_at=consent.at)
+        return self.device.admit(references, Enrolment((), agreed, is_allowlisted=is_allowlisted), actor=ACTOR)
+
+    def revise(self, verdict: Verdict, ready: Ready, answered: NewDecision, captured_at: float) -> Verdict | None:
+        """Save what the cloud made of a borderline decision, beside the decision itself; None where it said nothing.
+
+        Args:
+            verdict: the decision, which stays as it is.
+            ready: the presentation it was about.
+            answered: the question's decision as `Outgoing.second` returned it.
+            captured_at: monotonic s, of a frame in which the person stands there still.
+        """
+        subject = self.device.store.subject(verdict.subject.session_number) if verdict.subject is not None else None
+        if answered.details.get("decided_by") != "cloud" or subject is None:
+            return None
+        why = Why.SECOND_OPINION
+        status, why = self._held_against(subject, self._search(ready.probe), Status(answered.status), why)
+        score = answered.score
+        details = {
+            "of": verdict.request_id,
+            "decided_by": "cloud",
+            "remote_request_id": answered.details.get("remote_request_id"),
+            **self._about(why, ready),
+        }
+        entry = self.device.save(
+            NewDecision(
+                kind=Kind.REVISION,
+                status=status.value,
+                score=score,
+                session_number=subject.session_number,
+                subjects=(subject.session_number,),
+                vendor_data=subject.details.vendor_data,
+                details=details,
+                actor=ACTOR,
+            )
+        )
+        return Verdict(entry.request_id, Kind.REVISION, status, (why.value,), captured_at, entry.at, score, subject)
+
+    def still_stands(self, verdict: Verdict) -> bool:
+        """Say whether its person could come in now too: blocked, declined, forgotten or out of date since is no."""
+        known = verdict.subject
+        subject = self.device.store.subject(known.session_number) if known is not None else None
+        if subject is None or verdict.status is not Status.APPROVED:
+            return False
+        seen = _Seen((), None, 0.0, 0)  # the likeness was found already, and is no other now
+        return self._held_against(subject, seen, verdict.status, Why.SECOND_OPINION)[0] is Status.APPROVED
+
+    def suspect(self, ready: Ready) -> Verdict:
+        """Record that the detection of photographs and masks refused a presentation."""
+        kind = Kind.VERIFY if self.settings.mode == "verify" else Kind.IDENTIFY
+        return self._save(kind, ready, _Ruled(Status.DECLINED, Why.ATTACK_SUSPECTED, None, None, {}, None), nothing)
+
+    # ---- what is found
+
+    def _search(self, probe: Template) -> _Seen:
+        device, settings, scale = self.device, self.settings, self.device.scale
+        held = device.gallery
+        wanted = Search(similarity_threshold=settings.identify_threshold, hold_fpir=settings.hold_fpir)
+        threshold = listing_threshold(wanted, scale, held.references)
+        floor = threshold - max(settings.review_margin, settings.lead)
+        queries = [
+            Query(scale.cosine(settings.blocklist_threshold) - SLACK, 1, Among.BLOCKLISTED),
+            Query(scale.cosine(floor) - SLACK, LISTED, Among.EVERYBODY),
+        ]
+        blocked, listed = (
+            [device.found(candidate, held) for candidate in candidates]
+            for candidates in held.search_all(probe, queries, now=self._now())
+        )
+        alarm = next((one for one in blocked if one.similarity >= settings.blocklist_threshold), None)
+        return _Seen(tuple(listed), alarm, threshold, held.references)
+
+    def _is_out_of_date(self, probe: Template, threshold: float) -> bool:
+        """Say whether somebody whose days are over, or not come, would have been let in otherwise."""
+        held, scale = self.device.gallery, self.device.scale
+        (found,) = held.search_all(probe, [Query(scale.cosine(threshold) - SLACK, 1, Among.EVER)], now=self._now())
+        return any(scale.similarity_percentage(candidate.cosine) >= threshold for candidate in found)
+
+    def _likeness(self, probe: Template, claimed: SubjectId) -> float | None:
+        """Return the similarity with the most alike reference of a person; None where there is none of this model."""
+        model, scale = self.device.recogniser.model, self.device.scale
+        blocks = self.device.store.references(model, [claimed])
+        cosines = [compare(probe, Template(vector.copy(), model)) for block in blocks for vector in block.vectors]
+        return scale.similarity_percentage(max(cosines)) if cosines else None
+
+    # ---- what speaks against it
+
+    def _held_against(self, subject: Subject | None, seen: _Seen, status: Status, why: Why) -> tuple[Status, Why]:
+        """Return the strictest of what speaks against letting somebody in, beside the likeness itself."""
+        if seen.blocked is not None or (subject is not None and subject.is_blocklisted):
+            return Status.DECLINED, Why.BLOCKLISTED
+        if status is Status.DECLINED or subject is None:
+            return status, why
+        if subject.status is not Status.APPROVED:
+            return subject.status, Why.NOT_APPROVED
+        if not self._is_valid(subject):
+            return Status.DECLINED, Why.NOT_VALID
+        is_trusted = self._is_clock_trusted()
+        if not is_trusted and (subject.valid_from is not None or subject.valid_until is not None):
+            return Status.DECLINED, Why.CLOCK_UNTRUSTED
+        plan = subject.details.plan or EVERYBODY
+        closure = self.schedule.closure(self._now(), plan, is_clock_trusted=is_trusted)
+        return (status, why) if closure is None else (Status.DECLINED, Why(closure.value))
+
+    def _is_valid(self, subject: Subject) -> bool:
+        now = self._now()
+        begun = subject.valid_from is None or subject.valid_from <= now
+        return begun and (subject.valid_until is None or now < subject.valid_until)
+
+    # ---- what is saved
+
+    def _save(self, kind: Kind, ready: Ready, ruled: _Ruled, photograph: Photograph) -> Verdict:
+        request_id, subject, score = str(uuid.uuid4()), ruled.subject, ruled.score
+        answer: dict[str, Any] = {
+            "status": ruled.status.value,
+            "reasons": [ruled.why.value],
+            "score": score,
+            "match": None if subject is None or score is None else match_row(row_of(subject, score)),
+        }
+        decision = NewDecision(
+            kind=kind,
+            status=ruled.status.value,
+            score=score,
+            session_number=subject.session_number if subject is not None else None,
+            warnings=(RISKS[ruled.why].value,) if ruled.why in RISKS else (),
+            thresholds={**ruled.thresholds, "blocklist": self.settings.blocklist_threshold},
+            model=self.device.recogniser.model,
+            gallery_size=ruled.gallery_size,
+            subjects=(subject.session_number,) if subject is not None else (),
+            vendor_data=subject.details.vendor_data if subject is not None else None,
+            answer={"request_id": request_id, kind.value.lower(): answer, "created_at": timestamp(self._now())},
+            details=self._about(ruled.why, ready),
+            request_id=request_id,
+            actor=ACTOR,
+        )
+        question = self._question(decision, photograph) if ruled.why is Why.BORDERLINE else None
+        if question is not None:  # should the answer be lost, the replay looks for it before it calls again
+            decision = replace(decision, details={**decision.details, "asked_cloud": True})
+        entry = self.device.save(decision, question.photographs if question else self._wanted(decision, photograph))
+        return Verdict(
+            request_id,
+            kind,
+            ruled.status,
+            (ruled.why.value,),
+            ready.captured_at,
+            entry.at,
+            score,
+            subject,
+            question,
+        )
+
+    def _about(self, why: Why, ready: Ready) -> dict[str, Any]:
+        return {
+            "mode": self.settings.mode,
+            "reasons": [why.value],
+            "states": sorted(self._states()),
+            "frames": len(ready.frames),
+        }
+
+    def _question(self, decision: NewDecision, photograph: Photograph) -> Question | None:
+        """Put the decision as a 1:1 comparison by the door's own threshold, if the cloud may be asked that."""
+        asked = replace(decision, kind=Kind.VERIFY, thresholds={"verify": self.settings.verify_threshold})
+        return Question(asked, {"user_image": photograph()}) if self.device.outgoing.asks(asked) else None
+
+    def _wanted(self, decision: NewDecision, photograph: Photograph) -> Mapping[str, bytes]:
+        """Make the photograph only where it is to leave with the decision."""
+        return {"user_image": photograph()} if self.device.outgoing.wants_photographs(decision) else {}

@@ -1,0 +1,158 @@
+"""The desk of a running kiosk: what the API may see and ask, and the news it hears.
+
+`daemon/kiosk.py` keeps it; the API knows nothing of cameras, threads or relays behind it. News are for screens and
+operators: no template, no document number, and a name only under "decision", which operators alone may hear.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+from kiosk.rules.grant import Degradation
+from kiosk.store.subjects import Details
+
+
+class Topic(str, Enum):
+    """What news are about."""
+
+    SCREEN = "screen"  # guidance and results, as anybody in front of the kiosk may see them
+    DECISION = "decision"  # each decision, for operators
+    HEALTH = "health"  # a state began or ended
+    DOOR = "door"  # relay, contact, exit button
+    ENROLMENT = "enrolment"  # how far a guided enrolment is
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """One piece of news."""
+
+    number: int  # rises by one over all topics
+    topic: Topic
+    at: float  # seconds UTC
+    data: Mapping[str, Any] = field(repr=False)  # JSON
+
+
+class Broadcast:
+    """Tells news to whoever listens. Safe in several threads."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """Take the wall clock, s UTC."""
+        self._now = now
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._latest: dict[Topic, News] = {}
+        self._listeners: list[Callable[[News], None]] = []
+
+    def publish(self, topic: Topic, data: Mapping[str, Any]) -> News:
+        """Tell everybody; a listener must return at once and raise nothing."""
+        with self._lock:  # so that all hear everything in the order of the numbers
+            news = News(next(self._numbers), topic, self._now(), data)
+            self._latest[topic] = news
+            for tell in self._listeners:
+                tell(news)
+        return news
+
+    def latest(self, topic: Topic) -> News | None:
+        """Return the last news of a topic."""
+        with self._lock:
+            return self._latest.get(topic)
+
+    def listen(self, tell: Callable[[News], None]) -> Callable[[], None]:
+        """Have `tell` called with each news from now on, by the thread that publishes; return what ends that."""
+        with self._lock:
+            self._listeners.append(tell)
+
+        def end() -> None:
+            with self._lock:
+                if tell in self._listeners:
+                    self._listeners.remove(tell)
+
+        return end
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the kiosk is."""
+
+    is_armed: bool  # somebody who steps up may be let in
+    mode: str  # of [entrance] mode
+    states: tuple[Degradation, ...]  # why not, and what else is not as it should be
+    figures: Mapping[str, Any]  # camera, door, gallery, outbox, clock, disk, memory, versions: JSON
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Still:
+    """The newest picture, for operators and the kiosk's own screen."""
+
+    jpeg: bytes = field(repr=False)
+    size_wh: tuple[int, int]  # px
+    age_s: float
+    faces: tuple[tuple[int, int, int, int], ...]  # xyxy px, largest first
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """That somebody agreed to be enrolled, before it began."""
+
+    version: str  # of the text, [enrolment] consent_version
+    at: float  # seconds UTC
+
+
+class Desk(Protocol):
+    """A running kiosk. Every method is safe in several threads and returns within a fraction of a second.
+
+    A `RefusedError` says why something is not done now; a `StoreError` that the store failed.
+    """
+
+    news: Broadcast
+
+    def health(self) -> Health:
+        """Return how the kiosk is."""
+
+    def still(self) -> Still | None:
+        """Return the newest picture; None while the camera gives none."""
+
+    def claim(self, code: str, *, actor: str) -> float:
+        """Say who will step up next, in mode verify; return the seconds within which they must.
+
+        Args:
+            code: what `Store.find` finds exactly one person by: a session_number, session_id, vendor_data or
+                document number, as a QR code or a card tells it.
+            actor: a key's or operator's id, for the log.
+
+        Raises:
+            RefusedError: the kiosk is in another mode, or nobody or several people have this code.
+        """
+
+    def release(self, *, actor: str) -> None:
+        """Open the door for one pulse, as an operator; recorded before the relay moves.
+
+        Raises:
+            RefusedError: there is no door, or it cannot be driven.
+        """
+
+    def set_alarm(self, *, is_armed: bool, actor: str) -> None:
+        """Take an alarm system's word: while it is armed nobody is judged. Kept over restarts."""
+
+    def begin_enrolment(self, details: Details, consent: Consent, *, is_allowlisted: bool, actor: str) -> str:
+        """Enrol the person who stands in front of the camera, in mode enrol; return the enrolment's id.
+
+        News under "enrolment" tell {id, state, sentence}: state "waiting" (with guidance), then one of "added"
+        (with session_number), "duplicate", "blocklisted", "poor", "mixed", "cancelled", "failed".
+
+        Raises:
+            RefusedError: another mode, another enrolment under way, no consent text set up, or one agreed to that
+                is not the one in force.
+        """
+
+    def cancel_enrolment(self, enrolment: str) -> None:
+        """End an enrolment without storing anything; one that is over already changes nothing."""

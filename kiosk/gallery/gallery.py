@@ -1,0 +1,498 @@
+"""The gallery: all references, searched exactly, while people come and go.
+
+Change: one writer at a time builds the next snapshot and swaps it in by one assignment. A search takes the snapshot
+that is there and never waits. Columns are only added to behind the rows a snapshot knows; what a change would
+overwrite (flags, dates) is copied by pages of PAGE_PEOPLE first. So a change costs the same in any gallery.
+
+The exception is `forget`, which zeroes codes in place, under the feet of searches that began earlier: once the new
+snapshot is in, so that such a search, finding that rows were wiped since, looks whether its answer rests on any of them
+and if so starts again. A search that did not come across them answers as if they had been gone when it began. For that
+the store deletes first and the gallery second: from then on `exact` gives NaN for their references, and searches leave
+such rows out.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kiosk.errors import ModelMismatchError
+from kiosk.gallery.codes import CHUNK_ROWS, CHUNK_SHIFT, LARGEST_D, ROW_BYTES, Chunk, Coded, Dots, encode, fastest_dots
+from kiosk.gallery.search import (
+    DATED,
+    DATES_BYTES,
+    PAGE_PEOPLE,
+    PERSON_BYTES,
+    Among,
+    Exact,
+    Flag,
+    GoneError,
+    Page,
+    Query,
+    Rows,
+    Search,
+    Snapshot,
+)
+from kiosk.types import Candidate, Floats, SubjectId, Template
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A person as the gallery knows them; valid from `valid_from` up to, not including, `valid_until`."""
+
+    subject: SubjectId
+    flags: Flag = Flag.APPROVED
+    valid_from: float = -math.inf
+    valid_until: float = math.inf
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class People:
+    """Columns of people for `load`, one row each, subjects rising."""
+
+    subject: NDArray[np.int64]
+    flags: NDArray[np.uint8]
+    valid_from: NDArray[np.float64]
+    valid_until: NDArray[np.float64]
+
+
+class Gallery:
+    """References of one model; see the module's head for what readers and the writer may count on."""
+
+    def __init__(self, model: str, depth: int, exact: Exact, *, dots: Dots | None = None) -> None:
+        """Make an empty gallery.
+
+        Args:
+            model: digest of the recogniser whose templates these are.
+            depth: D, features in a template; at most LARGEST_D.
+            exact: fetches float32 vectors by reference id; called by searches, from their threads.
+            dots: the int8 kernel; the fastest there is when left out.
+        """
+        if not 1 <= depth <= LARGEST_D:
+            raise ValueError(f"want 1 to {LARGEST_D} features, got {depth}")
+        self.model, self.depth = model, depth
+        self.exact = exact
+        self.dots = fastest_dots() if dots is None else dots
+        self._writer = threading.Lock()
+        self._page_starts: list[SubjectId] = []  # first subject of each page; the writer's
+        self._now = Snapshot()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What a search beginning now would see."""
+        return self._now
+
+    @property
+    def subjects(self) -> int:
+        """People who have not been forgotten, whatever their dates and flags."""
+        return self._now.subjects
+
+    @property
+    def references(self) -> int:
+        """References a search compares with: the N of `expected_false_positives`."""
+        return self._now.references
+
+    @property
+    def resident_bytes(self) -> int:
+        """Memory of all columns in use, unused room left out because no page of it was ever touched."""
+        now = self._now
+        dates = sum(page.has_dates for page in now.pages) * PAGE_PEOPLE * DATES_BYTES
+        return sum(used for _, used, _ in now.parts()) * (self.depth + ROW_BYTES) + now.people * PERSON_BYTES + dates
+
+    def search(
+        self,
+        probe: Template,
+        *,
+        floor: float,
+        now: float,
+        limit: int | None = None,
+        among: Among = Among.EVERYBODY,
+    ) -> list[Candidate]:
+        """Return the people who look like the probe, best first, one row each, ties in order of enrolment.
+
+        Args:
+            probe: of this gallery's model.
+            floor: least cosine returned.
+            now: decides who is valid.
+            limit: longest list wanted; None returns all at or above the floor.
+            among: who may be returned. BLOCKLISTED reads the blocklisted rows only, so it costs next to nothing.
+
+        Raises:
+            ModelMismatchError: the probe is another model's.
+        """
+        return self.search_all(probe, [Query(floor, limit, among)], now=now)[0]
+
+    def search_all(self, probe: Template, queries: Sequence[Query], *, now: float) -> list[list[Candidate]]:
+        """Answer several queries about one probe from one snapshot, so that nobody slips between two lists."""
+        self._check(probe)
+        gone: Rows = np.zeros(0, np.int64)
+        while True:
+            search = Search(self._now, probe.vector, self.dots, self.exact, now=now, gone=gone)
+            try:
+                answers = [search.answer(query) for query in queries]
+            except GoneError as error:  # the store has forgotten them, this gallery is about to
+                gone = np.union1d(gone, error.rows)
+                continue
+            if not search.is_overtaken(self._now):
+                return answers
+            gone = np.zeros(0, np.int64)
+
+    def person(self, subject: SubjectId) -> Person | None:
+        """Return a person as searches see them now, or None."""
+        now = self._now
+        index = self._index(now, subject)
+        if index is None:
+            return None
+        page, at = now.pages[index // PAGE_PEOPLE], index % PAGE_PEOPLE
+        flags = Flag(int(page.flags[at]) & ~DATED)
+        if flags & Flag.FORGOTTEN:
+            return None
+        return Person(subject, flags, float(page.valid_from[at]), float(page.valid_until[at]))
+
+    def load(self, people: People, blocks: Iterable[tuple[NDArray[np.int64], NDArray[np.int64], Floats]]) -> None:
+        """Fill an empty gallery; searches see nothing before all is in.
+
+        Args:
+            people: everybody, subjects rising.
+            blocks: (subjects (K,), references (K,), vectors (K, D) float32), any K; some thousands is fast.
+
+        Raises:
+            ValueError: the gallery is not empty, subjects do not rise, or a block names a subject not among `people`.
+        """
+        with self._writer:
+            if self._now.people:
+                raise ValueError("load wants an empty gallery")
+            if np.any(np.diff(people.subject) <= 0):
+                raise ValueError("want subjects rising, each once")
+            draft = _Draft(self._now)
+            self._page_starts = people.subject[::PAGE_PEOPLE].tolist()
+            for start in range(0, len(people.subject), PAGE_PEOPLE):
+                page, part = Page(), slice(start, start + PAGE_PEOPLE)
+                is_dated = (people.valid_from[part] > -np.inf) | (people.valid_until[part] < np.inf)
+                if is_dated.any():
+                    page.give_dates()
+                    page.valid_from[: len(is_dated)] = people.valid_from[part]
+                    page.valid_until[: len(is_dated)] = people.valid_until[part]
+                page.subject[: len(is_dated)] = people.subject[part]
+                page.flags[: len(is_dated)] = people.flags[part] | np.where(is_dated, DATED, 0).astype(np.uint8)
+                draft.pages.append(page)
+            draft.people = draft.subjects = len(people.subject)
+            for subjects, references, vectors in blocks:
+                owners = np.searchsorted(people.subject, subjects)
+                if len(owners) and (
+                    int(owners.max()) >= len(people.subject) or np.any(people.subject[owners] != subjects)
+                ):
+                    raise ValueError("a reference belongs to a subject not among the people")
+                draft.append(owners.astype(np.int32), references, encode(self._checked(vectors)))
+            self._now = draft.snapshot()
+
+    def enrol(self, person: Person, references: Sequence[int], templates: Sequence[Template]) -> None:
+        """Add a person, or further references of one already here; flags and dates become those given.
+
+        Raises:
+            ModelMismatchError: a template is another model's.
+            ValueError: a new subject does not come after all others, or lengths differ.
+        """
+        for template in templates:
+            self._check(template)
+        vectors = np.array([template.vector for template in templates], np.float32).reshape(-1, self.depth)
+        coded = encode(vectors)
+        if len(references) != len(templates):
+            raise ValueError(f"want a reference id for each template, got {len(references)} and {len(templates)}")
+        with self._writer:
+            draft = _Draft(self._now)
+            index = self._index(self._now, person.subject)
+            if index is None:
+                index = self._add_person(draft, person)
+            else:
+                self._change_person(draft, index, person)
+            draft.append(np.full(len(vectors), index, np.int32), np.array(references, np.int64), coded)
+            self._now = draft.snapshot()
+
+    def update(self, person: Person) -> bool:
+        """Set a person's flags and dates (block, unblock, approve, expire); False when nobody has this subject."""
+        with self._writer:
+            if self.person(person.subject) is None:
+                return False
+            draft = _Draft(self._now)
+            index = self._index(self._now, person.subject)
+            assert index is not None
+            self._change_person(draft, index, person)
+            self._now = draft.snapshot()
+            return True
+
+    def forget(self, *subjects: SubjectId) -> int:
+        """Remove people and zero their codes in memory; return how many were here.
+
+        On return no later search can meet them and their bytes are gone. The store deletes first: from then on `exact`
+        answers NaN for their references and searches leave them out.
+        """
+        with self._writer:
+            known = [subject for subject in subjects if self.person(subject) is not None]
+            draft = _Draft(self._now)
+            rows: list[int] = []
+            for subject in dict.fromkeys(known):
+                index = self._index(self._now, subject)
+                assert index is not None
+                rows.extend(draft.rows_of(index))
+                draft.change(index, Flag.FORGOTTEN, -math.inf, -math.inf)
+                draft.set_first(index, -1)
+                draft.subjects -= 1
+            self._wipe(draft, rows)
+            return len(dict.fromkeys(known))
+
+    def withdraw(self, subject: SubjectId, reference: int) -> bool:
+        """Remove one reference of a person, who stays; False when there is no such reference."""
+        with self._writer:
+            index = self._index(self._now, subject)
+            if index is None:
+                return False
+            draft = _Draft(self._now)
+            for row in draft.rows_of(index):
+                if int(draft.chunk(row).reference[row & (CHUNK_ROWS - 1)]) == reference:
+                    draft.unlink(index, row)
+                    self._wipe(draft, [row])
+                    return True
+            return False
+
+    def references_of(self, subject: SubjectId) -> list[int]:
+        """Return the ids of a person's references, in no order; none where nobody has this subject."""
+        with self._writer:
+            if self.person(subject) is None:
+                return []
+            draft = _Draft(self._now)
+            index = self._index(self._now, subject)
+            assert index is not None
+            return [int(draft.chunk(row).reference[row & (CHUNK_ROWS - 1)]) for row in draft.rows_of(index)]
+
+    def _wipe(self, draft: _Draft, rows: list[int]) -> None:
+        """Publish the draft without these rows, then zero them, then give back chunks that are mostly empty."""
+        draft.references -= len(rows)
+        draft.wipes += 1
+        draft.blocklisted = np.setdiff1d(draft.blocklisted, rows)
+        self._now = draft.snapshot()  # before the zeroing: see is_overtaken
+        for row in rows:
+            draft.chunk(row).wipe(row & (CHUNK_ROWS - 1))
+        numbers = {row >> CHUNK_SHIFT for row in rows} - {len(draft.chunks) - 1}
+        for number in sorted(numbers):
+            if draft.chunk(number << CHUNK_SHIFT).wiped * 2 >= CHUNK_ROWS:
+                draft = _Draft(self._now)
+                draft.give_back(number)
+                self._now = draft.snapshot()
+
+    def _add_person(self, draft: _Draft, person: Person) -> int:
+        index = draft.people
+        number, at = divmod(index, PAGE_PEOPLE)
+        if index:
+            last_page, last_at = divmod(index - 1, PAGE_PEOPLE)
+            last = int(draft.pages[last_page].subject[last_at])
+            if person.subject <= last:
+                raise ValueError(f"want a subject above {last}, the newest one, got {person.subject}")
+        if number == len(draft.pages):
+            draft.pages.append(Page())
+            self._page_starts.append(person.subject)
+        page = draft.pages[number]  # no snapshot looks behind its own `people`, so this needs no copy
+        page.subject[at], page.first[at] = person.subject, -1
+        page.set(at, person.flags, person.valid_from, person.valid_until)
+        draft.people += 1
+        draft.subjects += 1
+        return index
+
+    def _change_person(self, draft: _Draft, index: int, person: Person) -> None:
+        page, at = draft.pages[index // PAGE_PEOPLE], index % PAGE_PEOPLE
+        if page.flags[at] & Flag.FORGOTTEN:
+            draft.subjects += 1
+        draft.change(index, person.flags, person.valid_from, person.valid_until)
+        rows = draft.rows_of(index)
+        if person.flags & Flag.BLOCKLISTED:
+            draft.blocklisted = np.union1d(draft.blocklisted, np.array(rows, np.int64))
+        else:
+            draft.blocklisted = np.setdiff1d(draft.blocklisted, rows)
+
+    def _index(self, snapshot: Snapshot, subject: SubjectId) -> int | None:
+        number = bisect.bisect_right(self._page_starts, subject) - 1
+        if number < 0 or number >= len(snapshot.pages):
+            return None
+        known = min(PAGE_PEOPLE, snapshot.people - number * PAGE_PEOPLE)
+        column = snapshot.pages[number].subject[:known]
+        at = int(np.searchsorted(column, subject))
+        return number * PAGE_PEOPLE + at if at < known and int(column[at]) == subject else None
+
+    def _check(self, template: Template) -> None:
+        if template.model != self.model:
+            raise ModelMismatchError(
+                f"this gallery holds templates of model {self.model}, this one is of {template.model}: enrol again"
+            )
+        self._checked(template.vector[None, :])
+
+    def _checked(self, vectors: Floats) -> Floats:
+        if vectors.ndim != 2 or vectors.shape[1] != self.depth or vectors.dtype != np.float32:  # noqa: PLR2004
+            raise ValueError(f"want (K, {self.depth}) float32, got {vectors.shape} {vectors.dtype}")
+        return vectors
+
+
+class _Draft:
+    """The next snapshot in the writer's hands."""
+
+    def __init__(self, base: Snapshot) -> None:
+        self.base = base
+        self.chunks, self.tail = list(base.chunks), base.tail
+        self.pages = list(base.pages)
+        self.copied: set[int] = set()
+        self.people, self.subjects, self.references = base.people, base.subjects, base.references
+        self.blocklisted = base.blocklisted
+        self.slant, self.shortest, self.longest, self.wipes = base.slant, base.shortest, base.longest, base.wipes
+
+    def snapshot(self) -> Snapshot:
+        return replace(
+            self.base,
+            chunks=tuple(self.chunks),
+            tail=self.tail,
+            pages=tuple(self.pages),
+            people=self.people,
+            subjects=self.subjects,
+            references=self.references,
+            blocklisted=self.blocklisted,
+            slant=self.slant,
+            shortest=self.shortest,
+            longest=self.longest,
+            wipes=self.wipes,
+        )
+
+    def chunk(self, row: int) -> Chunk:
+        chunk = self.chunks[row >> CHUNK_SHIFT]
+        assert chunk is not None
+        return chunk
+
+    def change(self, index: int, flags: int, valid_from: float, valid_until: float) -> None:
+        number, at = divmod(index, PAGE_PEOPLE)
+        if number not in self.copied:
+            self.pages[number] = self.pages[number].copy()
+            self.copied.add(number)
+        self.pages[number].set(at, flags, valid_from, valid_until)
+
+    def rows_of(self, index: int) -> list[int]:
+        rows = []
+        row = int(self.pages[index // PAGE_PEOPLE].first[index % PAGE_PEOPLE])
+        while row >= 0:
+            rows.append(row)
+            row = int(self.chunk(row).later[row & (CHUNK_ROWS - 1)])
+        return rows
+
+    def set_first(self, index: int, row: int) -> None:
+        self.pages[index // PAGE_PEOPLE].first[index % PAGE_PEOPLE] = row
+
+    def unlink(self, index: int, row: int) -> None:
+        after = int(self.chunk(row).later[row & (CHUNK_ROWS - 1)])
+        rows = self.rows_of(index)
+        at = rows.index(row)
+        if at == 0:
+            self.set_first(index, after)
+        else:
+            self.chunk(rows[at - 1]).later[rows[at - 1] & (CHUNK_ROWS - 1)] = after
+
+    def append(self, owners: NDArray[np.int32], references: NDArray[np.int64], coded: Coded) -> None:
+        """Put rows behind the last, and in front of their owners' lists of rows."""
+        count = len(owners)
+        if not count:
+            return
+        start = ((len(self.chunks) - 1) << CHUNK_SHIFT) + self.tail if self.chunks else 0
+        later = self._link(owners, start)
+        done = 0
+        while done < count:
+            if not self.chunks or self.tail == CHUNK_ROWS:
+                self.chunks.append(Chunk(coded.codes.shape[1]))
+                self.tail = 0
+            take = min(count - done, CHUNK_ROWS - self.tail)
+            there, here = slice(self.tail, self.tail + take), slice(done, done + take)
+            chunk = self.chunks[-1]
+            assert chunk is not None
+            lead = chunk.lead.shape[1]
+            chunk.lead[there], chunk.rest[there] = coded.codes[here, :lead], coded.codes[here, lead:]
+            chunk.inverse[there], chunk.share[there] = coded.inverse[here], coded.share[here]
+            chunk.most_inverse = max(chunk.most_inverse, float(coded.inverse[here].max()))
+            chunk.owner[there], chunk.reference[there], chunk.later[there] = owners[here], references[here], later[here]
+            self.tail += take
+            done += take
+        self.references += count
+        self.slant = max(self.slant, coded.slant)
+        self.shortest, self.longest = min(self.shortest, coded.shortest), max(self.longest, coded.longest)
+        is_listed = (self._flags(owners) & Flag.BLOCKLISTED) != 0
+        if is_listed.any():
+            self.blocklisted = np.union1d(self.blocklisted, start + np.flatnonzero(is_listed))
+
+    def _flags(self, owners: NDArray[np.int32]) -> NDArray[Any]:
+        return Snapshot(pages=tuple(self.pages)).person_column("flags", owners)
+
+    def _link(self, owners: NDArray[np.int32], start: int) -> NDArray[np.int32]:
+        """Make the new rows the first of their owners; return the row that follows each."""
+        order = np.argsort(owners, kind="stable").astype(np.int32)
+        sorted_owners = owners[order]
+        is_first = np.diff(sorted_owners, prepend=-1) != 0
+        after = np.empty(len(owners), np.int32)
+        after[1:] = order[:-1] + start
+        numbers, at = np.divmod(sorted_owners, PAGE_PEOPLE)
+        bounds = [*np.flatnonzero(np.diff(numbers, prepend=-1)).tolist(), len(owners)]
+        for begin, end in pairwise(bounds):
+            page = self.pages[int(numbers[begin])]
+            part = slice(begin, end)
+            heads = is_first[part]
+            after[part][heads] = page.first[at[part][heads]]
+            page.first[at[part]] = order[part] + start  # an owner's last row is written last and stays
+        later = np.empty(len(owners), np.int32)
+        later[order] = after
+        return later
+
+    def give_back(self, number: int) -> None:
+        """Move the live rows of a chunk to the end and drop it; its bytes are zeroed once no search holds it."""
+        chunk = self.chunk(number << CHUNK_SHIFT)
+        live = np.flatnonzero(chunk.owner >= 0)
+        owners = chunk.owner[live]
+        for at, index in zip(live.tolist(), owners.tolist(), strict=True):
+            self.unlink(index, (number << CHUNK_SHIFT) + at)
+        codes = np.hstack([chunk.lead[live], chunk.rest[live]])
+        coded = Coded(codes, chunk.inverse[live], chunk.share[live], self.slant, self.shortest, self.longest)
+        self.blocklisted = self.blocklisted[self.blocklisted >> CHUNK_SHIFT != number]
+        self.references -= len(live)
+        self.append(owners, chunk.reference[live], coded)
+        self.chunks[number] = None
+
+
+def expected_false_positives(fmr: float, n: int) -> float:
+    """Return how many of `n` references a stranger's search matches on average.
+
+    `n` counts references, not people: FMR is a rate per comparison, and every reference is one. References of one
+    person err together, so where people have several this is an upper bound, on the safe side.
+
+    >>> expected_false_positives(2.0**-20, 1 << 20)
+    1.0
+    """
+    return n * fmr
+
+
+def fpir(fmr: float, n: int) -> float:
+    """Return the chance that a stranger's search over `n` references returns anybody: 1 - (1 - FMR)^N.
+
+    >>> round(fpir(1e-6, 100_000), 6)
+    0.095163
+    >>> fpir(1e-18, 10)  # (1 - 1e-18) is 1.0 in floating point
+    1e-17
+    """
+    return 1.0 if n and fmr >= 1.0 else -math.expm1(n * math.log1p(-fmr)) if n else 0.0
+
+
+def fmr_for_fpir(wanted: float, n: int) -> float:
+    """Return the FMR that holds FPIR at `wanted` over `n` references; 1 where there are none.
+
+    >>> round(fpir(fmr_for_fpir(0.01, 1_000_000), 1_000_000), 12)
+    0.01
+    """
+    return -math.expm1(math.log1p(-wanted) / n) if n and wanted < 1.0 else 1.0

@@ -1,0 +1,313 @@
+"""From manifest to loaded networks: which files, whether they are the ones we measured, and what runs them.
+
+Two runtimes keep the one-method `Session` protocol of types.py: onnxruntime (the default) and LiteRT, by the
+file's suffix. Nothing falls back: a file that is missing or changed, a runtime that is not there, a wish for
+a model that the pack does not hold, each refuses with a sentence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kiosk.errors import ModelFileError
+from kiosk.recognition.attributes import Describer
+from kiosk.recognition.detect import Detector
+from kiosk.recognition.embed import Embedder
+from kiosk.recognition.image import rotate
+from kiosk.recognition.match import ScoreScale
+from kiosk.recognition.pipeline import Recogniser
+from kiosk.recognition.yunet import YuNet
+from kiosk.types import Floats, Session
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MANIFEST_NAME = "manifest.toml"
+MANIFEST_FORMAT = 1
+TASKS = ("finder", "mesh", "recogniser", "attributes")
+DEFAULT_PROVIDERS = ("CPUExecutionProvider",)
+
+Note = Callable[[str], None]
+"""Takes a sentence that the operator must see; the shell prints or logs it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One model file, as the manifest describes it."""
+
+    task: str
+    path: Path
+    sha256: str
+    licence: str
+    is_commercial: bool  # whether the licence allows commercial use
+    about: Mapping[str, Any] = field(repr=False)  # the whole entry: source, input, output, card
+    options: Mapping[str, Any] = field(default_factory=dict)  # numbers that belong to the model
+
+    @property
+    def runtime(self) -> str:
+        """The suffix that decides who runs it: "onnx" or "tflite"."""
+        return self.path.suffix.lstrip(".")
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A set of models that were measured together."""
+
+    name: str
+    directory: Path
+    models: tuple[ModelSpec, ...]
+    scale: ScoreScale
+    measured: Mapping[str, Any] = field(repr=False)  # counts and bounds behind the scale
+    golden: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def spec(self, task: str, runtime: str | None = None) -> ModelSpec:
+        """Return the model for a task: the first, or the first for a runtime.
+
+        Raises:
+            ModelFileError: the pack holds none.
+        """
+        for model in self.models:
+            if model.task == task and runtime in (None, model.runtime):
+                return model
+        known = ", ".join(sorted({model.runtime for model in self.models if model.task == task})) or "none"
+        raise ModelFileError(f"pack {self.name} has no {runtime or ''} model for {task}; it has {known}")
+
+    @property
+    def template_model(self) -> str:
+        """The digest that templates carry: the recogniser's file. Templates of two never compare."""
+        return self.spec("recogniser").sha256
+
+
+def standard_pack() -> Path:
+    """Return where the models that travel with the kiosk lie: beside the package, or inside an installed one."""
+    package = Path(__file__).resolve().parent.parent
+    beside, inside = package.parent / "models", package / "models"
+    return beside if (beside / MANIFEST_NAME).is_file() else inside
+
+
+def read_pack(directory: Path) -> Pack:
+    """Read a pack's manifest; the files are checked when they are opened.
+
+    Raises:
+        ModelFileError: there is no manifest, or it cannot be read.
+    """
+    path = directory / MANIFEST_NAME
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+        if content["format"] != MANIFEST_FORMAT:
+            raise ModelFileError(f"{path} has format {content['format']}, this kiosk reads {MANIFEST_FORMAT}")
+        scale = content["scale"]
+        return Pack(
+            name=content["name"],
+            directory=directory,
+            models=tuple(_spec(directory, entry) for entry in content["model"]),
+            scale=ScoreScale(tuple(map(float, scale["cosine"])), tuple(map(float, scale["rarity"]))),
+            measured=scale,
+            golden=content.get("golden", {}),
+        )
+    except OSError as error:
+        raise ModelFileError(f"no model pack at {directory}: {error.strerror}; set [models] pack") from error
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path} is no manifest: {type(error).__name__} {error}") from error
+
+
+def _spec(directory: Path, entry: Mapping[str, Any]) -> ModelSpec:
+    if entry["task"] not in TASKS:
+        raise ValueError(f"task {entry['task']!r} is none of {', '.join(TASKS)}")
+    return ModelSpec(
+        task=entry["task"],
+        path=directory / Path(entry["file"]).name,
+        sha256=entry["sha256"],
+        licence=entry["licence"],
+        is_commercial=bool(entry.get("commercial", False)),
+        about=entry,
+        options=entry.get("options", {}),
+    )
+
+
+def checked(spec: ModelSpec) -> bytes:
+    """Return a model file's bytes, if they are the ones in the manifest.
+
+    Raises:
+        ModelFileError: the file is missing, unreadable or changed.
+    """
+    try:
+        content = spec.path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"{spec.path}: {error.strerror}; install the kiosk again or restore the file") from error
+    if hashlib.sha256(content).hexdigest() != spec.sha256:
+        raise ModelFileError(
+            f"{spec.path} is not the file in {MANIFEST_NAME}: it was changed or damaged; "
+            "install the kiosk again or restore the file"
+        )
+    return content
+
+
+def open_session(
+    spec: ModelSpec,
+    *,
+    threads: int = 1,
+    providers: Sequence[str] = DEFAULT_PROVIDERS,
+    note: Note | None = None,
+) -> Session:
+    """Load a model after checking that its file is the one that was measured.
+
+    Args:
+        spec: from a pack.
+        threads: that one run may use.
+        providers: onnxruntime's execution providers, best first, for instance TensorrtExecutionProvider.
+        note: told of each provider that is listed but not there.
+
+    Raises:
+        ModelFileError: the digest differs, or no runtime here takes the file.
+    """
+    content = checked(spec)
+    if spec.runtime == "onnx":
+        return OnnxSession(content, spec, threads, _present(providers, spec, note))
+    if spec.runtime == "tflite":
+        return LiteRtSession(content, spec, threads)
+    raise ModelFileError(f"{spec.path}: no runtime for {spec.path.suffix}; want .onnx or .tflite")
+
+
+def _present(providers: Sequence[str], spec: ModelSpec, note: Note | None) -> list[str]:
+    import onnxruntime  # noqa: PLC0415  0.1 s; a kiosk that runs .tflite only need not have it
+
+    there = set(onnxruntime.get_available_providers())
+    for provider in providers:
+        if provider not in there and note is not None:
+            note(
+                f"{provider} is listed in [models] providers but this onnxruntime does not have it: "
+                f"{spec.path.name} runs without; it has {', '.join(sorted(there))}"
+            )
+    found = [provider for provider in providers if provider in there]
+    if not found:
+        raise ModelFileError(
+            f"{spec.path.name}: none of [models] providers {', '.join(providers)} is there; "
+            f"this onnxruntime has {', '.join(sorted(there))}"
+        )
+    return found
+
+
+class OnnxSession:
+    """A model run by onnxruntime; safe in several threads."""
+
+    def __init__(self, content: bytes, spec: ModelSpec, threads: int, providers: list[str]) -> None:
+        import onnxruntime  # noqa: PLC0415  see _present
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors; its warnings are about graphs that we have measured
+        # Idle threads that spin would heat a Pi between two visitors.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        for name, value in spec.about.get("session", {}).items():
+            options.add_session_config_entry(name, str(value))
+        try:
+            self._session = onnxruntime.InferenceSession(content, options, providers=providers)
+        except Exception as error:
+            raise ModelFileError(f"{spec.path}: onnxruntime cannot load it: {_first_line(error)}") from error
+        self._input = self._session.get_inputs()[0].name
+        self._outputs = list(spec.about["outputs"])
+        missing = set(self._outputs) - {output.name for output in self._session.get_outputs()}
+        if missing:
+            raise ModelFileError(f"{spec.path} has no output {', '.join(sorted(missing))}, which the manifest names")
+        self._is_planar = spec.about.get("layout") == "planar"
+        self._name = spec.path.name
+
+    def run(self, tensor: NDArray[np.generic]) -> list[Floats]:
+        """Return the outputs, in the order in which the manifest names them."""
+        if self._is_planar:  # a network that wants (1, 3, H, W) float32 where ours take (1, H, W, 3) uint8
+            tensor = np.ascontiguousarray(tensor.transpose(0, 3, 1, 2), np.float32)
+        try:
+            return list(self._session.run(self._outputs, {self._input: tensor}))
+        except Exception as error:
+            raise ModelFileError(f"{self._name}: onnxruntime failed: {_first_line(error)}") from error
+
+
+class LiteRtSession:
+    """A model run by LiteRT, or by tflite-runtime where that is what is installed; one run at a time."""
+
+    def __init__(self, content: bytes, spec: ModelSpec, threads: int) -> None:
+        self._interpreter = _interpreter(content, spec, threads)
+        self._input = self._interpreter.get_input_details()[0]
+        details = {detail["name"]: detail["index"] for detail in self._interpreter.get_output_details()}
+        try:
+            self._outputs = [details[name] for name in spec.about["outputs"]]
+        except KeyError as error:
+            raise ModelFileError(f"{spec.path} has no output {error}; it has {', '.join(sorted(details))}") from error
+        self._lock = threading.Lock()  # an interpreter holds its tensors; two runs would mix them
+
+    def run(self, tensor: NDArray[np.generic]) -> list[Floats]:
+        """Return the outputs, in the order in which the manifest names them."""
+        with self._lock:
+            self._interpreter.set_tensor(self._input["index"], np.asarray(tensor, self._input["dtype"]))
+            self._interpreter.invoke()
+            return [self._interpreter.get_tensor(index).astype(np.float32) for index in self._outputs]
+
+
+def _interpreter(content: bytes, spec: ModelSpec, threads: int) -> Any:
+    """Build an interpreter: an import alone proves nothing, tflite-runtime imports beside NumPy 2 and then fails."""
+    reasons = []
+    for module in ("ai_edge_litert.interpreter", "tflite_runtime.interpreter"):
+        try:
+            library = __import__(module, fromlist=["Interpreter"])
+            interpreter = library.Interpreter(model_content=content, num_threads=threads)
+            interpreter.allocate_tensors()
+        except Exception as error:  # noqa: BLE001  ImportError, SystemError, RuntimeError, ValueError: all mean "not this one"
+            reasons.append(f"{module.split('.', maxsplit=1)[0]}: {_first_line(error)}")
+        else:
+            return interpreter
+    raise ModelFileError(f"{spec.path}: no LiteRT runs it ({'; '.join(reasons)}); pip install 'face-kiosk[tflite]'")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def load_recogniser(
+    pack: Pack,
+    *,
+    threads: int = 1,
+    providers: Sequence[str] = DEFAULT_PROVIDERS,
+    finder_runtime: str = "onnx",
+    note: Note | None = None,
+) -> Recogniser:
+    """Check and load every model of a pack that the decision line needs.
+
+    Raises:
+        ModelFileError: one is missing, changed, or cannot run here; the sentence says which.
+    """
+    open_ = partial(open_session, threads=threads, providers=providers, note=note)
+    finder, recogniser = pack.spec("finder", finder_runtime), pack.spec("recogniser")
+    attributes = pack.spec("attributes")
+    detector: Detector | YuNet
+    if finder.about.get("kind") == "yunet":
+        detector = YuNet(network=open_(finder), **finder.options)
+    else:
+        detector = Detector(finder=open_(finder), mesh=open_(pack.spec("mesh")), **finder.options)
+    embedder = Embedder(network=open_(recogniser), model=pack.template_model, **recogniser.options)
+    describer = Describer(network=open_(attributes), **attributes.options)
+    return Recogniser(
+        detect=detector.detect,
+        glance=partial(detector.detect, thorough=False) if isinstance(detector, Detector) else detector.detect,
+        find_upright=detector.find_upright,
+        turn=rotate,
+        refine=detector.refine,
+        extract=embedder.extract,
+        describe=describer.describe,
+        scale=pack.scale,
+        model=pack.template_model,
+    )

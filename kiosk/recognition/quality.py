@@ -1,0 +1,87 @@
+"""Is this face good enough to become a reference? Numbers first, then a reason to refuse or nothing.
+
+A bad reference spoils every later comparison with it, so enrolment asks more than a single comparison does.
+All numbers are measured on the face, never on the whole picture: a lit window behind somebody says nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from kiosk.recognition.image import align, laplacian
+from kiosk.types import Face, Floats, RgbImage
+
+REC601 = np.array([0.299, 0.587, 0.114], np.float32)  # luma weights, ITU-R BT.601
+INNER = slice(24, 96)  # of the aligned crop: eyes to chin, without hair and background
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What was measured on one face."""
+
+    eye_distance_px: float  # in the picture
+    luminance: float  # mean luma of the inner face, 0..255
+    contrast: float  # its standard deviation
+    sharpness: float  # variance of the Laplacian of the aligned crop's luma
+    frontality: float  # 1 looking straight ahead, 0 in profile: where the nose lies between the eyes
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Least quality of a reference. The defaults refuse what no comparison could use, not what is merely plain."""
+
+    eye_distance_px: float = 20.0  # below, the 112 px crop is mostly interpolation
+    luminance_low: float = 25.0
+    luminance_high: float = 235.0
+    contrast: float = 8.0
+    sharpness: float = 12.0
+    frontality: float = 0.25
+
+
+def measure(image: RgbImage, face: Face) -> Quality:
+    """Measure a face with exact landmarks."""
+    crop = align(image, face.landmarks)
+    luma = (crop.astype(np.float32) @ REC601)[INNER, INNER]
+    eyes = face.landmarks[1] - face.landmarks[0]
+    return Quality(
+        eye_distance_px=float(np.linalg.norm(eyes)),
+        luminance=float(luma.mean()),
+        contrast=float(luma.std()),
+        sharpness=float(laplacian((crop.astype(np.float32) @ REC601).astype(np.float32))[INNER, INNER].var()),
+        frontality=_frontality(face.landmarks),
+    )
+
+
+def objection(quality: Quality, floor: Floor | None = None) -> str | None:
+    """Return why a face is too poor for a reference, as a sentence for whoever holds the camera; None if it is not.
+
+    >>> objection(Quality(60.0, 120.0, 40.0, 300.0, 0.9)) is None
+    True
+    >>> objection(Quality(9.0, 120.0, 40.0, 300.0, 0.9))
+    'the face is too small: 9 px between the eyes, 20 are needed; come closer'
+    """
+    least = floor or Floor()
+    if quality.eye_distance_px < least.eye_distance_px:
+        return (
+            f"the face is too small: {quality.eye_distance_px:.0f} px between the eyes, "
+            f"{least.eye_distance_px:.0f} are needed; come closer"
+        )
+    if quality.luminance < least.luminance_low:
+        return "the face is too dark; put light in front of it"
+    if quality.luminance > least.luminance_high:
+        return "the face is too bright; take light away from it"
+    if quality.contrast < least.contrast or quality.sharpness < least.sharpness:
+        return "the face is blurred or without contrast; hold still, clean the lens"
+    if quality.frontality < least.frontality:
+        return "the face is turned away; look into the camera"
+    return None
+
+
+def _frontality(landmarks: Floats) -> float:
+    """Return how evenly the nose lies between the eyes: the smaller over the larger share, along the eye line."""
+    right, left, nose = (point.astype(np.float64) for point in landmarks[:3])
+    across = left - right
+    share = float(np.dot(nose - right, across) / max(float(np.dot(across, across)), 1e-9))
+    return max(0.0, min(share, 1.0 - share) / max(share, 1.0 - share, 1e-9))

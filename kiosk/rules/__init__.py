@@ -1,0 +1,5 @@
+"""Who is judged when, and what may open; pure.
+
+Read `presentation` first (one person in front of the camera), then `grant` (what may open),
+`admission`, `limits`, `schedule`. Imports recognition and below.
+"""

@@ -1,0 +1,4 @@
+"""Every setting, from file and environment to a frozen section.
+
+Read `sections` first (what there is), then `config` (where it comes from). Imports the pure rooms.
+"""

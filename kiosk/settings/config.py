@@ -1,0 +1,260 @@
+"""kiosk.toml and the environment → one frozen `Config`, checked once.
+
+The sections, with default, range and sentence of each setting, are sections.py's; `kiosk config docs` prints them. An
+unknown or wrong setting refuses the start and says what would be right. `KIOSK_<SECTION>_<SETTING>` in the
+environment overrides the file, for instance KIOSK_SEARCH_SIMILARITY_THRESHOLD=80.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, get_type_hints
+
+from kiosk.errors import ConfigError
+from kiosk.settings.sections import (
+    Api,
+    Attempts,
+    Camera,
+    Cloud,
+    Degraded,
+    Door,
+    Enrolment,
+    Entrance,
+    Health,
+    Match,
+    Models,
+    Presentation,
+    Schedule,
+    Search,
+    Store,
+)
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PREFIX = "KIOSK_"
+SYSTEM_STATE = Path("/var/lib/kiosk")
+SYSTEM_FILE = Path("/etc/kiosk/kiosk.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that can be set."""
+
+    models: Models = field(default_factory=Models)
+    match: Match = field(default_factory=Match)
+    search: Search = field(default_factory=Search)
+    store: Store = field(default_factory=Store)
+    camera: Camera = field(default_factory=Camera)
+    presentation: Presentation = field(default_factory=Presentation)
+    entrance: Entrance = field(default_factory=Entrance)
+    enrolment: Enrolment = field(default_factory=Enrolment)
+    attempts: Attempts = field(default_factory=Attempts)
+    degraded: Degraded = field(default_factory=Degraded)
+    door: Door = field(default_factory=Door)
+    schedule: Schedule = field(default_factory=Schedule)
+    health: Health = field(default_factory=Health)
+    api: Api = field(default_factory=Api)
+    cloud: Cloud = field(default_factory=Cloud)
+
+
+def load_config(
+    path: Path | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    changes: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> Config:
+    """Read settings from a file, what operators changed, and the environment; the later go before the earlier.
+
+    Args:
+        path: kiosk.toml; None for defaults and environment only.
+        environment: such as os.environ; only names that begin with KIOSK_<SECTION>_ count.
+        changes: settings by section, see `Sources`.
+
+    Raises:
+        ConfigError: the file cannot be read, or a setting is unknown, of the wrong kind or out of range.
+    """
+    sections = _read(path) if path is not None else {}
+    known = get_type_hints(Config)
+    if unknown := sorted((set(sections) | set(changes)) - set(known)):
+        raise ConfigError(f"{path} has no use for {_list(unknown)}; its sections are {_list(sorted(known))}")
+    built = {}
+    for name, kind in known.items():
+        values = sections.get(name, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path}: want a section [{name}], got {name} = {values!r}")
+        built[name] = _section(name, kind, {**values, **changes.get(name, {})}, environment)
+    return Config(**built)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where settings come from: kiosk.toml, over it what operators changed in the page, over that the environment."""
+
+    file: Path | None = None
+    changes: Path | None = None  # settings.toml in the state directory; only the kiosk writes it
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+
+    def changed(self) -> dict[str, dict[str, Any]]:
+        """Return what operators changed, by section."""
+        return _read(self.changes) if self.changes is not None and self.changes.is_file() else {}
+
+    def load(self, more: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> Config:
+        """Read all settings; `more` are changes not written yet.
+
+        Raises:
+            ConfigError: a setting is wrong; the message says what would be right.
+        """
+        return load_config(self.file, self.environment, _merged(self.changed(), more))
+
+    def overrides(self, section: str, setting: str) -> bool:
+        """Say whether the environment has this setting, so that a change would change nothing."""
+        return f"{PREFIX}{section}_{setting}".upper() in self.environment
+
+    def keep(self, more: Mapping[str, Mapping[str, Any]]) -> None:
+        """Write changes that `load` took, whole or not at all.
+
+        Raises:
+            ConfigError: there is no place to write them, or it cannot be written.
+        """
+        if self.changes is None:
+            raise ConfigError("settings cannot be changed here: no state directory to keep them in")
+        lines = ["# Written by the kiosk: what operators changed. It goes before kiosk.toml."]
+        for name, values in sorted(_merged(self.changed(), more).items()):
+            lines += ["", f"[{name}]", *(f"{one} = {_toml(value)}" for one, value in sorted(values.items()))]
+        part = self.changes.with_name(f".{self.changes.name}.part")
+        try:
+            with part.open("w", encoding="utf-8") as file:
+                file.write("\n".join(lines) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self.changes)
+        except OSError as error:
+            raise ConfigError(f"cannot write {self.changes}: {error.strerror}") from error
+
+
+def _merged(one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {name: {**one.get(name, {}), **other.get(name, {})} for name in {*one, *other}}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+
+
+def _section(name: str, kind: type, values: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
+    settings = {one.name: one for one in fields(kind)}
+    if unknown := sorted(set(values) - set(settings)):
+        raise ConfigError(f"[{name}] has no {_list(unknown)}; it knows {_list(sorted(settings))}")
+    variables = {f"{PREFIX}{name}_{one}".upper() for one in settings}
+    if unknown := sorted(v for v in environment if v.startswith(f"{PREFIX}{name}_".upper()) and v not in variables):
+        raise ConfigError(f"{_list(unknown)} overrides nothing; [{name}] knows {_list(sorted(settings))}")
+    types = get_type_hints(kind)
+    chosen = {}
+    for one in settings.values():
+        where = f"[{name}] {one.name}"
+        variable = f"{PREFIX}{name}_{one.name}".upper()
+        value = values.get(one.name, one.default)
+        if variable in environment:
+            where, value = variable, _from_text(variable, types[one.name], environment[variable])
+        chosen[one.name] = _checked(where, one, types[one.name], value)
+    return kind(**chosen)
+
+
+def _from_text(where: str, kind: Any, text: str) -> Any:
+    if kind is bool:
+        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+    if kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            raise ConfigError(f"{where}: want {_word(kind)}, got {text!r}") from None
+    return [part.strip() for part in text.split(",") if part.strip()] if kind == tuple[str, ...] else text
+
+
+def _checked(where: str, one: Field[Any], kind: Any, value: Any) -> Any:
+    if kind == tuple[str, ...]:
+        if not (isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value)) or not (
+            value or one.metadata.get("may_be_empty")
+        ):
+            raise ConfigError(f"{where}: want a list of one or more texts, got {value!r}")
+        return tuple(value)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:  # a bool is an int to isinstance, and is not one to whoever wrote it
+        raise ConfigError(f"{where}: want {_word(kind)}, got {value!r}")
+    low, high, choices = one.metadata["low"], one.metadata["high"], one.metadata.get("choices")
+    if low is not None and not low <= value <= high:  # a NaN fails this too
+        raise ConfigError(f"{where}: want {low} to {high}, got {value}")
+    if choices and value not in choices:
+        raise ConfigError(f"{where}: want {' or '.join(map(str, choices))}, got {value!r}")
+    return value
+
+
+def describe() -> str:
+    """Return every setting as a kiosk.toml with the defaults commented out."""
+    lines = ["# Settings of the kiosk. Every line is a default; uncomment one to change it."]
+    for section in fields(Config):
+        kind = get_type_hints(Config)[section.name]
+        lines += ["", f"# {kind.__doc__.split(':', 1)[1].strip().capitalize()}", f"[{section.name}]"]
+        for one in fields(kind):
+            about = one.metadata
+            limits = f" {about['low']} to {about['high']}" if about["low"] is not None else ""
+            limits = f" {' or '.join(map(str, about['choices']))}" if about.get("choices") else limits
+            unit = f" {about['unit']}" if about.get("unit") else ""
+            detail = f" ({(limits + unit).strip()})" if limits or unit else ""
+            lines += [f"# {about['sentence']}{detail}", f"# {one.name} = {_toml(one.default)}"]
+    return "\n".join(lines) + "\n"
+
+
+def show(config: Config) -> str:
+    """Return the settings in force as TOML."""
+    lines = []
+    for section in fields(config):
+        lines.append(f"[{section.name}]")
+        values = getattr(config, section.name)
+        lines += [f"{one.name} = {_toml(getattr(values, one.name))}" for one in fields(values)] + [""]
+    return "\n".join(lines)
+
+
+def state_directory(chosen: str | None, environment: Mapping[str, str] = os.environ) -> Path:
+    """Return where the state lives: --state, KIOSK_STATE, /var/lib/kiosk where writable, else the home's share."""
+    named = chosen or environment.get("KIOSK_STATE")
+    if named:
+        return Path(named).expanduser()
+    nearest = SYSTEM_STATE if SYSTEM_STATE.exists() else SYSTEM_STATE.parent
+    if os.access(nearest, os.W_OK):
+        return SYSTEM_STATE
+    home = environment.get("XDG_DATA_HOME")
+    return (Path(home) if home else Path.home() / ".local" / "share") / "kiosk"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        text = json.dumps(value, ensure_ascii=False)
+        return text.replace("\x7f", "\\u007f")  # but for DEL, JSON's texts are TOML's
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(_toml(part) for part in value) + "]"
+    return str(value)
+
+
+def _word(kind: Any) -> str:
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}[kind]
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,282 @@
+"""Who may use the API: keys of programs and accounts of operators, as rows of the store.
+
+A key has 256 random bits, so a plain SHA-256 of it tells nobody anything; a password is put through scrypt. Both lie
+sealed with the name, bound to role and dates: whoever edits a role or a date in the file makes the row unreadable.
+Every change is a record of the log that names the id, never the name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+from kiosk.errors import ConfigError, RefusedError, StoreError
+from kiosk.store.chain import Kind
+from kiosk.store.vault import InvalidTag, Vault
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+    from kiosk.store.store import Store
+
+PREFIX = "kiosk"  # of every key, so that one found in a file is known for what it is
+SECRET_BYTES = 32
+ID_BYTES = 6
+SHORTEST_PASSWORD, LONGEST_PASSWORD = 10, 1024  # characters; scrypt reads any length, so somebody must stop
+LONGEST_NAME = 100
+# 32 MB and some 80 ms on this class of machine: OWASP's second choice (2023), as memory is short on a Pi.
+SCRYPT = {"n": 1 << 15, "r": 8, "p": 3, "maxmem": 1 << 26}
+SALT_BYTES = 16
+
+
+class Role(IntEnum):
+    """What somebody may do; each includes those before."""
+
+    DEVICE = 1  # a program that asks for decisions
+    OPERATOR = 2  # somebody who looks after people, decisions and the door
+    ADMIN = 3  # somebody who changes settings and keys
+
+    @property
+    def word(self) -> str:
+        """The role as it is written."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A key or an operator."""
+
+    id: str
+    kind: str  # "key" or "operator"
+    role: Role
+    name: str = field(repr=False)
+    created_at: float
+    expires_at: float | None
+    revoked_at: float | None
+    mark: str = ""  # changes with the password or key, and tells nothing of it: a session ends with its password
+
+    def is_good(self, now: float) -> bool:
+        """Whether it may be used."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+_COLUMNS = "id, kind, role, created_at, expires_at, revoked_at, sealed"
+
+
+def _context(*clear: object) -> bytes:
+    """Return what `sealed` is bound to: all other columns, in the order of `_COLUMNS`."""
+    return "|".join(["access", *map(repr, clear)]).encode()
+
+
+class Accounts:
+    """The keys and operators of one store. Safe in several threads, and beside other processes."""
+
+    def __init__(self, store: Store, *, now: Callable[[], float]) -> None:
+        """Take the store and the wall clock, s UTC."""
+        self._store = store
+        self._now = now
+
+    # ---- keys
+
+    def create_key(
+        self, name: str, role: Role, *, expires_at: float | None = None, actor: str = ""
+    ) -> tuple[Account, str]:
+        """Make a key; return it and its text, which nothing keeps."""
+        secret = urlsafe_b64encode(secrets.token_bytes(SECRET_BYTES)).decode().rstrip("=")
+        account = self._insert("key", name, role, expires_at, {"digest": _digest(secret)}, actor=actor)
+        return account, f"{PREFIX}_{account.id}_{secret}"
+
+    def by_key(self, text: str) -> Account | None:
+        """Return whose key this is; None for a wrong, expired or revoked one."""
+        prefix, _, rest = text.partition("_")
+        row, _, secret = rest.partition("_")
+        found = self._read("id = ? AND kind = 'key'", row) if prefix == PREFIX and text.isascii() else None
+        # Without a row the same is done with nothing, so that both take as long.
+        account, verifier = found or (None, {"digest": _digest("")})
+        is_right = hmac.compare_digest(verifier["digest"], _digest(secret))
+        return account if account is not None and is_right and account.is_good(self._now()) else None
+
+    # ---- operators
+
+    def create_operator(self, name: str, role: Role, password: str, *, actor: str = "") -> Account:
+        """Make an operator's account.
+
+        Raises:
+            ConfigError: the name or password will not do.
+            RefusedError: the name is taken.
+        """
+        name = _checked_name(name)
+        if role is Role.DEVICE:
+            raise ConfigError("an operator's role is operator or admin")
+        verifier = _scrypt(_checked_password(password))
+        if self._read("lookup = ?", self._lookup(name)) is not None:
+            raise RefusedError("there is an operator of this name; remove it first, or give it a new password")
+        return self._insert("operator", name, role, None, verifier, lookup=self._lookup(name), actor=actor)
+
+    def by_password(self, name: str, password: str) -> Account | None:
+        """Return whose name and password these are; takes as long where nobody has the name. Some 100 ms, 32 MB."""
+        found = self._read("lookup = ?", self._lookup(name.strip()))
+        account, verifier = found or (None, {"salt": "00" * SALT_BYTES, "hash": ""})
+        again = _scrypt(password[:LONGEST_PASSWORD], bytes.fromhex(verifier["salt"]))
+        is_right = hmac.compare_digest(again["hash"], verifier["hash"])
+        return account if account is not None and is_right and account.is_good(self._now()) else None
+
+    def set_password(self, name: str, password: str, *, actor: str = "") -> Account:
+        """Give an operator another password."""
+        verifier = _scrypt(_checked_password(password))
+        with self._store.transaction() as transaction:
+            account = self._named(name)
+            sealed = self._seal(account, verifier)
+            transaction.connection.execute("UPDATE access SET sealed = ? WHERE id = ?", (sealed, account.id))
+            transaction.record(Kind.KEY, details={"id": account.id, "act": "password"}, actor=actor)
+        return account
+
+    # ---- both
+
+    def get(self, row: str) -> Account | None:
+        """Return an account, good or not."""
+        found = self._read("id = ?", row)
+        return found[0] if found else None
+
+    def all(self, kind: str) -> tuple[Account, ...]:
+        """Return every key, or every operator, oldest first; those revoked too."""
+        with self._store.database.read() as connection:
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM access WHERE kind = ? ORDER BY created_at, id", (kind,)
+            ).fetchall()
+        return tuple(self._account(row)[0] for row in rows)
+
+    def has_any(self) -> bool:
+        """Whether somebody could be let in at all."""
+        return any(account.is_good(self._now()) for kind in ("key", "operator") for account in self.all(kind))
+
+    def revoke(self, row: str, *, actor: str = "") -> Account:
+        """End a key or an operator's account; from now on it opens nothing.
+
+        Raises:
+            RefusedError: there is none of this id, or it has ended already.
+        """
+        with self._store.transaction() as transaction:
+            found = self._read("id = ?", row)
+            if found is None or found[0].revoked_at is not None:
+                raise RefusedError(f"no key or operator {row} is in force")
+            account, verifier = found
+            ended = replace(account, revoked_at=float(self._now()))
+            transaction.connection.execute(
+                "UPDATE access SET revoked_at = ?, lookup = NULL, sealed = ? WHERE id = ?",
+                (ended.revoked_at, self._seal(ended, verifier), row),
+            )
+            transaction.record(Kind.KEY, details={"id": row, "act": "revoked"}, actor=actor)
+        return ended
+
+    def remove_operator(self, name: str, *, actor: str = "") -> Account:
+        """End an operator's account by its name."""
+        return self.revoke(self._named(name).id, actor=actor)
+
+    def _named(self, name: str) -> Account:
+        found = self._read("lookup = ?", self._lookup(name.strip()))
+        if found is None:
+            raise RefusedError("there is no operator of this name")
+        return found[0]
+
+    def _lookup(self, name: str) -> bytes:
+        return self._store.vault.lookup("operator", name.casefold())
+
+    def _insert(
+        self,
+        kind: str,
+        name: str,
+        role: Role,
+        expires_at: float | None,
+        verifier: dict[str, str],
+        *,
+        lookup: bytes | None = None,
+        actor: str,
+    ) -> Account:
+        name = _checked_name(name)
+        row = os.urandom(ID_BYTES).hex()
+        now = float(self._now())
+        if expires_at is not None and expires_at <= now:
+            raise ConfigError("want an expiry in the future")
+        account = Account(row, kind, role, name, now, expires_at, None)
+        with self._store.transaction() as transaction:
+            transaction.connection.execute(
+                "INSERT INTO access (id, kind, role, lookup, created_at, expires_at, revoked_at, sealed) "
+                "VALUES (?, ?, ?, ?, ?, ?, NULL, ?)",
+                (row, kind, role.word, lookup, now, expires_at, self._seal(account, verifier)),
+            )
+            details: dict[str, Any] = {"id": row, "act": "created", "kind": kind, "role": role.word}
+            transaction.record(Kind.KEY, details=details, actor=actor)
+        return account
+
+    def _seal(self, account: Account, verifier: dict[str, str]) -> bytes:
+        plain = json.dumps({"name": account.name, **verifier}).encode()
+        return self._store.vault.seal(
+            plain,
+            _context(
+                account.id, account.kind, account.role.word, account.created_at, account.expires_at, account.revoked_at
+            ),
+        )
+
+    def _read(self, where: str, value: object) -> tuple[Account, dict[str, str]] | None:
+        with self._store.database.read() as connection:
+            row = connection.execute(f"SELECT {_COLUMNS} FROM access WHERE {where}", (value,)).fetchone()
+        return None if row is None else self._account(row)
+
+    def _account(self, found: tuple[Any, ...]) -> tuple[Account, dict[str, str]]:
+        row, kind, role, created, expires, revoked, _ = found
+        verifier = _open(self._store.vault, found)
+        name = verifier.pop("name")
+        mark = _digest(verifier.get("digest") or verifier["hash"])[:16]
+        return Account(row, kind, Role[role.upper()], name, created, expires, revoked, mark), verifier
+
+
+def _open(vault: Vault, found: tuple[Any, ...]) -> dict[str, str]:
+    *clear, sealed = found
+    try:
+        opened: dict[str, str] = json.loads(vault.open(sealed, _context(*clear)))
+    except InvalidTag as error:
+        raise StoreError(f"access {found[0]} was changed or damaged; run `kiosk store repair`") from error
+    return opened
+
+
+def reseal(connection: sqlite3.Connection, old: Vault, new: Vault) -> None:
+    """Seal every row with a new master key, inside the transaction that brings it into force."""
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM access").fetchall()
+    for found in rows:
+        plain = _open(old, found)
+        is_named = found[1] == "operator" and found[5] is None
+        lookup = new.lookup("operator", plain["name"].casefold()) if is_named else None
+        sealed = new.seal(json.dumps(plain).encode(), _context(*found[:-1]))
+        connection.execute("UPDATE access SET lookup = ?, sealed = ? WHERE id = ?", (lookup, sealed, found[0]))
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
+
+
+def _scrypt(password: str, salt: bytes | None = None) -> dict[str, str]:
+    salt = os.urandom(SALT_BYTES) if salt is None else salt
+    hashed = hashlib.scrypt(password.encode("utf-8", "replace"), salt=salt, dklen=32, **SCRYPT)
+    return {"salt": salt.hex(), "hash": hashed.hex()}
+
+
+def _checked_name(name: str) -> str:
+    name = name.strip()
+    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+        raise ConfigError(f"want a name of 1 to {LONGEST_NAME} printable characters")
+    return name
+
+
+def _checked_password(password: str) -> str:
+    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
+        raise ConfigError(f"want a password of {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters")
+    return password

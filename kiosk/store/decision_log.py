@@ -1,0 +1,446 @@
+"""The decision log in the database: append, page, verify, export; and the signed head beside it.
+
+`chain.py` knows what a record is; this file knows where it lies. Every act of the store passes
+through `append` inside the act's own transaction, so an act without its record cannot exist.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import io
+import json
+import os
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from kiosk.errors import StoreError
+from kiosk.store import chain
+from kiosk.store.chain import Entry, Head, Kind, Signed, Verdict
+from kiosk.store.outbox import Message
+from kiosk.store.schema import row_context
+from kiosk.store.vault import InvalidTag, Vault
+from kiosk.types import ClockState
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from kiosk.store.database import Database
+
+SALT_BYTES = 16
+PAGE_ROWS = 2000  # rows read at a time on a walk: bounds memory
+EXPORT_COLUMNS = (
+    "seq",
+    "at",
+    "kind",
+    "status",
+    "score",
+    "request_id",
+    "session_number",
+    "warnings",
+    "thresholds",
+    "model",
+    "gallery_size",
+    "clock",
+    "actor",
+    "details",
+    "hash",
+    "signature",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewDecision:
+    """A decision to be saved. `answer` and `vendor_data` are sealed; the rest is in the clear log."""
+
+    kind: Kind
+    status: str
+    score: float | None = None
+    session_number: int | None = None  # the person compared with, or the best match
+    warnings: tuple[str, ...] = ()
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    model: str | None = None
+    gallery_size: int | None = None
+    subjects: tuple[int, ...] = ()  # everyone the answer names: forgetting one erases the answer
+    vendor_data: str | None = field(default=None, repr=False)
+    answer: Mapping[str, Any] | None = field(default=None, repr=False)  # JSON
+    details: Mapping[str, Any] = field(default_factory=dict)  # nothing personal
+    request_id: str | None = None  # None: the store makes one
+    actor: str = ""
+    call: Mapping[str, str] = field(default_factory=dict)  # fields of the call that nothing else here tells; not kept
+    outbox: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedDecision:
+    """A record of the log with what is still known about it."""
+
+    entry: Entry
+    vendor_data: str | None = field(repr=False)  # None also when erased
+    answer: Mapping[str, Any] | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionFilter:
+    """Which records of the log are wanted; `None` asks for nothing in particular."""
+
+    kinds: tuple[Kind, ...] = tuple(sorted(chain.DECISION_KINDS))
+    status: str | None = None
+    vendor_data: str | None = field(default=None, repr=False)
+    session_number: int | None = None
+    request_id: str | None = None
+    date_from: float | None = None  # seconds UTC, inclusive
+    date_to: float | None = None  # exclusive
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionPage:
+    """One page, newest first, and how many there are in all."""
+
+    total: int
+    decisions: tuple[LoggedDecision, ...]
+
+
+class HeadFile:
+    """The newest acknowledged (seq, hash), outside the database, in two slots written in turn.
+
+    It is written after the commit and not synced, so it may lag behind but is never ahead of a
+    database whose disk keeps its word: if the log ends before the head, records were lost.
+    """
+
+    def __init__(self, path: Path, vault: Vault) -> None:
+        self._path = path
+        self._mac = vault.mac
+
+    def read(self) -> Head | None:
+        """Return the head; None when there is no good one."""
+        try:
+            return chain.decode_head(self._path.read_bytes(), self._mac)
+        except FileNotFoundError:
+            return None
+
+    def advance(self, head: Head) -> None:
+        """Write a newer head; an older one changes nothing (two processes may race)."""
+        handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            known = chain.decode_head(os.pread(handle, 4096, 0), self._mac)
+            if known is None or known.seq < head.seq:
+                slot = head.seq % chain.SLOTS * chain.SLOT_BYTES
+                os.pwrite(handle, chain.encode_head(head, self._mac), slot)
+        finally:
+            os.close(handle)
+
+    def replace(self, head: Head) -> None:
+        """Start over with this head: after a rekey, whose old checks nobody can read any more."""
+        self._path.unlink(missing_ok=True)
+        self.advance(head)
+
+
+class DecisionLog:
+    """The log of one store."""
+
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        *,
+        now: Callable[[], float],
+        clock_state: Callable[[], ClockState],
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._now = now
+        self._clock_state = clock_state
+
+    def append(
+        self,
+        connection: sqlite3.Connection,
+        kind: Kind,
+        *,
+        decision: NewDecision | None = None,
+        session_number: int | None = None,
+        details: Mapping[str, Any] | None = None,
+        actor: str = "",
+        skip_to: int | None = None,
+        sign: Callable[[bytes], bytes] | None = None,
+    ) -> Signed:
+        """Add a record inside an open transaction.
+
+        Args:
+            connection: in a transaction.
+            kind: what happened.
+            decision: for a decision, all of it; otherwise the next three.
+            session_number: whom it concerns.
+            details: nothing personal: this is never erased.
+            actor: who asked.
+            skip_to: the seq to give, past numbers that were used in a log now lost.
+            sign: instead of this device's key: the old key, in the record that changes it.
+        """
+        tail = connection.execute("SELECT seq, hash FROM log ORDER BY seq DESC LIMIT 1").fetchone()
+        seq, prev_hash = (tail[0] + 1, tail[1].hex()) if tail else (1, chain.NO_HASH)
+        what = decision or NewDecision(kind, "", session_number=session_number, details=details or {}, actor=actor)
+        salt = os.urandom(SALT_BYTES)
+        entry = Entry(
+            seq=seq if skip_to is None else skip_to,
+            at=round(self._now(), 3),
+            kind=kind,
+            request_id=what.request_id or str(uuid.uuid4()),
+            prev_hash=prev_hash,
+            clock=self._clock_state(),
+            status=what.status or None,
+            score=what.score,
+            session_number=what.session_number,
+            warnings=what.warnings,
+            thresholds=what.thresholds,
+            model=what.model,
+            gallery_size=what.gallery_size,
+            vendor=None if what.vendor_data is None else chain.commit(salt, what.vendor_data),
+            actor=what.actor,
+            details=what.details,
+        )
+        signed = chain.sign_entry(entry, sign or self._vault.sign)
+        connection.execute(
+            "INSERT INTO log (seq, record, hash, signature) VALUES (?, ?, ?, ?)",
+            (signed.seq, signed.record, signed.hash, signed.signature),
+        )
+        if what.vendor_data is not None or what.answer is not None:
+            self._insert_private(connection, signed.seq, what, salt)
+        return signed
+
+    def _insert_private(self, connection: sqlite3.Connection, seq: int, decision: NewDecision, salt: bytes) -> None:
+        vendor = decision.vendor_data
+        private = {"vendor_data": vendor, "salt": salt.hex(), "answer": decision.answer}
+        connection.execute(
+            "INSERT INTO log_private (seq, vendor_lookup, sealed) VALUES (?, ?, ?)",
+            (
+                seq,
+                None if vendor is None else self._vault.lookup("vendor_data", vendor),
+                self._vault.seal(json.dumps(private).encode(), row_context("log_private", seq)),
+            ),
+        )
+
+    def page(self, wanted: DecisionFilter, *, limit: int, offset: int) -> DecisionPage:
+        """Return records newest first."""
+        where, values = self._where(wanted)
+        tables = "FROM log LEFT JOIN log_private USING (seq)"
+        with self._database.read() as connection:
+            total: int = connection.execute(f"SELECT count(*) {tables} WHERE {where}", values).fetchone()[0]
+            rows = connection.execute(
+                f"SELECT seq, record, sealed {tables} WHERE {where} ORDER BY seq DESC LIMIT ? OFFSET ?",
+                [*values, limit, offset],
+            ).fetchall()
+        return DecisionPage(total, tuple(self._logged(*row) for row in rows))
+
+    def review_of(self, request_id: str) -> LoggedDecision | None:
+        """Return an operator's decision about a decision; the newest, None while there is none."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT seq, record, sealed FROM log LEFT JOIN log_private USING (seq) "
+                "WHERE of_id = ? AND kind = 'REVIEW' ORDER BY seq DESC LIMIT 1",
+                (request_id,),
+            ).fetchone()
+        return self._logged(*row) if row else None
+
+    def waiting(self, *, limit: int, offset: int) -> DecisionPage:
+        """Return decisions In Review about which no operator decided yet; who waits longest comes first."""
+        kinds = sorted(kind.value for kind in chain.DECISION_KINDS)
+        rest = (
+            "FROM log AS one LEFT JOIN log_private USING (seq) WHERE one.status = 'In Review' "
+            f"AND one.kind IN ({', '.join('?' * len(kinds))}) AND NOT EXISTS "
+            "(SELECT 1 FROM log AS other WHERE other.of_id = one.request_id AND other.kind = 'REVIEW')"
+        )
+        with self._database.read() as connection:
+            total: int = connection.execute(f"SELECT count(*) {rest}", kinds).fetchone()[0]
+            rows = connection.execute(
+                f"SELECT one.seq, one.record, sealed {rest} ORDER BY one.seq LIMIT ? OFFSET ?",
+                [*kinds, limit, offset],
+            ).fetchall()
+        return DecisionPage(total, tuple(self._logged(*row) for row in rows))
+
+    def walk(self, wanted: DecisionFilter) -> Iterator[LoggedDecision]:
+        """Yield records newest first; memory stays bounded, and what is added meanwhile is left out."""
+        where, values = self._where(wanted)
+        before = 2**62
+        while True:
+            with self._database.read() as connection:
+                rows = connection.execute(
+                    f"SELECT seq, record, sealed FROM log LEFT JOIN log_private USING (seq) WHERE {where} "
+                    "AND seq < ? ORDER BY seq DESC LIMIT ?",
+                    [*values, before, PAGE_ROWS],
+                ).fetchall()
+            yield from (self._logged(*row) for row in rows)
+            if len(rows) < PAGE_ROWS:
+                return
+            before = rows[-1][0]
+
+    def tally(self, since: float, width_s: float) -> list[tuple[int, str, int]]:
+        """Count decisions from a time on: (number of the span of `width_s` since then, status, how many)."""
+        kinds = sorted(kind.value for kind in chain.DECISION_KINDS)
+        with self._database.read() as connection:
+            return connection.execute(
+                "SELECT CAST((at - ?) / ? AS INTEGER) AS span, status, count(*) FROM log "
+                f"WHERE at >= ? AND kind IN ({', '.join('?' * len(kinds))}) GROUP BY span, status ORDER BY span",
+                [since, width_s, since, *kinds],
+            ).fetchall()
+
+    def signed(self, request_id: str) -> Signed | None:
+        """Return a record as it is stored, with hash and signature."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT seq, record, hash, signature FROM log WHERE request_id = ? ORDER BY seq LIMIT 1", (request_id,)
+            ).fetchone()
+        return Signed(*row) if row else None
+
+    def holds(self, signed: Signed) -> bool:
+        """Say whether a record is signed with the key of its time and stands between its neighbours unbroken.
+
+        What lies further off is `verify`'s to say.
+        """
+        with self._database.read() as connection:
+            first = connection.execute(
+                "SELECT record FROM log WHERE kind = 'INIT' AND seq <= ? ORDER BY seq DESC LIMIT 1", (signed.seq,)
+            ).fetchone()
+            around = dict(
+                connection.execute(
+                    "SELECT seq, iif(seq < ?1, lower(hex(hash)), json_extract(record, '$.prev_hash')) FROM log "
+                    "WHERE seq IN (?1 - 1, ?1 + 1)".replace("?1", str(int(signed.seq)))
+                ).fetchall()
+            )
+        key = bytes.fromhex(chain.parse(first[0]).details.get("public_key", "")) if first else b""
+        follows = around.get(signed.seq - 1, signed.entry.prev_hash) == signed.entry.prev_hash
+        is_followed = around.get(signed.seq + 1, signed.hash.hex()) == signed.hash.hex()
+        return follows and is_followed and chain.is_signed(signed, key)
+
+    def _where(self, wanted: DecisionFilter) -> tuple[str, list[object]]:
+        terms = ["1"]
+        values: list[object] = []
+        if wanted.kinds:
+            terms.append(f"kind IN ({', '.join('?' * len(wanted.kinds))})")
+            values += [kind.value for kind in wanted.kinds]
+        vendor = wanted.vendor_data
+        for term, value in (
+            ("status = ?", wanted.status),
+            ("session_number = ?", wanted.session_number),
+            ("request_id = ?", wanted.request_id),
+            ("at >= ?", wanted.date_from),
+            ("at < ?", wanted.date_to),
+            ("vendor_lookup = ?", vendor and self._vault.lookup("vendor_data", vendor)),
+        ):
+            if value is not None:
+                terms.append(term)
+                values.append(value)
+        return " AND ".join(terms), values
+
+    def _logged(self, seq: int, record: str, sealed: bytes | None) -> LoggedDecision:
+        private: dict[str, Any] = {}
+        if sealed is not None:
+            try:
+                private = json.loads(self._vault.open(sealed, row_context("log_private", seq)))
+            except InvalidTag as error:
+                raise StoreError(
+                    f"the answer of log record {seq} was changed or damaged; run `kiosk store repair`"
+                ) from error
+        return LoggedDecision(chain.parse(record), private.get("vendor_data"), private.get("answer"))
+
+    def tail(self) -> Signed | None:
+        """Return the newest record."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT seq, record, hash, signature FROM log ORDER BY seq DESC LIMIT 1"
+            ).fetchone()
+        return Signed(*row) if row else None
+
+    def records(self, after: int = 0) -> Iterator[Signed]:
+        """Return all records after a seq, in order; memory stays bounded."""
+        while True:
+            with self._database.read() as connection:
+                rows = connection.execute(
+                    "SELECT seq, record, hash, signature FROM log WHERE seq > ? ORDER BY seq LIMIT ?",
+                    (after, PAGE_ROWS),
+                ).fetchall()
+            yield from (Signed(*row) for row in rows)
+            if len(rows) < PAGE_ROWS:
+                return
+            after = rows[-1][0]
+
+    def verify(self, head: Head | None, *, every_signature: bool = True) -> Verdict:
+        """Walk the whole log; see `ledger.verify`. Also hold its end against the head file."""
+        verdict = chain.verify(self.records(), public_key=self._vault.public_key, every_signature=every_signature)
+        faults = list(verdict.faults)
+        if head is None:
+            faults.append("there is no good head file, so a cut-off end would not show")
+        elif head.seq > verdict.last_seq:
+            faults.append(f"records {verdict.last_seq + 1} to {head.seq} are missing at the end")
+        elif not self._holds(head):
+            faults.append(f"record {head.seq} is not the one the head file names")
+        more = len(faults) - len(verdict.faults)
+        return Verdict(
+            verdict.records,
+            verdict.last_seq,
+            verdict.last_hash,
+            tuple(faults),
+            verdict.fault_count + more,
+            verdict.notes,
+        )
+
+    def _holds(self, head: Head) -> bool:
+        with self._database.read() as connection:
+            row = connection.execute("SELECT hash FROM log WHERE seq = ?", (head.seq,)).fetchone()
+        return row is not None and row[0].hex() == head.hash
+
+    def export(self, kind: str) -> Iterator[str]:
+        """Return the log as pieces of text.
+
+        Args:
+            kind: "json": one record a line, with hash and signature, so that `ledger.verify` can
+                walk it elsewhere; "csv": a table for people.
+        """
+        if kind == "json":
+            for signed in self.records():
+                line = {
+                    "seq": signed.seq,
+                    "record": signed.record,
+                    "hash": signed.hash.hex(),
+                    "signature": signed.signature.hex(),
+                }
+                yield chain.canonical(line) + "\n"
+        elif kind == "csv":
+            yield _csv_row(EXPORT_COLUMNS)
+            for signed in self.records():
+                yield _csv_row(_export_row(signed))
+        else:
+            raise ValueError(f"want csv or json, got {kind}")
+
+
+def _export_row(signed: Signed) -> list[object]:
+    entry = signed.entry
+    at = datetime.fromtimestamp(entry.at, timezone.utc).isoformat(timespec="milliseconds")
+    return [
+        entry.seq,
+        at.replace("+00:00", "Z"),
+        entry.kind.value,
+        entry.status,
+        entry.score,
+        entry.request_id,
+        entry.session_number,
+        " ".join(entry.warnings),
+        chain.canonical(entry.thresholds) if entry.thresholds else None,
+        entry.model,
+        entry.gallery_size,
+        entry.clock.value,
+        entry.actor,
+        chain.canonical(entry.details) if entry.details else None,
+        signed.hash.hex(),
+        signed.signature.hex(),
+    ]
+
+
+def _csv_row(values: Sequence[object]) -> str:
+    line = io.StringIO()
+    csv.writer(line).writerow(values)
+    return line.getvalue()

@@ -1,0 +1,175 @@
+"""Lists of the cloud, pulled page by page into a staging area, and put into force as a whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kiosk.store import subject_rows
+from kiosk.store.chain import Kind
+from kiosk.store.schema import row_context
+from kiosk.store.subjects import Details, Enrolment
+from kiosk.types import Status, Template
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from kiosk.store.store import Store
+
+SOURCE = "list_entry"
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """A list in force."""
+
+    list: str
+    at: float  # s UTC, of the end of the pass
+    entries: int
+    unusable: int  # of these, without a face that can be searched for
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """How far the reading of a list is."""
+
+    entries: int  # as the list said at the beginning
+    next_offset: int
+    last_entry: str | None  # which the next page begins with again, if the list did not change meanwhile
+
+
+class Lists:
+    """The lists of one store. One process pulls at a time."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def complete(self) -> tuple[Complete, ...]:
+        """Return the lists in force."""
+        with self._store.database.read() as connection:
+            rows = connection.execute("SELECT list, at, entries, unusable FROM list_complete ORDER BY list").fetchall()
+        return tuple(Complete(*row) for row in rows)
+
+    def at(self, name: str) -> Pass | None:
+        """Return how far a pass is; None where none is under way."""
+        with self._store.database.read() as connection:
+            found = connection.execute(
+                "SELECT entries, next_offset, last_entry FROM list_pass WHERE list = ?", (name,)
+            ).fetchone()
+        return None if found is None else Pass(*found)
+
+    def begin(self, name: str, entries: int) -> None:
+        """Begin a pass, over again where one was under way."""
+        with self._store.database.write() as connection:
+            connection.execute("DELETE FROM list_staged WHERE list = ?", (name,))
+            connection.execute(
+                "INSERT OR REPLACE INTO list_pass (list, entries, next_offset, last_entry) VALUES (?, ?, 0, NULL)",
+                (name, entries),
+            )
+
+    def advance(self, name: str, next_offset: int, last_entry: str | None) -> None:
+        """Note that everything before an offset is staged."""
+        with self._store.database.write() as connection:
+            connection.execute(
+                "UPDATE list_pass SET next_offset = ?, last_entry = ? WHERE list = ?", (next_offset, last_entry, name)
+            )
+
+    def is_staged(self, name: str, entry: str) -> bool:
+        """Say whether an entry was looked at in this pass."""
+        with self._store.database.read() as connection:
+            found = connection.execute(
+                "SELECT 1 FROM list_staged WHERE list = ? AND entry = ?", (name, entry)
+            ).fetchone()
+        return found is not None
+
+    def is_in_force(self, name: str, entry: str, model: str) -> bool:
+        """Say whether an entry is blocked already, with a reference of this model."""
+        with self._store.database.read() as connection:
+            found = connection.execute(
+                "SELECT 1 FROM list_entry JOIN reference ON reference.subject = list_entry.subject"
+                " JOIN model ON model.id = reference.model WHERE list = ? AND entry = ? AND digest = ?",
+                (name, entry, model),
+            ).fetchone()
+        return found is not None
+
+    def stage(self, name: str, entry: str, template: Template | None, *, outcome: str) -> None:
+        """Keep what came of an entry: its template, or none where it is known already or unusable."""
+        vault = self._store.vault
+        whole: dict[str, object] = {"outcome": outcome}
+        if template is not None:
+            whole |= {"model": template.model, "vector": template.vector.astype("<f4").tobytes().hex()}
+        with self._store.database.write() as connection:
+            row = subject_rows.next_id(connection, "list_staged")
+            sealed = vault.seal(json.dumps(whole).encode(), row_context("list_staged", row))
+            connection.execute(
+                "INSERT INTO list_staged (id, list, entry, sealed) VALUES (?, ?, ?, ?)", (row, name, entry, sealed)
+            )
+
+    def staged(self, name: str) -> int:
+        """Return how many entries are staged."""
+        with self._store.database.read() as connection:
+            return int(connection.execute("SELECT count(*) FROM list_staged WHERE list = ?", (name,)).fetchone()[0])
+
+    def put_into_force(self, name: str, now: float) -> int:
+        """Block everybody new of a complete pass, unblock who vanished: one transaction.
+
+        Returns:
+            How many vanished; nothing keeps them here any more, so the next sweep forgets them.
+        """
+        store = self._store
+        with store.transaction() as transaction:
+            connection = transaction.connection
+            rows = connection.execute("SELECT id, entry, sealed FROM list_staged WHERE list = ?", (name,)).fetchall()
+            in_force = dict(connection.execute("SELECT entry, subject FROM list_entry WHERE list = ?", (name,)))
+            unusable = 0
+            for row, entry, sealed in rows:
+                whole = json.loads(store.vault.open(sealed, row_context("list_staged", row)))
+                unusable += whole["outcome"] == "unusable"
+                if "vector" not in whole:
+                    continue
+                template = Template(np.frombuffer(bytes.fromhex(whole["vector"]), "<f4").copy(), whole["model"])
+                number = in_force.get(entry)
+                if number is not None:  # blocked with another model's reference
+                    subject_rows.insert_reference(connection, store.vault, number, template, quality=None, now=now)
+                    subject_rows.touch(connection, number)
+                    details = {"model": template.model}
+                    transaction.record(Kind.REFERENCE, session_number=number, details=details, actor="cloud")
+                    continue
+                enrolment = Enrolment(
+                    [template], Details(), status=Status.DECLINED, source=SOURCE, external_id=entry, is_blocklisted=True
+                )
+                subject = store.enrol_within(transaction, enrolment, actor="cloud")
+                connection.execute(
+                    "INSERT INTO list_entry (list, entry, subject) VALUES (?, ?, ?)",
+                    (name, entry, subject.session_number),
+                )
+            vanished = tuple(number for entry, number in in_force.items() if entry not in {row[1] for row in rows})
+            for number in vanished:
+                store.vanish_within(transaction, number, actor="cloud")
+                connection.execute("DELETE FROM list_entry WHERE list = ? AND subject = ?", (name, number))
+            connection.execute("DELETE FROM list_staged WHERE list = ?", (name,))
+            connection.execute("DELETE FROM list_pass WHERE list = ?", (name,))
+            connection.execute(
+                "INSERT OR REPLACE INTO list_complete (list, at, entries, unusable) VALUES (?, ?, ?, ?)",
+                (name, now, len(rows), unusable),
+            )
+        return len(vanished)
+
+    def keep_only(self, names: Collection[str], now: float) -> int:
+        """End the lists that are not among those set any more: everybody whom only they blocked is forgotten.
+
+        Returns:
+            How many lists ended.
+        """
+        ended = [one.list for one in self.complete() if one.list not in names]
+        for name in ended:
+            self.begin(name, 0)
+            self.put_into_force(name, now)
+            with self._store.database.write() as connection:
+                connection.execute("DELETE FROM list_complete WHERE list = ?", (name,))
+        if ended:
+            self._store.sweep()
+        return len(ended)

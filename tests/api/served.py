@@ -1,0 +1,156 @@
+"""What the tests of the API share: a real server with the real models on a loopback port, and a desk to ask."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from kiosk.api import app
+from kiosk.device.device import Device
+from kiosk.entrance.news import Broadcast, Health, Still
+from kiosk.errors import RefusedError
+from kiosk.networks.inference import load_recogniser, read_pack
+from kiosk.recognition.pipeline import Recogniser
+from kiosk.rules.grant import Degradation
+from kiosk.settings.config import Config
+from kiosk.store.accounts import Account, Role
+from kiosk.store.directory import initialise
+from kiosk.store.vault import Cipher
+from kiosk.testing.fakes import ManualClock
+from tests.conftest import GOLDEN, MODELS
+from tests.patience import until
+
+NOW = 1_800_000_000.0
+PASSWORD = "correct horse battery"
+A1, A2, B1, C1 = (
+    (GOLDEN / name).read_bytes() for name in ("person_a_1.jpg", "person_a_2.jpg", "person_b_1.jpg", "person_c_1.jpg")
+)
+JPEG = b"\xff\xd8\xff\xd9"
+
+
+@functools.cache
+def networks() -> Recogniser:
+    return load_recogniser(read_pack(MODELS), threads=1)
+
+
+class ScriptedDesk:
+    """A running kiosk that does what a test says and remembers what it was asked."""
+
+    def __init__(self, now: Any) -> None:
+        self.news = Broadcast(now)
+        self.asked: list[tuple[Any, ...]] = []
+        self.refusal: str | None = None
+        self.picture: Still | None = Still(JPEG, (640, 480), 0.1, ())
+        self.states: tuple[Degradation, ...] = ()
+
+    def health(self) -> Health:
+        return Health(not self.states, "identify", self.states, {"camera": {"fps": 30}})
+
+    def still(self) -> Still | None:
+        return self.picture
+
+    def claim(self, code: str, *, actor: str) -> float:
+        self._ask("claim", code, actor)
+        return 30.0
+
+    def release(self, *, actor: str) -> None:
+        self._ask("release", actor)
+
+    def set_alarm(self, *, is_armed: bool, actor: str) -> None:
+        self._ask("alarm", is_armed, actor)
+
+    def begin_enrolment(self, details: Any, consent: Any, *, is_allowlisted: bool, actor: str) -> str:
+        self._ask("enrol", details, consent, is_allowlisted, actor)
+        return "e1"
+
+    def cancel_enrolment(self, enrolment: str) -> None:
+        self._ask("cancel", enrolment)
+
+    def _ask(self, *what: Any) -> None:
+        if self.refusal is not None:
+            raise RefusedError(self.refusal)
+        self.asked.append(what)
+
+
+@dataclass
+class Served:
+    """A server under test."""
+
+    url: str
+    device: Device
+    application: app.Application
+    server: app.Server
+    monotonic: ManualClock
+    wall: ManualClock
+    desk: ScriptedDesk | None
+    keys: dict[str, str] = field(repr=False)
+    accounts: dict[str, Account]
+
+    def client(self, role: str | None = None, **options: Any) -> httpx.Client:
+        """Return a client with the key of a role, or without one."""
+        headers = {"x-api-key": self.keys[role]} if role else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30.0, trust_env=False, **options)
+
+    def call(self, method: str, path: str, role: str | None = None, **options: Any) -> httpx.Response:
+        with self.client(role) as client:
+            return client.request(method, path, **options)
+
+    @contextmanager
+    def signed_in(self) -> Iterator[tuple[httpx.Client, dict[str, str]]]:
+        """Give a client with an admin's cookie, and the header that changes want."""
+        with self.client() as client:
+            session = client.post("/device/session", json={"name": "Person C", "password": PASSWORD}).json()
+            yield client, {"X-Kiosk-CSRF": session["csrf"]}
+
+
+@contextmanager
+def serving(
+    directory: Path,
+    *,
+    config: Config | None = None,
+    api_settings: Mapping[str, Any] | None = None,
+    with_desk: bool = True,
+    **more: Any,
+) -> Iterator[Served]:
+    """Serve from a fresh store; the clocks stand until a test moves them."""
+    wall, monotonic = ManualClock(NOW), ManualClock()
+    config = config or Config()
+    generous = {"port": 0, "writes_per_minute": 100_000, "reads_per_minute": 100_000, **(api_settings or {})}
+    settings = replace(config.api, **generous)
+    config = replace(config, api=settings)
+    store = initialise(directory, now=wall, cipher=Cipher.AES_256_GCM)
+    desk = ScriptedDesk(wall) if with_desk else None
+    with Device(networks(), store, config, now=wall) as device:
+        application = app.build(device, desk=desk, now=wall, monotonic=monotonic, **more)
+        known = application.house.access.accounts
+        made = {role.word: known.create_key(role.word, role) for role in Role}
+        accounts = {word: account for word, (account, _) in made.items()}
+        accounts["person"] = known.create_operator("Person C", Role.ADMIN, PASSWORD)
+        server = app.Server(application, settings)
+        server.start()
+        try:
+            yield Served(
+                server.address,
+                device,
+                application,
+                server,
+                monotonic,
+                wall,
+                desk,
+                {word: text for word, (_, text) in made.items()},
+                accounts,
+            )
+        finally:
+            application.close()
+            server.close()
+            until(lambda: not server.is_alive)  # a thread that ended later would disturb whichever test comes next
+
+
+def match_files(user: bytes = A1, reference: bytes = A2) -> dict[str, tuple[str, bytes]]:
+    return {"user_image": ("a.jpg", user), "ref_image": ("b.jpg", reference)}

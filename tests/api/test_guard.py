@@ -1,0 +1,409 @@
+"""Facts about who is let in: each way around keys, roles, sessions, hosts and files is refused."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from kiosk.api import app
+from kiosk.api.routes.pages import WEB
+from kiosk.store.accounts import Role
+from tests.api.served import A1, PASSWORD, match_files, serving
+
+KEYED = [one for one in app.OPERATIONS if one.role is not None]
+SECRET_NAME = "Person C, <script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    with serving(tmp_path_factory.mktemp("guard") / "state", api_settings={"wrong_keys": 1000}) as served:
+        yield served
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    with serving(tmp_path / "state", api_settings={"wrong_keys": 3}) as served:
+        yield served
+
+
+def path_of(operation):
+    return re.sub(r"\{\w+(:\w+)?\}", "1", operation.path)
+
+
+def named(operation):
+    return f"{operation.method} {operation.path}"
+
+
+# ---- keys and roles
+
+
+@pytest.mark.parametrize("operation", [one for one in KEYED if not one.is_free_here], ids=named)
+def test_without_a_key_every_guarded_route_answers_401(served, operation):
+    answer = served.call(operation.method, path_of(operation))
+
+    assert (answer.status_code, answer.json()) == (401, {"detail": "Invalid API Key."})
+
+
+@pytest.mark.parametrize("operation", KEYED, ids=named)
+def test_a_wrong_key_answers_401_even_where_this_machine_needs_none(served, operation):
+    with served.client() as client:
+        answer = client.request(operation.method, path_of(operation), headers={"x-api-key": "kiosk_no_no"})
+
+    assert (answer.status_code, answer.json()) == (401, {"detail": "Invalid API Key."})
+
+
+@pytest.mark.parametrize(
+    "operation", [one for one in KEYED if one.role > Role.DEVICE and not one.is_free_here], ids=named
+)
+def test_a_lower_role_answers_403_and_does_nothing(served, operation):
+    lower = Role(operation.role - 1).word
+    before = served.device.store.log.tail().seq
+
+    answer = served.call(operation.method, path_of(operation), lower)
+
+    assert answer.status_code == 403
+    assert served.device.store.log.tail().seq == before
+
+
+def test_an_expired_key_answers_401(fresh):
+    _, text = fresh.application.house.access.accounts.create_key("k", Role.DEVICE, expires_at=fresh.wall.now + 60)
+    headers = {"x-api-key": text}
+    with fresh.client() as client:
+        assert client.get("/v3/sessions/", headers=headers).status_code == 200
+        fresh.wall.advance(60)
+
+        assert client.get("/v3/sessions/", headers=headers).status_code == 401
+
+
+def test_a_key_revoked_a_moment_ago_answers_401(fresh):
+    fresh.application.house.access.accounts.revoke(fresh.accounts["device"].id)
+
+    assert fresh.call("GET", "/v3/sessions/", "device").status_code == 401
+
+
+def test_a_key_may_come_as_a_bearer_as_prometheus_sends_it(served):
+    with served.client() as client:
+        answer = client.get("/device/health", headers={"authorization": f"Bearer {served.keys['device']}"})
+
+    assert answer.status_code == 200
+
+
+def test_wrong_keys_lock_the_address_out_with_right_ones_too(fresh):
+    with fresh.client() as client:
+        for _ in range(3):
+            assert client.get("/v3/sessions/", headers={"x-api-key": "wrong"}).status_code == 401
+        locked = client.get("/v3/sessions/", headers={"x-api-key": fresh.keys["device"]})
+        fresh.monotonic.advance(900)
+        later = client.get("/v3/sessions/", headers={"x-api-key": fresh.keys["device"]})
+
+    assert (locked.status_code, int(locked.headers["retry-after"])) == (429, 901)
+    assert later.status_code == 200
+
+
+def test_wrong_passwords_lock_the_address_out(fresh):
+    sign_in = {"name": "Person C", "password": "not the password"}
+    answers = [fresh.call("POST", "/device/session", json=sign_in) for _ in range(3)]
+
+    right = fresh.call("POST", "/device/session", json={"name": "Person C", "password": PASSWORD})
+
+    assert [answer.status_code for answer in answers] == [401] * 3
+    assert (right.status_code, int(right.headers["retry-after"])) == (429, 901)
+
+
+# ---- sessions
+
+
+def test_wrong_passwords_sent_all_at_once_are_no_more_tries(fresh):
+    def guess(number):
+        return fresh.call("POST", "/device/session", json={"name": "Person C", "password": f"wrong {number:09}"})
+
+    with ThreadPoolExecutor(30) as pool:
+        answers = [one.status_code for one in pool.map(guess, range(30))]
+
+    tried = answers.count(401)
+    assert tried + answers.count(429) == 30
+    assert tried <= 3 + 1  # two are looked at in parallel
+
+
+def test_a_session_is_a_cookie_that_scripts_and_other_sites_cannot_use(fresh):
+    answer = fresh.call("POST", "/device/session", json={"name": "Person C", "password": PASSWORD})
+
+    told = answer.json()
+    assert (told["name"], told["role"], told["language"]) == ("Person C", "admin", "en")
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert "path=/" in cookie
+
+
+def test_a_session_reads_without_and_changes_only_with_its_token(fresh):
+    with fresh.signed_in() as (client, token):
+        assert client.get("/device/subjects").status_code == 200
+        before = client.post("/device/door/release")
+        wrong = client.post("/device/door/release", headers={"X-Kiosk-CSRF": "x" * 43})
+        right = client.post("/device/door/release", headers=token)
+
+    assert [answer.status_code for answer in (before, wrong, right)] == [403, 403, 200]
+    assert fresh.desk.asked == [("release", fresh.accounts["person"].id)]
+
+
+def test_another_sessions_token_is_none(fresh):
+    with fresh.signed_in() as (client, _), fresh.signed_in() as (_, token):
+        assert client.post("/device/door/release", headers=token).status_code == 403
+
+
+def test_after_signing_out_the_cookie_opens_nothing(fresh):
+    with fresh.signed_in() as (client, token):
+        cookie = client.cookies["kiosk_session"]
+        assert client.delete("/device/session", headers=token).status_code == 204
+        client.cookies.set("kiosk_session", cookie)
+
+        assert client.get("/device/session").status_code == 401
+
+
+def test_a_key_signs_in_as_well_and_keeps_its_role(fresh):
+    with fresh.client() as client:
+        session = client.post("/device/session", json={"key": fresh.keys["operator"]}).json()
+
+        assert session["role"] == "operator"
+        assert client.get("/device/keys").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"name": "Person C"},
+        {"name": "Person C", "password": None},
+        {"name": ["Person C"], "password": PASSWORD},
+        {"key": 1},
+        {"key": "x", "name": "y", "password": "z"},
+    ],
+)
+def test_half_a_sign_in_is_a_400_and_no_failure_of_an_address(served, body):
+    assert served.call("POST", "/device/session", json=body).status_code == 400
+
+
+# ---- other sites
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:1", "null", "http://"])
+def test_a_change_that_a_page_of_another_site_sends_is_refused(served, origin):
+    answer = served.call("POST", "/device/enrolments", json={"consent": {"version": "1"}}, headers={"origin": origin})
+
+    assert answer.status_code == 403
+
+
+def test_a_change_that_our_own_page_sends_is_taken(served):
+    answer = served.call(
+        "POST", "/device/enrolments", json={"consent": {"version": "1"}}, headers={"origin": served.url}
+    )
+
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+def test_a_form_that_a_browser_sends_unasked_is_no_json(served, kind):
+    answer = served.call(
+        "POST", "/device/enrolments", content=b'{"consent": {"version": "1"}}', headers={"content-type": kind}
+    )
+
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "192.0.2.1", "[", ""])
+def test_a_name_made_to_point_here_is_refused(served, host):
+    answer = served.call("GET", "/device/screen", headers={"host": host})
+
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1", "[::1]:8080"])
+def test_this_machines_own_names_are_taken(served, host):
+    assert served.call("GET", "/device/screen", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/device/camera/still.jpg", "/device/screen/preview.mjpg"])
+def test_a_program_elsewhere_that_asks_for_decisions_does_not_watch_the_door(served, path):
+    answer = served.call("GET", path, "device", headers={"X-Forwarded-For": "192.0.2.7"})
+
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+def test_who_comes_through_a_proxy_is_not_from_this_machine(served, header):
+    assert served.call("GET", "/device/screen", headers={header: "192.0.2.1"}).status_code == 401
+
+
+# ---- files and texts
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/web/../api/app.py",
+        "/web/..%2fapi.py",
+        "/web/%2e%2e/api/app.py",
+        "/web/%2e%2e%2f%2e%2e%2fpyproject.toml",
+        "/web//etc/passwd",
+        "/web/%2fetc%2fpasswd",
+        "/web/..%5capi.py",
+        "/web/index.html%00.css",
+        "/web/",
+        "/web/.",
+        "/media/..%2f..%2fkiosk.key",
+    ],
+)
+def test_no_path_leads_out_of_the_web_folder(served, path):
+    url = httpx.URL(served.url).copy_with(raw_path=path.encode())
+    with served.client() as client:
+        answer = client.get(url)
+
+    assert (answer.status_code, answer.json()) == (404, {"detail": "Not found."})
+
+
+@pytest.mark.parametrize("page", ["/", "/kiosk"])
+def test_pages_come_with_a_policy_that_runs_no_script_but_theirs(served, page):
+    answer = served.call("GET", page)
+
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    policy = answer.headers["content-security-policy"]
+    assert "script-src 'self';" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert "onclick" not in answer.text
+    assert "<script>" not in answer.text
+
+
+def test_every_file_of_the_pages_is_given_out_as_what_it_is(served):
+    files = [path for path in WEB.iterdir() if path.is_file()]
+    with served.client() as client:
+        answers = {path: client.get(f"/web/{path.name}") for path in files}
+        again = client.get("/web/index.html", headers={"if-none-match": answers[WEB / "index.html"].headers["etag"]})
+
+    assert files
+    for path, answer in answers.items():
+        assert (answer.status_code, answer.content) == (200, path.read_bytes())
+    assert (again.status_code, again.content) == (304, b"")
+
+
+@pytest.mark.parametrize("path", ["/", "/v3/sessions/", "/nothing", "/device/session", "/healthz", "/media/x"])
+def test_every_answer_has_an_id_and_the_headers_that_browsers_heed(served, path):
+    answer = served.call("GET", path)
+
+    assert re.fullmatch(r"[0-9a-f-]{36}", answer.headers["x-request-id"])
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert "server" not in answer.headers
+
+
+def test_a_name_that_is_a_script_comes_back_as_a_text_of_json(served):
+    answer = served.call("POST", "/device/subjects", "operator", files={"image": A1}, data={"name": SECRET_NAME})
+
+    assert answer.status_code == 201
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.json()["subject"]["name"] == SECRET_NAME
+    served.device.store.forget(answer.json()["subject"]["session_number"])
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "/device/subjects?q=' OR '1'='1",
+        "/device/subjects?q=1; DROP TABLE subject",
+        '/device/decisions?vendor_data=" OR 1=1 --',
+        "/device/decisions?request_id=' UNION SELECT sealed FROM log_private --",
+        "/v3/sessions/?vendor_data=%25",
+    ],
+)
+def test_sql_in_a_filter_finds_nobody(served, query):
+    answer = served.call("GET", query, "admin")
+
+    assert answer.status_code == 200
+    assert (answer.json().get("total", answer.json().get("count"))) == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/device/session", {"name": "\ud800", "password": PASSWORD}),
+        ("PATCH", "/device/subjects/1", {"name": "\ud800"}),
+        ("POST", "/device/subjects/1/block", {"reason": "\ud800"}),
+        ("POST", "/device/door/claim", {"code": "\ud800"}),
+        ("POST", "/device/enrolments", {"consent": {"version": "1"}, "name": "\ud800"}),
+        ("POST", "/device/keys", {"name": "a", "role": ["admin"]}),
+        ("POST", "/device/keys", {"name": "a", "role": {}}),
+    ],
+)
+def test_what_is_json_and_still_no_text_or_word_is_a_400(served, method, path, body):
+    asked = len(served.desk.asked)
+    answer = served.call(method, path, "admin", content=json.dumps(body), headers={"content-type": "application/json"})
+
+    assert answer.status_code == 400
+    assert len(served.desk.asked) == asked
+
+
+def test_half_a_character_in_metadata_is_a_400(served):
+    answer = served.call(
+        "POST", "/v3/face-match/", "device", files=match_files(), data={"metadata": '{"a": "\\ud800"}'}
+    )
+
+    assert (answer.status_code, answer.json()) == (400, {"metadata": ["Value must be valid JSON."]})
+
+
+@pytest.mark.parametrize("wanted", [{"plan": "cleaners"}, {"allowlist": True}])
+def test_at_the_kiosk_itself_nobody_chooses_their_own_hours_or_standing(served, wanted):
+    said = {"consent": {"version": "2026-11"}, "name": "Person A", **wanted}
+    before = len(served.desk.asked)
+    alone = served.call("POST", "/device/enrolments", json=said)
+    asked = len(served.desk.asked)
+    helped = served.call("POST", "/device/enrolments", "operator", json=said)
+
+    assert (alone.status_code, list(alone.json())) == (400, list(wanted))
+    assert (asked, helped.status_code) == (before, 201)
+
+
+@pytest.mark.parametrize("query", ["kind=' OR 1=1", "status=x' --", "session_number=1 OR 1=1"])
+def test_sql_where_only_words_or_numbers_are_taken_is_a_400(served, query):
+    assert served.call("GET", f"/device/decisions?{query}", "admin").status_code == 400
+
+
+def test_the_log_says_route_and_status_and_nothing_of_anybody(served, caplog):
+    with caplog.at_level(logging.INFO, logger="kiosk.api"):
+        data = {"vendor_data": "very-personal", "metadata": json.dumps({"who": "very-personal"})}
+        answer = served.call("POST", "/v3/face-match/", "device", files=match_files(), data=data)
+        served.call("GET", "/device/subjects?q=very-personal", "operator")
+        served.call("GET", "/very-personal", "operator")
+        deadline = time.monotonic() + 10
+        while "route=unknown status=404" not in caplog.text:  # the line is written once the answer is on its way
+            assert time.monotonic() < deadline
+            time.sleep(0.01)  # the server's thread is on its way
+
+    assert "route=/v3/face-match/ status=200 ms=" in caplog.text
+    assert f"id={answer.headers['x-request-id']}" in caplog.text
+    assert "very-personal" not in caplog.text
+    for key in served.keys.values():
+        assert key not in caplog.text
+
+
+def test_a_failure_of_ours_is_a_500_without_its_reason(fresh, caplog):
+    def fail(*_, **__):
+        raise RuntimeError(f"something about {SECRET_NAME}")
+
+    fresh.device.match = fail
+    answer = fresh.call("POST", "/v3/face-match/", "device", files=match_files())
+
+    assert answer.status_code == 500
+    assert set(answer.json()) == {"detail", "request_id"}
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    assert "RuntimeError" in caplog.text
+    assert "<script>" not in answer.text + caplog.text

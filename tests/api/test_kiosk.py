@@ -1,0 +1,465 @@
+"""Facts about the device's own routes: people, decisions, reviews, door, live news, settings and keys."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import threading
+import time
+import zipfile
+from dataclasses import replace
+
+import pytest
+
+from kiosk.api.routes import people
+from kiosk.entrance.news import Topic
+from kiosk.rules.grant import Degradation
+from kiosk.settings.config import Sources
+from kiosk.store.chain import Kind, receipt_holds
+from kiosk.store.decision_log import DecisionFilter, NewDecision
+from kiosk.store.subjects import Details, Enrolment
+from kiosk.types import Status
+from tests.api.served import A1, A2, B1, C1, JPEG, NOW, serving
+from tests.patience import BUSY_S, until
+
+
+@pytest.fixture
+def served(tmp_path):
+    sources = Sources(None, tmp_path / "settings.toml", {"KIOSK_SEARCH_MAX_MATCHES": "3"})
+    with serving(tmp_path / "state", sources=sources) as served:
+        yield served
+
+
+def enrol(served, photograph=A1, **data):
+    return served.call("POST", "/device/subjects", "operator", files={"image": photograph}, data=data)
+
+
+def decided(served, status="In Review", **more):
+    return served.device.store.record_decision(NewDecision(Kind.IDENTIFY, status, score=75.0, **more)).request_id
+
+
+def finished(served, path):
+    until(lambda: served.call("GET", path, "operator").json()["state"] != "running")
+    return served.call("GET", path, "operator").json()
+
+
+# ---- people
+
+
+def test_who_is_enrolled_is_shown_found_changed_and_forgotten_with_a_receipt(served):
+    made = enrol(served, name="Person A", document_number="AB-123 456", vendor_data="v", plan="cleaners")
+    assert made.status_code == 201
+    path = f"/device/subjects/{made.json()['subject']['session_number']}"
+
+    assert served.call("GET", path, "operator").json()["document_number"] == "AB-123 456"
+    for asked in ("1", "v", "ab123456", made.json()["subject"]["session_id"]):
+        listed = served.call("GET", "/device/subjects", "operator", params={"q": asked}).json()
+        assert [one["document_number"] for one in listed["subjects"]] == ["***456"]
+    changed = served.call("PATCH", path, "operator", json={"name": "Person B", "plan": None}).json()
+    assert (changed["name"], changed["plan"], changed["vendor_data"]) == ("Person B", None, "v")
+
+    receipt = served.call("DELETE", path, "operator").text
+    assert receipt_holds(receipt, served.device.store.vault.public_key)
+    assert served.call("GET", path, "operator").status_code == 404
+
+
+def test_a_change_of_one_field_undoes_nothing_that_another_call_changed_meanwhile(served, monkeypatch):
+    enrol(served, name="Person A")
+    store, known = served.device.store, people.known
+
+    def known_and_declined(call):
+        subject = known(call)
+        store.patch(subject.session_number, lambda one: replace(one, status=Status.DECLINED, valid_until=NOW + 60))
+        return subject
+
+    monkeypatch.setattr(people, "known", known_and_declined)
+    answer = served.call("PATCH", "/device/subjects/1", "operator", json={"name": "Person B"})
+
+    kept = store.subject(1)
+    assert answer.status_code == 200
+    assert (kept.details.name, kept.status, kept.valid_until) == ("Person B", Status.DECLINED, NOW + 60)
+
+
+def test_a_face_that_is_known_is_a_409_that_says_whose(served):
+    enrol(served, name="Person A")
+
+    again = enrol(served, A2, name="Person A again")
+
+    assert (again.status_code, again.json()["outcome"]) == (409, "duplicate")
+    assert again.json()["of"]["session_number"] == 1
+    assert "--" not in again.json()["sentence"]
+    assert enrol(served, A2, allow_duplicate="true").status_code == 201
+
+
+def test_several_photographs_make_several_references(served):
+    answer = served.call("POST", "/device/subjects", "operator", files=[("image", A1), ("image", A2)])
+
+    assert answer.json()["subject"]["references"] == 2
+
+
+@pytest.mark.parametrize(
+    ("files", "data", "field"),
+    [
+        pytest.param([], {"name": "x"}, "image", id="no photograph"),
+        pytest.param([("image", A1)] * 6, {}, "image", id="six photographs"),
+        pytest.param([("image", b"GIF89a")], {}, "image", id="no picture"),
+        pytest.param([("image", A1)], {"name": "x" * 1001}, "name", id="an endless name"),
+        pytest.param([("image", A1)], {"valid_from": "tomorrow"}, "valid_from", id="no time"),
+        pytest.param(
+            [("image", A1)], {"valid_from": "2030-02-01", "valid_until": "2030-01-01"}, "valid_until", id="order"
+        ),
+        pytest.param([("image", A1)], {"retain_until": "2020-01-01"}, "retain_until", id="a past"),
+    ],
+)
+def test_a_wrong_enrolment_stores_nobody_and_names_the_field(served, files, data, field):
+    answer = served.call("POST", "/device/subjects", "operator", files=files or {"x": b""}, data=data)
+
+    assert (answer.status_code, list(answer.json())) == (400, [field])
+    assert served.device.store.subjects().total == 0
+
+
+def test_somebody_elses_photograph_becomes_no_reference(served):
+    enrol(served)
+
+    mine = served.call("POST", "/device/subjects/1/references", "operator", files={"image": A2})
+    other = served.call("POST", "/device/subjects/1/references", "operator", files={"image": B1})
+
+    assert (mine.status_code, mine.json()["references"]) == (201, 2)
+    assert (other.status_code, other.json()["outcome"]) == (409, "mixed")
+    assert served.device.store.reference_count() == 2
+
+
+def test_blocking_holds_at_once_and_its_reason_is_for_operators(served):
+    enrol(served)
+
+    blocked = served.call("POST", "/device/subjects/1/block", "operator", json={"reason": "stole"}).json()
+    found = served.call("POST", "/v3/face-search/", "device", files={"user_image": A2})
+    freed = served.call("DELETE", "/device/subjects/1/block", "operator").json()
+
+    assert (blocked["is_blocklisted"], blocked["block_reason"]) == (True, "stole")
+    assert found.json()["face_search"]["status"] == "Declined"
+    assert "stole" not in found.text
+    assert not freed["is_blocklisted"]
+
+
+def test_a_strangers_face_goes_straight_onto_the_blocklist(served):
+    answer = served.call("POST", "/device/blocklist", "operator", files={"image": C1}, data={"reason": "r"})
+
+    assert (answer.status_code, answer.json()["subject"]["is_blocklisted"]) == (201, True)
+
+
+def test_a_photographs_worth_is_told_and_nothing_stored(served):
+    enrol(served, name="Person A")
+
+    told = served.call("POST", "/device/quality", "operator", files={"image": A2}).json()
+
+    assert (told["faces"], told["ok"]) == (1, True)
+    assert told["looks_like"][0]["name"] == "Person A"
+    assert served.device.store.reference_count() == 1
+
+
+def test_a_zip_of_folders_is_imported_and_reported(served):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, data in (("A/1.jpg", A1), ("A/2.jpg", A2), ("B/1.jpg", B1), ("C/1.jpg", b"x"), ("../e.txt", b"y")):
+            archive.writestr(name, data)
+
+    begun = served.call("POST", "/device/imports", "operator", files={"file": ("p.zip", content.getvalue())})
+    state = finished(served, f"/device/imports/{begun.json()['id']}")
+
+    assert begun.status_code == 202
+    assert state["outcomes"] == {"added": 3, "unreadable": 1}
+    assert [one.details.name for one in served.device.store.subjects().subjects] == ["A", "B"]
+
+
+def test_the_audit_finds_who_is_enrolled_twice(served):
+    enrol(served)
+    enrol(served, A2, allow_duplicate="true")
+
+    begun = served.call("POST", "/device/audit", "operator").json()
+    state = finished(served, f"/device/audit/{begun['id']}")
+
+    assert [row[1:] for row in state["report"]["duplicates"]] == [[1, 2]]
+
+
+# ---- decisions
+
+
+def test_a_decision_is_shown_with_a_receipt_that_holds(served):
+    request_id = decided(served, vendor_data="v")
+
+    told = served.call("GET", f"/device/decisions/{request_id}", "operator").json()
+
+    assert (told["record"]["status"], told["record"]["vendor_data"]) == ("In Review", "v")
+    assert told["receipt"]["holds"] is True
+
+
+def test_the_table_of_decisions_runs_no_formula(served):
+    decided(served, vendor_data='=HYPERLINK("http://evil")')
+    decided(served, "Approved")
+
+    answer = served.call("GET", "/device/decisions?format=csv", "operator")
+
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [row["status"] for row in rows] == ["Approved", "In Review"]
+    assert rows[1]["vendor_data"].startswith("'=")
+
+
+def test_counts_over_time_fall_into_the_hours_they_were_made_in(served):
+    decided(served, "Approved")
+    served.wall.advance(3600)
+    decided(served, "Declined")
+
+    told = served.call("GET", "/device/statistics?hours=3", "operator").json()
+
+    assert [(one["approved"], one["declined"]) for one in told["buckets"]] == [(0, 0), (1, 0), (0, 1)]
+    assert (told["approved"], told["in_review"], told["declined"]) == (1, 0, 1)
+
+
+def test_a_review_is_decided_once_signed_and_its_reason_sealed(served):
+    request_id = decided(served)
+    asked = served.call("GET", "/device/reviews", "operator").json()
+    verdict = {"decision": "approve", "reason": "known to me"}
+
+    first = served.call("POST", f"/device/reviews/{request_id}", "operator", json=verdict)
+    second = served.call("POST", f"/device/reviews/{request_id}", "operator", json={**verdict, "decision": "decline"})
+
+    assert [one["request_id"] for one in asked["reviews"]] == [request_id]
+    assert (first.status_code, second.status_code) == (200, 409)
+    assert served.call("GET", "/device/reviews", "operator").json()["total"] == 0
+    (record,) = served.device.store.decisions(DecisionFilter(kinds=(Kind.REVIEW,))).decisions
+    assert record.entry.details == {"of": request_id, "decision": "approve"}
+    assert record.entry.actor == served.accounts["operator"].id
+    assert "known to me" not in "".join(served.device.store.export_log("json"))
+    assert served.device.store.verify_log().is_intact
+
+
+def test_of_two_reviewers_at_once_one_is_told(served):
+    request_id = decided(served)
+    statuses = []
+    threads = [
+        threading.Thread(
+            target=lambda word=word: statuses.append(
+                served.call(
+                    "POST", f"/device/reviews/{request_id}", "operator", json={"decision": word, "reason": "r"}
+                ).status_code
+            )
+        )
+        for word in ("approve", "decline") * 4
+    ]
+
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(statuses) == [200] + [409] * 7
+
+
+def test_what_nobody_was_asked_about_is_no_review(served):
+    request_id = decided(served, "Approved")
+
+    answer = served.call(
+        "POST", f"/device/reviews/{request_id}", "operator", json={"decision": "decline", "reason": "r"}
+    )
+
+    assert answer.status_code == 409
+
+
+# ---- the running kiosk
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "role", "body", "asked"),
+    [
+        ("POST", "/device/door/claim", "device", {"code": "user-1"}, ("claim", "user-1")),
+        ("POST", "/device/door/release", "operator", None, ("release",)),
+        ("POST", "/device/door/alarm", "device", {"is_armed": True}, ("alarm", True)),
+    ],
+)
+def test_the_door_is_asked_in_the_callers_name_and_may_refuse(served, method, path, role, body, asked):
+    options = {"json": body} if body else {}
+
+    done = served.call(method, path, role, **options)
+    served.desk.refusal = "not in this mode"
+    refused = served.call(method, path, role, **options)
+
+    assert done.status_code == 200
+    assert served.desk.asked == [(*asked, served.accounts[role].id)]
+    assert (refused.status_code, refused.json()) == (409, {"detail": "not in this mode"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/device/door/release"), ("GET", "/device/camera/still.jpg"), ("GET", "/device/events")],
+)
+def test_without_a_running_kiosk_its_routes_answer_409(tmp_path, method, path):
+    with serving(tmp_path / "state", with_desk=False) as served:
+        answer = served.call(method, path, "operator")
+
+        assert answer.status_code == 409
+        assert "kiosk run" in answer.json()["detail"]
+        assert served.call("GET", "/device/health", "device").json()["mode"] == "serve"
+        assert served.call("GET", "/readyz").status_code == 200
+
+
+def test_the_cameras_still_is_a_jpeg_or_a_503(served):
+    shown = served.call("GET", "/device/camera/still.jpg", "operator")
+    served.desk.picture = None
+
+    assert (shown.content, shown.headers["content-type"]) == (JPEG, "image/jpeg")
+    assert served.call("GET", "/device/camera/still.jpg", "operator").status_code == 503
+
+
+def test_not_armed_is_not_ready_and_says_why(served):
+    served.desk.states = (Degradation("camera_lost", "plug it in", "closed", 0.0),)
+
+    answer = served.call("GET", "/readyz")
+
+    assert (answer.status_code, answer.json()["reasons"]) == (503, ["camera_lost"])
+    assert 'kiosk_degraded{condition="camera_lost"} 1' in served.call("GET", "/metrics").text
+
+
+def events(stream, count):
+    """Return the next events of a stream as (topic, data)."""
+    found, topic = [], ""
+    for line in stream.iter_lines():
+        if line.startswith("event: "):
+            topic = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            found.append((topic, json.loads(line.removeprefix("data: "))))
+            if len(found) == count:
+                break
+    return found
+
+
+def test_operators_hear_news_as_they_come_after_the_newest_health(served):
+    served.desk.news.publish(Topic.HEALTH, {"is_armed": True})
+    with served.client("operator") as client, client.stream("GET", "/device/events?topics=health,decision") as stream:
+        first = events(stream, 1)
+
+    assert first == [("health", {"is_armed": True})]
+
+
+def test_news_reach_several_listeners_in_order(served):
+    heard: dict[int, list] = {}
+    ready = threading.Barrier(3)
+
+    def listen(number):
+        with served.client("operator") as client, client.stream("GET", "/device/events?topics=decision") as stream:
+            lines = stream.iter_lines()
+            next(lines)  # the server listens before it says its first word
+            ready.wait(10)
+            numbers = (json.loads(line[6:])["n"] for line in lines if line.startswith("data: "))
+            heard[number] = [next(numbers) for _ in range(20)]
+
+    threads = [threading.Thread(target=listen, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    ready.wait(10)
+    for number in range(20):
+        served.desk.news.publish(Topic.DECISION, {"n": number})
+    for thread in threads:
+        thread.join(10)
+
+    assert heard == {0: list(range(20)), 1: list(range(20))}
+
+
+def test_a_reader_who_does_not_read_holds_up_nobody(served):
+    with served.client("operator") as client, client.stream("GET", "/device/events") as stream:
+        next(stream.iter_raw())
+        began = time.monotonic()
+        for number in range(5_000):
+            served.desk.news.publish(Topic.DECISION, {"n": number, "text": "x" * 1000})
+        took = time.monotonic() - began
+
+        assert served.call("GET", "/healthz").status_code == 200
+    assert took < BUSY_S
+
+
+def test_the_kiosks_own_screen_hears_of_nobody_else(served):
+    for told in ({"state": "duplicate", "session_number": 7}, {"state": "added", "session_number": 8}):
+        news = {"id": "e1", "sentence": "already enrolled as number 7", **told}
+        with served.client() as client, client.stream("GET", "/device/screen/events") as stream:
+            lines = stream.iter_lines()
+            next(lines)
+            served.desk.news.publish(Topic.DECISION, {"name": "Person A"})
+            served.desk.news.publish(Topic.ENROLMENT, news)
+            data = next(json.loads(line[6:]) for line in lines if line.startswith("data: "))
+        shown = {"session_number": 8} if told["state"] == "added" else {}
+        assert data == {"id": "e1", "state": told["state"], **shown}
+
+
+def test_the_preview_is_a_row_of_jpegs(served):
+    with served.client() as client, client.stream("GET", "/device/screen/preview.mjpg") as stream:
+        assert stream.headers["content-type"].startswith("multipart/x-mixed-replace; boundary=")
+        assert JPEG in next(stream.iter_raw())
+
+
+# ---- settings and keys
+
+
+def test_changed_settings_hold_at_once_and_after_a_restart(served, tmp_path):
+    body = {"match.decline_threshold": 100, "api.language": "de"}
+
+    answer = served.call("PATCH", "/device/settings", "admin", json=body)
+
+    assert answer.status_code == 200
+    assert served.device.config.match.decline_threshold == 100
+    assert Sources(None, tmp_path / "settings.toml", {}).load().api.language == "de"
+    (record,) = served.device.store.decisions(DecisionFilter(kinds=(Kind.SETTINGS,))).decisions
+    assert record.entry.details == {"changed": sorted(body)}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"match.decline_threshold": 101}, id="out of range"),
+        pytest.param({"match.decline_threshold": "50"}, id="a text for a number"),
+        pytest.param({"door.relay": 3}, id="not a safe one"),
+        pytest.param({"api.bind": "0.0.0.0"}, id="reach beyond the kiosk"),
+        pytest.param({"nothing": 1}, id="unknown"),
+        pytest.param({"search.max_matches": 4}, id="the environment has it"),
+    ],
+)
+def test_a_change_with_one_wrong_setting_changes_nothing(served, tmp_path, body):
+    answer = served.call("PATCH", "/device/settings", "admin", json={"match.review_threshold": 50, **body})
+
+    assert (answer.status_code, list(answer.json())) == (400, list(body))
+    assert served.device.config.match.review_threshold == 0
+    assert not (tmp_path / "settings.toml").exists()
+
+
+def test_a_key_made_over_the_api_opens_and_ends(served):
+    made = served.call("POST", "/device/keys", "admin", json={"name": "gate", "role": "device", "expires_days": 1})
+    key = made.json()
+    with served.client() as client:
+        opened = client.get("/v3/sessions/", headers={"x-api-key": key["key"]})
+        assert served.call("DELETE", f"/device/keys/{key['id']}", "admin").status_code == 204
+        ended = client.get("/v3/sessions/", headers={"x-api-key": key["key"]})
+
+    listed = served.call("GET", "/device/keys", "admin").json()["keys"]
+    assert (made.status_code, opened.status_code, ended.status_code) == (201, 200, 401)
+    assert {one["id"]: one["is_revoked"] for one in listed}[key["id"]] is True
+    assert all("key" not in one for one in listed)
+
+
+def test_without_a_cloud_there_is_nothing_to_see(served):
+    assert served.call("GET", "/device/cloud", "operator").status_code == 404
+
+
+def test_who_is_enrolled_elsewhere_is_found_by_the_next_search(served):
+    assert (
+        served.call("POST", "/v3/face-search/", "device", files={"user_image": A2}).json()["face_search"]["matches"]
+        == []
+    )
+
+    served.device.enrol([A1], Enrolment(templates=(), details=Details(name="Person A")))
+
+    assert (
+        served.call("POST", "/v3/face-search/", "device", files={"user_image": A2}).json()["face_search"][
+            "total_matches"
+        ]
+        == 1
+    )

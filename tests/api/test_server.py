@@ -1,0 +1,374 @@
+"""Facts about the server: who does little cannot hold it, what is full says so, and it stops when told."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import threading
+import time
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from kiosk.api import app, server
+from kiosk.api.queue import FullError, Line
+from kiosk.errors import ConfigError
+from kiosk.settings.sections import Api
+from kiosk.store.accounts import Accounts, Role
+from kiosk.store.directory import initialise
+from tests.api.served import NOW, match_files, serving
+from tests.patience import BUSY_S, LIMIT_S, until
+
+
+@pytest.fixture
+def served(tmp_path):
+    with serving(tmp_path / "state", api_settings={"body_timeout_s": 30.0, "queue": 1}) as served:
+        yield served
+
+
+@pytest.fixture
+def hasty(tmp_path):
+    """Give a server that waits for no body."""
+    with serving(tmp_path / "state", api_settings={"body_timeout_s": 1.0}) as served:
+        yield served
+
+
+def connected(served):
+    line = socket.create_connection(served.server.address.removeprefix("http://").split(":"))
+    line.settimeout(15)
+    return line
+
+
+def head(served, length=100_000, role="device"):
+    return (
+        f"POST /v3/face-match/ HTTP/1.1\r\nHost: 127.0.0.1\r\nx-api-key: {served.keys[role]}\r\n"
+        f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {length}\r\n\r\n"
+    ).encode()
+
+
+def is_ended(line):
+    """Say whether the other side ends a connection without a word."""
+    try:
+        return line.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+def is_gone(line):
+    """Send a little more of a body; say whether the connection is gone."""
+    try:
+        line.sendall(bytes(100))
+    except OSError:
+        return True
+    return False
+
+
+# ---- those who do little
+
+
+def test_a_body_that_does_not_come_is_a_408(hasty):
+    with connected(hasty) as line:
+        line.sendall(head(hasty) + b"--b\r\n")
+
+        assert line.recv(4096).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_body_that_drips_is_cut_off_in_the_same_time(hasty):
+    began = time.monotonic()
+    with connected(hasty) as line:
+        line.sendall(head(hasty) + b'--b\r\nContent-Disposition: form-data; name="user_image"\r\n\r\n')
+        line.settimeout(0.1)
+        answer = b""
+        while not answer and time.monotonic() - began < 10:
+            line.sendall(b"-")
+            try:
+                answer = line.recv(4096)
+            except TimeoutError:
+                continue
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert hasty.application.house.room.held == 0
+
+
+def test_half_a_call_from_who_hung_up_leaves_nothing_behind(served):
+    for _ in range(20):
+        with connected(served) as line:
+            line.sendall(
+                head(served) + b'--b\r\nContent-Disposition: form-data; name="user_image"\r\n\r\n' + bytes(20_000)
+            )
+            line.shutdown(socket.SHUT_WR)
+
+    assert served.call("POST", "/v3/face-match/", "device", files=match_files()).status_code == 200
+    until(lambda: served.application.house.room.held == 0)
+
+
+@pytest.mark.parametrize("beginning", [b"", b"GET /healthz HT"], ids=["silent", "half a head"])
+def test_a_connection_that_asks_nothing_is_closed(served, monkeypatch, beginning):
+    monkeypatch.setattr(server, "HEAD_S", 0.3)
+    with connected(served) as line:
+        line.sendall(beginning)
+
+        assert is_ended(line)
+
+
+def test_the_rest_of_a_refused_body_holds_no_connection(served, monkeypatch):
+    monkeypatch.setattr(server, "HEAD_S", 3.0)  # for the whole head too
+    with connected(served) as line:
+        line.sendall(head(served, length=10**9).replace(served.keys["device"].encode(), b"wrong"))
+        assert line.recv(4096).startswith(b"HTTP/1.1 401 ")
+
+        until(lambda: is_gone(line))
+
+
+def test_one_address_has_only_so_many_connections(served):
+    lines = [connected(served) for _ in range(server.MOST_OF_ONE)]
+    try:
+        with connected(served) as one_more:
+            assert is_ended(one_more)
+    finally:
+        for line in lines:
+            line.close()
+    until(lambda: _answers(served))
+
+
+def _answers(served):
+    try:
+        return served.call("GET", "/healthz").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def test_many_who_do_little_change_nothing_for_the_others(served):
+    lines = [connected(served) for _ in range(40)]
+    try:
+        for place, line in enumerate(lines):
+            line.sendall(b"" if place % 2 else head(served) + b"--b\r\n")
+
+        assert served.call("POST", "/v3/face-match/", "operator", files=match_files()).status_code == 200
+    finally:
+        for line in lines:
+            line.close()
+
+
+def test_a_head_without_end_is_refused(served):
+    with connected(served) as line:
+        line.sendall(b"GET /healthz HTTP/1.1\r\nX: " + b"y" * 100_000)
+
+        assert line.recv(4096).startswith(b"HTTP/1.1 400 ")
+
+
+def test_an_answer_is_not_held_back_for_the_readers_acknowledgement(served):
+    with served.client() as client:
+
+        def took():
+            began = time.monotonic()
+            client.get("/healthz")
+            return time.monotonic() - began
+
+        until(lambda: took() < 0.03)  # with Nagle's algorithm each would take 40 ms and more
+
+
+# ---- the line before the recogniser
+
+
+def busy_until(event, served):
+    """Fill the recogniser's threads and line with work that waits for an event."""
+    line = served.application.house.line
+    return [line.submit(event.wait) for _ in range(line.threads + 1)]
+
+
+def test_a_full_line_answers_503_and_says_when_to_come_back(served):
+    going_on = threading.Event()
+    work = busy_until(going_on, served)
+    try:
+        answer = served.call("POST", "/v3/face-match/", "device", files=match_files())
+    finally:
+        going_on.set()
+
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) >= 1
+    assert list(answer.json()) == ["detail"]
+    for one in work:
+        one.result(10)
+    assert served.call("POST", "/v3/face-match/", "device", files=match_files()).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/readyz", "/metrics", "/device/health", "/system/healthcheck/", "/device/screen"]
+)
+def test_while_the_recogniser_is_busy_everything_else_answers(served, path):
+    going_on = threading.Event()
+    busy_until(going_on, served)
+    try:
+        assert served.call("GET", path, "device").status_code == 200
+        assert served.call("POST", "/device/door/release", "operator").status_code == 200
+    finally:
+        going_on.set()
+
+
+def test_who_hangs_up_loses_the_place_in_the_line(tmp_path):
+    with serving(tmp_path / "state", api_settings={"queue": 8}) as served:
+        going_on = threading.Event()
+        line = served.application.house.line
+        held = [line.submit(going_on.wait) for _ in range(line.threads)]
+        try:
+            with pytest.raises(httpx.ReadTimeout), served.client("device") as client:
+                client.post("/v3/face-match/", files=match_files(), timeout=0.5)
+            until(lambda: line.waiting == 0)
+        finally:
+            going_on.set()
+        for one in held:
+            one.result(10)
+        assert served.device.store.decisions().total == 0
+
+
+def test_the_wait_that_is_told_grows_with_the_line():
+    going_on = threading.Event()
+    line = Line(1, 2)
+    try:
+        for _ in range(3):
+            line.submit(going_on.wait)
+        with pytest.raises(FullError) as full:
+            line.submit(going_on.wait)
+    finally:
+        going_on.set()
+        line.close()
+
+    assert full.value.wait_s == pytest.approx(3 * line.mean_s, rel=1.0)
+
+
+# ---- start and stop
+
+
+def test_the_server_stops_within_two_seconds_with_streams_open(tmp_path):
+    with serving(tmp_path / "state") as served, served.client("operator") as client:
+        with client.stream("GET", "/device/events") as stream:
+            next(stream.iter_raw())
+            began = time.monotonic()
+            served.application.close()
+            served.server.close()
+            took = time.monotonic() - began
+
+        assert took < BUSY_S
+        until(lambda: not served.server.is_alive)
+        with pytest.raises(httpx.TransportError):
+            served.call("GET", "/healthz")
+
+
+def test_a_taken_port_is_named_with_its_cure(served):
+    settings = replace(Api(), port=int(served.url.rpartition(":")[2]))
+
+    with pytest.raises(ConfigError, match="choose another"):
+        app.Server(served.application, settings).start()
+
+
+@pytest.fixture
+def accounts(tmp_path):
+    with initialise(tmp_path / "bare", now=lambda: NOW) as store:
+        yield Accounts(store, now=lambda: NOW)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """Give a certificate for this machine, made here, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(timezone.utc)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "kiosk.crt").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / "kiosk.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return {"tls_certificate": str(folder / "kiosk.crt"), "tls_key": str(folder / "kiosk.pem")}
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0", "::", "192.0.2.1", "kiosk.example"])
+def test_beyond_loopback_nothing_is_served_without_tls(accounts, bind):
+    accounts.create_key("k", Role.ADMIN)
+
+    with pytest.raises(ConfigError, match="tls_certificate"):
+        app.check_exposure(replace(Api(), bind=bind), accounts)
+
+
+def test_beyond_loopback_nothing_is_served_with_nobody_to_let_in(accounts, certificate):
+    settings = replace(Api(), bind="0.0.0.0", **certificate)
+
+    with pytest.raises(ConfigError, match="kiosk key create"):
+        app.check_exposure(settings, accounts)
+    accounts.create_key("k", Role.ADMIN)
+    app.check_exposure(settings, accounts)
+
+
+def test_half_of_tls_or_a_missing_file_is_refused(accounts, certificate):
+    with pytest.raises(ConfigError, match="both"):
+        app.check_exposure(replace(Api(), tls_key=certificate["tls_key"]), accounts)
+    with pytest.raises(ConfigError, match="no file"):
+        app.check_exposure(replace(Api(), tls_certificate="/none", tls_key=certificate["tls_key"]), accounts)
+
+
+def test_a_certificate_with_another_key_is_refused_at_the_start(served, certificate, tmp_path):
+    other = ec.generate_private_key(ec.SECP256R1())
+    (tmp_path / "other.pem").write_bytes(
+        other.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    settings = replace(
+        Api(), port=0, tls_certificate=certificate["tls_certificate"], tls_key=str(tmp_path / "other.pem")
+    )
+
+    with pytest.raises(ConfigError, match="cannot be used"):
+        app.Server(served.application, settings).start()
+
+
+def test_under_tls_the_cookie_travels_under_tls_only(tmp_path, certificate):
+    trusted = ssl.create_default_context(cafile=certificate["tls_certificate"])
+    with serving(tmp_path / "state", api_settings=certificate) as served:
+        port = served.url.rpartition(":")[2]
+        with httpx.Client(
+            base_url=f"https://localhost:{port}", verify=trusted, trust_env=False, timeout=LIMIT_S
+        ) as client:
+            answer = client.post("/device/session", json={"key": served.keys["operator"]})
+            read = client.get("/device/session")
+
+    assert served.url.startswith("https://")
+    assert "secure" in answer.headers["set-cookie"].lower()
+    assert read.json()["role"] == "operator"
+
+
+def test_a_thread_that_is_late_to_end_keeps_its_socket_until_then(tmp_path, monkeypatch):
+    monkeypatch.setattr(server, "GRACE_S", -1.0)  # nobody waits for it
+    ended, failed = threading.Event(), []
+    monkeypatch.setattr(threading, "excepthook", lambda told: failed.append(told.exc_value))
+    with serving(tmp_path / "state") as served:
+        shutting = served.server._server.shutdown
+
+        async def late(**given):
+            assert await asyncio.get_running_loop().run_in_executor(None, ended.wait, LIMIT_S)
+            await shutting(**given)
+
+        served.server._server.shutdown = late
+        served.server.close()
+        descriptor = served.server._socket.fileno()
+        ended.set()
+        until(lambda: not served.server.is_alive)
+
+        assert descriptor >= 0
+        assert failed == []
+        assert served.server._socket.fileno() == -1

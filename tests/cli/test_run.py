@@ -1,0 +1,148 @@
+"""`kiosk run --demo` as a process: camera, judge, door and store together, in real time."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from kiosk.cli import run
+from kiosk.health.supervisor import Supervisor
+from kiosk.settings.config import Config
+from kiosk.store.directory import open_store, run_alone
+from kiosk.store.subjects import Details, Enrolment
+from kiosk.store.vault import read_keys
+from tests.conftest import GOLDEN, read
+from tests.patience import BUSY_S
+
+DECIDED = re.compile(r"^\d\d:\d\d:\d\d  (.{18}) (\S+( Review)?) ")
+
+
+@pytest.fixture
+def demo(tmp_path):
+    """A store that knows Person A and blocks Person B, and a folder of those who walk up."""
+    from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
+    from kiosk.store.directory import initialise
+
+    recogniser = load_recogniser(read_pack(standard_pack()), threads=1)
+    with initialise(tmp_path / "state", now=time.time) as store:
+        for name, file, is_blocked in (("Person A", "a_2", False), ("Person B", "b_1", True)):
+            template = recogniser.analyse(read(GOLDEN / f"person_{file}.jpg")).template
+            store.enrol(Enrolment([template], Details(name=name), is_blocklisted=is_blocked))
+    (tmp_path / "visitors").mkdir()
+    for place, name in enumerate(("a_1", "c_1", "b_1")):
+        shutil.copy(GOLDEN / f"person_{name}.jpg", tmp_path / "visitors" / f"{place}.jpg")
+    return tmp_path
+
+
+def running(demo, *, stderr=subprocess.DEVNULL, **settings):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KIOSK_")}
+    environment |= {"KIOSK_STATE": str(demo / "state"), "KIOSK_API_ENABLED": "false"}
+    environment |= {"KIOSK_CAMERA_LOST_AFTER_S": "60", "KIOSK_CAMERA_OPEN_WITHIN_S": "60", **settings}  # it plays once
+    return subprocess.Popen(
+        [sys.executable, "-m", "kiosk", "run", "--demo", str(demo / "visitors")],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        env=environment,
+    )
+
+
+def logged(demo):
+    with open_store(demo / "state", read_keys(demo / "state"), now=time.time) as store:
+        assert store.verify_log().is_intact
+        return [one.entry.status for one in reversed(store.decisions().decisions)]
+
+
+def test_the_demo_lets_in_whom_it_knows_turns_away_the_others_and_ends(demo):
+    with running(demo) as process:
+        told, _ = process.communicate(timeout=120)
+
+    decided = [(found[1].strip(), found[2]) for line in told.splitlines() if (found := DECIDED.match(line))]
+    assert process.returncode == 0
+    assert decided == [("Person A", "Approved"), ("somebody unknown", "Declined"), ("Person B", "Declined")]
+    assert told.count("door: relay_on") == told.count("the door opens") == 1
+    assert told.count("ALARM") == 1
+    assert logged(demo) == ["Approved", "Declined", "Declined"]
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])
+def test_a_decision_that_was_told_of_is_in_the_log_however_the_kiosk_ends(demo, sent, code):
+    with running(demo) as process:
+        line = process.stdout.readline()
+        began = time.monotonic()
+        process.send_signal(sent)
+        process.communicate(timeout=30)
+        took_s = time.monotonic() - began
+
+    assert "Person A" in line
+    assert process.returncode == code
+    assert took_s < BUSY_S
+    assert logged(demo) == ["Approved"]
+
+
+def test_settings_are_read_and_put_into_force_while_no_page_changes_them(monkeypatch):
+    seen, changing = [], threading.Lock()
+
+    def settings(_chosen):
+        seen.append(changing.locked())
+        return Config()
+
+    def reload(_config):
+        seen.append(changing.locked())
+        return True
+
+    monkeypatch.setattr("kiosk.assembly.settings", settings)
+    camera = SimpleNamespace(source=SimpleNamespace(portraits=()))
+    kiosk = SimpleNamespace(changing=changing, reload=reload, camera=camera)
+
+    asked_for_a_new_start = run._reload(SimpleNamespace(demo=None), kiosk, Supervisor({}), threading.Event())
+
+    assert not asked_for_a_new_start
+    assert (seen, changing.locked()) == ([True, True], False)
+
+
+def test_a_second_kiosk_on_the_same_state_directory_is_refused(demo):
+    with run_alone(demo / "state"), running(demo, stderr=subprocess.PIPE) as process:
+        told, said = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert "a kiosk runs from" in said
+    assert "opens" not in told
+
+
+def test_settings_of_the_start_are_taken_by_a_new_start_of_the_same_process_and_it_is_no_stop(demo, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as wire:
+        wire.bind(str(tmp_path / "notify"))
+        wire.settimeout(60.0)
+        told = []
+
+        def await_fact(fact):
+            while not any(line.startswith(fact) for line in told[-1:] for line in line.splitlines()):
+                told.append(wire.recv(4096).decode())
+
+        settings = tmp_path / "kiosk.toml"
+        settings.write_text("")
+        environment = {"KIOSK_CONFIG": str(settings), "NOTIFY_SOCKET": str(tmp_path / "notify")}
+        with running(demo, **environment) as process:
+            await_fact("READY=1")
+            settings.write_text("[camera]\nrotation = 180\n")
+            process.send_signal(signal.SIGHUP)
+            await_fact("RELOADING=1")
+            await_fact("READY=1")
+            before, told[:] = told[:], []
+            process.send_signal(signal.SIGTERM)
+            await_fact("STOPPING=1")
+            process.communicate(timeout=30)
+
+    assert process.returncode == 0
+    assert not any("STOPPING" in line for line in before)

@@ -1,0 +1,252 @@
+"""Facts about what leaves, with whose consent, and about asking the cloud at once."""
+
+import json
+import time
+from dataclasses import replace
+
+import pytest
+
+from kiosk.cloud.credentials import WEBHOOK_SECRET, Credentials
+from kiosk.didit import webhooks
+from kiosk.errors import RefusedError
+from kiosk.settings.sections import Cloud as Settings
+from kiosk.store.chain import Kind
+from kiosk.store.decision_log import DecisionFilter, NewDecision
+from kiosk.store.outbox import OutboxState
+from kiosk.store.subjects import Details, Enrolment
+from kiosk.testing.fake_cloud import FakeCloud
+from tests.cloud.cloudy import decide, device, drain, sent, settings, sync
+from tests.patience import BUSY_S
+
+IMAGES = {"user_image": b"user", "ref_image": b"reference"}
+
+
+@pytest.fixture
+def fake():
+    with FakeCloud(score_of=lambda *_: 91.5) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def opened(tmp_path, fake):
+    """Give a function that opens a kiosk with settings."""
+    made = []
+
+    def open_kiosk(**more):
+        kiosk = device(tmp_path / "state", settings(fake, **more))
+        made.append(kiosk)
+        return kiosk
+
+    yield open_kiosk
+    for kiosk in made:
+        kiosk.store.close()
+
+
+def match(status="Declined", metadata=None, **more):
+    answer = {"face_match": {"status": status, "score": 55, "warnings": []}}
+    if metadata is not None:
+        answer["metadata"] = metadata
+    return NewDecision(Kind.FACE_MATCH, status, score=55, answer=answer, request_id="r-1", **more)
+
+
+def policies(kiosk):
+    return [row.policy for row in kiosk.store.outbox.rows()]
+
+
+@pytest.mark.parametrize(
+    ("consent", "metadata", "leaves"),
+    [
+        ("call", None, False),
+        ("call", {}, False),
+        ("call", {"consent": "yes"}, False),
+        ("call", {"consent": 1}, False),
+        ("call", {"consent": True}, True),
+        ("owner", None, True),
+    ],
+)
+def test_photographs_of_a_call_leave_with_consent_only(opened, consent, metadata, leaves):
+    kiosk = opened(api_consent=consent)
+    kiosk.save(match(metadata=metadata), IMAGES)
+
+    assert policies(kiosk) == (["replay"] if leaves else [])
+
+
+@pytest.mark.parametrize(
+    ("version", "agreed", "leaves"),
+    [
+        ("2026-11", ("2026-11",), True),
+        ("2025-01", ("2026-11",), False),
+        (None, ("2026-11",), False),
+        ("2026-11", (), False),
+    ],
+)
+def test_photographs_from_the_door_leave_only_if_the_person_agreed_to_it(opened, version, agreed, leaves):
+    kiosk = opened(consent_versions=agreed)
+    subject = kiosk.store.enrol(Enrolment([], Details(consent_version=version)))
+    decision = NewDecision(Kind.IDENTIFY, "Approved", session_number=subject.session_number, actor="door")
+
+    wanted = kiosk.outgoing.wants_photographs(decision)
+    kiosk.save(decision, {"user_image": b"user"})
+
+    assert wanted is leaves
+    assert policies(kiosk) == (["replay"] if leaves else [])
+
+
+def test_a_stranger_at_the_door_is_never_sent_not_even_in_mode_screen(opened):
+    kiosk = opened(consent_versions=("2026-11",))
+    kiosk.save(NewDecision(Kind.IDENTIFY, "Declined", actor="door"), {"user_image": b"user"})
+    kiosk.save(NewDecision(Kind.FACE_SEARCH, "Approved", actor="door"), {"user_image": b"user"})
+
+    assert policies(kiosk) == []
+
+
+def test_a_full_outbox_parks_the_row_and_keeps_no_photograph(opened):
+    kiosk = opened(outbox_mb=1.0)
+    kiosk.save(match(), {"user_image": bytes(900_000), "ref_image": b""})
+    kiosk.save(replace(match(), request_id="r-2"), {"user_image": bytes(900_000), "ref_image": b""})
+
+    first, second = kiosk.store.outbox.rows()
+    assert (first.state, second.state) == (OutboxState.WAITING, OutboxState.REJECTED)
+    assert "outbox_mb" in second.last_error
+    assert kiosk.store.outbox.photographs(second.id) == {}
+
+
+def test_a_summary_holds_ids_and_verdict_and_is_signed(tmp_path, fake):
+    chosen = settings(fake, policy="summary", webhook_url=f"{fake.url}/hook")
+    with device(tmp_path / "state", chosen) as kiosk:
+        Credentials(kiosk.store).write(WEBHOOK_SECRET, "s3cret")
+        request_id = decide(kiosk, vendor_data="visitor-7")
+        syncing = sync(kiosk, fake)
+        drain(syncing)
+        syncing.close()
+        (row,) = kiosk.store.outbox.rows()
+
+    ((headers, body),) = fake.webhooks
+    said = webhooks.verified(body, headers, "s3cret", now=time.time())
+    assert row.state is OutboxState.SENT
+    assert (said["request_id"], said["status"], said["score"]) == (request_id, "Declined", 12)
+    assert headers["idempotency-key"] == request_id
+    assert "answer" not in said
+    assert fake.sessions == ()
+
+
+def test_a_borderline_match_is_decided_by_the_cloud_where_that_is_set(opened, fake):
+    kiosk = opened(fallback=True, fallback_s=30.0)
+    syncing = sync(kiosk, fake)
+
+    final = kiosk.outgoing.second(match("In Review", vendor_data="visitor-7"), IMAGES)
+    kiosk.save(final, IMAGES)
+    syncing.close()
+
+    assert final.status == "Approved"
+    assert final.details["decided_by"] == "cloud"
+    assert final.details["offline"] == {"status": "In Review", "score": 55}
+    assert final.answer["face_match"] == {"status": "Approved", "score": 91, "warnings": []}
+    assert policies(kiosk) == []  # it is in the cloud already
+    assert fake.sessions[0].vendor_data == "visitor-7"
+
+
+@pytest.mark.parametrize("fault", ["reset", "done-reset", "half", "html", "wrong", "500", "429", "hang"])
+def test_no_answer_is_never_a_yes_and_costs_no_more_than_its_time(opened, fake, fault):
+    kiosk = opened(fallback=True, fallback_s=0.5)
+    syncing = sync(kiosk, fake)
+    fake.fail(fault, path="/v3/face-match/")
+    before = time.monotonic()
+
+    final = kiosk.outgoing.second(match("In Review"), IMAGES)
+    took_s = time.monotonic() - before
+    syncing.close()
+
+    assert (final.status, final.details) == ("In Review", {"asked_cloud": True})
+    assert took_s < BUSY_S  # a server that hangs does so for an hour
+
+
+def test_a_call_that_the_fallback_made_in_vain_is_not_billed_again(opened, fake):
+    kiosk = opened(fallback=True)
+    syncing = sync(kiosk, fake)
+    fake.fail("done-reset", path="/v3/face-match/")
+
+    kiosk.save(kiosk.outgoing.second(match("In Review"), IMAGES), IMAGES)
+    drain(syncing)
+    syncing.close()
+
+    assert len(fake.billed) == 1
+    assert sent(fake) == ["r-1"]
+    assert kiosk.store.outbox.rows()[0].state is OutboxState.SENT
+
+
+@pytest.mark.parametrize("status", ["Approved", "Declined"])
+def test_what_the_device_can_judge_is_not_asked(opened, fake, status):
+    kiosk = opened(fallback=True)
+    syncing = sync(kiosk, fake)
+
+    assert kiosk.outgoing.second(match(status), IMAGES).status == status
+    assert fake.calls == ()
+    syncing.close()
+
+
+def test_without_consent_nobody_is_asked(opened, fake):
+    kiosk = opened(fallback=True, api_consent="call")
+    syncing = sync(kiosk, fake)
+
+    assert kiosk.outgoing.second(match("In Review"), IMAGES).status == "In Review"
+    assert fake.calls == ()
+    syncing.close()
+
+
+def test_a_relayed_webhook_becomes_a_revision_once(opened, fake):
+    kiosk = opened()
+    Credentials(kiosk.store).write(WEBHOOK_SECRET, "s3cret")
+    request_id = decide(kiosk)
+    syncing = sync(kiosk, fake)
+    drain(syncing)
+    told = {"session_id": fake.sessions[0].id, "status": "In Review", "webhook_type": "status.updated"}
+    body, headers = webhooks.signed(told, "s3cret", at=int(time.time()))
+
+    first, again = syncing.view.receive_webhook(body, headers), syncing.view.receive_webhook(body, headers)
+    with pytest.raises(RefusedError):
+        syncing.view.receive_webhook(body.replace(b"In Review", b"Approved"), headers)
+    syncing.close()
+
+    (revision,) = kiosk.store.decisions(DecisionFilter(kinds=(Kind.REVISION,))).decisions
+    assert (first, again) == (True, False)
+    assert (revision.entry.status, revision.entry.details["of"]) == ("In Review", request_id)
+
+
+def test_a_rekey_keeps_rows_photographs_and_secrets_readable(tmp_path, fake):
+    from kiosk.store.rekey import rekey
+    from kiosk.store.vault import read_keys
+
+    with device(tmp_path / "state", settings(fake)) as kiosk:
+        sync(kiosk, fake).close()
+        request_id = decide(kiosk, vendor_data="visitor-7")
+    rekey(tmp_path / "state", read_keys(tmp_path / "state"), now=time.time)
+
+    with device(tmp_path / "state", settings(fake)) as kiosk:
+        syncing = sync(kiosk, fake)
+        drain(syncing)
+        syncing.close()
+
+    assert sent(fake) == [request_id]
+
+
+def test_no_secret_shows_in_what_operators_see(opened, fake):
+    kiosk = opened()
+    syncing = sync(kiosk, fake)
+    fake.keys = {"other"}
+    decide(kiosk, vendor_data="visitor-7")
+    syncing.run_once(lambda: syncing.alarm is not None)
+    shown = json.dumps([syncing.view.status(), syncing.view.rows(None, 10, 0)])
+    syncing.close()
+
+    assert Credentials(kiosk.store).read("didit_api_key") not in shown
+    assert "visitor-7" not in shown
+
+
+def test_a_key_is_never_sent_in_clear_to_another_machine():
+    from kiosk.errors import ConfigError
+
+    for url in ("http://example.org", "ftp://example.org", "https://user:pw@example.org", "https://", "http://[::1"):
+        with pytest.raises(ConfigError, match="base_url"):
+            Settings(base_url=url)
+    assert Settings(base_url="https://[2001:db8::1]:8443").base_url

@@ -1,0 +1,479 @@
+"""Facts about the running kiosk: real threads, a real camera process, a real store; faces are scripted."""
+
+import errno
+import json
+import logging
+import os
+import threading
+import time
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from kiosk.capture.process import Camera
+from kiosk.daemon.kiosk import Kiosk, serve
+from kiosk.device.device import Device
+from kiosk.door.door import Input, Output
+from kiosk.entrance.news import Consent, Topic
+from kiosk.entrance.restart import read_standing
+from kiosk.errors import ModelFileError, RefusedError, StoreError
+from kiosk.health.clock import Clock
+from kiosk.health.supervisor import Supervisor, Word
+from kiosk.rules.grant import Tries
+from kiosk.settings.config import Config
+from kiosk.settings.sections import Camera as CameraSettings
+from kiosk.store.chain import Kind
+from kiosk.store.decision_log import DecisionFilter
+from kiosk.store.directory import initialise, open_store
+from kiosk.store.subjects import Details, Enrolment
+from kiosk.store.vault import read_keys
+from kiosk.testing.fakes import RecordedLines
+from kiosk.types import Face
+from tests.entrance.staged import POINTS, Stage, config, template
+from tests.patience import BUSY_S, LIMIT_S, until
+
+A = template(1)
+
+
+@pytest.fixture(autouse=True)
+def _patient_door(monkeypatch):
+    """Take grants from a door whose supervisor is late: tests/door/test_door.py says when it must not."""
+    monkeypatch.setattr("kiosk.door.door.LATE_S", LIMIT_S)
+
+
+@pytest.fixture
+def scene(tmp_path):
+    """Pictures that differ, in a folder that a camera plays for ever."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(6):
+        picture = np.random.default_rng(number).integers(60, 200, (240, 320, 3), np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), picture)
+    return folder
+
+
+class World:
+    """A kiosk in front of a scene in which people appear when told."""
+
+    def __init__(self, tmp_path, scene, settings=None, **more):
+        self.people = []
+        self.settings = settings or Config()
+        base = Stage(tmp_path / "unused")
+        base.close()
+        face = Face(np.array([80, 40, 240, 200], np.float32), POINTS * 120 + np.array((160.0, 120.0), np.float32), 0.9)
+        self.recogniser = replace(
+            base.device.recogniser,
+            glance=lambda _image: [face] * len(self.people),
+            extract=lambda _image, _face: self.people[0] if self.people else template(0),
+        )
+        directory = tmp_path / "state"
+        if not directory.exists():
+            initialise(directory, now=time.time).close()
+        self.clock = Clock(1e6, is_synced=lambda: True)
+        self.store = open_store(directory, read_keys(directory), now=self.clock, clock_state=self.clock.state)
+        self.device = Device(self.recogniser, self.store, self.settings, now=self.clock)
+        self.lines = RecordedLines()
+        self.verdict = {"error": None}
+        camera = CameraSettings(source=f"dir:{scene}?fps=30&loop=1", reopen_first_s=0.05, reopen_longest_s=0.1)
+        self.kiosk = Kiosk(
+            self.device,
+            lambda tell: Camera(camera, tell=tell),
+            lines=self.lines,
+            clock=self.clock,
+            self_test=self.self_test,
+            **more,
+        )
+
+    def self_test(self):
+        if self.verdict["error"] is not None:
+            raise self.verdict["error"]
+        return "all came out as stored"
+
+    def __enter__(self):
+        self.kiosk.start()
+        return self
+
+    def __exit__(self, *_):
+        self.kiosk.close()
+        self.store.close()
+
+    def armed(self):
+        until(lambda: self.kiosk.health().is_armed)
+        return self
+
+    def enrol(self, seed, name="Person A"):
+        details = Details(name=name, vendor_data=name)
+        return self.store.enrol(Enrolment([template(seed)], details)).session_number
+
+    def acts(self, kind):
+        return [one.entry.details for one in self.store.decisions(DecisionFilter(kinds=(kind,))).decisions]
+
+
+def test_a_kiosk_is_armed_after_its_self_test_and_lets_a_known_person_in(tmp_path, scene):
+    world, may_pass = World(tmp_path, scene), threading.Event()
+    testing = world.kiosk._self_test
+    world.kiosk._self_test = lambda: (may_pass.wait(LIMIT_S), testing())[1]
+    with world:
+        world.enrol(1)
+        assert not world.kiosk.health().is_armed
+        may_pass.set()
+        world.armed()
+        world.people.append(A)
+        until(lambda: world.lines.pulses == 1)
+        until(lambda: world.acts(Kind.DOOR))
+
+        (decision,) = world.store.decisions(DecisionFilter(kinds=(Kind.IDENTIFY,))).decisions
+        assert decision.entry.status == "Approved"
+        assert world.acts(Kind.DOOR) == [{"what": "relay_on", "of": decision.entry.request_id}]
+        assert not world.kiosk.hanging
+        until(lambda: (still := world.kiosk.still()) and still.size_wh == (320, 240))
+    assert Output.RELAY not in world.lines.lit
+
+
+def test_without_a_passed_self_test_nobody_is_judged_and_it_is_tried_again(tmp_path, scene, monkeypatch):
+    monkeypatch.setattr("kiosk.daemon.kiosk.RETEST_S", 0.1)
+    monkeypatch.setattr("kiosk.daemon.kiosk.ROUND_S", 0.05)
+    world = World(tmp_path, scene)
+    world.verdict["error"] = ModelFileError("two people came together")
+    with world:
+        world.people.append(A)
+        until(lambda: "self_test_failed" in world.kiosk.monitor.states())
+        until(lambda: world.kiosk.judge.newest is not None)
+        assert world.store.decisions().total == 0
+        world.verdict["error"] = None
+        world.armed()
+        until(lambda: world.store.decisions().total == 1)
+
+
+def test_a_store_that_failed_closes_until_it_takes_facts_again(tmp_path, scene, monkeypatch):
+    monkeypatch.setattr("kiosk.daemon.kiosk.STORE_PROBE_S", 0.1)
+    monkeypatch.setattr("kiosk.daemon.kiosk.ROUND_S", 0.05)
+    with World(tmp_path, scene) as world:
+        world.armed()
+        saving, probing = world.device.save, world.store.probe
+
+        def full(*_):
+            raise StoreError("disk full; nothing was stored")
+
+        world.device.save = world.store.probe = full
+        world.people.append(A)
+        until(lambda: "store_unreadable" in world.kiosk.monitor.states())
+        (state,) = [one for one in world.kiosk.health().states if one.condition == "store_unreadable"]
+        assert "disk full" in state.sentence
+        assert not world.kiosk.health().is_armed
+        world.device.save, world.store.probe = saving, probing
+        world.armed()
+        assert world.lines.pulses == 0
+
+
+def test_a_disk_that_does_not_answer_closes_the_kiosk_and_ends_no_thread(tmp_path, scene, monkeypatch):
+    monkeypatch.setattr("kiosk.daemon.kiosk.ROUND_S", 0.05)
+    monkeypatch.setattr("kiosk.daemon.kiosk.FIGURES_S", 0.05)
+    monkeypatch.setattr("kiosk.daemon.kiosk.STORE_PROBE_S", 0.1)
+    with World(tmp_path, scene) as world:
+        world.armed()
+
+        def failing(_path):
+            raise OSError(errno.EIO, "Input/output error")
+
+        with monkeypatch.context() as broken:
+            broken.setattr("kiosk.daemon.kiosk.shutil.disk_usage", failing)
+            until(lambda: {"disk_full", "store_unreadable"} <= set(world.kiosk.monitor.states()))
+        world.armed()
+        assert not world.kiosk.is_broken
+
+
+def test_what_the_door_did_while_the_store_failed_is_recorded_afterwards(tmp_path, scene, monkeypatch):
+    monkeypatch.setattr("kiosk.daemon.kiosk.STORE_PROBE_S", 0.1)
+    monkeypatch.setattr("kiosk.daemon.kiosk.ROUND_S", 0.05)
+    with World(tmp_path, scene) as world:
+        world.armed()
+        recording = world.store.record_act
+
+        def full(*_, **__):
+            raise StoreError("disk full; nothing was stored")
+
+        until(lambda: world.kiosk.door._exit.state is False)  # a button that is down at the start counts as shorted
+        world.store.record_act = full
+        world.lines.turn(Input.EXIT, on=True)
+        until(lambda: "store_unreadable" in world.kiosk.monitor.states())
+        world.store.record_act = recording
+        until(lambda: {"what": "exit_pressed"} in world.acts(Kind.DOOR))
+
+
+def test_an_alarm_switches_the_kiosk_off_over_a_restart(tmp_path, scene):
+    with World(tmp_path, scene) as world:
+        world.armed()
+        world.kiosk.set_alarm(is_armed=True, actor="key-1")
+        world.people.append(A)
+        until(lambda: world.kiosk.judge.newest is not None)
+        assert world.kiosk.monitor.states().count("alarm_armed") == 1
+    assert read_standing(tmp_path / "state").is_alarm_armed
+
+    with World(tmp_path, scene) as world:
+        until(lambda: "starting" not in world.kiosk.monitor.states())
+        assert not world.kiosk.health().is_armed
+        world.kiosk.set_alarm(is_armed=False, actor="key-1")
+        world.armed()
+        assert world.acts(Kind.POLICY) == [{"is_alarm_armed": False}, {"is_alarm_armed": True}]
+
+
+def test_a_kiosk_whose_notes_are_spoilt_stays_off_and_says_how_to_go_on(tmp_path, scene):
+    world = World(tmp_path, scene)
+    world.kiosk.close()
+    world.store.close()
+    (tmp_path / "state" / "standing.json").write_bytes(b"\0" * 60)
+
+    with World(tmp_path, scene) as world:
+        until(lambda: "starting" not in world.kiosk.monitor.states())
+        (state,) = [one for one in world.kiosk.health().states if one.condition == "alarm_armed"]
+        assert "standing.json" in state.sentence
+        assert "/device/door/alarm" in state.sentence
+        world.kiosk.set_alarm(is_armed=False, actor="operator-1")
+        world.armed()
+    assert not read_standing(tmp_path / "state").is_spoilt
+
+
+def test_an_alarm_that_is_armed_while_declines_are_kept_is_kept_too(tmp_path, scene, monkeypatch):
+    world = World(tmp_path, scene)
+    is_writing, may_go_on = threading.Event(), threading.Event()
+    syncing = os.fsync
+
+    def slow(handle):  # the judge's write is on its way to a slow card when the alarm system calls
+        if not is_writing.is_set():
+            is_writing.set()
+            assert may_go_on.wait(LIMIT_S)
+        syncing(handle)
+
+    monkeypatch.setattr("kiosk.entrance.restart.os.fsync", slow)
+    failed = []
+
+    def told(work):
+        try:
+            work()
+        except StoreError as error:
+            failed.append(error)
+
+    judging = threading.Thread(target=told, args=(lambda: world.kiosk._keep_tries(Tries(5, 0.0, 1e9)),))
+    arming = threading.Thread(target=told, args=(lambda: world.kiosk.set_alarm(is_armed=True, actor="key-1"),))
+    judging.start()
+    assert is_writing.wait(LIMIT_S)
+    arming.start()
+    arming.join(0.3)  # long enough to be in the way
+    may_go_on.set()
+    judging.join()
+    arming.join()
+    world.store.close()
+    world.kiosk.close()
+
+    kept = read_standing(tmp_path / "state")
+    assert (failed, kept.is_alarm_armed, kept.tries["declines"]) == ([], True, 5)
+
+
+def test_an_alarm_armed_while_it_is_being_disarmed_stays_armed(tmp_path, scene, monkeypatch):
+    world = World(tmp_path, scene)
+    world.kiosk.set_alarm(is_armed=True, actor="key-1")
+    recording, is_recording, may_go_on = world.store.record_act, threading.Event(), threading.Event()
+
+    def slow(kind, **more):
+        if not more["details"]["is_alarm_armed"]:
+            is_recording.set()
+            assert may_go_on.wait(LIMIT_S)
+        return recording(kind, **more)
+
+    monkeypatch.setattr(world.store, "record_act", slow)
+    disarming, arming = (
+        threading.Thread(target=world.kiosk.set_alarm, kwargs={"is_armed": is_armed, "actor": "key-1"})
+        for is_armed in (False, True)
+    )
+    disarming.start()
+    assert is_recording.wait(LIMIT_S)
+    arming.start()
+    arming.join(0.3)  # long enough to be in the way
+    may_go_on.set()
+    disarming.join()
+    arming.join()
+    states = world.kiosk.monitor.states()
+    world.kiosk.close()
+    world.store.close()
+
+    assert "alarm_armed" in states
+    assert read_standing(tmp_path / "state").is_alarm_armed
+
+
+def test_an_operator_opens_the_door_even_of_a_kiosk_that_is_closed_and_it_is_in_the_log(tmp_path, scene):
+    with World(tmp_path, scene) as world:
+        until(lambda: world.kiosk.door.beat > 0)
+        world.kiosk.set_alarm(is_armed=True, actor="key-1")
+        world.kiosk.release(actor="operator-1")
+
+        assert world.lines.pulses == 1
+        (entry,) = (one.entry for one in world.store.decisions(DecisionFilter(kinds=(Kind.RELEASE,))).decisions)
+        assert entry.actor == "operator-1"
+        until(lambda: {"what": "relay_on", "of": entry.request_id} in world.acts(Kind.DOOR))
+
+
+@pytest.mark.parametrize(("people", "said"), [(0, "nobody has this code"), (2, "several people")])
+def test_a_code_must_be_one_persons(tmp_path, scene, people, said):
+    world = World(tmp_path, scene, config(entrance={"mode": "verify"}))
+    with world:
+        for seed in range(people):
+            world.enrol(seed + 1, name="same-code")
+        with pytest.raises(RefusedError, match=said):
+            world.kiosk.claim("same-code", actor="key-1")
+
+
+def test_a_code_lets_its_person_in(tmp_path, scene):
+    with World(tmp_path, scene, config(entrance={"mode": "verify"})) as world:
+        world.enrol(1, name="card-7")
+        world.armed()
+        assert world.kiosk.claim("card-7", actor="key-1") == 30.0
+        world.people.append(A)
+        until(lambda: world.lines.pulses == 1)
+
+
+def test_a_guided_enrolment_goes_through_the_desk(tmp_path, scene):
+    settings = config(entrance={"mode": "enrol"}, enrolment={"consent_version": "2026-11", "gather_s": 0.1})
+    with World(tmp_path, scene, settings) as world:
+        heard = []
+        world.kiosk.news.listen(lambda news: heard.append(news) if news.topic is Topic.ENROLMENT else None)
+        world.armed()
+        consent = Consent("2026-11", time.time())
+        world.kiosk.begin_enrolment(Details(name="Person C"), consent, is_allowlisted=True, actor="operator-1")
+        world.people.append(template(3))
+        until(lambda: heard and heard[-1].data["state"] == "added")
+
+        (subject,) = world.store.subjects().subjects
+        assert subject.is_allowlisted
+        assert subject.details.consent_version == "2026-11"
+
+
+def test_settings_that_can_are_taken_while_it_runs_and_the_others_want_a_new_start(tmp_path, scene):
+    with World(tmp_path, scene) as world:
+        world.armed()
+        world.enrol(1)
+        stricter = config(entrance={"identify_threshold": 100.0, "review_margin": 0.0}, degraded={"pad_off": "closed"})
+        assert world.kiosk.reload(stricter)
+        assert not world.kiosk.health().is_armed
+        assert not world.kiosk.reload(config(camera={"rotation": 90}))
+        assert not world.kiosk.reload(config(api={"port": 8081}))
+        assert not world.kiosk.reload(config(health={"holdover_h": 1.0}))
+        assert world.device.config is stricter
+        assert world.kiosk.reload(config(api={"language": "de"}))
+        world.armed()
+
+
+def test_a_thread_that_hangs_or_ends_is_named(tmp_path, scene, monkeypatch, caplog):
+    monkeypatch.setattr("kiosk.daemon.kiosk.JUDGE_LATE_S", 0.3)
+    with World(tmp_path, scene) as world:
+        world.armed()
+        stuck = threading.Event()
+        world.kiosk.judge.take = lambda *_: stuck.wait(5.0)
+        until(lambda: world.kiosk.hanging == "judge")
+        stuck.set()
+
+        def broken(*_):
+            raise ZeroDivisionError
+
+        world.kiosk.judge.take = broken
+        with caplog.at_level(logging.CRITICAL):
+            until(lambda: world.kiosk.is_broken)
+    assert world.kiosk.hanging == "judge ended: ZeroDivisionError"
+
+
+class Heard:
+    """A supervisor that remembers."""
+
+    def __init__(self, watchdog_s=0.2):
+        self.watchdog_s, self.facts = watchdog_s, []
+
+    def tell(self, **facts):
+        self.facts.append(facts)
+
+    def fed(self):
+        return sum("WATCHDOG" in facts for facts in self.facts)
+
+
+def test_the_watchdog_is_fed_only_while_everything_comes_round(tmp_path, scene, monkeypatch):
+    supervisor: Supervisor = Heard()
+    with World(tmp_path, scene) as world:
+        world.armed()
+        stopping = Word()
+        main = threading.Thread(target=serve, args=(world.kiosk, supervisor, stopping, lambda: False))
+        main.start()
+        until(lambda: supervisor.fed() > 3)
+        monkeypatch.setattr(type(world.kiosk.camera), "due", property(lambda _: 0.0))  # its time has passed
+        until(lambda: world.kiosk.hanging == "camera")
+        before = supervisor.fed()
+        stopping.wait(0.5)
+        hungry = supervisor.fed() - before
+        stopping.set()
+        main.join()
+
+    assert supervisor.facts[0] == {"READY": 1}
+    assert hungry <= 1
+    assert any("armed" in str(facts.get("STATUS")) for facts in supervisor.facts)
+
+
+def test_the_status_file_tells_the_state_and_names_nobody(tmp_path, scene):
+    path = tmp_path / "status.json"
+    world = World(tmp_path, scene, status_file=path)
+    world.enrol(1)
+    with world:
+        world.armed()
+        until(lambda: path.exists() and json.loads(path.read_text())["is_armed"])
+        until(lambda: "gallery" in json.loads(path.read_text())["figures"])
+
+        text = path.read_text()
+    status = json.loads(text)
+    assert not path.exists()  # nobody is armed by a kiosk that has ended
+    assert status["figures"]["gallery"]["people"] == 1
+    assert status["figures"]["camera"]["state"] == "live"
+    assert "Person A" not in text
+
+
+def test_a_look_that_a_stop_overtook_tells_no_more_that_anybody_is_armed(tmp_path, scene, monkeypatch):
+    path = tmp_path / "status.json"
+    with World(tmp_path, scene, status_file=path) as world:
+        world.armed()
+        until(path.exists)
+        counting, is_counting, may_go_on = world.kiosk._count, threading.Event(), threading.Event()
+
+        def slow():
+            is_counting.set()
+            assert may_go_on.wait(LIMIT_S)
+            counting()
+
+        monkeypatch.setattr(world.kiosk, "_count", slow)
+        assert is_counting.wait(LIMIT_S)
+        world.kiosk.close()
+        may_go_on.set()
+        until(lambda: not any(thread.is_alive() for thread in world.kiosk._threads))
+
+        assert not path.exists()
+
+
+def test_a_status_file_that_could_not_be_written_is_written_once_there_is_room(tmp_path, scene, monkeypatch):
+    monkeypatch.setattr("kiosk.daemon.kiosk.ROUND_S", 0.05)
+    path = tmp_path / "run" / "status.json"
+    with World(tmp_path, scene, status_file=path) as world:
+        world.armed()
+        assert not path.parent.exists()
+        path.parent.mkdir()
+        until(path.exists)
+
+
+def test_closing_is_quick_and_leaves_the_relay_off(tmp_path, scene):
+    with World(tmp_path, scene) as world:
+        world.enrol(1)
+        world.armed()
+        world.people.append(A)
+        until(lambda: world.lines.pulses == 1)
+        began = time.monotonic()
+        world.kiosk.close()
+
+        assert time.monotonic() - began < BUSY_S
+        assert Output.RELAY not in world.lines.lit
+        assert {"what": "relay_on"}.items() <= world.acts(Kind.DOOR)[0].items()

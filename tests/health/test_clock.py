@@ -1,0 +1,86 @@
+"""Facts about how far the wall clock is believed."""
+
+import os
+
+import pytest
+
+from kiosk.health.clock import EARLIEST_S, Clock, is_synced
+from kiosk.testing.fakes import ManualClock
+from kiosk.types import ClockState
+
+NOON = EARLIEST_S + 1e7
+
+
+class World:
+    def __init__(self, wall=NOON, holdover_s=100.0):
+        self.wall, self.monotonic, self.is_synced = ManualClock(wall), ManualClock(50.0), True
+        self.clock = Clock(holdover_s, wall=self.wall, monotonic=self.monotonic, is_synced=lambda: self.is_synced)
+
+    def pass_by(self, seconds):
+        self.wall.advance(seconds)
+        self.monotonic.advance(seconds)
+        return self.clock.state()
+
+
+def test_a_clock_that_was_synced_runs_on_by_itself_for_a_time():
+    world = World()
+
+    assert world.clock.state() is ClockState.SYNCED
+    world.is_synced = False
+    assert world.pass_by(99.0) is ClockState.HOLDOVER
+    assert world.pass_by(2.0) is ClockState.UNTRUSTED
+    world.is_synced = True
+    assert world.pass_by(1.0) is ClockState.SYNCED
+
+
+@pytest.mark.parametrize("jump_s", [-3600.0, 3600.0, 6.0, -6.0])
+def test_a_clock_that_somebody_set_vouches_for_nothing_until_it_is_synced_again(jump_s):
+    world = World()
+    world.clock.state()
+    world.is_synced = False
+
+    world.wall.advance(jump_s)
+
+    assert world.clock.state() is ClockState.UNTRUSTED
+    world.wall.advance(-jump_s)
+    assert world.clock.state() is ClockState.UNTRUSTED
+    world.is_synced = True
+    assert world.clock.state() is ClockState.SYNCED
+
+
+def test_a_little_drift_is_no_jump():
+    world = World()
+    world.clock.state()
+    world.is_synced = False
+    world.wall.advance(1.0)
+
+    assert world.pass_by(50.0) is ClockState.HOLDOVER
+
+
+def test_a_clock_before_this_program_was_written_was_never_set():
+    world = World(wall=EARLIEST_S - 1)
+
+    assert world.clock.state() is ClockState.UNTRUSTED
+    assert world.clock() == EARLIEST_S - 1
+
+
+def test_one_that_was_never_synced_is_untrusted():
+    world = World()
+    world.is_synced = False
+
+    assert world.clock.state() is ClockState.UNTRUSTED
+
+
+def test_the_kernel_answers_and_where_that_is_forbidden_timesyncds_file_does(tmp_path, monkeypatch):
+    class Forbidden:
+        adjtimex = staticmethod(lambda _: -1)
+
+    assert is_synced() in (True, False)
+    monkeypatch.setattr("kiosk.health.clock.ctypes.CDLL", lambda _: Forbidden)
+    stamp = tmp_path / "synchronized"
+    missing = is_synced(stamp)
+    stamp.touch()
+    fresh = is_synced(stamp)
+    os.utime(stamp, (1.0, 1.0))
+
+    assert (missing, fresh, is_synced(stamp)) == (False, True, False)

@@ -1,0 +1,554 @@
+"""Facts about the pages, in a real Chromium against the real server with the real models.
+
+Every page a test opens is watched: an error in its console, a breach of its content security policy or a request to
+anywhere else fails the test; see browsed.py.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from kiosk.cloud.credentials import Credentials
+from kiosk.cloud.view import CloudView
+from kiosk.entrance.news import Still, Topic
+from kiosk.rules.grant import Degradation
+from kiosk.settings.config import Sources
+from kiosk.settings.sections import Cloud
+from kiosk.store import chain
+from kiosk.store.chain import Kind
+from kiosk.store.decision_log import DecisionFilter, NewDecision
+from kiosk.store.outbox import Message
+from kiosk.store.subjects import Details, Enrolment
+from tests.api.served import A1, NOW, PASSWORD, match_files, serving
+from tests.conftest import GOLDEN
+from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, running, serious
+
+VIEWS = ("today", "decisions", "reviews", "people", "people/new", "people/import", "audit", "settings", "keys")
+SCRIPT = "<img src=x onerror='window.isHacked=1'><b>Person C</b>"
+
+pytestmark = NEEDED
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with running() as browser:
+        yield browser
+
+
+@pytest.fixture
+def served(tmp_path):
+    with serving(tmp_path / "state") as served:
+        served.desk.picture = Still(A1, (480, 640), 0.1, ())
+        yield served
+
+
+def sign_in(page, url: str, *, name: str = "Person C", password: str = PASSWORD) -> None:
+    page.goto(f"{url}/")
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in").click()
+
+
+@pytest.fixture
+def operator(chromium, served):
+    """Give the operator's page, signed in."""
+    with opened(chromium, served.url) as (page, watch):
+        sign_in(page, served.url)
+        page.get_by_role("heading", name="Today").wait_for()
+        yield page, watch
+
+
+def enrolled(served, name: str, **details):
+    """Make person A known by the real networks."""
+    outcome = served.device.enrol([A1], Enrolment(templates=(), details=Details(name=name, **details)))
+    assert outcome.subject is not None
+    return outcome.subject
+
+
+def reviewable(served, session_number: int | None = None):
+    return served.device.save(
+        NewDecision(
+            kind=Kind.IDENTIFY,
+            status="In Review",
+            score=74.5,
+            session_number=session_number,
+            thresholds={"identify": 80.0, "blocklist": 70.0},
+            details={"mode": "identify", "reasons": ["borderline"]},
+        )
+    )
+
+
+def show(page, view: str) -> None:
+    page.evaluate("view => { location.hash = `#/${view}` }", view)
+    section, _, rest = view.partition("/")
+    one = {"people": "person", "decisions": "decision"}.get(section)
+    name = {"new": "enrol", "import": "import"}.get(rest, one) if rest else section
+    page.locator(f".view-{name}").wait_for()
+    playwright.expect(page.locator(".skeleton, [aria-busy]")).to_have_count(0)
+
+
+# ---- signing in and out
+
+
+def test_who_signs_in_sees_today_and_stays_signed_in_over_a_reload(operator):
+    page, _ = operator
+
+    page.reload()
+
+    page.get_by_role("heading", name="Today").wait_for()
+    assert page.locator(".who-name").inner_text() == "Person C"
+    assert page.evaluate("document.cookie") == ""  # the session is out of every script's reach
+
+
+def test_a_wrong_password_is_told_and_shows_nothing(chromium, served):
+    with opened(chromium, served.url) as (page, watch):
+        watch.expects(401)
+        sign_in(page, served.url, password="wrong")
+
+        page.get_by_role("alert").filter(has_text="This is not right").wait_for()
+        assert page.locator("nav").count() == 0
+
+
+def test_an_operators_key_opens_the_page_and_a_machines_key_does_not(chromium, served):
+    with opened(chromium, served.url) as (page, _):
+        page.goto(f"{served.url}/")
+        page.get_by_role("button", name="Use a key instead").click()
+        page.get_by_label("Key").fill(served.keys["device"])
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("alert").filter(has_text="belongs to a machine").wait_for()
+
+        page.get_by_label("Key").fill(served.keys["operator"])
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("heading", name="Today").wait_for()
+        assert page.get_by_role("link", name="Keys").count() == 0  # an administrator's
+
+
+def test_signing_out_ends_the_session_and_leads_to_the_way_in(operator):
+    page, watch = operator
+    watch.expects(401)
+
+    page.get_by_role("button", name="Sign out").click()
+
+    page.get_by_role("heading", name="Sign in to the kiosk").wait_for()
+    assert page.evaluate("fetch('/device/session').then(answer => answer.status)") == 401
+
+
+def test_a_session_ended_elsewhere_leads_to_the_way_in(operator):
+    page, watch = operator
+    watch.expects(401)
+
+    page.context.clear_cookies()
+    page.evaluate("location.hash = '#/people'")
+
+    page.get_by_role("heading", name="Sign in to the kiosk").wait_for()
+
+
+# ---- people
+
+
+def test_somebody_is_enrolled_from_a_file_judged_before_anything_is_stored(operator, served):
+    page, _ = operator
+    show(page, "people/new")
+
+    page.locator("#photographs").set_input_files(GOLDEN / "person_b_1.jpg")
+    page.get_by_text("Good enough").wait_for()
+    assert served.device.gallery.subjects == 0
+    page.get_by_label("Name").fill("Person B")
+    page.get_by_role("button", name="Enrol", exact=True).click()
+
+    page.get_by_role("heading", name="Person B").wait_for()
+    (subject,) = served.device.store.subjects(limit=5).subjects
+    assert subject.details.name == "Person B"
+
+
+def test_a_face_that_is_known_is_told_before_and_refused_after(operator, served):
+    page, watch = operator
+    watch.expects(409)
+    enrolled(served, "Person A")
+    show(page, "people/new")
+
+    page.locator("#photographs").set_input_files(GOLDEN / "person_a_2.jpg")
+    page.locator(".alike", has_text="Person A").wait_for()
+    page.get_by_role("button", name="Enrol", exact=True).click()
+
+    page.get_by_text("Already enrolled", exact=True).wait_for()
+    assert served.device.gallery.subjects == 1
+
+
+def test_a_file_that_is_no_picture_is_refused_with_the_reason(operator, tmp_path):
+    page, watch = operator
+    watch.expects(400)
+    (tmp_path / "letter.jpg").write_bytes(b"Dear Sir or Madam")
+    show(page, "people/new")
+
+    page.locator("#photographs").set_input_files(tmp_path / "letter.jpg")
+
+    page.get_by_text("is not JPEG, PNG, WebP or TIFF").wait_for()
+
+
+def test_somebody_is_blocked_with_a_reason_and_unblocked(operator, served):
+    page, _ = operator
+    subject = enrolled(served, "Person A")
+    show(page, f"people/{subject.session_number}")
+
+    page.get_by_role("button", name="Block", exact=True).click()
+    page.get_by_label("Reason").fill("left in a dispute")
+    page.get_by_role("dialog").get_by_role("button", name="Block").click()
+    page.get_by_text("left in a dispute").wait_for()
+    assert served.device.store.subject(subject.session_number).is_blocklisted
+    page.get_by_role("button", name="Unblock").click()
+    page.get_by_role("dialog").get_by_role("button", name="Unblock").click()
+
+    page.locator(".banner.bad").wait_for(state="detached")
+    assert not served.device.store.subject(subject.session_number).is_blocklisted
+
+
+def test_forgetting_erases_and_gives_a_receipt_that_holds(operator, served):
+    page, _ = operator
+    subject = enrolled(served, "Person A")
+    show(page, f"people/{subject.session_number}")
+
+    page.get_by_role("button", name="Forget this person").click()
+    page.get_by_role("dialog").get_by_role("button", name="Forget").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download the receipt").click()
+
+    receipt = Path(download.value.path()).read_text(encoding="utf-8")
+    assert chain.receipt_holds(receipt, served.device.store.vault.public_key)
+    assert served.device.store.subject(subject.session_number) is None
+
+
+def test_only_what_was_changed_of_a_person_is_sent(operator, served):
+    page, _ = operator
+    subject = enrolled(served, "Person A", vendor_data="staff-1", document_number="AB123456")
+    show(page, f"people/{subject.session_number}")
+    page.get_by_text("Change what is known").click()
+
+    page.get_by_label("Name").fill("Person A the Second")
+    with page.expect_request(lambda request: request.method == "PATCH") as sent:
+        page.get_by_role("button", name="Save").click()
+
+    assert sent.value.post_data_json == {"name": "Person A the Second"}
+    page.get_by_role("heading", name="Person A the Second").wait_for()
+
+
+def test_an_import_shows_what_became_of_each_file(operator, served, tmp_path):
+    page, _ = operator
+    folder = tmp_path / "people"
+    for name in ("person_a_1", "person_b_1"):
+        (folder / name).mkdir(parents=True)
+        shutil.copy(GOLDEN / f"{name}.jpg", folder / name)
+    archive = shutil.make_archive(str(tmp_path / "people"), "zip", folder)
+    enrolled(served, "Person A")
+    show(page, "people/import")
+
+    page.get_by_label("ZIP archive").set_input_files(archive)
+    page.get_by_role("button", name="Import", exact=True).click()
+
+    page.get_by_role("heading", name="Import finished").wait_for()
+    page.get_by_text("Enrolled: 1", exact=True).wait_for()
+    assert (
+        page.get_by_role("row", name=re.compile("person_a_1")).get_by_text("Already enrolled", exact=True).count() == 1
+    )
+
+
+# ---- decisions
+
+
+def test_a_decision_appears_while_somebody_looks(operator, served):
+    page, _ = operator
+    playwright.expect(page.locator(".skeleton, [aria-busy]")).to_have_count(0)
+
+    answer = served.call("POST", "/v3/face-match/", "device", files=match_files()).json()
+
+    page.locator(f"[data-request='{answer['request_id']}']").get_by_text("Approved").wait_for()
+
+
+def test_a_decision_shows_its_score_its_thresholds_and_whether_its_record_holds(operator, served):
+    page, _ = operator
+    entry = reviewable(served)
+
+    show(page, f"decisions/{entry.request_id}")
+
+    scale = page.get_by_role("img", name="Score 74.5 of 100, high.")
+    assert "Threshold Enter from: 80." in scale.get_attribute("aria-label")
+    page.get_by_text("Signature holds").wait_for()
+    page.get_by_text("Just below the threshold").wait_for()
+
+
+def test_decisions_are_filtered_by_an_address_that_can_be_kept(operator, served):
+    page, _ = operator
+    reviewable(served)
+    served.device.save(NewDecision(kind=Kind.IDENTIFY, status="Declined", score=12.0))
+    show(page, "decisions")
+    assert page.get_by_role("row").count() == 3  # with the headings
+
+    page.get_by_label("Status").select_option("Declined")
+
+    playwright.expect(page.locator("tbody tr")).to_have_count(1)
+    assert page.url.endswith("#/decisions?status=Declined")
+
+
+def test_a_review_is_signed_into_the_log_with_its_reason_and_leaves_the_queue(operator, served):
+    page, _ = operator
+    entry = reviewable(served)
+    show(page, "reviews")
+
+    page.get_by_label("Reason").fill("the badge was checked by hand")
+    page.get_by_role("button", name="Approve").click()
+
+    page.get_by_text("Nothing waits for a review").wait_for()
+    wanted = DecisionFilter(kinds=(Kind.REVIEW,))
+    (review,) = served.device.store.log.page(wanted, limit=5, offset=0).decisions
+    assert review.entry.details == {"of": entry.request_id, "decision": "approve"}
+    assert review.answer == {"reason": "the badge was checked by hand"}
+
+
+def test_a_review_without_a_reason_is_not_sent(operator, served):
+    page, _ = operator
+    reviewable(served)
+    show(page, "reviews")
+
+    page.get_by_role("button", name="Decline").click()
+
+    assert page.evaluate("document.activeElement.name") == "reason"
+    assert served.device.store.log.page(DecisionFilter(kinds=(Kind.REVIEW,)), limit=1, offset=0).total == 0
+
+
+def test_a_kiosk_that_lets_nobody_in_says_why_and_how_to_mend_it(operator, served):
+    page, _ = operator
+    served.desk.states = (Degradation("camera_lost", "no frame for 3 s", "closed", NOW),)
+
+    served.desk.news.publish(Topic.HEALTH, {"is_armed": False})
+
+    page.get_by_text("Not armed: nobody is let in now").wait_for()
+    assert "Check the camera's cable" in page.locator(".state").inner_text()
+
+
+def test_an_answer_that_comes_after_a_newer_one_changes_nothing(operator, served):
+    page, _ = operator
+    show(page, "reviews")
+    held = []
+    page.route("**/device/health", lambda route: route.continue_() if held else held.append(route))
+    page.evaluate("location.hash = '#/today'")
+    playwright.expect(page.locator(".banner-place .skeleton")).to_have_count(1)
+
+    served.desk.states = (Degradation("camera_lost", "no frame for 3 s", "closed", NOW),)
+    served.desk.news.publish(Topic.HEALTH, {"is_armed": False})
+    page.get_by_text("Not armed: nobody is let in now").wait_for()
+    held[0].fulfill(json={"is_armed": True, "mode": "identify", "states": [], "figures": {}})
+
+    page.get_by_role("button", name="7 days").click()  # by now the held answer was read
+    playwright.expect(page.locator("[aria-busy]")).to_have_count(0)
+    assert page.get_by_text("Not armed: nobody is let in now").is_visible()
+
+
+def test_without_camera_and_door_the_page_serves_all_the_same(chromium, tmp_path):
+    with serving(tmp_path / "state", with_desk=False) as served, opened(chromium, served.url) as (page, watch):
+        watch.expects(409)  # no news and no picture
+
+        sign_in(page, served.url)
+
+        page.get_by_text("Serving calls, without camera and door").wait_for()
+        page.get_by_text("No camera is served here").wait_for()
+        assert not page.get_by_role("button", name="Open the door once").is_visible()
+
+
+def test_the_door_is_opened_only_after_a_question(operator, served):
+    page, _ = operator
+
+    page.get_by_role("button", name="Open the door once").click()
+    assert served.desk.asked == []
+    page.get_by_role("dialog").get_by_role("button", name="Open the door once").click()
+
+    page.get_by_text("The door was opened.").wait_for()
+    assert [what for what, *_ in served.desk.asked] == ["release"]
+
+
+def test_what_waits_to_leave_the_device_is_shown_with_its_trouble(operator, served):
+    page, _ = operator
+    store = served.device.store
+    store.record_decision(NewDecision(kind=Kind.IDENTIFY, status="Approved", outbox=(Message("summary"),)))
+    row = store.outbox.claim(served.wall())
+    store.outbox.postpone(row.id, served.wall() + 60.0, "the server did not answer")
+    settings = Cloud(policy="summary", webhook_url="https://example.org/hook")
+    served.application.house.cloud = CloudView(store, settings, Credentials(store), now=served.wall)
+
+    show(page, "cloud")
+
+    page.get_by_role("row", name=re.compile("the server did not answer")).wait_for()
+    assert page.locator(".tile", has_text="Waiting").locator(".tile-value").inner_text() == "1"
+    assert page.get_by_text("A summary").count() >= 1
+
+
+def test_a_new_key_is_shown_once_and_works(operator, served):
+    page, _ = operator
+    show(page, "keys")
+
+    page.get_by_label("Name").fill("Turnstile north")
+    page.get_by_role("button", name="Create the key").click()
+    key = page.locator(".code.key").inner_text()
+    page.get_by_role("button", name="I have it").click()
+
+    page.get_by_role("cell", name="Turnstile north", exact=True).wait_for()
+    assert key not in page.content()
+    asked = urllib.request.Request(f"{served.url}/device/health", headers={"x-api-key": key})
+    with urllib.request.urlopen(asked) as answer:
+        assert answer.status == 200
+
+
+# ---- safety
+
+
+def test_markup_in_a_name_is_shown_as_text_everywhere(operator, served):
+    page, _ = operator
+    subject = enrolled(served, SCRIPT, vendor_data=SCRIPT)
+    entry = reviewable(served, subject.session_number)
+
+    for view in ("today", "people", f"people/{subject.session_number}", "reviews", f"decisions/{entry.request_id}"):
+        show(page, view)
+        page.get_by_text("<b>Person C</b>").first.wait_for()
+        assert page.locator("main b", has_text="Person C").count() == 0
+    assert page.evaluate("window.isHacked") is None
+
+
+def test_a_change_without_the_sessions_token_is_refused(operator, served):
+    page, watch = operator
+    watch.expects(403)
+    subject = enrolled(served, "Person A")
+
+    status = page.evaluate(
+        "path => fetch(path, { method: 'DELETE' }).then(answer => answer.status)",
+        f"/device/subjects/{subject.session_number}",
+    )
+
+    assert status == 403
+    assert served.device.store.subject(subject.session_number) is not None
+
+
+def test_a_script_put_into_the_page_does_not_run(operator):
+    page, watch = operator
+
+    page.evaluate('document.body.insertAdjacentHTML(\'beforeend\', `<img src="data:," onerror="isHacked = 1">`)')
+    page.wait_for_timeout(200)  # an attack that works would have by now; there is no event for one that does not
+
+    assert page.evaluate("window.isHacked") is None
+    assert any("Content Security Policy" in fault for fault in watch.faults)
+    watch.faults.clear()
+
+
+# ---- every view, every size, every language
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_no_view_is_wider_than_its_screen(operator, served, size):
+    page, _ = operator
+    subject = enrolled(served, "Person A-" + "long" * 12, vendor_data="v" * 60)
+    entry = reviewable(served, subject.session_number)
+    page.set_viewport_size(size)
+
+    for view in (*VIEWS, f"people/{subject.session_number}", f"decisions/{entry.request_id}"):
+        show(page, view)
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, view
+
+
+def test_the_menu_of_a_phone_opens_and_closes_by_keyboard(operator):
+    page, _ = operator
+    page.set_viewport_size(PHONE)
+    page.get_by_role("link", name="Decisions", exact=True).wait_for(state="hidden")
+
+    page.get_by_role("button", name="Menu").press("Enter")
+    page.get_by_role("link", name="Decisions", exact=True).wait_for()
+    page.keyboard.press("Escape")
+
+    page.get_by_role("link", name="Decisions", exact=True).wait_for(state="hidden")
+
+
+def test_another_language_is_spoken_at_once_and_kept(operator):
+    page, _ = operator
+
+    page.get_by_label("Language").select_option("de")
+
+    page.get_by_role("heading", name="Heute").wait_for()
+    assert page.evaluate("document.documentElement.lang") == "de"
+    page.reload()
+    page.get_by_role("heading", name="Heute").wait_for()
+
+
+def test_the_keyboard_alone_leads_past_the_menu_to_the_content(operator):
+    page, _ = operator
+    page.evaluate("document.activeElement.blur()")
+
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+
+    assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_a_view_says_that_the_kiosk_does_not_answer_and_how_to_go_on(operator):
+    page, watch = operator
+    page.route("**/device/subjects*", lambda route: route.abort())
+
+    page.get_by_role("link", name="People", exact=True).click()
+    page.get_by_text("The kiosk does not answer").wait_for()
+    page.unroute("**/device/subjects*")
+    page.get_by_role("button", name="Try again").click()
+
+    page.get_by_text("Nobody is known yet").wait_for()
+    assert all("net::ERR_FAILED" in fault for fault in watch.faults)
+    watch.faults.clear()
+
+
+@pytest.mark.parametrize(
+    ("size", "scheme"), [(DESKTOP, "light"), (DESKTOP, "dark"), (PHONE, "light")], ids=["desktop", "dark", "phone"]
+)
+def test_axe_finds_nothing_serious_on_the_operators_page(chromium, served, size, scheme):
+    subject = enrolled(served, "Person A")
+    entry = reviewable(served, subject.session_number)
+    # From the start: an open page takes another scheme a tenth of a second after it was told.
+    look = {"viewport": size, "color_scheme": scheme, "reduced_motion": "reduce"}
+
+    with opened(chromium, served.url, **look) as (page, watch):
+        watch.expects(404)  # no cloud is set up here
+        sign_in(page, served.url)
+        page.get_by_role("heading", name="Today").wait_for()
+        for view in (*VIEWS, "cloud", f"people/{subject.session_number}", f"decisions/{entry.request_id}"):
+            show(page, view)
+            assert serious(page) == [], view
+
+
+def test_a_settings_change_is_taken_as_a_whole_or_not_at_all(chromium, tmp_path):
+    sources = Sources(None, tmp_path / "settings.toml", {})
+    with serving(tmp_path / "state", sources=sources) as served, opened(chromium, served.url) as (page, watch):
+        watch.expects(400)
+        sign_in(page, served.url)
+        page.get_by_role("heading", name="Today").wait_for()
+        show(page, "settings")
+
+        page.get_by_label("Enter from, with a code").fill("75")
+        page.get_by_label("Enter from, found in the gallery").fill("1000")
+        page.get_by_role("button", name="Put into force").click()
+        page.locator("[aria-invalid=true]").wait_for()
+        assert served.device.config.entrance.verify_threshold == 70.0
+        page.get_by_label("Enter from, found in the gallery").fill("85")
+        page.get_by_role("button", name="Put into force").click()
+
+        page.get_by_text("In force from now on.").wait_for()
+        entrance = served.device.config.entrance
+        assert (entrance.verify_threshold, entrance.identify_threshold) == (75.0, 85.0)
+
+
+def test_the_audit_finds_nobody_twice_where_nobody_is(operator, served):
+    page, _ = operator
+    enrolled(served, "Person A")
+    show(page, "audit")
+
+    page.get_by_role("button", name="Start the audit").click()
+
+    page.get_by_role("heading", name="Likely duplicates 0").wait_for()

@@ -1,0 +1,89 @@
+"""Facts about the pages' words: both languages say everything, and nothing else is said; no browser is needed."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from kiosk.api.routes.pages import WEB
+from kiosk.api.routes.settings import CHANGEABLE
+from kiosk.rules.admission import Why
+from kiosk.rules.grant import Condition
+from kiosk.rules.presentation import Guidance
+
+LANGUAGES = {name: json.loads((WEB / f"{name}.json").read_text(encoding="utf-8")) for name in ("en", "de")}
+SCRIPTS = sorted(WEB.glob("*.js"))
+PLACES = re.compile(r"\{(\w+)\}")
+USED = re.compile(r"""\bt\(\s*"([a-z_]+(?:\.[\w ]+)*)\"""")
+ICON = re.compile(r"""\bicon\("([\w-]+)"\)""")
+
+
+def forms(words):
+    return list(words.values()) if isinstance(words, dict) else [words]
+
+
+def test_both_languages_have_the_same_keys():
+    assert set(LANGUAGES["en"]) == set(LANGUAGES["de"])
+
+
+@pytest.mark.parametrize("key", ["error.retry_after", "pager.total"])
+def test_words_that_count_have_a_form_for_one_and_for_many(key):
+    assert all(set(words[key]) == {"one", "other"} for words in LANGUAGES.values())
+
+
+def test_a_translation_leaves_no_value_out():
+    differing = [
+        key
+        for key, words in LANGUAGES["en"].items()
+        if {place for form in forms(words) for place in PLACES.findall(form)}
+        != {place for form in forms(LANGUAGES["de"][key]) for place in PLACES.findall(form)}
+    ]
+
+    assert differing == []
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_what_a_script_says_there_are_words_for(script):
+    used = set(USED.findall(script.read_text(encoding="utf-8")))
+
+    assert used <= set(LANGUAGES["en"])
+
+
+def test_every_icon_that_is_shown_is_drawn():
+    drawn = set(re.findall(r"<symbol id=\"([\w-]+)\"", (WEB / "icons.svg").read_text(encoding="utf-8")))
+    used = {name for script in SCRIPTS for name in ICON.findall(script.read_text(encoding="utf-8"))}
+
+    assert used | {one.value for one in Guidance} <= drawn
+
+
+@pytest.mark.parametrize(
+    ("prefix", "codes"),
+    [
+        pytest.param("condition", [one.value for one in Condition], id="degraded states"),
+        pytest.param("cure", [one.value for one in Condition], id="cures"),
+        pytest.param("screen", [one.value for one in Guidance], id="guidance"),
+        pytest.param("why", [one.value for one in Why], id="reasons of decisions"),
+        pytest.param("setting", sorted(CHANGEABLE), id="settings that can be changed"),
+        pytest.param("setting_text", sorted(CHANGEABLE), id="what these settings mean"),
+    ],
+)
+def test_each_code_of_the_device_has_words(prefix, codes):
+    assert [code for code in codes if f"{prefix}.{code}" not in LANGUAGES["en"]] == []
+
+
+def test_no_page_asks_anything_of_another_host():
+    for path in WEB.iterdir():
+        text = path.read_text(encoding="utf-8").replace("http://www.w3.org/", "")
+
+        assert not re.search(r"(https?:)?//[\w-]+\.[a-z]{2,}", re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE)), (
+            path.name
+        )
+
+
+def test_markup_is_never_made_from_text():
+    for script in SCRIPTS:
+        text = script.read_text(encoding="utf-8")
+
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text), script.name
