@@ -254,7 +254,7 @@ def test_who_comes_through_a_proxy_is_not_from_this_machine(served, header):
         "/web//etc/passwd",
         "/web/%2fetc%2fpasswd",
         "/web/..%5capi.py",
-        "/web/index.html%00.css",
+        "/web/operator/index.html%00.css",
         "/web/",
         "/web/.",
         "/media/..%2f..%2fkiosk.key",
@@ -283,10 +283,11 @@ def test_pages_come_with_a_policy_that_runs_no_script_but_theirs(served, page):
 
 
 def test_every_file_of_the_pages_is_given_out_as_what_it_is(served):
-    files = [path for path in WEB.iterdir() if path.is_file()]
+    files = [path for path in WEB.rglob("*") if path.is_file()]
     with served.client() as client:
-        answers = {path: client.get(f"/web/{path.name}") for path in files}
-        again = client.get("/web/index.html", headers={"if-none-match": answers[WEB / "index.html"].headers["etag"]})
+        answers = {path: client.get(f"/web/{path.relative_to(WEB).as_posix()}") for path in files}
+        tag = answers[WEB / "screen" / "index.html"].headers["etag"]
+        again = client.get("/web/screen/index.html", headers={"if-none-match": tag})
 
     assert files
     for path, answer in answers.items():

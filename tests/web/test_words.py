@@ -13,8 +13,8 @@ from kiosk.rules.admission import Why
 from kiosk.rules.grant import Condition
 from kiosk.rules.presentation import Guidance
 
-LANGUAGES = {name: json.loads((WEB / f"{name}.json").read_text(encoding="utf-8")) for name in ("en", "de")}
-SCRIPTS = sorted(WEB.glob("*.js"))
+LANGUAGES = {name: json.loads((WEB / "common" / f"{name}.json").read_text(encoding="utf-8")) for name in ("en", "de")}
+SCRIPTS = sorted(WEB.rglob("*.js"))
 PLACES = re.compile(r"\{(\w+)\}")
 USED = re.compile(r"""\bt\(\s*"([a-z_]+(?:\.[\w ]+)*)\"""")
 ICON = re.compile(r"""\bicon\("([\w-]+)"\)""")
@@ -52,7 +52,7 @@ def test_what_a_script_says_there_are_words_for(script):
 
 
 def test_every_icon_that_is_shown_is_drawn():
-    drawn = set(re.findall(r"<symbol id=\"([\w-]+)\"", (WEB / "icons.svg").read_text(encoding="utf-8")))
+    drawn = set(re.findall(r"<symbol id=\"([\w-]+)\"", (WEB / "common" / "icons.svg").read_text(encoding="utf-8")))
     used = {name for script in SCRIPTS for name in ICON.findall(script.read_text(encoding="utf-8"))}
 
     assert used | {one.value for one in Guidance} <= drawn
@@ -74,7 +74,7 @@ def test_each_code_of_the_device_has_words(prefix, codes):
 
 
 def test_no_page_asks_anything_of_another_host():
-    for path in WEB.iterdir():
+    for path in (path for path in WEB.rglob("*") if path.is_file()):
         text = path.read_text(encoding="utf-8").replace("http://www.w3.org/", "")
 
         assert not re.search(r"(https?:)?//[\w-]+\.[a-z]{2,}", re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE)), (

@@ -48,12 +48,12 @@ def _file(call: Call, name: str) -> Response:
 
 async def operator_page(call: Call) -> Response:
     """Return the operator's page."""
-    return await call.run(lambda: _file(call, "index.html"))
+    return await call.run(lambda: _file(call, "operator/index.html"))
 
 
 async def kiosk_page(call: Call) -> Response:
     """Return the kiosk's screen."""
-    return await call.run(lambda: _file(call, "kiosk.html"))
+    return await call.run(lambda: _file(call, "screen/index.html"))
 
 
 async def web_file(call: Call) -> Response:

@@ -1,0 +1,44 @@
+/** Elements built by hand: whatever a person typed goes in as text and can never become markup. */
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/**
+ * Make an HTML element.
+ *
+ * Attributes: a function is a listener (`onclick`), `style` an object of CSS properties (set through the object
+ * model, which the content security policy permits), true an empty attribute, null and false none at all.
+ */
+export function el(name, attributes = {}, ...children) {
+  return fill(document.createElement(name), attributes, children);
+}
+
+/** Make an SVG element; attributes as `el` takes them. */
+export function svg(name, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, name), attributes, children);
+}
+
+/** Return an icon of icons.svg. It says nothing to a screen reader: words stand beside it. */
+export function icon(name) {
+  return svg("svg", { class: "icon", "aria-hidden": "true" }, svg("use", { href: `/web/common/icons.svg#${name}` }));
+}
+
+/** Replace everything in an element. */
+export function put(parent, ...children) {
+  parent.replaceChildren(...children.flat(Infinity).filter(isShown));
+  return parent;
+}
+
+function fill(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (typeof value === "function") element.addEventListener(name.slice(2), value);
+    else if (name === "style") for (const [key, text] of Object.entries(value)) element.style.setProperty(key, text);
+    else element.setAttribute(name, value === true ? "" : String(value));
+  }
+  element.append(...children.flat(Infinity).filter(isShown));
+  return element;
+}
+
+function isShown(child) {
+  return child !== null && child !== undefined && child !== false;
+}

@@ -1,0 +1,115 @@
+/** The words of the pages. They live in en.json and de.json alone; numbers and dates follow the same language. */
+
+export const LANGUAGES = { en: "English", de: "Deutsch" };
+const REGION = { en: "en-GB", de: "de-DE" };
+const KEPT = "kiosk.language";
+
+let language = "en";
+let words = {};
+let plurals = new Intl.PluralRules("en");
+let zone; // of the device; the browser's own where nobody told
+
+/** Return the language of now. */
+export function current() {
+  return language;
+}
+
+/** Return what this browser chose before, or what it asks for, or the device's own. */
+export function preferred(ofDevice) {
+  const wanted = [localStorage.getItem(KEPT), ofDevice, ...navigator.languages.map((tag) => tag.slice(0, 2)), "en"];
+  return wanted.find((one) => one in LANGUAGES);
+}
+
+/** Speak a language from now on; `keep` remembers it in this browser. */
+export async function speak(wanted, { keep = false } = {}) {
+  const answer = await fetch(`/web/common/${wanted}.json`);
+  if (!answer.ok) throw new Error(`/web/common/${wanted}.json: ${answer.status}`);
+  words = await answer.json();
+  language = wanted;
+  plurals = new Intl.PluralRules(wanted);
+  document.documentElement.lang = wanted;
+  if (keep) localStorage.setItem(KEPT, wanted);
+}
+
+/** Show times as they are at this place, for instance Europe/Berlin. */
+export function setZone(name) {
+  zone = name || undefined;
+}
+
+/**
+ * Return the words of a key, with `{name}` filled in; a key with several forms takes the one that fits `n`.
+ */
+export function t(key, values = {}) {
+  let text = words[key];
+  if (text === undefined) {
+    console.error(`no words for ${key} in ${language}`);
+    return key;
+  }
+  if (typeof text === "object") text = text[plurals.select(values.n)] ?? text.other;
+  return text.replace(/\{(\w+)\}/g, (_, name) => {
+    const value = values[name];
+    return typeof value === "number" ? number(value) : String(value ?? "");
+  });
+}
+
+/** Return the words of `${prefix}.${code}`, or the code itself where we do not know it: a newer device may. */
+export function named(prefix, code) {
+  const key = `${prefix}.${code}`;
+  return key in words ? t(key) : String(code ?? "").replaceAll("_", " ");
+}
+
+/** Whether there are words for a key. */
+export function knows(key) {
+  return key in words;
+}
+
+/** Return a number as people of this language write it. */
+export function number(value, digits = 3) {
+  if (value !== 0 && Math.abs(value) < 0.001) return power(value);
+  return new Intl.NumberFormat(REGION[language], { maximumFractionDigits: digits }).format(value);
+}
+
+// 8.3e-7 as people write it.
+function power(value) {
+  const [digits, exponent] = value.toExponential(1).split("e");
+  const raised = [...String(Number(exponent))].map((sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)]).join("");
+  return `${new Intl.NumberFormat(REGION[language]).format(digits)} × 10${raised}`;
+}
+
+/** Return a time as a Date: the device writes ISO 8601, its news seconds. */
+export function moment(value) {
+  if (value === null || value === undefined || value === "") return null;
+  const date = new Date(typeof value === "number" ? value * 1000 : value);
+  return Number.isNaN(date.getTime()) ? null : date;
+}
+
+/** Return a time as text: "time", "short" (day and time), "day" or "full". */
+export function time(value, kind = "short") {
+  const date = moment(value);
+  if (!date) return "–";
+  const style = {
+    hour: { hour: "2-digit", minute: "2-digit" },
+    time: { hour: "2-digit", minute: "2-digit", second: "2-digit" },
+    short: { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" },
+    day: { day: "numeric", month: "short", year: "numeric" },
+    weekday: { weekday: "long", day: "numeric", month: "long" },
+    full: { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" },
+  }[kind];
+  return new Intl.DateTimeFormat(REGION[language], { ...style, hour12: false, timeZone: zone }).format(date);
+}
+
+/** Return how long ago a time was, or how far ahead it lies. */
+export function ago(value) {
+  const date = moment(value);
+  if (!date) return "–";
+  const seconds = (date.getTime() - Date.now()) / 1000;
+  const format = new Intl.RelativeTimeFormat(REGION[language], { numeric: "auto" });
+  for (const [unit, size] of [
+    ["day", 86400],
+    ["hour", 3600],
+    ["minute", 60],
+  ]) {
+    if (Math.abs(seconds) >= size) return format.format(Math.trunc(seconds / size), unit);
+  }
+  return t("time.now");
+}

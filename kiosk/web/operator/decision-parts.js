@@ -1,0 +1,48 @@
+/** How a decision looks wherever it stands: its status, its score, its person. Colour never speaks alone. */
+
+import { el, icon } from "../common/dom.js";
+import { named, number, t } from "../common/words.js";
+
+const LOOK = {
+  Approved: ["good", "check"],
+  "In Review": ["maybe", "eye"],
+  Declined: ["bad", "cross"],
+};
+
+/** Return the tone ("good", "maybe", "bad" or "plain") of a status. */
+export function tone(status) {
+  return (LOOK[status] ?? ["plain"])[0];
+}
+
+/** A status as a chip: word, symbol and colour. */
+export function statusChip(status) {
+  const [kind, symbol] = LOOK[status] ?? ["plain", "info"];
+  return el("span", { class: `chip ${kind}` }, icon(symbol), status ? named("status", status) : t("status.none"));
+}
+
+/** Any other state as a chip. */
+export function chip(kind, symbol, words) {
+  return el("span", { class: `chip ${kind}` }, symbol && icon(symbol), words);
+}
+
+/** A score as a number with a small bar; the number says all the bar does. */
+export function scoreBar(score, status) {
+  if (score === null || score === undefined) return el("span", { class: "soft" }, "–");
+  return el(
+    "span",
+    { class: "score" },
+    el("span", { class: "score-number" }, number(score, 1)),
+    el(
+      "span",
+      { class: "score-track", "aria-hidden": "true" },
+      el("span", { class: `score-fill ${tone(status)}`, style: { width: `${Math.max(0, Math.min(100, score))}%` } }),
+    ),
+  );
+}
+
+/** Who a decision is about: the name where the device still knows it, else the number, else nobody. */
+export function whom(row) {
+  if (row.name) return row.name;
+  if (row.session_number) return t("person.number", { number: String(row.session_number) });
+  return t("person.nobody");
+}

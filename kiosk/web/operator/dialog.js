@@ -1,0 +1,53 @@
+/** Questions in front of the page, on the browser's own dialog element: it keeps the focus and takes Escape. */
+
+import { el } from "../common/dom.js";
+import { t } from "../common/words.js";
+
+/**
+ * Ask; return the form's values, or null when it was left.
+ *
+ * act: called with the values before closing; what it throws is shown in the dialog, which then stays.
+ */
+export function ask({ title, text, content = null, confirm, isDanger = false, act = async () => {} }) {
+  return new Promise((resolve) => {
+    let outcome = null;
+    const trouble = el("p", { class: "field-error", role: "alert" });
+    const yes = el("button", { type: "submit", class: isDanger ? "button danger" : "button primary" }, confirm);
+    const form = el(
+      "form",
+      { class: "stack" },
+      el("h2", { id: "dialog-title" }, title),
+      text && el("p", { class: "soft" }, text),
+      content,
+      trouble,
+      el(
+        "div",
+        { class: "actions end" },
+        el("button", { type: "button", class: "button", onclick: () => dialog.close() }, t("action.cancel")),
+        yes,
+      ),
+    );
+    const dialog = el("dialog", { class: "dialog", "aria-labelledby": "dialog-title" }, form);
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const values = Object.fromEntries(new FormData(form));
+      yes.disabled = true;
+      trouble.textContent = "";
+      try {
+        outcome = { values, result: await act(values) };
+        dialog.close();
+      } catch (error) {
+        if (error.status === undefined) throw error;
+        trouble.textContent = error.message;
+      } finally {
+        yes.disabled = false;
+      }
+    });
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(outcome);
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}

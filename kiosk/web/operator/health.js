@@ -1,0 +1,74 @@
+/** How the kiosk is: armed or not and why, how each state is mended, and its figures. */
+
+import { el, icon } from "../common/dom.js";
+import { ago, knows, named, number, t } from "../common/words.js";
+
+const ENTERED = new Set(["identify", "verify"]); // modes in which a door opens
+
+/** Return the banner: one glance says whether somebody who steps up is let in. */
+export function states(health) {
+  const isServing = health.mode === "serve"; // no door and no camera: only the API answers
+  const kind = health.is_armed ? "good" : isServing ? "plain" : "bad";
+  return el(
+    "div",
+    { class: `banner ${kind}` },
+    icon(health.is_armed ? "shield" : isServing ? "info" : "alert"),
+    el(
+      "div",
+      { class: "banner-body" },
+      el(
+        "p",
+        { class: "banner-title" },
+        t(
+          `health.${isServing ? "serving" : !health.is_armed ? "not_armed" : ENTERED.has(health.mode) ? "armed" : "working"}`,
+        ),
+      ),
+      el("p", { class: "soft" }, named("mode", health.mode)),
+      health.states?.length > 0 && el("ul", { class: "states" }, health.states.map(state)),
+    ),
+  );
+}
+
+function state(one) {
+  const cure = `cure.${one.condition}`;
+  return el(
+    "li",
+    { class: "state" },
+    el(
+      "p",
+      { class: "state-title" },
+      named("condition", one.condition),
+      el("span", { class: "soft" }, ` · ${named("leaves", one.leaves)} · ${ago(one.since)}`),
+    ),
+    el("p", {}, knows(cure) ? t(cure) : one.sentence),
+    knows(cure) && one.sentence && el("p", { class: "soft small", lang: "en" }, one.sentence),
+  );
+}
+
+/** Return the device's figures as a list; what has no words of ours is shown by its own name. */
+export function figures(health) {
+  const { outbox: _, ...rest } = health.figures ?? {}; // the outbox has a page of its own
+  const rows = flat(rest);
+  return el(
+    "dl",
+    { class: "facts" },
+    rows.map(([name, value]) => el("div", {}, el("dt", {}, named("figure", name)), el("dd", {}, value))),
+  );
+}
+
+function flat(tree, prefix = "") {
+  return Object.entries(tree).flatMap(([name, value]) => {
+    const path = prefix ? `${prefix}_${name}` : name;
+    if (value === null || value === undefined || value === "") return [];
+    if (Array.isArray(value)) return value.length ? [[path, value.map(plain).join(", ")]] : [];
+    if (typeof value === "object") return flat(value, path);
+    return [[path, plain(value)]];
+  });
+}
+
+function plain(value) {
+  if (typeof value === "number") return number(value, 4);
+  if (typeof value === "boolean") return t(value ? "word.yes" : "word.no");
+  if (typeof value === "object") return JSON.stringify(value);
+  return /^[0-9a-f]{64}$/.test(value) ? `${value.slice(0, 12)}…` : String(value);
+}

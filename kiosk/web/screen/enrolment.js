@@ -1,0 +1,216 @@
+/**
+ * A guided enrolment at the kiosk: consent, details, the look into the camera, the result. What was typed lives in
+ * the form alone and goes with it; nobody who comes next finds anything.
+ */
+
+import { call, carry } from "../common/api.js";
+import { el, icon, put } from "../common/dom.js";
+import { field, showFaults } from "../common/field.js";
+import { play } from "./sound.js";
+import { t } from "../common/words.js";
+
+const QUIET_MS = 90_000; // nobody touched anything: whoever began has left
+const SHOWN_MS = 12_000; // how long the result stays
+const GOOD = "added";
+const OVER = new Set(["added", "duplicate", "blocklisted", "poor", "mixed", "cancelled", "failed"]);
+
+/**
+ * Begin.
+ *
+ * place: an element of its own; changed: called when the step changes; over: when all is done. The returned `step` is
+ * "consent", "details", "look" (the kiosk's own live view is shown) or "result".
+ */
+export function enrolment({ place, consent, changed, over }) {
+  const flow = { step: "consent", hear, cancel, lose, draw };
+  let id = null;
+  let early = []; // news that came before the call's own answer
+  let outcome = null; // {state, number}
+  let timer = null;
+
+  function turn(step) {
+    flow.step = step;
+    draw();
+    changed();
+    place.querySelector("h2")?.focus();
+  }
+
+  function stay(quiet = QUIET_MS) {
+    clearTimeout(timer);
+    timer = setTimeout(end, quiet);
+  }
+
+  function end() {
+    clearTimeout(timer);
+    removeEventListener("pointerdown", touched);
+    removeEventListener("keydown", touched);
+    put(place);
+    over();
+  }
+
+  function touched() {
+    if (flow.step === "consent" || flow.step === "details") stay();
+  }
+
+  function draw() {
+    put(place, { consent: drawConsent, details: drawDetails, look: () => [], result: drawResult }[flow.step]());
+  }
+
+  function drawConsent() {
+    const agree = field(t("flow.agree", { version: consent.version }), { type: "checkbox", name: "agree" });
+    const on = el("button", { type: "submit", class: "touch primary", disabled: true }, t("flow.next"), icon("right"));
+    agree.control.addEventListener("change", () => {
+      on.disabled = !agree.control.checked;
+    });
+    return el(
+      "form",
+      {
+        class: "flow-card",
+        onsubmit: (event) => {
+          event.preventDefault();
+          if (agree.control.checked) turn("details");
+        },
+      },
+      head(1, t("flow.consent")),
+      el(
+        "div",
+        { class: "consent", tabindex: "0", role: "region", "aria-label": t("flow.consent") },
+        el("p", {}, consent.text),
+        el("p", { class: "version" }, t("flow.version", { version: consent.version })),
+      ),
+      agree,
+      el("div", { class: "touches" }, el("button", { type: "button", class: "touch", onclick: end }, t("flow.no")), on),
+    );
+  }
+
+  function drawDetails() {
+    const fields = {
+      name: field(t("person.name"), { name: "name", required: true, maxlength: 200, autocomplete: "off" }),
+      document_type: field(t("person.document_type"), { name: "document_type", maxlength: 60, autocomplete: "off" }),
+      document_number: field(t("person.document_number"), {
+        name: "document_number",
+        maxlength: 60,
+        autocomplete: "off",
+        spellcheck: "false",
+      }),
+      vendor_data: field(t("person.vendor_data"), {
+        name: "vendor_data",
+        maxlength: 200,
+        autocomplete: "off",
+        spellcheck: "false",
+      }),
+    };
+    const trouble = el("p", { class: "field-error", role: "alert" });
+    const on = el("button", { type: "submit", class: "touch primary" }, t("flow.look"), icon("camera"));
+    const form = el(
+      "form",
+      { class: "flow-card", autocomplete: "off" },
+      head(2, t("flow.details")),
+      el("div", { class: "flow-fields" }, Object.values(fields)),
+      trouble,
+      el(
+        "div",
+        { class: "touches" },
+        el("button", { type: "button", class: "touch", onclick: end }, t("action.cancel")),
+        on,
+      ),
+    );
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      trouble.textContent = "";
+      on.disabled = true;
+      const said = Object.fromEntries(
+        [...new FormData(form)].map(([name, value]) => [name, value.trim()]).filter(([, value]) => value),
+      );
+      try {
+        const answer = await ask({ ...said, consent: { version: consent.version } });
+        id = answer.id;
+        clearTimeout(timer); // from here on the device knows when it is over
+        turn("look");
+        for (const one of early.splice(0)) hear(one);
+      } catch (error) {
+        if (error.status === undefined) throw error;
+        if (!showFaults(fields, error)) trouble.textContent = error.message;
+        on.disabled = false;
+      }
+    });
+    return form;
+  }
+
+  function drawResult() {
+    const isGood = outcome.state === GOOD;
+    return el(
+      "div",
+      { class: `flow-card outcome ${isGood ? "good" : "bad"}` },
+      el("div", { class: "sign", "aria-hidden": "true" }, icon(isGood ? "check" : "cross")),
+      el("h2", { class: "word", tabindex: "-1" }, t(`enrolled.${outcome.state}`)),
+      // Never whose twin somebody is, nor that a face is blocked: that is another person's, or the operator's.
+      el("p", { class: "more" }, t(`enrolled_more.${outcome.state}`)),
+      isGood && outcome.number && el("p", { class: "number" }, t("flow.number"), el("b", {}, String(outcome.number))),
+      el(
+        "div",
+        { class: "touches" },
+        el("button", { type: "button", class: "touch primary", onclick: end }, t("flow.done")),
+      ),
+    );
+  }
+
+  function head(step, words) {
+    return el(
+      "div",
+      { class: "flow-head" },
+      el("p", { class: "flow-step" }, t("flow.step", { step, of: 3 })),
+      el("h2", { tabindex: "-1" }, words),
+    );
+  }
+
+  function hear(data) {
+    if (id === null) {
+      early = [...early, data].slice(-20);
+      return;
+    }
+    if (data.id !== id || !OVER.has(data.state) || flow.step === "result") return;
+    finish({ state: data.state, number: data.session_number });
+  }
+
+  function finish(found) {
+    outcome = found;
+    play(found.state === GOOD ? "enrolled" : "declined");
+    turn("result");
+    stay(SHOWN_MS);
+  }
+
+  async function cancel() {
+    if (id === null) {
+      end();
+      return;
+    }
+    try {
+      await call("DELETE", `/device/enrolments/${encodeURIComponent(id)}`);
+    } catch (error) {
+      if (error.status === 409) return; // it is being stored: what came of it is about to be told
+      if (error.status === undefined) throw error; // else the device ends it by itself, as nobody stands there
+    }
+    end();
+  }
+
+  function lose() {
+    if (flow.step === "look") finish({ state: "failed" });
+  }
+
+  addEventListener("pointerdown", touched);
+  addEventListener("keydown", touched);
+  stay();
+  queueMicrotask(() => turn("consent"));
+  return flow;
+}
+
+// At the kiosk itself no key is asked for. Somebody signed in elsewhere has a session, which wants its token sent.
+async function ask(json) {
+  try {
+    return await call("POST", "/device/enrolments", { json });
+  } catch (error) {
+    if (error.status !== 403) throw error;
+    carry(await call("GET", "/device/session"));
+    return call("POST", "/device/enrolments", { json });
+  }
+}
