@@ -32,7 +32,7 @@ import numpy as np
 from about import ROOT, about_device, about_run, command_line, device_slug, store
 
 from kiosk.api import app
-from kiosk.api.queue import Line
+from kiosk.api.queue import CallQueue
 from kiosk.device.device import Device
 from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
 from kiosk.settings.config import Config
@@ -162,7 +162,7 @@ def client(address: str, key: str, seconds: float, *, annoyed: bool) -> dict[str
 # ---- the server and the bare recogniser
 
 
-def bare(device: Device, line: Line, seconds: float) -> float:
+def bare(device: Device, line: CallQueue, seconds: float) -> float:
     """Return matches a second without HTTP: as many under way as there are connections."""
     user, reference = ((GOLDEN / name).read_bytes() for name in ("person_a_1.jpg", "person_a_2.jpg"))
 
@@ -235,22 +235,22 @@ def main() -> None:
         networks = load_recogniser(pack, threads=1)
         with Device(networks, initialise(Path(folder) / "state", now=time.time), config, now=time.time) as device:
             application = app.build(device)
-            _, key = application.house.access.accounts.create_key("bench", Role.DEVICE)
+            _, key = application.context.access.accounts.create_key("bench", Role.DEVICE)
             server = app.Server(application, settings)
             server.start()
             found: dict[str, Any] = {}
             for name, annoyed in (("alone", False), ("with slow, half and silent connections", True)):
-                bare(device, application.house.line, 1.0)  # warm
+                bare(device, application.context.line, 1.0)  # warm
                 served(server.address, key, 1.0, annoyed=annoyed)
                 rates, seen = [], []
                 for _ in range(slices):
-                    rates.append(bare(device, application.house.line, each_s / 2))
+                    rates.append(bare(device, application.context.line, each_s / 2))
                     seen.append(served(server.address, key, each_s, annoyed=annoyed))
-                    rates.append(bare(device, application.house.line, each_s / 2))
+                    rates.append(bare(device, application.context.line, each_s / 2))
                 pairs = [(one + other) / 2 for one, other in zip(rates[::2], rates[1::2], strict=True)]
                 found[name] = summary(seen, pairs)
                 print(name, json.dumps(found[name], indent=2))
-            threads = application.house.line.threads
+            threads = application.context.line.threads
             application.close()
             server.close()
     result = {

@@ -33,7 +33,7 @@ from kiosk.cloud.sender import Pace
 from kiosk.cloud.sync import Sync
 from kiosk.device.device import Device
 from kiosk.settings.config import Config
-from kiosk.settings.sections import Cloud as Settings
+from kiosk.settings.sections import CloudSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.directory import initialise, open_store
@@ -57,7 +57,7 @@ def fast(base: float, speed: float = SPEED) -> Callable[[], float]:
 
 def kiosk(directory: Path, url: str, now: Callable[[], float], limit: int = LIMIT) -> Device:
     """Return a kiosk without models that replays what it decides."""
-    chosen = Settings(
+    chosen = CloudSettings(
         base_url=url,
         policy="replay",
         api_consent="owner",

@@ -52,7 +52,7 @@ FULL_ROUNDS = 500
 ROUNDS_PER_STORE = 50  # then a new store, so that checking all of it stays quick
 LIFE_S = 0.06  # a child lives at most this long after its first act; an act takes some 1-5 ms
 LEAST_ROOM_BYTES = 40_000  # for a file of a child whose disk fills up: the WAL after two acts
-ROOM_BYTES = 100_000  # beyond the database's size: the WAL after some ten acts, or a checkpoint
+BODIES_BYTES = 100_000  # beyond the database's size: the WAL after some ten acts, or a checkpoint
 MODEL = "d" * 64
 ALL = 1_000_000  # more than a drill can make
 SIZE = 320
@@ -326,7 +326,7 @@ def drill(rounds: int, seed: int, place: Path) -> Tally:
         limit = None
         if number % 3 == 2:
             size = (directory / DATABASE_NAME).stat().st_size
-            limit = rng.randrange(LEAST_ROOM_BYTES, size + ROOM_BYTES)
+            limit = rng.randrange(LEAST_ROOM_BYTES, size + BODIES_BYTES)
             tally.rounds_disk_full += 1
         said = run_child(directory, rng.getrandbits(40), rng.uniform(0.0, LIFE_S), limit)
         under_way: dict[str, Any] | None = None

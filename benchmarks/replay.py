@@ -21,7 +21,7 @@ from kiosk.entrance.news import Broadcast, News, Topic
 from kiosk.health.monitor import Monitor
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.rules.grant import Condition, Patience, policy
-from kiosk.rules.presentation import Ignored, Left, Outcome, Ready, Waiting
+from kiosk.rules.presentation import FrameOutcome, Ignored, Left, Ready, Waiting
 from kiosk.rules.schedule import Schedule, read_schedule
 from kiosk.settings.config import Config
 from kiosk.store.directory import initialise, open_store
@@ -90,7 +90,7 @@ class Replay:
         self.door.close()
         self.store.close()
 
-    def step(self, image: RgbImage | None) -> Outcome | None:
+    def step(self, image: RgbImage | None) -> FrameOutcome | None:
         """Let the time of one frame pass, and show it; None for a camera that gives nothing."""
         self.pass_time(1.0 / self.fps)
         now = self.clock.now
@@ -152,7 +152,7 @@ class Replay:
             self._relay_since = None
             self._note("relay off")
 
-    def _note_outcome(self, outcome: Outcome) -> None:
+    def _note_outcome(self, outcome: FrameOutcome) -> None:
         if isinstance(outcome, Ready):
             self._guidance = ""
         elif isinstance(outcome, Left):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from kiosk.capture.process import Camera
 from kiosk.errors import KioskError
-from kiosk.settings.sections import Camera as Settings
+from kiosk.settings.sections import CameraSettings
 
 LOOK_S = 12.0  # more than a slow camera needs for its first picture
 COUNT_S = 2.0
@@ -37,7 +37,7 @@ def found() -> list[tuple[str, str]]:
 
 def check(source: str) -> str | None:
     """Print what a camera gives; return why it gives nothing."""
-    settings = replace(Settings(), source=source)
+    settings = replace(CameraSettings(), source=source)
     try:
         with Camera(settings) as camera:
             ends = time.monotonic() + LOOK_S

@@ -16,8 +16,9 @@ from kiosk.health.clock import Clock
 from kiosk.networks.inference import Pack, load_recogniser, read_pack, standard_pack
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import SYSTEM_FILE, Config, Sources, state_directory
+from kiosk.store import directory as stores
 from kiosk.store.backup import backups, scrub
-from kiosk.store.directory import DATABASE_NAME, initialise, open_store
+from kiosk.store.directory import DATABASE_NAME, initialise
 from kiosk.store.erasure import ERASURES_NAME
 from kiosk.store.store import BACKUPS_NAME, Store
 from kiosk.store.vault import KEY_NAME, Key, read_keys
@@ -32,24 +33,24 @@ def note(sentence: str) -> None:
     print(f"Note: {sentence}", file=sys.stderr)
 
 
-def settings(chosen: argparse.Namespace) -> Config:
+def load_settings(chosen: argparse.Namespace) -> Config:
     """Return the settings in force, see `sources`."""
-    return sources(chosen).load()
+    return settings_sources(chosen).load()
 
 
-def sources(chosen: argparse.Namespace) -> Sources:
+def settings_sources(chosen: argparse.Namespace) -> Sources:
     """Return where settings come from: --config, KIOSK_CONFIG or /etc/kiosk/kiosk.toml; operators; KIOSK_ variables."""
     named = chosen.config or (Path(os.environ["KIOSK_CONFIG"]) if os.environ.get("KIOSK_CONFIG") else None)
     path = named or (SYSTEM_FILE if SYSTEM_FILE.is_file() else None)
-    return Sources(path, state(chosen) / CHANGES_NAME, os.environ)
+    return Sources(path, state_of(chosen) / CHANGES_NAME, os.environ)
 
 
-def state(chosen: argparse.Namespace) -> Path:
+def state_of(chosen: argparse.Namespace) -> Path:
     """Return the state directory."""
     return state_directory(chosen.state)
 
 
-def pack(config: Config) -> Pack:
+def load_pack(config: Config) -> Pack:
     """Return the model pack of the settings.
 
     Raises:
@@ -66,32 +67,32 @@ def pack(config: Config) -> Pack:
     return found
 
 
-def recogniser(config: Config, *, threads: int = 0) -> Recogniser:
+def open_recogniser(config: Config, *, threads: int = 0) -> Recogniser:
     """Load the networks; `threads` goes before the setting where it is not 0."""
     models = config.models
     count = threads or models.threads or min(MOST_THREADS, max(1, (os.cpu_count() or 1) // 2))
     return load_recogniser(
-        pack(config), threads=count, providers=models.providers, finder_runtime=models.finder_runtime, note=note
+        load_pack(config), threads=count, providers=models.providers, finder_runtime=models.finder_runtime, note=note
     )
 
 
-def credentials() -> Path | None:
+def credentials_directory() -> Path | None:
     """Return systemd's folder of credentials, where the unit names one."""
     named = os.environ.get("CREDENTIALS_DIRECTORY")
     return Path(named) if named else None
 
 
-def keys(directory: Path) -> tuple[Key, ...]:
+def load_keys(directory: Path) -> tuple[Key, ...]:
     """Return the keys of a state directory, from systemd's credential or the 0600 file."""
-    return read_keys(directory, credentials())
+    return read_keys(directory, credentials_directory())
 
 
-def clock(config: Config) -> Clock:
+def make_clock(config: Config) -> Clock:
     """Return the wall clock with its standing."""
     return Clock(config.health.holdover_h * HOUR_S)
 
 
-def store(chosen: argparse.Namespace, config: Config, *, create: bool = True, told_by: Clock | None = None) -> Store:
+def open_store(chosen: argparse.Namespace, config: Config, *, create: bool = True, clock: Clock | None = None) -> Store:
     """Open the store; on the very first call of a new machine make it.
 
     Args:
@@ -100,8 +101,8 @@ def store(chosen: argparse.Namespace, config: Config, *, create: bool = True, to
         create: make a store where there is neither one nor a trace of one.
         told_by: the clock of its records; None for a new one.
     """
-    told_by = told_by or clock(config)
-    directory = state(chosen)
+    clock = clock or make_clock(config)
+    directory = state_of(chosen)
     retention_s = config.store.retention_days * DAY_S
     if not (directory / DATABASE_NAME).exists():
         if not create or (directory / KEY_NAME).exists() or (directory / "backups").exists():
@@ -109,11 +110,13 @@ def store(chosen: argparse.Namespace, config: Config, *, create: bool = True, to
                 f"there is no store in {directory}; make one with `kiosk init`, "
                 "or put a backup back with `kiosk store repair`"
             )
-        held = credentials()
+        held = credentials_directory()
         key = read_keys(directory, held)[0] if held else None
-        initialise(directory, now=told_by, key=key, clock_state=told_by.state).close()
+        initialise(directory, now=clock, key=key, clock_state=clock.state).close()
         note(f"made a new store in {directory}")
-    opened = open_store(directory, keys(directory), now=told_by, clock_state=told_by.state, retention_s=retention_s)
+    opened = stores.open_store(
+        directory, load_keys(directory), now=clock, clock_state=clock.state, retention_s=retention_s
+    )
     for notice in opened.notices:
         note(notice)
     return opened
@@ -122,22 +125,24 @@ def store(chosen: argparse.Namespace, config: Config, *, create: bool = True, to
 def scrub_backups(opened: Store) -> None:
     """Take everyone who was forgotten out of the backups beside the store."""
     directory = opened.directory
-    for path in scrub(opened.database, directory / BACKUPS_NAME, directory / ERASURES_NAME, keys(directory)):
+    for path in scrub(opened.database, directory / BACKUPS_NAME, directory / ERASURES_NAME, load_keys(directory)):
         note(f"rewrote {path.name} without the people forgotten")
-    closed = [file.path.name for file in backups(directory / BACKUPS_NAME, keys(directory)) if not file.is_readable]
+    closed = [
+        file.path.name for file in backups(directory / BACKUPS_NAME, load_keys(directory)) if not file.is_readable
+    ]
     if closed:
         note(f"made with an older key, so not rewritten: {', '.join(closed)}; remove them to forget there too")
 
 
-def device(chosen: argparse.Namespace, *, threads: int = 0) -> Device:
+def open_device(chosen: argparse.Namespace, *, threads: int = 0) -> Device:
     """Build the whole device."""
-    config = settings(chosen)
-    networks = recogniser(config, threads=threads)  # first: where models fail, no store is made
-    opened = store(chosen, config)
-    return Device(networks, opened, config, now=time.time, outgoing=outgoing(opened, config, now=time.time))
+    config = load_settings(chosen)
+    networks = open_recogniser(config, threads=threads)  # first: where models fail, no store is made
+    opened = open_store(chosen, config)
+    return Device(networks, opened, config, now=time.time, outgoing=make_outgoing(opened, config, now=time.time))
 
 
-def outgoing(opened: Store, config: Config, *, now: Callable[[], float]) -> Policy:
+def make_outgoing(opened: Store, config: Config, *, now: Callable[[], float]) -> Policy:
     """Return what says of each decision whether something of it leaves the device; by default nothing does."""
     return Policy(opened, config.cloud, now=now)
 

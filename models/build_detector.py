@@ -89,7 +89,7 @@ class _Cast:
 
 
 def replace_prelu(model: onnx.ModelProto) -> None:
-    """Write PRelu(x) with slopes a as a·x + (1 - a)·Relu(x), both products as 1x1 depthwise Conv.
+    """Write PRelu(x) with slopes a·x + (1 - a)·Relu(x), both products as 1x1 depthwise Conv.
 
     The same function, but onnxruntime has no blocked (NCHWc) PRelu and reorders the whole tensor
     around each: on the mesh 4.3 ms become 1.6 ms.

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from kiosk.settings.sections import Api
+from kiosk.settings.sections import ApiSettings
 from kiosk.store.accounts import Account, Accounts, Role
 
 WINDOW_S = 60.0  # what the limits are counted over
@@ -135,7 +135,7 @@ class Access:
     """Tells who is asking. Safe in several threads."""
 
     def __init__(
-        self, accounts: Accounts, settings: Api, *, now: Callable[[], float], monotonic: Callable[[], float]
+        self, accounts: Accounts, settings: ApiSettings, *, now: Callable[[], float], monotonic: Callable[[], float]
     ) -> None:
         """Take the accounts, [api] of the settings, the wall clock and the monotonic one."""
         self.accounts = accounts

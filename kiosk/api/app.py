@@ -1,7 +1,7 @@
 """The local HTTP API: which routes there are, and what they are made from.
 
-    uvicorn ─▶ Gate ─▶ router ─▶ Place ─▶ an operation ─▶ device, desk, store
-    server.py   gate.py           gate.py    routes/
+    uvicorn ─▶ Gate ─▶ router ─▶ Endpoint ─▶ an operation ─▶ device, running kiosk, store
+    server.py   gate.py           gate.py       routes/
 
 A route's operation says who may call it and what it answers; the gate holds it to the first, a test to the second.
 """
@@ -19,8 +19,8 @@ from starlette.types import Receive, Scope, Send
 
 from kiosk.api import openapi
 from kiosk.api.access import Access
-from kiosk.api.context import Cloud, House, nothing
-from kiosk.api.gate import Gate, Place, lost
+from kiosk.api.context import Cloud, Context, nothing
+from kiosk.api.gate import Endpoint, Gate, lost
 from kiosk.api.operation import Operation
 from kiosk.api.routes import (
     decisions,
@@ -39,7 +39,7 @@ from kiosk.api.routes import (
 )
 from kiosk.api.server import Server, check_exposure
 from kiosk.device.device import Device
-from kiosk.entrance.news import Desk
+from kiosk.entrance.news import RunningKiosk
 from kiosk.settings.config import Config, Sources
 from kiosk.store.accounts import Accounts
 
@@ -65,7 +65,7 @@ OPERATIONS: tuple[Operation, ...] = (*_SERVED, openapi.operation(_SERVED))
 class Application:
     """The API as an ASGI application; `close` ends its threads and streams."""
 
-    house: House
+    context: Context
     gate: Gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,13 +74,13 @@ class Application:
 
     def close(self) -> None:
         """End threads and streams; what waits for the recogniser is dropped."""
-        self.house.close()
+        self.context.close()
 
 
 def build(
     device: Device,
     *,
-    desk: Desk | None = None,
+    kiosk: RunningKiosk | None = None,
     cloud: Cloud | None = None,
     sources: Sources | None = None,
     apply: Callable[[Config], None] | None = None,
@@ -93,7 +93,7 @@ def build(
 
     Args:
         device: recogniser, store and settings.
-        desk: the running kiosk; None: the routes of door, camera and enrolment answer 409.
+        kiosk: the running kiosk; None: the routes of door, camera and enrolment answer 409.
         cloud: what tells of the cloud's work; None: /device/cloud answers 404.
         sources: where settings come from; None: they can be read, not changed.
         apply: puts changed settings into force, or refuses them with a ConfigError; None: they become the device's.
@@ -104,11 +104,11 @@ def build(
     """
     accounts = Accounts(device.store, now=now)
     access = Access(accounts, device.config.api, now=now, monotonic=monotonic)
-    house = House(
+    context = Context(
         device=device,
         access=access,
         now=now,
-        desk=desk,
+        kiosk=kiosk,
         cloud=cloud,
         sources=sources,
         apply=apply,
@@ -119,8 +119,8 @@ def build(
     by_path: dict[str, dict[str, Operation]] = defaultdict(dict)
     for operation in OPERATIONS:
         by_path[operation.path][operation.method] = operation
-    routes = [Route(path.rstrip("/") or "/", Place(house, path, methods)) for path, methods in by_path.items()]
-    return Application(house, Gate(Router(routes, default=lost, redirect_slashes=False), house))
+    routes = [Route(path.rstrip("/") or "/", Endpoint(context, path, methods)) for path, methods in by_path.items()]
+    return Application(context, Gate(Router(routes, default=lost, redirect_slashes=False), context))
 
 
 __all__ = ["OPERATIONS", "Application", "Server", "build", "check_exposure"]

@@ -13,15 +13,15 @@ from typing import Any, Protocol
 from kiosk.api.access import Access
 from kiosk.api.jobs import Jobs
 from kiosk.api.metrics import Counts
-from kiosk.api.queue import Line
-from kiosk.api.uploads import Room
+from kiosk.api.queue import CallQueue
+from kiosk.api.uploads import MemoryBudget
 from kiosk.device.device import Device
-from kiosk.entrance.news import Desk
+from kiosk.entrance.news import RunningKiosk
 from kiosk.errors import RefusedError
 from kiosk.settings.config import Config, Sources
 
-CLERKS = 8  # threads for short work with the store and the desk
-ROOM_BYTES = 128 << 20  # of all bodies under way
+WORKERS = 8  # threads for short work with the store and the desk
+BODIES_BYTES = 128 << 20  # of all bodies under way
 MOST_STREAMS = 32  # listeners and viewers at once
 
 
@@ -43,22 +43,22 @@ def nothing() -> None:
 
 
 @dataclass(slots=True)
-class House:
+class Context:
     """Everything a route may need."""
 
     device: Device
     access: Access
     now: Callable[[], float]  # seconds UTC
-    desk: Desk | None = None  # the running kiosk
+    kiosk: RunningKiosk | None = None  # the running kiosk
     cloud: Cloud | None = None
     sources: Sources | None = None  # where settings come from; None: they cannot be changed here
     apply: Callable[[Config], None] | None = None  # puts changed settings into force; may refuse with a ConfigError
     forgotten: Callable[[], None] = nothing  # called after somebody was forgotten: takes them out of backups
     is_secure: bool = False  # served under TLS
     changing: threading.Lock = field(default_factory=threading.Lock)  # held while settings are changed
-    line: Line = field(init=False)
-    clerks: ThreadPoolExecutor = field(init=False)
-    room: Room = field(init=False)
+    queue: CallQueue = field(init=False)
+    workers: ThreadPoolExecutor = field(init=False)
+    memory: MemoryBudget = field(init=False)
     counts: Counts = field(init=False)
     closing: threading.Event = field(init=False)
     streams: asyncio.Semaphore = field(init=False)
@@ -69,9 +69,9 @@ class House:
     def __post_init__(self) -> None:
         """Make the threads and the room."""
         cores = os.cpu_count() or 1
-        self.line = Line(max(1, cores - (self.desk is not None)), self.config.api.queue)
-        self.clerks = ThreadPoolExecutor(CLERKS, "clerk")
-        self.room = Room(ROOM_BYTES)
+        self.queue = CallQueue(max(1, cores - (self.kiosk is not None)), self.config.api.queue)
+        self.workers = ThreadPoolExecutor(WORKERS, "worker")
+        self.memory = MemoryBudget(BODIES_BYTES)
         self.counts = Counts()
         self.closing = threading.Event()
         self.streams = asyncio.Semaphore(MOST_STREAMS)
@@ -84,19 +84,19 @@ class House:
         """The settings in force."""
         return self.device.config
 
-    def running(self) -> Desk:
+    def running(self) -> RunningKiosk:
         """Return the running kiosk.
 
         Raises:
             RefusedError: this is `kiosk serve`, without camera and door.
         """
-        if self.desk is None:
+        if self.kiosk is None:
             raise RefusedError("no camera or door is served here; `kiosk run` has them")
-        return self.desk
+        return self.kiosk
 
     def close(self) -> None:
         """End streams and threads."""
         self.closing.set()
-        self.line.close()
+        self.queue.close()
         self.jobs.close()
-        self.clerks.shutdown(wait=False, cancel_futures=True)
+        self.workers.shutdown(wait=False, cancel_futures=True)

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kiosk.api.access import Allowance, Caller, is_csrf_right, is_loopback, network
-from kiosk.api.context import House
+from kiosk.api.context import Context
 from kiosk.api.operation import Call, Operation, Refusal, answer, busy, not_found, refusal, refusal_of
 from kiosk.api.queue import FullError
 from kiosk.api.uploads import MemoryFullError
@@ -44,13 +44,13 @@ HEADERS: Mapping[str, str] = MappingProxyType(
 )
 
 
-class Place:
+class Endpoint:
     """One path and its methods."""
 
-    def __init__(self, house: House, path: str, operations: Mapping[str, Operation]) -> None:
+    def __init__(self, context: Context, path: str, operations: Mapping[str, Operation]) -> None:
         """Take what may be done at a path, by method."""
         self.path, self.operations = path, operations
-        self._house = house
+        self._house = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a call."""
@@ -75,11 +75,11 @@ class Place:
             call.close()
 
     async def _admit(self, request: Request, operation: Operation) -> tuple[Call, Allowance | None]:
-        house = self._house
+        context = self._house
         address = request.client.host if request.client else ""
         is_here = is_loopback(address) and not any(name in request.headers for name in PROXIED)
-        deadline = asyncio.get_running_loop().time() + house.config.api.body_timeout_s
-        call = Call(request, house, operation, None, address, is_here, deadline)
+        deadline = asyncio.get_running_loop().time() + context.config.api.body_timeout_s
+        call = Call(request, context, operation, None, address, is_here, deadline)
         if operation.is_write:
             _refuse_other_sites(request)
         call.caller = await self._caller(call)
@@ -139,9 +139,9 @@ def _refuse_other_sites(request: Request) -> None:
 class Gate:
     """The outermost layer: ids, headers, log, and no exception beyond it."""
 
-    def __init__(self, app: ASGIApp, house: House) -> None:
+    def __init__(self, app: ASGIApp, context: Context) -> None:
         """Take the routes and what they share."""
-        self._app, self._house = app, house
+        self._app, self._house = app, context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a call, whatever happens."""

@@ -34,7 +34,7 @@ from kiosk.recognition.photo import MAX_BYTES
 from kiosk.store.accounts import Role
 
 if TYPE_CHECKING:
-    from kiosk.api.context import House
+    from kiosk.api.context import Context
 
 MOST_JSON_BYTES = 65_536
 MOST_ROWS = 500
@@ -138,7 +138,7 @@ class Call:
     """One request under way."""
 
     request: Request
-    house: House
+    context: Context
     operation: Operation
     caller: Caller | None
     address: str
@@ -159,9 +159,9 @@ class Call:
     # ---- work in other threads
 
     async def run(self, work: Callable[[], Value]) -> Value:
-        """Do something short with the store or the desk, away from the event loop."""
+        """Do something short with the store or the running kiosk, away from the event loop."""
         try:
-            future = asyncio.get_running_loop().run_in_executor(self.house.clerks, work)
+            future = asyncio.get_running_loop().run_in_executor(self.context.workers, work)
         except RuntimeError:  # the threads take nothing more
             raise busy("The kiosk is stopping.") from None
         return await future
@@ -169,7 +169,7 @@ class Call:
     async def recognise(self, work: Callable[[], Value]) -> Value:
         """Wait in the line before the recogniser; whoever hangs up meanwhile loses the place."""
         try:
-            future = asyncio.wrap_future(self.house.line.submit(work))
+            future = asyncio.wrap_future(self.context.queue.submit(work))
         except RuntimeError:
             raise busy("The kiosk is stopping.") from None
         gone = asyncio.ensure_future(self._gone())
@@ -298,7 +298,7 @@ class Call:
                 self.chunks(limit),
                 boundary,
                 file_names,
-                room=self.house.room,
+                room=self.context.memory,
                 most_files=most_files,
                 most_file_bytes=most_file_bytes or MAX_BYTES,
                 most_bytes=limit,
@@ -315,7 +315,7 @@ class Call:
     def close(self) -> None:
         """Give back what the call held."""
         for form in self._forms:
-            release(form, self.house.room)
+            release(form, self.context.memory)
         self._forms.clear()
 
 

@@ -32,7 +32,7 @@ def be_nice() -> None:
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
-class Line:
+class CallQueue:
     """A bounded queue and the threads behind it. Safe in several threads."""
 
     def __init__(self, threads: int, most_waiting: int) -> None:

@@ -20,7 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from kiosk.api.access import is_loopback, network
 from kiosk.errors import ConfigError
-from kiosk.settings.sections import Api
+from kiosk.settings.sections import ApiSettings
 from kiosk.store.accounts import Accounts
 
 HEAD_S = 10.0  # from one answer, or the connection's start, to the next call's whole head
@@ -121,7 +121,7 @@ class _Protocol(H11Protocol):
             self._timer = None
 
 
-def check_exposure(settings: Api, accounts: Accounts) -> None:
+def check_exposure(settings: ApiSettings, accounts: Accounts) -> None:
     """Refuse to be reached from elsewhere in clear text, or with nobody to let in.
 
     Raises:
@@ -149,7 +149,7 @@ def check_exposure(settings: Api, accounts: Accounts) -> None:
 class Server:
     """Serves an application from a thread of its own."""
 
-    def __init__(self, app: ASGIApp, settings: Api) -> None:
+    def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
         """Take the application and [api] of the settings; nothing is opened yet."""
         self._app, self._settings = app, settings
         self._socket: socket.socket | None = None

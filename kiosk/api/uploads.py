@@ -39,7 +39,7 @@ class MalformedError(Exception):
     """The body is no multipart form."""
 
 
-class Room:
+class MemoryBudget:
     """The memory that bodies under way may take together. Safe in several threads."""
 
     def __init__(self, most_bytes: int) -> None:
@@ -151,7 +151,7 @@ async def read_form(
     boundary: bytes,
     file_names: Collection[str],
     *,
-    room: Room,
+    room: MemoryBudget,
     most_files: int = 1,
     most_file_bytes: int = MAX_BYTES,
     most_bytes: int = MOST_FORM_BYTES,
@@ -195,7 +195,7 @@ async def read_form(
     return reader.form
 
 
-def release(form: Form, room: Room) -> None:
+def release(form: Form, room: MemoryBudget) -> None:
     """Give the memory of a form back and let its photographs go."""
     size = sum(len(content) for contents in form.files.values() for content in contents)
     form.files.clear()
@@ -231,7 +231,7 @@ class _Reader:
             "on_end": self._finish,
         }
 
-    def settle(self, room: Room) -> None:
+    def settle(self, room: MemoryBudget) -> None:
         """Reserve the memory for what is held now."""
         held = sum(len(one) for contents in self.form.files.values() for one in contents) + len(self._content)
         if held > self._taken:
@@ -240,7 +240,7 @@ class _Reader:
             room.give_back(self._taken - held)
         self._taken = held
 
-    def release(self, room: Room) -> None:
+    def release(self, room: MemoryBudget) -> None:
         """Give back all that was reserved."""
         room.give_back(self._taken)
         self._taken = 0

@@ -32,7 +32,7 @@ from kiosk.capture.sources import RecordingEndedError, Source, parse_source, sho
 from kiosk.capture.watch import STEADY_S, Backoff, Report, State, Watch
 from kiosk.errors import CameraLostError
 from kiosk.recognition.image import rotate
-from kiosk.settings.sections import Camera as Settings
+from kiosk.settings.sections import CameraSettings
 from kiosk.types import Frame, RgbImage
 
 PR_SET_PDEATHSIG = 1  # Linux, include/uapi/linux/prctl.h
@@ -63,7 +63,7 @@ class Camera:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: CameraSettings,
         portraits: Sequence[Path] = (),
         *,
         chance: Callable[[], float] = random.random,
@@ -245,7 +245,7 @@ class Camera:
 class Child:
     """A process that captures, and the slot it writes into."""
 
-    def __init__(self, source: Source, settings: Settings, first_number: int) -> None:
+    def __init__(self, source: Source, settings: CameraSettings, first_number: int) -> None:
         self.slot = made(settings.max_pixels)
         told = {
             "path": sys.path,
@@ -310,7 +310,7 @@ def run(told: Mapping[str, Any]) -> None:
     die_with(told["parent"])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells us when to end
     cv2.setNumThreads(1)  # the recogniser needs the other cores
-    settings = Settings(**told["settings"])
+    settings = CameraSettings(**told["settings"])
     slot = Slot(told["memory"], told["bell"], settings.max_pixels)
     source = parse_source(settings.source, [Path(path) for path in told["portraits"]])
     try:
@@ -332,7 +332,7 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
-def write_frames(source: Source, settings: Settings, slot: Slot, first_number: int) -> None:
+def write_frames(source: Source, settings: CameraSettings, slot: Slot, first_number: int) -> None:
     """Turn what a camera sees the right way up, look at it, and put it into the slot."""
     dropped = 0 if source.is_recorded else settings.warmup_frames
     with contextlib.closing(shots(source)) as frames:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from kiosk.capture.slot import About
-from kiosk.settings.sections import Camera as Settings
+from kiosk.settings.sections import CameraSettings
 
 STEADY_S = 30.0  # a camera that worked this long failed anew, not again
 BLIND_REOPEN_S = 60.0  # a camera that stays blind is opened anew this rarely: mostly it is night, or a hand
@@ -40,7 +40,7 @@ class Report:
 class Watch:
     """The judgement of one camera, over all the processes that capture it."""
 
-    def __init__(self, settings: Settings, now: float) -> None:
+    def __init__(self, settings: CameraSettings, now: float) -> None:
         self.report = Report(State.OPENING, "The camera is being opened.", now)
         self._settings = settings
         self._opened_at = now
@@ -115,7 +115,7 @@ class Watch:
             self.report = Report(state, sentence, since)
 
 
-def blindness(about: About, settings: Settings) -> str | None:
+def blindness(about: About, settings: CameraSettings) -> str | None:
     """Return why nothing can be seen in a frame; None when something can."""
     if about.luma < settings.black_below:
         return "The picture is black: the camera is covered, or there is no light."

@@ -93,9 +93,9 @@ def cloud_top_up(chosen: argparse.Namespace) -> None:
 
 def cloud_status(chosen: argparse.Namespace) -> int:
     """Print how it is."""
-    config = assembly.settings(chosen)
-    with assembly.store(chosen, config, create=False) as store:
-        credentials = Credentials(store, assembly.credentials())
+    config = assembly.load_settings(chosen)
+    with assembly.open_store(chosen, config, create=False) as store:
+        credentials = Credentials(store, assembly.credentials_directory())
         status = CloudView(store, config.cloud, credentials, now=time.time).status()
         status["has_key"] = credentials.read(API_KEY) is not None
     if chosen.json:
@@ -118,9 +118,9 @@ def cloud_status(chosen: argparse.Namespace) -> int:
 
 def cloud_outbox(chosen: argparse.Namespace) -> None:
     """List rows of the outbox."""
-    config = assembly.settings(chosen)
-    with assembly.store(chosen, config, create=False) as store:
-        view = CloudView(store, config.cloud, Credentials(store, assembly.credentials()), now=time.time)
+    config = assembly.load_settings(chosen)
+    with assembly.open_store(chosen, config, create=False) as store:
+        view = CloudView(store, config.cloud, Credentials(store, assembly.credentials_directory()), now=time.time)
         rows = view.rows(chosen.which, chosen.limit, chosen.offset)
     if chosen.json:
         print(json.dumps(rows, indent=2))
@@ -132,19 +132,22 @@ def cloud_outbox(chosen: argparse.Namespace) -> None:
 
 def cloud_retry(chosen: argparse.Namespace) -> None:
     """Put a parked row back into the queue."""
-    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+    with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         store.outbox.release(chosen.row, time.time())
     _say(chosen, {"row": chosen.row}, f"Row {chosen.row} waits again.")
 
 
 def cloud_send(chosen: argparse.Namespace) -> int:
     """Send what waits, once, and end."""
-    config = assembly.settings(chosen)
+    config = assembly.load_settings(chosen)
     if config.cloud.policy == "none" and not config.cloud.second_opinion:
         raise ConfigError("[cloud] policy is none: nothing leaves the device")
-    with assembly.store(chosen, config, create=False) as store:
+    with assembly.open_store(chosen, config, create=False) as store:
         sync = Sync(
-            _without_models(store, config), replace(config.cloud, lists=()), assembly.credentials(), now=time.time
+            _without_models(store, config),
+            replace(config.cloud, lists=()),
+            assembly.credentials_directory(),
+            now=time.time,
         )
         end = time.monotonic() + chosen.within
         parked = -store.outbox.counts()[OutboxState.REJECTED]
@@ -172,7 +175,7 @@ def cloud_send(chosen: argparse.Namespace) -> int:
 def cloud_export(chosen: argparse.Namespace) -> None:
     """Write what is not sent to a stick."""
     passphrase = _secret("A passphrase for the file", is_new=True)
-    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+    with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         path, count = exporting.export(store, chosen.to, passphrase, now=time.time())
     _say(chosen, {"file": str(path), "rows": count}, f"{count} rows in {path}; they stay in the queue as well.")
 
@@ -216,9 +219,9 @@ def fake_cloud(chosen: argparse.Namespace) -> None:
 
 @contextmanager
 def _online(chosen: argparse.Namespace) -> Iterator[tuple[Cloud, Credentials]]:
-    config = assembly.settings(chosen)
-    with assembly.store(chosen, config) as store:
-        credentials = Credentials(store, assembly.credentials())
+    config = assembly.load_settings(chosen)
+    with assembly.open_store(chosen, config) as store:
+        credentials = Credentials(store, assembly.credentials_directory())
         wire, cloud = connect(config.cloud, credentials, now=time.time)
         try:
             yield cloud, credentials
@@ -243,8 +246,8 @@ def _saying(what: str, call: Any) -> Any:
 
 def _keep(chosen: argparse.Namespace, name: str, label: str) -> None:
     secret = _secret(label)
-    with assembly.store(chosen, assembly.settings(chosen)) as store:
-        Credentials(store, assembly.credentials()).write(name, secret)
+    with assembly.open_store(chosen, assembly.load_settings(chosen)) as store:
+        Credentials(store, assembly.credentials_directory()).write(name, secret)
     _say(chosen, {"kept": name}, f"{label} kept, sealed.")
 
 

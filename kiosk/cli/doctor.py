@@ -57,7 +57,7 @@ class Finding:
 def examine(chosen: argparse.Namespace) -> Iterator[Finding]:
     """Look at everything; a fault in one place hides nothing in another."""
     try:
-        config = assembly.settings(chosen)
+        config = assembly.load_settings(chosen)
     except KioskError as error:
         yield Finding("settings", False, str(error), "kiosk config docs prints every setting")
         config = Config()
@@ -71,9 +71,9 @@ def examine(chosen: argparse.Namespace) -> Iterator[Finding]:
 
 def _models(config: Config) -> Iterator[Finding]:
     try:
-        pack = assembly.pack(config)
+        pack = assembly.load_pack(config)
         started = time.perf_counter()
-        recogniser = assembly.recogniser(config)
+        recogniser = assembly.open_recogniser(config)
         took_ms = (time.perf_counter() - started) * 1000
     except KioskError as error:
         yield Finding("models", False, str(error), "restore the model files: git checkout models, or install again")
@@ -138,7 +138,7 @@ def self_test(pack: Pack, recogniser: Recogniser) -> str:
 
 
 def _store(chosen: argparse.Namespace, config: Config) -> Iterator[Finding]:
-    directory = assembly.state(chosen)
+    directory = assembly.state_of(chosen)
     nearest = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         yield Finding("store", False, f"{nearest} is no folder that can be written to", "give another with --state")
@@ -147,11 +147,11 @@ def _store(chosen: argparse.Namespace, config: Config) -> Iterator[Finding]:
         yield Finding("store", True, f"none yet in {directory}; the first command that needs one makes it")
         return
     try:
-        with assembly.store(chosen, config, create=False) as store:
+        with assembly.open_store(chosen, config, create=False) as store:
             people = store.subjects(limit=1).total
             references = store.reference_count()
             verdict = store.verify_log(every_signature=False)
-            found = inspect(store.database, directory / HEAD_NAME, assembly.keys(directory))
+            found = inspect(store.database, directory / HEAD_NAME, assembly.load_keys(directory))
             for notice in store.notices:
                 yield Finding("store", True, notice)
     except KioskError as error:
@@ -170,7 +170,7 @@ def _store(chosen: argparse.Namespace, config: Config) -> Iterator[Finding]:
 def _gallery(config: Config, people: int, references: int) -> Finding:
     """Say what the search threshold means at this size, and whether the gallery has outgrown the model."""
     try:
-        scale = assembly.pack(config).scale
+        scale = assembly.load_pack(config).scale
     except KioskError as error:
         return Finding("gallery", False, str(error), "see models")
     listed = listing_threshold(config.search, scale, references)
@@ -190,7 +190,7 @@ def _gallery(config: Config, people: int, references: int) -> Finding:
 
 
 def _disk(chosen: argparse.Namespace) -> Finding:
-    directory = assembly.state(chosen)
+    directory = assembly.state_of(chosen)
     while not directory.exists():
         directory = directory.parent
     free = shutil.disk_usage(directory).free

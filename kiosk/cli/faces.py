@@ -14,7 +14,7 @@ from typing import Any
 
 from kiosk import assembly
 from kiosk.cli.main import REFUSED
-from kiosk.device.device import Device, Outcome
+from kiosk.device.device import Device, EnrolmentResult
 from kiosk.didit import contract
 from kiosk.errors import ConfigError, ImageError, StoreError
 from kiosk.recognition.photo import MAX_BYTES, TOO_LARGE, decode
@@ -29,7 +29,7 @@ def match(chosen: argparse.Namespace) -> None:
     """Compare two pictures."""
     # Read before the models are loaded: a wrong file name should not cost a second.
     pictures = [(path, _bytes(path)) for path in (chosen.user_image, chosen.ref_image)]
-    with assembly.device(chosen) as device:
+    with assembly.open_device(chosen) as device:
         # Side by side: the networks gain little from threads of their own, two photographs gain a core.
         with ThreadPoolExecutor(1) as aside:
             waiting = aside.submit(_sample, device, *pictures[1], rotate=chosen.rotate)
@@ -54,7 +54,7 @@ def match(chosen: argparse.Namespace) -> None:
 def search(chosen: argparse.Namespace) -> None:
     """Look for a face among everyone enrolled."""
     content = _bytes(chosen.user_image)
-    with assembly.device(chosen) as device:
+    with assembly.open_device(chosen) as device:
         answer = device.search(
             _sample(device, chosen.user_image, content, rotate=chosen.rotate),
             search_type=chosen.search_type,
@@ -98,7 +98,7 @@ def blocklist_add(chosen: argparse.Namespace) -> int:
     if path.is_file():
         details = _details(chosen, block_reason=chosen.reason)
         return _enrol(chosen, [path], Enrolment(templates=(), details=details, is_blocklisted=True))
-    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+    with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         subject = _subject(store, chosen.what, hint="; it is no picture file either")
         _print_subject(chosen, store.block(subject.session_number, reason=chosen.reason, actor="cli"), "blocked")
     return 0
@@ -106,7 +106,7 @@ def blocklist_add(chosen: argparse.Namespace) -> int:
 
 def blocklist_remove(chosen: argparse.Namespace) -> None:
     """Unblock a person."""
-    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+    with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         number = _subject(store, chosen.subject).session_number
         _print_subject(chosen, store.unblock(number, actor="cli"), "unblocked; still enrolled")
 
@@ -123,7 +123,7 @@ def gallery_list(chosen: argparse.Namespace) -> None:
 
 def gallery_show(chosen: argparse.Namespace) -> None:
     """Show a person."""
-    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+    with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         print(json.dumps(_about(_subject(store, chosen.subject), whole=True), indent=JSON_INDENT, ensure_ascii=False))
 
 
@@ -134,21 +134,21 @@ def gallery_remove(chosen: argparse.Namespace) -> None:
 
 def gallery_allow(chosen: argparse.Namespace) -> None:
     """Put a person on the allowlist."""
-    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+    with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         number = _subject(store, chosen.subject).session_number
         _print_subject(chosen, store.allow(number, actor="cli"), "allowlisted")
 
 
 def gallery_disallow(chosen: argparse.Namespace) -> None:
     """Take a person off the allowlist."""
-    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+    with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         number = _subject(store, chosen.subject).session_number
         _print_subject(chosen, store.disallow(number, actor="cli"), "off the allowlist")
 
 
 def forget(chosen: argparse.Namespace) -> None:
     """Forget a person for good."""
-    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+    with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         receipt = store.forget(_subject(store, chosen.subject).session_number, actor="cli")
         assembly.scrub_backups(store)
     if not receipt.is_complete:
@@ -193,7 +193,7 @@ def _enrol(chosen: argparse.Namespace, paths: list[Path], enrolment: Enrolment) 
             decode(photographs[-1])  # here, so that the sentence names the file
         except ImageError as error:
             raise ImageError(_named(path, error)) from error
-    with assembly.device(chosen) as device:
+    with assembly.open_device(chosen) as device:
         outcome = device.enrol(
             photographs,
             enrolment,
@@ -214,7 +214,7 @@ def _enrol(chosen: argparse.Namespace, paths: list[Path], enrolment: Enrolment) 
     return 0
 
 
-def _print_refusal(chosen: argparse.Namespace, outcome: Outcome) -> None:
+def _print_refusal(chosen: argparse.Namespace, outcome: EnrolmentResult) -> None:
     if chosen.json:
         of = outcome.of
         more = {"of": {"session_number": of.subject, "similarity_percentage": of.similarity}} if of else {}
@@ -255,7 +255,7 @@ def _subject(store: Store, text: str, *, hint: str = "") -> Subject:
 
 
 def _print_people(chosen: argparse.Namespace, wanted: SubjectFilter | None, *, limit: int, offset: int) -> None:
-    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+    with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         page = store.subjects(wanted, limit=limit, offset=offset)
     if chosen.json:
         _print_json({"total": page.total, "subjects": [_about(subject) for subject in page.subjects]})

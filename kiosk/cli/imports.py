@@ -17,7 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from kiosk import assembly
-from kiosk.device.device import Device, Outcome, Reference
+from kiosk.device.device import Device, EnrolmentResult, Reference
 from kiosk.device.lookalikes import audit
 from kiosk.errors import ConfigError, ImageError
 from kiosk.gallery.audit_report import as_html, as_text
@@ -44,7 +44,7 @@ class Item:
         return max((path.stat().st_mtime_ns for path in self.files if path.exists()), default=0)
 
 
-Assessed = list["tuple[Path, Reference | Outcome]"]
+Assessed = list["tuple[Path, Reference | EnrolmentResult]"]
 
 
 def gallery_import(chosen: argparse.Namespace) -> int:
@@ -59,7 +59,7 @@ def gallery_import(chosen: argparse.Namespace) -> int:
     counts: Counter[str] = Counter()
     total = sum(len(item.files) for item in items)
     # One thread a network: photographs run side by side, not one on many threads.
-    with assembly.device(chosen, threads=1) as device, path.open("w", newline="", encoding="utf-8") as file:
+    with assembly.open_device(chosen, threads=1) as device, path.open("w", newline="", encoding="utf-8") as file:
         run = device.store.imports.begin(str(chosen.source.resolve()))
         report = csv.writer(file)
         report.writerow(REPORT_COLUMNS)
@@ -165,7 +165,7 @@ def _assess(device: Device, item: Item, rotate: bool) -> Assessed:  # noqa: FBT0
             assessed.append((path, device.assess(path.read_bytes(), rotate=rotate)))
         except (ImageError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            assessed.append((path, Outcome("unreadable", reason)))
+            assessed.append((path, EnrolmentResult("unreadable", reason)))
     return assessed
 
 
@@ -188,11 +188,11 @@ def _settle(
             actor="import",
         )
     if outcome is None or not outcome.is_stored:
-        kind = outcome.kind if outcome else next(one.kind for _, one in assessed if isinstance(one, Outcome))
+        kind = outcome.kind if outcome else next(one.kind for _, one in assessed if isinstance(one, EnrolmentResult))
         device.store.imports.mark(ImportedFile(run, item.key, item.modified_ns, kind))
     rows: list[Sequence[object]] = []
     for path, one in assessed:
-        told = one if isinstance(one, Outcome) else outcome
+        told = one if isinstance(one, EnrolmentResult) else outcome
         assert told is not None  # a Reference was admitted
         number = told.subject.session_number if told.subject else told.of.subject if told.of else ""
         rows.append((path, name, told.kind, number, "" if told.is_stored else told.sentence))
@@ -201,9 +201,9 @@ def _settle(
 
 def gallery_audit(chosen: argparse.Namespace) -> None:
     """Compare everyone with everyone."""
-    config = assembly.settings(chosen)
+    config = assembly.load_settings(chosen)
     with Device(
-        assembly.recogniser(config), assembly.store(chosen, config, create=False), config, now=time.time
+        assembly.open_recogniser(config), assembly.open_store(chosen, config, create=False), config, now=time.time
     ) as device:
         report = audit(device, chosen.limit)
     if chosen.html is not None:

@@ -21,7 +21,7 @@ MEGABYTE = 1e6
 
 def models_show(chosen: argparse.Namespace) -> None:
     """List the models, print and plot the score scale."""
-    pack = assembly.pack(assembly.settings(chosen))
+    pack = assembly.load_pack(assembly.load_settings(chosen))
     if chosen.svg is not None:
         chosen.svg.write_text(as_svg(pack), encoding="utf-8")
     if chosen.json:
@@ -41,7 +41,7 @@ def models_show(chosen: argparse.Namespace) -> None:
 
 def models_check(chosen: argparse.Namespace) -> int:
     """Hold every model file against its digest."""
-    pack = assembly.pack(assembly.settings(chosen))
+    pack = assembly.load_pack(assembly.load_settings(chosen))
     faults = []
     for model in pack.models:
         try:
@@ -66,7 +66,7 @@ def models_pull(chosen: argparse.Namespace) -> None:
     wanted = KNOWN_PACKS[chosen.pack]
     for file in wanted.files:
         print(f"{file.name}: {file.licence}", file=sys.stderr)
-    target = chosen.to or assembly.state(chosen) / "models" / wanted.name
+    target = chosen.to or assembly.state_of(chosen) / "models" / wanted.name
     download(wanted, target, standard_pack(), accept_non_commercial=chosen.accept_non_commercial)
     print(f'In {target}; to use it, set [models] pack = "{target}" in kiosk.toml')
     print("Templates of two models never compare: people enrolled so far must be enrolled again with this one.")
@@ -87,13 +87,13 @@ def doctor(chosen: argparse.Namespace) -> int:
 
 def config_check(chosen: argparse.Namespace) -> None:
     """Say whether the settings are right."""
-    assembly.settings(chosen)
+    assembly.load_settings(chosen)
     print(json.dumps({"ok": True}) if chosen.json else "The settings are right.")
 
 
 def config_show(chosen: argparse.Namespace) -> None:
     """Print the settings in force."""
-    print(config_module.show(assembly.settings(chosen)), end="")
+    print(config_module.show(assembly.load_settings(chosen)), end="")
 
 
 def config_docs(chosen: argparse.Namespace) -> None:  # noqa: ARG001  every command takes its options

@@ -30,7 +30,7 @@ from kiosk.door.door import Lines, open_lines
 from kiosk.entrance.news import News, Topic
 from kiosk.errors import ConfigError, KioskError
 from kiosk.health.clock import Clock
-from kiosk.health.supervisor import Supervisor, Word, log_to_stderr
+from kiosk.health.supervisor import Flag, Supervisor, log_to_stderr
 from kiosk.settings.config import Config
 from kiosk.store.accounts import Accounts
 from kiosk.store.directory import run_alone
@@ -54,7 +54,7 @@ def run(chosen: argparse.Namespace) -> int:
     if chosen.demo is not None and not chosen.verbose:
         logging.getLogger().setLevel(logging.ERROR)
     supervisor = Supervisor()
-    stopping, asked = Word(), Word()
+    stopping, asked = Flag(), Flag()
     for number in STOPS:
         signal.signal(number, lambda *_: stopping.set())
     signal.signal(signal.SIGHUP, lambda *_: asked.set())
@@ -78,11 +78,13 @@ def run(chosen: argparse.Namespace) -> int:
 def _run(
     chosen: argparse.Namespace,
     supervisor: Supervisor,
-    stopping: Word,
-    asked: Word,
+    stopping: Flag,
+    asked: Flag,
     again: threading.Event,
 ) -> int:
-    config = _demo_settings(assembly.settings(chosen)) if chosen.demo is not None else assembly.settings(chosen)
+    config = (
+        _demo_settings(assembly.load_settings(chosen)) if chosen.demo is not None else assembly.load_settings(chosen)
+    )
     portraits = _portraits(chosen.demo) if chosen.demo is not None else []
     cv2.setNumThreads(1)  # the networks and the camera's process share the cores already
     with ExitStack() as parts:
@@ -93,9 +95,9 @@ def _run(
         if lines is not None:
             parts.callback(lines.close)
         supervisor.tell(STATUS="loading models and people")
-        clock = assembly.clock(config)
-        pack, recogniser = assembly.pack(config), assembly.recogniser(config)
-        store = assembly.store(chosen, config, told_by=clock)
+        clock = assembly.make_clock(config)
+        pack, recogniser = assembly.load_pack(config), assembly.open_recogniser(config)
+        store = assembly.open_store(chosen, config, clock=clock)
         device = parts.enter_context(Device(recogniser, store, config, now=clock))
         parts.enter_context(run_alone(store.directory))
         sync = _cloud(device, clock, parts) if config.cloud.is_used else None
@@ -142,7 +144,7 @@ def _cloud(device: Device, clock: Clock, parts: ExitStack) -> Sync:
 
     settings = device.config.cloud
     device.outgoing = Policy(device.store, settings, now=clock)
-    sync = Sync(device, settings, assembly.credentials(), now=clock)
+    sync = Sync(device, settings, assembly.credentials_directory(), now=clock)
     parts.callback(sync.close)
     return sync
 
@@ -160,9 +162,9 @@ def _serve_api(chosen: argparse.Namespace, kiosk: Kiosk, sync: Sync | None, part
 
     application = app.build(
         device,
-        desk=kiosk,
+        kiosk=kiosk,
         cloud=sync.view if sync is not None else None,
-        sources=assembly.sources(chosen),
+        sources=assembly.settings_sources(chosen),
         apply=apply,
         changing=kiosk.changing,
         forgotten=lambda: assembly.scrub_backups(device.store),
@@ -183,7 +185,11 @@ def _reload(chosen: argparse.Namespace, kiosk: Kiosk, supervisor: Supervisor, ag
     supervisor.tell(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
     try:
         with kiosk.changing:  # a page may be changing them: what is read here must be no older than what is in force
-            config = assembly.settings(chosen) if chosen.demo is None else _demo_settings(assembly.settings(chosen))
+            config = (
+                assembly.load_settings(chosen)
+                if chosen.demo is None
+                else _demo_settings(assembly.load_settings(chosen))
+            )
             Camera(config.camera, kiosk.camera.source.portraits)  # a source that cannot be is a wrong setting too
             is_taken = kiosk.reload(config)
     except KioskError as error:
@@ -206,7 +212,7 @@ def _status_file(config: Config) -> Path | None:
 
 def health(chosen: argparse.Namespace) -> int:
     """Say how the running kiosk is, from its status file."""
-    path = chosen.file or _status_file(assembly.settings(chosen)) or Path("/run/kiosk") / STATUS_NAME
+    path = chosen.file or _status_file(assembly.load_settings(chosen)) or Path("/run/kiosk") / STATUS_NAME
     try:
         status: dict[str, Any] = json.loads(path.read_bytes())
         age_s = time.time() - float(status["at"])

@@ -15,7 +15,7 @@ from kiosk import assembly
 from kiosk.cloud.sync import Sync
 from kiosk.didit import contract
 from kiosk.errors import ConfigError
-from kiosk.health.supervisor import Word
+from kiosk.health.supervisor import Flag
 from kiosk.store.accounts import Account, Accounts, Role
 from kiosk.store.remote_lists import Lists
 
@@ -28,14 +28,18 @@ def serve(chosen: argparse.Namespace) -> None:
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    sources = assembly.sources(chosen)
+    sources = assembly.settings_sources(chosen)
     config = sources.load()
     given = {"bind": chosen.bind, "port": chosen.port}
     settings = replace(config.api, **{name: value for name, value in given.items() if value is not None})
-    with assembly.device(chosen, threads=1) as device:
+    with assembly.open_device(chosen, threads=1) as device:
         device.config = replace(config, api=settings)
         app.check_exposure(settings, Accounts(device.store, now=time.time))
-        sync = Sync(device, config.cloud, assembly.credentials(), now=time.time) if config.cloud.is_used else None
+        sync = (
+            Sync(device, config.cloud, assembly.credentials_directory(), now=time.time)
+            if config.cloud.is_used
+            else None
+        )
         Lists(device.store).keep_only(config.cloud.lists, time.time())  # without any nobody would pull, and see to it
         application = app.build(
             device,
@@ -45,7 +49,7 @@ def serve(chosen: argparse.Namespace) -> None:
             now=time.time,
         )
         server = app.Server(application, settings)
-        stopped = Word()
+        stopped = Flag()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.set())
         server.start()
@@ -65,7 +69,7 @@ def serve(chosen: argparse.Namespace) -> None:
 def key_create(chosen: argparse.Namespace) -> None:
     """Make a key; its text is the last line, alone."""
     expires = None if chosen.expires is None else time.time() + chosen.expires * DAY_S
-    with assembly.store(chosen, assembly.settings(chosen)) as store:
+    with assembly.open_store(chosen, assembly.load_settings(chosen)) as store:
         account, text = Accounts(store, now=time.time).create_key(
             chosen.name, Role[chosen.role.upper()], expires_at=expires, actor="cli"
         )
@@ -83,14 +87,14 @@ def key_list(chosen: argparse.Namespace) -> None:
 
 def key_revoke(chosen: argparse.Namespace) -> None:
     """End a key."""
-    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+    with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         account = Accounts(store, now=time.time).revoke(chosen.id, actor="cli")
     print(json.dumps(_about(account), indent=2) if chosen.json else f"{account.id} opens nothing any more")
 
 
 def operator_add(chosen: argparse.Namespace) -> None:
     """Make an operator's account."""
-    with assembly.store(chosen, assembly.settings(chosen)) as store:
+    with assembly.open_store(chosen, assembly.load_settings(chosen)) as store:
         account = Accounts(store, now=time.time).create_operator(
             chosen.name, Role[chosen.role.upper()], _password(), actor="cli"
         )
@@ -99,7 +103,7 @@ def operator_add(chosen: argparse.Namespace) -> None:
 
 def operator_password(chosen: argparse.Namespace) -> None:
     """Give an operator another password."""
-    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+    with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         account = Accounts(store, now=time.time).set_password(chosen.name, _password(), actor="cli")
     print(json.dumps(_about(account), indent=2) if chosen.json else f"{account.id} has a new password; sessions ended")
 
@@ -111,7 +115,7 @@ def operator_list(chosen: argparse.Namespace) -> None:
 
 def operator_remove(chosen: argparse.Namespace) -> None:
     """End an operator's account."""
-    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+    with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         account = Accounts(store, now=time.time).remove_operator(chosen.name, actor="cli")
     print(json.dumps(_about(account), indent=2) if chosen.json else f"{account.id} may not sign in any more")
 
@@ -127,7 +131,7 @@ def _password() -> str:
 
 
 def _list(chosen: argparse.Namespace, kind: str) -> None:
-    with assembly.store(chosen, assembly.settings(chosen), create=False) as store:
+    with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         accounts = Accounts(store, now=time.time).all(kind)
     if chosen.json:
         print(json.dumps([_about(account) for account in accounts], indent=2, ensure_ascii=False))

@@ -26,10 +26,10 @@ from kiosk.store.vault import NEXT_KEY_NAME, read_key
 
 def init(chosen: argparse.Namespace) -> None:
     """Make the state directory, its key and an empty store."""
-    assembly.settings(chosen)
-    directory = assembly.state(chosen)
-    held = assembly.credentials()
-    key = assembly.keys(directory)[0] if held else None
+    assembly.load_settings(chosen)
+    directory = assembly.state_of(chosen)
+    held = assembly.credentials_directory()
+    key = assembly.load_keys(directory)[0] if held else None
     initialise(directory, now=time.time, key=key).close()
     if chosen.json:
         print(json.dumps({"state": str(directory)}))
@@ -104,7 +104,7 @@ def backup(chosen: argparse.Namespace) -> None:
         directory = chosen.to or store.directory / BACKUPS_NAME
         written = backup_module.write(store.database, store.vault, directory, now=time.time())
         if chosen.to is None:  # a stick's owner counts their own
-            backup_module.prune(directory, assembly.keys(store.directory))
+            backup_module.prune(directory, assembly.load_keys(store.directory))
     if chosen.json:
         print(
             json.dumps(
@@ -117,13 +117,13 @@ def backup(chosen: argparse.Namespace) -> None:
 
 def restore(chosen: argparse.Namespace) -> None:
     """Put a backup back."""
-    directory = assembly.state(chosen)
+    directory = assembly.state_of(chosen)
     if not chosen.backup.is_file():
         raise ConfigError(f"{chosen.backup} is no file")
     done = restore_module.restore(
         directory,
         chosen.backup,
-        assembly.keys(directory),
+        assembly.load_keys(directory),
         now=time.time,
         overwrite=chosen.overwrite,
         migrate=chosen.migrate,
@@ -135,7 +135,7 @@ def restore(chosen: argparse.Namespace) -> None:
 def store_check(chosen: argparse.Namespace) -> int:
     """Hold the whole database against its checks."""
     directory = _directory(chosen)
-    found = restore_module.diagnose(directory, assembly.keys(directory))
+    found = restore_module.diagnose(directory, assembly.load_keys(directory))
     if chosen.json:
         print(json.dumps({"is_sound": found.is_sound, "damage": found.damage, "log": found.log}, indent=2))
     else:
@@ -152,7 +152,7 @@ def store_check(chosen: argparse.Namespace) -> int:
 def store_repair(chosen: argparse.Namespace) -> int:
     """Go back to the newest good backup, or say what that would lose."""
     directory = _directory(chosen)
-    keys = assembly.keys(directory)
+    keys = assembly.load_keys(directory)
     if chosen.yes:
         _print_restored(chosen, restore_module.repair(directory, keys, now=time.time, actor="cli"))
         return 0
@@ -182,22 +182,22 @@ def store_repair(chosen: argparse.Namespace) -> int:
 def store_rekey(chosen: argparse.Namespace) -> None:
     """Make a new key and seal everything anew."""
     directory = _directory(chosen)
-    held = assembly.credentials()
+    held = assembly.credentials_directory()
     provided = read_key(held / NEXT_KEY_NAME) if held and (held / NEXT_KEY_NAME).exists() else None
-    rekey_module.rekey(directory, assembly.keys(directory), now=time.time, provided=provided, actor="cli")
+    rekey_module.rekey(directory, assembly.load_keys(directory), now=time.time, provided=provided, actor="cli")
     print("Everything is sealed with the new key. Copies of the old one open old backups only.")
 
 
 def store_sweep(chosen: argparse.Namespace) -> int:
     """Forget everyone whose retention has ended, by a clock that somebody vouches for."""
-    settings = assembly.settings(chosen)
+    settings = assembly.load_settings(chosen)
     is_trusted = (
         chosen.trust_clock
         or settings.degraded.clock_untrusted == "open"  # the owner's word that this clock is kept by hand
         or is_synced()
         or was_set(settings.health.holdover_h * 3600.0)
     )
-    with assembly.store(chosen, settings, create=False) as store:
+    with assembly.open_store(chosen, settings, create=False) as store:
         if not is_trusted and (overdue := store.overdue()):
             print(
                 f"Error: nobody vouches for this clock, and by it the time of {len(overdue)} people is over. "
@@ -218,11 +218,11 @@ def store_sweep(chosen: argparse.Namespace) -> int:
 
 
 def _store(chosen: argparse.Namespace) -> Store:
-    return assembly.store(chosen, assembly.settings(chosen), create=False)
+    return assembly.open_store(chosen, assembly.load_settings(chosen), create=False)
 
 
 def _directory(chosen: argparse.Namespace) -> Path:
-    directory = assembly.state(chosen)
+    directory = assembly.state_of(chosen)
     if not directory.is_dir():
         raise StoreError(f"there is no state directory {directory}")
     return directory

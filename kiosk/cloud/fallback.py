@@ -14,7 +14,7 @@ from kiosk.cloud.client import Cloud
 from kiosk.cloud.policy import SERVICE_BY_KIND, call_fields
 from kiosk.didit.answers import Opinion, Service
 from kiosk.errors import CloudError
-from kiosk.settings.sections import Cloud as Settings
+from kiosk.settings.sections import CloudSettings
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.store import Store
 
@@ -31,7 +31,7 @@ class Fallback:
         self,
         store: Store,
         cloud: Cloud,
-        settings: Settings,
+        settings: CloudSettings,
         *,
         now: Callable[[], float],
         monotonic: Callable[[], float],

@@ -16,7 +16,7 @@ from typing import Any
 from kiosk.didit.answers import Opinion, Service
 from kiosk.didit.contract import SENTENCES, timestamp
 from kiosk.errors import StoreError
-from kiosk.settings.sections import Cloud as Settings
+from kiosk.settings.sections import CloudSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.outbox import Message
@@ -40,7 +40,7 @@ Ask = Callable[[NewDecision, Mapping[str, bytes]], "Opinion | None"]
 class Policy:
     """The device's `Outgoing`. Safe in several threads."""
 
-    def __init__(self, store: Store, settings: Settings, *, now: Callable[[], float]) -> None:
+    def __init__(self, store: Store, settings: CloudSettings, *, now: Callable[[], float]) -> None:
         """Take the store, [cloud] and the clock, s UTC."""
         self._store, self._settings, self._now = store, settings, now
         self.ask: Ask | None = None
@@ -69,7 +69,7 @@ class Policy:
                 rows.append(self._replay(service, decision, images))
         return rows
 
-    def told(self) -> None:
+    def stored(self) -> None:
         """Wake whoever sends."""
         self.wake()
 

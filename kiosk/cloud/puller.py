@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from kiosk.cloud.client import CallRefusedError, Cloud
 from kiosk.cloud.wire import NoAnswerError
-from kiosk.device.device import Device, Outcome
+from kiosk.device.device import Device, EnrolmentResult
 from kiosk.didit.answers import ListEntry, ListPage
 from kiosk.errors import CloudError, ImageError
 from kiosk.store.remote_lists import Lists, Pass
@@ -113,7 +113,7 @@ class Puller:
             log.warning("list entry unusable list=%s entry=%s reason=%r", name, entry.id, str(error))
             self._lists.stage(name, entry.id, None, outcome="unusable")
             return
-        if isinstance(assessed, Outcome):
+        if isinstance(assessed, EnrolmentResult):
             log.warning("list entry unusable list=%s entry=%s reason=%r", name, entry.id, assessed.kind)
             self._lists.stage(name, entry.id, None, outcome="unusable")
         else:

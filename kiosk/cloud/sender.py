@@ -24,7 +24,7 @@ from kiosk.cloud.wire import NoAnswerError, Wire
 from kiosk.didit import webhooks
 from kiosk.didit.answers import CloudSession, Service
 from kiosk.errors import CloudError, KioskError
-from kiosk.settings.sections import Cloud as Settings
+from kiosk.settings.sections import CloudSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.notes import Notes
@@ -69,7 +69,7 @@ class Sender:
         store: Store,
         cloud: Cloud,
         wire: Wire,
-        settings: Settings,
+        settings: CloudSettings,
         *,
         secret: Callable[[], str | None],
         notes: Notes,
@@ -398,7 +398,7 @@ def revision_of(policy: Policy, first: Any, *, status: Status, remote: str, scor
     return policy.with_summary(revision)
 
 
-def _policies(settings: Settings) -> tuple[str, ...]:
+def _policies(settings: CloudSettings) -> tuple[str, ...]:
     """Return which rows are sent under the settings of now: what was queued under others stays."""
     wanted = {settings.policy} | ({"opinion"} if settings.second_opinion else set())
     return tuple(policy for policy in POLICIES if policy in wanted)

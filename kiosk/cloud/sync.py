@@ -26,7 +26,7 @@ from kiosk.cloud.view import CloudView
 from kiosk.cloud.wire import Wire
 from kiosk.device.device import Device
 from kiosk.errors import CloudError, KioskError
-from kiosk.settings.sections import Cloud as Settings
+from kiosk.settings.sections import CloudSettings
 from kiosk.store.notes import Notes
 
 LOCK_NAME = ".sending"
@@ -40,7 +40,7 @@ log = logging.getLogger("kiosk.cloud_sync")
 
 
 def connect(
-    settings: Settings,
+    settings: CloudSettings,
     credentials: Credentials,
     *,
     now: Callable[[], float],
@@ -57,7 +57,7 @@ class Sync:
     def __init__(
         self,
         device: Device,
-        settings: Settings,
+        settings: CloudSettings,
         credentials_directory: Path | None = None,
         *,
         now: Callable[[], float],

@@ -12,7 +12,7 @@ from kiosk.didit import webhooks
 from kiosk.didit.answers import read_session
 from kiosk.didit.contract import timestamp
 from kiosk.errors import CloudError, RefusedError
-from kiosk.settings.sections import Cloud as Settings
+from kiosk.settings.sections import CloudSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.notes import Notes
@@ -24,7 +24,9 @@ from kiosk.store.store import Store
 class CloudView:
     """The cloud as the API and the command line show it. Safe in several threads."""
 
-    def __init__(self, store: Store, settings: Settings, credentials: Credentials, *, now: Callable[[], float]) -> None:
+    def __init__(
+        self, store: Store, settings: CloudSettings, credentials: Credentials, *, now: Callable[[], float]
+    ) -> None:
         """Take the store, [cloud], the secrets (for webhooks) and the clock, s UTC."""
         self._store, self._settings, self._credentials, self._now = store, settings, credentials, now
         self._notes, self._lists = Notes(store.database), Lists(store)

@@ -34,15 +34,15 @@ from kiosk.entrance.decide import Entrance
 from kiosk.entrance.judge import BonaFide, Judge, encoded
 from kiosk.entrance.news import Broadcast, Consent, Health, Still, Topic
 from kiosk.entrance.restart import NAME as STANDING_NAME
-from kiosk.entrance.restart import read_standing, write_standing
+from kiosk.entrance.restart import read_restart, write_restart
 from kiosk.errors import KioskError, RefusedError, StoreError
 from kiosk.health.clock import Clock
 from kiosk.health.monitor import Monitor, throttled
-from kiosk.health.supervisor import Supervisor, Word
+from kiosk.health.supervisor import Flag, Supervisor
 from kiosk.rules.grant import Allowed, Condition, Patience, Tries, allowed, policy
 from kiosk.rules.schedule import read_schedule
 from kiosk.settings.config import Config
-from kiosk.settings.sections import Search
+from kiosk.settings.sections import SearchSettings
 from kiosk.store.chain import Kind
 from kiosk.store.subjects import Details
 from kiosk.types import ClockState
@@ -81,7 +81,7 @@ log = logging.getLogger("kiosk.daemon")
 
 
 class Kiosk:
-    """A running kiosk, and the desk at which the API asks it. Built stopped; `start`, then `close`."""
+    """A running kiosk, as the API sees and asks it. Built stopped; `start`, then `close`."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class Kiosk:
             self.monitor.hold(
                 Condition.PAD_OFF, "Photographs and masks are not told from people: this version has no detector."
             )
-        standing = read_standing(device.store.directory)
+        standing = read_restart(device.store.directory)
         self._standing = standing
         self._keeping, self._reloading, self._alarming = threading.Lock(), threading.Lock(), threading.Lock()
         self._telling, self._recording, self._ending = threading.Lock(), threading.Lock(), threading.Lock()
@@ -185,7 +185,7 @@ class Kiosk:
             keep=self._keep_tries,
             is_bona_fide=is_bona_fide,
         )
-        self.monitor.tell = self._state_changed  # only now is there something to tell of
+        self.monitor.publish = self._state_changed  # only now is there something to tell of
 
     # ---- life
 
@@ -402,7 +402,7 @@ class Kiosk:
         device, entrance = self.device, self.device.config.entrance
         try:
             held = device.gallery
-            wanted = Search(similarity_threshold=entrance.identify_threshold, hold_fpir=entrance.hold_fpir)
+            wanted = SearchSettings(similarity_threshold=entrance.identify_threshold, hold_fpir=entrance.hold_fpir)
             threshold = listing_threshold(wanted, device.scale, held.references)
             counted = {
                 "gallery": {"people": held.subjects, **gallery_figures(device.scale, held.references, threshold)},
@@ -442,9 +442,9 @@ class Kiosk:
         """Keep what changed beside what else stands there: the judge and the alarm system may come at once."""
         with self._keeping:
             self._standing = replace(self._standing, **changed)
-            write_standing(self.device.store.directory, self._standing)
+            write_restart(self.device.store.directory, self._standing)
 
-    # ---- the desk
+    # ---- what the API asks
 
     def health(self) -> Health:
         """Return how the kiosk is."""
@@ -527,7 +527,7 @@ class Kiosk:
         self.judge.cancel_enrolment(enrolment)
 
 
-def serve(kiosk: Kiosk, supervisor: Supervisor, stopping: Word, reload: Callable[[], bool]) -> int:
+def serve(kiosk: Kiosk, supervisor: Supervisor, stopping: Flag, reload: Callable[[], bool]) -> int:
     """Run a started kiosk until it is told to stop: the main thread's loop.
 
     Args:

@@ -31,7 +31,7 @@ from kiosk.recognition.match import ScoreScale, compare, decide_search
 from kiosk.recognition.photo import decode
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config
-from kiosk.settings.sections import Search
+from kiosk.settings.sections import SearchSettings
 from kiosk.store.chain import Entry, Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.store import Store
@@ -66,7 +66,7 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class EnrolmentResult:
     """What became of an enrolment."""
 
     kind: str  # "added", "duplicate", "blocklisted", "no_face", "several_faces", "poor", "mixed"
@@ -194,7 +194,7 @@ class Device:
         rows = tuple(self.outgoing(decision, photographs))
         entry = self.store.record_decision(replace(decision, outbox=rows))
         if rows:
-            self.outgoing.told()  # now, not before: whoever looked then would find nothing and go to sleep
+            self.outgoing.stored()  # now, not before: whoever looked then would find nothing and go to sleep
         return entry
 
     # ---- Didit's calls
@@ -395,7 +395,7 @@ class Device:
         take_largest: bool = False,
         allow_duplicate: bool = False,
         actor: str = "",
-    ) -> Outcome:
+    ) -> EnrolmentResult:
         """Enrol a person from one photograph or several, unless something speaks against it.
 
         Args:
@@ -412,13 +412,15 @@ class Device:
         references = []
         for number, photograph in enumerate(photographs, 1):
             assessed = self.assess(photograph, rotate=rotate, take_largest=take_largest)
-            if isinstance(assessed, Outcome):
+            if isinstance(assessed, EnrolmentResult):
                 which = f"photograph {number}: " if len(photographs) > 1 else ""
-                return Outcome(assessed.kind, which + assessed.sentence)
+                return EnrolmentResult(assessed.kind, which + assessed.sentence)
             references.append(assessed)
         return self.admit(references, enrolment, allow_duplicate=allow_duplicate, actor=actor)
 
-    def assess(self, photograph: bytes, *, rotate: bool = False, take_largest: bool = False) -> Reference | Outcome:
+    def assess(
+        self, photograph: bytes, *, rotate: bool = False, take_largest: bool = False
+    ) -> Reference | EnrolmentResult:
         """Return what a photograph gives as a reference, or why it gives none.
 
         Raises:
@@ -427,16 +429,18 @@ class Device:
         image = decode(photograph)
         faces, angle = self.recogniser.find_upright(image) if rotate else (self.recogniser.detect(image), 0)
         if not faces:
-            return Outcome("no_face", "no face could be found")
+            return EnrolmentResult("no_face", "no face could be found")
         if len(faces) > 1 and not take_largest:
             boxes = "; ".join(",".join(str(round(float(side))) for side in face.box) for face in faces)
-            return Outcome("several_faces", f"{len(faces)} faces (boxes {boxes}); give a photograph of one person")
+            return EnrolmentResult(
+                "several_faces", f"{len(faces)} faces (boxes {boxes}); give a photograph of one person"
+            )
         upright = self.recogniser.turn(image, angle)
         face = self.recogniser.sharpen(upright, faces[0])
         measured = quality.measure(upright, face)
         objection = quality.objection(measured)
         if objection is not None:
-            return Outcome("poor", objection)
+            return EnrolmentResult("poor", objection)
         kept = photograph if self.config.store.keep_images else None
         return Reference(self.recogniser.extract(upright, face), measured.sharpness, kept)
 
@@ -448,7 +452,7 @@ class Device:
         allow_duplicate: bool = False,
         imported: ImportedFile | None = None,
         actor: str = "",
-    ) -> Outcome:
+    ) -> EnrolmentResult:
         """Store a person with references from `assess`, unless they are blocklisted, enrolled already, or not one.
 
         Args:
@@ -458,7 +462,7 @@ class Device:
         for number, template in enumerate(templates[1:], 2):
             score = self.scale.similarity_percentage(compare(templates[0], template))
             if score < SAME_PERSON_SCORE:
-                return Outcome(
+                return EnrolmentResult(
                     "mixed",
                     f"photographs 1 and {number} seem to show two people (similarity {score}); enrol them apart",
                 )
@@ -477,7 +481,7 @@ class Device:
                 actor=actor,
             )
         of = objection.of if objection is not None else None  # a blocked face may be somebody enrolled
-        return Outcome("added", f"enrolled as number {subject.session_number}", subject, of)
+        return EnrolmentResult("added", f"enrolled as number {subject.session_number}", subject, of)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -491,17 +495,17 @@ class Device:
             fcntl.flock(file, fcntl.LOCK_EX)  # ends with the file, and with the process
             yield
 
-    def _objection_to(self, template: Template, *, allow_duplicate: bool) -> Outcome | None:
+    def _objection_to(self, template: Template, *, allow_duplicate: bool) -> EnrolmentResult | None:
         found = self.find(template, whatever_dates=True)  # who is known from tomorrow on is known
         block_at, _ = self.thresholds(self.gallery.references)
         for one in found:
             if one.is_blocklisted and one.similarity >= block_at:
-                return Outcome(
+                return EnrolmentResult(
                     "blocklisted", f"the face is on the blocklist (number {one.subject}, {one.similarity} %)", of=one
                 )
         if found and not allow_duplicate:
             one = found[0]
-            return Outcome(
+            return EnrolmentResult(
                 "duplicate",
                 f"already enrolled as number {one.subject} ({one.similarity} %); --allow-duplicate enrols all the same",
                 of=one,
@@ -565,7 +569,7 @@ def row_of(subject: Subject, similarity: float) -> contract.MatchRow:
     )
 
 
-def listing_threshold(settings: Search, scale: ScoreScale, n: int) -> float:
+def listing_threshold(settings: SearchSettings, scale: ScoreScale, n: int) -> float:
     """Return the similarity at which anybody is listed; where the FPIR is held, it rises with `n` references."""
     listed = settings.similarity_threshold
     if settings.hold_fpir > 0.0 and n > 0:

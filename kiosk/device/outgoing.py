@@ -18,7 +18,7 @@ class Outgoing(Protocol):
     def __call__(self, decision: NewDecision, photographs: Mapping[str, bytes]) -> Sequence[Message]:
         """Return the rows."""
 
-    def told(self) -> None:
+    def stored(self) -> None:
         """Hear that rows were stored."""
 
     def asks(self, decision: NewDecision) -> bool:
@@ -39,7 +39,7 @@ class NothingLeaves:
         """Return no row."""
         return ()
 
-    def told(self) -> None:
+    def stored(self) -> None:
         """Do nothing."""
 
     def asks(self, _decision: NewDecision) -> bool:

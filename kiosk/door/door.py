@@ -23,9 +23,9 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from kiosk.errors import DoorError, KioskError
-from kiosk.rules.grant import POLICY, Allowed, Condition, Grant, Reason, Refusal, may_grant
+from kiosk.rules.grant import POLICY, Allowed, Condition, Grant, Refusal, RefusalReason, may_grant
 from kiosk.settings import config
-from kiosk.settings.sections import Door as Settings
+from kiosk.settings.sections import DoorSettings
 
 TICK_S = 0.02  # of the supervisor; a pulse is that much longer at most, a debounced input that much later
 LATE_S = 0.25  # without a tick until the supervisor counts as gone
@@ -147,7 +147,7 @@ class GpiodLines:
         return True
 
 
-def open_lines(settings: Settings) -> GpiodLines:
+def open_lines(settings: DoorSettings) -> GpiodLines:
     """Take the lines of the settings.
 
     Raises:
@@ -274,7 +274,7 @@ class Door:
     def __init__(
         self,
         lines: Lines,
-        settings: Settings,
+        settings: DoorSettings,
         *,
         clock: Callable[[], float],
         states: Callable[[], Collection[str]] = tuple,
@@ -353,12 +353,12 @@ class Door:
 
     def _pulse_once(self, now: float, decision: str) -> Refusal | None:
         if decision in self._used:
-            return Refusal(Reason.ALREADY_USED)
+            return Refusal(RefusalReason.ALREADY_USED)
         if self._is_closed or not 0.0 <= now - self._beat <= LATE_S:
-            return Refusal(Reason.NO_SUPERVISOR)
+            return Refusal(RefusalReason.NO_SUPERVISOR)
         self._used.append(decision)
         self._pulse(now, decision)
-        return Refusal(Reason.LOG_ONLY, (Condition.DOOR_FAULT.value,)) if self._is_faulty else None
+        return Refusal(RefusalReason.LOG_ONLY, (Condition.DOOR_FAULT.value,)) if self._is_faulty else None
 
     def show(self, signal: Signal) -> None:
         """Say something with lamps and buzzer; an alarm or a fault of the door goes before it."""
@@ -511,7 +511,7 @@ class Door:
 # ---- after a crash
 
 
-def make_safe(settings: Settings) -> str:
+def make_safe(settings: DoorSettings) -> str:
     """Switch every output off, where any is wired; return a sentence about it.
 
     Raises:

@@ -12,17 +12,16 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from kiosk.device.device import Device, Found, Outcome, Reference, listing_threshold, row_of
+from kiosk.device.device import Device, EnrolmentResult, Found, Reference, listing_threshold, row_of
 from kiosk.didit.contract import match_row, timestamp
 from kiosk.entrance.news import Consent
 from kiosk.gallery.search import Among, Query
 from kiosk.recognition import quality
 from kiosk.recognition.match import compare
-from kiosk.rules.admission import Why, weigh, weigh_claim
+from kiosk.rules.admission import DoorReason, weigh, weigh_claim
 from kiosk.rules.presentation import Ready
 from kiosk.rules.schedule import EVERYBODY, Schedule
-from kiosk.settings.sections import Entrance as Settings
-from kiosk.settings.sections import Search
+from kiosk.settings.sections import EntranceSettings, SearchSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.subjects import Details, Enrolment, Subject
@@ -33,7 +32,9 @@ Photograph = Callable[[], bytes]
 """Makes a JPEG of the best frame; called only where it is wanted."""
 
 SLACK = 1e-5  # of a cosine: a floor surely under the shown score, which is then looked at
-RISKS = MappingProxyType({Why.BLOCKLISTED: Risk.FACE_IN_BLOCKLIST, Why.OTHER_PERSON: Risk.LOW_FACE_MATCH_SIMILARITY})
+RISKS = MappingProxyType(
+    {DoorReason.BLOCKLISTED: Risk.FACE_IN_BLOCKLIST, DoorReason.OTHER_PERSON: Risk.LOW_FACE_MATCH_SIMILARITY}
+)
 """What Didit's contract has a word for."""
 
 LISTED = 2  # the most alike person and the next
@@ -53,13 +54,13 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class DoorDecision:
     """A decision at the door, as it was saved."""
 
     request_id: str
     kind: Kind
     status: Status
-    reasons: tuple[str, ...]  # of admission.Why, or Didit's warnings in mode screen
+    reasons: tuple[str, ...]  # of admission.DoorReason, or Didit's warnings in mode screen
     captured_at: float  # monotonic s, of the newest frame
     at: float  # seconds UTC, as the log has it
     score: float | None = None
@@ -74,7 +75,7 @@ class Verdict:
     @property
     def is_alarm(self) -> bool:
         """Whether somebody on the blocklist stands there."""
-        return Why.BLOCKLISTED.value in self.reasons or Risk.FACE_IN_BLOCKLIST.value in self.reasons
+        return DoorReason.BLOCKLISTED.value in self.reasons or Risk.FACE_IN_BLOCKLIST.value in self.reasons
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class _Ruled:
     """A decision before it is saved."""
 
     status: Status
-    why: Why
+    why: DoorReason
     score: float | None
     subject: Subject | None = field(repr=False)
     thresholds: Mapping[str, float]
@@ -105,7 +106,7 @@ class Entrance:
     def __init__(
         self,
         device: Device,
-        settings: Settings,
+        settings: EntranceSettings,
         schedule: Schedule,
         *,
         now: Callable[[], float],
@@ -125,7 +126,7 @@ class Entrance:
         self.device, self.settings, self.schedule = device, settings, schedule
         self._now, self._is_clock_trusted, self._states = now, is_clock_trusted, states
 
-    def identify(self, ready: Ready, photograph: Photograph = nothing) -> Verdict:
+    def identify(self, ready: Ready, photograph: Photograph = nothing) -> DoorDecision:
         """Find out who it is, 1:N, and whether they may come in."""
         settings, store, seen = self.settings, self.device.store, self._search(ready.probe)
         best = seen.ranked[0] if seen.ranked else None
@@ -134,17 +135,17 @@ class Entrance:
         status, why = weigh(
             score, second, threshold=seen.threshold, review_margin=settings.review_margin, lead=settings.lead
         )
-        subject = store.subject(best.subject) if best is not None and why is not Why.UNKNOWN else None
+        subject = store.subject(best.subject) if best is not None and why is not DoorReason.UNKNOWN else None
         if subject is None:  # also where the person was forgotten since the search
             is_past = self._is_out_of_date(ready.probe, seen.threshold)
-            status, why = Status.DECLINED, Why.NOT_VALID if is_past else Why.UNKNOWN
+            status, why = Status.DECLINED, DoorReason.NOT_VALID if is_past else DoorReason.UNKNOWN
         status, why = self._held_against(subject, seen, status, why)
-        if why is Why.BLOCKLISTED and seen.blocked is not None:
+        if why is DoorReason.BLOCKLISTED and seen.blocked is not None:
             score, subject = seen.blocked.similarity, store.subject(seen.blocked.subject)
         ruled = _Ruled(status, why, score, subject, {"identify": seen.threshold}, seen.references)
         return self._save(Kind.IDENTIFY, ready, ruled, photograph)
 
-    def verify(self, ready: Ready, claimed: SubjectId, photograph: Photograph = nothing) -> Verdict:
+    def verify(self, ready: Ready, claimed: SubjectId, photograph: Photograph = nothing) -> DoorDecision:
         """Find out whether it is the person who was claimed, 1:1; somebody on the blocklist is found all the same."""
         settings, seen = self.settings, self._search(ready.probe)
         subject = self.device.store.subject(claimed)
@@ -154,13 +155,13 @@ class Entrance:
         ruled = _Ruled(status, why, likeness, subject, {"verify": settings.verify_threshold}, None)
         return self._save(Kind.VERIFY, ready, ruled, photograph)
 
-    def screen(self, ready: Ready, entity: Entity, photograph: Photograph = nothing) -> Verdict:
+    def screen(self, ready: Ready, entity: Entity, photograph: Photograph = nothing) -> DoorDecision:
         """Look for duplicates and blocked people, by the rules of Didit's Face Search; nothing opens."""
         sample = Sample((entity,), 0, ready.probe)
         decision = NewDecision(Kind.FACE_SEARCH, "", actor=ACTOR)  # not made yet; whether it may leave is known before
         answer = self.device.search(sample, photographs=self._wanted(decision, photograph), actor=ACTOR)
         found = answer["face_search"]
-        return Verdict(
+        return DoorDecision(
             answer["request_id"],
             Kind.FACE_SEARCH,
             Status(found["status"]),
@@ -172,11 +173,11 @@ class Entrance:
 
     def enrol(
         self, ready: Ready, details: Details, consent: Consent, *, is_allowlisted: bool, photograph: bytes | None
-    ) -> Outcome:
+    ) -> EnrolmentResult:
         """Store the person with every good frame as a reference, unless something speaks against it."""
         for measured in ready.qualities:
             if (objection := quality.objection(measured)) is not None:
-                return Outcome("poor", objection)
+                return EnrolmentResult("poor", objection)
         references = [
             Reference(template, measured.sharpness, photograph if at == 0 else None)
             for at, (template, measured) in enumerate(zip(ready.templates, ready.qualities, strict=True))
@@ -184,7 +185,9 @@ class Entrance:
         agreed = replace(details, consent_version=consent.version, consent_at=consent.at)
         return self.device.admit(references, Enrolment((), agreed, is_allowlisted=is_allowlisted), actor=ACTOR)
 
-    def revise(self, verdict: Verdict, ready: Ready, answered: NewDecision, captured_at: float) -> Verdict | None:
+    def revise(
+        self, verdict: DoorDecision, ready: Ready, answered: NewDecision, captured_at: float
+    ) -> DoorDecision | None:
         """Save what the cloud made of a borderline decision, beside the decision itself; None where it said nothing.
 
         Args:
@@ -196,7 +199,7 @@ class Entrance:
         subject = self.device.store.subject(verdict.subject.session_number) if verdict.subject is not None else None
         if answered.details.get("decided_by") != "cloud" or subject is None:
             return None
-        why = Why.SECOND_OPINION
+        why = DoorReason.SECOND_OPINION
         status, why = self._held_against(subject, self._search(ready.probe), Status(answered.status), why)
         score = answered.score
         details = {
@@ -217,28 +220,32 @@ class Entrance:
                 actor=ACTOR,
             )
         )
-        return Verdict(entry.request_id, Kind.REVISION, status, (why.value,), captured_at, entry.at, score, subject)
+        return DoorDecision(
+            entry.request_id, Kind.REVISION, status, (why.value,), captured_at, entry.at, score, subject
+        )
 
-    def still_stands(self, verdict: Verdict) -> bool:
+    def still_stands(self, verdict: DoorDecision) -> bool:
         """Say whether its person could come in now too: blocked, declined, forgotten or out of date since is no."""
         known = verdict.subject
         subject = self.device.store.subject(known.session_number) if known is not None else None
         if subject is None or verdict.status is not Status.APPROVED:
             return False
         seen = _Seen((), None, 0.0, 0)  # the likeness was found already, and is no other now
-        return self._held_against(subject, seen, verdict.status, Why.SECOND_OPINION)[0] is Status.APPROVED
+        return self._held_against(subject, seen, verdict.status, DoorReason.SECOND_OPINION)[0] is Status.APPROVED
 
-    def suspect(self, ready: Ready) -> Verdict:
+    def suspect(self, ready: Ready) -> DoorDecision:
         """Record that the detection of photographs and masks refused a presentation."""
         kind = Kind.VERIFY if self.settings.mode == "verify" else Kind.IDENTIFY
-        return self._save(kind, ready, _Ruled(Status.DECLINED, Why.ATTACK_SUSPECTED, None, None, {}, None), nothing)
+        return self._save(
+            kind, ready, _Ruled(Status.DECLINED, DoorReason.ATTACK_SUSPECTED, None, None, {}, None), nothing
+        )
 
     # ---- what is found
 
     def _search(self, probe: Template) -> _Seen:
         device, settings, scale = self.device, self.settings, self.device.scale
         held = device.gallery
-        wanted = Search(similarity_threshold=settings.identify_threshold, hold_fpir=settings.hold_fpir)
+        wanted = SearchSettings(similarity_threshold=settings.identify_threshold, hold_fpir=settings.hold_fpir)
         threshold = listing_threshold(wanted, scale, held.references)
         floor = threshold - max(settings.review_margin, settings.lead)
         queries = [
@@ -267,22 +274,24 @@ class Entrance:
 
     # ---- what speaks against it
 
-    def _held_against(self, subject: Subject | None, seen: _Seen, status: Status, why: Why) -> tuple[Status, Why]:
+    def _held_against(
+        self, subject: Subject | None, seen: _Seen, status: Status, why: DoorReason
+    ) -> tuple[Status, DoorReason]:
         """Return the strictest of what speaks against letting somebody in, beside the likeness itself."""
         if seen.blocked is not None or (subject is not None and subject.is_blocklisted):
-            return Status.DECLINED, Why.BLOCKLISTED
+            return Status.DECLINED, DoorReason.BLOCKLISTED
         if status is Status.DECLINED or subject is None:
             return status, why
         if subject.status is not Status.APPROVED:
-            return subject.status, Why.NOT_APPROVED
+            return subject.status, DoorReason.NOT_APPROVED
         if not self._is_valid(subject):
-            return Status.DECLINED, Why.NOT_VALID
+            return Status.DECLINED, DoorReason.NOT_VALID
         is_trusted = self._is_clock_trusted()
         if not is_trusted and (subject.valid_from is not None or subject.valid_until is not None):
-            return Status.DECLINED, Why.CLOCK_UNTRUSTED
+            return Status.DECLINED, DoorReason.CLOCK_UNTRUSTED
         plan = subject.details.plan or EVERYBODY
         closure = self.schedule.closure(self._now(), plan, is_clock_trusted=is_trusted)
-        return (status, why) if closure is None else (Status.DECLINED, Why(closure.value))
+        return (status, why) if closure is None else (Status.DECLINED, DoorReason(closure.value))
 
     def _is_valid(self, subject: Subject) -> bool:
         now = self._now()
@@ -291,7 +300,7 @@ class Entrance:
 
     # ---- what is saved
 
-    def _save(self, kind: Kind, ready: Ready, ruled: _Ruled, photograph: Photograph) -> Verdict:
+    def _save(self, kind: Kind, ready: Ready, ruled: _Ruled, photograph: Photograph) -> DoorDecision:
         request_id, subject, score = str(uuid.uuid4()), ruled.subject, ruled.score
         answer: dict[str, Any] = {
             "status": ruled.status.value,
@@ -315,11 +324,11 @@ class Entrance:
             request_id=request_id,
             actor=ACTOR,
         )
-        question = self._question(decision, photograph) if ruled.why is Why.BORDERLINE else None
+        question = self._question(decision, photograph) if ruled.why is DoorReason.BORDERLINE else None
         if question is not None:  # should the answer be lost, the replay looks for it before it calls again
             decision = replace(decision, details={**decision.details, "asked_cloud": True})
         entry = self.device.save(decision, question.photographs if question else self._wanted(decision, photograph))
-        return Verdict(
+        return DoorDecision(
             request_id,
             kind,
             ruled.status,
@@ -331,7 +340,7 @@ class Entrance:
             question,
         )
 
-    def _about(self, why: Why, ready: Ready) -> dict[str, Any]:
+    def _about(self, why: DoorReason, ready: Ready) -> dict[str, Any]:
         return {
             "mode": self.settings.mode,
             "reasons": [why.value],

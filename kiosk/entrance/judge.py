@@ -16,17 +16,18 @@ from typing import Any
 
 import cv2
 
-from kiosk.device.device import Device, Outcome
+from kiosk.device.device import Device, EnrolmentResult
 from kiosk.door.door import Door, Signal
-from kiosk.entrance.decide import Entrance, Question, Verdict
+from kiosk.entrance.decide import DoorDecision, Entrance, Question
 from kiosk.entrance.news import Broadcast, Consent, Topic
 from kiosk.errors import KioskError, RefusedError, StoreError
 from kiosk.health.monitor import Monitor
 from kiosk.recognition.quality import Quality, measure
-from kiosk.rules.grant import Allowed, Condition, Grant, Patience, Reason, Refusal, Tries, allowed
+from kiosk.rules.grant import Allowed, Condition, Grant, Patience, Refusal, RefusalReason, Tries, allowed
 from kiosk.rules.limits import Limits
 from kiosk.rules.presentation import (
     Decided,
+    FrameOutcome,
     Guidance,
     Ignored,
     Left,
@@ -37,7 +38,6 @@ from kiosk.rules.presentation import (
     View,
     Waiting,
 )
-from kiosk.rules.presentation import Outcome as Presented
 from kiosk.rules.schedule import Schedule
 from kiosk.settings.config import Config
 from kiosk.store.chain import Kind
@@ -87,7 +87,7 @@ class _Enrolling:
 class _Asking:
     """A borderline decision about which the cloud is being asked."""
 
-    verdict: Verdict
+    verdict: DoorDecision
     ready: Ready
     answer: NewDecision | None = field(default=None, repr=False)  # set by the thread that asks
     answered_at: float = float("inf")  # monotonic s
@@ -97,7 +97,7 @@ class _Asking:
 class _Late:
     """An approval whose frame had grown too old by the time the disk had the record."""
 
-    verdict: Verdict
+    verdict: DoorDecision
     since: float  # monotonic s
 
 
@@ -217,7 +217,7 @@ class Judge:
 
     # ---- frames
 
-    def take(self, frame: Frame, now: float) -> Presented:
+    def take(self, frame: Frame, now: float) -> FrameOutcome:
         """Look at the next frame; decide, and open, when it is time."""
         self._look_for_settings()
         self._let_go(now)
@@ -246,7 +246,7 @@ class Judge:
             self._tell_screen(self._state(now, outcome), now, face)
         return outcome
 
-    def _watch_order(self, outcome: Presented, now: float) -> None:
+    def _watch_order(self, outcome: FrameOutcome, now: float) -> None:
         """Say so where no picture counts, from a camera that seems well: nobody would ever be judged."""
         if not isinstance(outcome, Ignored) or self._in_order_at is None:
             self._in_order_at = now
@@ -338,31 +338,31 @@ class Judge:
         if verdict.question is not None:
             self._ask(verdict, verdict.question, ready)
 
-    def _conclude(self, verdict: Verdict, refusal: Refusal | None) -> None:
+    def _conclude(self, verdict: DoorDecision, refusal: Refusal | None) -> None:
         """Tell of a decision; where only the disk was slow, first look whether its person stands there still."""
-        if refusal is not None and refusal.reason is Reason.FRAME_TOO_OLD:
+        if refusal is not None and refusal.reason is RefusalReason.FRAME_TOO_OLD:
             self._late = _Late(verdict, self._clock())
             age_ms = (self._late.since - verdict.captured_at) * 1000.0
             log.warning("late request_id=%s age_ms=%.0f reason='recording took too long'", verdict.request_id, age_ms)
         else:
             self._announce(verdict, refusal)
 
-    def _catch_up(self, late: _Late, outcome: Presented, view: View, now: float) -> None:
+    def _catch_up(self, late: _Late, outcome: FrameOutcome, view: View, now: float) -> None:
         """Open by a frame of now for an approval that came too late, while its person is seen to stand there still."""
         if isinstance(outcome, Left) or now - late.since > CONFIRM_S:
             self._give_up()
         elif self._presenter.confirm(view, now):
             stands = self._entrance.still_stands(late.verdict)  # a store that cannot say leaves it to the next frame
             self._late, verdict = None, replace(late.verdict, captured_at=view.captured_at)
-            self._announce(late.verdict, self._open(verdict) if stands else Refusal(Reason.WITHDRAWN))
+            self._announce(late.verdict, self._open(verdict) if stands else Refusal(RefusalReason.WITHDRAWN))
 
     def _give_up(self) -> None:
         """Tell of an approval that came too late, and that nothing opened."""
         if self._late is not None:
             verdict, self._late = self._late.verdict, None
-            self._announce(verdict, Refusal(Reason.FRAME_TOO_OLD))
+            self._announce(verdict, Refusal(RefusalReason.FRAME_TOO_OLD))
 
-    def _ask(self, verdict: Verdict, question: Question, ready: Ready) -> None:
+    def _ask(self, verdict: DoorDecision, question: Question, ready: Ready) -> None:
         """Ask the cloud beside the frames; the answer is heard by `_hear`, or nobody hears it."""
         asking = self._asking = _Asking(verdict, ready)
 
@@ -372,7 +372,7 @@ class Judge:
 
         self._beside(ask)
 
-    def _hear(self, asking: _Asking, outcome: Presented, view: View, now: float) -> None:
+    def _hear(self, asking: _Asking, outcome: FrameOutcome, view: View, now: float) -> None:
         """Take the cloud's answer, and open for it only while the person is seen to stand there still."""
         is_gone = isinstance(outcome, Left)
         if asking.answer is None:
@@ -389,13 +389,13 @@ class Judge:
             return
         is_confirmed = is_approval and not is_gone and not is_late
         if revised.may_open and not is_confirmed:
-            self._announce(revised, Refusal(Reason.FRAME_TOO_OLD))
+            self._announce(revised, Refusal(RefusalReason.FRAME_TOO_OLD))
         else:
             self._conclude(revised, self._open(revised) if revised.may_open else None)
         if revised.status is Status.APPROVED and is_confirmed:
             self._count(is_granted=True)
 
-    def _verdict(self, ready: Ready) -> Verdict:
+    def _verdict(self, ready: Ready) -> DoorDecision:
         mode, entrance = self._config.entrance.mode, self._entrance
         frame, faces = self._frames[ready.best_frame]
         recogniser = self._device.recogniser
@@ -416,7 +416,7 @@ class Judge:
             return entrance.screen(ready, entity, photograph)
         return entrance.identify(ready, photograph)
 
-    def _open(self, verdict: Verdict) -> Refusal | None:
+    def _open(self, verdict: DoorDecision) -> Refusal | None:
         return self._door.open(Grant(verdict.request_id, verdict.captured_at)) if self._door is not None else None
 
     def _count(self, *, is_granted: bool) -> None:
@@ -440,12 +440,12 @@ class Judge:
                 photograph=photograph,
             )
         except KioskError as error:
-            self._end_enrolment(enrolling, Outcome("failed", str(error)))
+            self._end_enrolment(enrolling, EnrolmentResult("failed", str(error)))
             raise
         self.decided += 1
         self._end_enrolment(enrolling, outcome)
 
-    def _end_enrolment(self, enrolling: _Enrolling, outcome: Outcome) -> None:
+    def _end_enrolment(self, enrolling: _Enrolling, outcome: EnrolmentResult) -> None:
         with self._asked:
             if self._enrolling is enrolling:
                 self._enrolling = None
@@ -467,7 +467,7 @@ class Judge:
 
     # ---- what is told
 
-    def _announce(self, verdict: Verdict, refusal: Refusal | None) -> None:
+    def _announce(self, verdict: DoorDecision, refusal: Refusal | None) -> None:
         is_open = verdict.may_open and refusal is None and self._door is not None
         results = {Status.APPROVED: "welcome", Status.IN_REVIEW: "review", Status.DECLINED: "declined"}
         self._result = "checked" if verdict.kind is Kind.FACE_SEARCH else results[verdict.status]
@@ -512,7 +512,7 @@ class Judge:
             {"id": enrolment, "state": state, "sentence": sentence, "guidance": guidance, "session_number": number},
         )
 
-    def _state(self, now: float, outcome: Presented | None = None) -> dict[str, Any]:
+    def _state(self, now: float, outcome: FrameOutcome | None = None) -> dict[str, Any]:
         """Return what the screen shows, but for the face's place."""
         states = self._monitor.states()
         left = allowed(states, self._monitor.table)

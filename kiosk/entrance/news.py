@@ -1,4 +1,4 @@
-"""The desk of a running kiosk: what the API may see and ask, and the news it hears.
+"""A running kiosk: what the API may see and ask, and the news it hears.
 
 `daemon/kiosk.py` keeps it; the API knows nothing of cameras, threads or relays behind it. News are for screens and
 operators: no template, no document number, and a name only under "decision", which operators alone may hear.
@@ -107,7 +107,7 @@ class Consent:
     at: float  # seconds UTC
 
 
-class Desk(Protocol):
+class RunningKiosk(Protocol):
     """A running kiosk. Every method is safe in several threads and returns within a fraction of a second.
 
     A `RefusedError` says why something is not done now; a `StoreError` that the store failed.

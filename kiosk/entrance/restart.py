@@ -20,7 +20,7 @@ NAME = "standing.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RestartState:
     """What is kept."""
 
     tries: Mapping[str, object] | None = None  # as `Patience.save` gives it; None: never declined anybody
@@ -28,7 +28,7 @@ class Standing:
     is_spoilt: bool = field(default=False, compare=False)  # the file could not be read
 
 
-def read_standing(directory: Path) -> Standing:
+def read_restart(directory: Path) -> RestartState:
     """Return what was kept; of a new kiosk, nothing."""
     try:
         kept: Any = json.loads((directory / NAME).read_bytes())
@@ -36,13 +36,13 @@ def read_standing(directory: Path) -> Standing:
         if not (isinstance(tries, dict) or tries is None) or not isinstance(is_armed, bool):
             raise TypeError
     except FileNotFoundError:
-        return Standing()
+        return RestartState()
     except (OSError, ValueError, TypeError, KeyError):
-        return Standing({}, is_alarm_armed=True, is_spoilt=True)
-    return Standing(tries, is_armed)
+        return RestartState({}, is_alarm_armed=True, is_spoilt=True)
+    return RestartState(tries, is_armed)
 
 
-def write_standing(directory: Path, standing: Standing) -> None:
+def write_restart(directory: Path, standing: RestartState) -> None:
     """Keep it, so that it survives a power cut from here on.
 
     Raises:

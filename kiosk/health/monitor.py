@@ -31,7 +31,7 @@ class Monitor:
         table: Mapping[str, Allowed],
         *,
         now: Callable[[], float],
-        tell: Callable[[Condition, str | None], None] = lambda _condition, _sentence: None,
+        publish: Callable[[Condition, str | None], None] = lambda _condition, _sentence: None,
     ) -> None:
         """Take the probes.
 
@@ -43,7 +43,7 @@ class Monitor:
         """
         self.table = table
         self._probes = dict(probes)
-        self._now, self.tell = now, tell
+        self._now, self.publish = now, publish
         self._lock = threading.Lock()
         self._held: dict[Condition, tuple[str, float]] = {}
         self._counts: dict[Condition, int] = {}
@@ -76,7 +76,7 @@ class Monitor:
             self._held[condition] = sentence, known[1] if known is not None else self._now()
             self._names = tuple(one.value for one in self._held)
         if known is None:
-            self.tell(condition, sentence)
+            self.publish(condition, sentence)
 
     def end(self, condition: Condition, count: int | None = None) -> None:
         """Say that a state is over; one that did not hold changes nothing.
@@ -91,7 +91,7 @@ class Monitor:
             if self._held.pop(condition, None) is None:
                 return
             self._names = tuple(one.value for one in self._held)
-        self.tell(condition, None)
+        self.publish(condition, None)
 
     def look(self) -> None:
         """Ask every probe."""

@@ -13,7 +13,7 @@ WEIGHTS = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (log
 """Level to the journal's priority, sd-daemon(3)."""
 
 
-class Word:
+class Flag:
     """An event that a signal's handler may set.
 
     A `threading.Event` has a lock, and a handler runs in the thread it interrupts, which may hold that lock:

@@ -11,7 +11,7 @@ from enum import Enum
 from kiosk.types import Status
 
 
-class Why(str, Enum):
+class DoorReason(str, Enum):
     """Why a decision at the door is what it is."""
 
     MATCHED = "matched"
@@ -33,7 +33,7 @@ class Why(str, Enum):
 
 def weigh(
     best: float | None, second: float | None, *, threshold: float, review_margin: float, lead: float
-) -> tuple[Status, Why]:
+) -> tuple[Status, DoorReason]:
     """Decide on the most alike person of a gallery.
 
     Args:
@@ -49,21 +49,21 @@ def weigh(
     ['close_second', 'borderline']
     """
     if best is None or not best >= threshold - review_margin:  # a NaN is nobody
-        return Status.DECLINED, Why.UNKNOWN
+        return Status.DECLINED, DoorReason.UNKNOWN
     if best < threshold:
-        return Status.IN_REVIEW, Why.BORDERLINE
+        return Status.IN_REVIEW, DoorReason.BORDERLINE
     if second is not None and not best - second >= lead:
-        return Status.IN_REVIEW, Why.CLOSE_SECOND
-    return Status.APPROVED, Why.MATCHED
+        return Status.IN_REVIEW, DoorReason.CLOSE_SECOND
+    return Status.APPROVED, DoorReason.MATCHED
 
 
-def weigh_claim(likeness: float | None, *, threshold: float, review_margin: float) -> tuple[Status, Why]:
+def weigh_claim(likeness: float | None, *, threshold: float, review_margin: float) -> tuple[Status, DoorReason]:
     """Decide on the likeness with the one person who was claimed; None where there is nothing to compare with.
 
     >>> [weigh_claim(score, threshold=70, review_margin=10)[1].value for score in (70.0, 69.9, 59.9, None)]
     ['matched', 'borderline', 'other_person', 'no_reference']
     """
     if likeness is None:
-        return Status.DECLINED, Why.NO_REFERENCE
+        return Status.DECLINED, DoorReason.NO_REFERENCE
     status, why = weigh(likeness, None, threshold=threshold, review_margin=review_margin, lead=0.0)
-    return status, Why.OTHER_PERSON if why is Why.UNKNOWN else why
+    return status, DoorReason.OTHER_PERSON if why is DoorReason.UNKNOWN else why

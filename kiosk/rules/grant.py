@@ -115,7 +115,7 @@ def allowed(states: Collection[str], table: Mapping[str, Allowed] = POLICY) -> A
     return max((table.get(state, Allowed.CLOSED) for state in states), key=STRICTNESS.index, default=Allowed.OPEN)
 
 
-class Reason(str, Enum):
+class RefusalReason(str, Enum):
     """Why a decision opens nothing."""
 
     FRAME_TOO_OLD = "frame_too_old"
@@ -131,7 +131,7 @@ class Reason(str, Enum):
 class Refusal:
     """A decision that opens nothing, and why. Expected, so never an exception."""
 
-    reason: Reason
+    reason: RefusalReason
     states: tuple[str, ...] = ()  # the degraded states that caused it
 
 
@@ -167,12 +167,12 @@ def may_grant(
     left = allowed(states, table)
     if left is not Allowed.OPEN:
         guilty = sorted(str(getattr(s, "value", s)) for s in states if table.get(s, Allowed.CLOSED) is not Allowed.OPEN)
-        return Refusal(Reason.LOG_ONLY if left is Allowed.LOG_ONLY else Reason.CLOSED, tuple(guilty))
+        return Refusal(RefusalReason.LOG_ONLY if left is Allowed.LOG_ONLY else RefusalReason.CLOSED, tuple(guilty))
     age_s = now - decision_captured_at
     if not (math.isfinite(age_s) and age_s >= 0.0):
-        return Refusal(Reason.CLOCK_JUMPED)
+        return Refusal(RefusalReason.CLOCK_JUMPED)
     if not age_s <= min(limit_s, FRAME_AGE_LIMIT_S):
-        return Refusal(Reason.FRAME_TOO_OLD)
+        return Refusal(RefusalReason.FRAME_TOO_OLD)
     return None
 
 

@@ -113,7 +113,7 @@ class Ignored:
     why: Disorder
 
 
-Outcome: TypeAlias = Nobody | Waiting | TimedOut | Ready | Decided | Left | Ignored
+FrameOutcome: TypeAlias = Nobody | Waiting | TimedOut | Ready | Decided | Left | Ignored
 
 
 def inspect(face: Face, view: View, limits: Limits) -> Quality | Guidance:
@@ -241,7 +241,7 @@ class Presenter:
         self._number = -1
         self._forget_gathered()
 
-    def see(self, view: View, now: float, *, is_armed: bool = True) -> Outcome:
+    def see(self, view: View, now: float, *, is_armed: bool = True) -> FrameOutcome:
         """Take the next frame.
 
         Args:
@@ -290,7 +290,7 @@ class Presenter:
 
     # ---- before the decision
 
-    def _miss(self, view: View) -> Outcome:
+    def _miss(self, view: View) -> FrameOutcome:
         here = self._attendance
         if here is None:
             return Nobody()
@@ -299,7 +299,7 @@ class Presenter:
         self._attendance = self._subject = None
         return Left(was_decided=False)
 
-    def _attend(self, guidance: Guidance, at: float) -> Outcome:
+    def _attend(self, guidance: Guidance, at: float) -> FrameOutcome:
         here = self._attendance
         since = at if here is None or guidance is Guidance.WAIT else here.since
         is_told = here is not None and here.is_told
@@ -373,7 +373,7 @@ class Presenter:
             and compare(view.extract(people[0]), self._judged.probe) >= self._same_cosine
         )
 
-    def _watch_leave(self, judged: _Judged, view: View, people: Sequence[Face]) -> Outcome:
+    def _watch_leave(self, judged: _Judged, view: View, people: Sequence[Face]) -> FrameOutcome:
         """Arm again once the judged person was away long enough, by what the frames show all that time."""
         at = view.captured_at
         since = min(judged.gone_since, at)

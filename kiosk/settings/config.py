@@ -18,21 +18,21 @@ from typing import Any, get_type_hints
 
 from kiosk.errors import ConfigError
 from kiosk.settings.sections import (
-    Api,
-    Attempts,
-    Camera,
-    Cloud,
-    Degraded,
-    Door,
-    Enrolment,
-    Entrance,
-    Health,
-    Match,
-    Models,
-    Presentation,
-    Schedule,
-    Search,
-    Store,
+    ApiSettings,
+    AttemptSettings,
+    CameraSettings,
+    CloudSettings,
+    DegradedSettings,
+    DoorSettings,
+    EnrolmentSettings,
+    EntranceSettings,
+    HealthSettings,
+    MatchSettings,
+    ModelSettings,
+    PresentationSettings,
+    ScheduleSettings,
+    SearchSettings,
+    StoreSettings,
 )
 
 if sys.version_info >= (3, 11):
@@ -49,21 +49,21 @@ SYSTEM_FILE = Path("/etc/kiosk/kiosk.toml")
 class Config:
     """Everything that can be set."""
 
-    models: Models = field(default_factory=Models)
-    match: Match = field(default_factory=Match)
-    search: Search = field(default_factory=Search)
-    store: Store = field(default_factory=Store)
-    camera: Camera = field(default_factory=Camera)
-    presentation: Presentation = field(default_factory=Presentation)
-    entrance: Entrance = field(default_factory=Entrance)
-    enrolment: Enrolment = field(default_factory=Enrolment)
-    attempts: Attempts = field(default_factory=Attempts)
-    degraded: Degraded = field(default_factory=Degraded)
-    door: Door = field(default_factory=Door)
-    schedule: Schedule = field(default_factory=Schedule)
-    health: Health = field(default_factory=Health)
-    api: Api = field(default_factory=Api)
-    cloud: Cloud = field(default_factory=Cloud)
+    models: ModelSettings = field(default_factory=ModelSettings)
+    match: MatchSettings = field(default_factory=MatchSettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    camera: CameraSettings = field(default_factory=CameraSettings)
+    presentation: PresentationSettings = field(default_factory=PresentationSettings)
+    entrance: EntranceSettings = field(default_factory=EntranceSettings)
+    enrolment: EnrolmentSettings = field(default_factory=EnrolmentSettings)
+    attempts: AttemptSettings = field(default_factory=AttemptSettings)
+    degraded: DegradedSettings = field(default_factory=DegradedSettings)
+    door: DoorSettings = field(default_factory=DoorSettings)
+    schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
+    health: HealthSettings = field(default_factory=HealthSettings)
+    api: ApiSettings = field(default_factory=ApiSettings)
+    cloud: CloudSettings = field(default_factory=CloudSettings)
 
 
 def load_config(

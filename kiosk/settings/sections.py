@@ -25,7 +25,7 @@ def _setting(default: Any, sentence: str, *, low: float | None = None, high: flo
 
 
 @dataclass(frozen=True, slots=True)
-class Models:
+class ModelSettings:
     """[models]: which networks, and what runs them."""
 
     pack: str = _setting("", "Folder of another model pack; empty for the one that travels with the kiosk.")
@@ -42,7 +42,7 @@ class Models:
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class MatchSettings:
     """[match]: 1:1 comparisons, Didit's Face Match."""
 
     decline_threshold: int = _setting(
@@ -54,7 +54,7 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class SearchSettings:
     """[search]: 1:N searches, Didit's Face Search."""
 
     similarity_threshold: float = _setting(
@@ -84,7 +84,7 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class StoreSettings:
     """[store]: what is kept, and how long."""
 
     retention_days: float = _setting(
@@ -94,7 +94,7 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True)
-class Camera:
+class CameraSettings:
     """[camera]: where pictures come from, and when they are not to be trusted."""
 
     source: str = _setting(
@@ -160,7 +160,7 @@ def _hold(section: str, check: Callable[[], object]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Presentation:
+class PresentationSettings:
     """[presentation]: when a face is good enough to be judged, and how one person is followed."""
 
     face_low_px: float = _setting(
@@ -224,7 +224,7 @@ class Presentation:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempts:
+class AttemptSettings:
     """[attempts]: how repeated declines slow the kiosk down and then lock it."""
 
     free_tries: int = _setting(3, "Declines in a row without any wait.", low=0, high=100, unit="tries")
@@ -245,7 +245,7 @@ _LEFT = ("open", "log_only", "closed")
 
 
 @dataclass(frozen=True, slots=True)
-class Degraded:
+class DegradedSettings:
     """[degraded]: what is still allowed when something is wrong; what is not listed here closes in any case."""
 
     clock_untrusted: str = _setting(
@@ -266,7 +266,7 @@ _LINES = ("relay", "green", "yellow", "red", "buzzer", "contact", "exit")
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class DoorSettings:
     """[door]: the lines of the relay, the lamps and the door contact, and their times."""
 
     chip: str = _setting("", "GPIO device of the door, for instance /dev/gpiochip0; empty for no door.")
@@ -312,7 +312,7 @@ class Door:
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class ScheduleSettings:
     """[schedule]: who may enter when; hours are local, from the first minute to before the last."""
 
     time_zone: str = _setting("UTC", "Time zone of the door, for instance Europe/Berlin.")
@@ -330,7 +330,7 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
-class Entrance:
+class EntranceSettings:
     """[entrance]: what is decided about somebody who steps up; stricter than the API's defaults, as it opens a door."""
 
     mode: str = _setting(
@@ -379,7 +379,7 @@ class Entrance:
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolment:
+class EnrolmentSettings:
     """[enrolment]: how people are made known in front of the camera."""
 
     consent_version: str = _setting(
@@ -391,7 +391,7 @@ class Enrolment:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class HealthSettings:
     """[health]: when the kiosk counts as degraded, and where it says so."""
 
     status_file: str = _setting(
@@ -419,7 +419,7 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
-class Api:
+class ApiSettings:
     """[api]: the local HTTP interface and its pages."""
 
     enabled: bool = _setting(True, "Serve the API and the pages while the kiosk runs.")
@@ -442,7 +442,7 @@ class Api:
 
 
 @dataclass(frozen=True, slots=True)
-class Cloud:
+class CloudSettings:
     """[cloud]: what may leave the device, and what is asked of Didit; by default nothing."""
 
     base_url: str = _setting("https://verification.didit.me", "Didit's API.")

@@ -115,7 +115,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class LogCheck:
     """What a walk over the log found."""
 
     records: int
@@ -218,7 +218,7 @@ def commit(salt: bytes, text: str) -> str:
     return hashlib.sha256(salt + text.encode()).hexdigest()
 
 
-def verify(log: Iterable[Signed], *, public_key: bytes | None = None, every_signature: bool = True) -> Verdict:
+def verify(log: Iterable[Signed], *, public_key: bytes | None = None, every_signature: bool = True) -> LogCheck:
     """Walk the log from its first record and name everything that does not fit.
 
     Args:
@@ -301,7 +301,7 @@ class _Walk:
                 self._fault(f"record {signed.seq} is not signed by this device")
             self._unchecked = None
 
-    def finish(self, public_key: bytes | None) -> Verdict:
+    def finish(self, public_key: bytes | None) -> LogCheck:
         """Check what only the end can show."""
         if self._unchecked is not None:
             self._check_signature(self._unchecked, last=True)
@@ -309,7 +309,7 @@ class _Walk:
             self._fault("the log is empty")
         elif public_key is not None and self._key != public_key:
             self._fault("the log was signed with another device's key")
-        return Verdict(
+        return LogCheck(
             self._records,
             self._seq,
             self._hash,

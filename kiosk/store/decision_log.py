@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from kiosk.errors import StoreError
 from kiosk.store import chain
-from kiosk.store.chain import Entry, Head, Kind, Signed, Verdict
+from kiosk.store.chain import Entry, Head, Kind, LogCheck, Signed
 from kiosk.store.outbox import Message
 from kiosk.store.schema import row_context
 from kiosk.store.vault import InvalidTag, Vault
@@ -368,7 +368,7 @@ class DecisionLog:
                 return
             after = rows[-1][0]
 
-    def verify(self, head: Head | None, *, every_signature: bool = True) -> Verdict:
+    def verify(self, head: Head | None, *, every_signature: bool = True) -> LogCheck:
         """Walk the whole log; see `ledger.verify`. Also hold its end against the head file."""
         verdict = chain.verify(self.records(), public_key=self._vault.public_key, every_signature=every_signature)
         faults = list(verdict.faults)
@@ -379,7 +379,7 @@ class DecisionLog:
         elif not self._holds(head):
             faults.append(f"record {head.seq} is not the one the head file names")
         more = len(faults) - len(verdict.faults)
-        return Verdict(
+        return LogCheck(
             verdict.records,
             verdict.last_seq,
             verdict.last_hash,

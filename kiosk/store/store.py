@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kiosk.store import erasure, import_runs, outbox, subject_rows
-from kiosk.store.chain import Entry, Head, Kind, Signed, Verdict
+from kiosk.store.chain import Entry, Head, Kind, LogCheck, Signed
 from kiosk.store.decision_log import DecisionFilter, DecisionLog, DecisionPage, HeadFile, NewDecision
 from kiosk.store.subjects import (
     Changes,
@@ -508,7 +508,7 @@ class Store:
         """Return records of the log, newest first; without a filter, the decisions."""
         return self.log.page(wanted or DecisionFilter(), limit=limit, offset=offset)
 
-    def verify_log(self, *, every_signature: bool = True) -> Verdict:
+    def verify_log(self, *, every_signature: bool = True) -> LogCheck:
         """Find any edit, gap, reordering or cut-off end of the log; limits: see chain.py."""
         return self.log.verify(self.head.read(), every_signature=every_signature)
 

@@ -1,4 +1,4 @@
-"""What the tests of the API share: a real server with the real models on a loopback port, and a desk to ask."""
+"""What the tests of the API share: a real server with the real models on a loopback port, and a kiosk to ask."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def networks() -> Recogniser:
     return load_recogniser(read_pack(MODELS), threads=1)
 
 
-class ScriptedDesk:
+class ScriptedKiosk:
     """A running kiosk that does what a test says and remembers what it was asked."""
 
     def __init__(self, now: Any) -> None:
@@ -88,7 +88,7 @@ class Served:
     server: app.Server
     monotonic: ManualClock
     wall: ManualClock
-    desk: ScriptedDesk | None
+    kiosk: ScriptedKiosk | None
     keys: dict[str, str] = field(repr=False)
     accounts: dict[str, Account]
 
@@ -125,10 +125,10 @@ def serving(
     settings = replace(config.api, **generous)
     config = replace(config, api=settings)
     store = initialise(directory, now=wall, cipher=Cipher.AES_256_GCM)
-    desk = ScriptedDesk(wall) if with_desk else None
+    kiosk = ScriptedKiosk(wall) if with_desk else None
     with Device(networks(), store, config, now=wall) as device:
-        application = app.build(device, desk=desk, now=wall, monotonic=monotonic, **more)
-        known = application.house.access.accounts
+        application = app.build(device, kiosk=kiosk, now=wall, monotonic=monotonic, **more)
+        known = application.context.access.accounts
         made = {role.word: known.create_key(role.word, role) for role in Role}
         accounts = {word: account for word, (account, _) in made.items()}
         accounts["person"] = known.create_operator("Person C", Role.ADMIN, PASSWORD)
@@ -142,7 +142,7 @@ def serving(
                 server,
                 monotonic,
                 wall,
-                desk,
+                kiosk,
                 {word: text for word, (_, text) in made.items()},
                 accounts,
             )

@@ -8,7 +8,7 @@ import pytest
 
 from kiosk.api.access import Access, Limiter, is_csrf_right
 from kiosk.errors import ConfigError, RefusedError, StoreError
-from kiosk.settings.sections import Api
+from kiosk.settings.sections import ApiSettings
 from kiosk.store import rekey
 from kiosk.store.accounts import Accounts, Role
 from kiosk.store.chain import Kind
@@ -44,7 +44,7 @@ def accounts(store, clock):
 
 @pytest.fixture
 def access(accounts, clock):
-    return Access(accounts, replace(Api(), wrong_keys=3, lockout_s=60.0), now=clock, monotonic=clock)
+    return Access(accounts, replace(ApiSettings(), wrong_keys=3, lockout_s=60.0), now=clock, monotonic=clock)
 
 
 # ---- keys
@@ -219,7 +219,7 @@ def test_a_session_ends_with_what_opened_it(accounts, clock, ending):
     class Signed(Access):
         token = ""
 
-    access = Signed(accounts, Api(), now=clock, monotonic=clock)
+    access = Signed(accounts, ApiSettings(), now=clock, monotonic=clock)
     accounts.create_operator("Person C", Role.ADMIN, PASSWORD)
     access.token, _ = access.open_session(access.by_password("Person C", PASSWORD, HERE))
     assert access.by_session(access.token) is not None

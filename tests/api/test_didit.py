@@ -15,7 +15,7 @@ from PIL import Image
 
 from kiosk.device.device import NothingLeaves
 from kiosk.settings.config import Config
-from kiosk.settings.sections import Search, Store
+from kiosk.settings.sections import SearchSettings, StoreSettings
 from kiosk.store.subjects import Details, Enrolment
 from tests.api.served import A1, A2, B1, C1, NOW, match_files, serving
 
@@ -30,7 +30,7 @@ def served(tmp_path_factory):
 
 @pytest.fixture
 def fresh(tmp_path):
-    config = Config(store=Store(keep_images=True), search=Search(allow_multiple_faces=True))
+    config = Config(store=StoreSettings(keep_images=True), search=SearchSettings(allow_multiple_faces=True))
     with serving(tmp_path / "state", config=config) as served:
         yield served
 
@@ -310,7 +310,7 @@ def test_a_body_of_unknown_length_is_cut_where_it_is_too_long(served):
     )
 
     assert answer.status_code == 413
-    assert served.application.house.room.held == 0
+    assert served.application.context.memory.held == 0
 
 
 def test_expect_100_continue_is_answered_before_the_body_is_sent(served):

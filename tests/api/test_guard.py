@@ -72,7 +72,7 @@ def test_a_lower_role_answers_403_and_does_nothing(served, operation):
 
 
 def test_an_expired_key_answers_401(fresh):
-    _, text = fresh.application.house.access.accounts.create_key("k", Role.DEVICE, expires_at=fresh.wall.now + 60)
+    _, text = fresh.application.context.access.accounts.create_key("k", Role.DEVICE, expires_at=fresh.wall.now + 60)
     headers = {"x-api-key": text}
     with fresh.client() as client:
         assert client.get("/v3/sessions/", headers=headers).status_code == 200
@@ -82,7 +82,7 @@ def test_an_expired_key_answers_401(fresh):
 
 
 def test_a_key_revoked_a_moment_ago_answers_401(fresh):
-    fresh.application.house.access.accounts.revoke(fresh.accounts["device"].id)
+    fresh.application.context.access.accounts.revoke(fresh.accounts["device"].id)
 
     assert fresh.call("GET", "/v3/sessions/", "device").status_code == 401
 
@@ -150,7 +150,7 @@ def test_a_session_reads_without_and_changes_only_with_its_token(fresh):
         right = client.post("/device/door/release", headers=token)
 
     assert [answer.status_code for answer in (before, wrong, right)] == [403, 403, 200]
-    assert fresh.desk.asked == [("release", fresh.accounts["person"].id)]
+    assert fresh.kiosk.asked == [("release", fresh.accounts["person"].id)]
 
 
 def test_another_sessions_token_is_none(fresh):
@@ -346,11 +346,11 @@ def test_sql_in_a_filter_finds_nobody(served, query):
     ],
 )
 def test_what_is_json_and_still_no_text_or_word_is_a_400(served, method, path, body):
-    asked = len(served.desk.asked)
+    asked = len(served.kiosk.asked)
     answer = served.call(method, path, "admin", content=json.dumps(body), headers={"content-type": "application/json"})
 
     assert answer.status_code == 400
-    assert len(served.desk.asked) == asked
+    assert len(served.kiosk.asked) == asked
 
 
 def test_half_a_character_in_metadata_is_a_400(served):
@@ -364,9 +364,9 @@ def test_half_a_character_in_metadata_is_a_400(served):
 @pytest.mark.parametrize("wanted", [{"plan": "cleaners"}, {"allowlist": True}])
 def test_at_the_kiosk_itself_nobody_chooses_their_own_hours_or_standing(served, wanted):
     said = {"consent": {"version": "2026-11"}, "name": "Person A", **wanted}
-    before = len(served.desk.asked)
+    before = len(served.kiosk.asked)
     alone = served.call("POST", "/device/enrolments", json=said)
-    asked = len(served.desk.asked)
+    asked = len(served.kiosk.asked)
     helped = served.call("POST", "/device/enrolments", "operator", json=said)
 
     assert (alone.status_code, list(alone.json())) == (400, list(wanted))

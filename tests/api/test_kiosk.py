@@ -282,11 +282,11 @@ def test_the_door_is_asked_in_the_callers_name_and_may_refuse(served, method, pa
     options = {"json": body} if body else {}
 
     done = served.call(method, path, role, **options)
-    served.desk.refusal = "not in this mode"
+    served.kiosk.refusal = "not in this mode"
     refused = served.call(method, path, role, **options)
 
     assert done.status_code == 200
-    assert served.desk.asked == [(*asked, served.accounts[role].id)]
+    assert served.kiosk.asked == [(*asked, served.accounts[role].id)]
     assert (refused.status_code, refused.json()) == (409, {"detail": "not in this mode"})
 
 
@@ -306,14 +306,14 @@ def test_without_a_running_kiosk_its_routes_answer_409(tmp_path, method, path):
 
 def test_the_cameras_still_is_a_jpeg_or_a_503(served):
     shown = served.call("GET", "/device/camera/still.jpg", "operator")
-    served.desk.picture = None
+    served.kiosk.picture = None
 
     assert (shown.content, shown.headers["content-type"]) == (JPEG, "image/jpeg")
     assert served.call("GET", "/device/camera/still.jpg", "operator").status_code == 503
 
 
 def test_not_armed_is_not_ready_and_says_why(served):
-    served.desk.states = (Degradation("camera_lost", "plug it in", "closed", 0.0),)
+    served.kiosk.states = (Degradation("camera_lost", "plug it in", "closed", 0.0),)
 
     answer = served.call("GET", "/readyz")
 
@@ -335,7 +335,7 @@ def events(stream, count):
 
 
 def test_operators_hear_news_as_they_come_after_the_newest_health(served):
-    served.desk.news.publish(Topic.HEALTH, {"is_armed": True})
+    served.kiosk.news.publish(Topic.HEALTH, {"is_armed": True})
     with served.client("operator") as client, client.stream("GET", "/device/events?topics=health,decision") as stream:
         first = events(stream, 1)
 
@@ -359,7 +359,7 @@ def test_news_reach_several_listeners_in_order(served):
         thread.start()
     ready.wait(10)
     for number in range(20):
-        served.desk.news.publish(Topic.DECISION, {"n": number})
+        served.kiosk.news.publish(Topic.DECISION, {"n": number})
     for thread in threads:
         thread.join(10)
 
@@ -371,7 +371,7 @@ def test_a_reader_who_does_not_read_holds_up_nobody(served):
         next(stream.iter_raw())
         began = time.monotonic()
         for number in range(5_000):
-            served.desk.news.publish(Topic.DECISION, {"n": number, "text": "x" * 1000})
+            served.kiosk.news.publish(Topic.DECISION, {"n": number, "text": "x" * 1000})
         took = time.monotonic() - began
 
         assert served.call("GET", "/healthz").status_code == 200
@@ -384,8 +384,8 @@ def test_the_kiosks_own_screen_hears_of_nobody_else(served):
         with served.client() as client, client.stream("GET", "/device/screen/events") as stream:
             lines = stream.iter_lines()
             next(lines)
-            served.desk.news.publish(Topic.DECISION, {"name": "Person A"})
-            served.desk.news.publish(Topic.ENROLMENT, news)
+            served.kiosk.news.publish(Topic.DECISION, {"name": "Person A"})
+            served.kiosk.news.publish(Topic.ENROLMENT, news)
             data = next(json.loads(line[6:]) for line in lines if line.startswith("data: "))
         shown = {"session_number": 8} if told["state"] == "added" else {}
         assert data == {"id": "e1", "state": told["state"], **shown}

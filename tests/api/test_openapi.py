@@ -175,5 +175,5 @@ def test_mutated_forms_and_pictures_bring_nothing_down_and_take_no_memory(served
 
     assert statuses == {200, 400}
     assert after - before < 30
-    assert served.application.house.room.held == 0
-    assert served.application.house.line.waiting == 0
+    assert served.application.context.memory.held == 0
+    assert served.application.context.queue.waiting == 0

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from kiosk.api import app, server
-from kiosk.api.queue import FullError, Line
+from kiosk.api.queue import CallQueue, FullError
 from kiosk.errors import ConfigError
-from kiosk.settings.sections import Api
+from kiosk.settings.sections import ApiSettings
 from kiosk.store.accounts import Accounts, Role
 from kiosk.store.directory import initialise
 from tests.api.served import NOW, match_files, serving
@@ -94,7 +94,7 @@ def test_a_body_that_drips_is_cut_off_in_the_same_time(hasty):
                 continue
 
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert hasty.application.house.room.held == 0
+    assert hasty.application.context.memory.held == 0
 
 
 def test_half_a_call_from_who_hung_up_leaves_nothing_behind(served):
@@ -106,7 +106,7 @@ def test_half_a_call_from_who_hung_up_leaves_nothing_behind(served):
             line.shutdown(socket.SHUT_WR)
 
     assert served.call("POST", "/v3/face-match/", "device", files=match_files()).status_code == 200
-    until(lambda: served.application.house.room.held == 0)
+    until(lambda: served.application.context.memory.held == 0)
 
 
 @pytest.mark.parametrize("beginning", [b"", b"GET /healthz HT"], ids=["silent", "half a head"])
@@ -180,7 +180,7 @@ def test_an_answer_is_not_held_back_for_the_readers_acknowledgement(served):
 
 def busy_until(event, served):
     """Fill the recogniser's threads and line with work that waits for an event."""
-    line = served.application.house.line
+    line = served.application.context.queue
     return [line.submit(event.wait) for _ in range(line.threads + 1)]
 
 
@@ -216,7 +216,7 @@ def test_while_the_recogniser_is_busy_everything_else_answers(served, path):
 def test_who_hangs_up_loses_the_place_in_the_line(tmp_path):
     with serving(tmp_path / "state", api_settings={"queue": 8}) as served:
         going_on = threading.Event()
-        line = served.application.house.line
+        line = served.application.context.queue
         held = [line.submit(going_on.wait) for _ in range(line.threads)]
         try:
             with pytest.raises(httpx.ReadTimeout), served.client("device") as client:
@@ -231,7 +231,7 @@ def test_who_hangs_up_loses_the_place_in_the_line(tmp_path):
 
 def test_the_wait_that_is_told_grows_with_the_line():
     going_on = threading.Event()
-    line = Line(1, 2)
+    line = CallQueue(1, 2)
     try:
         for _ in range(3):
             line.submit(going_on.wait)
@@ -263,7 +263,7 @@ def test_the_server_stops_within_two_seconds_with_streams_open(tmp_path):
 
 
 def test_a_taken_port_is_named_with_its_cure(served):
-    settings = replace(Api(), port=int(served.url.rpartition(":")[2]))
+    settings = replace(ApiSettings(), port=int(served.url.rpartition(":")[2]))
 
     with pytest.raises(ConfigError, match="choose another"):
         app.Server(served.application, settings).start()
@@ -305,11 +305,11 @@ def test_beyond_loopback_nothing_is_served_without_tls(accounts, bind):
     accounts.create_key("k", Role.ADMIN)
 
     with pytest.raises(ConfigError, match="tls_certificate"):
-        app.check_exposure(replace(Api(), bind=bind), accounts)
+        app.check_exposure(replace(ApiSettings(), bind=bind), accounts)
 
 
 def test_beyond_loopback_nothing_is_served_with_nobody_to_let_in(accounts, certificate):
-    settings = replace(Api(), bind="0.0.0.0", **certificate)
+    settings = replace(ApiSettings(), bind="0.0.0.0", **certificate)
 
     with pytest.raises(ConfigError, match="kiosk key create"):
         app.check_exposure(settings, accounts)
@@ -319,9 +319,9 @@ def test_beyond_loopback_nothing_is_served_with_nobody_to_let_in(accounts, certi
 
 def test_half_of_tls_or_a_missing_file_is_refused(accounts, certificate):
     with pytest.raises(ConfigError, match="both"):
-        app.check_exposure(replace(Api(), tls_key=certificate["tls_key"]), accounts)
+        app.check_exposure(replace(ApiSettings(), tls_key=certificate["tls_key"]), accounts)
     with pytest.raises(ConfigError, match="no file"):
-        app.check_exposure(replace(Api(), tls_certificate="/none", tls_key=certificate["tls_key"]), accounts)
+        app.check_exposure(replace(ApiSettings(), tls_certificate="/none", tls_key=certificate["tls_key"]), accounts)
 
 
 def test_a_certificate_with_another_key_is_refused_at_the_start(served, certificate, tmp_path):
@@ -330,7 +330,7 @@ def test_a_certificate_with_another_key_is_refused_at_the_start(served, certific
         other.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     settings = replace(
-        Api(), port=0, tls_certificate=certificate["tls_certificate"], tls_key=str(tmp_path / "other.pem")
+        ApiSettings(), port=0, tls_certificate=certificate["tls_certificate"], tls_key=str(tmp_path / "other.pem")
     )
 
     with pytest.raises(ConfigError, match="cannot be used"):

@@ -19,7 +19,7 @@ import pytest
 from kiosk.capture.process import Camera, Child, look
 from kiosk.capture.watch import State
 from kiosk.errors import ConfigError
-from kiosk.settings.sections import Camera as Settings
+from kiosk.settings.sections import CameraSettings
 from tests.patience import BUSY_S, LIMIT_S, until
 
 PATIENT = {"lost_after_s": 10.0, "frozen_after_s": 0.0}  # where nothing but a death may count
@@ -50,7 +50,7 @@ class Told(Camera):
 
 @contextlib.contextmanager
 def opened(source, portraits=(), **settings):
-    with Told(Settings(source=str(source), **{**QUICK, **settings}), portraits) as camera:
+    with Told(CameraSettings(source=str(source), **{**QUICK, **settings}), portraits) as camera:
         yield camera
 
 
@@ -133,7 +133,7 @@ def test_the_demo_runs_on_the_portraits_handed_in(folder):
 
 def test_a_wrong_source_is_refused_before_anything_starts():
     with pytest.raises(ConfigError, match="want picamera2:0"):
-        Camera(Settings(source="usb:0"))
+        Camera(CameraSettings(source="usb:0"))
 
 
 # What is not to be trusted
@@ -158,7 +158,7 @@ def test_a_dead_child_is_lost_to_all_who_ask_and_told_of_before_the_wait_for_the
     class Asked(Camera):
         def __init__(self):
             source = f"dir:{folder}?fps=50&loop=1"
-            settings = Settings(source=source, **PATIENT, reopen_first_s=600.0, reopen_longest_s=600.0)
+            settings = CameraSettings(source=source, **PATIENT, reopen_first_s=600.0, reopen_longest_s=600.0)
             super().__init__(settings, tell=lambda report: asked.append((report.state, self.report.state)))
 
     with Asked() as camera:
@@ -452,7 +452,7 @@ def test_nothing_is_left_after_closing_however_often_it_was_opened(folder):
 
 
 def test_a_camera_that_was_never_started_can_be_closed():
-    Camera(Settings(source="dir:nowhere")).close()
+    Camera(CameraSettings(source="dir:nowhere")).close()
 
 
 def test_a_camera_can_be_closed_twice(folder):
@@ -468,8 +468,8 @@ def test_the_child_ends_with_its_parent_even_when_that_is_killed(folder):
 import sys, time
 sys.path[:] = {sys.path!r}
 from kiosk.capture.process import Camera
-from kiosk.settings.sections import Camera as Settings
-with Camera(Settings(source="dir:{folder}?fps=50&loop=1")) as camera:
+from kiosk.settings.sections import CameraSettings
+with Camera(CameraSettings(source="dir:{folder}?fps=50&loop=1")) as camera:
     camera.latest(0, 10.0)
     print(camera._child.pid, flush=True)
     time.sleep(60)
@@ -498,9 +498,9 @@ class Immortal:
 
 
 def test_a_process_that_outlives_sigkill_is_given_up_and_its_memory_let_go():
-    camera = Camera(Settings(source="dir:nowhere"))
+    camera = Camera(CameraSettings(source="dir:nowhere"))
     before = descriptors()
-    child = Child(camera.source, Settings(source="dir:nowhere"), 1)
+    child = Child(camera.source, CameraSettings(source="dir:nowhere"), 1)
     child._process.kill()
     child._process.wait()
     child._process = Immortal()

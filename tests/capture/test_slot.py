@@ -15,7 +15,7 @@ from kiosk.capture.process import Child
 from kiosk.capture.slot import About, made
 from kiosk.capture.sources import parse_source
 from kiosk.errors import CameraLostError
-from kiosk.settings.sections import Camera as Settings
+from kiosk.settings.sections import CameraSettings
 from tests.patience import BUSY_S
 
 SHAPE = (240, 320, 3)
@@ -173,7 +173,7 @@ def test_a_machine_without_descriptors_or_processes_loses_none_with_each_try(mon
     def refuse(*_, **__):
         raise OSError(errno.EMFILE, "Too many open files")
 
-    settings = Settings(source="v4l2:/dev/video99")
+    settings = CameraSettings(source="v4l2:/dev/video99")
     source = parse_source(settings.source)
     monkeypatch.setattr(missing, refuse)
     before = sorted(path.name for path in Path("/proc/self/fd").iterdir())

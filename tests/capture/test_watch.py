@@ -4,9 +4,9 @@ import pytest
 
 from kiosk.capture.slot import About
 from kiosk.capture.watch import Backoff, State, Watch, blindness
-from kiosk.settings.sections import Camera as Settings
+from kiosk.settings.sections import CameraSettings
 
-SETTINGS = Settings(open_within_s=5.0, lost_after_s=1.0, frozen_after_s=1.5, blind_after_s=0.5)
+SETTINGS = CameraSettings(open_within_s=5.0, lost_after_s=1.0, frozen_after_s=1.5, blind_after_s=0.5)
 
 
 def about(number, *, luma=100.0, contrast=50.0, digest=None):
@@ -72,7 +72,7 @@ def test_a_camera_is_frozen_when_its_frames_rise_and_its_pixels_do_not_change():
 
 
 def test_a_camera_without_new_frames_is_lost_and_not_frozen():
-    watch = watched([(0.5, about(1))], Settings(lost_after_s=1.0, frozen_after_s=0.1))
+    watch = watched([(0.5, about(1))], CameraSettings(lost_after_s=1.0, frozen_after_s=0.1))
 
     assert watch.check(1.0).state is State.LIVE
     assert watch.check(1.5).state is State.LOST
@@ -89,7 +89,7 @@ def test_a_camera_that_comes_back_with_the_picture_it_froze_with_is_frozen_still
 
 
 def test_frozen_can_be_switched_off():
-    settings = Settings(frozen_after_s=0.0)
+    settings = CameraSettings(frozen_after_s=0.0)
 
     watch = watched([(number / 10, about(number, digest=7)) for number in range(1, 100)], settings)
 

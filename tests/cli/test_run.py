@@ -101,7 +101,7 @@ def test_settings_are_read_and_put_into_force_while_no_page_changes_them(monkeyp
         seen.append(changing.locked())
         return True
 
-    monkeypatch.setattr("kiosk.assembly.settings", settings)
+    monkeypatch.setattr("kiosk.assembly.load_settings", settings)
     camera = SimpleNamespace(source=SimpleNamespace(portraits=()))
     kiosk = SimpleNamespace(changing=changing, reload=reload, camera=camera)
 

@@ -18,7 +18,7 @@ from kiosk.device.device import Device
 from kiosk.networks.inference import read_pack, standard_pack
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config
-from kiosk.settings.sections import Cloud as Settings
+from kiosk.settings.sections import CloudSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.directory import DATABASE_NAME, initialise, open_store
@@ -31,12 +31,12 @@ QUICK = Pace(first_s=0.02, longest_s=0.2, look_after_s=(0.02, 0.05, 0.1), stoppe
 PACK = read_pack(standard_pack())
 
 
-def settings(fake: FakeCloud, **more) -> Settings:
+def settings(fake: FakeCloud, **more) -> CloudSettings:
     wanted = {"policy": "replay", "api_consent": "owner", "writes_per_minute": 300, "probe_every_s": 1.0}
-    return Settings(base_url=fake.url, account_url=fake.url, **{**wanted, **more})
+    return CloudSettings(base_url=fake.url, account_url=fake.url, **{**wanted, **more})
 
 
-def device(directory: Path, chosen: Settings, *, now: Callable[[], float] = time.time) -> Device:
+def device(directory: Path, chosen: CloudSettings, *, now: Callable[[], float] = time.time) -> Device:
     if not (directory / DATABASE_NAME).exists():
         initialise(directory, now=now).close()
     vector = np.eye(1, 128, dtype=np.float32)[0]

@@ -311,12 +311,12 @@ def watch(event, arguments):
 sys.addaudithook(watch)
 from kiosk.cli import main as cli
 code = cli.main(["--state", sys.argv[1], "match", sys.argv[2], sys.argv[2], "--vendor-data", "v"])
-from kiosk import assembly as opening
+from kiosk import assembly
 from kiosk.cloud.sync import Sync
 import time
 chosen = cli.build_parser().parse_args(["--state", sys.argv[1], "log", "list"])
-config = opening.settings(chosen)
-with opening.store(chosen, config) as store:
+config = assembly.load_settings(chosen)
+with assembly.open_store(chosen, config) as store:
     class Lent:
         pass
     device = Lent()

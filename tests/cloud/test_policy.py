@@ -9,7 +9,7 @@ import pytest
 from kiosk.cloud.credentials import WEBHOOK_SECRET, Credentials
 from kiosk.didit import webhooks
 from kiosk.errors import RefusedError
-from kiosk.settings.sections import Cloud as Settings
+from kiosk.settings.sections import CloudSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.outbox import OutboxState
@@ -248,5 +248,5 @@ def test_a_key_is_never_sent_in_clear_to_another_machine():
 
     for url in ("http://example.org", "ftp://example.org", "https://user:pw@example.org", "https://", "http://[::1"):
         with pytest.raises(ConfigError, match="base_url"):
-            Settings(base_url=url)
-    assert Settings(base_url="https://[2001:db8::1]:8443").base_url
+            CloudSettings(base_url=url)
+    assert CloudSettings(base_url="https://[2001:db8::1]:8443").base_url

@@ -14,7 +14,7 @@ from kiosk.cloud.sync import Sync
 from kiosk.device.device import Device
 from kiosk.errors import CloudError
 from kiosk.settings.config import Config
-from kiosk.settings.sections import Cloud as Settings
+from kiosk.settings.sections import CloudSettings
 from kiosk.store.directory import initialise, open_store
 from kiosk.store.remote_lists import Lists
 from kiosk.store.subjects import SubjectFilter
@@ -29,7 +29,7 @@ A, B = ((GOLDEN / f"person_{letter}_1.jpg").read_bytes() for letter in "ab")
 
 @pytest.fixture(scope="module")
 def networks():
-    return assembly.recogniser(Config())
+    return assembly.open_recogniser(Config())
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def pull(device, fake):
     ways = []
 
     def pull(*names, every_s=3600.0, steps=1000):
-        chosen = Settings(base_url=fake.url, lists=names)
+        chosen = CloudSettings(base_url=fake.url, lists=names)
         sync = Sync(device, chosen, now=time.time)
         ways.append(sync)
         puller = Puller(device, sync.cloud, names, every_s, now=time.time)
@@ -203,7 +203,7 @@ def test_a_list_of_a_cloud_that_is_switched_off_blocks_nobody_from_the_next_star
 
 
 def test_a_list_that_was_never_pulled_is_stale_where_a_limit_is_set(device, fake):
-    sync = Sync(device, Settings(base_url=fake.url, lists=(NAME,)), now=time.time)
+    sync = Sync(device, CloudSettings(base_url=fake.url, lists=(NAME,)), now=time.time)
 
     assert sync.lists_are_stale(1.0)
     assert not sync.lists_are_stale(0.0)

@@ -20,7 +20,7 @@ from kiosk.cloud.credentials import API_KEY, PROXY, checked
 from kiosk.cloud.sync import connect
 from kiosk.cloud.wire import NoAnswerError
 from kiosk.errors import ConfigError
-from kiosk.settings.sections import Cloud as Settings
+from kiosk.settings.sections import CloudSettings
 from tests.patience import LIMIT_S
 
 KEY = "key-of-the-kiosk"
@@ -141,7 +141,7 @@ class Secrets(dict):
 @contextlib.contextmanager
 def cloud(base_url, *, credential=None, **settings):
     secrets = Secrets({API_KEY: KEY} | ({PROXY: checked(PROXY, credential)} if credential else {}))
-    wire, made = connect(Settings(base_url=base_url, account_url=base_url, **settings), secrets, now=time.time)
+    wire, made = connect(CloudSettings(base_url=base_url, account_url=base_url, **settings), secrets, now=time.time)
     try:
         yield made
     finally:
@@ -309,7 +309,7 @@ def test_proxies_and_certificates_of_the_environment_are_ignored(monkeypatch, au
 )
 def test_a_proxy_in_the_settings_is_an_address_without_password(address):
     with pytest.raises(ConfigError, match="proxy: want http://host:port") as refused:
-        Settings(proxy=address)
+        CloudSettings(proxy=address)
 
     assert PASSWORD not in str(refused.value)
 

@@ -17,13 +17,13 @@ from kiosk.daemon.kiosk import Kiosk, serve
 from kiosk.device.device import Device
 from kiosk.door.door import Input, Output
 from kiosk.entrance.news import Consent, Topic
-from kiosk.entrance.restart import read_standing
+from kiosk.entrance.restart import read_restart
 from kiosk.errors import ModelFileError, RefusedError, StoreError
 from kiosk.health.clock import Clock
-from kiosk.health.supervisor import Supervisor, Word
+from kiosk.health.supervisor import Flag, Supervisor
 from kiosk.rules.grant import Tries
 from kiosk.settings.config import Config
-from kiosk.settings.sections import Camera as CameraSettings
+from kiosk.settings.sections import CameraSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.directory import initialise, open_store
@@ -210,7 +210,7 @@ def test_an_alarm_switches_the_kiosk_off_over_a_restart(tmp_path, scene):
         world.people.append(A)
         until(lambda: world.kiosk.judge.newest is not None)
         assert world.kiosk.monitor.states().count("alarm_armed") == 1
-    assert read_standing(tmp_path / "state").is_alarm_armed
+    assert read_restart(tmp_path / "state").is_alarm_armed
 
     with World(tmp_path, scene) as world:
         until(lambda: "starting" not in world.kiosk.monitor.states())
@@ -233,7 +233,7 @@ def test_a_kiosk_whose_notes_are_spoilt_stays_off_and_says_how_to_go_on(tmp_path
         assert "/device/door/alarm" in state.sentence
         world.kiosk.set_alarm(is_armed=False, actor="operator-1")
         world.armed()
-    assert not read_standing(tmp_path / "state").is_spoilt
+    assert not read_restart(tmp_path / "state").is_spoilt
 
 
 def test_an_alarm_that_is_armed_while_declines_are_kept_is_kept_too(tmp_path, scene, monkeypatch):
@@ -268,7 +268,7 @@ def test_an_alarm_that_is_armed_while_declines_are_kept_is_kept_too(tmp_path, sc
     world.store.close()
     world.kiosk.close()
 
-    kept = read_standing(tmp_path / "state")
+    kept = read_restart(tmp_path / "state")
     assert (failed, kept.is_alarm_armed, kept.tries["declines"]) == ([], True, 5)
 
 
@@ -300,7 +300,7 @@ def test_an_alarm_armed_while_it_is_being_disarmed_stays_armed(tmp_path, scene, 
     world.store.close()
 
     assert "alarm_armed" in states
-    assert read_standing(tmp_path / "state").is_alarm_armed
+    assert read_restart(tmp_path / "state").is_alarm_armed
 
 
 def test_an_operator_opens_the_door_even_of_a_kiosk_that_is_closed_and_it_is_in_the_log(tmp_path, scene):
@@ -400,7 +400,7 @@ def test_the_watchdog_is_fed_only_while_everything_comes_round(tmp_path, scene, 
     supervisor: Supervisor = Heard()
     with World(tmp_path, scene) as world:
         world.armed()
-        stopping = Word()
+        stopping = Flag()
         main = threading.Thread(target=serve, args=(world.kiosk, supervisor, stopping, lambda: False))
         main.start()
         until(lambda: supervisor.fed() > 3)

@@ -9,7 +9,8 @@ import pytest
 from kiosk.device.device import Device, Reference
 from kiosk.networks.inference import read_pack, standard_pack
 from kiosk.recognition.pipeline import Recogniser
-from kiosk.settings.config import Config, Match, Search
+from kiosk.settings.config import Config
+from kiosk.settings.sections import MatchSettings, SearchSettings
 from kiosk.store.directory import initialise, open_store
 from kiosk.store.store import Store
 from kiosk.store.subjects import Details, Enrolment
@@ -115,7 +116,7 @@ def test_a_blocked_person_is_named_however_many_look_more_alike(device):
 
 
 def test_the_blocklist_may_ask_for_less(directory):
-    config = Config(search=Search(similarity_threshold=90.0, blocklist_threshold=60.0))
+    config = Config(search=SearchSettings(similarity_threshold=90.0, blocklist_threshold=60.0))
     with opened(directory, config) as device:
         near = template(9, like=1, cosine=SCALE.cosine(65))
         device.store.enrol(Enrolment([near], Details(), is_blocklisted=True))
@@ -166,7 +167,7 @@ def test_nothing_is_saved_when_the_request_says_so(device):
 
 
 def test_a_match_in_the_review_band_waits_for_a_person(directory):
-    with opened(directory, Config(match=Match(review_threshold=60))) as device:
+    with opened(directory, Config(match=MatchSettings(review_threshold=60))) as device:
         near = sample(template(9, like=1, cosine=SCALE.cosine(55)))
 
         found = device.match(sample(template(1)), near)["face_match"]

@@ -10,7 +10,7 @@ from kiosk.cloud.wire import NoAnswerError, Reply
 from kiosk.didit import answers
 from kiosk.didit.answers import Service
 from kiosk.errors import CloudError
-from kiosk.settings.sections import Cloud as Settings
+from kiosk.settings.sections import CloudSettings
 from kiosk.types import Status
 
 SEED_MATCH = {
@@ -150,7 +150,9 @@ class Scripted:
 
 
 def judged(status, body, **headers):
-    made = Cloud(Scripted(status, body, **headers), Settings(), lambda: "k3y", now=lambda: 0.0, monotonic=lambda: 0.0)
+    made = Cloud(
+        Scripted(status, body, **headers), CloudSettings(), lambda: "k3y", now=lambda: 0.0, monotonic=lambda: 0.0
+    )
     return made.judge(Service.FACE_MATCH, {}, {"vendor_data": "visitor-7"})
 
 

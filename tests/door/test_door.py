@@ -25,12 +25,12 @@ from kiosk.door.door import (
     make_safe,
 )
 from kiosk.errors import ConfigError, DoorError
-from kiosk.rules.grant import Grant, Reason, Refusal
+from kiosk.rules.grant import Grant, Refusal, RefusalReason
 from kiosk.settings.config import load_config
-from kiosk.settings.sections import Door as Settings
+from kiosk.settings.sections import DoorSettings
 from kiosk.testing.fakes import ManualClock, RecordedLines
 
-SETTINGS = Settings()
+SETTINGS = DoorSettings()
 DARK = {Output.RELAY: False, Output.GREEN: False, Output.YELLOW: False, Output.RED: False, Output.BUZZER: False}
 
 
@@ -178,7 +178,7 @@ def test_a_grant_that_waited_on_its_way_opens_nothing():
     grant = Grant("slow", site.clock.now)
     site.wait(0.6)
 
-    assert site.door.open(grant) == Refusal(Reason.FRAME_TOO_OLD)
+    assert site.door.open(grant) == Refusal(RefusalReason.FRAME_TOO_OLD)
 
 
 def test_a_state_that_begins_while_a_grant_waits_for_the_supervisor_refuses_it():
@@ -192,7 +192,7 @@ def test_a_state_that_begins_while_a_grant_waits_for_the_supervisor_refuses_it()
         site.states.add("alarm_armed")
     waiting.join()
 
-    assert refusals == [Refusal(Reason.CLOSED, ("alarm_armed",))]
+    assert refusals == [Refusal(RefusalReason.CLOSED, ("alarm_armed",))]
 
 
 def test_one_decision_opens_once():
@@ -200,7 +200,7 @@ def test_one_decision_opens_once():
     grant = Grant("one", site.clock.now)
     site.door.open(grant)
 
-    assert site.door.open(grant) == Refusal(Reason.ALREADY_USED)
+    assert site.door.open(grant) == Refusal(RefusalReason.ALREADY_USED)
     assert site.on_for() == SETTINGS.pulse_s
 
 
@@ -208,7 +208,7 @@ def test_one_decision_opens_once():
 def test_a_degraded_kiosk_opens_nothing(state):
     site = Site(states={state})
 
-    assert site.grant() == Refusal(Reason.CLOSED, (state,))
+    assert site.grant() == Refusal(RefusalReason.CLOSED, (state,))
     assert site.lines.pulses == 0
 
 
@@ -278,10 +278,10 @@ def test_without_a_supervisor_nothing_opens():
     clock, lines = ManualClock(), RecordedLines()
     door = Door(lines, SETTINGS, clock=clock)
 
-    assert door.open(Grant("early", clock.now)) == Refusal(Reason.NO_SUPERVISOR)
+    assert door.open(Grant("early", clock.now)) == Refusal(RefusalReason.NO_SUPERVISOR)
     door.tick()
     clock.advance(0.3)
-    assert door.open(Grant("late", clock.now)) == Refusal(Reason.NO_SUPERVISOR)
+    assert door.open(Grant("late", clock.now)) == Refusal(RefusalReason.NO_SUPERVISOR)
     assert lines.history == []
 
 
@@ -365,7 +365,7 @@ def test_a_supervisor_that_dies_takes_the_relay_with_it():
 
         assert lines.wait_for(Output.RELAY, on=False, timeout_s=5.0)
         clock.advance(1.0)
-        assert door.open(Grant("after", clock.now)) == Refusal(Reason.NO_SUPERVISOR)
+        assert door.open(Grant("after", clock.now)) == Refusal(RefusalReason.NO_SUPERVISOR)
 
 
 # ---- lines that fail
@@ -377,7 +377,7 @@ def test_a_relay_that_cannot_be_driven_is_tried_again_until_it_is_off():
     site.lines.break_down()
     site.wait(5.0)
     assert site.door.is_faulty
-    assert site.grant() == Refusal(Reason.LOG_ONLY, ("door_fault",))
+    assert site.grant() == Refusal(RefusalReason.LOG_ONLY, ("door_fault",))
 
     site.lines.recover()
     site.wait(2 * TICK_S)
@@ -418,7 +418,7 @@ def test_a_grant_whose_relay_fails_is_refused_and_does_not_come_later():
     site = Site()
     site.lines.break_down()
 
-    assert site.grant() == Refusal(Reason.LOG_ONLY, ("door_fault",))
+    assert site.grant() == Refusal(RefusalReason.LOG_ONLY, ("door_fault",))
     site.lines.recover()
     site.wait(1.0)
 
@@ -582,7 +582,7 @@ def test_an_operators_release_is_one_pulse_whatever_the_kiosk_thinks_of_itself(s
     first, again = site.door.release("act 1"), site.door.release("act 1")
 
     assert first is None
-    assert again == Refusal(Reason.ALREADY_USED)
+    assert again == Refusal(RefusalReason.ALREADY_USED)
     assert site.on_for() == SETTINGS.pulse_s
     assert site.lines.pulses == 1
 
@@ -595,8 +595,8 @@ def test_a_release_without_a_supervisor_or_with_broken_lines_says_so():
     site.clock.advance(5.0)
     alone = site.door.release("act 2")
 
-    assert (broken.reason, broken.states) == (Reason.LOG_ONLY, ("door_fault",))
-    assert alone == Refusal(Reason.NO_SUPERVISOR)
+    assert (broken.reason, broken.states) == (RefusalReason.LOG_ONLY, ("door_fault",))
+    assert alone == Refusal(RefusalReason.NO_SUPERVISOR)
 
 
 def test_the_button_works_when_the_clock_went_back():
@@ -619,7 +619,7 @@ def test_a_button_pressed_after_a_grant_does_not_make_the_grant_new():
     site.lines.turn(Input.EXIT, on=True)
     site.wait(0.1)
 
-    assert site.door.open(grant) == Refusal(Reason.ALREADY_USED)
+    assert site.door.open(grant) == Refusal(RefusalReason.ALREADY_USED)
 
 
 def test_a_button_that_is_stuck_is_one_pulse():
@@ -726,7 +726,7 @@ def test_a_wiring_that_cannot_be_refuses_the_start(changed, said):
 
 
 def test_only_wired_lines_are_taken():
-    wired = Settings(chip="/dev/gpiochip0", relay=17, exit=27)
+    wired = DoorSettings(chip="/dev/gpiochip0", relay=17, exit=27)
 
     assert wired.offsets == {"relay": 17, "exit": 27}
     assert load_config(None, {"KIOSK_DOOR_CHIP": "/dev/gpiochip0", "KIOSK_DOOR_RELAY": "17"}).door.relay == 17

@@ -4,16 +4,18 @@ import os
 
 import pytest
 
-from kiosk.entrance.restart import NAME, Standing, read_standing, write_standing
+from kiosk.entrance.restart import NAME, RestartState, read_restart, write_restart
 from kiosk.errors import StoreError
 
 
 def test_what_was_kept_is_read_again_and_a_new_kiosk_knows_nothing(tmp_path):
-    assert read_standing(tmp_path) == Standing()
+    assert read_restart(tmp_path) == RestartState()
 
-    write_standing(tmp_path, Standing({"declines": 3, "held_s": 1.0, "forgotten_s": 2.0}, is_alarm_armed=True))
+    write_restart(tmp_path, RestartState({"declines": 3, "held_s": 1.0, "forgotten_s": 2.0}, is_alarm_armed=True))
 
-    assert read_standing(tmp_path) == Standing({"declines": 3, "held_s": 1.0, "forgotten_s": 2.0}, is_alarm_armed=True)
+    assert read_restart(tmp_path) == RestartState(
+        {"declines": 3, "held_s": 1.0, "forgotten_s": 2.0}, is_alarm_armed=True
+    )
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
 
 
@@ -24,19 +26,19 @@ def test_what_was_kept_is_read_again_and_a_new_kiosk_knows_nothing(tmp_path):
 def test_a_spoilt_file_closes_rather_than_forgives(tmp_path, content):
     (tmp_path / NAME).write_bytes(content)
 
-    standing = read_standing(tmp_path)
+    standing = read_restart(tmp_path)
 
     assert (standing.is_spoilt, standing.is_alarm_armed, standing.tries) == (True, True, {})
 
 
 def test_a_write_that_was_cut_short_leaves_the_old_file(tmp_path, monkeypatch):
-    write_standing(tmp_path, Standing(is_alarm_armed=True))
+    write_restart(tmp_path, RestartState(is_alarm_armed=True))
 
     def full(_handle):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreError, match="No space left"):
-        write_standing(tmp_path, Standing(is_alarm_armed=False))
+        write_restart(tmp_path, RestartState(is_alarm_armed=False))
 
-    assert read_standing(tmp_path).is_alarm_armed
+    assert read_restart(tmp_path).is_alarm_armed

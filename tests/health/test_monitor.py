@@ -10,7 +10,7 @@ from kiosk.testing.fakes import ManualClock
 
 def monitor(probes=None, **choices):
     told = []
-    made = Monitor(probes or {}, policy(choices), now=ManualClock(100.0), tell=lambda *what: told.append(what))
+    made = Monitor(probes or {}, policy(choices), now=ManualClock(100.0), publish=lambda *what: told.append(what))
     return made, told
 
 

@@ -86,9 +86,9 @@ def test_a_person_reads_the_time_instead(capsys):
 WAITING = """
 import signal, sys
 sys.path[:] = {path!r}
-from kiosk.health.supervisor import Word
+from kiosk.health.supervisor import Flag
 heard = 0
-word = Word()
+word = Flag()
 def handle(*_):
     global heard
     heard += 1

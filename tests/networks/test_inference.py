@@ -183,8 +183,10 @@ def test_a_pack_whose_licence_is_not_commercial_wants_a_word(copy):
     named = {"KIOSK_MODELS_PACK": str(copy)}
 
     with pytest.raises(ModelFileError, match="not for commercial use"):
-        assembly.pack(load_config(None, named))
-    assert assembly.pack(load_config(None, {**named, "KIOSK_MODELS_ACCEPT_NON_COMMERCIAL": "true"})).name == PACK.name
+        assembly.load_pack(load_config(None, named))
+    assert (
+        assembly.load_pack(load_config(None, {**named, "KIOSK_MODELS_ACCEPT_NON_COMMERCIAL": "true"})).name == PACK.name
+    )
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

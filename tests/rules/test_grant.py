@@ -12,14 +12,14 @@ from kiosk.rules.grant import (
     Allowed,
     Condition,
     Patience,
-    Reason,
     Refusal,
+    RefusalReason,
     Tries,
     allowed,
     may_grant,
     policy,
 )
-from kiosk.settings.sections import Attempts, Degraded
+from kiosk.settings.sections import AttemptSettings, DegradedSettings
 
 anything = st.floats(allow_nan=True, allow_infinity=True)
 
@@ -29,13 +29,13 @@ anything = st.floats(allow_nan=True, allow_infinity=True)
     [
         pytest.param(10.0, 10.0, 0.5, None, id="at once"),
         pytest.param(10.0, 10.5, 0.5, None, id="exactly at the limit"),
-        pytest.param(10.0, 10.501, 0.5, Reason.FRAME_TOO_OLD, id="over it"),
-        pytest.param(10.0, 10.3, 0.2, Reason.FRAME_TOO_OLD, id="a stricter limit"),
-        pytest.param(10.0, 11.0, 60.0, Reason.FRAME_TOO_OLD, id="no setting lifts it"),
-        pytest.param(10.0, 9.999, 0.5, Reason.CLOCK_JUMPED, id="from the future"),
-        pytest.param(math.nan, 10.0, 0.5, Reason.CLOCK_JUMPED, id="no time"),
-        pytest.param(10.0, math.inf, 0.5, Reason.CLOCK_JUMPED, id="no clock"),
-        pytest.param(10.0, 10.0, math.nan, Reason.FRAME_TOO_OLD, id="no limit"),
+        pytest.param(10.0, 10.501, 0.5, RefusalReason.FRAME_TOO_OLD, id="over it"),
+        pytest.param(10.0, 10.3, 0.2, RefusalReason.FRAME_TOO_OLD, id="a stricter limit"),
+        pytest.param(10.0, 11.0, 60.0, RefusalReason.FRAME_TOO_OLD, id="no setting lifts it"),
+        pytest.param(10.0, 9.999, 0.5, RefusalReason.CLOCK_JUMPED, id="from the future"),
+        pytest.param(math.nan, 10.0, 0.5, RefusalReason.CLOCK_JUMPED, id="no time"),
+        pytest.param(10.0, math.inf, 0.5, RefusalReason.CLOCK_JUMPED, id="no clock"),
+        pytest.param(10.0, 10.0, math.nan, RefusalReason.FRAME_TOO_OLD, id="no limit"),
     ],
 )
 def test_a_grant_needs_a_frame_no_older_than_half_a_second(captured_at, now, limit_s, reason):
@@ -67,7 +67,7 @@ def test_every_condition_has_a_row():
 
 
 def test_an_unknown_state_closes_and_is_named():
-    assert may_grant(10.0, 10.0, states={"on_fire", "throttled"}) == Refusal(Reason.CLOSED, ("on_fire",))
+    assert may_grant(10.0, 10.0, states={"on_fire", "throttled"}) == Refusal(RefusalReason.CLOSED, ("on_fire",))
 
 
 def test_the_strictest_state_counts():
@@ -80,7 +80,7 @@ def test_settings_change_the_table_but_not_what_cannot_work():
     table = policy({"gallery_stale": "open", "throttled": "closed"})
 
     assert may_grant(10.0, 10.0, states=["gallery_stale"], table=table) is None
-    assert may_grant(10.0, 10.0, states=["throttled"], table=table) == Refusal(Reason.CLOSED, ("throttled",))
+    assert may_grant(10.0, 10.0, states=["throttled"], table=table) == Refusal(RefusalReason.CLOSED, ("throttled",))
     for condition in FIXED:
         with pytest.raises(ValueError, match="cannot be set"):
             policy({condition.value: "open"})
@@ -89,9 +89,9 @@ def test_settings_change_the_table_but_not_what_cannot_work():
 
 
 def test_the_settings_are_the_tables():
-    assert policy(asdict(Degraded())) == POLICY
-    assert Patience(**asdict(Attempts())) == Patience()
-    assert {Condition(name) for name in asdict(Degraded())} == set(Condition) - FIXED
+    assert policy(asdict(DegradedSettings())) == POLICY
+    assert Patience(**asdict(AttemptSettings())) == Patience()
+    assert {Condition(name) for name in asdict(DegradedSettings())} == set(Condition) - FIXED
 
 
 # ---- repeated declines

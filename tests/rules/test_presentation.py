@@ -29,7 +29,7 @@ from kiosk.rules.presentation import (
     overlap,
     shift,
 )
-from kiosk.settings.sections import Presentation
+from kiosk.settings.sections import PresentationSettings
 from kiosk.types import Face, Template
 from tests.conftest import GOLDEN, read
 
@@ -498,8 +498,8 @@ def test_overlap_and_shift_are_symmetric_and_in_range(x, y, u, v, w, h, k, m):
 
 
 def test_the_settings_are_the_limits():
-    assert Limits(**asdict(Presentation())) == Limits()
-    assert [one.name for one in fields(Presentation)] == [one.name for one in fields(Limits)]
+    assert Limits(**asdict(PresentationSettings())) == Limits()
+    assert [one.name for one in fields(PresentationSettings)] == [one.name for one in fields(Limits)]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from kiosk.errors import ConfigError
 from kiosk.rules.schedule import Closure, read_schedule
-from kiosk.settings.config import Schedule, load_config
+from kiosk.settings.config import load_config
+from kiosk.settings.sections import ScheduleSettings
 
 BERLIN = "Europe/Berlin"
 OFFICE = ["mon-fri 07:00-19:00", "sat 08:00-12:00", "sat 14:00-16:00"]
@@ -150,7 +151,7 @@ def test_a_door_without_hours_does_not_ask_the_clock():
 )
 def test_a_wrong_line_refuses_the_start_and_says_what_would_be_right(settings, said):
     with pytest.raises(ConfigError, match=said):
-        Schedule(**settings)
+        ScheduleSettings(**settings)
 
 
 def test_a_schedule_is_read_from_the_settings(tmp_path):

@@ -15,7 +15,7 @@ from gpiod.line import Direction, Value
 
 from kiosk.door.door import Door, GpiodLines, Happened
 from kiosk.rules.grant import Grant
-from kiosk.settings.sections import Door as Settings
+from kiosk.settings.sections import DoorSettings
 
 CHIP = os.environ["KIOSK_TEST_GPIOCHIP"]
 OFFSETS = {"relay": 0, "green": 1, "yellow": 2, "red": 3, "buzzer": 4, "contact": 5, "exit": 6}
@@ -72,7 +72,7 @@ def safe(tmp_path):
 
 @pytest.mark.parametrize("pulse_s", [0.5, 3.0])
 def test_a_pulse_lasts_as_long_as_it_was_set(pulse_s):
-    settings = Settings(chip=CHIP, pulse_s=pulse_s, **OFFSETS)
+    settings = DoorSettings(chip=CHIP, pulse_s=pulse_s, **OFFSETS)
     with Door(GpiodLines(CHIP, OFFSETS), settings, clock=time.monotonic) as door:
         door.start()
         while not door.beat > 0.0:

@@ -18,7 +18,7 @@ from kiosk.capture.demo import Demo
 from kiosk.capture.process import Camera
 from kiosk.capture.sources import driver_time
 from kiosk.capture.watch import State
-from kiosk.settings.sections import Camera as Settings
+from kiosk.settings.sections import CameraSettings
 
 FRAMES = Path("/srv/frames")  # as virtual_camera.yaml says
 UNPLUGGED = Path(os.environ["KIOSK_VIRTUAL_UNPLUGGED"])
@@ -121,7 +121,7 @@ def opened(size=SIZES[0], **settings):
     source = "picamera2:0?width={}&height={}&fps=30".format(*size)
     UNPLUGGED.unlink(missing_ok=True)
     try:
-        with Camera(Settings(source=source, reopen_first_s=0.1, reopen_longest_s=0.5, **settings)) as camera:
+        with Camera(CameraSettings(source=source, reopen_first_s=0.1, reopen_longest_s=0.5, **settings)) as camera:
             yield camera
     finally:
         UNPLUGGED.unlink(missing_ok=True)
@@ -276,7 +276,7 @@ def test_capturing_for_long_needs_no_more_descriptors_or_memory():
 
 
 def test_a_camera_that_is_not_there_is_told():
-    with Camera(Settings(source="picamera2:7", reopen_first_s=0.1)) as camera:
+    with Camera(CameraSettings(source="picamera2:7", reopen_first_s=0.1)) as camera:
         until(lambda: camera.report.state is State.LOST)
         sentence = camera.report.sentence
 

@@ -11,7 +11,7 @@ import pytest
 
 from kiosk.capture.process import Camera
 from kiosk.capture.watch import State
-from kiosk.settings.sections import Camera as Settings
+from kiosk.settings.sections import CameraSettings
 
 VIVID, LOOPBACK = "/dev/video0", "/dev/video10"
 DRIVER = Path("/sys/bus/platform/drivers/vivid")
@@ -29,7 +29,7 @@ PATIENT = {
 @contextlib.contextmanager
 def opened(device, **settings):
     source = f"v4l2:{device}?width=640&height=360&fps=15"
-    with Camera(Settings(source=source, **{**PATIENT, **settings})) as camera:
+    with Camera(CameraSettings(source=source, **{**PATIENT, **settings})) as camera:
         yield camera
 
 

@@ -18,7 +18,7 @@ from kiosk.cloud.view import CloudView
 from kiosk.entrance.news import Still, Topic
 from kiosk.rules.grant import Degradation
 from kiosk.settings.config import Sources
-from kiosk.settings.sections import Cloud
+from kiosk.settings.sections import CloudSettings
 from kiosk.store import chain
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
@@ -43,7 +43,7 @@ def chromium():
 @pytest.fixture
 def served(tmp_path):
     with serving(tmp_path / "state") as served:
-        served.desk.picture = Still(A1, (480, 640), 0.1, ())
+        served.kiosk.picture = Still(A1, (480, 640), 0.1, ())
         yield served
 
 
@@ -322,9 +322,9 @@ def test_a_review_without_a_reason_is_not_sent(operator, served):
 
 def test_a_kiosk_that_lets_nobody_in_says_why_and_how_to_mend_it(operator, served):
     page, _ = operator
-    served.desk.states = (Degradation("camera_lost", "no frame for 3 s", "closed", NOW),)
+    served.kiosk.states = (Degradation("camera_lost", "no frame for 3 s", "closed", NOW),)
 
-    served.desk.news.publish(Topic.HEALTH, {"is_armed": False})
+    served.kiosk.news.publish(Topic.HEALTH, {"is_armed": False})
 
     page.get_by_text("Not armed: nobody is let in now").wait_for()
     assert "Check the camera's cable" in page.locator(".state").inner_text()
@@ -338,8 +338,8 @@ def test_an_answer_that_comes_after_a_newer_one_changes_nothing(operator, served
     page.evaluate("location.hash = '#/today'")
     playwright.expect(page.locator(".banner-place .skeleton")).to_have_count(1)
 
-    served.desk.states = (Degradation("camera_lost", "no frame for 3 s", "closed", NOW),)
-    served.desk.news.publish(Topic.HEALTH, {"is_armed": False})
+    served.kiosk.states = (Degradation("camera_lost", "no frame for 3 s", "closed", NOW),)
+    served.kiosk.news.publish(Topic.HEALTH, {"is_armed": False})
     page.get_by_text("Not armed: nobody is let in now").wait_for()
     held[0].fulfill(json={"is_armed": True, "mode": "identify", "states": [], "figures": {}})
 
@@ -363,11 +363,11 @@ def test_the_door_is_opened_only_after_a_question(operator, served):
     page, _ = operator
 
     page.get_by_role("button", name="Open the door once").click()
-    assert served.desk.asked == []
+    assert served.kiosk.asked == []
     page.get_by_role("dialog").get_by_role("button", name="Open the door once").click()
 
     page.get_by_text("The door was opened.").wait_for()
-    assert [what for what, *_ in served.desk.asked] == ["release"]
+    assert [what for what, *_ in served.kiosk.asked] == ["release"]
 
 
 def test_what_waits_to_leave_the_device_is_shown_with_its_trouble(operator, served):
@@ -376,8 +376,8 @@ def test_what_waits_to_leave_the_device_is_shown_with_its_trouble(operator, serv
     store.record_decision(NewDecision(kind=Kind.IDENTIFY, status="Approved", outbox=(Message("summary"),)))
     row = store.outbox.claim(served.wall())
     store.outbox.postpone(row.id, served.wall() + 60.0, "the server did not answer")
-    settings = Cloud(policy="summary", webhook_url="https://example.org/hook")
-    served.application.house.cloud = CloudView(store, settings, Credentials(store), now=served.wall)
+    settings = CloudSettings(policy="summary", webhook_url="https://example.org/hook")
+    served.application.context.cloud = CloudView(store, settings, Credentials(store), now=served.wall)
 
     show(page, "cloud")
 

@@ -12,8 +12,7 @@ import pytest
 from kiosk.entrance.news import Still, Topic
 from kiosk.errors import RefusedError
 from kiosk.settings.config import Config
-from kiosk.settings.sections import Enrolment as EnrolmentSettings
-from kiosk.settings.sections import Entrance
+from kiosk.settings.sections import EnrolmentSettings, EntranceSettings
 from tests.api.served import A1, serving
 from tests.web.browsed import NEEDED, despite_crashes, opened, running, serious
 
@@ -39,7 +38,7 @@ def chromium():
 def served(tmp_path):
     consent = EnrolmentSettings(consent_version="2026-11", consent_text="We keep features of your face.")
     with serving(tmp_path / "state", config=replace(Config(), enrolment=consent)) as served:
-        served.desk.picture = Still(A1, (480, 640), 0.1, ())
+        served.kiosk.picture = Still(A1, (480, 640), 0.1, ())
         yield served
 
 
@@ -47,7 +46,7 @@ def served(tmp_path):
 def screen(chromium, served):
     """Give the kiosk's screen, connected."""
     with opened(chromium, served.url, viewport={"width": 1024, "height": 600}) as (page, watch):
-        served.desk.news.publish(Topic.SCREEN, IDLE)
+        served.kiosk.news.publish(Topic.SCREEN, IDLE)
         page.goto(f"{served.url}/kiosk")
         page.get_by_text("Look into the camera").wait_for()
         page.locator("main[data-state=idle]").wait_for()
@@ -64,7 +63,7 @@ RESULTS = [
 def test_the_screen_guides_with_word_sign_and_ring(screen, served):
     page, _ = screen
 
-    served.desk.news.publish(Topic.SCREEN, GUIDE)
+    served.kiosk.news.publish(Topic.SCREEN, GUIDE)
 
     page.get_by_role("status").get_by_text("Come closer").wait_for()
     page.locator(".ring-over.ring-guide ellipse").wait_for()
@@ -75,7 +74,7 @@ def test_the_screen_guides_with_word_sign_and_ring(screen, served):
 def test_a_result_has_a_word_a_shape_and_a_colour(screen, served, result, word, kind):
     page, _ = screen
 
-    served.desk.news.publish(Topic.SCREEN, {**IDLE, "state": "result", "result": result, "face": FACE})
+    served.kiosk.news.publish(Topic.SCREEN, {**IDLE, "state": "result", "result": result, "face": FACE})
 
     page.get_by_role("status").get_by_text(word).wait_for()
     page.locator(f"main[data-kind={kind}] .ring-over.ring-{kind}").wait_for()
@@ -83,10 +82,10 @@ def test_a_result_has_a_word_a_shape_and_a_colour(screen, served, result, word, 
 
 def test_after_a_result_neither_picture_nor_word_stays(screen, served):
     page, _ = screen
-    served.desk.news.publish(Topic.SCREEN, {**IDLE, "state": "result", "result": "welcome", "face": FACE})
+    served.kiosk.news.publish(Topic.SCREEN, {**IDLE, "state": "result", "result": "welcome", "face": FACE})
     page.locator(".preview[src]").wait_for()
 
-    served.desk.news.publish(Topic.SCREEN, IDLE)
+    served.kiosk.news.publish(Topic.SCREEN, IDLE)
 
     page.locator("main[data-state=idle]").wait_for()
     assert page.locator(".preview[src]").count() == 0
@@ -96,7 +95,7 @@ def test_after_a_result_neither_picture_nor_word_stays(screen, served):
 def test_a_locked_screen_counts_down_and_offers_another_way_in(screen, served):
     page, _ = screen
 
-    served.desk.news.publish(Topic.SCREEN, {**IDLE, "state": "locked", "held_s": 90, "other_way": True})
+    served.kiosk.news.publish(Topic.SCREEN, {**IDLE, "state": "locked", "held_s": 90, "other_way": True})
 
     page.get_by_text(re.compile(r"Try again in 1:[0-2]\d")).wait_for()
     assert page.get_by_text("another way in").is_visible()
@@ -105,7 +104,7 @@ def test_a_locked_screen_counts_down_and_offers_another_way_in(screen, served):
 def test_a_closed_screen_says_why_in_plain_words(screen, served):
     page, _ = screen
 
-    served.desk.news.publish(Topic.SCREEN, {**IDLE, "state": "closed", "reasons": ["camera_lost"]})
+    served.kiosk.news.publish(Topic.SCREEN, {**IDLE, "state": "closed", "reasons": ["camera_lost"]})
 
     page.get_by_text("Out of service").wait_for()
     assert page.get_by_text("The camera does not work.").is_visible()
@@ -115,7 +114,7 @@ def test_the_screen_speaks_the_language_that_is_chosen(screen, served):
     page, _ = screen
 
     page.get_by_role("button", name="Deutsch").click()
-    served.desk.news.publish(Topic.SCREEN, GUIDE)
+    served.kiosk.news.publish(Topic.SCREEN, GUIDE)
 
     page.get_by_text("Näher kommen").wait_for()
 
@@ -125,8 +124,8 @@ def test_a_broken_line_is_told_and_mended_by_itself(chromium, tmp_path):
     with serving(tmp_path / "one") as first, opened(chromium, first.url) as (page, watch):
         port = int(first.url.rsplit(":", 1)[1])
         # A whole picture: Chromium 156 itself crashes now and then on a stream of broken ones that ends.
-        first.desk.picture = Still(A1, (480, 640), 0.1, ())
-        first.desk.news.publish(Topic.SCREEN, {**IDLE, "state": "result", "result": "welcome"})
+        first.kiosk.picture = Still(A1, (480, 640), 0.1, ())
+        first.kiosk.news.publish(Topic.SCREEN, {**IDLE, "state": "result", "result": "welcome"})
         page.goto(f"{first.url}/kiosk")
         page.get_by_text("Welcome").wait_for()
 
@@ -136,7 +135,7 @@ def test_a_broken_line_is_told_and_mended_by_itself(chromium, tmp_path):
         assert not page.get_by_text("Welcome").is_visible()  # it says nothing about now
 
         with serving(tmp_path / "two", api_settings={"port": port}) as second:
-            second.desk.news.publish(Topic.SCREEN, IDLE)
+            second.kiosk.news.publish(Topic.SCREEN, IDLE)
             page.locator("main[data-state=idle]").wait_for()
         assert all("Failed to load resource" in fault for fault in watch.faults)  # it stops in the midst of calls
         watch.faults.clear()
@@ -146,10 +145,10 @@ def test_a_broken_line_is_told_and_mended_by_itself(chromium, tmp_path):
 def enrolling(served, chromium):
     """Give the kiosk's screen in mode enrol."""
     config = served.device.config
-    served.device.config = replace(config, entrance=replace(Entrance(), mode="enrol"))
+    served.device.config = replace(config, entrance=replace(EntranceSettings(), mode="enrol"))
     with opened(chromium, served.url, viewport={"width": 800, "height": 480}) as (page, watch):
         watch.expects(409)  # what a cancel that comes too late is answered
-        served.desk.news.publish(Topic.SCREEN, {**IDLE, "mode": "enrol"})
+        served.kiosk.news.publish(Topic.SCREEN, {**IDLE, "mode": "enrol"})
         page.goto(f"{served.url}/kiosk")
         page.get_by_role("button", name="Begin enrolment").click()
         yield page
@@ -170,7 +169,7 @@ def test_nobody_is_enrolled_without_agreeing_to_the_text_in_force(enrolling, ser
 
     agree_and_look(page)
 
-    ((what, details, consent, is_allowlisted, _),) = served.desk.asked
+    ((what, details, consent, is_allowlisted, _),) = served.kiosk.asked
     assert (what, details.name, consent.version, is_allowlisted) == ("enrol", "Person A the Typed", "2026-11", False)
 
 
@@ -178,7 +177,7 @@ def test_after_an_enrolment_nothing_that_was_typed_stays(enrolling, served):
     page = enrolling
     agree_and_look(page)
 
-    served.desk.news.publish(Topic.ENROLMENT, {"id": "e1", "state": "added", "session_number": 41})
+    served.kiosk.news.publish(Topic.ENROLMENT, {"id": "e1", "state": "added", "session_number": 41})
     page.get_by_text("You are enrolled").wait_for()
     page.get_by_role("button", name="Done").click()
 
@@ -194,7 +193,7 @@ def test_a_refused_enrolment_tells_nothing_of_another_person(enrolling, served, 
     agree_and_look(page)
     told = {"id": "e1", "state": state, "sentence": "already enrolled as number 7 (96.1 %)", "session_number": 7}
 
-    served.desk.news.publish(Topic.ENROLMENT, told)
+    served.kiosk.news.publish(Topic.ENROLMENT, told)
 
     page.get_by_text("Please ask the staff").wait_for()
     words = page.locator("main").inner_text()
@@ -210,7 +209,7 @@ def test_a_cancelled_enrolment_is_ended_in_the_device(enrolling, served):
     page.get_by_role("button", name="Cancel").click()
 
     page.get_by_role("button", name="Begin enrolment").wait_for()
-    assert served.desk.asked[-1] == ("cancel", "e1")
+    assert served.kiosk.asked[-1] == ("cancel", "e1")
 
 
 def test_who_cancels_too_late_is_told_that_they_are_enrolled(enrolling, served, monkeypatch):
@@ -222,10 +221,10 @@ def test_who_cancels_too_late_is_told_that_they_are_enrolled(enrolling, served, 
         refused.append(enrolment)
         raise RefusedError("the person is being stored")
 
-    monkeypatch.setattr(served.desk, "cancel_enrolment", refuse)
+    monkeypatch.setattr(served.kiosk, "cancel_enrolment", refuse)
     with page.expect_response(re.compile("/device/enrolments/")) as answered:
         page.get_by_role("button", name="Cancel").click()
-    served.desk.news.publish(Topic.ENROLMENT, {"id": "e1", "state": "added", "session_number": 41})
+    served.kiosk.news.publish(Topic.ENROLMENT, {"id": "e1", "state": "added", "session_number": 41})
 
     page.get_by_text("You are enrolled").wait_for()
     assert (answered.value.status, refused) == (409, ["e1"])
@@ -246,11 +245,11 @@ def test_axe_finds_nothing_serious_on_the_screen_and_all_of_it_fits(screen, serv
     ]
 
     for language in ("Deutsch", "English"):
-        served.desk.news.publish(Topic.SCREEN, IDLE)
+        served.kiosk.news.publish(Topic.SCREEN, IDLE)
         page.locator("main[data-state=idle]").wait_for()
         page.get_by_role("button", name=language).click()
         for news in shown:
-            served.desk.news.publish(Topic.SCREEN, news)
+            served.kiosk.news.publish(Topic.SCREEN, news)
             kind = {result: f"[data-kind={kind}]" for result, _, kind in RESULTS}.get(news["result"], "")
             page.locator(f"main[data-state={news['state']}]{kind}").wait_for()  # several results in a row are several
             if language == "English":  # the last: words change no colour
@@ -278,8 +277,8 @@ def test_no_name_reaches_the_screen(screen, served):
     page, _ = screen
     told = {"name": "Person A the Secret", "session_number": 1, "kind": "IDENTIFY"}
 
-    served.desk.news.publish(Topic.DECISION, told)
-    served.desk.news.publish(Topic.SCREEN, {**IDLE, "state": "result", "result": "welcome", "face": FACE})
+    served.kiosk.news.publish(Topic.DECISION, told)
+    served.kiosk.news.publish(Topic.SCREEN, {**IDLE, "state": "result", "result": "welcome", "face": FACE})
 
     page.get_by_text("Welcome").wait_for()
     assert "Secret" not in page.content()

@@ -9,7 +9,7 @@ import pytest
 
 from kiosk.api.routes.pages import WEB
 from kiosk.api.routes.settings import CHANGEABLE
-from kiosk.rules.admission import Why
+from kiosk.rules.admission import DoorReason
 from kiosk.rules.grant import Condition
 from kiosk.rules.presentation import Guidance
 
@@ -64,7 +64,7 @@ def test_every_icon_that_is_shown_is_drawn():
         pytest.param("condition", [one.value for one in Condition], id="degraded states"),
         pytest.param("cure", [one.value for one in Condition], id="cures"),
         pytest.param("screen", [one.value for one in Guidance], id="guidance"),
-        pytest.param("why", [one.value for one in Why], id="reasons of decisions"),
+        pytest.param("why", [one.value for one in DoorReason], id="reasons of decisions"),
         pytest.param("setting", sorted(CHANGEABLE), id="settings that can be changed"),
         pytest.param("setting_text", sorted(CHANGEABLE), id="what these settings mean"),
     ],

@@ -61,7 +61,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 def _row(call: Call, one: LoggedDecision) -> dict[str, Any]:
     """Return a record for JSON; the name is the store's of now, so a forgotten person has none."""
-    entry, store = one.entry, call.house.device.store
+    entry, store = one.entry, call.context.device.store
     subject = None if entry.session_number is None else store.subject(entry.session_number)
     return {
         "seq": entry.seq,
@@ -113,7 +113,7 @@ def _wanted(call: Call) -> DecisionFilter:
 async def decisions(call: Call) -> Response:
     """List records of the log, newest first, as JSON or as CSV."""
     wanted = _wanted(call)
-    store = call.house.device.store
+    store = call.context.device.store
     if call.choice("format", ("json", "csv")) == "csv":
         headers = {"Content-Disposition": 'attachment; filename="decisions.csv"'}
         return StreamingResponse(_csv(store.log.walk(wanted)), media_type="text/csv", headers=headers)
@@ -155,7 +155,7 @@ def _cell(value: Any) -> Any:
 async def decision(call: Call) -> Response:
     """Return one record with its answer and whether it still holds."""
     request_id = str(call.request.path_params["request_id"])
-    store = call.house.device.store
+    store = call.context.device.store
 
     def read() -> dict[str, Any] | None:
         page = store.log.page(DecisionFilter(kinds=(), request_id=request_id), limit=1, offset=0)
@@ -164,7 +164,7 @@ async def decision(call: Call) -> Response:
             return None
         one = page.decisions[0]
         row = _row(call, one)
-        given = None if one.answer is None else with_links(store, dict(one.answer), call.base_url, call.house.now())
+        given = None if one.answer is None else with_links(store, dict(one.answer), call.base_url, call.context.now())
         receipt = {
             "seq": signed.seq,
             "hash": signed.hash.hex(),
@@ -184,8 +184,8 @@ async def statistics(call: Call) -> Response:
     hours = call.whole("hours", default=24, low=1, high=MOST_HOURS)
     width_s = HOUR_S * (1 if hours <= FINE_HOURS else 6 if hours <= MIDDLE_HOURS else 24)
     count = -(-hours * HOUR_S // width_s)
-    since = (call.house.now() // width_s + 1) * width_s - count * width_s
-    counted = await call.run(lambda: call.house.device.store.log.tally(since, width_s))
+    since = (call.context.now() // width_s + 1) * width_s - count * width_s
+    counted = await call.run(lambda: call.context.device.store.log.tally(since, width_s))
     buckets: list[dict[str, Any]] = [
         {"from": contract.timestamp(since + place * width_s), "approved": 0, "in_review": 0, "declined": 0}
         for place in range(int(count))
@@ -207,7 +207,7 @@ async def reviews(call: Call) -> Response:
     limit, offset = call.page()
 
     def read() -> dict[str, Any]:
-        page = call.house.device.store.log.waiting(limit=limit, offset=offset)
+        page = call.context.device.store.log.waiting(limit=limit, offset=offset)
         return {"total": page.total, "reviews": [_row(call, one) for one in page.decisions]}
 
     return answer(await call.run(read))
@@ -222,10 +222,10 @@ async def review(call: Call) -> Response:
     if not isinstance(reason, str) or not 0 < len(reason.strip()) <= LONGEST_REASON:
         raise field_errors({"reason": [f"Want a reason of 1 to {LONGEST_REASON} characters."]})
     request_id = str(call.request.path_params["request_id"])
-    store = call.house.device.store
+    store = call.context.device.store
 
     def decide() -> dict[str, Any]:
-        with call.house.reviewing:  # of two operators the second is told
+        with call.context.reviewing:  # of two operators the second is told
             page = store.log.page(DecisionFilter(request_id=request_id), limit=1, offset=0)
             if not page.decisions:
                 raise not_found()
@@ -254,19 +254,19 @@ async def review(call: Call) -> Response:
 
 async def audit(call: Call) -> Response:
     """Begin to compare everyone with everyone."""
-    device = call.house.device
+    device = call.context.device
 
     def work(job: Job) -> None:
         job.total = device.gallery.references
         job.outcome = {"report": compare_everyone(device, AUDIT_ROWS).as_dict()}
         job.done = job.total
 
-    return answer({"id": call.house.jobs.start("audit", work).id}, 202)
+    return answer({"id": call.context.jobs.start("audit", work).id}, 202)
 
 
 async def audit_state(call: Call) -> Response:
     """Return how far an audit is, and what it found."""
-    job = call.house.jobs.get("audit", str(call.request.path_params["id"]))
+    job = call.context.jobs.get("audit", str(call.request.path_params["id"]))
     if job is None:
         raise not_found()
     return answer({"report": None, **job.as_dict()})

@@ -47,7 +47,7 @@ def _analysed(call: Call, form: Form, names: tuple[str, ...], *, rotate: bool) -
     samples, errors = {}, {}
     for name in names:
         try:
-            samples[name] = call.house.device.analyse(form.file(name), rotate=rotate)
+            samples[name] = call.context.device.analyse(form.file(name), rotate=rotate)
         except ImageError as error:
             errors[name] = [str(error)]
     if errors:
@@ -70,7 +70,7 @@ def _deferred(
     found = None
     if form.flag("save_api_request", default=True):  # what may not be kept here is not handed on either
         found = defer(
-            call.house.device,
+            call.context.device,
             kind,
             photographs,
             thresholds=thresholds,
@@ -78,7 +78,7 @@ def _deferred(
             vendor_data=form.text("vendor_data"),
             metadata=form.metadata("metadata"),
             actor=call.actor,
-            now=call.house.now(),
+            now=call.context.now(),
         )
     if found is None:
         raise error
@@ -88,11 +88,11 @@ def _deferred(
 async def _judged(call: Call, kind: Kind, work: Callable[[], dict[str, Any]], *, save: bool) -> Response:
     """Answer with a decision; one that was saved is told to whoever watches the running kiosk, as one at its door."""
     found = await call.recognise(work)
-    desk = call.house.desk
-    if save and desk is not None:
+    kiosk = call.context.kiosk
+    if save and kiosk is not None:
         judged = found[PATH_BY_KIND[kind]]
         risks = [warning["risk"] for warning in judged["warnings"]]
-        desk.news.publish(
+        kiosk.news.publish(
             Topic.DECISION,
             {
                 "request_id": found["request_id"],
@@ -104,7 +104,7 @@ async def _judged(call: Call, kind: Kind, work: Callable[[], dict[str, Any]], *,
                 "reasons": risks,
                 "opened": False,
                 "is_alarm": Risk.FACE_IN_BLOCKLIST.value in risks,
-                "at": call.house.now(),
+                "at": call.context.now(),
             },
         )
     return answer(found)
@@ -126,9 +126,9 @@ async def face_match(call: Call) -> Response:
         try:
             samples = _analysed(call, form, names, rotate=rotate)
         except ModelFileError as error:
-            decline = call.house.config.match.decline_threshold if threshold is None else threshold
+            decline = call.context.config.match.decline_threshold if threshold is None else threshold
             return _deferred(call, form, Kind.FACE_MATCH, photographs, error=error, thresholds={"decline": decline})
-        return call.house.device.match(
+        return call.context.device.match(
             samples["user_image"],
             samples["ref_image"],
             threshold=threshold,
@@ -160,7 +160,7 @@ async def face_search(call: Call) -> Response:
             return _deferred(
                 call, form, Kind.FACE_SEARCH, photographs, error=error, fields={"search_type": search_type}
             )
-        found = call.house.device.search(
+        found = call.context.device.search(
             samples["user_image"],
             search_type=search_type,
             save=save,
@@ -169,7 +169,7 @@ async def face_search(call: Call) -> Response:
             photographs=photographs,
             actor=call.actor,
         )
-        return with_links(call.house.device.store, found, call.base_url, call.house.now())
+        return with_links(call.context.device.store, found, call.base_url, call.context.now())
 
     return await _judged(call, Kind.FACE_SEARCH, work, save=save)
 
@@ -199,13 +199,13 @@ def _session(one: LoggedDecision, reviewed: LoggedDecision | None) -> dict[str, 
 
 
 def _decision(call: Call, request_id: str) -> dict[str, Any] | None:
-    store = call.house.device.store
+    store = call.context.device.store
     wanted = DecisionFilter(kinds=tuple(KIND_BY_SERVICE.values()), request_id=request_id)
     page = store.decisions(wanted, limit=1)
     if not page.decisions or page.decisions[0].answer is None:  # None: somebody in it was forgotten
         return None
     one = page.decisions[0]
-    saved = with_links(store, dict(one.answer or {}), call.base_url, call.house.now())
+    saved = with_links(store, dict(one.answer or {}), call.base_url, call.context.now())
     name = PATH_BY_KIND[one.entry.kind]
     plural = {"face_match": "face_matches", "face_search": "face_searches"}[name]
     return {**_session(one, store.log.review_of(request_id)), **saved, plural: [saved[name]]}
@@ -231,7 +231,7 @@ async def sessions(call: Call) -> Response:
         date_from=call.moment("date_from"),
         date_to=call.moment("date_to"),
     )
-    log = call.house.device.store.log
+    log = call.context.device.store.log
 
     def read() -> tuple[int, list[dict[str, Any]]]:
         page = log.page(wanted, limit=limit, offset=offset)
@@ -256,12 +256,12 @@ def _page_link(call: Call, limit: int, offset: int) -> str:
 
 async def healthcheck(call: Call) -> Response:
     """Say whether calls can be answered."""
-    check: Callable[[], int] = call.house.device.store.version
+    check: Callable[[], int] = call.context.device.store.version
     try:
         await call.run(check)
     except StoreError:
         raise busy("The store cannot be read.") from None
-    return answer({"status": "ok", "timestamp": contract.timestamp(call.house.now())})
+    return answer({"status": "ok", "timestamp": contract.timestamp(call.context.now())})
 
 
 _IMAGE = {"type": "string", "format": "binary"}

@@ -26,14 +26,14 @@ async def claim(call: Call) -> Response:
     code = (await call.json()).get("code")
     if not isinstance(code, str) or not 0 < len(code) <= LONGEST_TEXT:
         raise field_errors({"code": [f"Want a text of 1 to {LONGEST_TEXT} characters."]})
-    desk = call.house.running()
-    return answer({"within_s": await call.run(lambda: desk.claim(code, actor=call.actor))})
+    kiosk = call.context.running()
+    return answer({"within_s": await call.run(lambda: kiosk.claim(code, actor=call.actor))})
 
 
 async def release(call: Call) -> Response:
     """Open the door for one pulse."""
-    desk = call.house.running()
-    await call.run(lambda: desk.release(actor=call.actor))
+    kiosk = call.context.running()
+    await call.run(lambda: kiosk.release(actor=call.actor))
     return answer({"is_released": True})
 
 
@@ -42,14 +42,14 @@ async def alarm(call: Call) -> Response:
     is_armed = (await call.json()).get("is_armed")
     if not isinstance(is_armed, bool):
         raise field_errors({"is_armed": ["Must be a valid boolean."]})
-    desk = call.house.running()
-    await call.run(lambda: desk.set_alarm(is_armed=is_armed, actor=call.actor))
+    kiosk = call.context.running()
+    await call.run(lambda: kiosk.set_alarm(is_armed=is_armed, actor=call.actor))
     return answer({"is_armed": is_armed})
 
 
 async def still(call: Call) -> Response:
     """Return the camera's newest picture."""
-    found = await call.run(call.house.running().still)
+    found = await call.run(call.context.running().still)
     if found is None:
         raise busy("The camera gives no picture now.")
     return Response(found.jpeg, media_type="image/jpeg", headers={"X-Kiosk-Age": f"{found.age_s:.2f}"})
@@ -80,11 +80,11 @@ async def begin_enrolment(call: Call) -> Response:
         errors["plan"] = ["Only operators choose when somebody may enter."]
     if errors:
         raise field_errors(errors)
-    desk = call.house.running()
+    kiosk = call.context.running()
     begin = partial(
-        desk.begin_enrolment,
+        kiosk.begin_enrolment,
         Details(**said),
-        Consent(str(version), call.house.now()),
+        Consent(str(version), call.context.now()),
         is_allowlisted=is_allowlisted,
         actor=call.actor,
     )
@@ -93,20 +93,20 @@ async def begin_enrolment(call: Call) -> Response:
 
 async def cancel_enrolment(call: Call) -> Response:
     """End a guided enrolment without storing anything."""
-    desk = call.house.running()
+    kiosk = call.context.running()
     name = str(call.request.path_params["id"])
-    await call.run(lambda: desk.cancel_enrolment(name))
+    await call.run(lambda: kiosk.cancel_enrolment(name))
     return Response(status_code=204)
 
 
 async def screen(call: Call) -> Response:
     """Return what the kiosk's screen needs to know."""
-    config = call.house.config
+    config = call.context.config
     enrolment = config.enrolment
     consent = {"version": enrolment.consent_version, "text": enrolment.consent_text}
     return answer(
         {
-            "mode": config.entrance.mode if call.house.desk is not None else "serve",
+            "mode": config.entrance.mode if call.context.kiosk is not None else "serve",
             "language": config.api.language,
             "languages": list(LANGUAGES),
             "consent": consent if enrolment.consent_version else None,

@@ -17,7 +17,7 @@ from kiosk.api.operation import Call, Operation, Part, answer, field_errors, rea
 from kiosk.api.routes.people import FLAG, LONGEST_TEXT, MOMENT, MOMENTS, SHORT, SUBJECT, TEXTS, about, known, misfits
 from kiosk.api.schema import ANSWER_400, BOOLEAN, INTEGER, NUMBER, STRING, TEXT, array, closed, or_null
 from kiosk.api.uploads import Form
-from kiosk.device.device import SAME_PERSON_SCORE, Found, Outcome
+from kiosk.device.device import SAME_PERSON_SCORE, EnrolmentResult, Found
 from kiosk.errors import ImageError
 from kiosk.recognition import quality
 from kiosk.recognition.match import compare
@@ -67,8 +67,8 @@ async def _enrol(call: Call, form: Form, enrolment: Enrolment) -> Response:
     if form.errors:
         raise field_errors(form.errors)
 
-    def work() -> Outcome:
-        return call.house.device.enrol(
+    def work() -> EnrolmentResult:
+        return call.context.device.enrol(
             photographs, enrolment, rotate=rotate, take_largest=largest, allow_duplicate=double, actor=call.actor
         )
 
@@ -81,7 +81,7 @@ async def _enrol(call: Call, form: Form, enrolment: Enrolment) -> Response:
     return answer({"outcome": outcome.kind, "subject": about(outcome.subject, whole=True)}, 201)
 
 
-def _refused(outcome: Outcome) -> dict[str, Any]:
+def _refused(outcome: EnrolmentResult) -> dict[str, Any]:
     of = outcome.of
     return {
         "outcome": outcome.kind,
@@ -93,7 +93,7 @@ def _refused(outcome: Outcome) -> dict[str, Any]:
 async def enrol(call: Call) -> Response:
     """Make a person known."""
     form = await call.form("image", most_files=MOST_PHOTOGRAPHS, most_bytes=MOST_BYTES)
-    now = call.house.now()
+    now = call.context.now()
     moments = _moments(form, now)
     consent = (form.text("consent_version") or "").strip() or None
     enrolment = Enrolment(
@@ -130,7 +130,7 @@ async def weigh(call: Call) -> Response:
 
 
 def _weighed(call: Call, photograph: bytes, *, rotate: bool) -> dict[str, Any]:
-    device = call.house.device
+    device = call.context.device
     recogniser = device.recogniser
     image = decode(photograph)
     faces, angle = recogniser.find_upright(image) if rotate else (recogniser.detect(image), 0)
@@ -154,7 +154,7 @@ def _weighed(call: Call, photograph: bytes, *, rotate: bool) -> dict[str, Any]:
 
 
 def _alike(call: Call, one: Found) -> dict[str, Any]:
-    subject = call.house.device.store.subject(one.subject)
+    subject = call.context.device.store.subject(one.subject)
     return {
         "session_number": one.subject,
         "name": subject.details.name if subject is not None else None,
@@ -173,10 +173,10 @@ async def add_reference(call: Call) -> Response:
         raise field_errors(form.errors)
     subject = await call.run(lambda: known(call))
 
-    def work() -> Outcome | Subject:
-        device = call.house.device
+    def work() -> EnrolmentResult | Subject:
+        device = call.context.device
         assessed = device.assess(photograph, rotate=rotate, take_largest=largest)
-        if isinstance(assessed, Outcome):
+        if isinstance(assessed, EnrolmentResult):
             return assessed
         objection = _not_theirs(call, subject, assessed.template)
         if objection is not None:
@@ -194,14 +194,14 @@ async def add_reference(call: Call) -> Response:
         done = await call.recognise(work)
     except ImageError as error:
         raise field_errors({"image": [str(error)]}) from None
-    if isinstance(done, Outcome):
+    if isinstance(done, EnrolmentResult):
         return answer(_refused(done), 409)
     return answer(about(done, whole=True), 201)
 
 
-def _not_theirs(call: Call, subject: Subject, template: Template) -> Outcome | None:
+def _not_theirs(call: Call, subject: Subject, template: Template) -> EnrolmentResult | None:
     """Return why a photograph is not this person's: a stranger's reference would let the stranger in."""
-    device = call.house.device
+    device = call.context.device
     held = device.gallery.references_of(subject.session_number)
     vectors = device.store.vectors(list(held), template.model) if held else np.zeros((0, 0), np.float32)
     scores = [
@@ -210,10 +210,10 @@ def _not_theirs(call: Call, subject: Subject, template: Template) -> Outcome | N
         if not np.isnan(vector[0])  # a row of NaN is gone
     ]
     if scores and max(scores) < SAME_PERSON_SCORE:
-        return Outcome("mixed", f"this seems to be somebody else (similarity {max(scores)})")
+        return EnrolmentResult("mixed", f"this seems to be somebody else (similarity {max(scores)})")
     for one in device.find(template, whatever_dates=True):
         if one.is_blocklisted and one.subject != subject.session_number:
-            return Outcome("blocklisted", f"the face is on the blocklist (number {one.subject})", of=one)
+            return EnrolmentResult("blocklisted", f"the face is on the blocklist (number {one.subject})", of=one)
     return None
 
 

@@ -87,17 +87,17 @@ def _event(news: News, *, for_anybody: bool) -> str:
 
 def stream(call: Call, topics: Collection[Topic], *, for_anybody: bool = False) -> Response:
     """Return a stream of events."""
-    desk = call.house.running()
-    if call.house.streams.locked():
+    kiosk = call.context.running()
+    if call.context.streams.locked():
         raise busy("Too many listen already.")
 
     async def events() -> AsyncIterator[str]:
-        async with call.house.streams:
-            listener = Listener(desk.news, topics)
+        async with call.context.streams:
+            listener = Listener(kiosk.news, topics)
             quiet_s = told = 0.0
             try:
                 yield "retry: 2000\n\n"
-                while not call.house.closing.is_set():
+                while not call.context.closing.is_set():
                     news = await listener.next(LOOK_S)
                     if listener.lost > told:
                         told = listener.lost
@@ -133,14 +133,14 @@ async def screen_events(call: Call) -> Response:
 
 async def preview(call: Call) -> Response:
     """Stream the camera's picture, for the kiosk's own screen."""
-    desk = call.house.running()
-    if call.house.streams.locked():
+    kiosk = call.context.running()
+    if call.context.streams.locked():
         raise busy("Too many look already.")
 
     async def frames() -> AsyncIterator[bytes]:
-        async with call.house.streams:
-            while not call.house.closing.is_set():
-                still = await call.run(desk.still)
+        async with call.context.streams:
+            while not call.context.closing.is_set():
+                still = await call.run(kiosk.still)
                 if still is not None and still.age_s < STALE_S:
                     yield _part(still.jpeg)
                 await asyncio.sleep(FRAME_S)

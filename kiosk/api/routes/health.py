@@ -21,7 +21,7 @@ HEALTH = closed(is_armed=BOOLEAN, mode=STRING, states=array(ANY_OBJECT), figures
 
 def figures(call: Call) -> dict[str, Any]:
     """Return what is known without a camera: gallery, outbox, store, models."""
-    device = call.house.device
+    device = call.context.device
     gallery = device.gallery
     _, listed = device.thresholds(gallery.references)
     return {
@@ -30,15 +30,15 @@ def figures(call: Call) -> dict[str, Any]:
         "outbox": {state.value: count for state, count in device.store.outbox.counts().items()},
         "store": {"notices": list(device.store.notices), "bytes": device.store.database.path.stat().st_size},
         "models": {"recogniser": device.recogniser.model},
-        "api": {"waiting": call.house.line.waiting, "threads": call.house.line.threads},
+        "api": {"waiting": call.context.queue.waiting, "threads": call.context.queue.threads},
     }
 
 
 def _health(call: Call) -> dict[str, Any]:
-    desk = call.house.desk
-    if desk is None:
+    kiosk = call.context.kiosk
+    if kiosk is None:
         return Health(is_armed=False, mode="serve", states=(), figures=figures(call)).as_dict()
-    told = desk.health().as_dict()
+    told = kiosk.health().as_dict()
     return {**told, "figures": {**figures(call), **told["figures"]}}
 
 
@@ -54,12 +54,12 @@ async def alive(_: Call) -> Response:
 
 def _reasons(call: Call) -> list[str]:
     """Return why the kiosk does not do its work: none where it does."""
-    desk = call.house.desk
-    if desk is not None:
-        told = desk.health()
+    kiosk = call.context.kiosk
+    if kiosk is not None:
+        told = kiosk.health()
         return [] if told.is_armed else [state.condition for state in told.states] or ["not_armed"]
     try:
-        call.house.device.store.version()
+        call.context.device.store.version()
     except StoreError:
         return ["store_unreadable"]
     return []
@@ -72,7 +72,7 @@ async def ready(call: Call) -> Response:
 
 
 def _metrics(call: Call) -> Iterable[str]:
-    house = call.house
+    context = call.context
     told = _health(call)
     known = figures(call)
     yield from gauge("kiosk_info", "Version and model.", {__version__: 1}, "version")
@@ -86,10 +86,10 @@ def _metrics(call: Call) -> Iterable[str]:
     yield from gauge("kiosk_gallery_expected_false_positives", "People a stranger's search lists.", expected)
     yield from gauge("kiosk_outbox_rows", "Rows of the outbox.", known["outbox"], "state")
     yield from gauge("kiosk_store_bytes", "Size of the database.", known["store"]["bytes"])
-    yield from gauge("kiosk_recogniser_waiting", "Calls that wait for the recogniser.", house.line.waiting)
-    yield from gauge("kiosk_recogniser_call_seconds", "Mean time of a call of late.", round(house.line.mean_s, 6))
-    yield from gauge("kiosk_upload_bytes", "Memory held by bodies under way.", house.room.held)
-    yield from house.counts.lines()
+    yield from gauge("kiosk_recogniser_waiting", "Calls that wait for the recogniser.", context.queue.waiting)
+    yield from gauge("kiosk_recogniser_call_seconds", "Mean time of a call of late.", round(context.queue.mean_s, 6))
+    yield from gauge("kiosk_upload_bytes", "Memory held by bodies under way.", context.memory.held)
+    yield from context.counts.lines()
 
 
 async def metrics(call: Call) -> Response:

@@ -28,7 +28,7 @@ from kiosk.api.operation import Call, Operation, Part, answer, busy, field_error
 from kiosk.api.routes.decisions import JOB_STATE, STARTED
 from kiosk.api.schema import ANSWER_400, INTEGER, STRING, TEXT, array, closed, or_null
 from kiosk.api.uploads import MOST_HEADER_BYTES, NO_FILE, boundary_of
-from kiosk.device.device import Device, Outcome, Reference
+from kiosk.device.device import Device, EnrolmentResult, Reference
 from kiosk.errors import ImageError
 from kiosk.recognition.photo import MAX_BYTES, TOO_LARGE
 from kiosk.store.accounts import Role
@@ -137,8 +137,8 @@ async def _receive(call: Call, file: IO[bytes]) -> list[Piece]:
         raise field_errors({"file": [NO_FILE]})
     call.deadline = asyncio.get_running_loop().time() + RECEIVE_S
     receiver = _Receiver(file)
-    directory = call.house.device.store.directory
-    spare = SPARE * call.house.config.health.disk_low_mb * 1e6
+    directory = call.context.device.store.directory
+    spare = SPARE * call.context.config.health.disk_low_mb * 1e6
 
     def keep(piece: bytes) -> None:
         if shutil.disk_usage(directory).free < spare:
@@ -163,7 +163,7 @@ async def _receive(call: Call, file: IO[bytes]) -> list[Piece]:
 
 async def begin(call: Call) -> Response:
     """Receive photographs and begin to import them."""
-    directory = call.house.device.store.directory
+    directory = call.context.device.store.directory
     file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115  the job closes it
     try:
         pieces = await _receive(call, file)
@@ -178,7 +178,7 @@ async def begin(call: Call) -> Response:
             with file:
                 _work(call, job, file, items)
 
-        job = call.house.jobs.start("import", work)
+        job = call.context.jobs.start("import", work)
     except BaseException:
         file.close()
         raise
@@ -232,10 +232,10 @@ def _work(call: Call, job: Job, file: IO[bytes], items: Sequence[Item]) -> None:
     report: list[dict[str, Any]] = []
     job.total = sum(len(item.files) for item in items)
     for item in items:
-        if call.house.jobs.is_closing.is_set():
+        if call.context.jobs.is_closing.is_set():
             job.state, job.sentence = "failed", "the kiosk was stopped; import again, who is enrolled already is told"
             return
-        for name, outcome in _one(call.house.device, item, file, call.actor):
+        for name, outcome in _one(call.context.device, item, file, call.actor):
             counts[outcome.kind] += 1
             sentence = None if outcome.is_stored else outcome.sentence.partition("; --")[0]
             report = [*report, {"file": name, "outcome": outcome.kind, "sentence": sentence}][-REPORTED:]
@@ -243,20 +243,20 @@ def _work(call: Call, job: Job, file: IO[bytes], items: Sequence[Item]) -> None:
         job.outcome = {"outcomes": dict(counts), "report": report[::-1]}
 
 
-def _one(device: Device, item: Item, file: IO[bytes], actor: str) -> Iterator[tuple[str, Outcome]]:
-    assessed: list[tuple[str, Reference | Outcome]] = []
+def _one(device: Device, item: Item, file: IO[bytes], actor: str) -> Iterator[tuple[str, EnrolmentResult]]:
+    assessed: list[tuple[str, Reference | EnrolmentResult]] = []
     for name, source in item.files:
         try:
             assessed.append((name, device.assess(_read(file, source))))
         except ImageError as error:
-            assessed.append((name, Outcome("unreadable", str(error))))
+            assessed.append((name, EnrolmentResult("unreadable", str(error))))
     references = [one for _, one in assessed if isinstance(one, Reference)]
     outcome = None
     if references:
         enrolment = Enrolment(templates=(), details=Details(name=item.name), source="import")
         outcome = device.admit(references, enrolment, actor=actor)
     for name, one in assessed:
-        told = one if isinstance(one, Outcome) else outcome
+        told = one if isinstance(one, EnrolmentResult) else outcome
         assert told is not None  # a Reference was admitted
         yield name, told
 
@@ -280,7 +280,7 @@ def _read(file: IO[bytes], source: Piece | zipfile.ZipInfo) -> bytes:
 
 async def state(call: Call) -> Response:
     """Return how far an import is."""
-    job = call.house.jobs.get("import", str(call.request.path_params["id"]))
+    job = call.context.jobs.get("import", str(call.request.path_params["id"]))
     if job is None:
         raise not_found()
     return answer({"outcomes": {}, "report": [], **job.as_dict()})

@@ -55,7 +55,7 @@ def _about(account: Account) -> dict[str, Any]:
 
 async def keys(call: Call) -> Response:
     """List keys, oldest first."""
-    found = await call.run(lambda: call.house.access.accounts.all("key"))
+    found = await call.run(lambda: call.context.access.accounts.all("key"))
     return answer({"keys": [_about(account) for account in found]})
 
 
@@ -72,8 +72,8 @@ async def create_key(call: Call) -> Response:
         errors["expires_days"] = [f"Ensure this value is between 1 and {MOST_DAYS}."]
     if errors:
         raise field_errors(errors)
-    expires = None if days is None else call.house.now() + days * DAY_S
-    accounts = call.house.access.accounts
+    expires = None if days is None else call.context.now() + days * DAY_S
+    accounts = call.context.access.accounts
     try:
         account, text = await call.run(
             lambda: accounts.create_key(str(name), ROLES[str(role)], expires_at=expires, actor=call.actor)
@@ -87,7 +87,7 @@ async def revoke_key(call: Call) -> Response:
     """End a key at once."""
     name = str(call.request.path_params["id"])
     try:
-        await call.run(lambda: call.house.access.accounts.revoke(name, actor=call.actor))
+        await call.run(lambda: call.context.access.accounts.revoke(name, actor=call.actor))
     except RefusedError:
         raise not_found() from None
     return Response(status_code=204)
@@ -95,7 +95,7 @@ async def revoke_key(call: Call) -> Response:
 
 async def cloud(call: Call) -> Response:
     """Return what waits to leave the device, and how the way there is."""
-    outside = call.house.cloud
+    outside = call.context.cloud
     if outside is None:
         raise not_found()
     state = call.choice("state", STATES)
@@ -103,7 +103,7 @@ async def cloud(call: Call) -> Response:
     offset = call.page()[1]
 
     def read() -> dict[str, Any]:
-        counts = {found.value: many for found, many in call.house.device.store.outbox.counts().items()}
+        counts = {found.value: many for found, many in call.context.device.store.outbox.counts().items()}
         rows = outside.rows(state, limit, offset)
         return {**outside.status(), "counts": counts, "rows": [dict(row) for row in rows]}
 
@@ -112,7 +112,7 @@ async def cloud(call: Call) -> Response:
 
 async def webhook(call: Call) -> Response:
     """Take a webhook of Didit's that an owner relays; its signature lets it in."""
-    outside = call.house.cloud
+    outside = call.context.cloud
     if outside is None:
         raise not_found()
     content = b"".join([chunk async for chunk in call.chunks(MOST_WEBHOOK_BYTES)])

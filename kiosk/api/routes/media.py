@@ -52,7 +52,7 @@ def _check(store: Store, plain: bytes) -> bytes:
 
 async def media(call: Call) -> Response:
     """Return a photograph."""
-    store = call.house.device.store
+    store = call.context.device.store
     token = str(call.request.path_params["token"])
     try:
         sealed = urlsafe_b64decode(token + "=" * (-len(token) % 4))
@@ -61,7 +61,7 @@ async def media(call: Call) -> Response:
     except (ValueError, struct.error):
         raise not_found() from None
     is_ours = len(check) == CHECK_BYTES and hmac.compare_digest(check, _check(store, plain))
-    if not is_ours or call.house.now() >= ends:
+    if not is_ours or call.context.now() >= ends:
         raise not_found()
     images = await call.run(lambda: store.images(number))
     if not images:

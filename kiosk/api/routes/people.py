@@ -73,7 +73,7 @@ def _time(seconds: float | None) -> str | None:
 
 def known(call: Call) -> Subject:
     """Return whom the path names, or refuse."""
-    subject = call.house.device.store.subject(call.number())
+    subject = call.context.device.store.subject(call.number())
     if subject is None:
         raise not_found()
     return subject
@@ -91,7 +91,7 @@ async def people(call: Call) -> Response:
 
 
 def _page(call: Call, asked: str | None, wanted: SubjectFilter, limit: int, offset: int) -> SubjectPage:
-    store = call.house.device.store
+    store = call.context.device.store
     if asked is None:
         return store.subjects(wanted, limit=limit, offset=offset)
     by_number = {subject.session_number: subject for subject in store.find(asked)}
@@ -142,13 +142,13 @@ async def change(call: Call) -> Response:
         new = replace(before, details=replace(before.details, **texts), **dates)  # type: ignore[arg-type]  # checked
         new = replace(new, status=Status(status)) if status else new
         kept = moments.get("retain_until")
-        wrong = misfits(new.valid_from, new.valid_until, kept, call.house.now())
+        wrong = misfits(new.valid_from, new.valid_until, kept, call.context.now())
         if wrong:
             raise field_errors({name: [sentence] for name, sentence in wrong})
         return new
 
     def work() -> Subject:
-        return call.house.device.store.patch(known(call).session_number, changed, actor=call.actor)
+        return call.context.device.store.patch(known(call).session_number, changed, actor=call.actor)
 
     return answer(about(await call.run(work), whole=True))
 
@@ -185,22 +185,22 @@ async def block(call: Call) -> Response:
     reason = (await call.json()).get("reason") if int(call.request.headers.get("content-length") or 0) else None
     if reason is not None and (not isinstance(reason, str) or len(reason) > LONGEST_TEXT):
         raise field_errors({"reason": [f"Want a text of at most {LONGEST_TEXT} characters."]})
-    return await _listed(call, partial(call.house.device.store.block, reason=(reason or "").strip() or None))
+    return await _listed(call, partial(call.context.device.store.block, reason=(reason or "").strip() or None))
 
 
 async def unblock(call: Call) -> Response:
     """Take a person off the blocklist."""
-    return await _listed(call, call.house.device.store.unblock)
+    return await _listed(call, call.context.device.store.unblock)
 
 
 async def allow(call: Call) -> Response:
     """Put a person on the allowlist."""
-    return await _listed(call, call.house.device.store.allow)
+    return await _listed(call, call.context.device.store.allow)
 
 
 async def disallow(call: Call) -> Response:
     """Take a person off the allowlist."""
-    return await _listed(call, call.house.device.store.disallow)
+    return await _listed(call, call.context.device.store.disallow)
 
 
 async def forget(call: Call) -> Response:
@@ -208,8 +208,8 @@ async def forget(call: Call) -> Response:
 
     def work() -> str:
         known(call)
-        receipt = call.house.device.store.forget(call.number(), actor=call.actor)
-        call.house.forgotten()
+        receipt = call.context.device.store.forget(call.number(), actor=call.actor)
+        call.context.forgotten()
         return receipt.text
 
     return Response(await call.run(work), media_type="application/json")

@@ -29,14 +29,14 @@ def _about(call: Call, caller: Caller) -> dict[str, Any]:
         "role": caller.role.word,
         "csrf": caller.csrf,
         "expires_at": None if caller.expires_at is None else contract.timestamp(caller.expires_at),
-        "language": call.house.config.api.language,
-        "time_zone": call.house.config.schedule.time_zone,
+        "language": call.context.config.api.language,
+        "time_zone": call.context.config.schedule.time_zone,
     }
 
 
 async def sign_in(call: Call) -> Response:
     """Open a session."""
-    access = call.house.access
+    access = call.context.access
     refuse_locked(access.locked_s(call.address))
     body = await call.json()
     name, password, key = (body.get(field) for field in ("name", "password", "key"))
@@ -45,7 +45,7 @@ async def sign_in(call: Call) -> Response:
     elif isinstance(name, str) and isinstance(password, str) and key is None:
 
         def check() -> Caller | None:
-            with call.house.passwords:
+            with call.context.passwords:
                 refuse_locked(access.locked_s(call.address))  # others of this address may have been wrong meanwhile
                 return access.by_password(name, password, call.address)
 
@@ -59,11 +59,11 @@ async def sign_in(call: Call) -> Response:
     response.set_cookie(
         COOKIE,
         token,
-        max_age=int(call.house.config.api.session_h * 3600),
+        max_age=int(call.context.config.api.session_h * 3600),
         path="/",
         httponly=True,
         samesite="strict",
-        secure=call.house.is_secure,
+        secure=call.context.is_secure,
     )
     return response
 
@@ -76,9 +76,9 @@ async def who(call: Call) -> Response:
 
 async def sign_out(call: Call) -> Response:
     """Close the session."""
-    call.house.access.close_session(call.request.cookies.get(COOKIE, ""))
+    call.context.access.close_session(call.request.cookies.get(COOKIE, ""))
     response = Response(status_code=204)
-    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=call.house.is_secure)
+    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=call.context.is_secure)
     return response
 
 

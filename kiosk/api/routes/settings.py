@@ -17,15 +17,29 @@ from kiosk.api.operation import Call, Operation, Refusal, answer, field_errors, 
 from kiosk.api.schema import ANSWER_400, ANY_OBJECT, BOOLEAN, NUMBER, STRING, TEXT, array, closed, or_null
 from kiosk.errors import ConfigError
 from kiosk.settings.config import Config, Sources
-from kiosk.settings.sections import Api, Attempts, Enrolment, Entrance, Match, Schedule, Search
+from kiosk.settings.sections import (
+    ApiSettings,
+    AttemptSettings,
+    EnrolmentSettings,
+    EntranceSettings,
+    MatchSettings,
+    ScheduleSettings,
+    SearchSettings,
+)
 from kiosk.store.accounts import Role
 from kiosk.store.chain import Kind
 
-_WHOLE = {"match": Match, "search": Search, "entrance": Entrance, "schedule": Schedule, "attempts": Attempts}
+_WHOLE = {
+    "match": MatchSettings,
+    "search": SearchSettings,
+    "entrance": EntranceSettings,
+    "schedule": ScheduleSettings,
+    "attempts": AttemptSettings,
+}
 CHANGEABLE = frozenset(
     {f"{section}.{one.name}" for section, kind in _WHOLE.items() for one in fields(kind)}
-    | {f"enrolment.{one.name}" for one in fields(Enrolment)}
-    | {f"api.{one.name}" for one in fields(Api) if one.name == "language"}
+    | {f"enrolment.{one.name}" for one in fields(EnrolmentSettings)}
+    | {f"api.{one.name}" for one in fields(ApiSettings) if one.name == "language"}
 ) - {"entrance.idle_fps"}
 _USER_INFO = re.compile(r"(?<=//)[^/@\s]+(?=@)")
 _KINDS = {bool: "boolean", int: "integer", float: "number", str: "text", tuple: "lines"}
@@ -36,7 +50,7 @@ def _told(call: Call, config: Config) -> list[dict[str, Any]]:
     for section in fields(config):
         values = getattr(config, section.name)
         for one in fields(values):
-            name, value, sources = f"{section.name}.{one.name}", getattr(values, one.name), call.house.sources
+            name, value, sources = f"{section.name}.{one.name}", getattr(values, one.name), call.context.sources
             choices = one.metadata.get("choices")
             is_open = sources is not None and not sources.overrides(section.name, one.name)
             told.append(
@@ -62,13 +76,13 @@ def _plain(value: Any) -> Any:
 
 async def settings(call: Call) -> Response:
     """Return every setting; who put a password into an address does not find it here."""
-    return answer({"settings": _told(call, call.house.config)})
+    return answer({"settings": _told(call, call.context.config)})
 
 
 async def change(call: Call) -> Response:
     """Change settings."""
     body = await call.json()
-    sources = call.house.sources
+    sources = call.context.sources
     if sources is None:
         raise refusal(409, "Settings cannot be changed here.")
     errors: dict[str, list[str]] = {}
@@ -82,14 +96,14 @@ async def change(call: Call) -> Response:
         raise field_errors(errors)
 
     def work() -> Config:
-        with call.house.changing:
+        with call.context.changing:
             return _change(call, sources, body)
 
     return answer({"settings": _told(call, await call.run(work))})
 
 
 def _change(call: Call, sources: Sources, body: Mapping[str, Any]) -> Config:
-    house, before = call.house, call.house.config
+    context, before = call.context, call.context.config
     try:
         loaded = sources.load(_sections(body))
     except ConfigError as error:
@@ -105,15 +119,15 @@ def _change(call: Call, sources: Sources, body: Mapping[str, Any]) -> Config:
     except ConfigError:
         _apply(call, before)
         raise
-    house.device.store.record_act(Kind.SETTINGS, details={"changed": sorted(body)}, actor=call.actor)
+    context.device.store.record_act(Kind.SETTINGS, details={"changed": sorted(body)}, actor=call.actor)
     return new
 
 
 def _apply(call: Call, config: Config) -> None:
-    if call.house.apply is not None:
-        call.house.apply(config)
+    if call.context.apply is not None:
+        call.context.apply(config)
     else:
-        call.house.device.config = config
+        call.context.device.config = config
 
 
 def _sections(body: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
