@@ -30,6 +30,7 @@ from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config
 from kiosk.store.check import inspect
 from kiosk.store.directory import DATABASE_NAME
+from kiosk.store.mount import is_read_only, read_only
 from kiosk.store.store import HEAD_NAME
 from kiosk.types import Template
 
@@ -140,6 +141,9 @@ def self_test(pack: Pack, recogniser: Recogniser) -> str:
 def _store(chosen: argparse.Namespace, config: Config) -> Iterator[Finding]:
     directory = assembly.state_of(chosen)
     nearest = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if nearest.is_dir() and is_read_only(nearest) and (directory / DATABASE_NAME).exists():
+        yield Finding("store", False, read_only(directory), "mount it writable, or replace the card")
+        return
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         yield Finding("store", False, f"{nearest} is no folder that can be written to", "give another with --state")
         return

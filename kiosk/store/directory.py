@@ -17,6 +17,7 @@ from kiosk.errors import StoreError
 from kiosk.store import backup, chain, erasure, schema, subject_rows
 from kiosk.store.chain import Head, Kind
 from kiosk.store.database import BUSY_S, Database
+from kiosk.store.mount import is_read_only, read_only
 from kiosk.store.store import BACKUPS_NAME, RETENTION_S, Store, untrusted
 from kiosk.store.vault import (
     KEY_NAME,
@@ -165,7 +166,7 @@ def take(directory: Path, *, exclusive: bool) -> int:
     try:
         lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StoreError(f"no store at {directory} ({error.strerror}); run `kiosk init`") from error
+        raise StoreError(_why_closed(directory, error)) from error
     try:
         fcntl.flock(lock, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except OSError as error:
@@ -176,6 +177,17 @@ def take(directory: Path, *, exclusive: bool) -> int:
             else f"the store in {directory} is being replaced; try again in a minute"
         ) from error
     return lock
+
+
+def _why_closed(directory: Path, error: OSError) -> str:
+    """Return why a state directory cannot be used, and what mends it."""
+    if isinstance(error, FileNotFoundError) and not directory.exists():
+        return f"no store at {directory} ({error.strerror}); run `kiosk init`"
+    if is_read_only(directory):
+        return read_only(directory)
+    if isinstance(error, PermissionError):
+        return f"{directory}: {error.strerror}; run this as the account that owns the store (on a device: sudo kiosk …)"
+    return f"{directory}: {error.strerror}; the store there cannot be used before that is mended"
 
 
 @contextmanager
