@@ -14,7 +14,8 @@ from typing import Any
 from kiosk.capture.process import look
 from kiosk.capture.watch import State, Watch
 from kiosk.device.device import Device
-from kiosk.door.door import Door, Output
+from kiosk.door.door import Door
+from kiosk.door.lines import Output
 from kiosk.entrance.decide import Entrance
 from kiosk.entrance.judge import Judge
 from kiosk.entrance.news import Broadcast, News, Topic

@@ -26,7 +26,7 @@ from kiosk.cli import doctor
 from kiosk.cli.main import REFUSED
 from kiosk.daemon.kiosk import Kiosk, serve
 from kiosk.device.device import Device
-from kiosk.door.door import Lines, open_lines
+from kiosk.door.lines import Lines, open_lines
 from kiosk.entrance.news import News, Topic
 from kiosk.errors import ConfigError, KioskError
 from kiosk.health.clock import Clock

@@ -29,7 +29,8 @@ from kiosk import __version__
 from kiosk.capture.process import Camera
 from kiosk.capture.watch import Report, State
 from kiosk.device.device import Device, gallery_figures, listing_threshold
-from kiosk.door.door import Door, DoorEvent, Happened, Lines
+from kiosk.door.door import Door, DoorEvent, Happened
+from kiosk.door.lines import Lines
 from kiosk.entrance.decide import Entrance
 from kiosk.entrance.judge import BonaFide, Judge, encoded
 from kiosk.entrance.news import Broadcast, Consent, Health, Still, Topic

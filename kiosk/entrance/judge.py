@@ -17,7 +17,8 @@ from typing import Any
 import cv2
 
 from kiosk.device.device import Device, EnrolmentResult
-from kiosk.door.door import Door, Signal
+from kiosk.door.door import Door
+from kiosk.door.signals import Signal
 from kiosk.entrance.decide import DoorDecision, Entrance, Question
 from kiosk.entrance.news import Broadcast, Consent, Topic
 from kiosk.errors import KioskError, RefusedError, StoreError

@@ -15,7 +15,7 @@ import pytest
 from kiosk.capture.process import Camera
 from kiosk.daemon.kiosk import Kiosk, serve
 from kiosk.device.device import Device
-from kiosk.door.door import Input, Output
+from kiosk.door.lines import Input, Output
 from kiosk.entrance.news import Consent, Topic
 from kiosk.entrance.restart import read_restart
 from kiosk.errors import ModelFileError, RefusedError, StoreError
