@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from kiosk.device.outgoing import NothingLeaves, Outgoing
 from kiosk.didit import contract
 from kiosk.errors import StoreError
-from kiosk.gallery import gallery
+from kiosk.gallery import rates
 from kiosk.gallery.gallery import Gallery, People, Person
-from kiosk.gallery.search import Among, Flag, Query
+from kiosk.gallery.search import Query
+from kiosk.gallery.snapshot import Among, Flag
 from kiosk.recognition import quality
 from kiosk.recognition.embed import fuse
 from kiosk.recognition.match import ScoreScale, compare, decide_search
@@ -573,7 +574,7 @@ def listing_threshold(settings: SearchSettings, scale: ScoreScale, n: int) -> fl
     """Return the similarity at which anybody is listed; where the FPIR is held, it rises with `n` references."""
     listed = settings.similarity_threshold
     if settings.hold_fpir > 0.0 and n > 0:
-        fmr = gallery.fmr_for_fpir(settings.hold_fpir, n)
+        fmr = rates.fmr_for_fpir(settings.hold_fpir, n)
         needed = scale.exact_score(scale.cosine_at_rarity(-math.log10(fmr)))
         listed = max(listed, math.ceil(needed / SHOWN_STEP) * SHOWN_STEP)
     return round(listed, 1)
@@ -586,6 +587,6 @@ def gallery_figures(scale: ScoreScale, n: int, threshold: float) -> dict[str, An
         "gallery_size": n,
         "similarity_threshold": threshold,
         "fmr_at_threshold": float(f"{fmr:.3g}"),
-        "expected_false_positives": float(f"{gallery.expected_false_positives(fmr, n):.3g}"),
-        "fpir": float(f"{gallery.fpir(fmr, n):.3g}"),
+        "expected_false_positives": float(f"{rates.expected_false_positives(fmr, n):.3g}"),
+        "fpir": float(f"{rates.fpir(fmr, n):.3g}"),
     }

@@ -15,7 +15,8 @@ from typing import Any
 from kiosk.device.device import Device, EnrolmentResult, Found, Reference, listing_threshold, row_of
 from kiosk.didit.contract import match_row, timestamp
 from kiosk.entrance.news import Consent
-from kiosk.gallery.search import Among, Query
+from kiosk.gallery.search import Query
+from kiosk.gallery.snapshot import Among
 from kiosk.recognition import quality
 from kiosk.recognition.match import compare
 from kiosk.rules.admission import DoorReason, weigh, weigh_claim
