@@ -126,9 +126,9 @@ class Watched:
     def __enter__(self) -> Watched:  # noqa: PYI034  # typing.Self needs Python 3.11
         self.kiosk.start()
         deadline = time.monotonic() + 60.0
-        while not self.kiosk.health().is_armed:
+        while not self.kiosk.requests.health().is_armed:
             if time.monotonic() > deadline:
-                raise SystemExit(f"the kiosk does not arm: {self.kiosk.health().states}")
+                raise SystemExit(f"the kiosk does not arm: {self.kiosk.requests.health().states}")
             time.sleep(0.1)  # armed is a fact of other threads
         if self.sync is not None:
             self.sync.start()

@@ -126,7 +126,9 @@ class Replay:
     def reload(self, settings: Config) -> None:
         """Take other settings, as SIGHUP does."""
         self.config = self.device.config = settings
-        self.monitor.table = self.door.table = policy(asdict(settings.degraded))
+        table = policy(asdict(settings.degraded))
+        self.monitor.apply(table)
+        self.door.apply(table)
         self.judge.reload(settings, schedule(settings))
 
     def patience(self) -> Patience:

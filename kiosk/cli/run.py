@@ -162,7 +162,7 @@ def _serve_api(chosen: argparse.Namespace, kiosk: Kiosk, sync: Sync | None, part
 
     application = app.build(
         device,
-        kiosk=kiosk,
+        kiosk=kiosk.requests,
         cloud=sync.view if sync is not None else None,
         sources=assembly.settings_sources(chosen),
         apply=apply,

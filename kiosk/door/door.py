@@ -143,6 +143,10 @@ class Door:
             self._is_on = False
             self._lines.close()
 
+    def apply(self, table: Mapping[str, Allowed]) -> None:
+        """Take another table of what each state leaves."""
+        self.table = table
+
     def open(self, grant: Grant) -> Refusal | None:
         """Close the relay for one pulse, or extend the one that runs; or say why not.
 

@@ -1,6 +1,6 @@
 """A running kiosk: what the API may see and ask, and the news it hears.
 
-`daemon/kiosk.py` keeps it; the API knows nothing of cameras, threads or relays behind it. News are for screens and
+`daemon/requests.py` keeps it; the API knows nothing of cameras, threads or relays behind it. News are for screens and
 operators: no template, no document number, and a name only under "decision", which operators alone may hear.
 """
 
