@@ -33,6 +33,7 @@ from about import ROOT, about_device, about_run, command_line, device_slug, stor
 
 from kiosk.api import app
 from kiosk.api.queue import CallQueue
+from kiosk.device.calls import answer_match
 from kiosk.device.device import Device
 from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
 from kiosk.settings.config import Config
@@ -167,7 +168,7 @@ def bare(device: Device, line: CallQueue, seconds: float) -> float:
     user, reference = ((GOLDEN / name).read_bytes() for name in ("person_a_1.jpg", "person_a_2.jpg"))
 
     def work() -> None:
-        device.match(device.analyse(user), device.analyse(reference), save=False)
+        answer_match(device, device.analyse(user), device.analyse(reference), save=False)
 
     began = time.monotonic()
     waiting = {line.submit(work) for _ in range(CONNECTIONS)}

@@ -125,7 +125,8 @@ class Replay:
 
     def reload(self, settings: Config) -> None:
         """Take other settings, as SIGHUP does."""
-        self.config = self.device.config = settings
+        self.config = settings
+        self.device.apply(settings)
         table = policy(asdict(settings.degraded))
         self.monitor.apply(table)
         self.door.apply(table)

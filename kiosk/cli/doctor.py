@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from kiosk import assembly
-from kiosk.device.device import gallery_figures, listing_threshold
+from kiosk.device.thresholds import gallery_figures, listing_threshold
 from kiosk.errors import KioskError, ModelFileError
 from kiosk.health.clock import EARLIEST_S
 from kiosk.networks.inference import Pack

@@ -14,7 +14,9 @@ from typing import Any
 
 from kiosk import assembly
 from kiosk.cli.main import REFUSED
-from kiosk.device.device import Device, EnrolmentResult
+from kiosk.device.calls import answer_match, answer_search
+from kiosk.device.device import Device
+from kiosk.device.enrol import EnrolmentResult, enrol_person
 from kiosk.didit import contract
 from kiosk.errors import ConfigError, ImageError, StoreError
 from kiosk.recognition.photo import MAX_BYTES, TOO_LARGE, decode
@@ -35,7 +37,8 @@ def match(chosen: argparse.Namespace) -> None:
             waiting = aside.submit(_sample, device, *pictures[1], rotate=chosen.rotate)
             user = _sample(device, *pictures[0], rotate=chosen.rotate)
             reference = waiting.result()
-        answer = device.match(
+        answer = answer_match(
+            device,
             user,
             reference,
             threshold=chosen.threshold,
@@ -55,7 +58,8 @@ def search(chosen: argparse.Namespace) -> None:
     """Look for a face among everyone enrolled."""
     content = _bytes(chosen.user_image)
     with assembly.open_device(chosen) as device:
-        answer = device.search(
+        answer = answer_search(
+            device,
             _sample(device, chosen.user_image, content, rotate=chosen.rotate),
             search_type=chosen.search_type,
             save=not chosen.no_save,
@@ -194,7 +198,8 @@ def _enrol(chosen: argparse.Namespace, paths: list[Path], enrolment: Enrolment) 
         except ImageError as error:
             raise ImageError(_named(path, error)) from error
     with assembly.open_device(chosen) as device:
-        outcome = device.enrol(
+        outcome = enrol_person(
+            device,
             photographs,
             enrolment,
             rotate=chosen.rotate,

@@ -156,7 +156,7 @@ class Kiosk:
             return False
         table, schedule = policy(choices_of(config)), schedule_of(config)
         with self._reloading:  # a page and a signal may come at once: all parts take the same one last
-            self.device.config = config
+            self.device.apply(config)
             self.monitor.apply(table)
             if self.door is not None:
                 self.door.apply(table)

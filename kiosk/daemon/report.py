@@ -15,7 +15,7 @@ from typing import Any
 from kiosk import __version__
 from kiosk.daemon.pace import Pace
 from kiosk.daemon.wiring import Parts
-from kiosk.device.device import gallery_figures, listing_threshold
+from kiosk.device.thresholds import gallery_figures, listing_threshold
 from kiosk.entrance.news import Health, Topic
 from kiosk.errors import StoreError
 from kiosk.rules.grant import Allowed, Condition, allowed

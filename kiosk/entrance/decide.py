@@ -12,7 +12,10 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from kiosk.device.device import Device, EnrolmentResult, Found, Reference, listing_threshold, row_of
+from kiosk.device.calls import answer_search, row_of
+from kiosk.device.device import Device, Found
+from kiosk.device.enrol import EnrolmentResult, Reference, admit
+from kiosk.device.thresholds import listing_threshold
 from kiosk.didit.contract import match_row, timestamp
 from kiosk.entrance.news import Consent
 from kiosk.gallery.search import Query
@@ -160,7 +163,7 @@ class Entrance:
         """Look for duplicates and blocked people, by the rules of Didit's Face Search; nothing opens."""
         sample = Sample((entity,), 0, ready.probe)
         decision = NewDecision(Kind.FACE_SEARCH, "", actor=ACTOR)  # not made yet; whether it may leave is known before
-        answer = self.device.search(sample, photographs=self._wanted(decision, photograph), actor=ACTOR)
+        answer = answer_search(self.device, sample, photographs=self._wanted(decision, photograph), actor=ACTOR)
         found = answer["face_search"]
         return DoorDecision(
             answer["request_id"],
@@ -184,7 +187,7 @@ class Entrance:
             for at, (template, measured) in enumerate(zip(ready.templates, ready.qualities, strict=True))
         ]
         agreed = replace(details, consent_version=consent.version, consent_at=consent.at)
-        return self.device.admit(references, Enrolment((), agreed, is_allowlisted=is_allowlisted), actor=ACTOR)
+        return admit(self.device, references, Enrolment((), agreed, is_allowlisted=is_allowlisted), actor=ACTOR)
 
     def revise(
         self, verdict: DoorDecision, ready: Ready, answered: NewDecision, captured_at: float

@@ -16,7 +16,8 @@ from typing import Any
 
 import cv2
 
-from kiosk.device.device import Device, EnrolmentResult
+from kiosk.device.device import Device
+from kiosk.device.enrol import EnrolmentResult
 from kiosk.door.door import Door
 from kiosk.door.signals import Signal
 from kiosk.entrance.decide import DoorDecision, Entrance, Question

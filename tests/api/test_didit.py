@@ -13,7 +13,8 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from kiosk.device.device import NothingLeaves
+from kiosk.device.enrol import enrol_person
+from kiosk.device.outgoing import NothingLeaves
 from kiosk.settings.config import Config
 from kiosk.settings.sections import SearchSettings, StoreSettings
 from kiosk.store.subjects import Details, Enrolment
@@ -356,7 +357,7 @@ def enrolled(served, photograph, **more):
         "details": Details(name=more.pop("name", "Person A"), document_number="AB123456", vendor_data="user-1"),
         **more,
     }
-    return served.device.enrol([photograph], Enrolment(templates=(), **known)).subject
+    return enrol_person(served.device, [photograph], Enrolment(templates=(), **known)).subject
 
 
 def test_a_search_lists_who_is_known_with_the_number_masked(fresh):

@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 
 from kiosk.api.routes import people
+from kiosk.device.enrol import enrol_person
 from kiosk.entrance.news import Topic
 from kiosk.rules.grant import Degradation
 from kiosk.settings.config import Sources
@@ -455,7 +456,7 @@ def test_who_is_enrolled_elsewhere_is_found_by_the_next_search(served):
         == []
     )
 
-    served.device.enrol([A1], Enrolment(templates=(), details=Details(name="Person A")))
+    enrol_person(served.device, [A1], Enrolment(templates=(), details=Details(name="Person A")))
 
     assert (
         served.call("POST", "/v3/face-search/", "device", files={"user_image": A2}).json()["face_search"][

@@ -11,6 +11,7 @@ from kiosk import assembly
 from kiosk.cloud.credentials import API_KEY, Credentials
 from kiosk.cloud.puller import Puller
 from kiosk.cloud.sync import Sync
+from kiosk.device.calls import answer_search
 from kiosk.device.device import Device
 from kiosk.errors import CloudError
 from kiosk.settings.config import Config
@@ -73,7 +74,7 @@ def blocked(device):
 
 
 def status(device, photograph):
-    return device.search(device.analyse(photograph), save=False)["face_search"]["status"]
+    return answer_search(device, device.analyse(photograph), save=False)["face_search"]["status"]
 
 
 def test_a_list_is_pulled_and_its_people_are_blocked_here(device, fake, pull):

@@ -577,15 +577,15 @@ def test_an_enrolment_that_was_cancelled_stores_nobody(tmp_path):
 def test_an_enrolment_that_is_being_stored_cannot_be_cancelled_and_is_not_said_to_be(tmp_path):
     stage = stage_for(tmp_path, "enrol", **ENROLLING)
     enrolment = stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False)
-    admitting, refused = stage.device.admit, []
+    storing, refused = stage.store.enrol, []
 
-    def admit(*given, **named):
+    def store(*given, **named):
         with pytest.raises(RefusedError, match="is being stored") as refusal:
             stage.judge.cancel_enrolment(enrolment)
         refused.append(refusal)
-        return admitting(*given, **named)
+        return storing(*given, **named)
 
-    stage.device.admit = admit
+    stage.store.enrol = store
     stage.show(A, seconds=3.0)
     total = stage.store.subjects().total
     stage.close()

@@ -15,6 +15,7 @@ import pytest
 
 from kiosk.cloud.credentials import Credentials
 from kiosk.cloud.view import CloudView
+from kiosk.device.enrol import enrol_person
 from kiosk.entrance.news import Still, Topic
 from kiosk.rules.grant import Degradation
 from kiosk.settings.config import Sources
@@ -65,7 +66,7 @@ def operator(chromium, served):
 
 def enrolled(served, name: str, **details):
     """Make person A known by the real networks."""
-    outcome = served.device.enrol([A1], Enrolment(templates=(), details=Details(name=name, **details)))
+    outcome = enrol_person(served.device, [A1], Enrolment(templates=(), details=Details(name=name, **details)))
     assert outcome.subject is not None
     return outcome.subject
 

@@ -27,6 +27,7 @@ from kiosk.api.schema import (
     TEXT,
 )
 from kiosk.api.uploads import Form
+from kiosk.device.calls import answer_match, answer_search
 from kiosk.device.deferral import defer
 from kiosk.didit import contract
 from kiosk.entrance.news import Topic
@@ -128,7 +129,8 @@ async def face_match(call: Call) -> Response:
         except ModelFileError as error:
             decline = call.context.config.match.decline_threshold if threshold is None else threshold
             return _deferred(call, form, Kind.FACE_MATCH, photographs, error=error, thresholds={"decline": decline})
-        return call.context.device.match(
+        return answer_match(
+            call.context.device,
             samples["user_image"],
             samples["ref_image"],
             threshold=threshold,
@@ -160,7 +162,8 @@ async def face_search(call: Call) -> Response:
             return _deferred(
                 call, form, Kind.FACE_SEARCH, photographs, error=error, fields={"search_type": search_type}
             )
-        found = call.context.device.search(
+        found = answer_search(
+            call.context.device,
             samples["user_image"],
             search_type=search_type,
             save=save,

@@ -17,7 +17,8 @@ from kiosk.api.operation import Call, Operation, Part, answer, field_errors, rea
 from kiosk.api.routes.people import FLAG, LONGEST_TEXT, MOMENT, MOMENTS, SHORT, SUBJECT, TEXTS, about, known, misfits
 from kiosk.api.schema import ANSWER_400, BOOLEAN, INTEGER, NUMBER, STRING, TEXT, array, closed, or_null
 from kiosk.api.uploads import Form
-from kiosk.device.device import SAME_PERSON_SCORE, EnrolmentResult, Found
+from kiosk.device.device import Found
+from kiosk.device.enrol import SAME_PERSON_SCORE, EnrolmentResult, assess, enrol_person
 from kiosk.errors import ImageError
 from kiosk.recognition import quality
 from kiosk.recognition.match import compare
@@ -68,8 +69,14 @@ async def _enrol(call: Call, form: Form, enrolment: Enrolment) -> Response:
         raise field_errors(form.errors)
 
     def work() -> EnrolmentResult:
-        return call.context.device.enrol(
-            photographs, enrolment, rotate=rotate, take_largest=largest, allow_duplicate=double, actor=call.actor
+        return enrol_person(
+            call.context.device,
+            photographs,
+            enrolment,
+            rotate=rotate,
+            take_largest=largest,
+            allow_duplicate=double,
+            actor=call.actor,
         )
 
     try:
@@ -175,7 +182,7 @@ async def add_reference(call: Call) -> Response:
 
     def work() -> EnrolmentResult | Subject:
         device = call.context.device
-        assessed = device.assess(photograph, rotate=rotate, take_largest=largest)
+        assessed = assess(device, photograph, rotate=rotate, take_largest=largest)
         if isinstance(assessed, EnrolmentResult):
             return assessed
         objection = _not_theirs(call, subject, assessed.template)

@@ -127,7 +127,7 @@ def _apply(call: Call, config: Config) -> None:
     if call.context.apply is not None:
         call.context.apply(config)
     else:
-        call.context.device.config = config
+        call.context.device.apply(config)
 
 
 def _sections(body: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
