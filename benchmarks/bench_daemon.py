@@ -84,11 +84,11 @@ def fill(directory: Path, people: int, known: Template) -> None:
     """Make a store of one known person and many drawn ones."""
     rng = np.random.default_rng(0)
     with initialise(directory, now=time.time) as store:
-        store.enrol(Enrolment([known], Details(name="Person A")))
+        store.people.enrol(Enrolment([known], Details(name="Person A")))
         for start in range(1, people, BATCH):
             vectors = rng.standard_normal((min(BATCH, people - start), known.vector.size)).astype(np.float32)
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-            store.enrol_many([Enrolment([Template(vector, known.model)], Details()) for vector in vectors])
+            store.people.enrol_many([Enrolment([Template(vector, known.model)], Details()) for vector in vectors])
 
 
 class Watched:

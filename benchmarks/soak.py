@@ -193,7 +193,7 @@ class Soak:
 
     def _store_person(self, vector: np.ndarray[Any, Any], **more: Any) -> int:
         template = Template(vector.astype(np.float32), self.script.model)
-        return self.replay.store.enrol(Enrolment([template], Details(name="Person"), **more)).session_number
+        return self.replay.store.people.enrol(Enrolment([template], Details(name="Person"), **more)).session_number
 
     def _enrol(self) -> None:
         vector = direction(self.rng)
@@ -272,7 +272,7 @@ class Soak:
         elif fault == "people":
             number = next(iter(self.people))
             del self.people[number]
-            replay.store.forget(number)
+            replay.store.people.forget(number)
             self._enrol()
         elif fault == "exit":
             replay.lines.turn(Input.EXIT, on=True)
@@ -383,7 +383,7 @@ def real(directory: Path, frames: int) -> dict[str, Any]:
     replay = Replay(directory, recogniser, config(presentation={"face_low_px": 56.0}), fps=10.0)
     template = recogniser.analyse(portraits[0]).template
     assert template is not None
-    replay.store.enrol(Enrolment([template], Details(name="Person A")))
+    replay.store.people.enrol(Enrolment([template], Details(name="Person A")))
     demo = Demo(portraits, (640, 480), 10.0)
     held, ready = [], 0
     for number in range(frames):

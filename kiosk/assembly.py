@@ -19,8 +19,8 @@ from kiosk.settings.config import SYSTEM_FILE, Config, Sources, state_directory
 from kiosk.store import directory as stores
 from kiosk.store.backup import backups, scrub
 from kiosk.store.directory import DATABASE_NAME, initialise
-from kiosk.store.erasure import ERASURES_NAME
-from kiosk.store.store import BACKUPS_NAME, Store
+from kiosk.store.erasure import BACKUPS_NAME, ERASURES_NAME
+from kiosk.store.store import Store
 from kiosk.store.vault import KEY_NAME, Key, read_keys
 
 CHANGES_NAME = "settings.toml"  # what operators changed in the page

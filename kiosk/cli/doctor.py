@@ -148,8 +148,8 @@ def _store(chosen: argparse.Namespace, config: Config) -> Iterator[Finding]:
         return
     try:
         with assembly.open_store(chosen, config, create=False) as store:
-            people = store.subjects(limit=1).total
-            references = store.reference_count()
+            people = store.people.subjects(limit=1).total
+            references = store.references.count()
             verdict = store.verify_log(every_signature=False)
             found = inspect(store.database, directory / HEAD_NAME, assembly.load_keys(directory))
             for notice in store.notices:

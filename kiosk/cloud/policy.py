@@ -89,7 +89,7 @@ class Policy:
         names = ("user_image", "ref_image") if service is Service.FACE_MATCH else ("user_image",)
         images = {name: photographs[name] for name in names if name in photographs}
         if "ref_image" in names and "ref_image" not in images and decision.kind is Kind.VERIFY:
-            kept = self._store.images(decision.session_number) if decision.session_number is not None else ()
+            kept = self._store.people.images(decision.session_number) if decision.session_number is not None else ()
             images |= {"ref_image": kept[0]} if kept else {}
         return images if len(images) == len(names) else None
 
@@ -137,7 +137,7 @@ class Policy:
         if decision.kind in {Kind.IDENTIFY, Kind.VERIFY} or decision.actor == DOOR:
             number = decision.session_number
             try:
-                subject = self._store.subject(number) if number is not None else None
+                subject = self._store.people.subject(number) if number is not None else None
             except StoreError:  # damaged: whoever it is cannot be asked
                 return False
             return subject is not None and self.consents_for(subject)

@@ -96,7 +96,7 @@ class Puller:
             raise NoAnswerError("the list told fewer entries than it has", may_have_arrived=False)
         gone = self._lists.put_into_force(name, self._now())
         if gone:
-            self._device.store.sweep()
+            self._device.store.people.sweep()
         log.info("list in force list=%s entries=%d vanished=%d", name, count, gone)
 
     def _stage(self, name: str, entry: ListEntry) -> None:

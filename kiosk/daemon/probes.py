@@ -58,7 +58,7 @@ class Probes:
         if is_held:
             self._device.store.probe()
         else:
-            self._device.store.version()
+            self._device.store.references.version()
         return None
 
     def _door_trouble(self) -> str | None:

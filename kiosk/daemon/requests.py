@@ -45,7 +45,7 @@ class Requests:
 
     def claim(self, code: str, *, actor: str) -> float:
         """Say who will step up next."""
-        found = self._parts.device.store.find(code)
+        found = self._parts.device.store.people.find(code)
         if len(found) != 1:
             raise RefusedError("nobody has this code" if not found else "several people have this code")
         seconds = self._parts.judge.claim(found[0].session_number)

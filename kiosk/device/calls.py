@@ -141,7 +141,7 @@ def _about_match(device: Device, user: Sample, reference: Sample, decline: int) 
 def _rows(device: Device, found: Sequence[Found]) -> list[contract.MatchRow]:
     rows = []
     for one in found:
-        subject = device.store.subject(one.subject)
+        subject = device.store.people.subject(one.subject)
         if subject is not None:  # None: forgotten since the search
             rows.append(row_of(subject, one.similarity))
     return rows

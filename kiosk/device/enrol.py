@@ -136,7 +136,7 @@ def admit(
         objection = _objection_to(device, fuse(templates), allow_duplicate=allow_duplicate)
         if objection is not None and not enrolment.is_blocklisted:
             return objection
-        subject = device.store.enrol(
+        subject = device.store.people.enrol(
             replace(
                 enrolment,
                 templates=templates,

@@ -38,14 +38,16 @@ class LiveGallery:
         with self._sync:
             if self._gallery is None:
                 self._gallery = self._load()
-            elif self._store.version() != self._version:
+            elif self._store.references.version() != self._version:
                 self._catch_up(self._gallery)
             return self._gallery
 
     def _load(self) -> Gallery:
-        version = self._store.version()  # before the rows: what comes in between is looked at twice, not missed
-        members = self._store.members()
-        blocks = self._store.references(self._recogniser.model)
+        version = (
+            self._store.references.version()
+        )  # before the rows: what comes in between is looked at twice, not missed
+        members = self._store.references.members()
+        blocks = self._store.references.chunks(self._recogniser.model)
         first = next(blocks, None)
         depth = first.vectors.shape[1] if first is not None else self._depth()
         loaded = Gallery(self._recogniser.model, depth, self._exact)
@@ -63,11 +65,11 @@ class LiveGallery:
         return len(self._recogniser.extract(blank, square).vector)
 
     def _catch_up(self, held: Gallery) -> None:
-        changes = self._store.changes_since(self._version)
-        members = self._store.members(changes.subjects)
+        changes = self._store.references.changes_since(self._version)
+        members = self._store.references.members(changes.subjects)
         there = set(members.session_numbers.tolist())
         held.forget(*(number for number in changes.subjects if number not in there))
-        blocks = list(self._store.references(self._recogniser.model, list(there))) if there else []
+        blocks = list(self._store.references.chunks(self._recogniser.model, list(there))) if there else []
         for row, number in enumerate(members.session_numbers.tolist()):
             person = _person(members, row)
             stored = {
@@ -86,7 +88,7 @@ class LiveGallery:
         self._version = changes.version
 
     def _exact(self, references: NDArray[np.int64]) -> Floats:
-        found = self._store.vectors(references.tolist(), self._recogniser.model)
+        found = self._store.references.vectors(references.tolist(), self._recogniser.model)
         if found.shape[1] == 0:  # all of them are gone
             assert self._gallery is not None  # it asks
             return np.full((len(references), self._gallery.depth), np.nan, np.float32)

@@ -139,20 +139,20 @@ class Entrance:
         status, why = weigh(
             score, second, threshold=seen.threshold, review_margin=settings.review_margin, lead=settings.lead
         )
-        subject = store.subject(best.subject) if best is not None and why is not DoorReason.UNKNOWN else None
+        subject = store.people.subject(best.subject) if best is not None and why is not DoorReason.UNKNOWN else None
         if subject is None:  # also where the person was forgotten since the search
             is_past = self._is_out_of_date(ready.probe, seen.threshold)
             status, why = Status.DECLINED, DoorReason.NOT_VALID if is_past else DoorReason.UNKNOWN
         status, why = self._held_against(subject, seen, status, why)
         if why is DoorReason.BLOCKLISTED and seen.blocked is not None:
-            score, subject = seen.blocked.similarity, store.subject(seen.blocked.subject)
+            score, subject = seen.blocked.similarity, store.people.subject(seen.blocked.subject)
         ruled = _Ruled(status, why, score, subject, {"identify": seen.threshold}, seen.references)
         return self._save(Kind.IDENTIFY, ready, ruled, photograph)
 
     def verify(self, ready: Ready, claimed: SubjectId, photograph: Photograph = nothing) -> DoorDecision:
         """Find out whether it is the person who was claimed, 1:1; somebody on the blocklist is found all the same."""
         settings, seen = self.settings, self._search(ready.probe)
-        subject = self.device.store.subject(claimed)
+        subject = self.device.store.people.subject(claimed)
         likeness = self._likeness(ready.probe, claimed) if subject is not None else None
         status, why = weigh_claim(likeness, threshold=settings.verify_threshold, review_margin=settings.review_margin)
         status, why = self._held_against(subject, seen, status, why)
@@ -200,7 +200,9 @@ class Entrance:
             answered: the question's decision as `Outgoing.second` returned it.
             captured_at: monotonic s, of a frame in which the person stands there still.
         """
-        subject = self.device.store.subject(verdict.subject.session_number) if verdict.subject is not None else None
+        subject = (
+            self.device.store.people.subject(verdict.subject.session_number) if verdict.subject is not None else None
+        )
         if answered.details.get("decided_by") != "cloud" or subject is None:
             return None
         why = DoorReason.SECOND_OPINION
@@ -231,7 +233,7 @@ class Entrance:
     def still_stands(self, verdict: DoorDecision) -> bool:
         """Say whether its person could come in now too: blocked, declined, forgotten or out of date since is no."""
         known = verdict.subject
-        subject = self.device.store.subject(known.session_number) if known is not None else None
+        subject = self.device.store.people.subject(known.session_number) if known is not None else None
         if subject is None or verdict.status is not Status.APPROVED:
             return False
         seen = _Seen((), None, 0.0, 0)  # the likeness was found already, and is no other now
@@ -272,7 +274,7 @@ class Entrance:
     def _likeness(self, probe: Template, claimed: SubjectId) -> float | None:
         """Return the similarity with the most alike reference of a person; None where there is none of this model."""
         model, scale = self.device.recogniser.model, self.device.scale
-        blocks = self.device.store.references(model, [claimed])
+        blocks = self.device.store.references.chunks(model, [claimed])
         cosines = [compare(probe, Template(vector.copy(), model)) for block in blocks for vector in block.vectors]
         return scale.similarity_percentage(max(cosines)) if cosines else None
 

@@ -125,7 +125,7 @@ class RunningKiosk(Protocol):
         """Say who will step up next, in mode verify; return the seconds within which they must.
 
         Args:
-            code: what `Store.find` finds exactly one person by: a session_number, session_id, vendor_data or
+            code: what `People.find` finds exactly one person by: a session_number, session_id, vendor_data or
                 document number, as a QR code or a card tells it.
             actor: a key's or operator's id, for the log.
 

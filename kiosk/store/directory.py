@@ -17,7 +17,8 @@ from kiosk.errors import StoreError
 from kiosk.store import backup, chain, erasure, schema, subject_rows
 from kiosk.store.chain import Head, Kind
 from kiosk.store.database import BUSY_S, Database
-from kiosk.store.store import BACKUPS_NAME, RETENTION_S, Store, untrusted
+from kiosk.store.erasure import BACKUPS_NAME
+from kiosk.store.store import RETENTION_S, Store, untrusted
 from kiosk.store.vault import (
     KEY_NAME,
     NEXT_KEY_NAME,

@@ -21,7 +21,8 @@ from kiosk.store.chain import Kind
 from kiosk.store.database import Database
 from kiosk.store.decision_log import DecisionLog, HeadFile
 from kiosk.store.directory import DATABASE_NAME, hold, open_store
-from kiosk.store.store import BACKUPS_NAME, HEAD_NAME, untrusted
+from kiosk.store.erasure import BACKUPS_NAME
+from kiosk.store.store import HEAD_NAME, untrusted
 from kiosk.store.vault import Cipher, sync_directory, vault_for
 from kiosk.types import ClockState
 
@@ -116,7 +117,7 @@ def restore(
         finally:
             _remove(target)
     with open_store(directory, keys, now=now, clock_state=clock_state) as store:
-        count = store.subjects(limit=0).total
+        count = store.people.subjects(limit=0).total
     return Restored(path.name, header.created_at, count, forgotten, old.lost, old.lost_unread)
 
 

@@ -427,14 +427,14 @@ def test_where_no_photograph_is_kept_there_is_no_link(served):
     found = served.call("POST", "/v3/face-search/", "device", files={"user_image": A2}).json()["face_search"]
 
     assert found["matches"][0]["match_image_url"] is None
-    served.device.store.forget(found["matches"][0]["session_number"])
+    served.device.store.people.forget(found["matches"][0]["session_number"])
 
 
 def test_a_link_is_dead_once_its_person_is_forgotten(fresh):
     enrolled(fresh, A1)
     found = fresh.call("POST", "/v3/face-search/", "device", files={"user_image": A2}).json()["face_search"]
 
-    fresh.device.store.forget(1)
+    fresh.device.store.people.forget(1)
 
     assert fresh.call("GET", found["matches"][0]["match_image_url"]).status_code == 404
 
@@ -467,7 +467,7 @@ def test_a_saved_search_is_gone_once_somebody_in_it_is_forgotten(fresh):
     enrolled(fresh, A1)
     given = fresh.call("POST", "/v3/face-search/", "device", files={"user_image": A2}).json()
 
-    fresh.device.store.forget(1)
+    fresh.device.store.people.forget(1)
 
     assert fresh.call("GET", f"/v3/session/{given['request_id']}/decision/", "device").status_code == 404
 

@@ -71,13 +71,15 @@ def test_a_change_of_one_field_undoes_nothing_that_another_call_changed_meanwhil
 
     def known_and_declined(call):
         subject = known(call)
-        store.patch(subject.session_number, lambda one: replace(one, status=Status.DECLINED, valid_until=NOW + 60))
+        store.people.patch(
+            subject.session_number, lambda one: replace(one, status=Status.DECLINED, valid_until=NOW + 60)
+        )
         return subject
 
     monkeypatch.setattr(people, "known", known_and_declined)
     answer = served.call("PATCH", "/device/subjects/1", "operator", json={"name": "Person B"})
 
-    kept = store.subject(1)
+    kept = store.people.subject(1)
     assert answer.status_code == 200
     assert (kept.details.name, kept.status, kept.valid_until) == ("Person B", Status.DECLINED, NOW + 60)
 
@@ -117,7 +119,7 @@ def test_a_wrong_enrolment_stores_nobody_and_names_the_field(served, files, data
     answer = served.call("POST", "/device/subjects", "operator", files=files or {"x": b""}, data=data)
 
     assert (answer.status_code, list(answer.json())) == (400, [field])
-    assert served.device.store.subjects().total == 0
+    assert served.device.store.people.subjects().total == 0
 
 
 def test_somebody_elses_photograph_becomes_no_reference(served):
@@ -128,7 +130,7 @@ def test_somebody_elses_photograph_becomes_no_reference(served):
 
     assert (mine.status_code, mine.json()["references"]) == (201, 2)
     assert (other.status_code, other.json()["outcome"]) == (409, "mixed")
-    assert served.device.store.reference_count() == 2
+    assert served.device.store.references.count() == 2
 
 
 def test_blocking_holds_at_once_and_its_reason_is_for_operators(served):
@@ -157,7 +159,7 @@ def test_a_photographs_worth_is_told_and_nothing_stored(served):
 
     assert (told["faces"], told["ok"]) == (1, True)
     assert told["looks_like"][0]["name"] == "Person A"
-    assert served.device.store.reference_count() == 1
+    assert served.device.store.references.count() == 1
 
 
 def test_a_zip_of_folders_is_imported_and_reported(served):
@@ -171,7 +173,7 @@ def test_a_zip_of_folders_is_imported_and_reported(served):
 
     assert begun.status_code == 202
     assert state["outcomes"] == {"added": 3, "unreadable": 1}
-    assert [one.details.name for one in served.device.store.subjects().subjects] == ["A", "B"]
+    assert [one.details.name for one in served.device.store.people.subjects().subjects] == ["A", "B"]
 
 
 def test_the_audit_finds_who_is_enrolled_twice(served):

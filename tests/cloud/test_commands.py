@@ -204,7 +204,9 @@ def waiting(fake, tmp_path, monkeypatch):
 
 def is_still_blocked(tmp_path):
     with open_store(tmp_path / "state", read_keys(tmp_path / "state"), now=lambda: 0.0) as store:
-        return [one.external_id for one in store.subjects(SubjectFilter(is_blocklisted=True)).subjects] == ["entry-a"]
+        return [one.external_id for one in store.people.subjects(SubjectFilter(is_blocklisted=True)).subjects] == [
+            "entry-a"
+        ]
 
 
 def test_sending_once_sends_what_waits_and_leaves_the_lists_in_force(run, fake, waiting, tmp_path):

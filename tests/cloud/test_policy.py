@@ -82,7 +82,7 @@ def test_photographs_of_a_call_leave_with_consent_only(opened, consent, metadata
 )
 def test_photographs_from_the_door_leave_only_if_the_person_agreed_to_it(opened, version, agreed, leaves):
     kiosk = opened(consent_versions=agreed)
-    subject = kiosk.store.enrol(Enrolment([], Details(consent_version=version)))
+    subject = kiosk.store.people.enrol(Enrolment([], Details(consent_version=version)))
     decision = NewDecision(Kind.IDENTIFY, "Approved", session_number=subject.session_number, actor="door")
 
     wanted = kiosk.outgoing.wants_photographs(decision)

@@ -69,7 +69,7 @@ def pull(device, fake):
 
 
 def blocked(device):
-    page = device.store.subjects(SubjectFilter(is_blocklisted=True))
+    page = device.store.people.subjects(SubjectFilter(is_blocklisted=True))
     return [(one.source, one.external_id) for one in page.subjects]
 
 
@@ -98,7 +98,7 @@ def test_who_vanished_from_the_list_is_unblocked_and_forgotten(device, fake, pul
     pull(NAME, every_s=0.0, steps=10)
 
     assert blocked(device) == [("list_entry", "entry-b")]
-    assert device.store.subjects().total == 1
+    assert device.store.people.subjects().total == 1
     assert status(device, A) == "Approved"
 
 
@@ -165,7 +165,7 @@ def test_a_list_that_is_not_set_any_more_blocks_nobody_and_the_others_stay(devic
 
     assert ended == 1
     assert blocked(device) == [("list_entry", "entry-b")]
-    assert device.store.subjects().total == 1
+    assert device.store.people.subjects().total == 1
 
 
 def test_whoever_pulls_some_lists_leaves_the_others_in_force(device, fake, pull):

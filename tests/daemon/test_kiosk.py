@@ -112,7 +112,7 @@ class World:
 
     def enrol(self, seed, name="Person A"):
         details = Details(name=name, vendor_data=name)
-        return self.store.enrol(Enrolment([template(seed)], details)).session_number
+        return self.store.people.enrol(Enrolment([template(seed)], details)).session_number
 
     def acts(self, kind):
         return [one.entry.details for one in self.store.decisions(DecisionFilter(kinds=(kind,))).decisions]
@@ -342,7 +342,7 @@ def test_a_guided_enrolment_goes_through_the_desk(tmp_path, scene):
         world.people.append(template(3))
         until(lambda: heard and heard[-1].data["state"] == "added")
 
-        (subject,) = world.store.subjects().subjects
+        (subject,) = world.store.people.subjects().subjects
         assert subject.is_allowlisted
         assert subject.details.consent_version == "2026-11"
 

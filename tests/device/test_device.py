@@ -73,17 +73,17 @@ def test_what_another_process_changes_is_seen_by_the_next_search(device, directo
     other: Store = open_store(directory, read_keys(directory), now=lambda: NOW)
 
     with other:
-        number = other.enrol(enrolment(1)).session_number
+        number = other.people.enrol(enrolment(1)).session_number
         enrolled = answer_search(device, probe)["face_search"]["status"]
-        other.block(number)
+        other.people.block(number)
         blocked = answer_search(device, probe)["face_search"]["status"]
-        other.unblock(number)
-        other.patch(number, lambda one: replace(one, valid_until=NOW - 1))
+        other.people.unblock(number)
+        other.people.patch(number, lambda one: replace(one, valid_until=NOW - 1))
         expired = numbers(answer_search(device, probe))
-        other.patch(number, lambda one: replace(one, valid_until=None))
-        other.add_reference(number, template(2))
+        other.people.patch(number, lambda one: replace(one, valid_until=None))
+        other.people.add_reference(number, template(2))
         second = numbers(answer_search(device, sample(template(2))))
-        other.forget(number)
+        other.people.forget(number)
         gone = numbers(answer_search(device, probe)) + numbers(answer_search(device, sample(template(2))))
 
     assert before == []
@@ -91,7 +91,7 @@ def test_what_another_process_changes_is_seen_by_the_next_search(device, directo
 
 
 def test_a_person_is_one_row_with_the_best_of_their_references(device):
-    device.store.enrol(Enrolment([template(1), template(5, like=1, cosine=0.8)], Details()))
+    device.store.people.enrol(Enrolment([template(1), template(5, like=1, cosine=0.8)], Details()))
 
     (row,) = answer_search(device, sample(template(1)))["face_search"]["matches"]
 
@@ -100,15 +100,15 @@ def test_a_person_is_one_row_with_the_best_of_their_references(device):
 
 def test_at_most_five_people_are_listed_best_first_and_ties_in_order_of_enrolment(device):
     for cosine in (0.6, 0.7, 0.7, 0.8, 0.9, 0.5, 0.95):
-        device.store.enrol(Enrolment([template(9, like=1, cosine=cosine)], Details()))
+        device.store.people.enrol(Enrolment([template(9, like=1, cosine=cosine)], Details()))
 
     assert numbers(answer_search(device, sample(template(1)))) == [7, 5, 4, 2, 3]
 
 
 def test_a_blocked_person_is_named_however_many_look_more_alike(device):
-    device.store.enrol(Enrolment([template(9, like=1, cosine=0.5)], Details(), is_blocklisted=True))
+    device.store.people.enrol(Enrolment([template(9, like=1, cosine=0.5)], Details(), is_blocklisted=True))
     for cosine in (0.9, 0.91, 0.92, 0.93, 0.94, 0.95):
-        device.store.enrol(Enrolment([template(9, like=1, cosine=cosine)], Details()))
+        device.store.people.enrol(Enrolment([template(9, like=1, cosine=cosine)], Details()))
 
     answer = answer_search(device, sample(template(1)))
 
@@ -121,8 +121,8 @@ def test_the_blocklist_may_ask_for_less(directory):
     config = Config(search=SearchSettings(similarity_threshold=90.0, blocklist_threshold=60.0))
     with opened(directory, config) as device:
         near = template(9, like=1, cosine=SCALE.cosine(65))
-        device.store.enrol(Enrolment([near], Details(), is_blocklisted=True))
-        device.store.enrol(Enrolment([near], Details()))
+        device.store.people.enrol(Enrolment([near], Details(), is_blocklisted=True))
+        device.store.people.enrol(Enrolment([near], Details()))
 
         answer = answer_search(device, sample(template(1)))
 
@@ -132,14 +132,14 @@ def test_the_blocklist_may_ask_for_less(directory):
 
 def test_a_person_exactly_at_the_threshold_is_listed(device):
     for score in (70.1, 69.8):
-        device.store.enrol(Enrolment([template(9, like=1, cosine=SCALE.cosine(score))], Details()))
+        device.store.people.enrol(Enrolment([template(9, like=1, cosine=SCALE.cosine(score))], Details()))
 
     assert numbers(answer_search(device, sample(template(1)))) == [1]
 
 
 def test_references_of_another_model_are_never_searched(device):
     other = Template(template(1).vector, "f" * 64)
-    device.store.enrol(Enrolment([other], Details()))
+    device.store.people.enrol(Enrolment([other], Details()))
 
     answer = answer_search(device, sample(template(1)))
 
@@ -148,7 +148,7 @@ def test_references_of_another_model_are_never_searched(device):
 
 
 def test_an_answer_is_saved_with_its_thresholds_and_the_size_of_the_gallery(device):
-    device.store.enrol(enrolment(1))
+    device.store.people.enrol(enrolment(1))
     answer = answer_search(
         device, sample(template(1), faces=2), vendor_data="visit", metadata={"gate": 3}, actor="test"
     )
@@ -192,11 +192,11 @@ def test_two_enrolments_of_one_face_at_once_store_one(device):
         thread.join()
 
     assert sorted(outcomes) == ["added"] + ["duplicate"] * 7
-    assert device.store.subjects(limit=10).total == 1
+    assert device.store.people.subjects(limit=10).total == 1
 
 
 def test_searches_go_on_while_people_come_and_go(device):
-    device.store.enrol(enrolment(1))
+    device.store.people.enrol(enrolment(1))
     stop, failures = threading.Event(), []
 
     def look():
@@ -209,9 +209,9 @@ def test_searches_go_on_while_people_come_and_go(device):
     for thread in threads:
         thread.start()
     for seed in range(2, 40):
-        number = device.store.enrol(enrolment(seed)).session_number
+        number = device.store.people.enrol(enrolment(seed)).session_number
         if seed % 2:
-            device.store.forget(number)
+            device.store.people.forget(number)
     stop.set()
     for thread in threads:
         thread.join()

@@ -161,7 +161,7 @@ class Stage:
         return outcomes
 
     def enrol(self, *templates: Template, name: str = "Person A", plan: str | None = None, **more: Any) -> Subject:
-        return self.store.enrol(Enrolment(templates, Details(name=name, vendor_data=name, plan=plan), **more))
+        return self.store.people.enrol(Enrolment(templates, Details(name=name, vendor_data=name, plan=plan), **more))
 
     def told(self, topic: Topic) -> list[dict[str, Any]]:
         return [dict(one.data) for one in self.news if one.topic is topic]

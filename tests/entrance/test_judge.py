@@ -145,15 +145,15 @@ def test_a_disk_that_takes_its_time_opens_nothing_once_its_person_stands_there_n
 
 
 def decline(stage, number):
-    stage.store.patch(number, lambda one: replace(one, status=Status.DECLINED))
+    stage.store.people.patch(number, lambda one: replace(one, status=Status.DECLINED))
 
 
 def end_today(stage, number):
-    stage.store.patch(number, lambda one: replace(one, valid_until=NOW))
+    stage.store.people.patch(number, lambda one: replace(one, valid_until=NOW))
 
 
 WITHDRAWN = [
-    pytest.param(lambda stage, number: stage.store.block(number), "blocklisted", id="blocked"),
+    pytest.param(lambda stage, number: stage.store.people.block(number), "blocklisted", id="blocked"),
     pytest.param(decline, "not_approved", id="declined"),
     pytest.param(end_today, "not_valid", id="out of date"),
 ]
@@ -161,7 +161,7 @@ WITHDRAWN = [
 
 @pytest.mark.parametrize(
     "withdraw",
-    [*(one.values[0] for one in WITHDRAWN), lambda stage, number: stage.store.forget(number)],
+    [*(one.values[0] for one in WITHDRAWN), lambda stage, number: stage.store.people.forget(number)],
     ids=["blocked", "declined", "out of date", "forgotten"],
 )
 def test_a_late_approval_opens_nothing_for_somebody_who_may_not_come_in_any_more(stage, withdraw):
@@ -441,7 +441,7 @@ def test_a_no_or_no_answer_opens_nothing(tmp_path, counsel, expected):
 def test_somebody_blocked_meanwhile_does_not_come_in_by_the_clouds_word(tmp_path):
     stage = stage_with(tmp_path, Counsel(), is_answering=False)
     stage.show(BORDERLINE, seconds=1.0)
-    stage.store.block(1)
+    stage.store.people.block(1)
     stage.tasks.pop()()
     stage.show(BORDERLINE, seconds=1.0)
     stage.close()
@@ -533,12 +533,12 @@ ENROLLING = {"enrolment": {"consent_version": "2026-11", "gather_s": 0.3}}
 def test_a_guided_enrolment_stores_the_person_who_steps_up(tmp_path):
     stage = stage_for(tmp_path, "enrol", **ENROLLING)
     stage.show(A, seconds=2.0)
-    nobody_asked = stage.store.subjects().total
+    nobody_asked = stage.store.people.subjects().total
     stage.show(seconds=2.0)
 
     enrolment = stage.judge.begin_enrolment(Details(name="Person A"), CONSENT, is_allowlisted=False)
     stage.show(A, seconds=3.0)
-    (subject,) = stage.store.subjects().subjects
+    (subject,) = stage.store.people.subjects().subjects
     news = stage.told(Topic.ENROLMENT)
     stage.close()
 
@@ -567,7 +567,7 @@ def test_an_enrolment_that_was_cancelled_stores_nobody(tmp_path):
     stage.judge.cancel_enrolment(enrolment)
     stage.judge.cancel_enrolment(enrolment)
     stage.show(A, seconds=3.0)
-    total = stage.store.subjects().total
+    total = stage.store.people.subjects().total
     stage.close()
 
     assert total == 0
@@ -577,7 +577,7 @@ def test_an_enrolment_that_was_cancelled_stores_nobody(tmp_path):
 def test_an_enrolment_that_is_being_stored_cannot_be_cancelled_and_is_not_said_to_be(tmp_path):
     stage = stage_for(tmp_path, "enrol", **ENROLLING)
     enrolment = stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False)
-    storing, refused = stage.store.enrol, []
+    storing, refused = stage.store.people.enrol, []
 
     def store(*given, **named):
         with pytest.raises(RefusedError, match="is being stored") as refusal:
@@ -585,9 +585,9 @@ def test_an_enrolment_that_is_being_stored_cannot_be_cancelled_and_is_not_said_t
         refused.append(refusal)
         return storing(*given, **named)
 
-    stage.store.enrol = store
+    stage.store.people.enrol = store
     stage.show(A, seconds=3.0)
-    total = stage.store.subjects().total
+    total = stage.store.people.subjects().total
     stage.close()
 
     states = [one["state"] for one in stage.told(Topic.ENROLMENT)]
@@ -609,7 +609,7 @@ def test_an_enrolment_that_was_left_alone_takes_nobody_who_comes_later(tmp_path,
         stage.show(seconds=0.2)
         stage.judge.reload(stage.config, stage.schedule(stage.config))
     stage.show(STRANGER, seconds=3.0)
-    stored = stage.store.subjects().total
+    stored = stage.store.people.subjects().total
     stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False)
     stage.close()
 
@@ -624,7 +624,7 @@ def test_an_enrolment_whose_store_fails_is_told_so(tmp_path):
     def fail(*_, **__):
         raise StoreError("disk full")
 
-    stage.store.enrol = fail
+    stage.store.people.enrol = fail
     stage.show(A, seconds=3.0)
     stage.close()
 

@@ -259,7 +259,7 @@ def _page_link(call: Call, limit: int, offset: int) -> str:
 
 async def healthcheck(call: Call) -> Response:
     """Say whether calls can be answered."""
-    check: Callable[[], int] = call.context.device.store.version
+    check: Callable[[], int] = call.context.device.store.references.version
     try:
         await call.run(check)
     except StoreError:

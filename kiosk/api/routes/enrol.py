@@ -161,7 +161,7 @@ def _weighed(call: Call, photograph: bytes, *, rotate: bool) -> dict[str, Any]:
 
 
 def _alike(call: Call, one: Found) -> dict[str, Any]:
-    subject = call.context.device.store.subject(one.subject)
+    subject = call.context.device.store.people.subject(one.subject)
     return {
         "session_number": one.subject,
         "name": subject.details.name if subject is not None else None,
@@ -188,14 +188,14 @@ async def add_reference(call: Call) -> Response:
         objection = _not_theirs(call, subject, assessed.template)
         if objection is not None:
             return objection
-        device.store.add_reference(
+        device.store.people.add_reference(
             subject.session_number,
             assessed.template,
             quality=assessed.quality,
             image=assessed.photograph,
             actor=call.actor,
         )
-        return device.store.subject(subject.session_number) or subject
+        return device.store.people.subject(subject.session_number) or subject
 
     try:
         done = await call.recognise(work)
@@ -210,7 +210,7 @@ def _not_theirs(call: Call, subject: Subject, template: Template) -> EnrolmentRe
     """Return why a photograph is not this person's: a stranger's reference would let the stranger in."""
     device = call.context.device
     held = device.gallery.references_of(subject.session_number)
-    vectors = device.store.vectors(list(held), template.model) if held else np.zeros((0, 0), np.float32)
+    vectors = device.store.references.vectors(list(held), template.model) if held else np.zeros((0, 0), np.float32)
     scores = [
         device.scale.similarity_percentage(compare(template, Template(vector, template.model)))
         for vector in vectors

@@ -59,7 +59,7 @@ def _reasons(call: Call) -> list[str]:
         told = kiosk.health()
         return [] if told.is_armed else [state.condition for state in told.states] or ["not_armed"]
     try:
-        call.context.device.store.version()
+        call.context.device.store.references.version()
     except StoreError:
         return ["store_unreadable"]
     return []

@@ -42,7 +42,7 @@ def with_links(store: Store, answer: dict[str, Any], base_url: str, now: float) 
 def _has_image(store: Store, row: dict[str, Any]) -> bool:
     """Whether a row is about somebody of this device, which a cloud's answer in its place is not."""
     number = row.get("session_number")
-    subject = store.subject(number) if isinstance(number, int) else None
+    subject = store.people.subject(number) if isinstance(number, int) else None
     return subject is not None and subject.images > 0 and subject.session_id == row.get("session_id")
 
 
@@ -63,7 +63,7 @@ async def media(call: Call) -> Response:
     is_ours = len(check) == CHECK_BYTES and hmac.compare_digest(check, _check(store, plain))
     if not is_ours or call.context.now() >= ends:
         raise not_found()
-    images = await call.run(lambda: store.images(number))
+    images = await call.run(lambda: store.people.images(number))
     if not images:
         raise not_found()
     kind = next((kind for signature, kind in _KINDS if images[-1].startswith(signature)), "image/tiff")
