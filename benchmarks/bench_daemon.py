@@ -51,9 +51,9 @@ from kiosk.rules.presentation import Ready
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.directory import initialise, open_store
+from kiosk.store.keys import read_keys
 from kiosk.store.outbox import OutboxState
 from kiosk.store.subjects import Details, Enrolment
-from kiosk.store.vault import read_keys
 from kiosk.testing.fakes import RecordedLines
 from kiosk.types import Template
 

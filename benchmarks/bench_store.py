@@ -35,8 +35,8 @@ from kiosk.networks.inference import read_pack, standard_pack
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config
 from kiosk.store.directory import initialise, open_store
+from kiosk.store.keys import read_keys
 from kiosk.store.subjects import Details, Enrolment
-from kiosk.store.vault import read_keys
 from kiosk.types import Template
 
 SEED = 0

@@ -26,7 +26,7 @@ from kiosk.rules.presentation import FrameOutcome, Ignored, Left, Ready, Waiting
 from kiosk.rules.schedule import Schedule, read_schedule
 from kiosk.settings.config import Config
 from kiosk.store.directory import initialise, open_store
-from kiosk.store.vault import read_keys
+from kiosk.store.keys import read_keys
 from kiosk.testing.fakes import ManualClock, RecordedLines
 from kiosk.types import Frame, RgbImage
 

@@ -21,8 +21,8 @@ from kiosk.store import restore as restore_module
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.directory import initialise
 from kiosk.store.erasure import BACKUPS_NAME
+from kiosk.store.keys import NEXT_KEY_NAME, read_key
 from kiosk.store.store import Store
-from kiosk.store.vault import NEXT_KEY_NAME, read_key
 
 
 def init(chosen: argparse.Namespace) -> None:

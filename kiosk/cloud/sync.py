@@ -27,7 +27,6 @@ from kiosk.cloud.wire import Wire
 from kiosk.device.device import Device
 from kiosk.errors import CloudError, KioskError
 from kiosk.settings.sections import CloudSettings
-from kiosk.store.notes import Notes
 
 LOCK_NAME = ".sending"
 TURN_S = 1.0  # longest sleep: the beat goes on, and settings of the clock are noticed
@@ -86,7 +85,7 @@ class Sync:
             self._wire,
             settings,
             secret=lambda: self.credentials.read(WEBHOOK_SECRET),
-            notes=Notes(store.database),
+            notes=store.notes,
             now=now,
             rng=rng or random.Random(),  # noqa: S311  jitter
             pace=pace,

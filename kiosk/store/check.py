@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kiosk.store.database import Database
-    from kiosk.store.vault import Key
+    from kiosk.store.keys import Key
 
 SHOWN = 20
 _INDEX_FAULTS = ("missing from index", "wrong # of entries in index", "non-unique entry in index")

@@ -21,8 +21,10 @@ import numpy as np
 
 from kiosk.errors import StoreError
 from kiosk.store import chain, outbox, subject_rows
+from kiosk.store.durable import sync_directory
+from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME
 from kiosk.store.subjects import Receipt, Subject, vendor_lookup
-from kiosk.store.vault import KEY_NAME, NEXT_KEY_NAME, Vault, sync_directory
+from kiosk.store.vault import Vault
 
 if TYPE_CHECKING:
     import sqlite3

@@ -21,9 +21,10 @@ from kiosk.store.chain import Kind
 from kiosk.store.database import Database
 from kiosk.store.decision_log import DecisionLog, HeadFile
 from kiosk.store.directory import DATABASE_NAME, hold, open_store
+from kiosk.store.durable import sync_directory
 from kiosk.store.erasure import BACKUPS_NAME
 from kiosk.store.store import HEAD_NAME, untrusted
-from kiosk.store.vault import Cipher, sync_directory, vault_for
+from kiosk.store.vault import Cipher, vault_for
 from kiosk.types import ClockState
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kiosk.store.backup import BackupFile, Header
-    from kiosk.store.vault import Key, Vault
+    from kiosk.store.keys import Key
+    from kiosk.store.vault import Vault
 
 RESTORING_NAME = "kiosk.db.restoring"
 

@@ -11,8 +11,8 @@ log, its outbox row and its line for other processes are stored together or not 
 method returns, the fact survives a power cut.
 
 Safe in any thread, and beside other processes that have the same store open. The store is made of parts: `people`,
-`references` (what the gallery loads), `log`, `outbox`, `imports`; its own are transactions and decisions. The SQL is in
-this folder and nowhere else.
+`references` (what the gallery loads), `log`, `outbox`, `imports`, `secrets`, `notes`; its own are transactions and
+decisions. The SQL is in this folder and nowhere else.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ from typing import TYPE_CHECKING, Any
 from kiosk.store import import_runs, outbox, subject_rows
 from kiosk.store.chain import Entry, Head, Kind, LogCheck, Signed
 from kiosk.store.decision_log import DecisionFilter, DecisionLog, DecisionPage, HeadFile, NewDecision
+from kiosk.store.notes import Notes
 from kiosk.store.people import People
 from kiosk.store.references import ReferenceReader
+from kiosk.store.secrets import Secrets
 from kiosk.store.transaction import Transaction
+from kiosk.store.vault import CHECK_BYTES
 from kiosk.types import ClockState
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from kiosk.store.vault import Vault
 
 HEAD_NAME = "ledger.head"
+MAC_BYTES = CHECK_BYTES
 RETENTION_S = 3 * 365.25 * 86400  # three years, when an enrolment says nothing
 
 
@@ -64,6 +68,7 @@ class Store:
         self.outbox = outbox.Outbox(database, vault)
         self.imports = import_runs.Imports(database, vault, now=now)
         self.references = ReferenceReader(database, vault)
+        self.secrets = Secrets(database, vault)
         self.people = People(directory, database, vault, transaction=self.transaction, now=now, retention_s=retention_s)
         self.log = DecisionLog(database, vault, now=now, clock_state=clock_state)
         self.head = HeadFile(directory / HEAD_NAME, vault)
@@ -89,6 +94,20 @@ class Store:
         """What tells this kiosk from others: a UUID made with the store."""
         with self.database.read() as connection:
             return str(connection.execute("SELECT value FROM kiosk WHERE name = 'store_id'").fetchone()[0])
+
+    @property
+    def notes(self) -> Notes:
+        """What is known of the cloud; whoever writes keeps the object, which writes only what it has not written."""
+        return Notes(self.database)
+
+    @property
+    def size_bytes(self) -> int:
+        """How large the database's file is."""
+        return self.database.path.stat().st_size
+
+    def mac(self, message: bytes) -> bytes:
+        """Return MAC_BYTES that nobody makes without this store's key, to know a message of its own again."""
+        return self.vault.mac(message)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:

@@ -14,7 +14,7 @@ from kiosk.store.accounts import Accounts, Role
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.directory import initialise, open_store
-from kiosk.store.vault import read_keys
+from kiosk.store.keys import read_keys
 from tests.store.stored import Clock, files_with, raw
 
 PASSWORD = "correct horse battery"

@@ -17,7 +17,7 @@ from PIL import Image
 
 from kiosk.cli.main import main
 from kiosk.store.directory import open_store
-from kiosk.store.vault import read_keys
+from kiosk.store.keys import read_keys
 from tests.store.stored import DAY, enrolment
 
 ROOT = Path(__file__).parent.parent.parent

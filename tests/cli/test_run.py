@@ -19,8 +19,8 @@ from kiosk.cli import run
 from kiosk.health.supervisor import Supervisor
 from kiosk.settings.config import Config
 from kiosk.store.directory import open_store, run_alone
+from kiosk.store.keys import read_keys
 from kiosk.store.subjects import Details, Enrolment
-from kiosk.store.vault import read_keys
 from tests.conftest import GOLDEN, read
 from tests.patience import BUSY_S
 

@@ -12,9 +12,9 @@ import pytest
 from kiosk.cli import main
 from kiosk.cloud.credentials import API_KEY, WEBHOOK_SECRET, Credentials
 from kiosk.store.directory import initialise, open_store
+from kiosk.store.keys import read_keys
 from kiosk.store.remote_lists import Lists
 from kiosk.store.subjects import SubjectFilter
-from kiosk.store.vault import read_keys
 from kiosk.testing.fake_cloud import FakeCloud
 from kiosk.types import Template
 from tests.cloud.cloudy import PACK, decide, device, sent, settings

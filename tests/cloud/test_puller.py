@@ -17,9 +17,9 @@ from kiosk.errors import CloudError
 from kiosk.settings.config import Config
 from kiosk.settings.sections import CloudSettings
 from kiosk.store.directory import initialise, open_store
+from kiosk.store.keys import read_keys
 from kiosk.store.remote_lists import Lists
 from kiosk.store.subjects import SubjectFilter
-from kiosk.store.vault import read_keys
 from kiosk.testing.fake_cloud import FakeCloud
 from tests.conftest import GOLDEN
 

@@ -30,8 +30,8 @@ from kiosk.settings.sections import CameraSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.directory import initialise, open_store
+from kiosk.store.keys import read_keys
 from kiosk.store.subjects import Details, Enrolment
-from kiosk.store.vault import read_keys
 from kiosk.testing.fakes import RecordedLines
 from kiosk.types import Face
 from tests.entrance.staged import POINTS, Stage, config, template

@@ -14,9 +14,9 @@ from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config
 from kiosk.settings.sections import MatchSettings, SearchSettings
 from kiosk.store.directory import initialise, open_store
+from kiosk.store.keys import read_keys
 from kiosk.store.store import Store
 from kiosk.store.subjects import Details, Enrolment
-from kiosk.store.vault import read_keys
 from kiosk.types import Entity, Sample, Template
 
 PACK = read_pack(standard_pack())

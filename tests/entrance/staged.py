@@ -24,8 +24,8 @@ from kiosk.rules.presentation import Ready
 from kiosk.rules.schedule import read_schedule
 from kiosk.settings.config import Config
 from kiosk.store.directory import initialise, open_store
+from kiosk.store.keys import read_keys
 from kiosk.store.subjects import Details, Enrolment, Subject
-from kiosk.store.vault import read_keys
 from kiosk.testing.fakes import ManualClock, RecordedLines
 from kiosk.types import Face, Frame, RgbImage, Template
 

@@ -18,11 +18,11 @@ from kiosk.store import backup, check, restore, schema
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.directory import DATABASE_NAME, initialise, open_store
+from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME, Key, new_key, read_keys
 from kiosk.store.outbox import Message
 from kiosk.store.rekey import rekey
 from kiosk.store.store import HEAD_NAME, Store
 from kiosk.store.subjects import Details, Enrolment
-from kiosk.store.vault import KEY_NAME, NEXT_KEY_NAME, Key, new_key, read_keys
 from kiosk.types import Template
 
 MODEL = "a" * 64

@@ -15,10 +15,10 @@ from kiosk.store import chain
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.directory import open_store
+from kiosk.store.keys import read_keys
 from kiosk.store.outbox import Message, OutboxState
 from kiosk.store.store import HEAD_NAME, Store
 from kiosk.store.subjects import Enrolment
-from kiosk.store.vault import read_keys
 from kiosk.types import ClockState
 from tests.store.stored import ANN, MODEL, NOW, Clock, enrolment, raw, template
 

@@ -15,10 +15,10 @@ from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.directory import open_store
 from kiosk.store.erasure import SAMPLE_BYTES, SCAN_BYTES, holds_any
+from kiosk.store.keys import read_keys
 from kiosk.store.outbox import Message, OutboxState
 from kiosk.store.store import Store
 from kiosk.store.subjects import Details, Enrolment
-from kiosk.store.vault import read_keys
 from tests.store.stored import ANN, DAY, NOW, Clock, enrolment, files_with, needles, raw, template
 
 # ---- forgetting

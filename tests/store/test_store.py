@@ -16,9 +16,10 @@ from kiosk.errors import KeyMissingError, ModelMismatchError, RefusedError, Stor
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.directory import DATABASE_NAME, hold, initialise, open_store
+from kiosk.store.keys import new_key, read_keys
 from kiosk.store.store import Store
 from kiosk.store.subjects import Enrolment, ImportedFile, Subject, SubjectFilter
-from kiosk.store.vault import Cipher, new_key, read_keys
+from kiosk.store.vault import Cipher
 from kiosk.types import Status
 from tests.store.stored import ANN, DAY, MODEL, NOW, OTHER_MODEL, Clock, D, enrolment, files_with, raw, template
 

@@ -11,8 +11,7 @@ from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, not_found
 from kiosk.api.schema import TEXT
-from kiosk.store.store import Store
-from kiosk.store.vault import CHECK_BYTES
+from kiosk.store.store import MAC_BYTES, Store
 
 LIFETIME_S = 3600.0  # the contract's
 _TOKEN = struct.Struct(">qq")  # session_number, seconds UTC of its end
@@ -47,7 +46,7 @@ def _has_image(store: Store, row: dict[str, Any]) -> bool:
 
 
 def _check(store: Store, plain: bytes) -> bytes:
-    return store.vault.mac(b"media|" + plain)
+    return store.mac(b"media|" + plain)
 
 
 async def media(call: Call) -> Response:
@@ -60,7 +59,7 @@ async def media(call: Call) -> Response:
         number, ends = _TOKEN.unpack(plain)
     except (ValueError, struct.error):
         raise not_found() from None
-    is_ours = len(check) == CHECK_BYTES and hmac.compare_digest(check, _check(store, plain))
+    is_ours = len(check) == MAC_BYTES and hmac.compare_digest(check, _check(store, plain))
     if not is_ours or call.context.now() >= ends:
         raise not_found()
     images = await call.run(lambda: store.people.images(number))
