@@ -36,15 +36,15 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from kiosk.errors import StoreError
-from kiosk.store import backup, check
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.directory import DATABASE_NAME, initialise, open_store
 from kiosk.store.keys import read_keys
 from kiosk.store.outbox import Message
-from kiosk.store.rekey import rekey
 from kiosk.store.store import HEAD_NAME, Store
 from kiosk.store.subjects import Details, Enrolment
+from kiosk.store.upkeep import backup, check
+from kiosk.store.upkeep.rekey import rekey
 from kiosk.types import Template
 
 RESULT = Path(__file__).parent / "results" / "crash-drill.json"

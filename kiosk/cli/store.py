@@ -15,14 +15,14 @@ from kiosk.cli.main import REFUSED
 from kiosk.didit import contract
 from kiosk.errors import ConfigError, StoreError
 from kiosk.health.clock import is_synced, was_set
-from kiosk.store import backup as backup_module
-from kiosk.store import rekey as rekey_module
-from kiosk.store import restore as restore_module
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.directory import initialise
 from kiosk.store.erasure import BACKUPS_NAME
 from kiosk.store.keys import NEXT_KEY_NAME, read_key
 from kiosk.store.store import Store
+from kiosk.store.upkeep import backup as backup_module
+from kiosk.store.upkeep import rekey as rekey_module
+from kiosk.store.upkeep import restore as restore_module
 
 
 def init(chosen: argparse.Namespace) -> None:

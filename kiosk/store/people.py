@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kiosk.store.database import Database
+    from kiosk.store.decision_log import Transaction
     from kiosk.store.outbox import Message
-    from kiosk.store.transaction import Transaction
     from kiosk.store.vault import Vault
     from kiosk.types import SubjectId, Template
 

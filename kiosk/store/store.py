@@ -4,7 +4,7 @@
             kiosk.key               the master key, unless systemd hands it in; see vault.py
             ledger.head             the newest record of the decision log, see decision_log.py
             erasures.jsonl          who was forgotten, so that no restore brings them back
-            backups/                see backup.py
+            backups/                see upkeep/backup.py
 
 Each public method that changes something is one transaction: the fact, its record in the decision
 log, its outbox row and its line for other processes are stored together or not at all. When the
@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 from kiosk.store import import_runs, outbox, subject_rows
 from kiosk.store.chain import Entry, Head, Kind, LogCheck, Signed
-from kiosk.store.decision_log import DecisionFilter, DecisionLog, DecisionPage, HeadFile, NewDecision
+from kiosk.store.decision_log import DecisionFilter, DecisionLog, DecisionPage, HeadFile, NewDecision, Transaction
+from kiosk.store.log_export import export
 from kiosk.store.notes import Notes
 from kiosk.store.people import People
 from kiosk.store.references import ReferenceReader
 from kiosk.store.secrets import Secrets
-from kiosk.store.transaction import Transaction
 from kiosk.store.vault import CHECK_BYTES
 from kiosk.types import ClockState
 
@@ -176,4 +176,4 @@ class Store:
 
     def export_log(self, kind: str) -> Iterator[str]:
         """Return the log as pieces of text; `kind` is "csv" or "json" (one record a line)."""
-        return self.log.export(kind)
+        return export(self.log.records(), kind)

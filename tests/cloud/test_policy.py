@@ -215,7 +215,7 @@ def test_a_relayed_webhook_becomes_a_revision_once(opened, fake):
 
 def test_a_rekey_keeps_rows_photographs_and_secrets_readable(tmp_path, fake):
     from kiosk.store.keys import read_keys
-    from kiosk.store.rekey import rekey
+    from kiosk.store.upkeep.rekey import rekey
 
     with device(tmp_path / "state", settings(fake)) as kiosk:
         sync(kiosk, fake).close()

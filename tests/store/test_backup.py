@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 
 from kiosk.errors import KeyMissingError, StoreError
-from kiosk.store import backup, check, restore, schema
+from kiosk.store import schema
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.directory import DATABASE_NAME, initialise, open_store
 from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME, Key, new_key, read_keys
 from kiosk.store.outbox import Message
-from kiosk.store.rekey import rekey
 from kiosk.store.store import HEAD_NAME, Store
 from kiosk.store.subjects import Details, Enrolment
+from kiosk.store.upkeep import backup, check, restore
+from kiosk.store.upkeep.rekey import rekey
 from kiosk.types import Template
 
 MODEL = "a" * 64

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kiosk.errors import StoreError
-from kiosk.store import backup, chain, check, erasure, outbox, schema, subject_rows
+from kiosk.store import chain, erasure, outbox, schema, subject_rows
 from kiosk.store.chain import Kind
 from kiosk.store.database import Database
 from kiosk.store.decision_log import DecisionLog, HeadFile
@@ -24,6 +24,7 @@ from kiosk.store.directory import DATABASE_NAME, hold, open_store
 from kiosk.store.durable import sync_directory
 from kiosk.store.erasure import BACKUPS_NAME
 from kiosk.store.store import HEAD_NAME, untrusted
+from kiosk.store.upkeep import backup, check
 from kiosk.store.vault import Cipher, vault_for
 from kiosk.types import ClockState
 
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from kiosk.store.backup import BackupFile, Header
     from kiosk.store.keys import Key
+    from kiosk.store.upkeep.backup import BackupFile, Header
     from kiosk.store.vault import Vault
 
 RESTORING_NAME = "kiosk.db.restoring"
