@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from kiosk.device.outgoing import Ask
 from kiosk.didit.answers import Opinion, Service
 from kiosk.didit.contract import SENTENCES, timestamp
 from kiosk.errors import StoreError
@@ -34,8 +35,6 @@ SERVICE_BY_KIND = {
 PREFIX = "kiosk:"  # of a vendor_data that the replay of a call without one is found by
 MEGABYTE = 1_000_000
 
-Ask = Callable[[NewDecision, Mapping[str, bytes]], "Opinion | None"]
-
 
 class Policy:
     """The device's `Outgoing`. Safe in several threads."""
@@ -43,11 +42,12 @@ class Policy:
     def __init__(self, store: Store, settings: CloudSettings, *, now: Callable[[], float]) -> None:
         """Take the store, [cloud] and the clock, s UTC."""
         self._store, self._settings, self._now = store, settings, now
-        self.ask: Ask | None = None
-        """Asks the cloud within its time; set while something runs that can."""
+        self._ask: Ask | None = None  # within its time; there while something runs that can
+        self._wake: Callable[[], None] = lambda: None  # when rows were stored
 
-        self.wake: Callable[[], None] = lambda: None
-        """Called when rows were stored."""
+    def connect(self, wake: Callable[[], None], ask: Ask | None) -> None:
+        """Have `wake` called when rows were stored, and `ask` when the cloud is asked; None: it is not."""
+        self._wake, self._ask = wake, ask
 
     # ---- the outbox
 
@@ -71,7 +71,7 @@ class Policy:
 
     def stored(self) -> None:
         """Wake whoever sends."""
-        self.wake()
+        self._wake()
 
     def _replays(self, decision: NewDecision) -> str | None:
         """Return under which policy a decision is sent to Didit, if it is."""
@@ -158,7 +158,7 @@ class Policy:
 
     def _is_open(self, decision: NewDecision) -> bool:
         """Say whether the cloud is to be asked: nothing judged here, a match in review, a search that found nobody."""
-        if self.ask is None or not self._settings.fallback:
+        if self._ask is None or not self._settings.fallback:
             return False
         if decision.details.get("unjudged"):
             return True
@@ -172,12 +172,12 @@ class Policy:
         No answer leaves the device's decision as it is, marked as asked: nothing is approved by silence.
         """
         service = SERVICE_BY_KIND.get(decision.kind)
-        if service is None or not self.asks(decision) or self.ask is None:
+        if service is None or not self.asks(decision) or self._ask is None:
             return decision
         images = self._images(service, decision, photographs)
         if images is None:
             return decision
-        opinion = self.ask(decision, images)
+        opinion = self._ask(decision, images)
         if opinion is None:
             return replace(decision, details={**decision.details, "asked_cloud": True})
         return decided_by_cloud(decision, opinion)

@@ -315,6 +315,7 @@ from kiosk.cli import main as cli
 code = cli.main(["--state", sys.argv[1], "match", sys.argv[2], sys.argv[2], "--vendor-data", "v"])
 from kiosk import assembly
 from kiosk.cloud.sync import Sync
+from kiosk.device.outgoing import NothingLeaves
 import time
 chosen = cli.build_parser().parse_args(["--state", sys.argv[1], "log", "list"])
 config = assembly.load_settings(chosen)
@@ -322,7 +323,7 @@ with assembly.open_store(chosen, config) as store:
     class Lent:
         pass
     device = Lent()
-    device.store, device.outgoing, device.recogniser = store, None, None
+    device.store, device.outgoing, device.recogniser = store, NothingLeaves(), None
     sync = Sync(device, config.cloud, now=time.time)
     sync.start()
     wanted, rows = sync.is_wanted, store.outbox.rows()
