@@ -1,7 +1,7 @@
 """The store: people, references, decisions. Nothing else in the kiosk writes to the state directory.
 
     state/  kiosk.db (-wal, -shm)   everything; what is personal is sealed, see schema.py
-            kiosk.key               the master key, unless systemd hands it in; see vault.py
+            kiosk.key               the master key, unless systemd hands it in; see keys.py
             ledger.head             the newest record of the decision log, see decision_log.py
             erasures.jsonl          who was forgotten, so that no restore brings them back
             backups/                see upkeep/backup.py

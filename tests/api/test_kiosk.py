@@ -20,8 +20,9 @@ from kiosk.settings.config import Sources
 from kiosk.store.chain import Kind, receipt_holds
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.subjects import Details, Enrolment
+from kiosk.testing.scripted_kiosk import JPEG
 from kiosk.types import Status
-from tests.api.served import A1, A2, B1, C1, JPEG, NOW, serving
+from tests.api.served import A1, A2, B1, C1, NOW, serving
 from tests.patience import BUSY_S, until
 
 

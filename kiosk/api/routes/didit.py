@@ -1,6 +1,6 @@
 """Didit's routes: face match, face search, what was saved of them, and the health check.
 
-The wire is didit/contract.py's, the decisions are device/device.py's; here a form becomes their arguments. What is
+The wire is didit/contract.py's, the decisions are device/calls.py's; here a form becomes their arguments. What is
 wrong with a call is said field by field, all of it at once.
 """
 
