@@ -39,7 +39,8 @@ from kiosk.errors import KioskError, RefusedError, StoreError
 from kiosk.health.clock import Clock
 from kiosk.health.monitor import Monitor, throttled
 from kiosk.health.supervisor import Flag, Supervisor
-from kiosk.rules.grant import Allowed, Condition, Patience, Tries, allowed, policy
+from kiosk.rules.conditions import Allowed, Condition, allowed, policy
+from kiosk.rules.patience import Patience, Tries
 from kiosk.rules.schedule import read_schedule
 from kiosk.settings.config import Config
 from kiosk.settings.sections import SearchSettings

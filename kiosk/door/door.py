@@ -23,7 +23,8 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from kiosk.errors import DoorError, KioskError
-from kiosk.rules.grant import POLICY, Allowed, Condition, Grant, Refusal, RefusalReason, may_grant
+from kiosk.rules.conditions import POLICY, Allowed, Condition
+from kiosk.rules.grant import Grant, Refusal, RefusalReason, may_grant
 from kiosk.settings import config
 from kiosk.settings.sections import DoorSettings
 

@@ -23,8 +23,10 @@ from kiosk.entrance.news import Broadcast, Consent, Topic
 from kiosk.errors import KioskError, RefusedError, StoreError
 from kiosk.health.monitor import Monitor
 from kiosk.recognition.quality import Quality, measure
-from kiosk.rules.grant import Allowed, Condition, Grant, Patience, Refusal, RefusalReason, Tries, allowed
+from kiosk.rules.conditions import Allowed, Condition, allowed
+from kiosk.rules.grant import Grant, Refusal, RefusalReason
 from kiosk.rules.limits import Limits
+from kiosk.rules.patience import Patience, Tries
 from kiosk.rules.presentation import (
     Decided,
     FrameOutcome,

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
-from kiosk.rules.grant import Degradation
+from kiosk.rules.conditions import Degradation
 from kiosk.store.subjects import Details
 
 

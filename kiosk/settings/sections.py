@@ -13,8 +13,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kiosk.errors import ConfigError
-from kiosk.rules.grant import Patience, policy
+from kiosk.rules.conditions import policy
 from kiosk.rules.limits import Limits
+from kiosk.rules.patience import Patience
 from kiosk.rules.schedule import read_schedule
 
 

@@ -17,7 +17,7 @@ from kiosk.entrance.news import Broadcast, Health, Still
 from kiosk.errors import RefusedError
 from kiosk.networks.inference import load_recogniser, read_pack
 from kiosk.recognition.pipeline import Recogniser
-from kiosk.rules.grant import Degradation
+from kiosk.rules.conditions import Degradation
 from kiosk.settings.config import Config
 from kiosk.store.accounts import Account, Role
 from kiosk.store.directory import initialise

@@ -18,7 +18,7 @@ from kiosk.health.monitor import Monitor
 from kiosk.networks.inference import read_pack, standard_pack
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.recognition.quality import Quality
-from kiosk.rules.grant import policy
+from kiosk.rules.conditions import policy
 from kiosk.rules.presentation import Ready
 from kiosk.rules.schedule import read_schedule
 from kiosk.settings.config import Config

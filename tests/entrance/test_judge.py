@@ -8,7 +8,8 @@ from kiosk.door.door import Output
 from kiosk.entrance.judge import ENROLMENT_S
 from kiosk.entrance.news import Consent, Topic
 from kiosk.errors import ModelFileError, RefusedError, StoreError
-from kiosk.rules.grant import Condition, Patience, Tries
+from kiosk.rules.conditions import Condition
+from kiosk.rules.patience import Patience, Tries
 from kiosk.rules.presentation import Ready
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter

@@ -16,7 +16,7 @@ import pytest
 from kiosk.cloud.credentials import Credentials
 from kiosk.cloud.view import CloudView
 from kiosk.entrance.news import Still, Topic
-from kiosk.rules.grant import Degradation
+from kiosk.rules.conditions import Degradation
 from kiosk.settings.config import Sources
 from kiosk.settings.sections import CloudSettings
 from kiosk.store import chain
