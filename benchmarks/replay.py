@@ -131,7 +131,7 @@ class Replay:
 
     def patience(self) -> Patience:
         """Return how declines lock the kiosk now."""
-        return Patience(**asdict(self.config.attempts))
+        return self.config.attempts
 
     def _follow_camera(self, now: float) -> None:
         before = self.watch.report.state

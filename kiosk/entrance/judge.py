@@ -11,7 +11,7 @@ import math
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -26,7 +26,7 @@ from kiosk.recognition.quality import Quality, measure
 from kiosk.rules.conditions import Allowed, Condition, allowed
 from kiosk.rules.grant import Grant, Refusal, RefusalReason
 from kiosk.rules.limits import Limits
-from kiosk.rules.patience import Patience, Tries
+from kiosk.rules.patience import Tries
 from kiosk.rules.presentation import (
     Decided,
     FrameOutcome,
@@ -164,7 +164,7 @@ class Judge:
 
     def _take_settings(self, config: Config) -> None:
         self._config = config
-        self._patience = Patience(**asdict(config.attempts))
+        self._patience = config.attempts
         self._entrance.settings = config.entrance
         self._presenter = Presenter(_limits(config), self._device.scale)
 
@@ -583,7 +583,7 @@ def _share(face: Face, size_wh: tuple[int, int]) -> list[float]:
 
 def _limits(config: Config) -> Limits:
     """Return when a face is good enough; an enrolment wants more frames than a decision."""
-    limits = Limits(**asdict(config.presentation))
+    limits = config.presentation
     if config.entrance.mode != "enrol":
         return limits
     wanted = config.enrolment

@@ -1,5 +1,7 @@
 """How repeated declines slow the kiosk down and then lock it.
 
+They count for the kiosk, as a search does not know whom it declined. Only presentations in which a face was judged
+count: nobody is punished for the dark. Another way in (PIN, card, a person) must be there meanwhile.
 All times are seconds of one monotonic clock, as in presentation.py; what is saved is what remains of them.
 """
 
@@ -8,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from kiosk.setting import setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +29,17 @@ class Tries:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How declines slow the kiosk down and then lock it.
+    """[attempts]: how repeated declines slow the kiosk down and then lock it."""
 
-    It counts for the kiosk, as a search does not know whom it declined. Only presentations in which a face was
-    judged count: nobody is punished for the dark. Another way in (PIN, card, a person) must be there meanwhile.
-    """
-
-    free_tries: int = 3  # declines without any wait
-    wait_s: float = 2.0  # after the next one
-    wait_growth: float = 2.0  # times longer with each further one
-    lockout_tries: int = 8  # declines at which the kiosk locks, and with each further one again
-    lockout_s: float = 300.0
-    forget_s: float = 900.0  # quiet time after which the declines no longer count
+    free_tries: int = setting(3, "Declines in a row without any wait.", low=0, high=100, unit="tries")
+    wait_s: float = setting(2.0, "Wait after the next decline.", low=0.0, high=600.0, unit="s")
+    wait_growth: float = setting(2.0, "How many times longer each further wait is.", low=1.0, high=10.0)
+    # at so many it locks, and with each further one again
+    lockout_tries: int = setting(8, "Declines in a row that lock the kiosk.", low=1, high=1000, unit="tries")
+    lockout_s: float = setting(300.0, "How long it stays locked.", low=0.0, high=86400.0, unit="s")
+    forget_s: float = setting(
+        900.0, "Quiet time after which declines no longer count.", low=1.0, high=604800.0, unit="s"
+    )
 
     def __post_init__(self) -> None:
         """Refuse numbers that would never wait, or for ever."""

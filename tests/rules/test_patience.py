@@ -1,17 +1,11 @@
 import json
 import math
-from dataclasses import asdict
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kiosk.rules.patience import Patience, Tries
-from kiosk.settings.sections import AttemptSettings
-
-
-def test_the_settings_are_the_patience():
-    assert Patience(**asdict(AttemptSettings())) == Patience()
 
 
 def declined(patience, times, tries=None, *, now=0.0):
