@@ -7,19 +7,18 @@ replay from a script, at any speed. Everything it needs from the world is handed
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import cv2
 
 from kiosk.device.device import Device, EnrolmentResult
-from kiosk.door.door import Door, Signal
+from kiosk.door.door import Door
 from kiosk.entrance.decide import DoorDecision, Entrance, Question
-from kiosk.entrance.news import Broadcast, Consent, Topic
+from kiosk.entrance.news import Broadcast, Consent
+from kiosk.entrance.screen import Announcer, Place
 from kiosk.errors import KioskError, RefusedError, StoreError
 from kiosk.health.monitor import Monitor
 from kiosk.recognition.quality import Quality, measure
@@ -28,7 +27,6 @@ from kiosk.rules.grant import Grant, Refusal, RefusalReason
 from kiosk.rules.limits import Limits
 from kiosk.rules.patience import Tries
 from kiosk.rules.presentation import (
-    Decided,
     FrameOutcome,
     Guidance,
     Ignored,
@@ -36,7 +34,6 @@ from kiosk.rules.presentation import (
     Nobody,
     Presenter,
     Ready,
-    TimedOut,
     View,
     Waiting,
 )
@@ -51,7 +48,6 @@ JPEG_QUALITY = 90
 CONFIRM_S = 2.0  # within which the person must be seen again after a late answer about them
 ENROLMENT_S = 120.0  # within which an enrolment's person must have been seen: whoever comes later is somebody else
 DISORDER_S = 3.0  # of pictures that count for nothing until the kiosk says that it judges nobody
-SCREEN_STEP_S = 0.1  # between two pieces of news of which only the face's place differs
 
 log = logging.getLogger("kiosk.judge")
 
@@ -139,7 +135,8 @@ class Judge:
         self._beside = beside
         self._asking: _Asking | None = None
         self._late: _Late | None = None
-        self._device, self._entrance, self._monitor, self._news = device, entrance, monitor, news
+        self._device, self._entrance, self._monitor = device, entrance, monitor
+        self._announcer = Announcer(news, monitor, door)
         self._clock, self._door, self._keep, self._is_bona_fide = clock, door, keep, is_bona_fide
         self._tries = tries or Tries()
         self._asked = threading.Lock()  # guards claim and enrolment
@@ -147,9 +144,6 @@ class Judge:
         self._enrolling: _Enrolling | None = None
         self._frames: dict[int, tuple[Frame, tuple[Face, ...]]] = {}
         self._newest: tuple[Frame, tuple[Face, ...]] | None = None
-        self._result: str | None = None
-        self._shown: dict[str, Any] = {}
-        self._shown_at = float("-inf")
         self._in_order_at: float | None = None  # when a picture counted last, monotonic s
         self._next: tuple[Config, Schedule] | None = None  # settings to take
         self.decided = 0
@@ -178,7 +172,7 @@ class Judge:
     @property
     def wants_every_frame(self) -> bool:
         """Whether somebody is being followed; else a few frames a second will do."""
-        return bool(self._shown.get("state") == "guide")
+        return self._announcer.is_guiding
 
     def claim(self, subject: SubjectId) -> float:
         """Expect a person to step up; return within how many seconds."""
@@ -204,7 +198,7 @@ class Judge:
             until = self._clock() + ENROLMENT_S
             self._enrolling = _Enrolling(str(uuid.uuid4()), details, consent, is_allowlisted, until)
             enrolment = self._enrolling.id
-        self._tell_enrolment(enrolment, "waiting", "Step in front of the camera.")
+        self._announcer.enrolment(enrolment, "waiting", "Step in front of the camera.")
         return enrolment
 
     def cancel_enrolment(self, enrolment: str) -> None:
@@ -215,7 +209,7 @@ class Judge:
             if self._enrolling.is_storing:
                 raise RefusedError("the person is being stored; forget them where that was not meant")
             self._enrolling = None
-        self._tell_enrolment(enrolment, "cancelled", "The enrolment was cancelled.")
+        self._announcer.enrolment(enrolment, "cancelled", "The enrolment was cancelled.")
 
     # ---- frames
 
@@ -241,12 +235,24 @@ class Judge:
             kept = {*self._presenter.kept_frames}
             self._frames = {number: one for number, one in self._frames.items() if number in kept}
         if isinstance(outcome, Left | Nobody):
-            self._result = None
+            self._announcer.forget_result()
         self._watch_order(outcome, now)
         if not isinstance(outcome, Ignored):
             face = _share(view.faces[0], view.size_wh) if view.faces else None
-            self._tell_screen(self._state(now, outcome), now, face)
+            self._show(outcome, now, face)
         return outcome
+
+    def _show(self, outcome: FrameOutcome | None, now: float, face: Place | None) -> None:
+        enrolling = self._enrolling  # once: another thread may cancel it between two looks
+        self._announcer.show(
+            outcome,
+            now,
+            mode=self._config.entrance.mode,
+            tries=self._tries,
+            is_pending=self._asking is not None or self._late is not None,
+            face=face,
+            enrolment=enrolling.id if enrolling is not None else None,
+        )
 
     def _watch_order(self, outcome: FrameOutcome, now: float) -> None:
         """Say so where no picture counts, from a camera that seems well: nobody would ever be judged."""
@@ -279,7 +285,7 @@ class Judge:
             if enrolling is None or (now < enrolling.until and mode == "enrol"):
                 return
             self._enrolling = None
-        self._tell_enrolment(enrolling.id, "cancelled", "Nobody stepped in front of the camera in time.")
+        self._announcer.enrolment(enrolling.id, "cancelled", "Nobody stepped in front of the camera in time.")
         log.info("enrolment id=%s outcome=ran_out", enrolling.id)
 
     def rest(self, now: float) -> None:
@@ -287,7 +293,7 @@ class Judge:
         self._look_for_settings()
         self._let_go(now)
         self._newest = None
-        self._tell_screen(self._state(now), now, None)
+        self._show(None, now, None)
 
     def interrupt(self) -> None:
         """Begin anew after the camera was lost."""
@@ -327,7 +333,7 @@ class Judge:
     def _decide(self, ready: Ready) -> None:
         """Decide about a person; record; then, and only then, open."""
         self._give_up()
-        self._result = None
+        self._announcer.forget_result()
         if self._config.entrance.mode == "enrol":
             self._enrol(ready)
             return
@@ -347,7 +353,7 @@ class Judge:
             age_ms = (self._late.since - verdict.captured_at) * 1000.0
             log.warning("late request_id=%s age_ms=%.0f reason='recording took too long'", verdict.request_id, age_ms)
         else:
-            self._announce(verdict, refusal)
+            self._announcer.decision(verdict, refusal)
 
     def _catch_up(self, late: _Late, outcome: FrameOutcome, view: View, now: float) -> None:
         """Open by a frame of now for an approval that came too late, while its person is seen to stand there still."""
@@ -356,13 +362,13 @@ class Judge:
         elif self._presenter.confirm(view, now):
             stands = self._entrance.still_stands(late.verdict)  # a store that cannot say leaves it to the next frame
             self._late, verdict = None, replace(late.verdict, captured_at=view.captured_at)
-            self._announce(late.verdict, self._open(verdict) if stands else Refusal(RefusalReason.WITHDRAWN))
+            self._announcer.decision(late.verdict, self._open(verdict) if stands else Refusal(RefusalReason.WITHDRAWN))
 
     def _give_up(self) -> None:
         """Tell of an approval that came too late, and that nothing opened."""
         if self._late is not None:
             verdict, self._late = self._late.verdict, None
-            self._announce(verdict, Refusal(RefusalReason.FRAME_TOO_OLD))
+            self._announcer.decision(verdict, Refusal(RefusalReason.FRAME_TOO_OLD))
 
     def _ask(self, verdict: DoorDecision, question: Question, ready: Ready) -> None:
         """Ask the cloud beside the frames; the answer is heard by `_hear`, or nobody hears it."""
@@ -391,7 +397,7 @@ class Judge:
             return
         is_confirmed = is_approval and not is_gone and not is_late
         if revised.may_open and not is_confirmed:
-            self._announce(revised, Refusal(RefusalReason.FRAME_TOO_OLD))
+            self._announcer.decision(revised, Refusal(RefusalReason.FRAME_TOO_OLD))
         else:
             self._conclude(revised, self._open(revised) if revised.may_open else None)
         if revised.status is Status.APPROVED and is_confirmed:
@@ -451,115 +457,17 @@ class Judge:
         with self._asked:
             if self._enrolling is enrolling:
                 self._enrolling = None
-        self._result = "enrolled" if outcome.is_stored else "not_enrolled"
-        number = outcome.subject.session_number if outcome.subject is not None else None
-        self._tell_enrolment(enrolling.id, outcome.kind, outcome.sentence, number)
-        log.info("enrolment id=%s outcome=%s", enrolling.id, outcome.kind)
+        self._announcer.enrolment_over(enrolling.id, outcome)
 
     def _fault(self, error: KioskError) -> None:
         """Say what failed; a store or a network that failed keeps the kiosk closed until it is found well again."""
-        self._result = None
+        self._announcer.forget_result()
         if isinstance(error, RefusedError):
             log.info("refused reason=%r", str(error))
             return
         condition = Condition.STORE_UNREADABLE if isinstance(error, StoreError) else Condition.SELF_TEST_FAILED
         self._monitor.hold(condition, str(error))
-        if self._door is not None:
-            self._door.show(Signal.FAULT)
-
-    # ---- what is told
-
-    def _announce(self, verdict: DoorDecision, refusal: Refusal | None) -> None:
-        is_open = verdict.may_open and refusal is None and self._door is not None
-        results = {Status.APPROVED: "welcome", Status.IN_REVIEW: "review", Status.DECLINED: "declined"}
-        self._result = "checked" if verdict.kind is Kind.FACE_SEARCH else results[verdict.status]
-        if verdict.may_open and refusal is not None:  # approved, but too late or not allowed: try again, not welcome
-            self._result = "review"
-        reasons = [*verdict.reasons, *([refusal.reason.value, *refusal.states] if refusal is not None else [])]
-        if self._door is not None:
-            told = Signal.GRANTED if is_open else Signal.DECLINED
-            self._door.show(Signal.IDLE if verdict.kind is Kind.FACE_SEARCH else told)
-        named = verdict.subject.details.name if verdict.subject is not None else None
-        self._news.publish(
-            Topic.DECISION,
-            {
-                "request_id": verdict.request_id,
-                "kind": verdict.kind.value,
-                "status": verdict.status.value,
-                "score": verdict.score,
-                "session_number": verdict.subject.session_number if verdict.subject is not None else None,
-                "name": named,
-                "reasons": reasons,
-                "opened": is_open,
-                "is_alarm": verdict.is_alarm,
-                "at": verdict.at,
-            },
-        )
-        log.log(
-            logging.WARNING if verdict.is_alarm or (verdict.may_open and refusal is not None) else logging.INFO,
-            "decision request_id=%s kind=%s status=%s reasons=%s score=%s opened=%s",
-            verdict.request_id,
-            verdict.kind.value,
-            verdict.status.value.replace(" ", "_"),
-            ",".join(reasons),
-            verdict.score,
-            is_open,
-        )
-
-    def _tell_enrolment(
-        self, enrolment: str, state: str, sentence: str, number: SubjectId | None = None, guidance: str | None = None
-    ) -> None:
-        self._news.publish(
-            Topic.ENROLMENT,
-            {"id": enrolment, "state": state, "sentence": sentence, "guidance": guidance, "session_number": number},
-        )
-
-    def _state(self, now: float, outcome: FrameOutcome | None = None) -> dict[str, Any]:
-        """Return what the screen shows, but for the face's place."""
-        states = self._monitor.states()
-        left = allowed(states, self._monitor.table)
-        closing = sorted(s for s in states if self._monitor.table.get(s, Allowed.CLOSED) is Allowed.CLOSED)
-        told: dict[str, Any] = {"guidance": None, "result": None, "other_way": False, "held_s": 0, "reasons": []}
-        if left is Allowed.CLOSED:
-            told |= {"state": "closed", "reasons": closing}
-        elif self._asking is not None or self._late is not None:
-            told |= {"state": "busy", "guidance": Guidance.WAIT.value}
-        elif self._result is not None:
-            step_away = outcome.guidance.value if isinstance(outcome, Decided) else None
-            told |= {"state": "result", "result": self._result, "guidance": step_away}
-        elif self._tries.is_held(now):
-            told |= {"state": "locked", "held_s": math.ceil(self._tries.held_until - now), "other_way": True}
-        elif isinstance(outcome, Waiting | TimedOut):
-            was_late = bool(self._shown.get("state") == "guide" and self._shown.get("other_way"))
-            is_late = isinstance(outcome, TimedOut) or was_late
-            told |= {"state": "guide", "guidance": outcome.guidance.value, "other_way": is_late}
-        elif isinstance(outcome, Decided):
-            told |= {"state": "busy", "guidance": outcome.guidance.value}
-        else:
-            told |= {"state": "idle"}
-        return told
-
-    def _tell_screen(self, state: Mapping[str, Any], now: float, face: Sequence[float] | None) -> None:
-        shown = {**state, "mode": self._config.entrance.mode, "face": face}
-        is_moved = shown != self._shown
-        is_new = {**shown, "face": None} != {**self._shown, "face": None}
-        if not is_new and not (is_moved and now - self._shown_at >= SCREEN_STEP_S):
-            return
-        if is_new and self._door is not None and shown["state"] in _SIGNALS:
-            self._door.show(_SIGNALS[shown["state"]])
-        enrolling = self._enrolling  # once: another thread may cancel it between two looks
-        if is_new and shown["state"] == "guide" and enrolling is not None:
-            self._tell_enrolment(enrolling.id, "waiting", "", guidance=shown["guidance"])
-        self._shown, self._shown_at = shown, now
-        self._news.publish(Topic.SCREEN, shown)
-
-
-_SIGNALS = {
-    "idle": Signal.IDLE,
-    "guide": Signal.LOOKING,
-    "locked": Signal.LOCKED_OUT,
-    "closed": Signal.FAULT,
-}
+        self._announcer.fault()
 
 
 def encoded(image: RgbImage) -> bytes:
@@ -575,10 +483,10 @@ def encoded(image: RgbImage) -> bytes:
     return bytes(jpeg)
 
 
-def _share(face: Face, size_wh: tuple[int, int]) -> list[float]:
+def _share(face: Face, size_wh: tuple[int, int]) -> Place:
     width, height = size_wh
     x1, y1, x2, y2 = face.box.tolist()
-    return [round(x1 / width, 3), round(y1 / height, 3), round(x2 / width, 3), round(y2 / height, 3)]
+    return round(x1 / width, 3), round(y1 / height, 3), round(x2 / width, 3), round(y2 / height, 3)
 
 
 def _limits(config: Config) -> Limits:

@@ -58,7 +58,13 @@ class Stage:
     """Everything of a kiosk but threads, networks and a camera."""
 
     def __init__(
-        self, directory: Path, config: Config | None = None, *, outgoing: Outgoing | None = None, **more: Any
+        self,
+        directory: Path,
+        config: Config | None = None,
+        *,
+        outgoing: Outgoing | None = None,
+        has_door: bool = True,
+        **more: Any,
     ) -> None:
         """Set it up; `more` goes to the judge."""
         state = directory / "state"
@@ -93,7 +99,7 @@ class Stage:
             broadcast,
             self.config,
             clock=self.clock,
-            door=self.door,
+            door=self.door if has_door else None,
             keep=self.kept.append,
             **more,
         )

@@ -738,8 +738,7 @@ def test_every_decision_is_logged_once_over_many_visits(stage):
 
 
 def test_a_kiosk_without_a_door_decides_all_the_same(tmp_path):
-    stage = Stage(tmp_path)
-    stage.judge._door = None
+    stage = Stage(tmp_path, has_door=False)
     stage.enrol(A)
     stage.show(A, seconds=2.0)
     stage.close()
