@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import logging
 import threading
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import cv2
 
-from kiosk.device.device import Device, EnrolmentResult
+from kiosk.device.device import Device
 from kiosk.door.door import Door
 from kiosk.entrance.decide import DoorDecision, Entrance, Question
+from kiosk.entrance.expected import ExpectedPerson
 from kiosk.entrance.news import Broadcast, Consent
 from kiosk.entrance.screen import Announcer, Place
 from kiosk.errors import KioskError, RefusedError, StoreError
@@ -46,7 +46,6 @@ from kiosk.types import Face, Frame, RgbImage, Status, SubjectId, Template
 
 JPEG_QUALITY = 90
 CONFIRM_S = 2.0  # within which the person must be seen again after a late answer about them
-ENROLMENT_S = 120.0  # within which an enrolment's person must have been seen: whoever comes later is somebody else
 DISORDER_S = 3.0  # of pictures that count for nothing until the kiosk says that it judges nobody
 
 log = logging.getLogger("kiosk.judge")
@@ -59,26 +58,6 @@ def in_a_thread(task: Callable[[], None]) -> None:
 
 BonaFide = Callable[[RgbImage, Face], bool]
 """Says of the best frame of a presentation whether a person stands there, and no photograph or mask."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """Whom somebody said they are."""
-
-    subject: SubjectId
-    until: float  # monotonic s
-
-
-@dataclass(frozen=True, slots=True)
-class _Enrolling:
-    """A guided enrolment that waits for its person."""
-
-    id: str
-    details: Details = field(repr=False)
-    consent: Consent
-    is_allowlisted: bool
-    until: float  # monotonic s
-    is_storing: bool = False  # it can be cancelled no more
 
 
 @dataclass(slots=True)
@@ -139,9 +118,8 @@ class Judge:
         self._announcer = Announcer(news, monitor, door)
         self._clock, self._door, self._keep, self._is_bona_fide = clock, door, keep, is_bona_fide
         self._tries = tries or Tries()
-        self._asked = threading.Lock()  # guards claim and enrolment
-        self._claim: _Claim | None = None
-        self._enrolling: _Enrolling | None = None
+        self._expected = ExpectedPerson(entrance, self._announcer, config, clock=clock)
+        self._reloading = threading.Lock()  # guards the settings to take
         self._frames: dict[int, tuple[Frame, tuple[Face, ...]]] = {}
         self._newest: tuple[Frame, tuple[Face, ...]] | None = None
         self._in_order_at: float | None = None  # when a picture counted last, monotonic s
@@ -153,12 +131,13 @@ class Judge:
 
     def reload(self, config: Config, schedule: Schedule) -> None:
         """Take other settings, from the next frame on; whoever stands there is judged anew by them."""
-        with self._asked:
+        with self._reloading:
             self._next = config, schedule
 
     def _take_settings(self, config: Config) -> None:
         self._config = config
         self._patience = config.attempts
+        self._expected.apply(config)
         self._entrance.settings = config.entrance
         self._presenter = Presenter(_limits(config), self._device.scale)
 
@@ -176,47 +155,22 @@ class Judge:
 
     def claim(self, subject: SubjectId) -> float:
         """Expect a person to step up; return within how many seconds."""
-        if self._config.entrance.mode != "verify":
-            raise RefusedError(f"this kiosk is in mode {self._config.entrance.mode}; codes are for mode verify")
-        wait_s = self._config.entrance.claim_s
-        with self._asked:
-            self._claim = _Claim(subject, self._clock() + wait_s)
-        return wait_s
+        return self._expected.claim(subject)
 
     def begin_enrolment(self, details: Details, consent: Consent, *, is_allowlisted: bool) -> str:
         """Enrol whoever stands in front of the camera next; return the enrolment's id."""
-        settings = self._config.enrolment
-        if self._config.entrance.mode != "enrol":
-            raise RefusedError(f"this kiosk is in mode {self._config.entrance.mode}; set [entrance] mode = enrol")
-        if not settings.consent_version:
-            raise RefusedError("nobody is enrolled before [enrolment] consent_version and consent_text are set")
-        if consent.version != settings.consent_version:
-            raise RefusedError(f"the consent text in force is {settings.consent_version}, not {consent.version}")
-        with self._asked:
-            if self._enrolling is not None:
-                raise RefusedError("another enrolment is under way")
-            until = self._clock() + ENROLMENT_S
-            self._enrolling = _Enrolling(str(uuid.uuid4()), details, consent, is_allowlisted, until)
-            enrolment = self._enrolling.id
-        self._announcer.enrolment(enrolment, "waiting", "Step in front of the camera.")
-        return enrolment
+        return self._expected.begin_enrolment(details, consent, is_allowlisted=is_allowlisted)
 
     def cancel_enrolment(self, enrolment: str) -> None:
         """End an enrolment without storing anything."""
-        with self._asked:
-            if self._enrolling is None or self._enrolling.id != enrolment:
-                return
-            if self._enrolling.is_storing:
-                raise RefusedError("the person is being stored; forget them where that was not meant")
-            self._enrolling = None
-        self._announcer.enrolment(enrolment, "cancelled", "The enrolment was cancelled.")
+        self._expected.cancel_enrolment(enrolment)
 
     # ---- frames
 
     def take(self, frame: Frame, now: float) -> FrameOutcome:
         """Look at the next frame; decide, and open, when it is time."""
         self._look_for_settings()
-        self._let_go(now)
+        self._expected.let_go(now)
         try:
             view = self._view(frame)
             self._frames[frame.number] = frame, tuple(view.faces)
@@ -243,7 +197,6 @@ class Judge:
         return outcome
 
     def _show(self, outcome: FrameOutcome | None, now: float, face: Place | None) -> None:
-        enrolling = self._enrolling  # once: another thread may cancel it between two looks
         self._announcer.show(
             outcome,
             now,
@@ -251,7 +204,7 @@ class Judge:
             tries=self._tries,
             is_pending=self._asking is not None or self._late is not None,
             face=face,
-            enrolment=enrolling.id if enrolling is not None else None,
+            enrolment=self._expected.enrolment,
         )
 
     def _watch_order(self, outcome: FrameOutcome, now: float) -> None:
@@ -267,7 +220,7 @@ class Judge:
             )
 
     def _look_for_settings(self) -> None:
-        with self._asked:
+        with self._reloading:
             wanted, self._next = self._next, None
         if wanted is not None:
             config, self._entrance.schedule = wanted
@@ -275,23 +228,10 @@ class Judge:
             self._take_settings(config)
             self._asking = None  # the new presenter does not know who that was, and would confirm whoever comes
 
-    def _let_go(self, now: float) -> None:
-        """End a code or an enrolment whose time is over, or whose mode is: it was about somebody else."""
-        mode = self._config.entrance.mode
-        with self._asked:
-            if self._claim is not None and (now >= self._claim.until or mode != "verify"):
-                self._claim = None
-            enrolling = self._enrolling
-            if enrolling is None or (now < enrolling.until and mode == "enrol"):
-                return
-            self._enrolling = None
-        self._announcer.enrolment(enrolling.id, "cancelled", "Nobody stepped in front of the camera in time.")
-        log.info("enrolment id=%s outcome=ran_out", enrolling.id)
-
     def rest(self, now: float) -> None:
         """Note that no frame came."""
         self._look_for_settings()
-        self._let_go(now)
+        self._expected.let_go(now)
         self._newest = None
         self._show(None, now, None)
 
@@ -324,9 +264,7 @@ class Judge:
     def _is_armed(self, now: float) -> bool:
         if allowed(self._monitor.states(), self._monitor.table) is Allowed.CLOSED or self._tries.is_held(now):
             return False
-        mode = self._config.entrance.mode
-        with self._asked:
-            return (mode != "verify" or self._claim is not None) and (mode != "enrol" or self._enrolling is not None)
+        return self._expected.is_known
 
     # ---- decisions
 
@@ -335,7 +273,8 @@ class Judge:
         self._give_up()
         self._announcer.forget_result()
         if self._config.entrance.mode == "enrol":
-            self._enrol(ready)
+            self._expected.enrol(ready, lambda: encoded(self._frames[ready.best_frame][0].image))
+            self.decided += 1
             return
         verdict = self._verdict(ready)
         self.decided += 1
@@ -407,8 +346,7 @@ class Judge:
         mode, entrance = self._config.entrance.mode, self._entrance
         frame, faces = self._frames[ready.best_frame]
         recogniser = self._device.recogniser
-        with self._asked:
-            claim, self._claim = self._claim, None  # it serves once, whatever comes of it
+        claimed = self._expected.take_claim()  # it serves once, whatever comes of it
         if self._is_bona_fide is not None and not self._is_bona_fide(frame.image, faces[0]):
             return entrance.suspect(ready)
 
@@ -416,9 +354,9 @@ class Judge:
             return encoded(frame.image)
 
         if mode == "verify":
-            if claim is None:
+            if claimed is None:
                 raise RefusedError("the code ran out before its person was judged")
-            return entrance.verify(ready, claim.subject, photograph)
+            return entrance.verify(ready, claimed, photograph)
         if mode == "screen":
             entity = recogniser.entity(frame.image, recogniser.sharpen(frame.image, faces[0]))
             return entrance.screen(ready, entity, photograph)
@@ -432,32 +370,6 @@ class Judge:
         self._tries = self._patience.after(before, is_granted=is_granted, now=self._clock())
         if self._tries != before:
             self._keep(self._tries)
-
-    def _enrol(self, ready: Ready) -> None:
-        with self._asked:
-            if self._enrolling is None:
-                raise RefusedError("the enrolment was cancelled")
-            enrolling = self._enrolling = replace(self._enrolling, is_storing=True)
-        photograph = encoded(self._frames[ready.best_frame][0].image) if self._config.store.keep_images else None
-        try:
-            outcome = self._entrance.enrol(
-                ready,
-                enrolling.details,
-                enrolling.consent,
-                is_allowlisted=enrolling.is_allowlisted,
-                photograph=photograph,
-            )
-        except KioskError as error:
-            self._end_enrolment(enrolling, EnrolmentResult("failed", str(error)))
-            raise
-        self.decided += 1
-        self._end_enrolment(enrolling, outcome)
-
-    def _end_enrolment(self, enrolling: _Enrolling, outcome: EnrolmentResult) -> None:
-        with self._asked:
-            if self._enrolling is enrolling:
-                self._enrolling = None
-        self._announcer.enrolment_over(enrolling.id, outcome)
 
     def _fault(self, error: KioskError) -> None:
         """Say what failed; a store or a network that failed keeps the kiosk closed until it is found well again."""

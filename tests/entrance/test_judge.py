@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kiosk.door.door import Output
-from kiosk.entrance.judge import ENROLMENT_S
+from kiosk.entrance.expected import ENROLMENT_S
 from kiosk.entrance.news import Consent, Topic
 from kiosk.errors import ModelFileError, RefusedError, StoreError
 from kiosk.rules.conditions import Condition
