@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import cv2
 
 from kiosk.device.device import Device
 from kiosk.door.door import Door
-from kiosk.entrance.decide import DoorDecision, Entrance, Question
+from kiosk.entrance.decide import DoorDecision, Entrance
 from kiosk.entrance.expected import ExpectedPerson
 from kiosk.entrance.news import Broadcast, Consent
+from kiosk.entrance.pending import PendingApproval
 from kiosk.entrance.screen import Announcer, Place
 from kiosk.errors import KioskError, RefusedError, StoreError
 from kiosk.health.monitor import Monitor
+from kiosk.recognition.pipeline import Recogniser
 from kiosk.recognition.quality import Quality, measure
 from kiosk.rules.conditions import Allowed, Condition, allowed
-from kiosk.rules.grant import Grant, Refusal, RefusalReason
+from kiosk.rules.grant import Grant, Refusal
 from kiosk.rules.limits import Limits
 from kiosk.rules.patience import Tries
 from kiosk.rules.presentation import (
@@ -45,7 +47,6 @@ from kiosk.store.subjects import Details
 from kiosk.types import Face, Frame, RgbImage, Status, SubjectId, Template
 
 JPEG_QUALITY = 90
-CONFIRM_S = 2.0  # within which the person must be seen again after a late answer about them
 DISORDER_S = 3.0  # of pictures that count for nothing until the kiosk says that it judges nobody
 
 log = logging.getLogger("kiosk.judge")
@@ -58,24 +59,6 @@ def in_a_thread(task: Callable[[], None]) -> None:
 
 BonaFide = Callable[[RgbImage, Face], bool]
 """Says of the best frame of a presentation whether a person stands there, and no photograph or mask."""
-
-
-@dataclass(slots=True)
-class _Asking:
-    """A borderline decision about which the cloud is being asked."""
-
-    verdict: DoorDecision
-    ready: Ready
-    answer: NewDecision | None = field(default=None, repr=False)  # set by the thread that asks
-    answered_at: float = float("inf")  # monotonic s
-
-
-@dataclass(frozen=True, slots=True)
-class _Late:
-    """An approval whose frame had grown too old by the time the disk had the record."""
-
-    verdict: DoorDecision
-    since: float  # monotonic s
 
 
 class Judge:
@@ -111,14 +94,14 @@ class Judge:
             is_bona_fide: the detection of photographs and masks; None while there is none.
             beside: runs what must not hold up the frames.
         """
-        self._beside = beside
-        self._asking: _Asking | None = None
-        self._late: _Late | None = None
         self._device, self._entrance, self._monitor = device, entrance, monitor
         self._announcer = Announcer(news, monitor, door)
         self._clock, self._door, self._keep, self._is_bona_fide = clock, door, keep, is_bona_fide
         self._tries = tries or Tries()
         self._expected = ExpectedPerson(entrance, self._announcer, config, clock=clock)
+        self._pending = PendingApproval(
+            entrance, self._announcer, open_door=self._open, second=self._second, clock=clock, beside=beside
+        )
         self._reloading = threading.Lock()  # guards the settings to take
         self._frames: dict[int, tuple[Frame, tuple[Face, ...]]] = {}
         self._newest: tuple[Frame, tuple[Face, ...]] | None = None
@@ -172,15 +155,14 @@ class Judge:
         self._look_for_settings()
         self._expected.let_go(now)
         try:
-            view = self._view(frame)
-            self._frames[frame.number] = frame, tuple(view.faces)
+            faces = self._device.recogniser.glance(frame.image)
+            self._newest = self._frames[frame.number] = frame, tuple(faces)
+            view = _view(frame, faces, self._device.recogniser)
             outcome = self._presenter.see(view, now, is_armed=self._is_armed(now))
             if isinstance(outcome, Ready):
                 self._decide(outcome)
-            elif self._late is not None:
-                self._catch_up(self._late, outcome, view, now)
-            elif self._asking is not None:
-                self._hear(self._asking, outcome, view, now)
+            elif self._pending.follow(outcome, view, now, self._presenter.confirm):
+                self._count(is_granted=True)
         except KioskError as error:
             # Whatever failed, nothing was opened; the frame counts for nothing.
             self._fault(error)
@@ -202,7 +184,7 @@ class Judge:
             now,
             mode=self._config.entrance.mode,
             tries=self._tries,
-            is_pending=self._asking is not None or self._late is not None,
+            is_pending=self._pending.is_waiting,
             face=face,
             enrolment=self._expected.enrolment,
         )
@@ -224,9 +206,8 @@ class Judge:
             wanted, self._next = self._next, None
         if wanted is not None:
             config, self._entrance.schedule = wanted
-            self._give_up()
+            self._pending.end()  # the new presenter does not know who that was, and would confirm whoever comes
             self._take_settings(config)
-            self._asking = None  # the new presenter does not know who that was, and would confirm whoever comes
 
     def rest(self, now: float) -> None:
         """Note that no frame came."""
@@ -237,29 +218,9 @@ class Judge:
 
     def interrupt(self) -> None:
         """Begin anew after the camera was lost."""
-        self._give_up()
-        self._asking = self._in_order_at = None
+        self._pending.end()
+        self._in_order_at = None
         self._presenter.interrupt()
-
-    def _view(self, frame: Frame) -> View:
-        recogniser, image = self._device.recogniser, frame.image
-        height, width = image.shape[:2]
-        faces = recogniser.glance(image)
-        self._newest = frame, tuple(faces)
-        exact: dict[int, Face] = {}
-
-        def sharp(face: Face) -> Face:
-            if id(face) not in exact:
-                exact[id(face)] = recogniser.sharpen(image, face)
-            return exact[id(face)]
-
-        def measured(face: Face) -> Quality:
-            return measure(image, sharp(face))
-
-        def extracted(face: Face) -> Template:
-            return recogniser.extract(image, sharp(face))
-
-        return View(frame.number, frame.captured_at, (width, height), faces, measured, extracted)
 
     def _is_armed(self, now: float) -> bool:
         if allowed(self._monitor.states(), self._monitor.table) is Allowed.CLOSED or self._tries.is_held(now):
@@ -270,100 +231,50 @@ class Judge:
 
     def _decide(self, ready: Ready) -> None:
         """Decide about a person; record; then, and only then, open."""
-        self._give_up()
+        self._pending.give_up()
         self._announcer.forget_result()
+        frame, faces = self._frames[ready.best_frame]
         if self._config.entrance.mode == "enrol":
-            self._expected.enrol(ready, lambda: encoded(self._frames[ready.best_frame][0].image))
+            self._expected.enrol(ready, lambda: encoded(frame.image))
             self.decided += 1
             return
-        verdict = self._verdict(ready)
-        self.decided += 1
-        refusal = self._open(verdict) if verdict.may_open else None
-        self._conclude(verdict, refusal)  # before anything that may fail: the door may be open
-        if verdict.kind is not Kind.FACE_SEARCH:
-            self._count(is_granted=verdict.status is Status.APPROVED)
-        if verdict.question is not None:
-            self._ask(verdict, verdict.question, ready)
-
-    def _conclude(self, verdict: DoorDecision, refusal: Refusal | None) -> None:
-        """Tell of a decision; where only the disk was slow, first look whether its person stands there still."""
-        if refusal is not None and refusal.reason is RefusalReason.FRAME_TOO_OLD:
-            self._late = _Late(verdict, self._clock())
-            age_ms = (self._late.since - verdict.captured_at) * 1000.0
-            log.warning("late request_id=%s age_ms=%.0f reason='recording took too long'", verdict.request_id, age_ms)
-        else:
-            self._announcer.decision(verdict, refusal)
-
-    def _catch_up(self, late: _Late, outcome: FrameOutcome, view: View, now: float) -> None:
-        """Open by a frame of now for an approval that came too late, while its person is seen to stand there still."""
-        if isinstance(outcome, Left) or now - late.since > CONFIRM_S:
-            self._give_up()
-        elif self._presenter.confirm(view, now):
-            stands = self._entrance.still_stands(late.verdict)  # a store that cannot say leaves it to the next frame
-            self._late, verdict = None, replace(late.verdict, captured_at=view.captured_at)
-            self._announcer.decision(late.verdict, self._open(verdict) if stands else Refusal(RefusalReason.WITHDRAWN))
-
-    def _give_up(self) -> None:
-        """Tell of an approval that came too late, and that nothing opened."""
-        if self._late is not None:
-            verdict, self._late = self._late.verdict, None
-            self._announcer.decision(verdict, Refusal(RefusalReason.FRAME_TOO_OLD))
-
-    def _ask(self, verdict: DoorDecision, question: Question, ready: Ready) -> None:
-        """Ask the cloud beside the frames; the answer is heard by `_hear`, or nobody hears it."""
-        asking = self._asking = _Asking(verdict, ready)
-
-        def ask() -> None:
-            answer = self._device.outgoing.second(question.decision, question.photographs)
-            asking.answered_at, asking.answer = self._clock(), answer  # in this order: the answer is the signal
-
-        self._beside(ask)
-
-    def _hear(self, asking: _Asking, outcome: FrameOutcome, view: View, now: float) -> None:
-        """Take the cloud's answer, and open for it only while the person is seen to stand there still."""
-        is_gone = isinstance(outcome, Left)
-        if asking.answer is None:
-            self._asking = None if is_gone else asking
-            return
-        answer = asking.answer
-        is_late = now - asking.answered_at > CONFIRM_S
-        is_approval = answer.status == Status.APPROVED.value
-        if is_approval and not is_gone and not is_late and not self._presenter.confirm(view, now):
-            return  # perhaps in the next frame
-        self._asking = None
-        revised = self._entrance.revise(asking.verdict, asking.ready, answer, view.captured_at)
-        if revised is None:
-            return
-        is_confirmed = is_approval and not is_gone and not is_late
-        if revised.may_open and not is_confirmed:
-            self._announcer.decision(revised, Refusal(RefusalReason.FRAME_TOO_OLD))
-        else:
-            self._conclude(revised, self._open(revised) if revised.may_open else None)
-        if revised.status is Status.APPROVED and is_confirmed:
-            self._count(is_granted=True)
-
-    def _verdict(self, ready: Ready) -> DoorDecision:
-        mode, entrance = self._config.entrance.mode, self._entrance
-        frame, faces = self._frames[ready.best_frame]
-        recogniser = self._device.recogniser
         claimed = self._expected.take_claim()  # it serves once, whatever comes of it
-        if self._is_bona_fide is not None and not self._is_bona_fide(frame.image, faces[0]):
-            return entrance.suspect(ready)
+        decided = self._examine(ready, frame, faces[0]) or self._ask_the_mode(ready, frame, faces[0], claimed)
+        self.decided += 1
+        refusal = self._open(decided) if decided.may_open else None
+        self._pending.conclude(decided, refusal)  # before anything that may fail: the door may be open
+        if decided.kind is not Kind.FACE_SEARCH:
+            self._count(is_granted=decided.status is Status.APPROVED)
+        if decided.question is not None:
+            self._pending.ask(decided, decided.question, ready)
+
+    def _examine(self, ready: Ready, best: Frame, face: Face) -> DoorDecision | None:
+        """Between gathering and deciding: return the decision on a presentation that is no person's, else nothing."""
+        if self._is_bona_fide is None or self._is_bona_fide(best.image, face):
+            return None
+        return self._entrance.suspect(ready)
+
+    def _ask_the_mode(self, ready: Ready, best: Frame, face: Face, claimed: SubjectId | None) -> DoorDecision:
+        """Decide what the mode asks: who it is, whether it is the one of the code, or whether they are known."""
+        mode, entrance, recogniser = self._config.entrance.mode, self._entrance, self._device.recogniser
 
         def photograph() -> bytes:
-            return encoded(frame.image)
+            return encoded(best.image)
 
         if mode == "verify":
             if claimed is None:
                 raise RefusedError("the code ran out before its person was judged")
             return entrance.verify(ready, claimed, photograph)
         if mode == "screen":
-            entity = recogniser.entity(frame.image, recogniser.sharpen(frame.image, faces[0]))
+            entity = recogniser.entity(best.image, recogniser.sharpen(best.image, face))
             return entrance.screen(ready, entity, photograph)
         return entrance.identify(ready, photograph)
 
-    def _open(self, verdict: DoorDecision) -> Refusal | None:
-        return self._door.open(Grant(verdict.request_id, verdict.captured_at)) if self._door is not None else None
+    def _open(self, decided: DoorDecision) -> Refusal | None:
+        return self._door.open(Grant(decided.request_id, decided.captured_at)) if self._door is not None else None
+
+    def _second(self, decision: NewDecision, photographs: Mapping[str, bytes]) -> NewDecision:
+        return self._device.outgoing.second(decision, photographs)
 
     def _count(self, *, is_granted: bool) -> None:
         before = self._tries
@@ -393,6 +304,26 @@ def encoded(image: RgbImage) -> bytes:
     )
     assert is_done  # a picture in memory of its own cannot fail to be a JPEG
     return bytes(jpeg)
+
+
+def _view(frame: Frame, faces: Sequence[Face], recogniser: Recogniser) -> View:
+    """Return what a frame shows; a face is found exactly only where it is measured or compared, and once."""
+    image = frame.image
+    height, width = image.shape[:2]
+    exact: dict[int, Face] = {}
+
+    def sharp(face: Face) -> Face:
+        if id(face) not in exact:
+            exact[id(face)] = recogniser.sharpen(image, face)
+        return exact[id(face)]
+
+    def measured(face: Face) -> Quality:
+        return measure(image, sharp(face))
+
+    def extracted(face: Face) -> Template:
+        return recogniser.extract(image, sharp(face))
+
+    return View(frame.number, frame.captured_at, (width, height), faces, measured, extracted)
 
 
 def _share(face: Face, size_wh: tuple[int, int]) -> Place:
