@@ -101,7 +101,7 @@ class _Ruled:
 
 
 class Entrance:
-    """Decides and records. `settings` and `schedule` may be replaced between two presentations."""
+    """Decides and records. `apply` may come between two presentations."""
 
     def __init__(
         self,
@@ -123,12 +123,16 @@ class Entrance:
             is_clock_trusted: whether `now` can be believed.
             states: the degraded states of now; each decision names them.
         """
-        self.device, self.settings, self.schedule = device, settings, schedule
+        self.device, self._settings, self._schedule = device, settings, schedule
         self._now, self._is_clock_trusted, self._states = now, is_clock_trusted, states
+
+    def apply(self, settings: EntranceSettings, schedule: Schedule) -> None:
+        """Decide by other settings from now on."""
+        self._settings, self._schedule = settings, schedule
 
     def identify(self, ready: Ready, photograph: Photograph = nothing) -> DoorDecision:
         """Find out who it is, 1:N, and whether they may come in."""
-        settings, store, seen = self.settings, self.device.store, self._search(ready.probe)
+        settings, store, seen = self._settings, self.device.store, self._search(ready.probe)
         best = seen.ranked[0] if seen.ranked else None
         score = best.similarity if best is not None else None
         second = seen.ranked[1].similarity if len(seen.ranked) > 1 else None
@@ -147,7 +151,7 @@ class Entrance:
 
     def verify(self, ready: Ready, claimed: SubjectId, photograph: Photograph = nothing) -> DoorDecision:
         """Find out whether it is the person who was claimed, 1:1; somebody on the blocklist is found all the same."""
-        settings, seen = self.settings, self._search(ready.probe)
+        settings, seen = self._settings, self._search(ready.probe)
         subject = self.device.store.subject(claimed)
         likeness = self._likeness(ready.probe, claimed) if subject is not None else None
         status, why = weigh_claim(likeness, threshold=settings.verify_threshold, review_margin=settings.review_margin)
@@ -235,7 +239,7 @@ class Entrance:
 
     def suspect(self, ready: Ready) -> DoorDecision:
         """Record that the detection of photographs and masks refused a presentation."""
-        kind = Kind.VERIFY if self.settings.mode == "verify" else Kind.IDENTIFY
+        kind = Kind.VERIFY if self._settings.mode == "verify" else Kind.IDENTIFY
         return self._save(
             kind, ready, _Ruled(Status.DECLINED, DoorReason.ATTACK_SUSPECTED, None, None, {}, None), nothing
         )
@@ -243,7 +247,7 @@ class Entrance:
     # ---- what is found
 
     def _search(self, probe: Template) -> _Seen:
-        device, settings, scale = self.device, self.settings, self.device.scale
+        device, settings, scale = self.device, self._settings, self.device.scale
         held = device.gallery
         wanted = SearchSettings(similarity_threshold=settings.identify_threshold, hold_fpir=settings.hold_fpir)
         threshold = listing_threshold(wanted, scale, held.references)
@@ -290,7 +294,7 @@ class Entrance:
         if not is_trusted and (subject.valid_from is not None or subject.valid_until is not None):
             return Status.DECLINED, DoorReason.CLOCK_UNTRUSTED
         plan = subject.details.plan or EVERYBODY
-        closure = self.schedule.closure(self._now(), plan, is_clock_trusted=is_trusted)
+        closure = self._schedule.closure(self._now(), plan, is_clock_trusted=is_trusted)
         return (status, why) if closure is None else (Status.DECLINED, DoorReason(closure.value))
 
     def _is_valid(self, subject: Subject) -> bool:
@@ -314,7 +318,7 @@ class Entrance:
             score=score,
             session_number=subject.session_number if subject is not None else None,
             warnings=(RISKS[ruled.why].value,) if ruled.why in RISKS else (),
-            thresholds={**ruled.thresholds, "blocklist": self.settings.blocklist_threshold},
+            thresholds={**ruled.thresholds, "blocklist": self._settings.blocklist_threshold},
             model=self.device.recogniser.model,
             gallery_size=ruled.gallery_size,
             subjects=(subject.session_number,) if subject is not None else (),
@@ -342,7 +346,7 @@ class Entrance:
 
     def _about(self, why: DoorReason, ready: Ready) -> dict[str, Any]:
         return {
-            "mode": self.settings.mode,
+            "mode": self._settings.mode,
             "reasons": [why.value],
             "states": sorted(self._states()),
             "frames": len(ready.frames),
@@ -350,7 +354,7 @@ class Entrance:
 
     def _question(self, decision: NewDecision, photograph: Photograph) -> Question | None:
         """Put the decision as a 1:1 comparison by the door's own threshold, if the cloud may be asked that."""
-        asked = replace(decision, kind=Kind.VERIFY, thresholds={"verify": self.settings.verify_threshold})
+        asked = replace(decision, kind=Kind.VERIFY, thresholds={"verify": self._settings.verify_threshold})
         return Question(asked, {"user_image": photograph()}) if self.device.outgoing.asks(asked) else None
 
     def _wanted(self, decision: NewDecision, photograph: Photograph) -> Mapping[str, bytes]:

@@ -110,18 +110,17 @@ class Judge:
         self.decided = 0
         """Presentations decided about since the start."""
 
-        self._take_settings(config)
+        self._apply(config)
 
     def reload(self, config: Config, schedule: Schedule) -> None:
         """Take other settings, from the next frame on; whoever stands there is judged anew by them."""
         with self._reloading:
             self._next = config, schedule
 
-    def _take_settings(self, config: Config) -> None:
+    def _apply(self, config: Config) -> None:
         self._config = config
         self._patience = config.attempts
         self._expected.apply(config)
-        self._entrance.settings = config.entrance
         self._presenter = Presenter(_limits(config), self._device.scale)
 
     # ---- what others may ask
@@ -205,9 +204,10 @@ class Judge:
         with self._reloading:
             wanted, self._next = self._next, None
         if wanted is not None:
-            config, self._entrance.schedule = wanted
+            config, schedule = wanted
             self._pending.end()  # the new presenter does not know who that was, and would confirm whoever comes
-            self._take_settings(config)
+            self._entrance.apply(config.entrance, schedule)
+            self._apply(config)
 
     def rest(self, now: float) -> None:
         """Note that no frame came."""
