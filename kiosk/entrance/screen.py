@@ -15,7 +15,7 @@ from typing import Any
 from kiosk.device.device import EnrolmentResult
 from kiosk.door.door import Door, Signal
 from kiosk.entrance.decide import DoorDecision
-from kiosk.entrance.news import Broadcast, Topic
+from kiosk.entrance.news import Broadcast, PublishedDecision, Topic
 from kiosk.health.monitor import Monitor
 from kiosk.rules.conditions import Allowed, allowed
 from kiosk.rules.grant import Refusal
@@ -122,21 +122,20 @@ class Announcer:
         if self._door is not None:
             lamp = Signal.GRANTED if is_open else Signal.DECLINED
             self._door.show(Signal.IDLE if decided.kind is Kind.FACE_SEARCH else lamp)
-        named = decided.subject.details.name if decided.subject is not None else None
-        self._news.publish(
-            Topic.DECISION,
-            {
-                "request_id": decided.request_id,
-                "kind": decided.kind.value,
-                "status": decided.status.value,
-                "score": decided.score,
-                "session_number": decided.subject.session_number if decided.subject is not None else None,
-                "name": named,
-                "reasons": reasons,
-                "opened": is_open,
-                "is_alarm": decided.is_alarm,
-                "at": decided.at,
-            },
+        subject = decided.subject
+        self._news.publish_decision(
+            PublishedDecision(
+                decided.request_id,
+                decided.kind.value,
+                decided.status.value,
+                decided.score,
+                tuple(reasons),
+                is_alarm=decided.is_alarm,
+                at=decided.at,
+                session_number=subject.session_number if subject is not None else None,
+                name=subject.details.name if subject is not None else None,
+                is_opened=is_open,
+            )
         )
         log.log(
             logging.WARNING if decided.is_alarm or (decided.may_open and refusal is not None) else logging.INFO,
