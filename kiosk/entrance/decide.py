@@ -25,7 +25,7 @@ from kiosk.settings.sections import EntranceSettings, SearchSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.subjects import Details, Enrolment, Subject
-from kiosk.types import Entity, Risk, Sample, Status, SubjectId, Template
+from kiosk.types import Entity, Origin, Risk, Sample, Status, SubjectId, Template
 
 ACTOR = "door"
 Photograph = Callable[[], bytes]
@@ -201,14 +201,13 @@ class Entrance:
             captured_at: monotonic s, of a frame in which the person stands there still.
         """
         subject = self.device.store.subject(verdict.subject.session_number) if verdict.subject is not None else None
-        if answered.details.get("decided_by") != "cloud" or subject is None:
+        if not answered.origin.is_cloud or subject is None:
             return None
         why = DoorReason.SECOND_OPINION
         status, why = self._held_against(subject, self._search(ready.probe), Status(answered.status), why)
         score = answered.score
         details = {
             "of": verdict.request_id,
-            "decided_by": "cloud",
             "remote_request_id": answered.details.get("remote_request_id"),
             **self._about(why, ready),
         }
@@ -222,6 +221,7 @@ class Entrance:
                 vendor_data=subject.details.vendor_data,
                 details=details,
                 actor=ACTOR,
+                origin=Origin.CLOUD,
             )
         )
         return DoorDecision(
@@ -330,7 +330,7 @@ class Entrance:
         )
         question = self._question(decision, photograph) if ruled.why is DoorReason.BORDERLINE else None
         if question is not None:  # should the answer be lost, the replay looks for it before it calls again
-            decision = replace(decision, details={**decision.details, "asked_cloud": True})
+            decision = replace(decision, origin=Origin.DEVICE_ASKED)
         entry = self.device.save(decision, question.photographs if question else self._wanted(decision, photograph))
         return DoorDecision(
             request_id,

@@ -14,7 +14,7 @@ from kiosk.rules.presentation import Ready
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.subjects import Details
-from kiosk.types import Status
+from kiosk.types import Origin, Status
 from tests.entrance.staged import NOW, Stage, config, template
 
 CONSENT = Consent("2026-11", NOW)
@@ -332,8 +332,8 @@ class Counsel:
         self.asked.append((decision.kind, decision.thresholds, photographs["user_image"][:2]))
         if not self.answers:
             return decision
-        heard = {"decided_by": "cloud", "remote_request_id": "r-1"}
-        return replace(decision, status=self.status, score=88.0, details={**decision.details, **heard})
+        details = {**decision.details, "remote_request_id": "r-1"}
+        return replace(decision, status=self.status, score=88.0, details=details, origin=Origin.CLOUD)
 
 
 BORDERLINE = template(9, like=1, similarity=75.0)
