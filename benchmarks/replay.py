@@ -21,7 +21,8 @@ from kiosk.entrance.judge import Judge
 from kiosk.entrance.news import Broadcast, News, Topic
 from kiosk.health.monitor import Monitor
 from kiosk.recognition.pipeline import Recogniser
-from kiosk.rules.grant import Condition, Patience, policy
+from kiosk.rules.conditions import Condition, policy
+from kiosk.rules.patience import Patience
 from kiosk.rules.presentation import FrameOutcome, Ignored, Left, Ready, Waiting
 from kiosk.rules.schedule import Schedule, read_schedule
 from kiosk.settings.config import Config
@@ -134,7 +135,7 @@ class Replay:
 
     def patience(self) -> Patience:
         """Return how declines lock the kiosk now."""
-        return Patience(**asdict(self.config.attempts))
+        return self.config.attempts
 
     def _follow_camera(self, now: float) -> None:
         before = self.watch.report.state

@@ -40,7 +40,7 @@ from kiosk.errors import ModelFileError, StoreError
 from kiosk.networks.inference import Pack, load_recogniser, read_pack, standard_pack
 from kiosk.recognition.photo import decode
 from kiosk.recognition.pipeline import Recogniser
-from kiosk.rules.grant import Condition
+from kiosk.rules.conditions import Condition
 from kiosk.rules.presentation import Ready
 from kiosk.settings.config import Config
 from kiosk.store.store import Store

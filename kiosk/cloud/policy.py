@@ -23,7 +23,7 @@ from kiosk.store.decision_log import NewDecision
 from kiosk.store.outbox import Message
 from kiosk.store.store import Store
 from kiosk.store.subjects import Subject
-from kiosk.types import LogType, Risk, Status
+from kiosk.types import LogType, Origin, Risk, Status
 
 DOOR = "door"  # the entrance's word in the log: no caller speaks for the person who stands there
 SERVICE_BY_KIND = {
@@ -75,7 +75,7 @@ class Policy:
 
     def _replays(self, decision: NewDecision) -> str | None:
         """Return under which policy a decision is sent to Didit, if it is."""
-        if decision.details.get("decided_by") == "cloud":
+        if decision.origin.is_cloud:
             return None  # it is there already
         if self._settings.policy == "replay":
             return "replay"
@@ -106,7 +106,7 @@ class Policy:
             },
             photographs={} if is_full else images,
             person=_person(decision),
-            may_have_arrived=bool(decision.details.get("asked_cloud")),
+            may_have_arrived=decision.origin is Origin.DEVICE_ASKED,
             parked="no room for its photographs; see [cloud] outbox_mb" if is_full else None,
         )
 
@@ -160,7 +160,7 @@ class Policy:
         """Say whether the cloud is to be asked: nothing judged here, a match in review, a search that found nobody."""
         if self._ask is None or not self._settings.fallback:
             return False
-        if decision.details.get("unjudged"):
+        if decision.origin is Origin.NOBODY:
             return True
         if SERVICE_BY_KIND.get(decision.kind) is Service.FACE_MATCH:
             return decision.status == Status.IN_REVIEW.value
@@ -179,7 +179,7 @@ class Policy:
             return decision
         opinion = self._ask(decision, images)
         if opinion is None:
-            return replace(decision, details={**decision.details, "asked_cloud": True})
+            return decision if decision.origin is Origin.NOBODY else replace(decision, origin=Origin.DEVICE_ASKED)
         return decided_by_cloud(decision, opinion)
 
 
@@ -249,13 +249,14 @@ def decided_by_cloud(decision: NewDecision, opinion: Opinion) -> NewDecision:
         about["total_matches"] = len(opinion.matches)
         score = max((match.similarity_percentage for match in opinion.matches), default=None)
     offline = {"status": decision.status, "score": decision.score}
-    heard = {"decided_by": "cloud", "remote_request_id": opinion.request_id}
-    answer["device"] = {**answer.get("device", {}), **heard, "offline": offline}
+    heard = {"remote_request_id": opinion.request_id, "offline": offline}
+    answer["device"] = {**answer.get("device", {}), "decided_by": "cloud", **heard}
     return replace(
         decision,
         status=opinion.status.value,
         score=score,
         warnings=opinion.warnings,
         answer=answer,
-        details={**decision.details, **heard, "offline": offline},
+        details={**decision.details, **heard},
+        origin=Origin.CLOUD_ALONE if decision.origin is Origin.NOBODY else Origin.CLOUD,
     )

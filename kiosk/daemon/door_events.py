@@ -12,7 +12,7 @@ from kiosk.daemon.wiring import Parts
 from kiosk.door.door import Door, DoorEvent, Happened
 from kiosk.entrance.news import Topic
 from kiosk.errors import StoreError
-from kiosk.rules.grant import Condition
+from kiosk.rules.conditions import Condition
 from kiosk.store.chain import Kind
 
 UNRECORDED_KEPT = 1000  # door events that wait for the store to take them again

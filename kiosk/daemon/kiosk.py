@@ -35,7 +35,7 @@ from kiosk.door.lines import Lines
 from kiosk.entrance.judge import BonaFide
 from kiosk.health.clock import Clock
 from kiosk.health.supervisor import Flag, Supervisor
-from kiosk.rules.grant import Allowed, allowed, policy
+from kiosk.rules.conditions import Allowed, allowed, policy
 from kiosk.settings.config import Config
 
 LIVE_SECTIONS = frozenset(

@@ -11,7 +11,7 @@ from kiosk.daemon.pace import Pace
 from kiosk.daemon.wiring import Parts
 from kiosk.errors import KioskError, StoreError
 from kiosk.health.monitor import Probe, throttled
-from kiosk.rules.grant import Condition
+from kiosk.rules.conditions import Condition
 from kiosk.types import ClockState
 
 log = logging.getLogger("kiosk.daemon")

@@ -18,7 +18,7 @@ from kiosk.daemon.wiring import Parts
 from kiosk.device.thresholds import gallery_figures, listing_threshold
 from kiosk.entrance.news import Health, Topic
 from kiosk.errors import StoreError
-from kiosk.rules.grant import Allowed, Condition, allowed
+from kiosk.rules.conditions import Allowed, Condition, allowed
 from kiosk.settings.sections import SearchSettings
 
 log = logging.getLogger("kiosk.daemon")

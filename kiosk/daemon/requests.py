@@ -11,7 +11,7 @@ from kiosk.daemon.wiring import ALARM, Parts
 from kiosk.entrance.judge import encoded
 from kiosk.entrance.news import Consent, Health, Still
 from kiosk.errors import RefusedError
-from kiosk.rules.grant import Condition
+from kiosk.rules.conditions import Condition
 from kiosk.store.chain import Kind
 from kiosk.store.subjects import Details
 

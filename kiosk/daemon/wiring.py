@@ -20,7 +20,8 @@ from kiosk.entrance.judge import BonaFide, Judge
 from kiosk.entrance.news import Broadcast
 from kiosk.health.clock import Clock
 from kiosk.health.monitor import Monitor
-from kiosk.rules.grant import Condition, Patience, Tries, policy
+from kiosk.rules.conditions import Condition, policy
+from kiosk.rules.patience import Patience, Tries
 from kiosk.rules.schedule import read_schedule
 from kiosk.settings.config import Config
 from kiosk.types import ClockState

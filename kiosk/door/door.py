@@ -16,7 +16,8 @@ from enum import Enum
 from kiosk.door.lines import Input, Lines, Output
 from kiosk.door.signals import PATTERNS, Signal
 from kiosk.errors import DoorError
-from kiosk.rules.grant import POLICY, Allowed, Condition, Grant, Refusal, RefusalReason, may_grant
+from kiosk.rules.conditions import POLICY, Allowed, Condition
+from kiosk.rules.grant import Grant, Refusal, RefusalReason, may_grant
 from kiosk.settings.sections import DoorSettings
 
 TICK_S = 0.02  # of the supervisor; a pulse is that much longer at most, a debounced input that much later

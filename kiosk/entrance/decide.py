@@ -29,7 +29,7 @@ from kiosk.settings.sections import EntranceSettings, SearchSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.subjects import Details, Enrolment, Subject
-from kiosk.types import Entity, Risk, Sample, Status, SubjectId, Template
+from kiosk.types import Entity, Origin, Risk, Sample, Status, SubjectId, Template
 
 ACTOR = "door"
 Photograph = Callable[[], bytes]
@@ -105,7 +105,7 @@ class _Ruled:
 
 
 class Entrance:
-    """Decides and records. `settings` and `schedule` may be replaced between two presentations."""
+    """Decides and records. `apply` may come between two presentations."""
 
     def __init__(
         self,
@@ -127,12 +127,16 @@ class Entrance:
             is_clock_trusted: whether `now` can be believed.
             states: the degraded states of now; each decision names them.
         """
-        self.device, self.settings, self.schedule = device, settings, schedule
+        self.device, self._settings, self._schedule = device, settings, schedule
         self._now, self._is_clock_trusted, self._states = now, is_clock_trusted, states
+
+    def apply(self, settings: EntranceSettings, schedule: Schedule) -> None:
+        """Decide by other settings from now on."""
+        self._settings, self._schedule = settings, schedule
 
     def identify(self, ready: Ready, photograph: Photograph = nothing) -> DoorDecision:
         """Find out who it is, 1:N, and whether they may come in."""
-        settings, store, seen = self.settings, self.device.store, self._search(ready.probe)
+        settings, store, seen = self._settings, self.device.store, self._search(ready.probe)
         best = seen.ranked[0] if seen.ranked else None
         score = best.similarity if best is not None else None
         second = seen.ranked[1].similarity if len(seen.ranked) > 1 else None
@@ -151,7 +155,7 @@ class Entrance:
 
     def verify(self, ready: Ready, claimed: SubjectId, photograph: Photograph = nothing) -> DoorDecision:
         """Find out whether it is the person who was claimed, 1:1; somebody on the blocklist is found all the same."""
-        settings, seen = self.settings, self._search(ready.probe)
+        settings, seen = self._settings, self._search(ready.probe)
         subject = self.device.store.people.subject(claimed)
         likeness = self._likeness(ready.probe, claimed) if subject is not None else None
         status, why = weigh_claim(likeness, threshold=settings.verify_threshold, review_margin=settings.review_margin)
@@ -203,14 +207,13 @@ class Entrance:
         subject = (
             self.device.store.people.subject(verdict.subject.session_number) if verdict.subject is not None else None
         )
-        if answered.details.get("decided_by") != "cloud" or subject is None:
+        if not answered.origin.is_cloud or subject is None:
             return None
         why = DoorReason.SECOND_OPINION
         status, why = self._held_against(subject, self._search(ready.probe), Status(answered.status), why)
         score = answered.score
         details = {
             "of": verdict.request_id,
-            "decided_by": "cloud",
             "remote_request_id": answered.details.get("remote_request_id"),
             **self._about(why, ready),
         }
@@ -224,6 +227,7 @@ class Entrance:
                 vendor_data=subject.details.vendor_data,
                 details=details,
                 actor=ACTOR,
+                origin=Origin.CLOUD,
             )
         )
         return DoorDecision(
@@ -241,7 +245,7 @@ class Entrance:
 
     def suspect(self, ready: Ready) -> DoorDecision:
         """Record that the detection of photographs and masks refused a presentation."""
-        kind = Kind.VERIFY if self.settings.mode == "verify" else Kind.IDENTIFY
+        kind = Kind.VERIFY if self._settings.mode == "verify" else Kind.IDENTIFY
         return self._save(
             kind, ready, _Ruled(Status.DECLINED, DoorReason.ATTACK_SUSPECTED, None, None, {}, None), nothing
         )
@@ -249,7 +253,7 @@ class Entrance:
     # ---- what is found
 
     def _search(self, probe: Template) -> _Seen:
-        device, settings, scale = self.device, self.settings, self.device.scale
+        device, settings, scale = self.device, self._settings, self.device.scale
         held = device.gallery
         wanted = SearchSettings(similarity_threshold=settings.identify_threshold, hold_fpir=settings.hold_fpir)
         threshold = listing_threshold(wanted, scale, held.references)
@@ -296,7 +300,7 @@ class Entrance:
         if not is_trusted and (subject.valid_from is not None or subject.valid_until is not None):
             return Status.DECLINED, DoorReason.CLOCK_UNTRUSTED
         plan = subject.details.plan or EVERYBODY
-        closure = self.schedule.closure(self._now(), plan, is_clock_trusted=is_trusted)
+        closure = self._schedule.closure(self._now(), plan, is_clock_trusted=is_trusted)
         return (status, why) if closure is None else (Status.DECLINED, DoorReason(closure.value))
 
     def _is_valid(self, subject: Subject) -> bool:
@@ -320,7 +324,7 @@ class Entrance:
             score=score,
             session_number=subject.session_number if subject is not None else None,
             warnings=(RISKS[ruled.why].value,) if ruled.why in RISKS else (),
-            thresholds={**ruled.thresholds, "blocklist": self.settings.blocklist_threshold},
+            thresholds={**ruled.thresholds, "blocklist": self._settings.blocklist_threshold},
             model=self.device.recogniser.model,
             gallery_size=ruled.gallery_size,
             subjects=(subject.session_number,) if subject is not None else (),
@@ -332,7 +336,7 @@ class Entrance:
         )
         question = self._question(decision, photograph) if ruled.why is DoorReason.BORDERLINE else None
         if question is not None:  # should the answer be lost, the replay looks for it before it calls again
-            decision = replace(decision, details={**decision.details, "asked_cloud": True})
+            decision = replace(decision, origin=Origin.DEVICE_ASKED)
         entry = self.device.save(decision, question.photographs if question else self._wanted(decision, photograph))
         return DoorDecision(
             request_id,
@@ -348,7 +352,7 @@ class Entrance:
 
     def _about(self, why: DoorReason, ready: Ready) -> dict[str, Any]:
         return {
-            "mode": self.settings.mode,
+            "mode": self._settings.mode,
             "reasons": [why.value],
             "states": sorted(self._states()),
             "frames": len(ready.frames),
@@ -356,7 +360,7 @@ class Entrance:
 
     def _question(self, decision: NewDecision, photograph: Photograph) -> Question | None:
         """Put the decision as a 1:1 comparison by the door's own threshold, if the cloud may be asked that."""
-        asked = replace(decision, kind=Kind.VERIFY, thresholds={"verify": self.settings.verify_threshold})
+        asked = replace(decision, kind=Kind.VERIFY, thresholds={"verify": self._settings.verify_threshold})
         return Question(asked, {"user_image": photograph()}) if self.device.outgoing.asks(asked) else None
 
     def _wanted(self, decision: NewDecision, photograph: Photograph) -> Mapping[str, bytes]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kiosk.errors import KioskError
-from kiosk.rules.grant import Allowed, Condition, Degradation
+from kiosk.rules.conditions import Allowed, Condition, Degradation
 
 Probe = Callable[[], "str | None"]
 """Returns a sentence while its condition holds, else None; a `KioskError` or `OSError` holds too, with its words."""
@@ -37,7 +37,7 @@ class Monitor:
 
         Args:
             probes: by the condition they find; others are held by hand.
-            table: what each state leaves, rules/grant.py's.
+            table: what each state leaves, rules/conditions.py's.
             now: seconds UTC.
             publish: as `connect` takes it.
         """

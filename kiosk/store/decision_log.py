@@ -19,7 +19,7 @@ from kiosk.store.chain import Entry, Head, Kind, LogCheck, Signed
 from kiosk.store.outbox import Message
 from kiosk.store.schema import row_context
 from kiosk.store.vault import InvalidTag, Vault
-from kiosk.types import ClockState
+from kiosk.types import ClockState, Origin
 
 if TYPE_CHECKING:
     import sqlite3
@@ -50,6 +50,7 @@ class NewDecision:
     details: Mapping[str, Any] = field(default_factory=dict)  # nothing personal
     request_id: str | None = None  # None: the store makes one
     actor: str = ""
+    origin: Origin = Origin.DEVICE  # kept among the details
     call: Mapping[str, str] = field(default_factory=dict)  # fields of the call that nothing else here tells; not kept
     outbox: tuple[Message, ...] = ()
 
@@ -180,7 +181,7 @@ class DecisionLog:
             gallery_size=what.gallery_size,
             vendor=None if what.vendor_data is None else chain.commit(salt, what.vendor_data),
             actor=what.actor,
-            details=what.details,
+            details={**what.details, **what.origin.details},
         )
         signed = chain.sign_entry(entry, sign or self._vault.sign)
         connection.execute(

@@ -7,7 +7,7 @@ from typing import Any
 
 from kiosk.entrance.news import Broadcast, Consent, Health, Still
 from kiosk.errors import RefusedError
-from kiosk.rules.grant import Degradation
+from kiosk.rules.conditions import Degradation
 from kiosk.store.subjects import Details
 
 JPEG = b"\xff\xd8\xff\xd9"  # the shortest thing that begins and ends as one

@@ -15,7 +15,7 @@ import pytest
 from kiosk.api.routes import people
 from kiosk.device.enrol import enrol_person
 from kiosk.entrance.news import Topic
-from kiosk.rules.grant import Degradation
+from kiosk.rules.conditions import Degradation
 from kiosk.settings.config import Sources
 from kiosk.store.chain import Kind, receipt_holds
 from kiosk.store.decision_log import DecisionFilter, NewDecision

@@ -24,7 +24,7 @@ from kiosk.entrance.restart import read_restart
 from kiosk.errors import ModelFileError, RefusedError, StoreError
 from kiosk.health.clock import Clock
 from kiosk.health.supervisor import Flag, Supervisor
-from kiosk.rules.grant import Tries
+from kiosk.rules.patience import Tries
 from kiosk.settings.config import Config
 from kiosk.settings.sections import CameraSettings
 from kiosk.store.chain import Kind

@@ -19,7 +19,7 @@ from kiosk.health.monitor import Monitor
 from kiosk.networks.inference import read_pack, standard_pack
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.recognition.quality import Quality
-from kiosk.rules.grant import policy
+from kiosk.rules.conditions import policy
 from kiosk.rules.presentation import Ready
 from kiosk.rules.schedule import read_schedule
 from kiosk.settings.config import Config
@@ -59,7 +59,13 @@ class Stage:
     """Everything of a kiosk but threads, networks and a camera."""
 
     def __init__(
-        self, directory: Path, config: Config | None = None, *, outgoing: Outgoing | None = None, **more: Any
+        self,
+        directory: Path,
+        config: Config | None = None,
+        *,
+        outgoing: Outgoing | None = None,
+        has_door: bool = True,
+        **more: Any,
     ) -> None:
         """Set it up; `more` goes to the judge."""
         state = directory / "state"
@@ -94,7 +100,7 @@ class Stage:
             broadcast,
             self.config,
             clock=self.clock,
-            door=self.door,
+            door=self.door if has_door else None,
             keep=self.kept.append,
             **more,
         )

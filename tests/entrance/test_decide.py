@@ -286,6 +286,6 @@ def test_a_suspected_attack_is_declined_and_saved(stage):
 
 
 def _condition(name):
-    from kiosk.rules.grant import Condition
+    from kiosk.rules.conditions import Condition
 
     return Condition(name)

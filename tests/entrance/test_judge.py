@@ -5,15 +5,16 @@ from dataclasses import replace
 import pytest
 
 from kiosk.door.lines import Output
-from kiosk.entrance.judge import ENROLMENT_S
+from kiosk.entrance.expected import ENROLMENT_S
 from kiosk.entrance.news import Consent, Topic
 from kiosk.errors import ModelFileError, RefusedError, StoreError
-from kiosk.rules.grant import Condition, Patience, Tries
+from kiosk.rules.conditions import Condition
+from kiosk.rules.patience import Patience, Tries
 from kiosk.rules.presentation import Ready
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.subjects import Details
-from kiosk.types import Status
+from kiosk.types import Origin, Status
 from tests.entrance.staged import NOW, Stage, config, template
 
 CONSENT = Consent("2026-11", NOW)
@@ -331,8 +332,8 @@ class Counsel:
         self.asked.append((decision.kind, decision.thresholds, photographs["user_image"][:2]))
         if not self.answers:
             return decision
-        heard = {"decided_by": "cloud", "remote_request_id": "r-1"}
-        return replace(decision, status=self.status, score=88.0, details={**decision.details, **heard})
+        details = {**decision.details, "remote_request_id": "r-1"}
+        return replace(decision, status=self.status, score=88.0, details=details, origin=Origin.CLOUD)
 
 
 BORDERLINE = template(9, like=1, similarity=75.0)
@@ -737,8 +738,7 @@ def test_every_decision_is_logged_once_over_many_visits(stage):
 
 
 def test_a_kiosk_without_a_door_decides_all_the_same(tmp_path):
-    stage = Stage(tmp_path)
-    stage.judge._door = None
+    stage = Stage(tmp_path, has_door=False)
     stage.enrol(A)
     stage.show(A, seconds=2.0)
     stage.close()

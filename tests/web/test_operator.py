@@ -17,7 +17,7 @@ from kiosk.cloud.credentials import Credentials
 from kiosk.cloud.view import CloudView
 from kiosk.device.enrol import enrol_person
 from kiosk.entrance.news import Still, Topic
-from kiosk.rules.grant import Degradation
+from kiosk.rules.conditions import Degradation
 from kiosk.settings.config import Sources
 from kiosk.settings.sections import CloudSettings
 from kiosk.store import chain

@@ -30,7 +30,7 @@ from kiosk.api.uploads import Form
 from kiosk.device.calls import answer_match, answer_search
 from kiosk.device.deferral import defer
 from kiosk.didit import contract
-from kiosk.entrance.news import Topic
+from kiosk.entrance.news import PublishedDecision
 from kiosk.errors import ImageError, ModelFileError, StoreError
 from kiosk.store.accounts import Role
 from kiosk.store.chain import Kind
@@ -92,21 +92,17 @@ async def _judged(call: Call, kind: Kind, work: Callable[[], dict[str, Any]], *,
     kiosk = call.context.kiosk
     if save and kiosk is not None:
         judged = found[PATH_BY_KIND[kind]]
-        risks = [warning["risk"] for warning in judged["warnings"]]
-        kiosk.news.publish(
-            Topic.DECISION,
-            {
-                "request_id": found["request_id"],
-                "kind": kind.value,
-                "status": judged["status"],
-                "score": judged.get("score"),
-                "session_number": None,
-                "name": None,
-                "reasons": risks,
-                "opened": False,
-                "is_alarm": Risk.FACE_IN_BLOCKLIST.value in risks,
-                "at": call.context.now(),
-            },
+        risks = tuple(warning["risk"] for warning in judged["warnings"])
+        kiosk.news.publish_decision(
+            PublishedDecision(
+                found["request_id"],
+                kind.value,
+                judged["status"],
+                judged.get("score"),
+                risks,
+                is_alarm=Risk.FACE_IN_BLOCKLIST.value in risks,
+                at=call.context.now(),
+            )
         )
     return answer(found)
 
