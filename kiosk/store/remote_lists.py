@@ -190,7 +190,7 @@ class Lists:
                 enrolment = Enrolment(
                     [template], Details(), status=Status.DECLINED, source=SOURCE, external_id=entry, is_blocklisted=True
                 )
-                subject = store.enrol_within(transaction, enrolment, actor="cloud")
+                subject = store.people.enrol_within(transaction, enrolment, actor="cloud")
                 connection.execute(
                     "INSERT INTO list_entry (list, entry, subject) VALUES (?, ?, ?)",
                     (name, entry, subject.session_number),
@@ -201,7 +201,7 @@ class Lists:
             if not is_ended and not _may_vanish(connection, name, gone, len(in_force), now):
                 vanished = ()
             for number in vanished:
-                store.vanish_within(transaction, number, actor="cloud")
+                store.people.vanish_within(transaction, number, actor="cloud")
                 connection.execute("DELETE FROM list_entry WHERE list = ? AND subject = ?", (name, number))
             connection.execute("DELETE FROM list_staged WHERE list = ?", (name,))
             connection.execute("DELETE FROM list_pass WHERE list = ?", (name,))
@@ -225,7 +225,7 @@ class Lists:
                 connection.execute("DELETE FROM list_complete WHERE list = ?", (name,))
                 connection.execute("DELETE FROM cloud_note WHERE name = ?", (HELD + name,))
         if ended:
-            self._store.sweep()
+            self._store.people.sweep()
         return len(ended)
 
 

@@ -410,7 +410,7 @@ def test_a_name_that_is_a_script_comes_back_as_a_text_of_json(served):
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.json()["subject"]["name"] == SECRET_NAME
-    served.device.store.forget(answer.json()["subject"]["session_number"])
+    served.device.store.people.forget(answer.json()["subject"]["session_number"])
 
 
 @pytest.mark.parametrize(

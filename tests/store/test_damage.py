@@ -12,9 +12,9 @@ import pytest
 
 from kiosk.cli.main import main
 from kiosk.errors import StoreError
-from kiosk.store import restore
 from kiosk.store.directory import initialise, open_store
-from kiosk.store.vault import read_keys
+from kiosk.store.keys import read_keys
+from kiosk.store.upkeep import restore
 from tests.store.stored import Clock, enrolment
 
 PLACES = [("IS NOT NULL", 1, 4), ("NOT NULL", 9, 2), ("CREATE TABLE", 2, 14), ("CREATE", 3, 1), ("STRICT", 4, 2)]
@@ -23,7 +23,7 @@ PLACES = [("IS NOT NULL", 1, 4), ("NOT NULL", 9, 2), ("CREATE TABLE", 2, 14), ("
 @pytest.fixture
 def directory(tmp_path):
     with initialise(tmp_path / "state", now=Clock()) as store:
-        store.enrol(enrolment(1))
+        store.people.enrol(enrolment(1))
     return tmp_path / "state"
 
 
@@ -41,7 +41,7 @@ def test_a_flipped_bit_in_the_schema_is_damage_that_repair_looks_at(directory, t
     flip(directory / "kiosk.db", text, number, skip)
 
     with pytest.raises(StoreError, match=r"is damaged \(.*\); run `kiosk store repair`"):
-        open_store(directory, read_keys(directory), now=Clock()).subjects()
+        open_store(directory, read_keys(directory), now=Clock()).people.subjects()
 
     assert restore.diagnose(directory, read_keys(directory)).damage
 
@@ -57,7 +57,7 @@ def test_no_flipped_bit_of_the_schemas_page_ends_in_anything_but_a_sentence(dire
         for name in ("kiosk.db-wal", "kiosk.db-shm"):
             (directory / name).unlink(missing_ok=True)
         with contextlib.suppress(StoreError), open_store(directory, read_keys(directory), now=Clock()) as store:
-            store.subjects()
+            store.people.subjects()
 
 
 @pytest.fixture

@@ -19,13 +19,6 @@ KINDS = {
     ".js": "text/javascript",
     ".json": "application/json",
     ".svg": "image/svg+xml",
-    ".png": "image/png",
-    ".ico": "image/x-icon",
-    ".woff2": "font/woff2",
-    ".wav": "audio/wav",
-    ".mp3": "audio/mpeg",
-    ".ogg": "audio/ogg",
-    ".webmanifest": "application/manifest+json",
 }
 COOKIE_S = 400 * 86400  # the longest that browsers keep one
 POLICY = (
