@@ -498,7 +498,7 @@ def test_a_failure_of_ours_is_a_500_without_its_reason(fresh, caplog):
     def fail(*_, **__):
         raise RuntimeError(f"something about {SECRET_NAME}")
 
-    fresh.device.match = fail
+    fresh.device.analyse = fail
     answer = fresh.call("POST", "/v3/face-match/", "device", files=match_files())
 
     assert answer.status_code == 500
