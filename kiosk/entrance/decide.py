@@ -204,9 +204,8 @@ class Entrance:
             answered: the question's decision as `Outgoing.second` returned it.
             captured_at: monotonic s, of a frame in which the person stands there still.
         """
-        subject = (
-            self.device.store.people.subject(verdict.subject.session_number) if verdict.subject is not None else None
-        )
+        claimed, people = verdict.subject, self.device.store.people
+        subject = people.subject(claimed.session_number) if claimed is not None else None
         if not answered.origin.is_cloud or subject is None:
             return None
         why = DoorReason.SECOND_OPINION
