@@ -119,6 +119,7 @@ def _run(
         parts.callback(kiosk.close)
         if chosen.demo is not None:
             kiosk.news.listen(_Teller())
+            kiosk.news.listen(_Cue(kiosk))
         kiosk.start()
         if sync is not None:
             sync.start()
@@ -240,7 +241,7 @@ def _demo_settings(config: Config) -> Config:
     camera = config.camera
     if camera.source == type(camera)().source:
         loop = "&loop=1" if sys.stdout.isatty() else ""
-        camera = replace(camera, source=f"demo:?width=640&height=480&fps=15{loop}")
+        camera = replace(camera, source=f"demo:?width=640&height=480&fps=15&wait=1{loop}")
     near = min(config.presentation.face_low_px, DEMO_FACE_PX)
     return replace(
         config,
@@ -258,6 +259,23 @@ def _portraits(folder: Path) -> list[Path]:
     if not found:
         raise ConfigError(f"{folder} holds no portraits; want {', '.join(PICTURES)}")
     return found
+
+
+class _Cue:
+    """Tells the people of a demo when they were decided about, and when the next may come."""
+
+    def __init__(self, kiosk: Kiosk) -> None:
+        self._kiosk = kiosk
+        self._decisions, self._is_idle = 0, False
+
+    def __call__(self, news: News) -> None:
+        if news.topic is Topic.DECISION:
+            self._decisions += 1
+        elif news.topic is Topic.SCREEN:
+            self._is_idle = news.data["state"] == "idle"
+        else:
+            return
+        self._kiosk.camera.cue(self._decisions, is_idle=self._is_idle)
 
 
 class _Teller:

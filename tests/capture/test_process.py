@@ -152,6 +152,20 @@ def test_a_child_killed_is_replaced_and_numbers_go_on_rising(folder):
         assert children() != {before}
 
 
+def test_what_became_of_a_demos_people_is_told_to_every_child(folder):
+    with opened("demo:?width=64&height=64&wait=1", [folder / "0.png"], **PATIENT) as camera:
+        number = camera.latest(0, LIMIT_S).number
+        camera.cue(3, is_idle=True)
+        first = camera._child.slot.attention()
+        for pid in children():
+            os.kill(pid, signal.SIGKILL)
+        until(was(camera, State.LOST))
+        camera.latest(number, LIMIT_S)
+        second = camera._child.slot.attention()
+
+    assert (first.decisions, first.is_idle) == (second.decisions, second.is_idle) == (3, True)
+
+
 def test_a_dead_child_is_lost_to_all_who_ask_and_told_of_before_the_wait_for_the_next(folder):
     asked = []
 

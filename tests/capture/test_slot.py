@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from kiosk.capture.process import Child
-from kiosk.capture.slot import About, made
+from kiosk.capture.slot import About, Attention, made
 from kiosk.capture.sources import parse_source
 from kiosk.errors import CameraLostError
 from kiosk.settings.sections import CameraSettings
@@ -104,6 +104,19 @@ def test_waiting_ends_with_a_frame_or_with_its_time(slot):
     slot.wait(60.0)
 
     assert 0.02 <= waited < BUSY_S
+
+
+def test_the_writer_hears_how_often_the_reader_looked_and_what_came_of_it(slot):
+    writer = other_end(slot)
+    image = np.full(SHAPE, 1, np.uint8)
+    before = writer.attention()
+    writer.put(image, about(1, image))
+    slot.take()
+    slot.take()  # the same frame is no second look
+    slot.tell(2, is_idle=True)
+
+    assert (before, writer.attention()) == (Attention(), Attention(looks=1, decisions=2, is_idle=True))
+    writer.close()
 
 
 def test_a_note_longer_than_its_room_is_cut(slot):

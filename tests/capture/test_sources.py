@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from kiosk.capture import sources
-from kiosk.capture.demo import VISIT_S, Demo
+from kiosk.capture.demo import MOST_LOOKS, VISIT_S, Cues, Demo
+from kiosk.capture.slot import Attention
 from kiosk.capture.sources import RecordingEndedError, driver_time, parse_source, shots
 from kiosk.errors import CameraLostError, ConfigError
 from tests.patience import BUSY_S, until
@@ -206,6 +207,38 @@ def test_a_demo_is_a_camera_that_reads_the_portraits_it_is_given(folder):
     images = taken(parse_source("demo:?width=64&height=64&fps=240", [folder / "0.png"]), 3)
 
     np.testing.assert_array_equal(images[2], Demo([picture(0)[:, :, ::-1]], (64, 64), 240.0).frame(2))
+
+
+def run_until_held(cues, demo, moment, **seen):
+    while moment < demo.frames and cues.let_go_on(moment, Attention(**seen)):
+        moment += 1
+    return moment
+
+
+def test_nobody_leaves_a_demo_undecided_or_comes_before_the_last_was_seen_to_go():
+    demo = Demo([picture(1), picture(2)], (64, 64), 10.0)
+    cues = Cues(demo)
+
+    comes = run_until_held(cues, demo, 0, looks=9)
+    leaves = run_until_held(cues, demo, comes, looks=9, is_idle=True)
+    next_comes = run_until_held(cues, demo, leaves, looks=20, decisions=1)
+    too_soon = run_until_held(cues, demo, next_comes, looks=22, decisions=1, is_idle=True)
+    next_leaves = run_until_held(cues, demo, next_comes, looks=23, decisions=1, is_idle=True)
+    end = run_until_held(cues, demo, next_leaves, looks=24, decisions=2)
+
+    assert (comes, leaves, next_comes, too_soon, next_leaves, end) == (14, 59, 79, 79, 124, 130)
+
+
+def test_whoever_cannot_be_judged_leaves_a_demo_after_many_looks_and_the_next_has_a_turn():
+    demo = Demo([picture(1), picture(2)], (64, 64), 10.0)
+    cues = Cues(demo)
+
+    comes = run_until_held(cues, demo, 0, looks=MOST_LOOKS - 1)
+    leaves = run_until_held(cues, demo, comes, looks=MOST_LOOKS)
+    held = run_until_held(cues, demo, leaves, looks=2 * MOST_LOOKS - 1)
+    next_comes = run_until_held(cues, demo, leaves, looks=2 * MOST_LOOKS)
+
+    assert (comes, leaves, held, next_comes) == (14, 59, 59, 79)
 
 
 # Motion JPEG

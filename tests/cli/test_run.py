@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from kiosk.cli import run
+from kiosk.entrance.news import Broadcast, Topic
 from kiosk.health.supervisor import Supervisor
 from kiosk.settings.config import Config
 from kiosk.store.directory import open_store, run_alone
@@ -109,6 +110,24 @@ def test_settings_are_read_and_put_into_force_while_no_page_changes_them(monkeyp
 
     assert not asked_for_a_new_start
     assert (seen, changing.locked()) == ([True, True], False)
+
+
+def test_the_people_of_a_demo_hear_of_each_decision_and_of_an_idle_screen():
+    told, news = [], Broadcast(time.time)
+    camera = SimpleNamespace(cue=lambda decisions, *, is_idle: told.append((decisions, is_idle)))
+    news.listen(run._Cue(SimpleNamespace(camera=camera)))
+
+    for topic, data in (
+        (Topic.SCREEN, {"state": "idle"}),
+        (Topic.SCREEN, {"state": "guide"}),
+        (Topic.DECISION, {}),
+        (Topic.DOOR, {}),
+        (Topic.SCREEN, {"state": "result"}),
+        (Topic.SCREEN, {"state": "idle"}),
+    ):
+        news.publish(topic, data)
+
+    assert told == [(0, True), (0, False), (1, False), (1, False), (1, True)]
 
 
 def test_a_second_kiosk_on_the_same_state_directory_is_refused(demo):
