@@ -91,7 +91,7 @@ def test_a_decision_that_was_told_of_is_in_the_log_however_the_kiosk_ends(demo, 
     assert logged(demo) == ["Approved"]
 
 
-def test_settings_are_read_and_put_into_force_while_no_page_changes_them(monkeypatch):
+def test_settings_are_read_and_put_into_force_while_no_page_changes_them():
     seen, changing = [], threading.Lock()
 
     def settings(_chosen):
@@ -102,11 +102,12 @@ def test_settings_are_read_and_put_into_force_while_no_page_changes_them(monkeyp
         seen.append(changing.locked())
         return True
 
-    monkeypatch.setattr("kiosk.assembly.load_settings", settings)
     camera = SimpleNamespace(source=SimpleNamespace(portraits=()))
     kiosk = SimpleNamespace(changing=changing, reload=reload, camera=camera)
 
-    asked_for_a_new_start = run._reload(SimpleNamespace(demo=None), kiosk, Supervisor({}), threading.Event())
+    asked_for_a_new_start = run._reload(
+        SimpleNamespace(demo=None), kiosk, Supervisor({}), threading.Event(), load=settings
+    )
 
     assert not asked_for_a_new_start
     assert (seen, changing.locked()) == ([True, True], False)
