@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -23,7 +24,7 @@ from kiosk.store.directory import open_store, run_alone
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.store.vault import read_keys
 from tests.conftest import GOLDEN, read
-from tests.patience import BUSY_S
+from tests.patience import BUSY_S, LIMIT_S
 
 DECIDED = re.compile(r"^\d\d:\d\d:\d\d  (.{18}) (\S+( Review)?) ")
 
@@ -45,17 +46,23 @@ def demo(tmp_path):
     return tmp_path
 
 
+@contextlib.contextmanager
 def running(demo, *, stderr=subprocess.DEVNULL, **settings):
+    """Run the demo; it is over with the test, whatever becomes of that."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KIOSK_")}
     environment |= {"KIOSK_STATE": str(demo / "state"), "KIOSK_API_ENABLED": "false"}
     environment |= {"KIOSK_CAMERA_LOST_AFTER_S": "60", "KIOSK_CAMERA_OPEN_WITHIN_S": "60", **settings}  # it plays once
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "kiosk", "run", "--demo", str(demo / "visitors")],
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
         env=environment,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def logged(demo):
@@ -82,7 +89,7 @@ def test_a_decision_that_was_told_of_is_in_the_log_however_the_kiosk_ends(demo, 
         line = process.stdout.readline()
         began = time.monotonic()
         process.send_signal(sent)
-        process.communicate(timeout=30)
+        process.communicate(timeout=LIMIT_S)
         took_s = time.monotonic() - began
 
     assert "Person A" in line
@@ -133,7 +140,7 @@ def test_the_people_of_a_demo_hear_of_each_decision_and_of_an_idle_screen():
 
 def test_a_second_kiosk_on_the_same_state_directory_is_refused(demo):
     with run_alone(demo / "state"), running(demo, stderr=subprocess.PIPE) as process:
-        told, said = process.communicate(timeout=60)
+        told, said = process.communicate(timeout=2 * LIMIT_S)
 
     assert process.returncode == 1
     assert "a kiosk runs from" in said
@@ -162,7 +169,7 @@ def test_settings_of_the_start_are_taken_by_a_new_start_of_the_same_process_and_
             before, told[:] = told[:], []
             process.send_signal(signal.SIGTERM)
             await_fact("STOPPING=1")
-            process.communicate(timeout=30)
+            process.communicate(timeout=LIMIT_S)
 
     assert process.returncode == 0
     assert not any("STOPPING" in line for line in before)

@@ -13,7 +13,8 @@ from kiosk.entrance.news import Still, Topic
 from kiosk.settings.config import Config
 from kiosk.settings.sections import EnrolmentSettings, EntranceSettings
 from tests.api.served import A1, serving
-from tests.web.browsed import NEEDED, despite_crashes, opened, running, serious
+from tests.patience import until
+from tests.web.browsed import NEEDED, despite_crashes, opened, playwright, running, serious
 
 pytestmark = NEEDED
 
@@ -87,8 +88,8 @@ def test_after_a_result_neither_picture_nor_word_stays(screen, served):
     served.kiosk.news.publish(Topic.SCREEN, IDLE)
 
     page.locator("main[data-state=idle]").wait_for()
-    assert page.locator(".preview[src]").count() == 0
-    assert not page.get_by_text("Welcome").is_visible()
+    playwright.expect(page.locator(".preview[src]")).to_have_count(0)
+    playwright.expect(page.get_by_text("Welcome")).to_be_hidden()
 
 
 def test_a_locked_screen_counts_down_and_offers_another_way_in(screen, served):
@@ -130,6 +131,7 @@ def test_a_broken_line_is_told_and_mended_by_itself(chromium, tmp_path):
 
         first.application.close()
         first.server.close()
+        until(lambda: not first.server.is_alive)  # the port is free
         page.get_by_text("No connection to the kiosk").wait_for()
         assert not page.get_by_text("Welcome").is_visible()  # it says nothing about now
 
