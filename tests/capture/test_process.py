@@ -498,7 +498,7 @@ sys.path[:] = {sys.path!r}
 from kiosk.capture.process import Camera
 from kiosk.settings.sections import CameraSettings
 with Camera(CameraSettings(source="dir:{folder}?fps=50&loop=1")) as camera:
-    camera.latest(0, 10.0)
+    camera.latest(0, {LIMIT_S})
     print(camera._child.pid, flush=True)
     time.sleep(60)
 """
