@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from kiosk.device.device import NothingLeaves
+from kiosk.device.outgoing import NothingLeaves
 from kiosk.settings.config import Config
 from kiosk.settings.sections import SearchSettings, StoreSettings
 from kiosk.store.subjects import Details, Enrolment

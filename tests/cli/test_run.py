@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -37,6 +39,7 @@ def demo(tmp_path):
     with initialise(tmp_path / "state", now=time.time) as store:
         for name, file, is_blocked in (("Person A", "a_2", False), ("Person B", "b_1", True)):
             template = recogniser.analyse(read(GOLDEN / f"person_{file}.jpg")).template
+            assert template is not None
             store.enrol(Enrolment([template], Details(name=name), is_blocklisted=is_blocked))
     (tmp_path / "visitors").mkdir()
     for place, name in enumerate(("a_1", "c_1", "b_1")):
@@ -103,9 +106,9 @@ def test_settings_are_read_and_put_into_force_while_no_page_changes_them(monkeyp
 
     monkeypatch.setattr("kiosk.assembly.load_settings", settings)
     camera = SimpleNamespace(source=SimpleNamespace(portraits=()))
-    kiosk = SimpleNamespace(changing=changing, reload=reload, camera=camera)
+    kiosk: Any = SimpleNamespace(changing=changing, reload=reload, camera=camera)
 
-    asked_for_a_new_start = run._reload(SimpleNamespace(demo=None), kiosk, Supervisor({}), threading.Event())
+    asked_for_a_new_start = run._reload(argparse.Namespace(demo=None), kiosk, Supervisor({}), threading.Event())
 
     assert not asked_for_a_new_start
     assert (seen, changing.locked()) == ([True, True], False)
@@ -124,7 +127,7 @@ def test_settings_of_the_start_are_taken_by_a_new_start_of_the_same_process_and_
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as wire:
         wire.bind(str(tmp_path / "notify"))
         wire.settimeout(60.0)
-        told = []
+        told: list[str] = []
 
         def await_fact(fact):
             while not any(line.startswith(fact) for line in told[-1:] for line in line.splitlines()):

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from kiosk.device.device import Device, Outgoing
+from kiosk.device.device import Device
+from kiosk.device.outgoing import Outgoing
 from kiosk.door.door import Door
 from kiosk.entrance.decide import Entrance
 from kiosk.entrance.judge import Judge

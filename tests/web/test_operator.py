@@ -10,6 +10,7 @@ import re
 import shutil
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -333,7 +334,7 @@ def test_a_kiosk_that_lets_nobody_in_says_why_and_how_to_mend_it(operator, serve
 def test_an_answer_that_comes_after_a_newer_one_changes_nothing(operator, served):
     page, _ = operator
     show(page, "reviews")
-    held = []
+    held: list[Any] = []
     page.route("**/device/health", lambda route: route.continue_() if held else held.append(route))
     page.evaluate("location.hash = '#/today'")
     playwright.expect(page.locator(".banner-place .skeleton")).to_have_count(1)
