@@ -14,8 +14,8 @@ import numpy as np
 from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, Part, answer, field_errors, read_moment
-from kiosk.api.routes.people import FLAG, LONGEST_TEXT, MOMENT, MOMENTS, SHORT, SUBJECT, TEXTS, about, known, misfits
-from kiosk.api.schema import ANSWER_400, BOOLEAN, INTEGER, NUMBER, STRING, TEXT, array, closed, or_null
+from kiosk.api.routes.people import LONGEST_TEXT, MOMENT, MOMENTS, SHORT, SUBJECT, TEXTS, about, known, misfits
+from kiosk.api.schema import ANSWER_400, BOOLEAN, FLAG, INTEGER, NUMBER, STRING, TEXT, array, closed, named, or_null
 from kiosk.api.uploads import Form
 from kiosk.device.device import SAME_PERSON_SCORE, EnrolmentResult, Found
 from kiosk.errors import ImageError
@@ -90,7 +90,7 @@ def _refused(outcome: EnrolmentResult) -> dict[str, Any]:
     }
 
 
-async def enrol(call: Call) -> Response:
+async def enrol_person(call: Call) -> Response:
     """Make a person known."""
     form = await call.form("image", most_files=MOST_PHOTOGRAPHS, most_bytes=MOST_BYTES)
     now = call.context.now()
@@ -107,7 +107,7 @@ async def enrol(call: Call) -> Response:
     return await _enrol(call, form, enrolment)
 
 
-async def blocklist(call: Call) -> Response:
+async def block_face(call: Call) -> Response:
     """Put a face onto the blocklist."""
     form = await call.form("image", most_files=MOST_PHOTOGRAPHS, most_bytes=MOST_BYTES)
     texts = _texts(form)
@@ -116,7 +116,7 @@ async def blocklist(call: Call) -> Response:
     return await _enrol(call, form, enrolment)
 
 
-async def weigh(call: Call) -> Response:
+async def assess_photograph(call: Call) -> Response:
     """Say how good a photograph is for enrolling, and whom it looks like."""
     form = await call.form("image")
     photograph = form.file("image")
@@ -227,22 +227,36 @@ _IMAGES: Mapping[str, Part] = {
     "rotate": Part("Try quarter turns to find an upright face.", FLAG),
     "largest": Part("Of several faces in a photograph take the largest.", FLAG),
 }
-REFUSED = closed(
-    outcome={"type": "string", "enum": ["duplicate", "blocklisted", "no_face", "several_faces", "poor", "mixed"]},
-    sentence=STRING,
-    of=or_null(closed(session_number=INTEGER, similarity_percentage=NUMBER)),
-)
-_ADDED = closed(outcome={"type": "string", "enum": ["added"]}, subject=SUBJECT)
-_UPLOAD = {400: ANSWER_400, 408: TEXT, 409: REFUSED, 413: TEXT, 503: TEXT}
-QUALITY = closed(
-    faces=INTEGER,
-    ok=BOOLEAN,
-    sentence=STRING,
-    quality=or_null(
-        closed(eye_distance_px=NUMBER, luminance=NUMBER, contrast=NUMBER, sharpness=NUMBER, frontality=NUMBER)
+REFUSED = named(
+    "EnrolmentRefusal",
+    closed(
+        outcome={"type": "string", "enum": ["duplicate", "blocklisted", "no_face", "several_faces", "poor", "mixed"]},
+        sentence=STRING,
+        of=or_null(named("SimilarPerson", closed(session_number=INTEGER, similarity_percentage=NUMBER))),
     ),
-    looks_like=array(
-        closed(session_number=INTEGER, name=or_null(STRING), similarity_percentage=NUMBER, is_blocklisted=BOOLEAN)
+)
+_ADDED = named("EnrolledPerson", closed(outcome={"type": "string", "enum": ["added"]}, subject=SUBJECT))
+_UPLOAD = {400: ANSWER_400, 408: TEXT, 409: REFUSED, 413: TEXT, 503: TEXT}
+QUALITY = named(
+    "PhotographQuality",
+    closed(
+        faces=INTEGER,
+        ok=BOOLEAN,
+        sentence=STRING,
+        quality=or_null(
+            named(
+                "QualityFigures",
+                closed(eye_distance_px=NUMBER, luminance=NUMBER, contrast=NUMBER, sharpness=NUMBER, frontality=NUMBER),
+            )
+        ),
+        looks_like=array(
+            named(
+                "LookAlike",
+                closed(
+                    session_number=INTEGER, name=or_null(STRING), similarity_percentage=NUMBER, is_blocklisted=BOOLEAN
+                ),
+            )
+        ),
     ),
 )
 
@@ -250,7 +264,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/device/subjects",
-        enrol,
+        enrol_person,
         "Make a person known from one to five photographs.",
         {201: _ADDED, **_UPLOAD},
         role=Role.OPERATOR,
@@ -281,7 +295,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/device/blocklist",
-        blocklist,
+        block_face,
         "Put a face that is not known onto the blocklist.",
         {201: _ADDED, **_UPLOAD},
         role=Role.OPERATOR,
@@ -294,7 +308,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/device/quality",
-        weigh,
+        assess_photograph,
         "Say how good a photograph is for enrolling, and whom it looks like; stores nothing.",
         {200: QUALITY, 400: ANSWER_400, 408: TEXT, 413: TEXT, 503: TEXT},
         role=Role.OPERATOR,

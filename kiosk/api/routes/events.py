@@ -116,7 +116,7 @@ def stream(call: Call, topics: Collection[Topic], *, for_anybody: bool = False) 
     return StreamingResponse(events(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
-async def events(call: Call) -> Response:
+async def follow_events(call: Call) -> Response:
     """Stream news for operators."""
     asked = call.word("topics")
     names = [name.strip() for name in (asked or "").split(",") if name.strip()]
@@ -126,12 +126,12 @@ async def events(call: Call) -> Response:
     return stream(call, [known[name] for name in names] or list(Topic))
 
 
-async def screen_events(call: Call) -> Response:
+async def follow_screen(call: Call) -> Response:
     """Stream what the kiosk's screen shows: no names, no numbers."""
     return stream(call, SCREEN_TOPICS, for_anybody=True)
 
 
-async def preview(call: Call) -> Response:
+async def follow_preview(call: Call) -> Response:
     """Stream the camera's picture, for the kiosk's own screen."""
     kiosk = call.context.running()
     if call.context.streams.locked():
@@ -162,7 +162,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/device/events",
-        events,
+        follow_events,
         f"Server-sent events for operators: {_topics(Topic)}.",
         {200: None, 400: ANSWER_400, 409: TEXT, 503: TEXT},
         role=Role.OPERATOR,
@@ -172,7 +172,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/device/screen/events",
-        screen_events,
+        follow_screen,
         f"Server-sent events for the kiosk's screen: {_topics(SCREEN_TOPICS)}; free of keys on this machine.",
         {200: None, 409: TEXT, 503: TEXT},
         role=Role.DEVICE,
@@ -182,7 +182,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/device/screen/preview.mjpg",
-        preview,
+        follow_preview,
         "The camera's picture, at most ten a second, for the kiosk's screen; free of keys on this machine.",
         {200: None, 409: TEXT, 503: TEXT},
         role=Role.OPERATOR,  # as the still: a program that asks for decisions watches nobody at the door

@@ -27,6 +27,7 @@ from kiosk.api.schema import (
     TIME,
     array,
     closed,
+    named,
     opened,
     or_null,
 )
@@ -53,7 +54,7 @@ def _about(account: Account) -> dict[str, Any]:
     }
 
 
-async def keys(call: Call) -> Response:
+async def list_keys(call: Call) -> Response:
     """List keys, oldest first."""
     found = await call.run(lambda: call.context.access.accounts.all("key"))
     return answer({"keys": [_about(account) for account in found]})
@@ -93,7 +94,7 @@ async def revoke_key(call: Call) -> Response:
     return Response(status_code=204)
 
 
-async def cloud(call: Call) -> Response:
+async def show_cloud(call: Call) -> Response:
     """Return what waits to leave the device, and how the way there is."""
     outside = call.context.cloud
     if outside is None:
@@ -110,7 +111,7 @@ async def cloud(call: Call) -> Response:
     return answer(await call.run(read))
 
 
-async def webhook(call: Call) -> Response:
+async def receive_webhook(call: Call) -> Response:
     """Take a webhook of Didit's that an owner relays; its signature lets it in."""
     outside = call.context.cloud
     if outside is None:
@@ -137,9 +138,9 @@ OPERATIONS = (
     Operation(
         "GET",
         "/device/keys",
-        keys,
+        list_keys,
         "List keys; their texts are kept nowhere.",
-        {200: closed(keys=array(closed(**KEY))), 503: TEXT},
+        {200: named("Keys", closed(keys=array(named("Key", closed(**KEY))))), 503: TEXT},
         role=Role.ADMIN,
     ),
     Operation(
@@ -147,7 +148,7 @@ OPERATIONS = (
         "/device/keys",
         create_key,
         "Make a key; the answer shows it this once.",
-        {201: closed(**KEY, key=STRING), 400: ANSWER_400, 408: TEXT, 413: TEXT, 503: TEXT},
+        {201: named("NewKey", closed(**KEY, key=STRING)), 400: ANSWER_400, 408: TEXT, 413: TEXT, 503: TEXT},
         role=Role.ADMIN,
         json=opened(
             {
@@ -168,17 +169,17 @@ OPERATIONS = (
     Operation(
         "GET",
         "/device/cloud",
-        cloud,
+        show_cloud,
         "Return what waits to leave the device, and how the way there is; 404 where there is no cloud.",
-        {200: ANY_OBJECT, 400: ANSWER_400, 404: TEXT, 503: TEXT},
+        {200: named("CloudState", ANY_OBJECT), 400: ANSWER_400, 404: TEXT, 503: TEXT},
         role=Role.OPERATOR,
         query=(Parameter("state", "Only rows in this state.", {"type": "string", "enum": list(STATES)}), *PAGING),
     ),
     Operation(
         "POST",
         "/device/cloud/webhook",
-        webhook,
+        receive_webhook,
         "Take a webhook of Didit's that an owner relays; its signature lets it in.",
-        {200: closed(is_new=BOOLEAN), 403: TEXT, 404: TEXT, 408: TEXT, 413: TEXT, 503: TEXT},
+        {200: named("ReceivedWebhook", closed(is_new=BOOLEAN)), 403: TEXT, 404: TEXT, 408: TEXT, 413: TEXT, 503: TEXT},
     ),
 )

@@ -50,7 +50,7 @@ def _check(store: Store, plain: bytes) -> bytes:
     return store.vault.mac(b"media|" + plain)
 
 
-async def media(call: Call) -> Response:
+async def read_photograph(call: Call) -> Response:
     """Return a photograph."""
     store = call.context.device.store
     token = str(call.request.path_params["token"])
@@ -74,7 +74,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/media/{token}",
-        media,
+        read_photograph,
         "Return a photograph by a link that a search gave, for an hour.",
         {200: None, 404: TEXT},
         media_type="image/*",

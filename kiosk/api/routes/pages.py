@@ -46,17 +46,17 @@ def _file(call: Call, name: str) -> Response:
     return Response(content, media_type=KINDS[path.suffix], headers=headers)
 
 
-async def operator_page(call: Call) -> Response:
+async def show_operator_page(call: Call) -> Response:
     """Return the operator's page."""
     return await call.run(lambda: _file(call, "operator/index.html"))
 
 
-async def kiosk_page(call: Call) -> Response:
+async def show_kiosk_page(call: Call) -> Response:
     """Return the kiosk's screen."""
     return await call.run(lambda: _file(call, "screen/index.html"))
 
 
-async def web_file(call: Call) -> Response:
+async def read_web_file(call: Call) -> Response:
     """Return what a page needs."""
     name = str(call.request.path_params["file"])
     return await call.run(lambda: _file(call, name))
@@ -66,7 +66,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/",
-        operator_page,
+        show_operator_page,
         "The operator's page.",
         {200: None, 304: None, 404: TEXT},
         media_type="text/html",
@@ -74,7 +74,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/kiosk",
-        kiosk_page,
+        show_kiosk_page,
         "The kiosk's screen.",
         {200: None, 304: None, 404: TEXT},
         media_type="text/html",
@@ -82,7 +82,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/web/{file:path}",
-        web_file,
+        read_web_file,
         "What a page needs: style, script, language.",
         {200: None, 304: None, 404: TEXT},
         media_type="*/*",
