@@ -142,7 +142,7 @@ def test_every_document_is_reached_from_the_readme():
     assert set(TEXTS) - reached == set()
 
 
-def test_the_documents_speak_of_every_folder_of_the_house():
+def test_the_documents_speak_of_every_folder_of_the_code():
     folders = {path.name for path in (ROOT / "kiosk").iterdir() if (path / "__init__.py").exists()}
 
     assert [name for name in sorted(folders) if f"`{name}`" not in TEXTS["README.md"]] == []

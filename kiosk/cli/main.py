@@ -1,7 +1,7 @@
 """The command line: what can be asked, who answers, and how the process ends.
 
 Exit codes: 0 an answer, also "Declined"; 1 an error, one line `Error: …` on stderr; 2 a wrong call; 3 refused
-(an enrolment of somebody known, blocklisted or unfit; a check that failed).
+(an enrolment of a person who is known, blocked or shown too poorly; a check that failed).
 """
 
 from __future__ import annotations

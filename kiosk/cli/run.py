@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 STATUS_NAME = "status.json"
 STOPS = (signal.SIGTERM, signal.SIGINT)
-DEMO_FACE_PX = 56.0  # a portrait of 480 px shows a smaller face than somebody at a door
+DEMO_FACE_PX = 56.0  # a portrait of 480 px shows a smaller face than that of a person at a door
 
 log = logging.getLogger("kiosk.cli_run")
 
@@ -261,7 +261,7 @@ def _portraits(folder: Path) -> list[Path]:
 
 
 class _Teller:
-    """Prints what is decided, for somebody who watches a demo."""
+    """Prints what is decided, for the viewer of a demo."""
 
     def __call__(self, news: News) -> None:
         told = news.data

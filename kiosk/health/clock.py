@@ -1,7 +1,7 @@
 """How far the wall clock can be believed: synced, in holdover, or untrusted.
 
 The kernel knows whether something disciplines its clock (adjtimex; NTP and PTP daemons all tell it). A clock that
-was synced once runs on by itself for `holdover_s`; one that never was, or that jumped, vouches for nothing.
+was synced once runs on by itself for `holdover_s`; one that never was, or that jumped, is not trusted.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Clock:
                 return ClockState.SYNCED
             if self._synced_at is None or self._offset is None or now - self._synced_at > self._holdover_s:
                 return ClockState.UNTRUSTED
-            if abs(wall - now - self._offset) > JUMP_S:  # somebody set it, and nothing vouches for that
+            if abs(wall - now - self._offset) > JUMP_S:  # it was set by hand, which is not trusted
                 self._synced_at = None
                 return ClockState.UNTRUSTED
             return ClockState.HOLDOVER

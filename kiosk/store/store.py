@@ -58,7 +58,7 @@ CHUNK_ROWS = 8192  # references read at a time: 10 MB at 320 numbers each
 
 
 def untrusted() -> ClockState:
-    """Say that nobody vouches for the clock: the default when the caller knows nothing."""
+    """Say that the clock is not synchronised: the default when the caller knows nothing."""
     return ClockState.UNTRUSTED
 
 
@@ -163,11 +163,11 @@ class Store:
             return tuple(self._enrol(transaction, enrolment, actor)[0].session_number for enrolment in enrolments)
 
     def enrol_within(self, transaction: _Transaction, enrolment: Enrolment, *, actor: str) -> Subject:
-        """Store a person within somebody else's transaction."""
+        """Store a person within the caller's transaction."""
         return self._enrol(transaction, enrolment, actor)[0]
 
     def vanish_within(self, transaction: _Transaction, number: SubjectId, *, actor: str) -> None:
-        """Unblock somebody whom nothing keeps here any more: nobody finds them, and the next sweep forgets them."""
+        """Unblock a person whom nothing keeps any more: no search finds them, and the next sweep erases them."""
         known, now = self._known(transaction.connection, number), self._now()
         gone = replace(known, is_blocklisted=False, valid_until=now, retention_until=now)
         subject_rows.update(transaction.connection, self.vault, gone)

@@ -34,7 +34,7 @@ def test_a_clock_that_was_synced_runs_on_by_itself_for_a_time():
 
 
 @pytest.mark.parametrize("jump_s", [-3600.0, 3600.0, 6.0, -6.0])
-def test_a_clock_that_somebody_set_vouches_for_nothing_until_it_is_synced_again(jump_s):
+def test_a_clock_that_was_set_by_hand_is_not_trusted_until_it_is_synced_again(jump_s):
     world = World()
     world.clock.state()
     world.is_synced = False

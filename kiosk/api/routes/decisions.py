@@ -149,7 +149,7 @@ def _csv(found: Iterator[LoggedDecision]) -> Iterator[str]:
 
 
 def _cell(value: Any) -> Any:
-    """Keep a spreadsheet from running what somebody sent as their vendor_data."""
+    """Keep a spreadsheet from running what a caller sent as vendor_data."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
@@ -204,7 +204,7 @@ async def count_decisions(call: Call) -> Response:
 
 
 async def list_reviews(call: Call) -> Response:
-    """List decisions that wait for an operator, longest first."""
+    """List decisions that wait for an operator, the longest waiting first."""
     limit, offset = call.page()
 
     def read() -> dict[str, Any]:
@@ -254,7 +254,7 @@ async def review_decision(call: Call) -> Response:
 
 
 async def begin_audit(call: Call) -> Response:
-    """Begin to compare everyone with everyone."""
+    """Begin to compare all people with each other."""
     device = call.context.device
 
     def work(job: Job) -> None:
@@ -312,7 +312,7 @@ OPERATIONS = (
         "GET",
         "/device/decisions",
         list_decisions,
-        "List records of the log, newest first; with format=csv all that fit the filter, as a table.",
+        "List records of the log, newest first; with format=csv all that pass the filter, as a table.",
         {
             200: named("Decisions", closed(total=INTEGER, limit=INTEGER, offset=INTEGER, decisions=array(ROW))),
             400: ANSWER_400,
@@ -368,7 +368,7 @@ OPERATIONS = (
         "GET",
         "/device/reviews",
         list_reviews,
-        "List decisions that wait for an operator, longest first.",
+        "List decisions that wait for an operator, the longest waiting first.",
         {200: named("Reviews", closed(total=INTEGER, reviews=array(ROW))), 400: ANSWER_400, 503: TEXT},
         role=Role.OPERATOR,
         query=PAGING,
@@ -389,7 +389,7 @@ OPERATIONS = (
         "POST",
         "/device/audit",
         begin_audit,
-        "Begin to compare everyone with everyone.",
+        "Begin to compare all people with each other.",
         {202: STARTED, 409: TEXT, 503: TEXT},
         role=Role.OPERATOR,
     ),

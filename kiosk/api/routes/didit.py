@@ -178,7 +178,7 @@ async def search_faces(call: Call) -> Response:
 
 
 def _session(one: LoggedDecision, reviewed: LoggedDecision | None) -> dict[str, Any]:
-    """Return what a list says of a saved call; its status is the reviewer's where somebody decided."""
+    """Return what a list says of a saved call; its status is the reviewer's where there is a review."""
     entry = one.entry
     about = {
         "session_id": entry.request_id,
@@ -205,7 +205,7 @@ def _decision(call: Call, request_id: str) -> dict[str, Any] | None:
     store = call.context.device.store
     wanted = DecisionFilter(kinds=tuple(KIND_BY_SERVICE.values()), request_id=request_id)
     page = store.decisions(wanted, limit=1)
-    if not page.decisions or page.decisions[0].answer is None:  # None: somebody in it was forgotten
+    if not page.decisions or page.decisions[0].answer is None:  # None: a person in it was erased
         return None
     one = page.decisions[0]
     saved = with_links(store, dict(one.answer or {}), call.base_url, call.context.now())
@@ -296,7 +296,7 @@ OPERATIONS = (
         "POST",
         "/v3/face-search/",
         search_faces,
-        "Look for a face among everyone enrolled, 1:N, as Didit's Face Search does.",
+        "Search the enrolled people for a face, 1:N, as Didit's Face Search does.",
         {200: FACE_SEARCH, 400: ANSWER_400, 408: TEXT, 413: TEXT, 503: TEXT},
         role=Role.DEVICE,
         form={
@@ -309,7 +309,7 @@ OPERATIONS = (
         "GET",
         "/v3/session/{session_id}/decision/",
         read_session,
-        "Return a saved call's answer; status is a reviewer's where somebody decided since.",
+        "Return a saved call's answer; status is the reviewer's where there is a review.",
         {200: DECISION, 404: TEXT, 503: TEXT},
         role=Role.DEVICE,
     ),
@@ -323,7 +323,7 @@ OPERATIONS = (
         query=(
             Parameter("vendor_data", "Only those with this identifier.", {"type": "string", "maxLength": 1000}),
             Parameter("api_service", "Only one kind.", API_SERVICE),
-            Parameter("status", "Only those decided so at first.", STATUS),
+            Parameter("status", "Only those with this first decision.", STATUS),
             Parameter("date_from", "Only from this time on.", {"type": "string", "format": "date-time"}),
             Parameter("date_to", "Only before this time.", {"type": "string", "format": "date-time"}),
             *PAGING,

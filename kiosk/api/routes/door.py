@@ -38,7 +38,7 @@ async def release_door(call: Call) -> Response:
 
 
 async def set_alarm(call: Call) -> Response:
-    """Take an alarm system's word: while it is armed nobody is judged."""
+    """Set the state of the alarm system: while it is armed, nobody is judged."""
     is_armed = (await call.json()).get("is_armed")
     if not isinstance(is_armed, bool):
         raise field_errors({"is_armed": ["Must be a valid boolean."]})
@@ -126,7 +126,7 @@ OPERATIONS = (
         "POST",
         "/device/door/claim",
         claim_turn,
-        "Say who steps up next, in mode verify: by session_number, session_id, vendor_data or document number.",
+        "Announce who steps up next, in mode verify: by session_number, session_id, vendor_data or document number.",
         {200: named("ClaimedTurn", closed(within_s=NUMBER)), **_SENT},
         role=Role.DEVICE,
         json=closed(code={**SHORT, "minLength": 1}),
@@ -143,7 +143,7 @@ OPERATIONS = (
         "POST",
         "/device/door/alarm",
         set_alarm,
-        "Take an alarm system's word: while it is armed nobody is judged.",
+        "Set the state of the alarm system: while it is armed, nobody is judged.",
         {200: named("AlarmState", closed(is_armed=BOOLEAN)), **_SENT},
         role=Role.DEVICE,
         json=closed(is_armed=BOOLEAN),

@@ -1,6 +1,6 @@
 """Photographs that make people known: enrolling, more references, the blocklist; and how good one would be.
 
-Every photograph goes through the line before the recogniser. What speaks against an enrolment is an answer, 409, with
+Every photograph goes through the queue before the recogniser. What speaks against an enrolment is an answer, 409, with
 a sentence and whom it would duplicate.
 """
 
@@ -164,7 +164,7 @@ def _alike(call: Call, one: Found) -> dict[str, Any]:
 
 
 async def add_reference(call: Call) -> Response:
-    """Add a photograph to a person who is known."""
+    """Add a photograph to an enrolled person."""
     form = await call.form("image")
     photograph = form.file("image")
     rotate = form.flag("rotate", default=False)
@@ -265,7 +265,7 @@ OPERATIONS = (
         "POST",
         "/device/subjects",
         enrol_person,
-        "Make a person known from one to five photographs.",
+        "Enrol a person from one to five photographs.",
         {201: _ADDED, **_UPLOAD},
         role=Role.OPERATOR,
         form={
@@ -275,7 +275,7 @@ OPERATIONS = (
             "valid_until": Part("Until when.", MOMENT),
             "retain_until": Part("When the person is forgotten.", MOMENT),
             "allowlist": Part("Also onto the allowlist.", FLAG),
-            "allow_duplicate": Part("Although somebody who looks the same is enrolled.", FLAG),
+            "allow_duplicate": Part("Enrol even if a person who looks the same is enrolled.", FLAG),
             "consent_version": Part("Name of the consent text the person agreed to.", SHORT),
         },
     ),
@@ -283,7 +283,7 @@ OPERATIONS = (
         "POST",
         "/device/subjects/{session_number}/references",
         add_reference,
-        "Add a photograph to a person who is known.",
+        "Add a photograph to an enrolled person.",
         {201: SUBJECT, **_UPLOAD, 404: TEXT},
         role=Role.OPERATOR,
         form={
@@ -296,7 +296,7 @@ OPERATIONS = (
         "POST",
         "/device/blocklist",
         block_face,
-        "Put a face that is not known onto the blocklist.",
+        "Put a face that is not enrolled onto the blocklist.",
         {201: _ADDED, **_UPLOAD},
         role=Role.OPERATOR,
         form={
@@ -309,7 +309,7 @@ OPERATIONS = (
         "POST",
         "/device/quality",
         assess_photograph,
-        "Say how good a photograph is for enrolling, and whom it looks like; stores nothing.",
+        "Say how good a photograph is for an enrolment, and whom it resembles; stores nothing.",
         {200: QUALITY, 400: ANSWER_400, 408: TEXT, 413: TEXT, 503: TEXT},
         role=Role.OPERATOR,
         form={

@@ -76,7 +76,7 @@ class Listener:
 
 
 def _event(news: News, *, for_anybody: bool) -> str:
-    """Return news as they are sent; in front of the kiosk nobody reads whom somebody looks like."""
+    """Return news as they are sent; the screen never names the person somebody resembles."""
     told = dict(news.data)
     if for_anybody and news.topic is Topic.ENROLMENT:
         shown = ANYBODYS if told.get("state") == "added" else ANYBODYS - {"session_number"}

@@ -66,7 +66,7 @@ def _reasons(call: Call) -> list[str]:
 
 
 async def check_ready(call: Call) -> Response:
-    """Say whether the kiosk does its work, or why not."""
+    """Say whether the kiosk is ready, and if not, why."""
     reasons = await call.run(lambda: _reasons(call))
     return answer({"is_ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
@@ -76,7 +76,7 @@ def _metrics(call: Call) -> Iterable[str]:
     told = _health(call)
     known = figures(call)
     yield from gauge("kiosk_info", "Version and model.", {__version__: 1}, "version")
-    yield from gauge("kiosk_armed", "Whether somebody who steps up may be let in.", int(told["is_armed"]))
+    yield from gauge("kiosk_armed", "Whether a person who steps up may be let in.", int(told["is_armed"]))
     if told["states"]:
         states = {state["condition"]: 1 for state in told["states"]}
         yield from gauge("kiosk_degraded", "Degraded states that hold now.", states, "condition")
@@ -115,7 +115,7 @@ OPERATIONS = (
         "GET",
         "/readyz",
         check_ready,
-        "Say whether the kiosk does its work, or why not.",
+        "Say whether the kiosk is ready, and if not, why.",
         {200: READY, 503: {"anyOf": [READY, TEXT]}},
         is_limited=False,
     ),

@@ -85,7 +85,7 @@ async def create_key(call: Call) -> Response:
 
 
 async def revoke_key(call: Call) -> Response:
-    """End a key at once."""
+    """Revoke a key at once."""
     name = str(call.request.path_params["id"])
     try:
         await call.run(lambda: call.context.access.accounts.revoke(name, actor=call.actor))
@@ -112,7 +112,7 @@ async def show_cloud(call: Call) -> Response:
 
 
 async def receive_webhook(call: Call) -> Response:
-    """Take a webhook of Didit's that an owner relays; its signature lets it in."""
+    """Receive a webhook of Didit's that the owner relays; its signature is checked instead of a key."""
     outside = call.context.cloud
     if outside is None:
         raise not_found()
@@ -139,7 +139,7 @@ OPERATIONS = (
         "GET",
         "/device/keys",
         list_keys,
-        "List keys; their texts are kept nowhere.",
+        "List keys, without their secret text.",
         {200: named("Keys", closed(keys=array(named("Key", closed(**KEY))))), 503: TEXT},
         role=Role.ADMIN,
     ),
@@ -147,7 +147,7 @@ OPERATIONS = (
         "POST",
         "/device/keys",
         create_key,
-        "Make a key; the answer shows it this once.",
+        "Make a key; only this answer shows it.",
         {201: named("NewKey", closed(**KEY, key=STRING)), 400: ANSWER_400, 408: TEXT, 413: TEXT, 503: TEXT},
         role=Role.ADMIN,
         json=opened(
@@ -162,7 +162,7 @@ OPERATIONS = (
         "DELETE",
         "/device/keys/{id}",
         revoke_key,
-        "End a key at once.",
+        "Revoke a key at once.",
         {204: None, 404: TEXT, 503: TEXT},
         role=Role.ADMIN,
     ),
@@ -170,7 +170,7 @@ OPERATIONS = (
         "GET",
         "/device/cloud",
         show_cloud,
-        "Return what waits to leave the device, and how the way there is; 404 where there is no cloud.",
+        "Return what waits to be sent, and whether sending works; 404 where there is no cloud.",
         {200: named("CloudState", ANY_OBJECT), 400: ANSWER_400, 404: TEXT, 503: TEXT},
         role=Role.OPERATOR,
         query=(Parameter("state", "Only rows in this state.", {"type": "string", "enum": list(STATES)}), *PAGING),
@@ -179,7 +179,7 @@ OPERATIONS = (
         "POST",
         "/device/cloud/webhook",
         receive_webhook,
-        "Take a webhook of Didit's that an owner relays; its signature lets it in.",
+        "Receive a webhook of Didit's that the owner relays; its signature is checked instead of a key.",
         {200: named("ReceivedWebhook", closed(is_new=BOOLEAN)), 403: TEXT, 404: TEXT, 408: TEXT, 413: TEXT, 503: TEXT},
     ),
 )

@@ -40,7 +40,7 @@ def with_links(store: Store, answer: dict[str, Any], base_url: str, now: float) 
 
 
 def _has_image(store: Store, row: dict[str, Any]) -> bool:
-    """Whether a row is about somebody of this device, which a cloud's answer in its place is not."""
+    """Whether a row is about a person of this device, which a cloud's answer in its place is not."""
     number = row.get("session_number")
     subject = store.subject(number) if isinstance(number, int) else None
     return subject is not None and subject.images > 0 and subject.session_id == row.get("session_id")

@@ -123,7 +123,7 @@ def misfits(begin: float | None, end: float | None, kept: float | None, now: flo
 
 
 async def change_person(call: Call) -> Response:
-    """Change what is known of a person; null empties a field."""
+    """Change the details of a person; null empties a field."""
     body = await call.json()
     errors: dict[str, list[str]] = {}
     for name in sorted(set(body) - {*TEXTS, *MOMENTS, "status"}):
@@ -279,7 +279,7 @@ OPERATIONS = (
         "PATCH",
         _PATH,
         change_person,
-        "Change what is known of a person; null empties a field.",
+        "Change the details of a person; null empties a field.",
         {200: SUBJECT, 400: ANSWER_400, 408: TEXT, 413: TEXT, **_ONE},
         role=Role.OPERATOR,
         json=_CHANGES,

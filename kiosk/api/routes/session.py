@@ -73,7 +73,7 @@ async def sign_in(call: Call) -> Response:
 
 async def show_signed_in(call: Call) -> Response:
     """Return whose session or key this is."""
-    assert call.caller is not None  # the gate let somebody in
+    assert call.caller is not None  # the gate let the caller in
     return answer(_about(call, call.caller))
 
 
