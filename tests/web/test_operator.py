@@ -111,7 +111,7 @@ def test_a_wrong_password_is_told_and_shows_nothing(chromium, served):
         watch.expects(401)
         sign_in(page, served.url, password="wrong")
 
-        page.get_by_role("alert").filter(has_text="This is not right").wait_for()
+        page.get_by_role("alert").filter(has_text="is wrong").wait_for()
         assert page.locator("nav").count() == 0
 
 
@@ -121,7 +121,7 @@ def test_an_operators_key_opens_the_page_and_a_machines_key_does_not(chromium, s
         page.get_by_role("button", name="Use a key instead").click()
         page.get_by_label("Key").fill(served.keys["device"])
         page.get_by_role("button", name="Sign in").click()
-        page.get_by_role("alert").filter(has_text="belongs to a machine").wait_for()
+        page.get_by_role("alert").filter(has_text="is for a machine").wait_for()
 
         page.get_by_label("Key").fill(served.keys["operator"])
         page.get_by_role("button", name="Sign in").click()
@@ -228,7 +228,7 @@ def test_only_what_was_changed_of_a_person_is_sent(operator, served):
     page, _ = operator
     subject = enrolled(served, "Person A", vendor_data="staff-1", document_number="AB123456")
     show(page, f"people/{subject.session_number}")
-    page.get_by_text("Change what is known").click()
+    page.get_by_text("Change the details").click()
 
     page.get_by_label("Name").fill("Person A the Second")
     with page.expect_request(lambda request: request.method == "PATCH") as sent:
@@ -356,7 +356,7 @@ def test_without_camera_and_door_the_page_serves_all_the_same(chromium, tmp_path
         sign_in(page, served.url)
 
         page.get_by_text("Serving calls, without camera and door").wait_for()
-        page.get_by_text("No camera is served here").wait_for()
+        page.get_by_text("This server has no camera").wait_for()
         assert not page.get_by_role("button", name="Open the door once").is_visible()
 
 
@@ -394,7 +394,7 @@ def test_a_new_key_is_shown_once_and_works(operator, served):
     page.get_by_label("Name").fill("Turnstile north")
     page.get_by_role("button", name="Create the key").click()
     key = page.locator(".code.key").inner_text()
-    page.get_by_role("button", name="I have it").click()
+    page.get_by_role("button", name="I have copied it").click()
 
     page.get_by_role("cell", name="Turnstile north", exact=True).wait_for()
     assert key not in page.content()
@@ -534,13 +534,13 @@ def test_a_settings_change_is_taken_as_a_whole_or_not_at_all(chromium, tmp_path)
 
         page.get_by_label("Enter from, with a code").fill("75")
         page.get_by_label("Enter from, found in the gallery").fill("1000")
-        page.get_by_role("button", name="Put into force").click()
+        page.get_by_role("button", name="Apply").click()
         page.locator("[aria-invalid=true]").wait_for()
         assert served.device.config.entrance.verify_threshold == 70.0
         page.get_by_label("Enter from, found in the gallery").fill("85")
-        page.get_by_role("button", name="Put into force").click()
+        page.get_by_role("button", name="Apply").click()
 
-        page.get_by_text("In force from now on.").wait_for()
+        page.get_by_text("Applied.").wait_for()
         entrance = served.device.config.entrance
         assert (entrance.verify_threshold, entrance.identify_threshold) == (75.0, 85.0)
 
