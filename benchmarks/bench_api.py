@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from about import ROOT, about_device, about_run, command_line, device_slug, store
 
+from benchmarks.about import ROOT, about_device, about_run, command_line, device_slug, store
 from kiosk.api import app
 from kiosk.api.queue import CallQueue
 from kiosk.device.calls import answer_match

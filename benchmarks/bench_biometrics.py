@@ -23,9 +23,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from about import RESULTS, about_run
 from PIL import Image
 
+from benchmarks.about import RESULTS, about_run
 from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
 from kiosk.recognition.pipeline import Recogniser
 
@@ -149,7 +149,7 @@ def measure(recogniser: Recogniser, faces: Path) -> dict[str, Any]:
         at = float(np.sort(strangers)[::-1][round(len(strangers) * fmr)])
         low, high = bootstrap(cosines, is_mated, one, other, fmr)
         rows.append({"fmr": fmr, "cosine": at, "fnmr": error_rates(cosines, is_mated, at)[1], "interval": [low, high]})
-    sets = {}
+    sets: dict[str, dict[str, float | None]] = {}
     names = np.array(sorted(set(people)))
     for folder in sorted({person.split("/")[0] for person in people}):
         inside = np.array([names[number].startswith(folder + "/") for number in one])

@@ -31,6 +31,10 @@ import cv2
 import numpy as np
 import psutil
 
+from kiosk.networks.inference import read_pack, standard_pack
+from kiosk.testing.networks import fixed_recogniser
+from kiosk.types import Template
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.about import about_device, about_run, command_line, device_slug, timing
@@ -45,7 +49,7 @@ from kiosk.daemon.kiosk import Kiosk
 from kiosk.device.device import Device
 from kiosk.entrance.news import News, Topic
 from kiosk.health.clock import Clock
-from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
+from kiosk.networks.inference import load_recogniser
 from kiosk.recognition.photo import decode
 from kiosk.rules.presentation import Ready
 from kiosk.store.chain import Kind
@@ -55,7 +59,6 @@ from kiosk.store.keys import read_keys
 from kiosk.store.outbox import OutboxState
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.fakes import RecordedLines
-from kiosk.types import Template
 
 FPS = 30
 SIZE_WH = (640, 480)
@@ -225,7 +228,9 @@ def fall_behind(directory: Path, cloud: dict[str, Any], api_key: str, rows: int)
     settings = config(cloud=cloud)
     with open_store(directory, read_keys(directory), now=time.time) as store:
         Credentials(store).write(API_KEY, api_key)
-        device = Device(None, store, settings, now=time.time, outgoing=Policy(store, settings.cloud, now=time.time))
+        template = Template(np.eye(1, 128, dtype=np.float32)[0], "none")
+        networks = fixed_recogniser(template, read_pack(standard_pack()).scale)
+        device = Device(networks, store, settings, now=time.time, outgoing=Policy(store, settings.cloud, now=time.time))
         for _ in range(rows):
             made = NewDecision(Kind.FACE_MATCH, "Declined", score=12, thresholds={"decline": 30})
             device.save(made, {name: os.urandom(20_000) for name in ("user_image", "ref_image")})

@@ -28,8 +28,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from about import about_device, about_run, command_line, device_slug, store, timing
 
+from benchmarks.about import about_device, about_run, command_line, device_slug, store, timing
 from kiosk.errors import ModelFileError
 from kiosk.networks.inference import Pack, load_recogniser, read_pack, standard_pack
 from kiosk.recognition.image import ANGLES_DEG, rotate, shrink

@@ -33,11 +33,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-import rivals
-from about import ROOT, about_device, about_run, command_line, device_slug, store, timing
-from processes import Command, started
-from stopwatch import Engine, Stopwatch, speed_up
 
+from benchmarks import rivals
+from benchmarks.about import ROOT, about_device, about_run, command_line, device_slug, store, timing
+from benchmarks.processes import Command, started
+from benchmarks.stopwatch import Engine, Stopwatch, speed_up
 from kiosk.networks.inference import Pack, load_recogniser, read_pack, standard_pack
 from kiosk.recognition.photo import decode
 from kiosk.recognition.pipeline import Recogniser

@@ -20,9 +20,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from about import about_run, command_line, store
-from bench_biometrics import TIGHT, widened
-
+from benchmarks.about import about_run, command_line, store
+from benchmarks.bench_biometrics import TIGHT, widened
 from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
 from kiosk.recognition.photo import decode
 from kiosk.recognition.pipeline import Recogniser

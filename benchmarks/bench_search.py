@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil  # type: ignore[import-untyped]  # no stubs installed
+import psutil
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the repository need not be installed
@@ -102,7 +102,7 @@ def rivals(vectors: Floats) -> dict[str, tuple[Engine, int]]:
     """Build the engines compared with: name -> search, bytes held."""
     import apsw  # noqa: PLC0415  bench-only
     import faiss  # noqa: PLC0415  bench-only, and after the thread settings
-    import sqlite_vec  # type: ignore[import-untyped]  # noqa: PLC0415
+    import sqlite_vec  # noqa: PLC0415
     import usearch.index  # noqa: PLC0415
 
     faiss.omp_set_num_threads(1)
@@ -121,7 +121,7 @@ def rivals(vectors: Floats) -> dict[str, tuple[Engine, int]]:
         return search
 
     def by_usearch(probe: Floats) -> Answer:
-        kind = usearch.index.MetricKind.IP  # type: ignore[attr-defined]  # its documented place
+        kind = usearch.index.MetricKind.IP
         found = usearch.index.search(vectors, probe, LIMIT, kind, exact=True, threads=1)
         return list(zip(found.keys.tolist(), (1 - found.distances).tolist(), strict=True))
 

@@ -37,7 +37,7 @@ from kiosk.settings.config import Config
 from kiosk.store.directory import initialise, open_store
 from kiosk.store.keys import read_keys
 from kiosk.store.subjects import Details, Enrolment
-from kiosk.types import Template
+from kiosk.types import Floats, Template
 
 SEED = 0
 BATCH = 1000
@@ -47,12 +47,13 @@ PACK = read_pack(standard_pack())
 DEPTH = int(PACK.spec("recogniser").options["length"])
 
 
-def vectors(people: int) -> np.ndarray:
+def vectors(people: int) -> Floats:
     """Return (people, D) unit vectors; the last DUPLICATES look like the first."""
     rng = np.random.default_rng(SEED)
-    made = rng.standard_normal((people, DEPTH), dtype=np.float32)
+    made: Floats = rng.standard_normal((people, DEPTH), dtype=np.float32)
     made[-DUPLICATES:] = made[:DUPLICATES] + 0.3 * made[-DUPLICATES:]
-    return made / np.linalg.norm(made, axis=1, keepdims=True)
+    made /= np.linalg.norm(made, axis=1, keepdims=True)
+    return made
 
 
 def fill(state: Path, people: int) -> dict[str, Any]:

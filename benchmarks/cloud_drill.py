@@ -24,6 +24,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,7 @@ from kiosk.cloud.policy import Policy
 from kiosk.cloud.sender import Pace
 from kiosk.cloud.sync import Sync
 from kiosk.device.device import Device
+from kiosk.networks.inference import read_pack, standard_pack
 from kiosk.settings.config import Config
 from kiosk.settings.sections import CloudSettings
 from kiosk.store.chain import Kind
@@ -39,7 +41,9 @@ from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.directory import initialise, open_store
 from kiosk.store.keys import read_keys
 from kiosk.store.outbox import OutboxState
-from kiosk.testing.fake_cloud import FakeCloud
+from kiosk.testing.fake_cloud import FakeCloud, FakeSession
+from kiosk.testing.networks import fixed_recogniser
+from kiosk.types import Template
 
 SPEED = 20.0
 LIMIT = 300
@@ -66,7 +70,8 @@ def kiosk(directory: Path, url: str, now: Callable[[], float], limit: int = LIMI
         keep_days=3650.0,
     )
     store = open_store(directory, read_keys(directory), now=now)
-    return Device(None, store, Config(cloud=chosen), now=now, outgoing=Policy(store, chosen, now=now))
+    networks = fixed_recogniser(Template(np.eye(1, 128, dtype=np.float32)[0], "none"), read_pack(standard_pack()).scale)
+    return Device(networks, store, Config(cloud=chosen), now=now, outgoing=Policy(store, chosen, now=now))
 
 
 def decide(device: Device, number: int) -> None:
@@ -97,7 +102,7 @@ def child(directory: Path, url: str, base: float, total: int) -> None:
             time.sleep(1.0)  # the thread sends; the parent ends this process
 
 
-def drill(directory: Path, total: int, seed: int, within_s: float) -> dict:
+def drill(directory: Path, total: int, seed: int, within_s: float) -> dict[str, Any]:
     """Run the drill; return what the server counted."""
     rng, base = random.Random(seed), time.time()
     initialise(directory, now=fast(base)).close()
@@ -142,20 +147,25 @@ def drill(directory: Path, total: int, seed: int, within_s: float) -> dict:
             return judge(device, fake, kills, time.monotonic() - begun)
 
 
-def judge(device: Device, fake: FakeCloud, kills: int, took_s: float) -> dict:
+def request_of(session: FakeSession) -> str:
+    """Return the kiosk's own number of a call, which travels in its metadata."""
+    return str((session.metadata or {}).get("request_id"))
+
+
+def judge(device: Device, fake: FakeCloud, kills: int, took_s: float) -> dict[str, Any]:
     """Hold what the server counted against what the kiosk decided."""
     found = list(device.store.decisions(DecisionFilter(kinds=(Kind.FACE_MATCH,)), limit=1_000_000).decisions)[::-1]
     wanted = {one.entry.request_id: one.vendor_data for one in found}
-    arrived = Counter(one.metadata["request_id"] for one in fake.sessions)
+    arrived = Counter(request_of(one) for one in fake.sessions)
     order = {person: [r for r, v in wanted.items() if v == person] for person in set(wanted.values()) - {None}}
-    came = {p: [one.metadata["request_id"] for one in fake.sessions if one.vendor_data == p] for p in order}
+    came = {p: [request_of(one) for one in fake.sessions if one.vendor_data == p] for p in order}
     times, most, start = sorted(fake.billed), 0, 0
     for end, at in enumerate(times):
         while times[start] <= at - 60.0 / SPEED:
             start += 1
         most = max(most, end - start + 1)
     rows = device.store.outbox.rows(OutboxState.SENT, limit=1_000_000)
-    ids = {one.metadata["request_id"]: one.id for one in fake.sessions}
+    ids = {request_of(one): one.id for one in fake.sessions}
     return {
         "decisions": len(wanted),
         "in_cloud": len(fake.sessions),
@@ -173,7 +183,7 @@ def judge(device: Device, fake: FakeCloud, kills: int, took_s: float) -> dict:
     }
 
 
-def month(directory: Path, a_day: int) -> dict:
+def month(directory: Path, a_day: int) -> dict[str, Any]:
     """Stay without a network for a month of a simulated clock, then drain."""
     clock = [1_800_000_000.0]
     initialise(directory, now=lambda: clock[0]).close()
@@ -202,7 +212,7 @@ def month(directory: Path, a_day: int) -> dict:
             "decisions": 30 * a_day,
             "waited": waited,
             "in_cloud": len(fake.sessions),
-            "is_oldest_first": [one.metadata["request_id"] for one in fake.sessions] == wanted,
+            "is_oldest_first": [request_of(one) for one in fake.sessions] == wanted,
             "most_writes_in_a_minute": most,
             "limit": 60,
             "simulated_drain_min": round((clock[0] - back_at) / 60.0, 1),
@@ -210,7 +220,7 @@ def month(directory: Path, a_day: int) -> dict:
         }
 
 
-def latency(directory: Path, rounds: int, burst: int) -> dict:
+def latency(directory: Path, rounds: int, burst: int) -> dict[str, Any]:
     """Record decisions in turns with nothing being sent, and while the outbox drains; compare."""
     initialise(directory, now=time.time).close()
     spent: dict[str, list[float]] = {"idle": [], "draining": []}
@@ -268,7 +278,7 @@ def main() -> int:
     total = 30 if chosen.quick else chosen.decisions
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
-        parts = {
+        parts: dict[str, Callable[[], dict[str, Any]]] = {
             "drill": lambda: drill(place / "drill", total, chosen.seed, chosen.within),
             "month": lambda: month(place / "month", 4 if chosen.quick else 60),
             "latency": lambda: latency(place / "latency", 1 if chosen.quick else 8, 10 if chosen.quick else 50),
@@ -284,7 +294,7 @@ def main() -> int:
     return 0 if is_good(found, total) else 1
 
 
-def is_good(found: dict, total: int) -> bool:
+def is_good(found: dict[str, Any], total: int) -> bool:
     """Say whether nothing was lost, doubled or out of order, and the limits held."""
     drilled, away = found.get("drill"), found.get("month")
     if drilled is not None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from about import ROOT, timing
+from benchmarks.about import ROOT, timing
 
 LAUNCH = """
 import json, os, subprocess, sys, time

@@ -43,7 +43,7 @@ class Rival:
 
 def face_recognition_rival() -> Rival:
     """Return face_recognition's pipeline as its README shows it: HOG, 68 or 5 landmarks, dlib's ResNet; a distance."""
-    import face_recognition  # type: ignore[import-untyped]  # noqa: PLC0415  see the module's head
+    import face_recognition  # noqa: PLC0415  see the module's head
 
     def detect(picture: Any) -> Any:
         found = face_recognition.face_locations(picture)

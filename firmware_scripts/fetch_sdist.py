@@ -50,7 +50,8 @@ def read(address: str) -> bytes:
         try:
             request = urllib.request.Request(address, headers={"Accept": "text/html", "User-Agent": "face-kiosk"})
             with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-                return answer.read()
+                content: bytes = answer.read()
+                return content
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
             if attempt == TRIES - 1:
                 sys.exit(f"Error: {address}: {error}; check the network and run this again")

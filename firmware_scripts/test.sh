@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Install the kiosk with what its tests need, and run them.
+# Install the kiosk with what its tests need, check form and types (check.sh), and run the tests.
 #
 #   ./firmware_scripts/test.sh [PYTEST OPTIONS]
 #
-# Makes .venv in the repository; safe to run twice. Two files of tests run at a time, with -n 0 one. KIOSK_PYTHON names
-# another Python, KIOSK_VENV another place.
+# Makes .venv in the repository; safe to run twice. As many test files run in parallel as there are cores; -n 0 runs one
+# after the other. KIOSK_PYTHON names another Python, KIOSK_VENV another place.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=firmware_scripts/common.sh
@@ -18,6 +18,7 @@ if ! command -v chromium >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ] && command -v a
   step "Installing Chromium for the tests of the pages"
   (apt_install chromium) || printf 'Note: no Chromium; the tests of the pages are skipped\n' >&2
 fi
+"$root/firmware_scripts/check.sh"
 step "Running the tests"
 cd "$root"
-exec "$venv/bin/python" -m pytest -n 2 --dist loadfile "$@"
+exec "$venv/bin/python" -m pytest -n "$(nproc)" --dist loadfile "$@"

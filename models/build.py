@@ -28,15 +28,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from kiosk.networks.inference import open_session, read_pack
+from kiosk.recognition.image import align, shrink
+from models import build_attributes, build_detector, build_recogniser
+
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))  # the build_* modules beside this one; models/ is no package
-
-import build_attributes  # noqa: E402
-import build_detector  # noqa: E402
-import build_recogniser  # noqa: E402
-
-from kiosk.networks.inference import open_session, read_pack  # noqa: E402
-from kiosk.recognition.image import align, shrink  # noqa: E402
 
 GOLDEN_EDGE = 400  # px of the longer edge: small files that still hold every detail the networks see
 GOLDEN_QUALITY = 90  # JPEG

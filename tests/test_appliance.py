@@ -122,6 +122,7 @@ def test_every_package_of_a_device_is_locked_by_hash(lock):
 def test_every_dependency_of_the_kiosk_is_in_the_lock():
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     wanted = re.search(r"\ndependencies = \[\n(.*?)\n\]", project, re.DOTALL)
+    assert wanted is not None
     names = re.findall(r'^ *"([A-Za-z0-9-]+)', wanted[1], re.MULTILINE)
     locked = set(re.findall(r"^([a-z0-9-]+)==", LOCKS[0].read_text(encoding="utf-8"), re.MULTILINE))
 

@@ -114,8 +114,10 @@ def test_no_class_holds_two_subjects():
     long = {}
     for path in FILES:
         for node in ast.walk(ast.parse((PACKAGE / path).read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ClassDef) and node.end_lineno - node.lineno + 1 > LONGEST_CLASS:
-                long[f"{path.as_posix()} {node.name}"] = node.end_lineno - node.lineno + 1
+            if isinstance(node, ast.ClassDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                if lines > LONGEST_CLASS:
+                    long[f"{path.as_posix()} {node.name}"] = lines
 
     assert long.keys() - LONG_CLASSES.keys() == set(), "divide it, or say why it is one subject"
     assert LONG_CLASSES.keys() - long.keys() == set(), "it is short now: take it off the list"

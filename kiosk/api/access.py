@@ -1,7 +1,7 @@
 """Who is asking, may they, and how often: keys and sessions, lock-out, limits of a minute.
 
 Everything here lives in memory and is bounded: signing in again after a restart costs less than a table of sessions
-on the disk that somebody could copy. The keys and passwords themselves are accounts.py's.
+on the disk that could be copied. The keys and passwords themselves are accounts.py's.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ class Access:
     # ---- sessions
 
     def open_session(self, caller: Caller) -> tuple[str, Caller]:
-        """Sign somebody in; return the cookie's text and who they are in this session."""
+        """Sign a caller in; return the cookie's text and the caller of this session."""
         token = secrets.token_urlsafe(TOKEN_BYTES)
         account = caller.account  # as its password was found right: another one since ends this session too
         expires = self._now() + self._settings.session_h * HOUR_S

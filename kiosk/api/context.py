@@ -85,7 +85,7 @@ class Context:
     cloud: Cloud | None = None
     sources: Sources | None = None  # where settings come from; None: they cannot be changed here
     apply: Callable[[Config], None] | None = None  # puts changed settings into force; may refuse with a ConfigError
-    forgotten: Callable[[], None] = nothing  # called after somebody was forgotten: takes them out of backups
+    forgotten: Callable[[], None] = nothing  # called after a person was erased: takes them out of backups
     is_secure: bool = False  # served under TLS
     screen_token: str | None = None  # by which the kiosk's own screen is known; None: nobody is the screen
     changing: threading.Lock = field(default_factory=threading.Lock)  # held while settings are changed
@@ -100,7 +100,7 @@ class Context:
     jobs: Jobs = field(init=False)
 
     def __post_init__(self) -> None:
-        """Make the threads and the room."""
+        """Make the threads and the memory budget."""
         cores = os.cpu_count() or 1
         self.queue = CallQueue(max(1, cores - (self.kiosk is not None)), self.config.api.queue)
         self.workers = ThreadPoolExecutor(WORKERS, "worker")

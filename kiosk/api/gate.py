@@ -1,6 +1,6 @@
 """The gate every call passes: its path and host, who asks, how often, what an error becomes, and one line of the log.
 
-The log says method, route, status, time and request id. No path, no query, no key and no name: they may be somebody's.
+The log says method, route, status, time and request id. No path, no query, no key and no name: they may name a person.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SEND_S = 30.0  # a reader who takes nothing for so long is gone
 LONGEST_TOKEN = 512
 NO_KEY = "Invalid API Key."  # the contract's words
 SAFE = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'"
-PROXIED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")  # somebody stands between: not from this machine
+PROXIED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")  # a proxy stands between: not from this machine
 HEADERS: Mapping[str, str] = MappingProxyType(
     {
         "X-Content-Type-Options": "nosniff",
@@ -179,7 +179,7 @@ class Gate:
         except (ClientDisconnect, asyncio.TimeoutError):
             status = status or 499  # nginx's number for a caller who hung up
         except Exception as error:  # noqa: BLE001  the last place that can keep the server up; it says all it may
-            frames = "".join(traceback.format_tb(error.__traceback__))  # without the message: it may quote somebody
+            frames = "".join(traceback.format_tb(error.__traceback__))  # without the message: it may quote a person
             LOG.error("failed id=%s error=%s\n%s", request_id, type(error).__name__, frames)  # noqa: TRY400
             if not status:
                 body = {"detail": "The kiosk failed; its log says why.", "request_id": request_id}

@@ -78,7 +78,7 @@ class Jobs:
             LOG.error("job kind=%s error=%s: %s", job.kind, type(error).__name__, error)  # noqa: TRY400  one line
             job.sentence = "the kiosk could not go on; its log says why"
         except Exception as error:  # noqa: BLE001  nobody asks the future; this is the last place to say so
-            frames = "".join(traceback.format_tb(error.__traceback__))  # without the message: it may quote somebody
+            frames = "".join(traceback.format_tb(error.__traceback__))  # without the message: it may quote a person
             LOG.error("job kind=%s error=%s\n%s", job.kind, type(error).__name__, frames)  # noqa: TRY400
             job.sentence = "the kiosk could not go on; its log says why"
         finally:

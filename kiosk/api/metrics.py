@@ -1,4 +1,4 @@
-"""What the API counts, in Prometheus' text format: routes by their pattern, never what somebody asked for."""
+"""What the API counts, in Prometheus' text format: routes by their pattern, never what a caller asked for."""
 
 from __future__ import annotations
 

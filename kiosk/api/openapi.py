@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from kiosk import __version__
 from kiosk.api.operation import Call, Operation, answer
-from kiosk.api.schema import ANY_OBJECT, TEXT
+from kiosk.api.schema import ANY_OBJECT, TEXT, named
 
 _BRACES = re.compile(r"\{(\w+)(?::\w+)?\}")
 SECURITY: list[dict[str, list[str]]] = [{"key": []}, {"bearer": []}, {"session": []}]
@@ -26,9 +26,10 @@ ABOUT = (
 def document(operations: Iterable[Operation]) -> dict[str, Any]:
     """Return the document."""
     paths: dict[str, dict[str, Any]] = {}
+    schemas: dict[str, Any] = {}
     for operation in operations:
         path = _BRACES.sub(r"{\1}", operation.path)
-        paths.setdefault(path, {})[operation.method.lower()] = _operation(operation)
+        paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, schemas)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -39,37 +40,54 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
+            "schemas": dict(sorted(schemas.items())),
             "securitySchemes": {
                 "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "session": {"type": "apiKey", "in": "cookie", "name": "kiosk_session"},
-            }
+            },
         },
     }
 
 
-def _operation(operation: Operation) -> dict[str, Any]:
-    name = re.sub(r"\W+", "_", f"{operation.method.lower()}_{operation.path}").strip("_")
+def _operation(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
+    """Return the description of an operation; what it names is put into `schemas`.
+
+    Clients call it by the name of the function that answers it, in the group of the file that has the function.
+    """
+    responses = sorted(_responses(operation, schemas).items())
     told: dict[str, Any] = {
-        "operationId": name,
+        "operationId": operation.answer.__name__,
         "summary": operation.sentence,
-        "tags": [operation.path.split("/")[1] or "pages"],
-        "responses": {str(status): response for status, response in sorted(_responses(operation).items())},
+        "tags": [operation.answer.__module__.rpartition(".")[2]],
+        "responses": {str(status): response for status, response in responses},
     }
     parameters = [
         {"name": part, "in": "path", "required": True, "schema": _part_schema(part)}
         for part in _BRACES.findall(operation.path)
     ]
     parameters += [
-        {"name": one.name, "in": "query", "required": False, "description": one.sentence, "schema": dict(one.schema)}
+        {
+            "name": one.name,
+            "in": "query",
+            "required": False,
+            "description": one.sentence,
+            "schema": _shared(one.schema, schemas),
+        }
         for one in operation.query
     ]
     if parameters:
         told["parameters"] = parameters
     if operation.form is not None:
-        told["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": _form(operation)}}}
+        told["requestBody"] = {
+            "required": True,
+            "content": {"multipart/form-data": {"schema": _form(operation, schemas)}},
+        }
     elif operation.json is not None:
-        told["requestBody"] = {"required": True, "content": {"application/json": {"schema": dict(operation.json)}}}
+        told["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": _shared(operation.json, schemas)}},
+        }
     if operation.role is not None:
         told["description"] = f"For {operation.role.word}s and above."
         told["security"] = [{}, *SECURITY] if operation.is_free_here or operation.is_for_screen else SECURITY
@@ -84,16 +102,37 @@ def _part_schema(part: str) -> Mapping[str, Any]:
     return {"type": "string", "minLength": 1}
 
 
-def _form(operation: Operation) -> dict[str, Any]:
+def _shared(schema: Mapping[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema in which each part that has a title is a reference; put those parts into `schemas`."""
+    told = dict(schema)
+    for keyword in ("items", "additionalProperties"):
+        if isinstance(told.get(keyword), Mapping):
+            told[keyword] = _shared(told[keyword], schemas)
+    if "properties" in told:
+        told["properties"] = {name: _shared(one, schemas) for name, one in told["properties"].items()}
+    if "anyOf" in told:
+        told["anyOf"] = [_shared(one, schemas) for one in told["anyOf"]]
+    title = told.get("title")
+    if title is None:
+        return told
+    if schemas.setdefault(title, told) != told:
+        raise ValueError(f"two shapes are called {title}; want a name for each")
+    return {"$ref": f"#/components/schemas/{title}"}
+
+
+def _form(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
     assert operation.form is not None
     return {
         "type": "object",
-        "properties": {name: {**part.schema, "description": part.sentence} for name, part in operation.form.items()},
+        "properties": {
+            name: {**_shared(part.schema, schemas), "description": part.sentence}
+            for name, part in operation.form.items()
+        },
         "required": [name for name, part in operation.form.items() if part.is_required],
     }
 
 
-def _responses(operation: Operation) -> dict[int, dict[str, Any]]:
+def _responses(operation: Operation, schemas: dict[str, Any]) -> dict[int, dict[str, Any]]:
     answers: dict[int, Any] = {400: TEXT, 405: TEXT}  # a Host that is not this machine's; another method
     if operation.role is not None:
         answers |= {401: TEXT, 403: TEXT, 429: TEXT, 503: TEXT}
@@ -104,13 +143,15 @@ def _responses(operation: Operation) -> dict[int, dict[str, Any]]:
     if _BRACES.search(operation.path):
         answers |= {404: TEXT}
     answers |= operation.answers
-    return {status: _response(operation, status, schema) for status, schema in answers.items()}
+    return {status: _response(operation, status, schema, schemas) for status, schema in answers.items()}
 
 
-def _response(operation: Operation, status: int, schema: Mapping[str, Any] | None) -> dict[str, Any]:
+def _response(
+    operation: Operation, status: int, schema: Mapping[str, Any] | None, schemas: dict[str, Any]
+) -> dict[str, Any]:
     told: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     if schema is not None:
-        told["content"] = {"application/json": {"schema": dict(schema)}}
+        told["content"] = {"application/json": {"schema": _shared(schema, schemas)}}
         if status == HTTPStatus.OK:
             told["content"] |= {kind: {"schema": {"type": "string"}} for kind in operation.more_types}
     elif status == HTTPStatus.OK:
@@ -126,9 +167,11 @@ def operation(operations: Iterable[Operation]) -> Operation:
     """Return the operation that gives the document of these operations and of itself."""
     known = tuple(operations)
 
-    async def openapi(_: Call) -> Response:
+    async def show_document(_: Call) -> Response:
         return answer(content)
 
-    this = Operation("GET", "/openapi.json", openapi, "This document.", {200: ANY_OBJECT})
+    this = Operation(
+        "GET", "/openapi.json", show_document, "This document.", {200: named("OpenApiDocument", ANY_OBJECT)}
+    )
     content = document((*known, this))
     return this

@@ -169,7 +169,7 @@ class Call:
         return await future
 
     async def recognise(self, work: Callable[[], Value]) -> Value:
-        """Wait in the line before the recogniser; whoever hangs up meanwhile loses the place."""
+        """Wait in the queue before the recogniser; a caller who hangs up meanwhile loses the place."""
         try:
             future = asyncio.wrap_future(self.context.queue.submit(work))
         except RuntimeError:
@@ -179,7 +179,7 @@ class Call:
         try:
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if future not in done:
-                future.cancel()  # takes it out of the line, unless it is being worked on
+                future.cancel()  # takes it out of the queue, unless a worker has begun
                 raise ClientDisconnect
             return await future
         finally:

@@ -44,10 +44,10 @@ class CallQueue:
         self.mean_s = 0.1  # of one call; moves with those that were done
 
     def submit(self, work: Callable[[], Value]) -> Future[Value]:
-        """Put work into the line.
+        """Put work into the queue.
 
         Raises:
-            FullError: the line is full; says when it may be shorter.
+            FullError: the queue is full; says when it may be shorter.
         """
         with self._lock:
             if self._inside >= self._most:

@@ -34,6 +34,14 @@ def opened(required: Mapping[str, Any], /, **optional: Mapping[str, Any]) -> Sch
     }
 
 
+def named(title: str, schema: Mapping[str, Any]) -> Schema:
+    """Return a schema under a name of its own, which generated clients give to their class.
+
+    `openapi.py` puts each under components/schemas once, so a name means one shape.
+    """
+    return {"title": title, **schema}
+
+
 def array(of: Mapping[str, Any]) -> Schema:
     """Return a list."""
     return {"type": "array", "items": dict(of)}
@@ -51,85 +59,117 @@ BOOLEAN: Schema = {"type": "boolean"}
 TIME: Schema = {"type": "string", "format": "date-time"}
 UUID: Schema = {"type": "string", "format": "uuid"}
 ANY_OBJECT: Schema = {"type": "object"}
-STATUS: Schema = {"type": "string", "enum": [status.value for status in Status]}
-TEXT: Schema = opened({"detail": STRING}, request_id=STRING)
-FIELDS: Schema = {"type": "object", "additionalProperties": array(STRING)}
+STATUS = named("Status", {"type": "string", "enum": [status.value for status in Status]})
+TEXT = named("Refusal", opened({"detail": STRING}, request_id=STRING))
+FIELDS = named("FieldErrors", {"type": "object", "additionalProperties": array(STRING)})
 ANSWER_400: Schema = {"anyOf": [TEXT, FIELDS]}
+FLAG = named("Flag", {"type": "string", "enum": ["true", "false", "1", "0"]})
 PAGING = (
     Parameter("limit", "Most rows.", {"type": "integer", "minimum": 1, "maximum": MOST_ROWS}),
     Parameter("offset", "Rows to leave out.", {"type": "integer", "minimum": 0, "maximum": LARGEST_OFFSET}),
 )
 
-WARNING = opened(
-    {
-        "risk": {"type": "string", "enum": [risk.value for risk in Risk]},
-        "log_type": {"type": "string", "enum": ["error", "warning", "information"]},
-        "short_description": STRING,
-        "long_description": STRING,
-    }
+WARNING = named(
+    "Warning",
+    opened(
+        {
+            "risk": named("Risk", {"type": "string", "enum": [risk.value for risk in Risk]}),
+            "log_type": named("LogType", {"type": "string", "enum": ["error", "warning", "information"]}),
+            "short_description": STRING,
+            "long_description": STRING,
+        }
+    ),
 )
 
 
-def _image(age: Mapping[str, Any]) -> Schema:
+_QUARTER_TURN = named("QuarterTurn", {"type": "integer", "enum": [0, 90, 180, 270]})
+
+
+def _image(age: Mapping[str, Any], of: str) -> Schema:
     entity = closed(
         age=age,
         bbox={"type": "array", "items": INTEGER, "minItems": 4, "maxItems": 4},
         confidence={"type": "number", "minimum": 0, "maximum": 1},
-        gender={"type": "string", "enum": ["male", "female"]},
+        gender=named("Gender", {"type": "string", "enum": ["male", "female"]}),
     )
-    return closed(entities=array(entity), best_angle={"type": "integer", "enum": [0, 90, 180, 270]})
+    shape = closed(entities=array(named(f"{of}Face", entity)), best_angle=_QUARTER_TURN)
+    return named(f"{of}Photograph", shape)
 
 
-_MATCH = closed(
-    status=STATUS,
-    score=or_null({"type": "integer", "minimum": 0, "maximum": 100}),
-    user_image=_image(NUMBER),
-    ref_image=_image(NUMBER),
-    warnings=array(WARNING),
+_MATCH = named(
+    "FaceMatch",
+    closed(
+        status=STATUS,
+        score=or_null({"type": "integer", "minimum": 0, "maximum": 100}),
+        user_image=_image(NUMBER, "Match"),
+        ref_image=_image(NUMBER, "Match"),
+        warnings=array(WARNING),
+    ),
 )
-_ROW = closed(
-    session_id=UUID,
-    session_number=INTEGER,
-    similarity_percentage=NUMBER,
-    vendor_data=or_null(STRING),
-    verification_date=TIME,
-    user_details=closed(name=or_null(STRING), document_type=or_null(STRING), document_number=or_null(STRING)),
-    match_image_url=or_null(STRING),
-    status=STATUS,
-    is_blocklisted=BOOLEAN,
-    is_allowlisted=BOOLEAN,
-    source=STRING,
+_ROW = named(
+    "SearchMatch",
+    closed(
+        session_id=UUID,
+        session_number=INTEGER,
+        similarity_percentage=NUMBER,
+        vendor_data=or_null(STRING),
+        verification_date=TIME,
+        user_details=named(
+            "UserDetails", closed(name=or_null(STRING), document_type=or_null(STRING), document_number=or_null(STRING))
+        ),
+        match_image_url=or_null(STRING),
+        status=STATUS,
+        is_blocklisted=BOOLEAN,
+        is_allowlisted=BOOLEAN,
+        source=STRING,
+    ),
 )
-_SEARCH = closed(
-    status=STATUS, total_matches=INTEGER, matches=array(_ROW), user_image=_image(STRING), warnings=array(WARNING)
+_SEARCH = named(
+    "FaceSearch",
+    closed(
+        status=STATUS,
+        total_matches=INTEGER,
+        matches=array(_ROW),
+        user_image=_image(STRING, "Search"),
+        warnings=array(WARNING),
+    ),
 )
 _ECHOED = {"vendor_data": STRING, "metadata": ANY_OBJECT, "device": ANY_OBJECT}
-FACE_MATCH = opened({"request_id": UUID, "face_match": _MATCH, "created_at": TIME}, **_ECHOED)
-FACE_SEARCH = opened({"request_id": UUID, "face_search": _SEARCH, "created_at": TIME}, **_ECHOED)
-_REVIEW = closed(user=STRING, new_status=STATUS, comment=or_null(STRING), created_at=TIME)
+FACE_MATCH = named("FaceMatchAnswer", opened({"request_id": UUID, "face_match": _MATCH, "created_at": TIME}, **_ECHOED))
+FACE_SEARCH = named(
+    "FaceSearchAnswer", opened({"request_id": UUID, "face_search": _SEARCH, "created_at": TIME}, **_ECHOED)
+)
+_REVIEW = named("SessionReview", closed(user=STRING, new_status=STATUS, comment=or_null(STRING), created_at=TIME))
+API_SERVICE = named("ApiService", {"type": "string", "enum": ["FACE_MATCH", "FACE_SEARCH"]})
 _SESSION = {
     "session_id": STRING,
     "session_number": INTEGER,
     "session_kind": STRING,
-    "api_service": {"type": "string", "enum": ["FACE_MATCH", "FACE_SEARCH"]},
+    "api_service": API_SERVICE,
     "status": STATUS,
     "vendor_data": or_null(STRING),
     "created_at": TIME,
 }
-DECISION = opened(
-    {**_SESSION, "request_id": STRING},
-    face_match=_MATCH,
-    face_matches=array(_MATCH),
-    face_search=_SEARCH,
-    face_searches=array(_SEARCH),
-    metadata=ANY_OBJECT,
-    device=ANY_OBJECT,
-    reviews=array(_REVIEW),
+DECISION = named(
+    "SessionDecision",
+    opened(
+        {**_SESSION, "request_id": STRING},
+        face_match=_MATCH,
+        face_matches=array(_MATCH),
+        face_search=_SEARCH,
+        face_searches=array(_SEARCH),
+        metadata=ANY_OBJECT,
+        device=ANY_OBJECT,
+        reviews=array(_REVIEW),
+    ),
 )
-SESSIONS = closed(
-    count=INTEGER,
-    next=or_null(STRING),
-    previous=or_null(STRING),
-    results=array(opened(_SESSION, reviews=array(_REVIEW))),
+SESSIONS = named(
+    "Sessions",
+    closed(
+        count=INTEGER,
+        next=or_null(STRING),
+        previous=or_null(STRING),
+        results=array(named("Session", opened(_SESSION, reviews=array(_REVIEW)))),
+    ),
 )
-HEALTHCHECK = closed(status={"type": "string", "enum": ["ok"]}, timestamp=TIME)
+HEALTHCHECK = named("Healthcheck", closed(status={"type": "string", "enum": ["ok"]}, timestamp=TIME))

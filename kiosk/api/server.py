@@ -1,7 +1,7 @@
 """The server: one thread with an event loop, and connections that cannot be held open by doing little.
 
-uvicorn waits for ever for a request's head and for a body nobody asked for; the protocol below does not. Beyond this
-machine's own addresses nothing is served without TLS and somebody to let in.
+uvicorn waits indefinitely for a request's head and for a body that no route reads; the protocol below does not. Beyond
+this machine's own addresses nothing is served without TLS and an account to let in.
 """
 
 from __future__ import annotations

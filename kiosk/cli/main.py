@@ -1,7 +1,7 @@
 """The command line: what can be asked, who answers, and how the process ends.
 
 Exit codes: 0 an answer, also "Declined"; 1 an error, one line `Error: …` on stderr; 2 a wrong call; 3 refused
-(an enrolment of somebody known, blocklisted or unfit; a check that failed).
+(an enrolment of a person who is known, blocked or shown too poorly; a check that failed).
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ REFUSED = 3
 EPILOG = """\
 first steps:
   kiosk match selfie.jpg id_photo.jpg          compare two faces
-  kiosk enrol anna.jpg --name "Anna"           make somebody known
+  kiosk enrol anna.jpg --name "Anna"           enrol a person
   kiosk search visitor.jpg                     who is this?
   kiosk doctor                                 is everything in order?
 
-State lives in --state, $KIOSK_STATE, /var/lib/kiosk where writable, or ~/.local/share/kiosk.
-Settings come from --config, $KIOSK_CONFIG or /etc/kiosk/kiosk.toml; `kiosk config docs` prints them all.
+State directory: --state, else $KIOSK_STATE, else /var/lib/kiosk where it is writable, else ~/.local/share/kiosk.
+Settings: --config, else $KIOSK_CONFIG, else /etc/kiosk/kiosk.toml; `kiosk config docs` prints all of them.
+`kiosk COMMAND --help` says what a command takes.
 """
 
 
@@ -58,13 +59,13 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     parser = argparse.ArgumentParser(
         prog="kiosk",
-        description="Face verification on the device, by the rules of Didit's Face Match and Face Search.",
+        description="Verify and identify faces on this device, by the rules of Didit's Face Match and Face Search.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"kiosk {__version__}")
-    parser.add_argument("--state", metavar="DIR", help="the state directory")
-    parser.add_argument("--config", metavar="FILE", type=Path, help="kiosk.toml")
+    parser.add_argument("--state", metavar="DIR", help="directory of database, key and backups")
+    parser.add_argument("--config", metavar="FILE", type=Path, help="settings file")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add = _adder(commands)
     _add_running(add)
@@ -115,44 +116,56 @@ def _add_running(add: Adder) -> None:
     run = add(
         "run",
         "run",
-        "watch the camera, decide about whoever steps up, drive the door",
-        more="The daemon: it runs until it is told to stop, reopens a lost camera for ever, and opens nothing unless "
-        "all is well. SIGHUP takes changed settings. Under systemd it feeds the watchdog.",
+        "run the kiosk: camera, decisions, door, API and pages",
+        more="Runs until it is stopped (Ctrl-C or SIGTERM). A lost camera is reopened indefinitely; meanwhile nothing "
+        "opens. SIGHUP reads changed settings. Under systemd it feeds the watchdog.",
         json=False,
     )
     run.add_argument(
         "--demo",
         metavar="DIR",
         type=Path,
-        help="without camera and door: people from a folder of portraits walk up; decisions are printed",
+        help="use no camera and no door: show the portraits of this folder as people who walk up; print the decisions",
     )
-    run.add_argument("--verbose", action="store_true", help="in a demo, log everything to stderr too")
-    health = add("health", "run", "say how the running kiosk is", more="Exit 3 when it is not armed or hangs.")
-    health.add_argument("--file", metavar="FILE", type=Path, help="its status file (default: of the settings)")
+    run.add_argument("--verbose", action="store_true", help="with --demo: also write the whole log to stderr")
+    health = add(
+        "health",
+        "run",
+        "say whether the running kiosk is armed, and if not, why",
+        more="Exit 3 when it is not armed, or hangs.",
+    )
     health.add_argument(
-        "--max-age", metavar="S", type=float, default=10.0, help="oldest status that counts, s (default 10)"
+        "--file", metavar="FILE", type=Path, help="the kiosk's status file (default: [health] status_file)"
+    )
+    health.add_argument(
+        "--max-age", metavar="S", type=float, default=10.0, help="oldest status accepted, seconds (default 10)"
     )
 
 
 def _add_faces(add: Adder) -> None:
-    match = add("match", "faces", "compare two faces, 1:1", more="Exit 0 on any answer, also Declined.")
-    match.add_argument("user_image", metavar="USER", type=Path, help="the person's picture")
-    match.add_argument("ref_image", metavar="REF", type=Path, help="the reference to compare it with")
+    match = add(
+        "match",
+        "faces",
+        "compare the faces of two photographs, 1:1",
+        more="Exit 0 for every answer, Declined included.",
+    )
+    match.add_argument("user_image", metavar="USER", type=Path, help="photograph of the person")
+    match.add_argument("ref_image", metavar="REF", type=Path, help="photograph to compare it with")
     match.add_argument(
         "--threshold", type=_threshold, metavar="N", help="decline below this score, 0 to 100 (default 30)"
     )
-    search = add("search", "faces", "look for a face among everyone enrolled, 1:N")
-    search.add_argument("user_image", metavar="IMAGE", type=Path, help="the picture")
+    search = add("search", "faces", "search the enrolled people for a face, 1:N")
+    search.add_argument("user_image", metavar="IMAGE", type=Path, help="photograph of the face")
     search.add_argument(
         "--search-type",
         choices=("most_similar", "blocklisted_or_approved"),
         default="most_similar",
-        help="everybody by likeness, or the blocklisted first and then the approved",
+        help="most_similar: all people by similarity; blocklisted_or_approved: the blocked first, then the approved",
     )
     for command in (match, search):
-        command.add_argument("--rotate", action="store_true", help="try quarter turns to find an upright face")
-        command.add_argument("--vendor-data", metavar="X", help="your identifier; stored and echoed")
-        command.add_argument("--no-save", action="store_true", help="leave no record of this decision")
+        command.add_argument("--rotate", action="store_true", help="try quarter turns until the face is upright")
+        command.add_argument("--vendor-data", metavar="X", help="your own identifier: stored, and part of the answer")
+        command.add_argument("--no-save", action="store_true", help="do not record this decision")
 
 
 def _threshold(text: str) -> int:
@@ -189,181 +202,201 @@ def _add_people(add: Adder) -> None:
     enrol = add(
         "enrol",
         "faces",
-        "make a person known",
-        more="Searches first: somebody enrolled already, on the blocklist, or shown too poorly is refused with exit 3.",
+        "enrol a person from photographs",
+        more="Searches first. Exit 3 when the person is enrolled already or blocked, or when a photograph is too poor.",
     )
-    enrol.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="photographs of this one person")
-    enrol.add_argument("--allow-duplicate", action="store_true", help="enrol although a look-alike is enrolled")
-    enrol.add_argument("--allowlist", action="store_true", help="mark the person as allowlisted")
-    enrol.add_argument("--plan", metavar="P", help="whose hours hold for the person at a door, see [schedule] week")
-    enrol.add_argument("--valid-from", metavar="DATE", help="first day, YYYY-MM-DD (UTC)")
-    enrol.add_argument("--valid-until", metavar="DATE", help="first day on which it holds no more")
-    enrol.add_argument("--retain-until", metavar="DATE", help="day on which the person is forgotten")
+    enrol.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="photographs of this person alone")
+    enrol.add_argument(
+        "--allow-duplicate", action="store_true", help="enrol even if a person who looks the same is enrolled"
+    )
+    enrol.add_argument("--allowlist", action="store_true", help="also put the person on the allowlist")
+    enrol.add_argument(
+        "--plan", metavar="P", help="name of the hours in which the person may enter, see [schedule] week"
+    )
+    enrol.add_argument("--valid-from", metavar="DATE", help="first day on which the person may enter, YYYY-MM-DD (UTC)")
+    enrol.add_argument("--valid-until", metavar="DATE", help="first day on which the person may no longer enter")
+    enrol.add_argument("--retain-until", metavar="DATE", help="day on which the person is erased")
     _add_details(enrol)
 
-    blocklist = _group(add, "blocklist", "people who must not pass")
-    block = blocklist("blocklist add", "faces", "block a face or an enrolled person")
-    block.add_argument("what", metavar="IMAGE|ID", help="a picture, a session_number, or a session_id")
-    block.add_argument("--reason", help="why; sealed with the person's details")
+    blocklist = _group(add, "blocklist", "block people, and list those who are blocked")
+    block = blocklist("blocklist add", "faces", "block a face, or a person who is enrolled")
+    block.add_argument("what", metavar="IMAGE|ID", help="a photograph, a session_number or a session_id")
+    block.add_argument("--reason", help="the reason; encrypted with the person's details")
     _add_details(block)
-    remove = blocklist("blocklist remove", "faces", "unblock a person, who stays enrolled")
+    remove = blocklist("blocklist remove", "faces", "unblock a person; they stay enrolled")
     remove.add_argument("subject", metavar="ID", help="session_number, session_id or vendor_data")
     blocklist("blocklist list", "faces", "list blocked people")
 
-    gallery = _group(add, "gallery", "the people enrolled")
-    listing = gallery("gallery list", "faces", "list people in order of enrolment")
-    listing.add_argument("--limit", type=_count, default=100, metavar="N", help="longest list (default 100)")
-    listing.add_argument("--offset", type=_skip, default=0, metavar="N", help="leave out the first N")
+    gallery = _group(add, "gallery", "list, show, import and audit the enrolled people")
+    listing = gallery("gallery list", "faces", "list the people in the order of their enrolment")
+    listing.add_argument("--limit", type=_count, default=100, metavar="N", help="most rows (default 100)")
+    listing.add_argument("--offset", type=_skip, default=0, metavar="N", help="rows to skip (default 0)")
     for name, sentence in (
         ("show", "show a person"),
-        ("remove", "forget a person for good; prints the signed receipt"),
+        ("remove", "erase a person; prints a signed receipt"),
         ("allow", "put a person on the allowlist"),
         ("disallow", "take a person off the allowlist"),
     ):
         command = gallery(f"gallery {name}", "faces", sentence)
         command.add_argument("subject", metavar="ID", help="session_number, session_id or vendor_data")
-    forget = add("forget", "faces", "forget a person for good; prints the signed receipt")
+    forget = add("forget", "faces", "erase a person; prints a signed receipt")
     forget.add_argument("subject", metavar="ID", help="session_number, session_id or vendor_data")
 
     imports = gallery(
         "gallery import",
         "imports",
-        "enrol many people from a folder tree or a CSV file",
+        "enrol many people from a folder or a CSV file",
         more="A folder per person, or a CSV with the columns file, name, vendor_data, document_type, document_number; "
-        "rows of the same name and vendor_data are one person. Can be stopped and run again: it goes on where it was.",
+        "rows of the same name and vendor_data are one person. An import that was stopped continues when run again.",
     )
-    imports.add_argument("source", metavar="DIR|CSV", type=Path)
-    imports.add_argument("--report", type=Path, metavar="FILE", help="CSV report (default: beside the source's name)")
-    imports.add_argument("--workers", type=_skip, default=0, metavar="N", help="photographs at a time (default: cores)")
-    imports.add_argument("--allow-duplicate", action="store_true", help="enrol look-alikes of people enrolled")
-    imports.add_argument("--rotate", action="store_true", help="try quarter turns to find upright faces")
+    imports.add_argument("source", metavar="DIR|CSV", type=Path, help="folder with a folder per person, or a CSV file")
+    imports.add_argument(
+        "--report", type=Path, metavar="FILE", help="where to write the CSV report (default: beside the source)"
+    )
+    imports.add_argument(
+        "--workers", type=_skip, default=0, metavar="N", help="photographs processed in parallel (default: one a core)"
+    )
+    imports.add_argument(
+        "--allow-duplicate", action="store_true", help="enrol even people who look like someone enrolled"
+    )
+    imports.add_argument("--rotate", action="store_true", help="try quarter turns until a face is upright")
     audit = gallery(
         "gallery audit",
         "imports",
-        "compare everyone with everyone",
-        more="Finds likely duplicates, references that look unlike their own person, and the most confusable people.",
+        "compare all people with each other",
+        more="Finds likely duplicates, photographs unlike their own person, and the people most easily confused.",
     )
-    audit.add_argument("--html", type=Path, metavar="FILE", help="also write a report with pictures of the figures")
-    audit.add_argument("--limit", type=_count, default=20, metavar="N", help="rows a table (default 20)")
+    audit.add_argument("--html", type=Path, metavar="FILE", help="also write a report with charts")
+    audit.add_argument("--limit", type=_count, default=20, metavar="N", help="most rows of each table (default 20)")
 
 
 def _add_details(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--rotate", action="store_true", help="try quarter turns to find an upright face")
-    command.add_argument("--largest", action="store_true", help="of several faces in a picture take the largest")
+    command.add_argument("--rotate", action="store_true", help="try quarter turns until the face is upright")
+    command.add_argument("--largest", action="store_true", help="if a photograph shows several faces, take the largest")
     command.add_argument("--name", help="the person's name")
     command.add_argument("--vendor-data", metavar="X", help="your identifier for the person")
-    command.add_argument("--document-type", metavar="T", help='for instance "Identity Card"')
-    command.add_argument("--document-number", metavar="N", help="answers show its last three characters only")
+    command.add_argument("--document-type", metavar="T", help='for example "Identity Card"')
+    command.add_argument(
+        "--document-number", metavar="N", help="number of the document; answers show its last three characters only"
+    )
 
 
 def _add_models(add: Adder) -> None:
-    models = _group(add, "models", "the networks and what their scores mean")
-    show = models("models show", "models", "list the models, print and plot the score scale")
-    show.add_argument("--svg", type=Path, metavar="FILE", help="also draw the scale into an SVG file")
-    models("models check", "models", "hold every model file against its digest")
-    pull = models("models pull", "models", "download another model pack from its makers' public addresses", json=False)
-    pull.add_argument("pack", nargs="?", help="its name; without it, the packs are listed")
-    pull.add_argument("--to", type=Path, metavar="DIR", help="where to put it (default: in the state directory)")
+    models = _group(add, "models", "show, check and download neural networks")
+    show = models("models show", "models", "list the models, and what each score means")
+    show.add_argument("--svg", type=Path, metavar="FILE", help="also write the score scale as a chart")
+    models("models check", "models", "check every model file against its digest")
+    pull = models("models pull", "models", "download another model pack from its makers", json=False)
+    pull.add_argument("pack", nargs="?", metavar="PACK", help="name of the pack; without one, all are listed")
+    pull.add_argument("--to", type=Path, metavar="DIR", help="folder for the pack (default: in the state directory)")
     pull.add_argument(
         "--accept-non-commercial",
         action="store_true",
-        help="take models whose licence forbids commercial use; only if yours is none",
+        help="accept models whose licence forbids commercial use; only if your use is not commercial",
     )
     add(
         "doctor",
         "models",
         "check models, runtime and store, and say what to mend",
-        more="Fixed faces run through the real networks and must come out as stored. Exit 3 when something is wrong.",
+        more="Runs known portraits through the networks and compares the results. Exit 3 when something is wrong.",
     )
-    config = _group(add, "config", "settings")
-    config("config check", "models", "say whether the settings are right")
+    config = _group(add, "config", "check, show and explain the settings")
+    config("config check", "models", "check the settings, and say what is wrong")
     config("config show", "models", "print the settings in force", json=False)
-    config("config docs", "models", "print every setting with its default and meaning", json=False)
+    config("config docs", "models", "print every setting with default, range and meaning", json=False)
 
 
 def _add_cloud(add: Adder) -> None:
-    cloud = _group(add, "cloud", "Didit's account, and what leaves this device")
+    cloud = _group(add, "cloud", "manage Didit's account, and what is sent to it")
     for name, sentence in (
-        ("register", "open an account; asks for a password, Didit sends a code"),
-        ("verify", "confirm the address with the code; keeps the API key"),
-        ("login", "fetch the API key of an account that is there already"),
+        ("register", "open an account at Didit, which then e-mails a code"),
+        ("verify", "confirm the e-mail address with that code, and keep the API key"),
+        ("login", "fetch the API key of an existing account"),
     ):
-        command = cloud(f"cloud {name}", "cloud", sentence, more="Secrets are asked for, or read from a pipe.")
-        command.add_argument("--email", required=True, metavar="ADDRESS", help="of the account")
+        command = cloud(f"cloud {name}", "cloud", sentence, more="Passwords are asked for, or read from a pipe.")
+        command.add_argument("--email", required=True, metavar="ADDRESS", help="e-mail address of the account")
         if name == "verify":
-            command.add_argument("--code", required=True, metavar="CODE", help="the six characters of the e-mail")
-    cloud("cloud key", "cloud", "keep an API key from Didit's console; asks for it, or reads a pipe")
-    cloud("cloud secret", "cloud", "keep the secret of webhooks; asks for it, or reads a pipe")
-    cloud("cloud balance", "cloud", "print the account's credits")
-    top_up = cloud("cloud top-up", "cloud", "print a link and a QR code where a person can pay")
-    top_up.add_argument("--amount", type=_count, default=50, metavar="DOLLARS", help="50 or more (default 50)")
-    cloud("cloud status", "cloud", "say what waits and how the way there is; exit 3 when sending has stopped")
+            command.add_argument("--code", required=True, metavar="CODE", help="the six characters in the e-mail")
+    cloud("cloud key", "cloud", "store an API key from Didit's console; it is asked for, or read from a pipe")
+    cloud("cloud secret", "cloud", "store the secret that signs webhooks; it is asked for, or read from a pipe")
+    cloud("cloud balance", "cloud", "print the credits of the account")
+    top_up = cloud("cloud top-up", "cloud", "print a link, and its QR code, by which a person can pay")
+    top_up.add_argument("--amount", type=_count, default=50, metavar="DOLLARS", help="amount, 50 or more (default 50)")
+    cloud("cloud status", "cloud", "say what waits to be sent, and whether sending works; exit 3 when it has stopped")
     confirm = cloud("cloud confirm-list", "cloud", "confirm that a list lost most of its entries, which unblocks them")
-    confirm.add_argument("list", metavar="LIST", help="its id, as `kiosk cloud status` prints it")
-    rows = cloud("cloud outbox", "cloud", "list what waits, came or was refused")
-    rows.add_argument("--which", choices=("waiting", "sending", "sent", "rejected", "superseded"))
-    rows.add_argument("--limit", type=_count, default=100, metavar="N", help="longest list (default 100)")
-    rows.add_argument("--offset", type=_skip, default=0, metavar="N", help="leave out the first N")
-    retry = cloud("cloud retry", "cloud", "put a parked row back into the queue")
-    retry.add_argument("row", type=_count, metavar="ROW", help="its number, as `kiosk cloud outbox` prints it")
-    send = cloud("cloud send", "cloud", "send what waits, where no kiosk runs that does; exit 3 if something is left")
-    send.add_argument("--within", type=_count, default=600, metavar="S", help="longest time (default 600 s)")
-    export = cloud("cloud export", "cloud", "write what is not sent to a USB stick, encrypted; it stays queued too")
-    export.add_argument("--to", type=Path, required=True, metavar="DIR", help="the stick's folder")
-    decrypt = cloud("cloud decrypt", "cloud", "read an exported file, on any machine")
-    decrypt.add_argument("file", type=Path, metavar="FILE")
-    decrypt.add_argument("--to", type=Path, required=True, metavar="DIR", help="where its rows and photographs go")
-    fake = add("fake-cloud", "cloud", "stand in for Didit on this machine, for trying things out", json=False)
+    confirm.add_argument("list", metavar="LIST", help="id of the list, see `kiosk cloud status`")
+    rows = cloud("cloud outbox", "cloud", "list what waits to be sent, what arrived and what was refused")
+    rows.add_argument(
+        "--which", choices=("waiting", "sending", "sent", "rejected", "superseded"), help="only rows in this state"
+    )
+    rows.add_argument("--limit", type=_count, default=100, metavar="N", help="most rows (default 100)")
+    rows.add_argument("--offset", type=_skip, default=0, metavar="N", help="rows to skip (default 0)")
+    retry = cloud("cloud retry", "cloud", "queue a refused row again")
+    retry.add_argument("row", type=_count, metavar="ROW", help="number of the row, see `kiosk cloud outbox`")
+    send = cloud("cloud send", "cloud", "send what waits, when no kiosk is running; exit 3 if something is left")
+    send.add_argument("--within", type=_count, default=600, metavar="S", help="most seconds to spend (default 600)")
+    export = cloud("cloud export", "cloud", "write what was not sent to a USB stick, encrypted; it also stays queued")
+    export.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder of the stick")
+    decrypt = cloud("cloud decrypt", "cloud", "decrypt an exported file, on any machine")
+    decrypt.add_argument("file", type=Path, metavar="FILE", help="file that `kiosk cloud export` wrote")
+    decrypt.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder for its rows and photographs")
+    fake = add("fake-cloud", "cloud", "run a stand-in for Didit on this machine, for trials", json=False)
     fake.add_argument("--port", type=_skip, default=0, metavar="N", help="port (default: a free one)")
-    fake.add_argument("--generation", choices=("seed", "newer"), default="newer", help="of Didit's contract")
-    fake.add_argument("--credits", default="100.00", metavar="DOLLARS", help="of the account (default 100.00)")
+    fake.add_argument("--generation", choices=("seed", "newer"), default="newer", help="generation of Didit's API")
+    fake.add_argument("--credits", default="100.00", metavar="DOLLARS", help="credits of the account (default 100.00)")
     fake.add_argument(
-        "--fault", action="append", metavar="NAME[:N]", help="how the next N calls fail, such as reset or done-hang:3"
+        "--fault",
+        action="append",
+        metavar="NAME[:N]",
+        help="let the next N calls fail in this way, such as reset or done-hang:3",
     )
 
 
 def _add_store(add: Adder) -> None:
     add("init", "store", "make the state directory, its key and an empty store")
-    log = _group(add, "log", "the decision log")
-    log("log verify", "store", "find any edit, gap or cut; exit 3 if there is one")
-    export = log("log export", "store", "write the log to stdout", json=False)
-    export.add_argument("--format", choices=("csv", "json"), default="csv")
+    log = _group(add, "log", "verify, list and export the decision log")
+    log("log verify", "store", "check every record for changes and gaps; exit 3 if there is one")
+    export = log("log export", "store", "write the whole log to stdout", json=False)
+    export.add_argument("--format", choices=("csv", "json"), default="csv", help="form of the output (default csv)")
     listing = log("log list", "store", "list the newest decisions")
-    listing.add_argument("--limit", type=_count, default=20, metavar="N")
-    backup = add("backup", "store", "write an encrypted, verified backup while everything runs")
+    listing.add_argument("--limit", type=_count, default=20, metavar="N", help="most rows (default 20)")
+    backup = add("backup", "store", "write an encrypted backup and verify it; the kiosk may run meanwhile")
     backup.add_argument(
-        "--to", type=Path, metavar="DIR", help="another folder than the state's own, such as a USB stick"
+        "--to",
+        type=Path,
+        metavar="DIR",
+        help="folder for the backup, such as a USB stick (default: in the state directory)",
     )
     restore = add(
         "restore",
         "store",
-        "put a backup back",
-        more="People forgotten since stay forgotten. Stop the kiosk first.",
+        "restore a backup",
+        more="Stop the kiosk first. People who were erased after the backup was made are erased again.",
     )
-    restore.add_argument("backup", type=Path, metavar="FILE")
-    restore.add_argument("--overwrite", action="store_true", help="replace the store that is there")
-    restore.add_argument(
-        "--migrate", action="store_true", help="take a backup of an older schema and bring it up to date"
-    )
-    store = _group(add, "store", "the database")
-    store("store check", "store", "hold the whole database against its checks; exit 3 if it is damaged")
-    repair = store("store repair", "store", "go back to the newest good backup; says what that would lose")
-    repair.add_argument("--yes", action="store_true", help="do it; without this it only says")
-    store("store rekey", "store", "make a new key and seal everything anew", json=False)
-    sweep = store("store sweep", "store", "forget everyone whose retention has ended")
-    sweep.add_argument("--trust-clock", action="store_true", help="do it by a clock that nobody vouches for")
+    restore.add_argument("backup", type=Path, metavar="FILE", help="the backup")
+    restore.add_argument("--overwrite", action="store_true", help="replace the existing store")
+    restore.add_argument("--migrate", action="store_true", help="accept a backup of an older schema, and migrate it")
+    store = _group(add, "store", "check, repair and re-encrypt the database")
+    store("store check", "store", "check the whole database; exit 3 if it is damaged")
+    repair = store("store repair", "store", "go back to the newest good backup, after saying what that loses")
+    repair.add_argument("--yes", action="store_true", help="go back; without --yes only say what would be lost")
+    store("store rekey", "store", "make a new key, and encrypt everything with it", json=False)
+    sweep = store("store sweep", "store", "erase the people whose retention has ended")
+    sweep.add_argument("--trust-clock", action="store_true", help="erase even if the clock is not synchronised")
 
 
 def _add_serve(add: Adder) -> None:
     serve = add(
         "serve",
         "serve",
-        "serve the API and its pages, without camera and door",
-        more="Didit's routes lie under /v3/: a client of theirs changes its base URL and nothing else.",
+        "serve the API and the pages, without camera and door",
+        more="Didit's routes are under /v3/: a client of theirs changes its base URL and its key, nothing else.",
         json=False,
     )
-    serve.add_argument("--bind", metavar="ADDRESS", help="where to listen (default: [api] bind)")
-    serve.add_argument("--port", type=_port, metavar="N", help="port (default: [api] port); 0 for any free one")
+    serve.add_argument("--bind", metavar="ADDRESS", help="address to listen on (default: [api] bind)")
+    serve.add_argument(
+        "--port", type=_port, metavar="N", help="port to listen on (default: [api] port); 0 for any free one"
+    )
     screen = add(
         "screen",
         "serve",
@@ -371,30 +404,32 @@ def _add_serve(add: Adder) -> None:
         more='For example: chromium --kiosk "$(kiosk screen)". Keep it secret: it shows the camera\'s picture.',
     )
     screen.add_argument("--renew", action="store_true", help="make a new address; every screen must be opened again")
-    key = _group(add, "key", "keys of programs that call the API")
-    create = key("key create", "serve", "make a key; its text is the last line printed, and kept nowhere")
-    create.add_argument("--role", choices=("device", "operator", "admin"), required=True, help="what it may do")
+    key = _group(add, "key", "manage the keys of programs that call the API")
+    create = key("key create", "serve", "make a key and print it, once, in the last line")
+    create.add_argument("--role", choices=("device", "operator", "admin"), required=True, help="what the key permits")
     create.add_argument(
         "--scope",
         action="append",
         choices=("alarm",),
         help="what it may do beyond its role: alarm, to arm and disarm as an alarm panel does",
     )
-    create.add_argument("--name", default="key", help="what lists call it")
-    create.add_argument("--expires", type=_days, metavar="DAYS", help="days it is good for (default: no end)")
-    key("key list", "serve", "list keys; their texts are kept nowhere")
-    revoke = key("key revoke", "serve", "end a key at once")
-    revoke.add_argument("id", metavar="ID", help="as `kiosk key list` shows it")
-    operator = _group(add, "operator", "people who sign in to the operator's page")
-    role = operator("operator add", "serve", "make an account; the password is asked for, or a line of stdin")
-    role.add_argument("--role", choices=("operator", "admin"), default="operator", help="what they may do")
+    create.add_argument("--name", default="key", help="name of the key in lists")
+    create.add_argument("--expires", type=_days, metavar="DAYS", help="days until the key expires (default: never)")
+    key("key list", "serve", "list the keys, without their secret text")
+    revoke = key("key revoke", "serve", "revoke a key at once")
+    revoke.add_argument("id", metavar="ID", help="id of the key, see `kiosk key list`")
+    operator = _group(add, "operator", "manage the people who may sign in to the operator's page")
+    role = operator("operator add", "serve", "add an operator; the password is asked for, or read from stdin")
+    role.add_argument(
+        "--role", choices=("operator", "admin"), default="operator", help="what the operator may do (default operator)"
+    )
     for command in (
         role,
-        operator("operator password", "serve", "give an operator another password; sessions end"),
-        operator("operator remove", "serve", "end an operator's account at once"),
+        operator("operator password", "serve", "set a new password, and end the operator's sessions"),
+        operator("operator remove", "serve", "remove an operator, and end their sessions"),
     ):
-        command.add_argument("name", metavar="NAME")
-    operator("operator list", "serve", "list operators")
+        command.add_argument("name", metavar="NAME", help="name of the operator")
+    operator("operator list", "serve", "list the operators")
 
 
 def run() -> None:

@@ -195,7 +195,7 @@ def store_sweep(
     is_synced: Callable[[], bool] = is_synced,
     was_set: Callable[[float], bool] = was_set,
 ) -> int:
-    """Forget everyone whose retention has ended, by a clock that somebody vouches for."""
+    """Erase the people whose retention has ended, by a synchronised clock."""
     settings = assembly.load_settings(chosen)
     is_trusted = (
         chosen.trust_clock
@@ -206,8 +206,8 @@ def store_sweep(
     with assembly.open_store(chosen, settings, create=False) as store:
         if not is_trusted and (overdue := store.people.overdue()):
             print(
-                f"Error: nobody vouches for this clock, and by it the time of {len(overdue)} people is over. "
-                "Nobody was forgotten. Connect to a time server (timedatectl set-ntp true), or look at `date` and "
+                f"Error: this clock is not synchronised, and by it the retention of {len(overdue)} people has ended. "
+                "Nobody was erased. Connect to a time server (timedatectl set-ntp true), or look at `date` and "
                 "say --trust-clock.",
                 file=sys.stderr,
             )

@@ -2,8 +2,8 @@
 
 NoAnswerError     nothing came, or nothing that can be Didit's: later, and if `may_have_arrived`, look first
 BusyError         told to come back: later, and nothing was done
-KeyRefusedError   the key: nothing can be sent until somebody gives another
-NoCreditsError    the balance: nothing can be sent until somebody pays
+KeyRefusedError   the key: nothing can be sent until there is another key
+NoCreditsError    the balance: nothing can be sent until credits are bought
 CallRefusedError  this one call, for good
 """
 

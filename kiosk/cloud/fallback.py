@@ -1,4 +1,4 @@
-"""Asking the cloud at once, within a time somebody waits; nothing is approved by silence.
+"""Asking the cloud at once, within the time a person waits; no answer approves nothing.
 
 The same limits hold as for the outbox: a minute's writes, and the key. An answer that does not come in time is no
 answer; the decision is then marked as asked, so that its replay looks in the cloud before it is billed again.

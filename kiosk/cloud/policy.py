@@ -1,7 +1,7 @@
 """What of a decision is to leave the device, by settings and consent: rows for the outbox, and when to ask the cloud.
 
 Under default settings nothing. A summary holds status, score and ids. A replay holds the call and its photographs, and
-only where somebody agreed: at a door the person the decision is about, by the consent text they agreed to; in an API
+only where there is consent: at a door the person the decision is about, by the consent text they agreed to; in an API
 call whoever made it, by its metadata, unless the owner holds the consents. A call with save_api_request=false leaves
 no decision, and so nothing here either.
 """

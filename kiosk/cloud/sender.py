@@ -59,7 +59,7 @@ class Breaker(str, Enum):
     CLOSED = "closed"  # yes
     OPEN = "open"  # no: the server is away
     HALF_OPEN = "half_open"  # one, to see
-    STOPPED = "stopped"  # no, until somebody mends the key or the balance
+    STOPPED = "stopped"  # no, until the key or the balance is put right
 
 
 class Sender:

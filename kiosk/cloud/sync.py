@@ -177,7 +177,7 @@ class Sync:
                 log.error("cloud turn failed reason=%r", str(error))  # noqa: TRY400  expected: its sentence says all
                 wait_s = self._again_s
             except Exception as error:  # noqa: BLE001  a thread that ended would leave lists and outbox as they are
-                frames = "".join(traceback.format_tb(error.__traceback__))  # without the message: it may quote somebody
+                frames = "".join(traceback.format_tb(error.__traceback__))  # without the message: it may quote a person
                 log.error("cloud turn failed error=%s\n%s", type(error).__name__, frames)  # noqa: TRY400
                 self._fault = f"Sending and pulling fail ({type(error).__name__}); the log says where."
                 wait_s = self._again_s

@@ -1,4 +1,4 @@
-"""HTTP to somebody else's server: whole deadlines, limited answers, and whether a request can have arrived.
+"""HTTP to another party's server: whole deadlines, limited answers, and whether a request can have arrived.
 
 A thread with an event loop makes the calls, so that one that hangs, in whatever way, can be given up at its deadline
 and at the end of the program. Nothing is implicit: no proxy from the environment, no redirect, no cookie, no

@@ -1,7 +1,7 @@
 """How far the wall clock can be believed: synced, in holdover, or untrusted.
 
 The kernel knows whether something disciplines its clock (adjtimex; NTP and PTP daemons all tell it). A clock that
-was synced once runs on by itself for `holdover_s`; one that never was, or that jumped, vouches for nothing.
+was synced once runs on by itself for `holdover_s`; one that never was, or that jumped, is not trusted.
 
 What disciplines a clock can be wrong, or an attacker's. So a time before the newest signed record is not believed, nor
 one that jumped while it was kept in time, whatever the kernel says, until an operator confirms it.

@@ -17,7 +17,7 @@ class Flag:
     """An event that a signal's handler may set.
 
     A `threading.Event` has a lock, and a handler runs in the thread it interrupts, which may hold that lock:
-    then both wait for ever. This one is a flag that is looked at.
+    then both wait indefinitely. This one is a flag that is looked at.
     """
 
     def __init__(self) -> None:

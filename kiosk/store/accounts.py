@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PREFIX = "kiosk"  # of every key, so that one found in a file is known for what it is
 SECRET_BYTES = 32
 ID_BYTES = 6
-SHORTEST_PASSWORD, LONGEST_PASSWORD = 10, 1024  # characters; scrypt reads any length, so somebody must stop
+SHORTEST_PASSWORD, LONGEST_PASSWORD = 10, 1024  # characters; scrypt reads any length, so there is a limit here
 LONGEST_NAME = 100
 # 32 MB and some 80 ms on this class of machine: OWASP's second choice (2023), as memory is short on a Pi.
 SCRYPT = {"n": 1 << 15, "r": 8, "p": 3, "maxmem": 1 << 26}
@@ -42,11 +42,11 @@ SCOPES = ("alarm",)
 
 
 class Role(IntEnum):
-    """What somebody may do; each includes those before."""
+    """What an account may do; each includes those before."""
 
     DEVICE = 1  # a program that asks for decisions
-    OPERATOR = 2  # somebody who looks after people, decisions and the door
-    ADMIN = 3  # somebody who changes settings and keys
+    OPERATOR = 2  # looks after people, decisions and the door
+    ADMIN = 3  # changes settings and keys
 
     @property
     def word(self) -> str:
@@ -173,7 +173,7 @@ class Accounts:
         return tuple(self._account(row)[0] for row in rows)
 
     def has_any(self) -> bool:
-        """Whether somebody could be let in at all."""
+        """Whether there is any account that could be let in."""
         return any(account.is_good(self._now()) for kind in ("key", "operator") for account in self.all(kind))
 
     def revoke(self, row: str, *, actor: str = "") -> Account:

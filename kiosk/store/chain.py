@@ -2,7 +2,7 @@
 
 Each record is JSON text with sorted keys and no spaces. It holds the hash of the record before it;
 its own hash is SHA-256 of the text; the device signs that hash with Ed25519 (RFC 8032). So one
-signature vouches for everything before it, and an edit, a gap or another order shows at that place.
+signature covers everything before it, and an edit, a gap or another order shows at that place.
 
 What a chain alone cannot show is that its end was cut off: the shorter chain is a good chain. The
 store therefore keeps the newest (seq, hash) in a second file as a `Head`. Somebody who can put back
@@ -225,7 +225,7 @@ def verify(log: Iterable[Signed], *, public_key: bytes | None = None, every_sign
         log: all records, in the order of the table.
         public_key: the device's, 32 bytes; the last signature must be by it. The walk itself starts
             from the key in the first record and follows each REKEY.
-        every_signature: False checks only the last signature of each key, which by the chain vouches
+        every_signature: False checks only the last signature of each key, which by the chain covers
             for all before it, and takes a twentieth of the time.
 
     Returns:

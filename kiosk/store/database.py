@@ -117,7 +117,7 @@ class Database:
         """Return what SQLite's own check finds: nothing, or the first few faults.
 
         Args:
-            full: also hold every index against its table, and every foreign key.
+            full: also check every index against its table, and every foreign key.
         """
         pragma = "integrity_check" if full else "quick_check"
         try:

@@ -329,7 +329,7 @@ class DecisionLog:
             after = rows[-1][0]
 
     def verify(self, head: Head | None, *, every_signature: bool = True) -> LogCheck:
-        """Walk the whole log; see `ledger.verify`. Also hold its end against the head file."""
+        """Walk the whole log; see `chain.verify`. Also check its end against the head file."""
         verdict = chain.verify(self.records(), public_key=self._vault.public_key, every_signature=every_signature)
         faults = list(verdict.faults)
         if head is None:

@@ -112,7 +112,7 @@ def open_store(
         now: seconds UTC.
         clock_state: how far `now` can be trusted.
         retention_s: how long a person is kept when their enrolment does not say.
-        check: hold a file of up to QUICK_CHECK_BYTES against SQLite's quick check first; a command
+        check: run SQLite's quick check on a file of up to QUICK_CHECK_BYTES first; a command
             that only reads a row or two can do without. A larger one is checked by what is loaded:
             every template opens by its own tag and every person's row by its own check.
         busy_s: how long to wait for a writer or reader of another process.
@@ -145,7 +145,7 @@ def hold(directory: Path, *, exclusive: bool = False) -> Iterator[None]:
     """Hold the state directory: shared while a store is open, alone while one is replaced.
 
     Raises:
-        StoreError: somebody else holds it in a way that forbids this.
+        StoreError: another process holds it in a way that forbids this.
     """
     lock = take(directory, exclusive=exclusive)
     try:

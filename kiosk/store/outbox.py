@@ -194,7 +194,7 @@ class Outbox:
         return None if found is None else found[0]
 
     def photograph_bytes(self) -> int:
-        """Return the room that photographs take."""
+        """Return the bytes that photographs take."""
         with self._database.read() as connection:
             return int(connection.execute("SELECT bytes FROM outbox_room").fetchone()[0])
 

@@ -45,7 +45,7 @@ RETENTION_S = 3 * 365.25 * 86400  # three years, when an enrolment says nothing
 
 
 def untrusted() -> ClockState:
-    """Say that nobody vouches for the clock: the default when the caller knows nothing."""
+    """Say that the clock is not synchronised: the default when the caller knows nothing."""
     return ClockState.UNTRUSTED
 
 

@@ -1,4 +1,4 @@
-"""People, references and images as rows: written and read inside somebody else's transaction.
+"""People, references and images as rows: written and read inside the caller's transaction.
 
 Clear columns (lists, status, dates) carry a keyed check, `row_check`, so that a flipped bit or an
 edited flag shows when they are read. It covers the tag of the sealed details too, so neither half
@@ -231,7 +231,7 @@ def read(connection: sqlite3.Connection, vault: Vault, number: SubjectId) -> Sub
 def find(connection: sqlite3.Connection, vault: Vault, text: str) -> tuple[Subject, ...]:
     """Return who has this session_number; where nobody has, who has this session_id or vendor_data.
 
-    A number is a number: it never stands for somebody whose vendor_data happens to look like one.
+    A number is a number: it never stands for a person whose vendor_data happens to look like one.
     """
     if not text.strip():
         return ()

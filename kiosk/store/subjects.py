@@ -1,6 +1,6 @@
 """The people of the store, as values: what enrolment needs, what is known, what a search needs.
 
-Every field that may name somebody is kept out of `repr`, so that a log line or a traceback shows
+Every field that may name a person is kept out of `repr`, so that a log line or a traceback shows
 numbers only. Times are seconds since 1970 UTC.
 """
 

@@ -47,7 +47,7 @@ class Served:
     server: app.Server
     monotonic: ManualClock
     wall: ManualClock
-    kiosk: ScriptedKiosk | None
+    kiosk: Any  # a ScriptedKiosk, or None where there is no door
     keys: dict[str, str] = field(repr=False)
     accounts: dict[str, Account]
 

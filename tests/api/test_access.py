@@ -221,7 +221,9 @@ def test_a_session_ends_with_what_opened_it(accounts, clock, ending):
 
     access = Signed(accounts, ApiSettings(), now=clock, monotonic=clock)
     accounts.create_operator("Person C", Role.ADMIN, PASSWORD)
-    access.token, _ = access.open_session(access.by_password("Person C", PASSWORD, HERE))
+    caller = access.by_password("Person C", PASSWORD, HERE)
+    assert caller is not None
+    access.token, _ = access.open_session(caller)
     assert access.by_session(access.token) is not None
 
     ending(accounts, access)

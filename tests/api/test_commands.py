@@ -29,7 +29,7 @@ def kiosk(tmp_path):
             command, cwd=ROOT, env=environment, input=stdin, capture_output=True, text=True, timeout=60, check=False
         )
 
-    run.environment = environment
+    vars(run)["environment"] = environment
     run("init")
     return run
 
@@ -80,6 +80,7 @@ def test_serve_answers_a_key_made_by_the_command_line_and_ends_on_sigterm(kiosk)
         command, cwd=ROOT, env=kiosk.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
+            assert process.stdout is not None
             address = process.stdout.readline().split()[-1]
             files = {
                 name: (ROOT / "tests" / "golden" / "person_a_1.jpg").read_bytes()

@@ -6,6 +6,7 @@ import struct
 import threading
 import tracemalloc
 import zipfile
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -103,10 +104,18 @@ def test_work_that_was_stopped_is_not_called_done():
 
 def test_work_that_runs_is_not_forgotten_however_much_ended_since():
     jobs, may_end = Jobs(threading.Event()), threading.Event()
-    running = jobs.start("import", lambda _job: may_end.wait(LIMIT_S))
+
+    def wait(_job):
+        may_end.wait(LIMIT_S)
+
+    running = jobs.start("import", wait)
+
+    def has_ended(job):
+        return job.state == "done"
+
     for _ in range(3 * REMEMBERED):
         ended = jobs.start("audit", lambda _job: None)
-        until(lambda ended=ended: ended.state == "done")
+        until(partial(has_ended, ended))
 
     try:
         assert jobs.get("import", running.id) is running

@@ -9,6 +9,7 @@ import threading
 import time
 import zipfile
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -347,7 +348,7 @@ def test_operators_hear_news_as_they_come_after_the_newest_health(served):
 
 
 def test_news_reach_several_listeners_in_order(served):
-    heard: dict[int, list] = {}
+    heard: dict[int, list[Any]] = {}
     ready = threading.Barrier(3)
 
     def listen(number):

@@ -10,6 +10,7 @@ import threading
 import time
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import httpx
 import pytest
@@ -360,18 +361,19 @@ def test_a_thread_that_is_late_to_end_keeps_its_socket_until_then(tmp_path, monk
     ended, failed = threading.Event(), []
     monkeypatch.setattr(threading, "excepthook", lambda told: failed.append(told.exc_value))
     with serving(tmp_path / "state", server_settings={"grace_s": 0.0}) as served:  # nobody waits for it
-        shutting = served.server._server.shutdown
+        late_server: Any = served.server
+        shutting = late_server._server.shutdown
 
         async def late(**given):
             assert await asyncio.get_running_loop().run_in_executor(None, ended.wait, LIMIT_S)
             await shutting(**given)
 
-        served.server._server.shutdown = late
-        served.server.close()
-        descriptor = served.server._socket.fileno()
+        late_server._server.shutdown = late
+        late_server.close()
+        descriptor = late_server._socket.fileno()
         ended.set()
         until(lambda: not served.server.is_alive)
 
         assert descriptor >= 0
         assert failed == []
-        assert served.server._socket.fileno() == -1
+        assert late_server._socket.fileno() == -1

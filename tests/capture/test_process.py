@@ -11,18 +11,19 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, cast
 
 import cv2
 import numpy as np
 import pytest
 
 from kiosk.capture.process import Camera, Child, look
-from kiosk.capture.watch import State
+from kiosk.capture.watch import Report, State
 from kiosk.errors import ConfigError
 from kiosk.settings.sections import CameraSettings
 from tests.patience import BUSY_S, LIMIT_S, until
 
-PATIENT = {"lost_after_s": 60.0, "frozen_after_s": 0.0}  # where nothing but a death may count
+PATIENT: dict[str, Any] = {"lost_after_s": 60.0, "frozen_after_s": 0.0}  # where nothing but a death may count
 QUICK = {
     "reopen_first_s": 0.05,
     "reopen_longest_s": 0.1,
@@ -50,7 +51,8 @@ class Told(Camera):
     """A camera, and every report it gave: one that comes back at once is lost for less than a glance takes."""
 
     def __init__(self, settings, portraits=()):
-        self.told, self.given = [], []
+        self.told: list[Report] = []
+        self.given: list[Any] = []
         super().__init__(settings, portraits, chance=lambda: 0.0, tell=self.hear)
 
     def hear(self, report):
@@ -245,7 +247,8 @@ def test_a_camera_that_changes_its_size_goes_on(folder):
     cv2.imwrite(str(folder / "5.png"), picture(5, 120, 90))
 
     with opened(f"dir:{folder}?fps=50&loop=1") as camera:
-        shapes, number = set(), 0
+        shapes: set[tuple[int, ...]] = set()
+        number = 0
         while len(shapes) < 2:
             frame = camera.latest(number, LIMIT_S)
             number = frame.number
@@ -255,6 +258,8 @@ def test_a_camera_that_changes_its_size_goes_on(folder):
 
 
 class Handler(BaseHTTPRequestHandler):
+    server: Any
+
     def do_GET(self):
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
@@ -274,7 +279,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def web_camera():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     server.opened, server.flows = 0, threading.Event()
     server.flows.set()
@@ -371,7 +376,7 @@ def rtsp_server():
 
         def start(port=0):
             command = [python, "-c", RTSP, str(port)]
-            process = servers.enter_context(
+            process: Any = servers.enter_context(
                 subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
             )
             servers.callback(process.kill)
@@ -430,7 +435,7 @@ def ffmpeg_camera():
             given = ["-re", "-f", "lavfi", "-i", "testsrc=size=320x240:rate=15", "-c:v", "mjpeg", "-f", "mpjpeg"]
             served = ["-content_type", "multipart/x-mixed-replace;boundary=ffmpeg", "-listen", "1"]
             command = ["ffmpeg", "-loglevel", "quiet", *given, *served, f"http://127.0.0.1:{port}/cam"]
-            process = servers.enter_context(subprocess.Popen(command, stdin=subprocess.DEVNULL))
+            process: Any = servers.enter_context(subprocess.Popen(command, stdin=subprocess.DEVNULL))
             servers.callback(process.kill)
             process.port = port
             return process
@@ -503,6 +508,7 @@ with Camera(CameraSettings(source="dir:{folder}?fps=50&loop=1")) as camera:
     time.sleep(60)
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         assert is_running(pid)
         parent.kill()
@@ -531,10 +537,10 @@ def test_a_process_that_outlives_sigkill_is_given_up_and_its_memory_let_go():
     child = Child(camera.source, CameraSettings(source="dir:nowhere"), 1)
     child._process.kill()
     child._process.wait()
-    child._process = Immortal()
+    child._process = immortal = cast("Any", Immortal())
 
     assert child.end(0.0) is False
-    assert child._process.signals == 2
+    assert immortal.signals == 2
     assert descriptors() <= before
 
 

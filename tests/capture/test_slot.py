@@ -36,7 +36,8 @@ while not slot.is_stopped:
 
 
 def about(number, image):
-    return About(number, 0.5, *image.shape[:2], 100.0, 50.0, number)
+    height, width, _ = image.shape
+    return About(number, 0.5, height, width, 100.0, 50.0, number)
 
 
 @pytest.fixture
@@ -138,6 +139,7 @@ def writing(slot):
     with subprocess.Popen(
         [sys.executable, "-c", WRITER], stdin=subprocess.PIPE, pass_fds=(slot.memory_fd, slot.bell_fd)
     ) as process:
+        assert process.stdin is not None
         process.stdin.write(json.dumps(told).encode())
         process.stdin.close()
         slot.wait(LIMIT_S)
@@ -147,7 +149,8 @@ def writing(slot):
 
 @pytest.mark.usefixtures("writing")
 def test_no_frame_is_torn_while_the_writer_never_rests(slot):
-    numbers, seen = [], set()
+    numbers: list[int] = []
+    seen: set[int] = set()
     begun = time.monotonic()
     while (took := time.monotonic() - begun) < 1.0 or (took < LIMIT_S and not numbers[-1] > len(seen) > 10):
         if (taken := slot.take()) is None:  # the writer was stopped with the lock in its hand

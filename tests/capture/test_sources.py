@@ -7,6 +7,7 @@ import time
 from concurrent import futures
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -245,6 +246,8 @@ def test_whoever_cannot_be_judged_leaves_a_demo_after_many_looks_and_the_next_ha
 
 
 class Handler(BaseHTTPRequestHandler):
+    server: Any
+
     def do_GET(self):
         self.server.serve(self)
 
@@ -255,7 +258,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def web():
     """A server whose one answer the test gives as a function of the request."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server: Any = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
@@ -379,7 +382,7 @@ class PicameraDouble:
 
     frames = 2
     format = "BGR888"
-    calls = ()
+    calls: ClassVar[list[Any]] = []
 
     def __init__(self, number):
         type(self).calls = [("open", number)]
@@ -426,7 +429,7 @@ def test_a_picamera_that_stops_is_flushed_and_closed_and_never_stopped(monkeypat
     with pytest.raises(CameraLostError, match="is its cable in place"):
         next(frames)
 
-    assert double.calls == [("open", 1), ("main", "BGR888"), "release", "release", "flush", "close"]
+    assert vars(double)["calls"] == [("open", 1), ("main", "BGR888"), "release", "release", "flush", "close"]
 
 
 def test_a_picamera_built_for_another_numpy_says_the_cure(monkeypatch, tmp_path):

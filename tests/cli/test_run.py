@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import re
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -40,6 +42,7 @@ def demo(tmp_path):
     with initialise(tmp_path / "state", now=time.time) as store:
         for name, file, is_blocked in (("Person A", "a_2", False), ("Person B", "b_1", True)):
             template = recogniser.analyse(read(GOLDEN / f"person_{file}.jpg")).template
+            assert template is not None
             store.people.enrol(Enrolment([template], Details(name=name), is_blocklisted=is_blocked))
     (tmp_path / "visitors").mkdir()
     for place, name in enumerate(("a_1", "c_1", "b_1")):
@@ -111,10 +114,10 @@ def test_settings_are_read_and_put_into_force_while_no_page_changes_them():
         return True
 
     camera = SimpleNamespace(source=SimpleNamespace(portraits=()))
-    kiosk = SimpleNamespace(changing=changing, reload=reload, camera=camera)
+    kiosk: Any = SimpleNamespace(changing=changing, reload=reload, camera=camera)
 
     asked_for_a_new_start = run._reload(
-        SimpleNamespace(demo=None), kiosk, Supervisor({}), threading.Event(), load=settings
+        argparse.Namespace(demo=None), kiosk, Supervisor({}), threading.Event(), load=settings
     )
 
     assert not asked_for_a_new_start
@@ -124,7 +127,8 @@ def test_settings_are_read_and_put_into_force_while_no_page_changes_them():
 def test_the_people_of_a_demo_hear_of_each_decision_and_of_an_idle_screen():
     told, news = [], Broadcast(time.time)
     camera = SimpleNamespace(cue=lambda decisions, *, is_idle: told.append((decisions, is_idle)))
-    news.listen(DemoCue(SimpleNamespace(camera=camera)))
+    kiosk: Any = SimpleNamespace(camera=camera)
+    news.listen(DemoCue(kiosk))
 
     for topic, data in (
         (Topic.SCREEN, {"state": "idle"}),
@@ -152,7 +156,7 @@ def test_settings_of_the_start_are_taken_by_a_new_start_of_the_same_process_and_
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as wire:
         wire.bind(str(tmp_path / "notify"))
         wire.settimeout(60.0)
-        told = []
+        told: list[str] = []
 
         def await_fact(fact):
             while not any(line.startswith(fact) for line in told[-1:] for line in line.splitlines()):

@@ -16,14 +16,15 @@ from kiosk.cloud.sender import Pace
 from kiosk.cloud.sync import Sync
 from kiosk.device.device import Device
 from kiosk.networks.inference import read_pack, standard_pack
-from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config
 from kiosk.settings.sections import CloudSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.directory import DATABASE_NAME, initialise, open_store
 from kiosk.store.keys import read_keys
+from kiosk.store.outbox import OutboxState
 from kiosk.testing.fake_cloud import FakeCloud
+from kiosk.testing.networks import fixed_recogniser
 from kiosk.types import Template
 from tests.patience import LIMIT_S
 
@@ -49,7 +50,7 @@ def device(directory: Path, chosen: CloudSettings, *, now: Callable[[], float] =
         initialise(directory, now=now).close()
     vector = np.eye(1, 128, dtype=np.float32)[0]
     template = Template(vector, PACK.template_model)
-    networks = Recogniser(*[None] * 5, lambda *_: template, None, PACK.scale, PACK.template_model)
+    networks = fixed_recogniser(template, PACK.scale)
     store = open_store(directory, read_keys(directory), now=now)
     return Device(networks, store, Config(cloud=chosen), now=now, outgoing=Policy(store, chosen, now=now))
 
@@ -73,7 +74,11 @@ def decide(kiosk: Device, number: int = 0, *, vendor_data: str | None = None, st
 def drain(syncing: Sync, *, within_s: float = LIMIT_S) -> None:
     """Send in this thread until nothing waits."""
     outbox, end = syncing.sender._store.outbox, time.monotonic() + within_s
-    syncing.run_once(lambda: not any(outbox.counts()[s] for s in ("waiting", "sending")) or time.monotonic() > end)
+    syncing.run_once(
+        lambda: (
+            not any(outbox.counts()[s] for s in (OutboxState.WAITING, OutboxState.SENDING)) or time.monotonic() > end
+        )
+    )
 
 
 def sent(fake: FakeCloud) -> list[str]:

@@ -240,7 +240,7 @@ def test_no_secret_shows_in_what_operators_see(opened, fake):
     shown = json.dumps([syncing.view.status(), syncing.view.rows(None, 10, 0)])
     syncing.close()
 
-    assert Credentials(kiosk.store).read("didit_api_key") not in shown
+    assert str(Credentials(kiosk.store).read("didit_api_key")) not in shown
     assert "visitor-7" not in shown
 
 

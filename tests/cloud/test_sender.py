@@ -2,6 +2,7 @@
 
 import threading
 import time
+from functools import partial
 
 import pytest
 
@@ -187,9 +188,14 @@ def test_a_minutes_writes_are_not_exceeded_not_even_over_a_restart(tmp_path, fak
     with device(tmp_path / "state", settings(fake, writes_per_minute=5)) as kiosk:
         for number in range(12):
             decide(kiosk, number)
+
+        def has_sent_five(syncing):
+            syncing.run_once(turn(0.4))
+            return len(fake.sessions) >= 5
+
         for _ in range(3):
             syncing = sync(kiosk, fake)
-            until(lambda syncing=syncing: syncing.run_once(turn(0.4)) or len(fake.sessions) >= 5)
+            until(partial(has_sent_five, syncing))
             syncing.close()
 
     assert len(fake.sessions) == 5

@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -66,6 +67,8 @@ class Authority:
 class Answering(http.server.BaseHTTPRequestHandler):
     """Answers the two calls of these tests as Didit does."""
 
+    server: Any
+
     def do_GET(self):
         self.server.heard.append((self.path, self.headers["x-api-key"]))
         body = b'{"status": "ok", "balance": "1.00"}'
@@ -81,8 +84,10 @@ class Answering(http.server.BaseHTTPRequestHandler):
 class Tunnelling(socketserver.StreamRequestHandler):
     """A forward proxy: CONNECT, where the name and password are right, to where the server's routes lead."""
 
+    server: Any
+
     def handle(self):
-        lines = []
+        lines: list[str] = []
         while (line := self.rfile.readline().strip().decode()) or not lines:
             lines.append(line)
             if not line:
@@ -118,7 +123,8 @@ def running(handler, *, address="127.0.0.1", context=None, **more):
         address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
         daemon_threads = True
 
-    with Server((address, 0), handler) as server:
+    with Server((address, 0), handler) as made:
+        server: Any = made
         if context is not None:
             server.socket = context.wrap_socket(server.socket, server_side=True)
         server.heard, server.port = [], server.server_address[1]
@@ -132,7 +138,7 @@ def running(handler, *, address="127.0.0.1", context=None, **more):
             thread.join(LIMIT_S)
 
 
-class Secrets(dict):
+class Secrets(dict[str, str]):
     """Credentials without a store."""
 
     read = dict.get
@@ -140,7 +146,7 @@ class Secrets(dict):
 
 @contextlib.contextmanager
 def cloud(base_url, *, credential=None, **settings):
-    secrets = Secrets({API_KEY: KEY} | ({PROXY: checked(PROXY, credential)} if credential else {}))
+    secrets: Any = Secrets({API_KEY: KEY} | ({PROXY: checked(PROXY, credential)} if credential else {}))
     wire, made = connect(CloudSettings(base_url=base_url, account_url=base_url, **settings), secrets, now=time.time)
     try:
         yield made

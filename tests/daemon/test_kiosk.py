@@ -8,6 +8,7 @@ import shutil
 import threading
 import time
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ from kiosk.entrance.news import Consent, Topic
 from kiosk.entrance.restart import read_restart
 from kiosk.errors import ModelFileError, RefusedError, StoreError
 from kiosk.health.clock import Clock
-from kiosk.health.supervisor import Flag, Supervisor
+from kiosk.health.supervisor import Flag
 from kiosk.rules.patience import Tries
 from kiosk.settings.config import Config
 from kiosk.settings.sections import CameraSettings
@@ -33,7 +34,7 @@ from kiosk.store.directory import initialise, open_store
 from kiosk.store.keys import read_keys
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.fakes import RecordedLines
-from kiosk.types import Face
+from kiosk.types import Face, Template
 from tests.entrance.staged import POINTS, Stage, config, template
 from tests.patience import BUSY_S, LIMIT_S, until
 
@@ -61,7 +62,7 @@ class World:
     """A kiosk in front of a scene in which people appear when told."""
 
     def __init__(self, tmp_path, scene, settings=None, *, pace=PATIENT, **more):
-        self.people = []
+        self.people: list[Template] = []
         self.settings = settings or Config()
         base = Stage(tmp_path / "unused")
         base.close()
@@ -78,7 +79,7 @@ class World:
         self.store = open_store(directory, read_keys(directory), now=self.clock, clock_state=self.clock.state)
         self.device = Device(self.recogniser, self.store, self.settings, now=self.clock)
         self.lines = RecordedLines()
-        self.verdict = {"error": None}
+        self.verdict: dict[str, Exception | None] = {"error": None}
         self.may_pass = threading.Event()
         self.may_pass.set()
         camera = CameraSettings(source=f"dir:{scene}?fps=30&loop=1", reopen_first_s=0.05, reopen_longest_s=0.1)
@@ -266,6 +267,7 @@ def test_an_alarm_that_is_armed_while_declines_are_kept_is_kept_too(tmp_path, sc
     world.kiosk.close()
 
     kept = read_restart(tmp_path / "state")
+    assert kept.tries is not None
     assert (failed, kept.is_alarm_armed, kept.tries["declines"]) == ([], True, 5)
 
 
@@ -393,7 +395,7 @@ class Heard:
 
 
 def test_the_watchdog_is_fed_only_while_everything_comes_round(tmp_path, scene, monkeypatch):
-    supervisor: Supervisor = Heard()
+    supervisor: Any = Heard()
     with World(tmp_path, scene) as world:
         world.armed()
         stopping = Flag()

@@ -10,13 +10,13 @@ from kiosk.device.calls import answer_match, answer_search
 from kiosk.device.device import Device
 from kiosk.device.enrol import Reference, admit
 from kiosk.networks.inference import read_pack, standard_pack
-from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config
 from kiosk.settings.sections import MatchSettings, SearchSettings
 from kiosk.store.directory import initialise, open_store
 from kiosk.store.keys import read_keys
 from kiosk.store.store import Store
 from kiosk.store.subjects import Details, Enrolment
+from kiosk.testing.networks import fixed_recogniser
 from kiosk.types import Entity, Sample, Template
 
 PACK = read_pack(standard_pack())
@@ -51,8 +51,7 @@ def directory(tmp_path):
 
 
 def opened(directory, config=None):
-    idle = None
-    networks = Recogniser(idle, idle, idle, idle, idle, lambda *_: template(0), idle, SCALE, PACK.template_model)
+    networks = fixed_recogniser(template(0), SCALE)
     store = open_store(directory, read_keys(directory), now=lambda: NOW)
     return Device(networks, store, config or Config(), now=lambda: NOW)
 

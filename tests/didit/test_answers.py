@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -150,9 +151,8 @@ class Scripted:
 
 
 def judged(status, body, **headers):
-    made = Cloud(
-        Scripted(status, body, **headers), CloudSettings(), lambda: "k3y", now=lambda: 0.0, monotonic=lambda: 0.0
-    )
+    wire: Any = Scripted(status, body, **headers)
+    made = Cloud(wire, CloudSettings(), lambda: "k3y", now=lambda: 0.0, monotonic=lambda: 0.0)
     return made.judge(Service.FACE_MATCH, {}, {"vendor_data": "visitor-7"})
 
 
@@ -226,7 +226,8 @@ def test_retry_after_is_read_in_seconds_and_as_a_date_and_is_bounded(text, secon
 
 def test_balances_are_decimal_texts():
     assert answers.read_balance({"balance": "1234.5600"}) == Decimal("1234.56")
-    for wrong in ({}, {"balance": "NaN"}, {"balance": None}, {"balance": []}):
+    wrongs: list[dict[str, Any]] = [{}, {"balance": "NaN"}, {"balance": None}, {"balance": []}]
+    for wrong in wrongs:
         with pytest.raises(CloudError):
             answers.read_balance(wrong)
 

@@ -229,7 +229,7 @@ def test_a_photograph_is_made_only_where_it_is_to_leave_with_the_decision(tmp_pa
     outgoing, made = Wanting(wants=wants), []
     stage = Stage(tmp_path, outgoing=outgoing)
 
-    stage.entrance.identify(ready(template(1)), lambda: made.append(1) or b"jpeg")
+    stage.entrance.identify(ready(template(1)), lambda: (made.append(1), b"jpeg")[1])
     waiting = stage.store.outbox.counts()
     stage.close()
 

@@ -116,7 +116,7 @@ def test_an_evening_at_the_door_gives_exactly_these_decisions_and_pulses(evening
 def test_strangers_one_after_the_other_lock_the_door_for_those_after_them_too(evening, people):
     stranger = walking_up(people["c_1"])
     play(evening, seconds=1.0)
-    for _ in range(WAYS_IN["lockout_tries"]):
+    for _ in range(int(WAYS_IN["lockout_tries"])):
         assert play(evening, stranger) == STRANGER
 
     held = play(evening, walking_up(people["a_1"], stay_s=2.0))

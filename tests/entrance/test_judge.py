@@ -1,6 +1,7 @@
 """Facts about the line from frames to the relay: scripted faces, a real store, a real door."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -341,7 +342,7 @@ BORDERLINE = template(9, like=1, similarity=75.0)
 
 def stage_with(tmp_path, counsel, *, is_answering=True):
     tasks = []
-    stage = Stage(tmp_path, outgoing=counsel, beside=lambda task: task() if is_answering else tasks.append(task))
+    stage: Any = Stage(tmp_path, outgoing=counsel, beside=lambda task: task() if is_answering else tasks.append(task))
     stage.enrol(A)
     stage.tasks = tasks
     return stage

@@ -1,6 +1,7 @@
 """Facts about news: numbered, in order, and heard by whoever listens."""
 
 import threading
+from typing import Any
 
 from kiosk.entrance.news import Broadcast, Topic
 from kiosk.testing.fakes import ManualClock
@@ -18,7 +19,8 @@ def test_news_are_numbered_over_all_topics_and_the_last_of_each_is_kept():
 
 
 def test_a_listener_hears_until_it_ends_and_ending_twice_does_no_harm():
-    broadcast, heard = Broadcast(ManualClock()), []
+    broadcast = Broadcast(ManualClock())
+    heard: list[Any] = []
     end = broadcast.listen(heard.append)
 
     broadcast.publish(Topic.DOOR, {})

@@ -140,7 +140,7 @@ KERNELS = [pytest.param(numpy_dots, id="numpy"), pytest.param(None, id="fastest 
     ("floor", "limit"),
     [(-1.0, 5), (-1.0, None), (0.3, 5), (0.9, 3), (0.97, None), (0.0, 10_000)],
 )
-def test_ranked_people_are_those_of_a_float32_loop(kind, depth, dots, floor, limit):  # type: ignore[no-untyped-def]
+def test_ranked_people_are_those_of_a_float32_loop(kind, depth, dots, floor, limit):
     rng = np.random.default_rng(depth)
     vectors = kind(rng, 900, depth)
     subjects = np.sort(rng.integers(1, 500, len(vectors)))
@@ -483,7 +483,7 @@ def test_a_vector_without_direction_is_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", [random_vectors, clustered_vectors])
-def test_no_estimate_is_further_from_its_score_than_the_bound_allows(kind) -> None:  # type: ignore[no-untyped-def]
+def test_no_estimate_is_further_from_its_score_than_the_bound_allows(kind) -> None:
     rng = np.random.default_rng(25)
     vectors = kind(rng, 400, 192) * rng.uniform(0.9991, 1.0009, (400, 1)).astype(np.float32)
     coded = encode(vectors)

@@ -31,7 +31,7 @@ def test_a_state_holds_from_the_first_word_until_it_is_over_and_is_told_once():
 
 
 def test_probes_are_asked_and_one_that_fails_holds_its_state():
-    said = {"sentence": None}
+    said: dict[str, str | None] = {"sentence": None}
 
     def failing():
         raise StoreError("cannot be read")
@@ -89,4 +89,4 @@ def test_a_processor_that_slows_down_is_told_with_its_cause(tmp_path, word, cels
 
     sentence = throttled(80.0, tmp_path / "thermal", firmware)
 
-    assert (sentence is None) if said is None else (said in sentence)
+    assert (sentence is None) if said is None else (said in str(sentence))

@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import cv2
@@ -546,8 +547,8 @@ def watch(real, scenes, fps=10.0):
             number / fps,
             (640, 480),
             faces,
-            lambda face, image=noisy: measure(image, face),
-            lambda face, image=noisy: real.extract(image, face),
+            partial(measure, noisy),
+            partial(real.extract, noisy),
         )
         outcomes.append(presenter.see(view, number / fps + 0.05))
     return outcomes

@@ -180,9 +180,7 @@ def test_no_value_of_any_setting_ends_in_anything_but_a_sentence(tmp_path, value
     assert [(place, said[:200]) for place, said in refused if not names_it(place, said)] == []
 
 
-@pytest.mark.parametrize(
-    "value", [text for one in DIGITS for text in (one.values[0], "-" + one.values[0])], ids=range(4)
-)
+@pytest.mark.parametrize("value", [f"{sign}{one.values[0]}" for one in DIGITS for sign in ("", "-")], ids=range(4))
 def test_no_value_of_the_environment_ends_in_anything_but_a_sentence(value):
     refused = []
     for place in PLACES:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import gpiod
 import pytest
@@ -19,7 +20,7 @@ from kiosk.rules.grant import Grant
 from kiosk.settings.sections import DoorSettings
 
 CHIP = os.environ["KIOSK_TEST_GPIOCHIP"]
-OFFSETS = {"relay": 0, "green": 1, "yellow": 2, "red": 3, "buzzer": 4, "contact": 5, "exit": 6}
+OFFSETS: dict[str, Any] = {"relay": 0, "green": 1, "yellow": 2, "red": 3, "buzzer": 4, "contact": 5, "exit": 6}
 pytestmark = pytest.mark.hardware
 LIMIT_S = 120.0  # for a process to start on an emulated processor
 HOLD = f"""
@@ -52,6 +53,7 @@ def level_of_a_free_line():
 def held():
     """Another process has the lines, with the relay on."""
     with subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
         assert process.stdout.readline() == "on\n"
         yield process
         process.kill()

@@ -293,7 +293,7 @@ def test_the_kiosk_itself_decides_about_who_steps_before_it(tmp_path):
     golden = Path(__file__).parent.parent / "golden"
     portraits = [golden / "person_a_2.jpg", golden / "person_c_1.jpg"]
     demo = Demo(
-        [np.ascontiguousarray(cv2.imread(str(path))[:, :, ::-1]) for path in portraits], (640, 480), 4 * 15
+        [np.ascontiguousarray(cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)) for path in portraits], (640, 480), 4 * 15
     )  # four a frame, as shim/ says
     show(demo.frame(number) for number in range(demo.frames))
     environment = {

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -80,7 +81,7 @@ def despite_crashes(test):
 
 
 @contextmanager
-def running() -> Iterator[playwright.Browser]:
+def running() -> Iterator[Any]:
     """Run Chromium; one for a module, as its driver keeps an event loop in the thread meanwhile."""
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
@@ -89,7 +90,7 @@ def running() -> Iterator[playwright.Browser]:
 
 
 @contextmanager
-def opened(chromium, url: str, **options) -> Iterator[tuple]:
+def opened(chromium, url: str, **options) -> Iterator[tuple[Any, Watch]]:
     """Give a page of its own browser profile, and fail if anything goes wrong on it."""
     context = chromium.new_context(**{"viewport": DESKTOP, "locale": "en-GB", **options})
     context.set_default_timeout(30_000)  # ms; a busy machine takes seconds for a page

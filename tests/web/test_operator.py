@@ -10,6 +10,7 @@ import re
 import shutil
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,7 +117,7 @@ def test_a_wrong_password_is_told_and_shows_nothing(chromium, served):
         watch.expects(401)
         sign_in(page, served.url, password="wrong")
 
-        page.get_by_role("alert").filter(has_text="This is not right").wait_for()
+        page.get_by_role("alert").filter(has_text="is wrong").wait_for()
         assert page.locator("nav").count() == 0
 
 
@@ -126,7 +127,7 @@ def test_an_operators_key_opens_the_page_and_a_machines_key_does_not(chromium, s
         page.get_by_role("button", name="Use a key instead").click()
         page.get_by_label("Key").fill(served.keys["device"])
         page.get_by_role("button", name="Sign in").click()
-        page.get_by_role("alert").filter(has_text="belongs to a machine").wait_for()
+        page.get_by_role("alert").filter(has_text="is for a machine").wait_for()
 
         page.get_by_label("Key").fill(served.keys["operator"])
         page.get_by_role("button", name="Sign in").click()
@@ -233,7 +234,7 @@ def test_only_what_was_changed_of_a_person_is_sent(operator, served):
     page, _ = operator
     subject = enrolled(served, "Person A", vendor_data="staff-1", document_number="AB123456")
     show(page, f"people/{subject.session_number}")
-    page.get_by_text("Change what is known").click()
+    page.get_by_text("Change the details").click()
 
     page.get_by_label("Name").fill("Person A the Second")
     with page.expect_request(lambda request: request.method == "PATCH") as sent:
@@ -353,7 +354,7 @@ def test_a_kiosk_that_lets_nobody_in_says_why_and_how_to_mend_it(operator, serve
 def test_an_answer_that_comes_after_a_newer_one_changes_nothing(operator, served):
     page, _ = operator
     show(page, "reviews")
-    held = []
+    held: list[Any] = []
     page.route("**/device/health", lambda route: route.continue_() if held else held.append(route))
     page.evaluate("location.hash = '#/today'")
     playwright.expect(page.locator(".banner-place .skeleton")).to_have_count(1)
@@ -375,7 +376,7 @@ def test_without_camera_and_door_the_page_serves_all_the_same(chromium, tmp_path
         sign_in(page, served.url)
 
         page.get_by_text("Serving calls, without camera and door").wait_for()
-        page.get_by_text("No camera is served here").wait_for()
+        page.get_by_text("This server has no camera").wait_for()
         assert not page.get_by_role("button", name="Open the door once").is_visible()
 
 
@@ -413,7 +414,7 @@ def test_a_new_key_is_shown_once_and_works(operator, served):
     page.get_by_label("Name").fill("Turnstile north")
     page.get_by_role("button", name="Create the key").click()
     key = page.locator(".code.key").inner_text()
-    page.get_by_role("button", name="I have it").click()
+    page.get_by_role("button", name="I have copied it").click()
 
     page.get_by_role("cell", name="Turnstile north", exact=True).wait_for()
     assert key not in page.content()
@@ -552,13 +553,13 @@ def test_a_settings_change_is_taken_as_a_whole_or_not_at_all(chromium, tmp_path)
 
         page.get_by_label("Enter from, with a code").fill("75")
         page.get_by_label("Enter from, found in the gallery").fill("1000")
-        page.get_by_role("button", name="Put into force").click()
+        page.get_by_role("button", name="Apply").click()
         page.locator("[aria-invalid=true]").wait_for()
         assert served.device.config.entrance.verify_threshold == 70.0
         page.get_by_label("Enter from, found in the gallery").fill("85")
-        page.get_by_role("button", name="Put into force").click()
+        page.get_by_role("button", name="Apply").click()
 
-        page.get_by_text("In force from now on.").wait_for()
+        page.get_by_text("Applied.").wait_for()
         entrance = served.device.config.entrance
         assert (entrance.verify_threshold, entrance.identify_threshold) == (75.0, 85.0)
 

@@ -6,6 +6,7 @@ import re
 import urllib.error
 import urllib.request
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -231,7 +232,7 @@ def test_axe_finds_nothing_serious_on_the_screen_and_all_of_it_fits(screen, serv
     width, height = SCREENS[name]
     page.set_viewport_size({"width": width, "height": height})
     page.emulate_media(reduced_motion="reduce")
-    shown = [
+    shown: list[dict[str, Any]] = [
         IDLE,
         GUIDE,
         *({**IDLE, "state": "result", "result": result, "face": FACE, "other_way": True} for result, _, _ in RESULTS),

@@ -26,6 +26,7 @@ from kiosk.api.schema import (
     TIME,
     array,
     closed,
+    named,
     or_null,
 )
 from kiosk.device.lookalikes import audit as compare_everyone
@@ -110,7 +111,7 @@ def _wanted(call: Call) -> DecisionFilter:
     )
 
 
-async def decisions(call: Call) -> Response:
+async def list_decisions(call: Call) -> Response:
     """List records of the log, newest first, as JSON or as CSV."""
     wanted = _wanted(call)
     store = call.context.device.store
@@ -148,11 +149,11 @@ def _csv(found: Iterator[LoggedDecision]) -> Iterator[str]:
 
 
 def _cell(value: Any) -> Any:
-    """Keep a spreadsheet from running what somebody sent as their vendor_data."""
+    """Keep a spreadsheet from running what a caller sent as vendor_data."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
-async def decision(call: Call) -> Response:
+async def show_decision(call: Call) -> Response:
     """Return one record with its answer and whether it still holds."""
     request_id = str(call.request.path_params["request_id"])
     store = call.context.device.store
@@ -179,7 +180,7 @@ async def decision(call: Call) -> Response:
     return answer(found)
 
 
-async def statistics(call: Call) -> Response:
+async def count_decisions(call: Call) -> Response:
     """Count decisions over time."""
     hours = call.whole("hours", default=24, low=1, high=MOST_HOURS)
     width_s = HOUR_S * (1 if hours <= FINE_HOURS else 6 if hours <= MIDDLE_HOURS else 24)
@@ -202,8 +203,8 @@ async def statistics(call: Call) -> Response:
 # ---- reviews
 
 
-async def reviews(call: Call) -> Response:
-    """List decisions that wait for an operator, longest first."""
+async def list_reviews(call: Call) -> Response:
+    """List decisions that wait for an operator, the longest waiting first."""
     limit, offset = call.page()
 
     def read() -> dict[str, Any]:
@@ -213,7 +214,7 @@ async def reviews(call: Call) -> Response:
     return answer(await call.run(read))
 
 
-async def review(call: Call) -> Response:
+async def review_decision(call: Call) -> Response:
     """Approve or decline a decision; signed into the log, where the first decision stays as it was."""
     body = await call.json()
     verdict, reason = body.get("decision"), body.get("reason")
@@ -252,8 +253,8 @@ async def review(call: Call) -> Response:
 # ---- audit
 
 
-async def audit(call: Call) -> Response:
-    """Begin to compare everyone with everyone."""
+async def begin_audit(call: Call) -> Response:
+    """Begin to compare all people with each other."""
     device = call.context.device
 
     def work(job: Job) -> None:
@@ -264,7 +265,7 @@ async def audit(call: Call) -> Response:
     return answer({"id": call.context.jobs.start("audit", work).id}, 202)
 
 
-async def audit_state(call: Call) -> Response:
+async def show_audit(call: Call) -> Response:
     """Return how far an audit is, and what it found."""
     job = call.context.jobs.get("audit", str(call.request.path_params["id"]))
     if job is None:
@@ -272,43 +273,51 @@ async def audit_state(call: Call) -> Response:
     return answer({"report": None, **job.as_dict()})
 
 
-REVIEW = closed(decision=STRING, at=TIME, actor=or_null(STRING), reason=or_null(STRING))
-ROW = closed(
-    seq=INTEGER,
-    at=TIME,
-    kind={"type": "string", "enum": list(KINDS)},
-    status=or_null(STRING),
-    score=or_null(NUMBER),
-    request_id=STRING,
-    session_number=or_null(INTEGER),
-    name=or_null(STRING),
-    warnings=array(STRING),
-    thresholds=ANY_OBJECT,
-    model=or_null(STRING),
-    gallery_size=or_null(INTEGER),
-    clock=STRING,
-    actor=or_null(STRING),
-    details=ANY_OBJECT,
-    vendor_data=or_null(STRING),
-    review=or_null(REVIEW),
+REVIEW = named("Review", closed(decision=STRING, at=TIME, actor=or_null(STRING), reason=or_null(STRING)))
+ROW = named(
+    "Decision",
+    closed(
+        seq=INTEGER,
+        at=TIME,
+        kind={"type": "string", "enum": list(KINDS)},
+        status=or_null(STRING),
+        score=or_null(NUMBER),
+        request_id=STRING,
+        session_number=or_null(INTEGER),
+        name=or_null(STRING),
+        warnings=array(STRING),
+        thresholds=ANY_OBJECT,
+        model=or_null(STRING),
+        gallery_size=or_null(INTEGER),
+        clock=STRING,
+        actor=or_null(STRING),
+        details=ANY_OBJECT,
+        vendor_data=or_null(STRING),
+        review=or_null(REVIEW),
+    ),
 )
-_RECEIPT = closed(seq=INTEGER, hash=STRING, signature=STRING, holds=BOOLEAN)
+_RECEIPT = named("DecisionReceipt", closed(seq=INTEGER, hash=STRING, signature=STRING, holds=BOOLEAN))
 _BUCKET = {
+    "title": "DecisionCount",
     "type": "object",
     "properties": {"from": TIME, "approved": INTEGER, "in_review": INTEGER, "declined": INTEGER},
     "required": ["from", "approved", "in_review", "declined"],
     "additionalProperties": False,
 }
-JOB_STATE = {"type": "string", "enum": ["running", "done", "failed"]}
-STARTED = closed(id=STRING)
+JOB_STATE = {"title": "JobState", "type": "string", "enum": ["running", "done", "failed"]}
+STARTED = named("StartedJob", closed(id=STRING))
 
 OPERATIONS = (
     Operation(
         "GET",
         "/device/decisions",
-        decisions,
-        "List records of the log, newest first; with format=csv all that fit the filter, as a table.",
-        {200: closed(total=INTEGER, limit=INTEGER, offset=INTEGER, decisions=array(ROW)), 400: ANSWER_400, 503: TEXT},
+        list_decisions,
+        "List records of the log, newest first; with format=csv all that pass the filter, as a table.",
+        {
+            200: named("Decisions", closed(total=INTEGER, limit=INTEGER, offset=INTEGER, decisions=array(ROW))),
+            400: ANSWER_400,
+            503: TEXT,
+        },
         role=Role.OPERATOR,
         query=(
             Parameter(
@@ -328,10 +337,13 @@ OPERATIONS = (
     Operation(
         "GET",
         "/device/decisions/{request_id}",
-        decision,
+        show_decision,
         "Return one record with its answer, and whether it is signed and in its place.",
         {
-            200: closed(record=ROW, answer=or_null(ANY_OBJECT), receipt=_RECEIPT, review=or_null(REVIEW)),
+            200: named(
+                "DecisionWithReceipt",
+                closed(record=ROW, answer=or_null(ANY_OBJECT), receipt=_RECEIPT, review=or_null(REVIEW)),
+            ),
             404: TEXT,
             503: TEXT,
         },
@@ -340,10 +352,12 @@ OPERATIONS = (
     Operation(
         "GET",
         "/device/statistics",
-        statistics,
+        count_decisions,
         "Count decisions over time, for a chart.",
         {
-            200: closed(buckets=array(_BUCKET), approved=INTEGER, in_review=INTEGER, declined=INTEGER),
+            200: named(
+                "DecisionCounts", closed(buckets=array(_BUCKET), approved=INTEGER, in_review=INTEGER, declined=INTEGER)
+            ),
             400: ANSWER_400,
             503: TEXT,
         },
@@ -353,16 +367,16 @@ OPERATIONS = (
     Operation(
         "GET",
         "/device/reviews",
-        reviews,
-        "List decisions that wait for an operator, longest first.",
-        {200: closed(total=INTEGER, reviews=array(ROW)), 400: ANSWER_400, 503: TEXT},
+        list_reviews,
+        "List decisions that wait for an operator, the longest waiting first.",
+        {200: named("Reviews", closed(total=INTEGER, reviews=array(ROW))), 400: ANSWER_400, 503: TEXT},
         role=Role.OPERATOR,
         query=PAGING,
     ),
     Operation(
         "POST",
         "/device/reviews/{request_id}",
-        review,
+        review_decision,
         "Approve or decline a decision with a reason; signed into the log.",
         {200: ROW, 400: ANSWER_400, 404: TEXT, 408: TEXT, 409: TEXT, 413: TEXT, 503: TEXT},
         role=Role.OPERATOR,
@@ -374,24 +388,27 @@ OPERATIONS = (
     Operation(
         "POST",
         "/device/audit",
-        audit,
-        "Begin to compare everyone with everyone.",
+        begin_audit,
+        "Begin to compare all people with each other.",
         {202: STARTED, 409: TEXT, 503: TEXT},
         role=Role.OPERATOR,
     ),
     Operation(
         "GET",
         "/device/audit/{id}",
-        audit_state,
+        show_audit,
         "Return how far an audit is, and what it found.",
         {
-            200: closed(
-                id=STRING,
-                state=JOB_STATE,
-                done=INTEGER,
-                total=INTEGER,
-                sentence=or_null(STRING),
-                report=or_null(ANY_OBJECT),
+            200: named(
+                "Audit",
+                closed(
+                    id=STRING,
+                    state=JOB_STATE,
+                    done=INTEGER,
+                    total=INTEGER,
+                    sentence=or_null(STRING),
+                    report=or_null(ANY_OBJECT),
+                ),
             ),
             404: TEXT,
         },

@@ -18,12 +18,15 @@ from kiosk.api.operation import Call, Operation, Parameter, Part, answer, busy, 
 from kiosk.api.routes.media import with_links
 from kiosk.api.schema import (
     ANSWER_400,
+    API_SERVICE,
     DECISION,
     FACE_MATCH,
     FACE_SEARCH,
+    FLAG,
     HEALTHCHECK,
     PAGING,
     SESSIONS,
+    STATUS,
     TEXT,
 )
 from kiosk.api.uploads import Form
@@ -107,7 +110,7 @@ async def _judged(call: Call, kind: Kind, work: Callable[[], dict[str, Any]], *,
     return answer(found)
 
 
-async def face_match(call: Call) -> Response:
+async def match_faces(call: Call) -> Response:
     """Compare two photographs, 1:1."""
     names = ("user_image", "ref_image")
     form = await call.form(*names)
@@ -140,7 +143,7 @@ async def face_match(call: Call) -> Response:
     return await _judged(call, Kind.FACE_MATCH, work, save=save)
 
 
-async def face_search(call: Call) -> Response:
+async def search_faces(call: Call) -> Response:
     """Search everyone enrolled, 1:N."""
     form = await call.form("user_image")
     photographs = {"user_image": form.file("user_image")}
@@ -174,7 +177,7 @@ async def face_search(call: Call) -> Response:
 
 
 def _session(one: LoggedDecision, reviewed: LoggedDecision | None) -> dict[str, Any]:
-    """Return what a list says of a saved call; its status is the reviewer's where somebody decided."""
+    """Return what a list says of a saved call; its status is the reviewer's where there is a review."""
     entry = one.entry
     about = {
         "session_id": entry.request_id,
@@ -201,7 +204,7 @@ def _decision(call: Call, request_id: str) -> dict[str, Any] | None:
     store = call.context.device.store
     wanted = DecisionFilter(kinds=tuple(KIND_BY_SERVICE.values()), request_id=request_id)
     page = store.decisions(wanted, limit=1)
-    if not page.decisions or page.decisions[0].answer is None:  # None: somebody in it was forgotten
+    if not page.decisions or page.decisions[0].answer is None:  # None: a person in it was erased
         return None
     one = page.decisions[0]
     saved = with_links(store, dict(one.answer or {}), call.base_url, call.context.now())
@@ -210,7 +213,7 @@ def _decision(call: Call, request_id: str) -> dict[str, Any] | None:
     return {**_session(one, store.log.review_of(request_id)), **saved, plural: [saved[name]]}
 
 
-async def decision(call: Call) -> Response:
+async def read_session(call: Call) -> Response:
     """Return a saved call's answer."""
     found = await call.run(partial(_decision, call, str(call.request.path_params["session_id"])))
     if found is None:
@@ -218,7 +221,7 @@ async def decision(call: Call) -> Response:
     return answer(found)
 
 
-async def sessions(call: Call) -> Response:
+async def list_sessions(call: Call) -> Response:
     """List saved calls, newest first."""
     limit, offset = call.page()
     service = call.choice("api_service", KIND_BY_SERVICE)
@@ -253,7 +256,7 @@ def _page_link(call: Call, limit: int, offset: int) -> str:
     return f"{call.base_url}/v3/sessions/?{urlencode([*query, ('limit', limit), ('offset', offset)])}"
 
 
-async def healthcheck(call: Call) -> Response:
+async def check_health(call: Call) -> Response:
     """Say whether calls can be answered."""
     check: Callable[[], int] = call.context.device.store.references.version
     try:
@@ -264,10 +267,9 @@ async def healthcheck(call: Call) -> Response:
 
 
 _IMAGE = {"type": "string", "format": "binary"}
-_FLAG = {"type": "string", "enum": ["true", "false", "1", "0"]}
 _COMMON = {
-    "rotate_image": Part("Try quarter turns to find an upright face; false when left out.", _FLAG),
-    "save_api_request": Part("Keep decision and answer; true when left out.", _FLAG),
+    "rotate_image": Part("Try quarter turns to find an upright face; false when left out.", FLAG),
+    "save_api_request": Part("Keep decision and answer; true when left out.", FLAG),
     "vendor_data": Part("Your identifier; stored, and given back.", {"type": "string", "maxLength": 4096}),
     "metadata": Part("A JSON object as text; stored, and given back.", {"type": "string", "maxLength": 4096}),
 }
@@ -276,7 +278,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/v3/face-match/",
-        face_match,
+        match_faces,
         "Compare two photographs, 1:1, as Didit's Face Match does.",
         {200: FACE_MATCH, 400: ANSWER_400, 408: TEXT, 413: TEXT, 503: TEXT},
         role=Role.DEVICE,
@@ -292,8 +294,8 @@ OPERATIONS = (
     Operation(
         "POST",
         "/v3/face-search/",
-        face_search,
-        "Look for a face among everyone enrolled, 1:N, as Didit's Face Search does.",
+        search_faces,
+        "Search the enrolled people for a face, 1:N, as Didit's Face Search does.",
         {200: FACE_SEARCH, 400: ANSWER_400, 408: TEXT, 413: TEXT, 503: TEXT},
         role=Role.DEVICE,
         form={
@@ -305,22 +307,22 @@ OPERATIONS = (
     Operation(
         "GET",
         "/v3/session/{session_id}/decision/",
-        decision,
-        "Return a saved call's answer; status is a reviewer's where somebody decided since.",
+        read_session,
+        "Return a saved call's answer; status is the reviewer's where there is a review.",
         {200: DECISION, 404: TEXT, 503: TEXT},
         role=Role.DEVICE,
     ),
     Operation(
         "GET",
         "/v3/sessions/",
-        sessions,
+        list_sessions,
         "List saved calls, newest first.",
         {200: SESSIONS, 400: ANSWER_400, 503: TEXT},
         role=Role.DEVICE,
         query=(
             Parameter("vendor_data", "Only those with this identifier.", {"type": "string", "maxLength": 1000}),
-            Parameter("api_service", "Only one kind.", {"type": "string", "enum": list(KIND_BY_SERVICE)}),
-            Parameter("status", "Only those decided so at first.", {"type": "string", "enum": list(STATUSES)}),
+            Parameter("api_service", "Only one kind.", API_SERVICE),
+            Parameter("status", "Only those with this first decision.", STATUS),
             Parameter("date_from", "Only from this time on.", {"type": "string", "format": "date-time"}),
             Parameter("date_to", "Only before this time.", {"type": "string", "format": "date-time"}),
             *PAGING,
@@ -329,7 +331,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/system/healthcheck/",
-        healthcheck,
+        check_health,
         "Say whether calls can be answered.",
         {200: HEALTHCHECK, 503: TEXT},
         is_limited=False,

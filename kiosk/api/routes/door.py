@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, answer, busy, field_errors
 from kiosk.api.routes.people import LONGEST_TEXT, SHORT, TEXTS
-from kiosk.api.schema import ANSWER_400, BOOLEAN, NUMBER, STRING, TEXT, array, closed, opened, or_null
+from kiosk.api.schema import ANSWER_400, BOOLEAN, NUMBER, STRING, TEXT, array, closed, named, opened, or_null
 from kiosk.entrance.news import Consent
 from kiosk.store.accounts import Role
 from kiosk.store.subjects import Details
@@ -21,7 +21,7 @@ LANGUAGES = ("en", "de")
 DAY_S = 86400.0
 
 
-async def claim(call: Call) -> Response:
+async def claim_turn(call: Call) -> Response:
     """Say who steps up next, in mode verify."""
     code = (await call.json()).get("code")
     if not isinstance(code, str) or not 0 < len(code) <= LONGEST_TEXT:
@@ -30,15 +30,15 @@ async def claim(call: Call) -> Response:
     return answer({"within_s": await call.run(lambda: kiosk.claim(code, actor=call.actor))})
 
 
-async def release(call: Call) -> Response:
+async def release_door(call: Call) -> Response:
     """Open the door for one pulse."""
     kiosk = call.context.running()
     await call.run(lambda: kiosk.release(actor=call.actor))
     return answer({"is_released": True})
 
 
-async def alarm(call: Call) -> Response:
-    """Take an alarm system's word: while it is armed nobody is judged."""
+async def set_alarm(call: Call) -> Response:
+    """Set the state of the alarm system: while it is armed, nobody is judged."""
     is_armed = (await call.json()).get("is_armed")
     if not isinstance(is_armed, bool):
         raise field_errors({"is_armed": ["Must be a valid boolean."]})
@@ -47,7 +47,7 @@ async def alarm(call: Call) -> Response:
     return answer({"is_armed": is_armed})
 
 
-async def still(call: Call) -> Response:
+async def take_still(call: Call) -> Response:
     """Return the camera's newest picture."""
     found = await call.run(call.context.running().still)
     if found is None:
@@ -99,7 +99,7 @@ async def cancel_enrolment(call: Call) -> Response:
     return Response(status_code=204)
 
 
-async def screen(call: Call) -> Response:
+async def show_screen(call: Call) -> Response:
     """Return what the kiosk's screen needs to know."""
     config = call.context.config
     enrolment = config.enrolment
@@ -125,26 +125,26 @@ OPERATIONS = (
     Operation(
         "POST",
         "/device/door/claim",
-        claim,
-        "Say who steps up next, in mode verify: by session_number, session_id, vendor_data or document number.",
-        {200: closed(within_s=NUMBER), **_SENT},
+        claim_turn,
+        "Announce who steps up next, in mode verify: by session_number, session_id, vendor_data or document number.",
+        {200: named("ClaimedTurn", closed(within_s=NUMBER)), **_SENT},
         role=Role.DEVICE,
         json=closed(code={**SHORT, "minLength": 1}),
     ),
     Operation(
         "POST",
         "/device/door/release",
-        release,
+        release_door,
         "Open the door for one pulse.",
-        {200: closed(is_released=BOOLEAN), 409: TEXT, 503: TEXT},
+        {200: named("ReleasedDoor", closed(is_released=BOOLEAN)), 409: TEXT, 503: TEXT},
         role=Role.OPERATOR,
     ),
     Operation(
         "POST",
         "/device/door/alarm",
-        alarm,
-        "Take an alarm system's word: while it is armed nobody is judged. Keys with the scope alarm may call it too.",
-        {200: closed(is_armed=BOOLEAN), **_SENT},
+        set_alarm,
+        "Set the state of the alarm system: while it is armed, nobody is judged. Keys with the scope alarm may too.",
+        {200: named("AlarmState", closed(is_armed=BOOLEAN)), **_SENT},
         role=Role.OPERATOR,
         scope="alarm",
         json=closed(is_armed=BOOLEAN),
@@ -152,7 +152,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/device/camera/still.jpg",
-        still,
+        take_still,
         "Return the camera's newest picture.",
         {200: None, 409: TEXT, 503: TEXT},
         role=Role.OPERATOR,
@@ -163,7 +163,7 @@ OPERATIONS = (
         "/device/enrolments",
         begin_enrolment,
         "Enrol whoever stands in front of the camera, in mode enrol; the kiosk's own screen needs no key.",
-        {201: closed(id=STRING), **_SENT},
+        {201: named("StartedEnrolment", closed(id=STRING)), **_SENT},
         role=Role.OPERATOR,
         is_for_screen=True,
         json=opened(
@@ -184,19 +184,22 @@ OPERATIONS = (
     Operation(
         "GET",
         "/device/screen",
-        screen,
+        show_screen,
         "Return what the kiosk's screen needs to know; the kiosk's own screen needs no key.",
         {
-            200: closed(
-                mode=STRING,
-                language=STRING,
-                languages=array(STRING),
-                consent=or_null(closed(version=STRING, text=STRING)),
-                privacy=or_null(STRING),
-                keeps_images=BOOLEAN,
-                retention_days=NUMBER,
-                leaves_device=STRING,
-                time_zone=STRING,
+            200: named(
+                "ScreenSettings",
+                closed(
+                    mode=STRING,
+                    language=STRING,
+                    languages=array(STRING),
+                    consent=or_null(named("ConsentText", closed(version=STRING, text=STRING))),
+                    privacy=or_null(STRING),
+                    keeps_images=BOOLEAN,
+                    retention_days=NUMBER,
+                    leaves_device=STRING,
+                    time_zone=STRING,
+                ),
             )
         },
         role=Role.DEVICE,

@@ -1,6 +1,6 @@
 """Photographs that make people known: enrolling, more references, the blocklist; and how good one would be.
 
-Every photograph goes through the line before the recogniser. What speaks against an enrolment is an answer, 409, with
+Every photograph goes through the queue before the recogniser. What speaks against an enrolment is an answer, 409, with
 a sentence and whom it would duplicate.
 """
 
@@ -14,11 +14,12 @@ import numpy as np
 from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, Part, answer, field_errors, read_moment
-from kiosk.api.routes.people import FLAG, LONGEST_TEXT, MOMENT, MOMENTS, SHORT, SUBJECT, TEXTS, about, known, misfits
-from kiosk.api.schema import ANSWER_400, BOOLEAN, INTEGER, NUMBER, STRING, TEXT, array, closed, or_null
+from kiosk.api.routes.people import LONGEST_TEXT, MOMENT, MOMENTS, SHORT, SUBJECT, TEXTS, about, known, misfits
+from kiosk.api.schema import ANSWER_400, BOOLEAN, FLAG, INTEGER, NUMBER, STRING, TEXT, array, closed, named, or_null
 from kiosk.api.uploads import Form
+from kiosk.device import enrol as enrolling
 from kiosk.device.device import Found
-from kiosk.device.enrol import SAME_PERSON_SCORE, EnrolmentResult, assess, enrol_person
+from kiosk.device.enrol import SAME_PERSON_SCORE, EnrolmentResult, assess
 from kiosk.errors import ImageError
 from kiosk.recognition import quality
 from kiosk.recognition.match import compare
@@ -69,7 +70,7 @@ async def _enrol(call: Call, form: Form, enrolment: Enrolment) -> Response:
         raise field_errors(form.errors)
 
     def work() -> EnrolmentResult:
-        return enrol_person(
+        return enrolling.enrol_person(
             call.context.device,
             photographs,
             enrolment,
@@ -97,7 +98,7 @@ def _refused(outcome: EnrolmentResult) -> dict[str, Any]:
     }
 
 
-async def enrol(call: Call) -> Response:
+async def enrol_person(call: Call) -> Response:
     """Make a person known."""
     form = await call.form("image", most_files=MOST_PHOTOGRAPHS, most_bytes=MOST_BYTES)
     now = call.context.now()
@@ -114,7 +115,7 @@ async def enrol(call: Call) -> Response:
     return await _enrol(call, form, enrolment)
 
 
-async def blocklist(call: Call) -> Response:
+async def block_face(call: Call) -> Response:
     """Put a face onto the blocklist."""
     form = await call.form("image", most_files=MOST_PHOTOGRAPHS, most_bytes=MOST_BYTES)
     texts = _texts(form)
@@ -123,7 +124,7 @@ async def blocklist(call: Call) -> Response:
     return await _enrol(call, form, enrolment)
 
 
-async def weigh(call: Call) -> Response:
+async def assess_photograph(call: Call) -> Response:
     """Say how good a photograph is for enrolling, and whom it looks like."""
     form = await call.form("image")
     photograph = form.file("image")
@@ -171,7 +172,7 @@ def _alike(call: Call, one: Found) -> dict[str, Any]:
 
 
 async def add_reference(call: Call) -> Response:
-    """Add a photograph to a person who is known."""
+    """Add a photograph to an enrolled person."""
     form = await call.form("image")
     photograph = form.file("image")
     rotate = form.flag("rotate", default=False)
@@ -234,22 +235,36 @@ _IMAGES: Mapping[str, Part] = {
     "rotate": Part("Try quarter turns to find an upright face.", FLAG),
     "largest": Part("Of several faces in a photograph take the largest.", FLAG),
 }
-REFUSED = closed(
-    outcome={"type": "string", "enum": ["duplicate", "blocklisted", "no_face", "several_faces", "poor", "mixed"]},
-    sentence=STRING,
-    of=or_null(closed(session_number=INTEGER, similarity_percentage=NUMBER)),
-)
-_ADDED = closed(outcome={"type": "string", "enum": ["added"]}, subject=SUBJECT)
-_UPLOAD = {400: ANSWER_400, 408: TEXT, 409: REFUSED, 413: TEXT, 503: TEXT}
-QUALITY = closed(
-    faces=INTEGER,
-    ok=BOOLEAN,
-    sentence=STRING,
-    quality=or_null(
-        closed(eye_distance_px=NUMBER, luminance=NUMBER, contrast=NUMBER, sharpness=NUMBER, frontality=NUMBER)
+REFUSED = named(
+    "EnrolmentRefusal",
+    closed(
+        outcome={"type": "string", "enum": ["duplicate", "blocklisted", "no_face", "several_faces", "poor", "mixed"]},
+        sentence=STRING,
+        of=or_null(named("SimilarPerson", closed(session_number=INTEGER, similarity_percentage=NUMBER))),
     ),
-    looks_like=array(
-        closed(session_number=INTEGER, name=or_null(STRING), similarity_percentage=NUMBER, is_blocklisted=BOOLEAN)
+)
+_ADDED = named("EnrolledPerson", closed(outcome={"type": "string", "enum": ["added"]}, subject=SUBJECT))
+_UPLOAD = {400: ANSWER_400, 408: TEXT, 409: REFUSED, 413: TEXT, 503: TEXT}
+QUALITY = named(
+    "PhotographQuality",
+    closed(
+        faces=INTEGER,
+        ok=BOOLEAN,
+        sentence=STRING,
+        quality=or_null(
+            named(
+                "QualityFigures",
+                closed(eye_distance_px=NUMBER, luminance=NUMBER, contrast=NUMBER, sharpness=NUMBER, frontality=NUMBER),
+            )
+        ),
+        looks_like=array(
+            named(
+                "LookAlike",
+                closed(
+                    session_number=INTEGER, name=or_null(STRING), similarity_percentage=NUMBER, is_blocklisted=BOOLEAN
+                ),
+            )
+        ),
     ),
 )
 
@@ -257,8 +272,8 @@ OPERATIONS = (
     Operation(
         "POST",
         "/device/subjects",
-        enrol,
-        "Make a person known from one to five photographs.",
+        enrol_person,
+        "Enrol a person from one to five photographs.",
         {201: _ADDED, **_UPLOAD},
         role=Role.OPERATOR,
         form={
@@ -268,7 +283,7 @@ OPERATIONS = (
             "valid_until": Part("Until when.", MOMENT),
             "retain_until": Part("When the person is forgotten.", MOMENT),
             "allowlist": Part("Also onto the allowlist.", FLAG),
-            "allow_duplicate": Part("Although somebody who looks the same is enrolled.", FLAG),
+            "allow_duplicate": Part("Enrol even if a person who looks the same is enrolled.", FLAG),
             "consent_version": Part("Name of the consent text the person agreed to.", SHORT),
         },
     ),
@@ -276,7 +291,7 @@ OPERATIONS = (
         "POST",
         "/device/subjects/{session_number}/references",
         add_reference,
-        "Add a photograph to a person who is known.",
+        "Add a photograph to an enrolled person.",
         {201: SUBJECT, **_UPLOAD, 404: TEXT},
         role=Role.OPERATOR,
         form={
@@ -288,8 +303,8 @@ OPERATIONS = (
     Operation(
         "POST",
         "/device/blocklist",
-        blocklist,
-        "Put a face that is not known onto the blocklist.",
+        block_face,
+        "Put a face that is not enrolled onto the blocklist.",
         {201: _ADDED, **_UPLOAD},
         role=Role.OPERATOR,
         form={
@@ -301,8 +316,8 @@ OPERATIONS = (
     Operation(
         "POST",
         "/device/quality",
-        weigh,
-        "Say how good a photograph is for enrolling, and whom it looks like; stores nothing.",
+        assess_photograph,
+        "Say how good a photograph is for an enrolment, and whom it resembles; stores nothing.",
         {200: QUALITY, 400: ANSWER_400, 408: TEXT, 413: TEXT, 503: TEXT},
         role=Role.OPERATOR,
         form={

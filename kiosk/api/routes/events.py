@@ -77,7 +77,7 @@ class Listener:
 
 
 def _event(news: News, *, for_anybody: bool) -> str:
-    """Return news as they are sent; in front of the kiosk nobody reads whom somebody looks like."""
+    """Return news as they are sent; the screen never names the person somebody resembles."""
     told = dict(news.data)
     if for_anybody and news.topic is Topic.ENROLMENT:
         shown = ANYBODYS if told.get("state") == "added" else ANYBODYS - {"session_number"}
@@ -133,7 +133,7 @@ def stream(call: Call, topics: Collection[Topic], *, for_anybody: bool = False) 
     return _streamed(call, events(), "text/event-stream")
 
 
-async def events(call: Call) -> Response:
+async def follow_events(call: Call) -> Response:
     """Stream news for operators."""
     asked = call.word("topics")
     names = [name.strip() for name in (asked or "").split(",") if name.strip()]
@@ -143,12 +143,12 @@ async def events(call: Call) -> Response:
     return stream(call, [known[name] for name in names] or list(Topic))
 
 
-async def screen_events(call: Call) -> Response:
+async def follow_screen(call: Call) -> Response:
     """Stream what the kiosk's screen shows: no names, no numbers."""
     return stream(call, SCREEN_TOPICS, for_anybody=True)
 
 
-async def preview(call: Call) -> Response:
+async def follow_preview(call: Call) -> Response:
     """Stream the camera's picture, for the kiosk's own screen."""
     kiosk = call.context.running()
 
@@ -176,7 +176,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/device/events",
-        events,
+        follow_events,
         f"Server-sent events for operators: {_topics(Topic)}.",
         {200: None, 400: ANSWER_400, 409: TEXT, 503: TEXT},
         role=Role.OPERATOR,
@@ -186,7 +186,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/device/screen/events",
-        screen_events,
+        follow_screen,
         f"Server-sent events for the kiosk's screen: {_topics(SCREEN_TOPICS)}; it needs no key.",
         {200: None, 409: TEXT, 503: TEXT},
         role=Role.DEVICE,
@@ -196,7 +196,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/device/screen/preview.mjpg",
-        preview,
+        follow_preview,
         "The camera's picture, at most ten a second, for the kiosk's screen; it needs no key.",
         {200: None, 409: TEXT, 503: TEXT},
         role=Role.OPERATOR,  # as the still: a program that asks for decisions watches nobody at the door

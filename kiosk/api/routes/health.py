@@ -10,13 +10,13 @@ from starlette.responses import PlainTextResponse, Response
 from kiosk import __version__
 from kiosk.api.metrics import CONTENT_TYPE, gauge
 from kiosk.api.operation import Call, Operation, answer
-from kiosk.api.schema import ANY_OBJECT, BOOLEAN, STRING, TEXT, array, closed
+from kiosk.api.schema import ANY_OBJECT, BOOLEAN, STRING, TEXT, array, closed, named
 from kiosk.entrance.news import Health
 from kiosk.errors import StoreError
 from kiosk.store.accounts import Role
 
-READY = closed(is_ready=BOOLEAN, reasons=array(STRING))
-HEALTH = closed(is_armed=BOOLEAN, mode=STRING, states=array(ANY_OBJECT), figures=ANY_OBJECT)
+READY = named("Readiness", closed(is_ready=BOOLEAN, reasons=array(STRING)))
+HEALTH = named("Health", closed(is_armed=BOOLEAN, mode=STRING, states=array(ANY_OBJECT), figures=ANY_OBJECT))
 
 
 def figures(call: Call) -> dict[str, Any]:
@@ -42,12 +42,12 @@ def _health(call: Call) -> dict[str, Any]:
     return {**told, "figures": {**figures(call), **told["figures"]}}
 
 
-async def health(call: Call) -> Response:
+async def show_health(call: Call) -> Response:
     """Return how the kiosk is."""
     return answer(await call.run(lambda: _health(call)))
 
 
-async def alive(_: Call) -> Response:
+async def check_alive(_: Call) -> Response:
     """Say that the process answers; asks nothing of anybody."""
     return PlainTextResponse("ok\n")
 
@@ -65,8 +65,8 @@ def _reasons(call: Call) -> list[str]:
     return []
 
 
-async def ready(call: Call) -> Response:
-    """Say whether the kiosk does its work, or why not."""
+async def check_ready(call: Call) -> Response:
+    """Say whether the kiosk is ready, and if not, why."""
     reasons = await call.run(lambda: _reasons(call))
     return answer({"is_ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
@@ -94,18 +94,20 @@ def _metrics(call: Call) -> Iterable[str]:
     yield from context.counts.lines()
 
 
-async def metrics(call: Call) -> Response:
+async def read_metrics(call: Call) -> Response:
     """Return counts and gauges for Prometheus."""
     lines = await call.run(lambda: list(_metrics(call)))
     return Response("\n".join(lines) + "\n", media_type=CONTENT_TYPE)
 
 
 OPERATIONS = (
-    Operation("GET", "/device/health", health, "Return how the kiosk is.", {200: HEALTH, 503: TEXT}, role=Role.DEVICE),
+    Operation(
+        "GET", "/device/health", show_health, "Return how the kiosk is.", {200: HEALTH, 503: TEXT}, role=Role.DEVICE
+    ),
     Operation(
         "GET",
         "/healthz",
-        alive,
+        check_alive,
         "Say that the process answers.",
         {200: None},
         media_type="text/plain",
@@ -114,15 +116,15 @@ OPERATIONS = (
     Operation(
         "GET",
         "/readyz",
-        ready,
-        "Say whether the kiosk does its work, or why not.",
+        check_ready,
+        "Say whether the kiosk is ready, and if not, why.",
         {200: READY, 503: {"anyOf": [READY, TEXT]}},
         is_limited=False,
     ),
     Operation(
         "GET",
         "/metrics",
-        metrics,
+        read_metrics,
         "Return counts and gauges for Prometheus; free of keys on this machine.",
         {200: None, 503: TEXT},
         role=Role.DEVICE,

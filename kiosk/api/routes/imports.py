@@ -26,7 +26,7 @@ from starlette.responses import Response
 from kiosk.api.jobs import Job
 from kiosk.api.operation import Call, Operation, Part, answer, busy, field_errors, not_found, refusal
 from kiosk.api.routes.decisions import JOB_STATE, STARTED
-from kiosk.api.schema import ANSWER_400, INTEGER, STRING, TEXT, array, closed, or_null
+from kiosk.api.schema import ANSWER_400, INTEGER, STRING, TEXT, array, closed, named, or_null
 from kiosk.api.uploads import MOST_HEADER_BYTES, NO_FILE, boundary_of
 from kiosk.device.device import Device
 from kiosk.device.enrol import EnrolmentResult, Reference, admit, assess
@@ -162,7 +162,7 @@ async def _receive(call: Call, file: IO[bytes]) -> list[Piece]:
     return receiver.pieces
 
 
-async def begin(call: Call) -> Response:
+async def begin_import(call: Call) -> Response:
     """Receive photographs and begin to import them."""
     directory = call.context.device.store.directory
     file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115  the job closes it
@@ -279,7 +279,7 @@ def _read(file: IO[bytes], source: Piece | zipfile.ZipInfo) -> bytes:
     return content
 
 
-async def state(call: Call) -> Response:
+async def show_import(call: Call) -> Response:
     """Return how far an import is."""
     job = call.context.jobs.get("import", str(call.request.path_params["id"]))
     if job is None:
@@ -291,7 +291,7 @@ OPERATIONS = (
     Operation(
         "POST",
         "/device/imports",
-        begin,
+        begin_import,
         "Enrol many people: a ZIP with a folder per person, or files named person/photograph.jpg.",
         {202: STARTED, 400: ANSWER_400, 408: TEXT, 409: TEXT, 413: TEXT, 503: TEXT},
         role=Role.OPERATOR,
@@ -306,17 +306,20 @@ OPERATIONS = (
     Operation(
         "GET",
         "/device/imports/{id}",
-        state,
+        show_import,
         "Return how far an import is, and what became of the newest files.",
         {
-            200: closed(
-                id=STRING,
-                state=JOB_STATE,
-                done=INTEGER,
-                total=INTEGER,
-                sentence=or_null(STRING),
-                outcomes={"type": "object", "additionalProperties": INTEGER},
-                report=array(closed(file=STRING, outcome=STRING, sentence=or_null(STRING))),
+            200: named(
+                "Import",
+                closed(
+                    id=STRING,
+                    state=JOB_STATE,
+                    done=INTEGER,
+                    total=INTEGER,
+                    sentence=or_null(STRING),
+                    outcomes={"type": "object", "additionalProperties": INTEGER},
+                    report=array(named("ImportedFile", closed(file=STRING, outcome=STRING, sentence=or_null(STRING)))),
+                ),
             ),
             404: TEXT,
         },

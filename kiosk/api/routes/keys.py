@@ -27,6 +27,7 @@ from kiosk.api.schema import (
     TIME,
     array,
     closed,
+    named,
     opened,
     or_null,
 )
@@ -54,7 +55,7 @@ def _about(account: Account) -> dict[str, Any]:
     }
 
 
-async def keys(call: Call) -> Response:
+async def list_keys(call: Call) -> Response:
     """List keys, oldest first."""
     found = await call.run(lambda: call.context.access.accounts.all("key"))
     return answer({"keys": [_about(account) for account in found]})
@@ -90,7 +91,7 @@ async def create_key(call: Call) -> Response:
 
 
 async def revoke_key(call: Call) -> Response:
-    """End a key at once."""
+    """Revoke a key at once."""
     name = str(call.request.path_params["id"])
     try:
         await call.run(lambda: call.context.access.accounts.revoke(name, actor=call.actor))
@@ -99,7 +100,7 @@ async def revoke_key(call: Call) -> Response:
     return Response(status_code=204)
 
 
-async def cloud(call: Call) -> Response:
+async def show_cloud(call: Call) -> Response:
     """Return what waits to leave the device, and how the way there is."""
     outside = call.context.cloud
     if outside is None:
@@ -116,8 +117,8 @@ async def cloud(call: Call) -> Response:
     return answer(await call.run(read))
 
 
-async def webhook(call: Call) -> Response:
-    """Take a webhook of Didit's that an owner relays; its signature lets it in."""
+async def receive_webhook(call: Call) -> Response:
+    """Receive a webhook of Didit's that the owner relays; its signature is checked instead of a key."""
     outside = call.context.cloud
     if outside is None:
         raise not_found()
@@ -144,17 +145,17 @@ OPERATIONS = (
     Operation(
         "GET",
         "/device/keys",
-        keys,
-        "List keys; their texts are kept nowhere.",
-        {200: closed(keys=array(closed(**KEY))), 503: TEXT},
+        list_keys,
+        "List keys, without their secret text.",
+        {200: named("Keys", closed(keys=array(named("Key", closed(**KEY))))), 503: TEXT},
         role=Role.ADMIN,
     ),
     Operation(
         "POST",
         "/device/keys",
         create_key,
-        "Make a key; the answer shows it this once.",
-        {201: closed(**KEY, key=STRING), 400: ANSWER_400, 408: TEXT, 413: TEXT, 503: TEXT},
+        "Make a key; only this answer shows it.",
+        {201: named("NewKey", closed(**KEY, key=STRING)), 400: ANSWER_400, 408: TEXT, 413: TEXT, 503: TEXT},
         role=Role.ADMIN,
         json=opened(
             {
@@ -169,24 +170,24 @@ OPERATIONS = (
         "DELETE",
         "/device/keys/{id}",
         revoke_key,
-        "End a key at once.",
+        "Revoke a key at once.",
         {204: None, 404: TEXT, 503: TEXT},
         role=Role.ADMIN,
     ),
     Operation(
         "GET",
         "/device/cloud",
-        cloud,
-        "Return what waits to leave the device, and how the way there is; 404 where there is no cloud.",
-        {200: ANY_OBJECT, 400: ANSWER_400, 404: TEXT, 503: TEXT},
+        show_cloud,
+        "Return what waits to be sent, and whether sending works; 404 where there is no cloud.",
+        {200: named("CloudState", ANY_OBJECT), 400: ANSWER_400, 404: TEXT, 503: TEXT},
         role=Role.OPERATOR,
         query=(Parameter("state", "Only rows in this state.", {"type": "string", "enum": list(STATES)}), *PAGING),
     ),
     Operation(
         "POST",
         "/device/cloud/webhook",
-        webhook,
-        "Take a webhook of Didit's that an owner relays; its signature lets it in.",
-        {200: closed(is_new=BOOLEAN), 403: TEXT, 404: TEXT, 408: TEXT, 413: TEXT, 503: TEXT},
+        receive_webhook,
+        "Receive a webhook of Didit's that the owner relays; its signature is checked instead of a key.",
+        {200: named("ReceivedWebhook", closed(is_new=BOOLEAN)), 403: TEXT, 404: TEXT, 408: TEXT, 413: TEXT, 503: TEXT},
     ),
 )

@@ -39,7 +39,7 @@ def with_links(store: Store, answer: dict[str, Any], base_url: str, now: float) 
 
 
 def _has_image(store: Store, row: dict[str, Any]) -> bool:
-    """Whether a row is about somebody of this device, which a cloud's answer in its place is not."""
+    """Whether a row is about a person of this device, which a cloud's answer in its place is not."""
     number = row.get("session_number")
     subject = store.people.subject(number) if isinstance(number, int) else None
     return subject is not None and subject.images > 0 and subject.session_id == row.get("session_id")
@@ -49,7 +49,7 @@ def _check(store: Store, plain: bytes) -> bytes:
     return store.mac(b"media|" + plain)
 
 
-async def media(call: Call) -> Response:
+async def read_photograph(call: Call) -> Response:
     """Return a photograph."""
     store = call.context.device.store
     token = str(call.request.path_params["token"])
@@ -73,7 +73,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/media/{token}",
-        media,
+        read_photograph,
         "Return a photograph by a link that a search gave, for an hour.",
         {200: None, 404: TEXT},
         media_type="image/*",

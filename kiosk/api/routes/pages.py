@@ -42,12 +42,12 @@ def _file(call: Call, name: str) -> Response:
     return Response(content, media_type=KINDS[path.suffix], headers=headers)
 
 
-async def operator_page(call: Call) -> Response:
+async def show_operator_page(call: Call) -> Response:
     """Return the operator's page."""
     return await call.run(lambda: _file(call, "operator/index.html"))
 
 
-async def kiosk_page(call: Call) -> Response:
+async def show_kiosk_page(call: Call) -> Response:
     """Return the kiosk's screen; an address with the screen's token becomes a cookie and leaves the address bar."""
     token = call.word("screen")
     if token is None:
@@ -67,7 +67,7 @@ async def kiosk_page(call: Call) -> Response:
     return response
 
 
-async def web_file(call: Call) -> Response:
+async def read_web_file(call: Call) -> Response:
     """Return what a page needs."""
     name = str(call.request.path_params["file"])
     return await call.run(lambda: _file(call, name))
@@ -77,7 +77,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/",
-        operator_page,
+        show_operator_page,
         "The operator's page.",
         {200: None, 304: None, 404: TEXT},
         media_type="text/html",
@@ -85,7 +85,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/kiosk",
-        kiosk_page,
+        show_kiosk_page,
         "The kiosk's screen. `kiosk screen` prints the address by which a browser on the device becomes it.",
         {200: None, 303: None, 304: None, 400: ANSWER_400, 403: TEXT, 404: TEXT},
         query=(Parameter("screen", "The token of the kiosk's screen.", SHORT),),
@@ -94,7 +94,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/web/{file:path}",
-        web_file,
+        read_web_file,
         "What a page needs: style, script, language.",
         {200: None, 304: None, 404: TEXT},
         media_type="*/*",

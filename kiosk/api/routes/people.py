@@ -14,6 +14,7 @@ from kiosk.api.schema import (
     ANSWER_400,
     ANY_OBJECT,
     BOOLEAN,
+    FLAG,
     INTEGER,
     PAGING,
     STATUS,
@@ -23,6 +24,7 @@ from kiosk.api.schema import (
     UUID,
     array,
     closed,
+    named,
     opened,
     or_null,
 )
@@ -79,7 +81,7 @@ def known(call: Call) -> Subject:
     return subject
 
 
-async def people(call: Call) -> Response:
+async def list_people(call: Call) -> Response:
     """List people, newest first, or find one."""
     limit, offset = call.page()
     asked = call.word("q")
@@ -105,7 +107,7 @@ def _page(call: Call, asked: str | None, wanted: SubjectFilter, limit: int, offs
     return SubjectPage(len(found), tuple(found[offset : offset + limit]))
 
 
-async def person(call: Call) -> Response:
+async def show_person(call: Call) -> Response:
     """Show a person."""
     return answer(about(await call.run(lambda: known(call)), whole=True))
 
@@ -120,8 +122,8 @@ def misfits(begin: float | None, end: float | None, kept: float | None, now: flo
     return wrong
 
 
-async def change(call: Call) -> Response:
-    """Change what is known of a person; null empties a field."""
+async def change_person(call: Call) -> Response:
+    """Change the details of a person; null empties a field."""
     body = await call.json()
     errors: dict[str, list[str]] = {}
     for name in sorted(set(body) - {*TEXTS, *MOMENTS, "status"}):
@@ -180,7 +182,7 @@ async def _listed(call: Call, act: Callable[..., Subject]) -> Response:
     return answer(about(await call.run(work), whole=True))
 
 
-async def block(call: Call) -> Response:
+async def block_person(call: Call) -> Response:
     """Put a person on the blocklist."""
     reason = (await call.json()).get("reason") if int(call.request.headers.get("content-length") or 0) else None
     if reason is not None and (not isinstance(reason, str) or len(reason) > LONGEST_TEXT):
@@ -188,22 +190,22 @@ async def block(call: Call) -> Response:
     return await _listed(call, partial(call.context.device.store.people.block, reason=(reason or "").strip() or None))
 
 
-async def unblock(call: Call) -> Response:
+async def unblock_person(call: Call) -> Response:
     """Take a person off the blocklist."""
     return await _listed(call, call.context.device.store.people.unblock)
 
 
-async def allow(call: Call) -> Response:
+async def allow_person(call: Call) -> Response:
     """Put a person on the allowlist."""
     return await _listed(call, call.context.device.store.people.allow)
 
 
-async def disallow(call: Call) -> Response:
+async def disallow_person(call: Call) -> Response:
     """Take a person off the allowlist."""
     return await _listed(call, call.context.device.store.people.disallow)
 
 
-async def forget(call: Call) -> Response:
+async def forget_person(call: Call) -> Response:
     """Erase a person; the answer is the signed receipt, byte for byte what was signed."""
 
     def work() -> str:
@@ -215,30 +217,32 @@ async def forget(call: Call) -> Response:
     return Response(await call.run(work), media_type="application/json")
 
 
-FLAG = {"type": "string", "enum": ["true", "false", "1", "0"]}
 SHORT = {"type": "string", "maxLength": LONGEST_TEXT}
 MOMENT = {"type": "string", "format": "date-time"}
-SUBJECT = closed(
-    session_number=INTEGER,
-    session_id=UUID,
-    name=or_null(STRING),
-    vendor_data=or_null(STRING),
-    document_type=or_null(STRING),
-    document_number=or_null(STRING),
-    plan=or_null(STRING),
-    status=STATUS,
-    is_blocklisted=BOOLEAN,
-    is_allowlisted=BOOLEAN,
-    block_reason=or_null(STRING),
-    source=STRING,
-    verification_date=TIME,
-    valid_from=or_null(TIME),
-    valid_until=or_null(TIME),
-    retention_until=or_null(TIME),
-    consent_version=or_null(STRING),
-    consent_at=or_null(TIME),
-    references=INTEGER,
-    images=INTEGER,
+SUBJECT = named(
+    "Person",
+    closed(
+        session_number=INTEGER,
+        session_id=UUID,
+        name=or_null(STRING),
+        vendor_data=or_null(STRING),
+        document_type=or_null(STRING),
+        document_number=or_null(STRING),
+        plan=or_null(STRING),
+        status=STATUS,
+        is_blocklisted=BOOLEAN,
+        is_allowlisted=BOOLEAN,
+        block_reason=or_null(STRING),
+        source=STRING,
+        verification_date=TIME,
+        valid_from=or_null(TIME),
+        valid_until=or_null(TIME),
+        retention_until=or_null(TIME),
+        consent_version=or_null(STRING),
+        consent_at=or_null(TIME),
+        references=INTEGER,
+        images=INTEGER,
+    ),
 )
 _ONE = {404: TEXT, 503: TEXT}
 _PATH = "/device/subjects/{session_number}"
@@ -255,10 +259,10 @@ OPERATIONS = (
     Operation(
         "GET",
         "/device/subjects",
-        people,
+        list_people,
         "List people in the order of enrolment, or find them.",
         {
-            200: closed(total=INTEGER, limit=INTEGER, offset=INTEGER, subjects=array(SUBJECT)),
+            200: named("People", closed(total=INTEGER, limit=INTEGER, offset=INTEGER, subjects=array(SUBJECT))),
             400: ANSWER_400,
             503: TEXT,
         },
@@ -270,12 +274,12 @@ OPERATIONS = (
             *PAGING,
         ),
     ),
-    Operation("GET", _PATH, person, "Show a person.", {200: SUBJECT, **_ONE}, role=Role.OPERATOR),
+    Operation("GET", _PATH, show_person, "Show a person.", {200: SUBJECT, **_ONE}, role=Role.OPERATOR),
     Operation(
         "PATCH",
         _PATH,
-        change,
-        "Change what is known of a person; null empties a field.",
+        change_person,
+        "Change the details of a person; null empties a field.",
         {200: SUBJECT, 400: ANSWER_400, 408: TEXT, 413: TEXT, **_ONE},
         role=Role.OPERATOR,
         json=_CHANGES,
@@ -283,15 +287,15 @@ OPERATIONS = (
     Operation(
         "DELETE",
         _PATH,
-        forget,
+        forget_person,
         "Erase a person; answers the signed receipt.",
-        {200: closed(receipt=ANY_OBJECT, signature=STRING), **_ONE},
+        {200: named("ErasureReceipt", closed(receipt=ANY_OBJECT, signature=STRING)), **_ONE},
         role=Role.OPERATOR,
     ),
     Operation(
         "POST",
         _PATH + "/block",
-        block,
+        block_person,
         "Put a person on the blocklist.",
         {200: SUBJECT, 400: ANSWER_400, 408: TEXT, 413: TEXT, **_ONE},
         role=Role.OPERATOR,
@@ -300,18 +304,23 @@ OPERATIONS = (
     Operation(
         "DELETE",
         _PATH + "/block",
-        unblock,
+        unblock_person,
         "Take a person off the blocklist.",
         {200: SUBJECT, **_ONE},
         role=Role.OPERATOR,
     ),
     Operation(
-        "POST", _PATH + "/allow", allow, "Put a person on the allowlist.", {200: SUBJECT, **_ONE}, role=Role.OPERATOR
+        "POST",
+        _PATH + "/allow",
+        allow_person,
+        "Put a person on the allowlist.",
+        {200: SUBJECT, **_ONE},
+        role=Role.OPERATOR,
     ),
     Operation(
         "DELETE",
         _PATH + "/allow",
-        disallow,
+        disallow_person,
         "Take a person off the allowlist.",
         {200: SUBJECT, **_ONE},
         role=Role.OPERATOR,

@@ -9,17 +9,20 @@ from starlette.responses import Response
 from kiosk.api.access import Caller
 from kiosk.api.gate import COOKIE, NO_KEY, refuse_locked
 from kiosk.api.operation import Call, Operation, answer, field_errors, refusal
-from kiosk.api.schema import ANSWER_400, STRING, TEXT, TIME, closed, or_null
+from kiosk.api.schema import ANSWER_400, STRING, TEXT, TIME, closed, named, or_null
 from kiosk.didit import contract
 from kiosk.store.accounts import Role
 
-SESSION = closed(
-    name=STRING,
-    role={"type": "string", "enum": [role.word for role in Role]},
-    csrf=or_null(STRING),
-    expires_at=or_null(TIME),
-    language=STRING,
-    time_zone=STRING,
+SESSION = named(
+    "SignedIn",
+    closed(
+        name=STRING,
+        role={"title": "Role", "type": "string", "enum": [role.word for role in Role]},
+        csrf=or_null(STRING),
+        expires_at=or_null(TIME),
+        language=STRING,
+        time_zone=STRING,
+    ),
 )
 
 
@@ -70,9 +73,9 @@ async def sign_in(call: Call) -> Response:
     return response
 
 
-async def who(call: Call) -> Response:
+async def show_signed_in(call: Call) -> Response:
     """Return whose session or key this is."""
-    assert call.caller is not None  # the gate let somebody in
+    assert call.caller is not None  # the gate let the caller in
     return answer(_about(call, call.caller))
 
 
@@ -100,7 +103,7 @@ OPERATIONS = (
     Operation(
         "GET",
         "/device/session",
-        who,
+        show_signed_in,
         "Return who is signed in, and the token that changes by cookie must carry in X-Kiosk-CSRF.",
         {200: SESSION, 503: TEXT},
         role=Role.DEVICE,

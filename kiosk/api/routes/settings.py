@@ -13,7 +13,7 @@ from typing import Any
 from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, Refusal, answer, field_errors, refusal
-from kiosk.api.schema import ANSWER_400, ANY_OBJECT, BOOLEAN, NUMBER, STRING, TEXT, array, closed, or_null
+from kiosk.api.schema import ANSWER_400, ANY_OBJECT, BOOLEAN, NUMBER, STRING, TEXT, array, closed, named, or_null
 from kiosk.errors import ConfigError, StoreError
 from kiosk.rules.patience import Patience
 from kiosk.settings.config import Config, Sources, without_secrets
@@ -72,12 +72,12 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-async def settings(call: Call) -> Response:
+async def list_settings(call: Call) -> Response:
     """Return every setting; who put a password into an address does not find it here."""
     return answer({"settings": _told(call, call.context.config)})
 
 
-async def change(call: Call) -> Response:
+async def change_settings(call: Call) -> Response:
     """Change settings."""
     body = await call.json()
     sources = call.context.sources
@@ -153,34 +153,38 @@ def _wrong(sources: Sources, body: Mapping[str, Any], error: ConfigError) -> Ref
     return field_errors(alone) if alone else refusal(400, str(error))
 
 
-SETTING = closed(
-    name=STRING,
-    value={},
-    default={},
-    sentence=STRING,
-    unit=or_null(STRING),
-    low=or_null(NUMBER),
-    high=or_null(NUMBER),
-    choices=or_null(array({})),
-    kind={"type": "string", "enum": ["choice", *_KINDS.values()]},
-    is_changeable=BOOLEAN,
+SETTING = named(
+    "Setting",
+    closed(
+        name=STRING,
+        value={},
+        default={},
+        sentence=STRING,
+        unit=or_null(STRING),
+        low=or_null(NUMBER),
+        high=or_null(NUMBER),
+        choices=or_null(array({})),
+        kind={"type": "string", "enum": ["choice", *_KINDS.values()]},
+        is_changeable=BOOLEAN,
+    ),
 )
+SETTINGS = named("Settings", closed(settings=array(SETTING)))
 
 OPERATIONS = (
     Operation(
         "GET",
         "/device/settings",
-        settings,
+        list_settings,
         "Return every setting with value, range and meaning.",
-        {200: closed(settings=array(SETTING))},
+        {200: SETTINGS},
         role=Role.OPERATOR,
     ),
     Operation(
         "PATCH",
         "/device/settings",
-        change,
+        change_settings,
         'Change settings, such as {"match.decline_threshold": 40}; all of them or none.',
-        {200: closed(settings=array(SETTING)), 400: ANSWER_400, 408: TEXT, 409: TEXT, 413: TEXT, 503: TEXT},
+        {200: SETTINGS, 400: ANSWER_400, 408: TEXT, 409: TEXT, 413: TEXT, 503: TEXT},
         role=Role.ADMIN,
         json=ANY_OBJECT,
     ),

@@ -6,7 +6,7 @@
 A fresh key for each backup makes counting nonces safe, and the flag makes a cut-off file show
 (STREAM, Hoang, Reyhanitabar, Rogaway, Vizár 2015). The header is authenticated with every chunk.
 
-A backup is written beside its name and renamed after it was unpacked again, held against SQLite's
+A backup is written beside its name and renamed after it was unpacked again, checked with SQLite's
 integrity check, and its decision log walked: a file that carries the name is a good backup.
 """
 
@@ -63,7 +63,7 @@ class Header:
     scrubbed_to: int = 0  # everyone forgotten up to this log record has been taken out
 
     def __post_init__(self) -> None:
-        """Refuse what a damaged header may hold; until it is unwrapped nothing vouches for it."""
+        """Refuse what a damaged header may hold; it is not authenticated until it is unwrapped."""
         numbers = (self.schema, self.log_seq, self.session_number, self.subjects, self.scrubbed_to)
         texts = (self.label, self.key_check, self.store_id, self.log_hash)
         if not (
@@ -120,7 +120,7 @@ def read_header(path: Path) -> Header:
 
 
 def unpack(path: Path, keys: Sequence[Key], target: Path) -> Vault:
-    """Decrypt a backup into a new database file, and hold that against every check.
+    """Decrypt a backup into a new database file, and run every check on it.
 
     Returns:
         The vault that opens its rows.
@@ -175,7 +175,7 @@ def prune(directory: Path, keys: Sequence[Key], *, keep: int = KEPT) -> tuple[Pa
 
 
 def scrub(database: Database, directory: Path, erasures: Path, keys: Sequence[Key]) -> tuple[Path, ...]:
-    """Rewrite every readable backup that still holds somebody who was forgotten since.
+    """Rewrite every readable backup that still holds a person who was erased since.
 
     Takes as long as making the backups anew, so it belongs into the nightly sweep.
 
