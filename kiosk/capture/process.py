@@ -333,7 +333,7 @@ def run(told: Mapping[str, Any]) -> None:
     slot = Slot(told["memory"], told["bell"], settings.max_pixels)
     source = parse_source(settings.source, [Path(path) for path in told["portraits"]])
     try:
-        slot.tell_walls(confine(source))
+        slot.tell_walls(confine(source, settings.max_pixels))
         write_frames(source, settings, slot, told["first_number"])
     except RecordingEndedError:
         slot.leave_note("", final=True)
