@@ -36,6 +36,7 @@ from kiosk.store.chain import Entry, Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.store import Store
 from kiosk.store.subjects import Enrolment, ImportedFile, Members, References, Subject
+from kiosk.store.vault import open_private
 from kiosk.types import Candidate, Face, Floats, Sample, Status, SubjectId, Template
 
 STATUSES = tuple(Status)
@@ -488,7 +489,7 @@ class Device:
         """Keep other processes from enrolling meanwhile."""
         path = self.store.directory / ENROLLING_NAME
         try:
-            file = path.open("w")
+            file = open_private(path)
         except OSError as error:
             raise StoreError(f"{path}: {error.strerror}; make the state directory writable") from error
         with file:

@@ -27,6 +27,7 @@ from kiosk.store.vault import (
     create_file,
     fastest_cipher,
     new_key,
+    open_private,
     replace_key,
     vault_for,
 )
@@ -187,7 +188,7 @@ def run_alone(directory: Path) -> Iterator[None]:
     """
     path = directory / RUNNING_NAME
     try:
-        file = path.open("w")
+        file = open_private(path)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}; make the state directory writable") from error
     with file:
