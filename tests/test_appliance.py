@@ -288,6 +288,18 @@ def test_the_camera_check_names_a_camera_that_gives_frames_and_one_that_does_not
     assert f'source = "dir:{frames}?fps=10&loop=1"' in said
 
 
+def test_every_test_that_the_threat_model_names_is_there():
+    text = (ROOT / ".github" / "SECURITY.md").read_text(encoding="utf-8")
+    cells = [line.split("|")[-2] for line in text.splitlines() if line.startswith("| ") and "`tests/" in line]
+
+    assert len(cells) > 10
+    for cell in cells:
+        for path, names in re.findall(r"`(tests/[\w/]+\.(?:py|sh))`([^`]*)", cell):
+            tests = (ROOT / path).read_text(encoding="utf-8")
+            for name in re.findall(r"[a-z0-9]+(?:_[a-z0-9]+){3,}", names):
+                assert f"def test_{name}" in tests, f"{path}: {name}"
+
+
 @pytest.mark.slow
 @pytest.mark.hardware
 @pytest.mark.parametrize("drill", ["boot.sh", "arm64.sh"])

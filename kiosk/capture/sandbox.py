@@ -215,9 +215,17 @@ def confine(source: Source, max_pixels: int) -> str:
     version = landlock_version(libc)
     if version:
         _restrict_files(libc, version, source)
-    walls = [f"landlock {version}" if version else "no landlock"]
-    walls.append("seccomp" if _filter_calls(libc, source) else "no seccomp")
-    return ", ".join(walls)
+    program = call_filter(source, platform.machine())
+    if program is not None:
+        install_filter(libc, program)
+    return available_walls()
+
+
+def available_walls() -> str:
+    """Return which walls this machine has, such as "landlock 6, seccomp" or "no landlock, seccomp"."""
+    version = landlock_version()
+    files = f"landlock {version}" if version else "no landlock"
+    return f"{files}, {'seccomp' if platform.machine() in ARCHITECTURES else 'no seccomp'}"
 
 
 def _limit(kind: int, most: int) -> None:
@@ -316,15 +324,6 @@ def _allow(libc: ctypes.CDLL, ruleset: int, paths: Iterable[Path], rights: int) 
 # ---- system calls
 
 
-def _filter_calls(libc: ctypes.CDLL, source: Source) -> bool:
-    """Refuse the system calls that no camera needs; return whether this processor's are known."""
-    program = call_filter(source, platform.machine())
-    if program is None:
-        return False
-    install_filter(libc, program)
-    return True
-
-
 def install_filter(libc: ctypes.CDLL, program: Sequence[tuple[int, int, int, int]]) -> None:
     """Hand a filter to the kernel; it holds for this thread and those it starts, beside the filters before it."""
     content = ctypes.create_string_buffer(b"".join(_INSTRUCTION.pack(*one) for one in program))
@@ -386,6 +385,7 @@ def _sockets(source: Source, number: int) -> list[tuple[int, int, int, int]]:
 
 
 __all__ = [
+    "available_walls",
     "call_filter",
     "confine",
     "environment_for",
