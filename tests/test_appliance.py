@@ -197,6 +197,49 @@ def test_a_script_refuses_a_folder_that_is_not_there(script):
     assert "--wheelhouse wants a folder, got '/nowhere'" in said
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["FOLDER"], "say with which key to sign"),
+        (["FOLDER", "--key", "FOLDER/lone.key"], "has no public half beside it"),
+        (["FOLDER", "--key", "FOLDER/nothing.key"], "--key wants a file"),
+        (["FOLDER", "--unsigned", "--key", "FOLDER/lone.key"], "--unsigned goes without --key"),
+        (["--make-key", "FOLDER/nowhere"], "--make-key wants a folder"),
+    ],
+)
+def test_no_bundle_is_packed_before_it_is_clear_who_signs_it(words, why, tmp_path):
+    (tmp_path / "lone.key").touch()
+
+    code, said = said_by("bash", SCRIPTS / "bundle.sh", *(word.replace("FOLDER", str(tmp_path)) for word in words))
+
+    assert code == 1
+    assert why in said
+    assert [path.name for path in tmp_path.iterdir()] == ["lone.key"]
+
+
+@pytest.mark.parametrize(
+    ("newer", "older", "is_so"),
+    [
+        ("0.9.2", "0.9.1", True),
+        ("0.10.0", "0.9.9", True),
+        ("1.0", "1.0rc2", True),
+        ("1.0rc10", "1.0rc9", True),
+        ("1.0b1", "1.0a7", True),
+        ("1.0.0", "1.0", False),
+        ("0.9.1", "0.9.1", False),
+        ("0.9.1", "0.9.2", False),
+        ("1.0rc1", "1.0", False),
+        ("1.0.dev3", "0.9", False),
+        ("newest", "0.9", False),
+    ],
+)
+def test_a_version_is_newer_by_its_numbers_and_one_that_cannot_be_compared_is_not(newer, older, is_so, tmp_path):
+    code, said = functions(f"if is_newer {newer} {older}; then echo newer; else echo not; fi", tmp_path)
+
+    assert code == 0
+    assert ("newer" in said.splitlines(), "not" in said.splitlines()) == (is_so, not is_so)
+
+
 def test_nothing_is_installed_into_a_folder_that_is_no_system(tmp_path):
     if os.geteuid() != 0:
         pytest.skip("install.sh asks for root first")
