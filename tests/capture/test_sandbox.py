@@ -14,7 +14,15 @@ import numpy as np
 import pytest
 
 from kiosk.capture.process import BOOT, Camera, Child
-from kiosk.capture.sandbox import ARCHITECTURES, call_filter, environment_for, landlock_version, readable_for
+from kiosk.capture.sandbox import (
+    ARCHITECTURES,
+    BYTES_PER_PIXEL,
+    MOST_DATA_BYTES,
+    call_filter,
+    environment_for,
+    landlock_version,
+    readable_for,
+)
 from kiosk.capture.sources import parse_source
 from kiosk.settings.sections import CameraSettings
 from kiosk.store.vault import new_key
@@ -129,7 +137,7 @@ def asked(address, folder):
         before = child.slot.newest().number
         until(lambda: child.slot.newest().number > before + 3 or child.is_over)
         assert not child.is_over, child.why()
-        status = Path(f"/proc/{child.pid}/status").read_text()
+        status = "".join(Path(f"/proc/{child.pid}/{name}").read_text() for name in ("status", "limits"))
         return json.loads(answers.read_bytes()), child.slot.walls(), status
     finally:
         child.end(1.0)
@@ -162,6 +170,29 @@ def test_it_starts_no_program_and_looks_into_no_process_while_frames_flow(source
     for attempt in ("exec", "fork", "ptrace", "raw packets"):
         assert said[attempt] == errno.EPERM, attempt
     assert said["network"] == (0 if source.startswith("http") else errno.EPERM)
+
+
+def test_its_own_memory_is_limited_below_what_the_unit_allows_the_whole_kiosk(folder, tmp_path):
+    _, _, status = asked(f"dir:{folder}?fps=50&loop=1", tmp_path)
+
+    most = next(int(line.split()[3]) for line in status.splitlines() if line.startswith("Max data size"))
+    assert most == MOST_DATA_BYTES + BYTES_PER_PIXEL * CameraSettings().max_pixels
+    assert most < 1 << 30
+    assert [line.split()[4:6] for line in status.splitlines() if line.startswith("Max core file size")] == [["0", "0"]]
+
+
+def test_a_stream_that_asks_for_too_much_memory_ends_its_own_process_alone(folder):
+    greedy = BOOT.replace(
+        "run(told)",
+        "from kiosk.capture import process\nprocess.look = lambda *_: bytearray(1 << 31)\nrun(told)",
+    )
+    address = f"dir:{folder}?fps=50&loop=1"
+    child = Child(parse_source(address), CameraSettings(source=address), 1, greedy)
+    try:
+        until(lambda: child.is_over)
+        assert "MemoryError" in child.why()
+    finally:
+        child.end(1.0)
 
 
 def test_nothing_of_our_environment_reaches_it_but_what_it_needs(folder, tmp_path, monkeypatch):
