@@ -1,11 +1,12 @@
 # What the scripts of the appliance share; sourced, never run. Needs `set -euo pipefail`, $root and common.sh.
-# shellcheck shell=bash disable=SC2034  # the scripts that source it use the names
+# shellcheck shell=bash disable=SC2034,SC2154  # the scripts that source it use the names, and set $root
 #
 # On a device:
 #   /opt/kiosk/releases/NAME   a virtual environment each, with its units and scripts in share/kiosk
 #   /opt/kiosk/current         link to the one that runs; one rename switches it
 #   /opt/kiosk/previous        link to the one before, which a failed update goes back to
 #   /opt/kiosk/switching       there from just before a switch until the new release has proved itself
+#   /opt/kiosk/updates.log     what was tried and with whose signature: a line of JSON each
 
 opt=/opt/kiosk
 state=/var/lib/kiosk
@@ -16,7 +17,6 @@ credential=/etc/credstore.encrypted/kiosk.key
 unit_folder=/usr/local/lib/systemd/system # /etc/systemd/system stays the administrator's
 units=(kiosk.service restart-kiosk.service confirm-kiosk.service)
 for task in sweep backup health; do units+=("kiosk-$task.service" "kiosk-$task.timer"); done
-uv="uv==0.13.9" # resolves for machines other than the one it runs on; no device has it
 target="" # --root: another root directory than this machine's
 
 note() { printf 'Note: %s\n' "$*" >&2; }
@@ -58,6 +58,12 @@ switch_link() {
 
 # ---- releases
 
+# Install what makes a release into a virtual environment, each file held against its hash.
+install_tools() {
+  "$1/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+    -r "$root/firmware_scripts/tools.lock"
+}
+
 # Print the wheel of the kiosk: a bundle brings it, from a checkout it is built into the folder given.
 kiosk_wheel() {
   local found=("$root"/face_kiosk-*.whl) python
@@ -75,16 +81,54 @@ kiosk_wheel() {
   printf '%s\n' "${found[0]}"
 }
 
+# Set $release to the name of the kiosk of $root, and $wheel to its wheel: the version, and a digest of all that is
+# installed, so that another key or script under the same version is another release.
+name_release() {
+  local parts=(systemd firmware_scripts)
+  if [ -f "$root/release.pub" ]; then parts+=(release.pub); fi
+  building="$(mktemp -d)"
+  wheel="$(kiosk_wheel "$building")"
+  release="$(basename "$wheel" | cut -d- -f2)-$({
+    sha256sum <"$wheel"
+    cd "$root" || exit
+    find "${parts[@]}" -type f -not -path '*/__pycache__/*' | LC_ALL=C sort | xargs sha256sum
+  } | sha256sum | cut -c1-8)"
+}
+
+# Say whether a version is newer than another: numbers with dots, and a1, b1 or rc1 before the release of that number.
+is_newer() {
+  python3 -I - "$1" "$2" <<'PYTHON'
+import re, sys
+def rank(text):
+    found = re.fullmatch(r"(\d+(?:\.\d+)*)(?:(a|b|rc)(\d+))?", text)
+    if found is None:
+        sys.exit(f"Error: {text} is no version: want numbers with dots, such as 0.9.1 or 0.9.1rc1")
+    numbers = [int(one) for one in found[1].split(".")]
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    return numbers, found[2] or "release", int(found[3] or 0)  # in the order of the alphabet: a, b, rc, release
+sys.exit(not rank(sys.argv[1]) > rank(sys.argv[2]))
+PYTHON
+}
+
+# Keep what an update did or was allowed to do: for whoever asks later who took which release.
+#   record WHAT DETAIL
+record() {
+  local line
+  line="$(printf '%s' "{\"at\": \"$(date --utc +%FT%TZ)\", \"what\": \"$1\", \"detail\": \"${2//[\"\\]/}\"," \
+    " \"from\": \"${old:-}\", \"to\": \"${release:-}\", \"vouched\": \"${vouched//[\"\\]/}\"}" | tr -cd '[:print:]')"
+  printf '%s\n' "$line" >>"$opt/updates.log"
+  sync "$opt/updates.log"
+  logger --tag kiosk-update -- "$line" 2>/dev/null || true # the journal has it too, where one runs
+}
+
 # Install the kiosk of $root beside the releases that are there, whole or not at all. Sets $release to its name.
 stage_release() {
-  local work wheel place wheels pip site=()
-  work="$(mktemp -d)"
-  wheel="$(kiosk_wheel "$work")"
-  release="$(basename "$wheel" | cut -d- -f2)-$(cat "$wheel" "$root/firmware_scripts/requirements.lock" |
-    sha256sum | cut -c1-8)"
+  local place wheels pip site=()
+  [ -n "${release:-}" ] || name_release
   place="$opt/releases/$release"
   if [ -f "$target$place/.complete" ]; then
-    rm -rf "$work"
+    rm -rf "$building"
     return
   fi
   step "Installing the kiosk $release into $target$place"
@@ -106,11 +150,14 @@ stage_release() {
   rm -rf "$target$place/wheels"
   mkdir -p "$target$place/share/kiosk"
   cp -r "$root/systemd" "$root/firmware_scripts" "$target$place/share/kiosk"
+  rm -rf "$target$place/share/kiosk/firmware_scripts/__pycache__"
+  # What the bundles after this release are checked with; a checkout has none, and update.sh then asks for one.
+  if [ -f "$root/release.pub" ]; then cp "$root/release.pub" "$target$place/share/kiosk"; fi
   chmod -R go=u-w "$target$place"
   sync -f "$target$place"
   touch "$target$place/.complete"
   sync -f "$target$place"
-  rm -rf "$work"
+  rm -rf "$building"
 }
 
 # Run a release's own check with the settings in force, and without touching the store: settings, models, golden faces.
@@ -127,7 +174,7 @@ self_test() {
 
 # Put a file in place whole: a power cut leaves the old or the new one.
 put() {
-  mkdir -p "$target$(dirname "$2")"
+  install -d -m 755 "$target$(dirname "$2")" # whatever the umask
   install -m "${3:-644}" "$1" "$target$2.part"
   mv -T "$target$2.part" "$target$2"
 }

@@ -2,7 +2,9 @@
 # Judge the release that was just switched to; go back to the one before when it does not prove itself. Started by
 # confirm-kiosk.service, as root: after update.sh, and at a start of the machine when the plug was pulled meanwhile.
 #
-#   confirm.sh
+#   confirm.sh [--steady-s 30]
+#
+#   --steady-s S   how long the kiosk must run without a restart and without a new fault
 #
 # This is the script of the release before, which is known to work. Whatever was cut short, the mark
 # /opt/kiosk/switching stays until a release has been judged, so each step here can be done again.
@@ -13,14 +15,23 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=firmware_scripts/appliance.sh
 . "$root/firmware_scripts/appliance.sh"
 
-case "${1:-}" in -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" && exit ;; esac
+steady_s=30
+case "${1:-}" in
+  -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" && exit ;;
+  --steady-s)
+    [[ "${2:-}" =~ ^[0-9]{1,3}$ ]] || fail "--steady-s wants seconds, got '${2:-}'"
+    steady_s="$2"
+    ;;
+  "") ;;
+  *) fail "confirm.sh does not know '$1'; see --help" ;;
+esac
 want_root
 [ -e "$switching" ] || exit 0
 { read -r old && read -r new && read -r backup && read -r known; } <"$switching" || fail "$switching cannot be read"
 
 say() { printf 'confirm: %s\n' "$*"; }
 
-# Say whether the kiosk runs for 30 s on end without a restart and without a fault that is not among those given.
+# Say whether the kiosk runs for $steady_s on end without a restart and without a fault that is not among those given.
 proves_itself() {
   local known=" $1 " ends=$((SECONDS + 180)) since="" pid before="" fault is_good
   while [ "$SECONDS" -lt "$ends" ]; do
@@ -37,7 +48,7 @@ proves_itself() {
       since=""
     elif [ -z "$since" ]; then
       since=$SECONDS
-    elif [ $((SECONDS - since)) -ge 30 ]; then
+    elif [ $((SECONDS - since)) -ge "$steady_s" ]; then
       return
     fi
   done

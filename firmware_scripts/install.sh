@@ -8,7 +8,8 @@
 #   --wheelhouse DIR  take packages from a folder instead of the network; a bundle brings its own
 #
 # Safe to run again: it finishes what was cut short and changes no settings. A device that has another release is
-# brought to this one by update.sh.
+# brought to this one by update.sh. What is installed first is trusted as it lies here: check a bundle before you unpack
+# it, with a public key from elsewhere: minisign -Vm BUNDLE.tar.gz -p kiosk-release.pub
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=firmware_scripts/common.sh
@@ -72,7 +73,8 @@ in_target python3 -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <
 installed="$(readlink "$target$opt/current" || true)"
 stage_release
 if [ -n "$installed" ] && [ "$installed" != "releases/$release" ]; then
-  fail "$(basename "$installed") is installed here; $release lies beside it. To switch: ./firmware_scripts/update.sh"
+  fail "$(basename "$installed") is installed here; $release lies beside it. To switch, with the bundle and its signature:
+       $opt/current/share/kiosk/firmware_scripts/update.sh BUNDLE.tar.gz (from a checkout: update.sh --unsigned)"
 fi
 
 step "Setting up account, settings and units"

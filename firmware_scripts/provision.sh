@@ -3,14 +3,19 @@
 # device itself.
 #
 #   provision.sh --key tpm|host|file --copy DIR|print|none [--name NAME] [--operator NAME] [--tls]
+#   provision.sh --key tpm|host|file --restore COPY [--name NAME] [--operator NAME] [--tls]
 #
 #   --key tpm         seal the device's key with its TPM: a stolen card is of no use without the device
 #   --key host        seal it with the secret of this system, which lies on the same card: protects backups and copied
 #                     databases, not a stolen card
 #   --key file        an open file beside the store, for systems that cannot seal; protects backups alone
-#   --copy DIR        also put a copy of the key there, such as a USB stick; keep it where the device is not
+#   --copy DIR        also put a copy of the key there, such as a USB stick, sealed with a passphrase that is asked for;
+#                     keep both where the device is not, and not together
 #   --copy print      show the key once, to be written down
 #   --copy none       no copy: when the device is lost, so are its backups
+#   --restore COPY    take the key out of such a copy instead of making one: for a new device that reads the backups of
+#                     a lost one, or a device whose key was lost
+#   --passphrase-file FILE   the copy's passphrase in a file's first line, for machines; else it is asked for
 #   --name NAME       host name of the device
 #   --operator NAME   the first operator, an administrator; the password is shown once (default: admin)
 #   --tls             make a certificate of its own, so that the API can be reached from other machines
@@ -23,13 +28,18 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=firmware_scripts/appliance.sh
 . "$root/firmware_scripts/appliance.sh"
 
-seal="" copy="" name="" operator=admin wants_tls=false
+seal="" copy="" restored="" passphrase_file="" name="" operator=admin wants_tls=false
 while [ $# -gt 0 ]; do
   case "$1" in
     -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" && exit ;;
     --tls)
       wants_tls=true
       shift
+      ;;
+    --restore | --passphrase-file)
+      [ -f "${2:-}" ] || fail "$1 wants a file, got '${2:-}'"
+      if [ "$1" = --restore ]; then restored="$2"; else passphrase_file="$2"; fi
+      shift 2
       ;;
     --key | --copy | --name | --operator)
       [ -n "${2:-}" ] || fail "$1 wants a value; see --help"
@@ -39,6 +49,7 @@ while [ $# -gt 0 ]; do
     *) fail "provision.sh does not know '$1'; see --help" ;;
   esac
 done
+[ -z "$restored" ] || [ -z "$copy" ] || fail "--restore takes the key out of a copy; there is one already, so leave --copy out"
 want_root
 is_running || fail "this device's key is made on the device: run it there, when it has started"
 [ -x "$opt/current/bin/kiosk" ] || fail "no kiosk is installed here; run install.sh first"
@@ -47,6 +58,7 @@ umask 077
 python="$opt/current/bin/python"
 kiosk=/usr/local/bin/kiosk
 key_file="$state/kiosk.key"
+copier="$root/firmware_scripts/key_copy.py"
 work="$(mktemp -d -p /run)" # memory, never the card
 trap 'rm -rf "$work"' EXIT
 
@@ -82,6 +94,22 @@ choose_seal() {
   esac
 }
 
+# Ask for a passphrase, or take the one of a file; leaves it in memory, in $work/passphrase.
+#   read_passphrase once|twice
+read_passphrase() {
+  local again
+  if [ -n "$passphrase_file" ]; then
+    head -n 1 "$passphrase_file" >"$work/passphrase"
+    return
+  fi
+  [ -t 0 ] || fail "the copy is sealed with a passphrase: run this on a terminal, or give --passphrase-file"
+  read -r -s -p "Passphrase of the copy (12 characters or more): " again && echo
+  printf '%s\n' "$again" >"$work/passphrase"
+  [ "$1" = twice ] || return 0
+  read -r -s -p "Once more: " again && echo
+  [ "$again" = "$(cat "$work/passphrase")" ] || fail "the two were not the same; nothing was made"
+}
+
 # Put a copy of the key where the device is not, and read it back.
 copy_key() {
   local path
@@ -92,16 +120,22 @@ copy_key() {
       cat "$1"
       ;;
     *)
-      path="$copy/kiosk-$(hostname).key"
-      [ ! -e "$path" ] || cmp -s "$1" "$path" || fail "$path holds another key; choose another folder"
-      cp "$1" "$path.part"
+      path="$copy/kiosk-$(hostname).key-copy"
+      [ ! -e "$path" ] || fail "$path is there already, of another key; choose another folder"
+      read_passphrase twice
+      "$python" -I "$copier" seal "$1" "$path.part" --passphrase-file "$work/passphrase" || fail "no copy was made"
       sync "$path.part"
-      cmp -s "$1" "$path.part" || fail "$copy did not keep the copy; choose another place"
       mv -T "$path.part" "$path"
       sync -f "$copy"
-      echo "A copy of the key lies in $path: keep it where the device is not."
+      echo "A copy of the key, sealed with the passphrase, lies in $path: keep both where the device is not."
+      echo "To use it: provision.sh --key … --restore COPY"
       ;;
   esac
+}
+
+make_new_key() {
+  "$python" -I -c 'import secrets; print(secrets.token_hex(32))' >"$work/kiosk.key"
+  copy_key "$work/kiosk.key" # before the key is in use: no store is ever written with a key that has no copy
 }
 
 make_key() {
@@ -109,16 +143,21 @@ make_key() {
     echo "The key is there already."
     return
   fi
-  [ ! -e "$state/kiosk.db" ] || fail "there is a store in $state but no key; bring its key back:
-       systemd-creds encrypt --name=kiosk.key --with-key=host COPY /etc/credstore.encrypted/kiosk.key"
+  [ ! -e "$state/kiosk.db" ] || [ -n "$restored" ] || fail "there is a store in $state but no key; bring its key back:
+       provision.sh --key ${seal:-host} --restore COPY"
   choose_seal
-  case "$copy" in
+  case "${restored:+none}$copy" in # a key that is restored has its copy
     none | print) ;;
     "") fail "say where a copy of the key goes: --copy DIR, --copy print or --copy none (see --help)" ;;
     *) [ -d "$copy" ] || fail "$copy is no folder; is the stick mounted?" ;;
   esac
-  "$python" -I -c 'import secrets; print(secrets.token_hex(32))' >"$work/kiosk.key"
-  copy_key "$work/kiosk.key" # before the key is in use: no store is ever written with a key that has no copy
+  if [ -n "$restored" ]; then
+    read_passphrase once
+    "$python" -I "$copier" open "$restored" --passphrase-file "$work/passphrase" >"$work/kiosk.key" ||
+      fail "nothing was restored"
+  else
+    make_new_key
+  fi
   if [ "$seal" = file ]; then
     install -d -o kiosk -g kiosk -m 700 "$state"
     install -o kiosk -g kiosk -m 600 "$work/kiosk.key" "$key_file.part"

@@ -27,6 +27,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from kiosk.capture.sandbox import confine, environment_for
 from kiosk.capture.slot import About, Slot, made
 from kiosk.capture.sources import RecordingEndedError, Source, parse_source, shots
 from kiosk.capture.watch import STEADY_S, Backoff, Report, State, Watch
@@ -86,6 +87,7 @@ class Camera:
         self._backoff = Backoff(settings.reopen_first_s, settings.reopen_longest_s, chance)
         self._watch = Watch(settings, time.monotonic())
         self._told = self._watch.report
+        self._walls = ""
         self._number = 0
         self._decisions, self._is_idle = 0, False
         self._child: Child | None = None
@@ -146,6 +148,11 @@ class Camera:
             self._decisions, self._is_idle = decisions, is_idle
             if self._child is not None:
                 self._child.slot.tell(decisions, is_idle=is_idle)
+
+    @property
+    def walls(self) -> str:
+        """What shuts in the process that captures, such as "landlock 6, seccomp"; empty before one was opened."""
+        return self._walls
 
     def latest(self, after: int, timeout_s: float) -> Frame | None:
         """Return the newest frame.
@@ -225,11 +232,15 @@ class Camera:
             else:
                 self._watch.check(now)
             report = self._watch.report
+            walls = child.slot.walls()
             is_wanted = not is_over and not self._watch.wants_reopening(now)
             if not is_wanted:
                 self._child = None  # in this breath: whoever asks next must not judge its last frame to be a live one
             self._changed.notify_all()
         self._announce(report)
+        if walls and walls != self._walls:
+            self._walls = walls
+            log.log(logging.WARNING if "no " in walls else logging.INFO, "camera sandbox=%r", walls)
         if report.state is State.LIVE and now - report.since >= STEADY_S:
             self._backoff.reset()
         if is_wanted:
@@ -259,7 +270,15 @@ class Camera:
 class Child:
     """A process that captures, and the slot it writes into."""
 
-    def __init__(self, source: Source, settings: CameraSettings, first_number: int) -> None:
+    def __init__(self, source: Source, settings: CameraSettings, first_number: int, boot: str = BOOT) -> None:
+        """Start the process.
+
+        Args:
+            source: what it captures.
+            settings: the section [camera].
+            first_number: of its first frame.
+            boot: what the interpreter is given to run; calls `run`.
+        """
         self.slot = made(settings.max_pixels)
         told = {
             "path": sys.path,
@@ -273,12 +292,12 @@ class Child:
         self._source = source
         try:
             self._process = subprocess.Popen(  # noqa: S603 -- this interpreter, running this file
-                [sys.executable, "-c", BOOT],
+                [sys.executable, "-c", boot],
                 stdin=subprocess.PIPE,  # not the arguments: all users see these, and there may be a password in it
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # FFmpeg writes addresses with their passwords there
                 pass_fds=(self.slot.memory_fd, self.slot.bell_fd),
-                env={**os.environ, **ENVIRONMENT},
+                env={**environment_for(source, os.environ), **ENVIRONMENT},  # the key's place is in ours
             )
         except BaseException:  # it is tried again, for ever
             self.slot.close()
@@ -328,6 +347,7 @@ def run(told: Mapping[str, Any]) -> None:
     slot = Slot(told["memory"], told["bell"], settings.max_pixels)
     source = parse_source(settings.source, [Path(path) for path in told["portraits"]])
     try:
+        slot.tell_walls(confine(source, settings.max_pixels))
         write_frames(source, settings, slot, told["first_number"])
     except RecordingEndedError:
         slot.leave_note("", final=True)

@@ -30,7 +30,8 @@ _ORDER = struct.Struct("<BB")  # the buffer in the middle; has the reader not se
 _NOTE = struct.Struct("<BxxxI")  # is the note no fault; its length
 _ATTENTION = struct.Struct("<II?")  # the reader's Attention
 _ABOUT = struct.Struct("<QdIIddQ")  # one frame's About
-_STOP_AT, _ORDER_AT, _NOTE_AT, _ATTENTION_AT, _NEWEST_AT, _BUFFERS_AT, _TEXT_AT = 0, 8, 16, 24, 64, 128, 512
+_STOP_AT, _ORDER_AT, _NOTE_AT, _ATTENTION_AT, _NEWEST_AT, _BUFFERS_AT = 0, 8, 16, 24, 64, 128
+_WALLS_AT, _TEXT_AT = 384, 512
 _ABOUT_STRIDE = 64
 TEXT_BYTES = CONTROL_BYTES - _TEXT_AT
 LOCK_TRIES, LOCK_PAUSE_S = 50, 0.0001  # a writer that was stopped with the lock in its hand must not stop us
@@ -113,6 +114,11 @@ class Slot:
         self._memory[_TEXT_AT : _TEXT_AT + len(text)] = text
         _NOTE.pack_into(self._memory, _NOTE_AT, final, len(text))
 
+    def tell_walls(self, walls: str) -> None:
+        """Say what shuts the writer in."""
+        text = walls.encode()[: _TEXT_AT - _WALLS_AT]
+        self._memory[_WALLS_AT : _WALLS_AT + len(text)] = text
+
     @property
     def is_stopped(self) -> bool:
         """Whether the reader wants no more."""
@@ -169,7 +175,7 @@ class Slot:
             return None
         try:
             middle, is_fresh = _ORDER.unpack_from(self._memory, _ORDER_AT)
-            if is_fresh:
+            if is_fresh and middle < BUFFERS:
                 _ORDER.pack_into(self._memory, _ORDER_AT, self._front, 0)
                 self._front = middle
                 looks, *told = _ATTENTION.unpack_from(self._memory, _ATTENTION_AT)
@@ -177,7 +183,7 @@ class Slot:
         finally:
             fcntl.lockf(self.memory_fd, fcntl.LOCK_UN, 1)
         about = About(*_ABOUT.unpack_from(self._memory, _BUFFERS_AT + self._front * _ABOUT_STRIDE))
-        if not about.number:
+        if not about.number or not self._fits(about):
             return None
         return Frame(self._pixels(self._front, about).copy(), about.captured_at, about.number), about
 
@@ -185,6 +191,10 @@ class Slot:
         """Return what the writer said at its end, and whether that is no fault."""
         is_final, length = _NOTE.unpack_from(self._memory, _NOTE_AT)
         return self._memory[_TEXT_AT : _TEXT_AT + length].decode(errors="replace"), bool(is_final)
+
+    def walls(self) -> str:
+        """Return what shuts the writer in; empty before it is."""
+        return self._memory[_WALLS_AT:_TEXT_AT].rstrip(b"\0").decode(errors="replace")
 
     def _locked(self) -> bool:
         for _ in range(LOCK_TRIES):
@@ -195,6 +205,10 @@ class Slot:
             else:
                 return True
         return False
+
+    def _fits(self, about: About) -> bool:
+        """Say whether a frame is one that a writer in its right mind could have put there."""
+        return 0 < about.height * about.width * CHANNELS <= self._capacity
 
     def _pixels(self, buffer: int, about: About) -> RgbImage:
         """Return a view of one buffer; it must be gone before `close`."""

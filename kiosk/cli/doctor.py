@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from kiosk import assembly
+from kiosk.capture.sandbox import available_walls
 from kiosk.device.thresholds import gallery_figures, listing_threshold
 from kiosk.errors import KioskError
 from kiosk.health.clock import EARLIEST_S
@@ -55,6 +56,7 @@ def examine(chosen: argparse.Namespace) -> Iterator[Finding]:
     yield from _store(chosen, config)
     yield _disk(chosen)
     yield _clock()
+    yield _walls()
 
 
 def _models(config: Config) -> Iterator[Finding]:
@@ -160,3 +162,15 @@ def _clock() -> Finding:
         time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
         "" if is_set else "set the clock: timedatectl set-ntp true, or fit a real-time clock",
     )
+
+
+def _walls() -> Finding:
+    """Say what shuts in the process that captures; a kernel without is no fault of the installation's."""
+    found = available_walls()
+    if "no landlock" in found:
+        return Finding(
+            "capture's walls",
+            True,
+            f"{found}: a decoder taken over could open the kiosk's files; Linux 5.13 has Landlock",
+        )
+    return Finding("capture's walls", True, found)

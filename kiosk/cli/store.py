@@ -184,7 +184,8 @@ def store_rekey(chosen: argparse.Namespace) -> None:
     """Make a new key and seal everything anew."""
     directory = _directory(chosen)
     held = assembly.credentials_directory()
-    provided = read_key(held / NEXT_KEY_NAME) if held and (held / NEXT_KEY_NAME).exists() else None
+    is_provided = held is not None and (held / NEXT_KEY_NAME).exists()
+    provided = read_key(held / NEXT_KEY_NAME, is_credential=True) if held is not None and is_provided else None
     rekey_module.rekey(directory, assembly.load_keys(directory), now=time.time, provided=provided, actor="cli")
     print("Everything is sealed with the new key. Copies of the old one open old backups only.")
 

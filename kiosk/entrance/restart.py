@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kiosk.errors import StoreError
-from kiosk.store.durable import sync_directory
+from kiosk.store.durable import open_private, sync_directory
 
 NAME = "standing.json"
 
@@ -51,7 +51,7 @@ def write_restart(directory: Path, standing: RestartState) -> None:
     path, part = directory / NAME, directory / f".{NAME}.part"
     text = json.dumps({"tries": standing.tries, "is_alarm_armed": standing.is_alarm_armed})
     try:
-        with part.open("w", encoding="utf-8") as file:
+        with open_private(part) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

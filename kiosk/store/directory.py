@@ -17,7 +17,7 @@ from kiosk.errors import StoreError
 from kiosk.store import chain, erasure, schema, subject_rows
 from kiosk.store.chain import Head, Kind
 from kiosk.store.database import BUSY_S, Database
-from kiosk.store.durable import create_file
+from kiosk.store.durable import create_file, open_private
 from kiosk.store.erasure import BACKUPS_NAME
 from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME, Key, new_key, replace_key
 from kiosk.store.mount import is_read_only, read_only
@@ -192,7 +192,7 @@ def run_alone(directory: Path) -> Iterator[None]:
     """
     path = directory / RUNNING_NAME
     try:
-        file = path.open("w")
+        file = open_private(path)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}; make the state directory writable") from error
     with file:

@@ -7,6 +7,7 @@ stolen card.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY_BYTES = 32
+LONGEST_FILE = 1024  # of a key file: more than either form has
 KEY_NAME = "kiosk.key"
 NEXT_KEY_NAME = "kiosk.key.new"  # lies beside the old one from the start of a rekey to its end
 
@@ -72,19 +74,29 @@ def new_key() -> Key:
     return Key(os.urandom(KEY_BYTES))
 
 
-def read_key(path: Path) -> Key:
+def read_key(path: Path, *, is_credential: bool = False) -> Key:
     """Read one key file: 32 bytes, or 64 hexadecimal digits.
 
+    Args:
+        path: of the file.
+        is_credential: it lies in the folder that systemd makes for the service. There a group's bit is the mask of an
+            access list that names the service's user alone, and the name may be a link.
+
     Raises:
-        KeyMissingError: no such file, others may read it, or it holds no key.
+        KeyMissingError: no such file, it holds no key, or others than its owner may read or replace it.
     """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if is_credential else os.O_NOFOLLOW)
     try:
-        mode = path.stat().st_mode
-        content = path.read_bytes()
+        handle = os.open(path, flags)  # what is judged is what is read
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise KeyMissingError(f"{path} is a link; move the key itself there: a link can be turned") from error
         raise KeyMissingError(f"no key at {path} ({error.strerror})") from error
-    if mode & stat.S_IRWXO:
-        raise KeyMissingError(f"everyone may read the key {path}; set it to 0600 with chmod")
+    try:
+        _refuse_if_exposed(path, os.fstat(handle), path.parent.stat(), is_credential=is_credential)
+        content = os.read(handle, LONGEST_FILE)
+    finally:
+        os.close(handle)
     if len(content) == KEY_BYTES:
         return Key(content)
     try:
@@ -93,6 +105,38 @@ def read_key(path: Path) -> Key:
         raise KeyMissingError(
             f"{path} holds no key: want {KEY_BYTES} bytes or {2 * KEY_BYTES} hexadecimal digits"
         ) from None
+
+
+def _refuse_if_exposed(path: Path, file: os.stat_result, folder: os.stat_result, *, is_credential: bool) -> None:
+    """Raise KeyMissingError where others than the key's owner may read or change it, or put another in its place.
+
+    A sticky folder, such as /tmp, lets nobody replace a file of another's.
+    """
+    if not stat.S_ISREG(file.st_mode):
+        raise KeyMissingError(f"{path} is no file; a key is a file of {KEY_BYTES} bytes")
+    allowed = stat.S_IRWXU | (stat.S_IRGRP if is_credential else 0)
+    if exposed := stat.S_IMODE(file.st_mode) & ~allowed & 0o777:
+        who = "everyone" if exposed & stat.S_IRWXO else "its group"
+        may = "read" if exposed & (stat.S_IRGRP | stat.S_IROTH) else "change"
+        raise KeyMissingError(
+            f"{who} may {may} the key {path} (mode {stat.S_IMODE(file.st_mode):04o}); mend it with: chmod 600 {path}"
+        )
+    if is_credential:
+        return
+    # Root runs commands on the store of the kiosk's own account: then file and folder have one owner.
+    owners = {os.geteuid(), 0} | ({folder.st_uid} if os.geteuid() == 0 else set())
+    for kind, found, place in (("key", file, path), ("folder of the key", folder, path.parent)):
+        if found.st_uid not in owners:
+            raise KeyMissingError(
+                f"the {kind} {place} belongs to user {found.st_uid}, who can replace it; mend it with: "
+                f"chown {os.geteuid()} {place}"
+            )
+    if folder.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not folder.st_mode & stat.S_ISVTX:
+        who = "everyone" if folder.st_mode & stat.S_IWOTH else "its group"
+        raise KeyMissingError(
+            f"{who} may replace the key in {path.parent} (mode {stat.S_IMODE(folder.st_mode):04o}); mend it with: "
+            f"chmod go-w {path.parent}"
+        )
 
 
 def read_keys(directory: Path, credentials: Path | None = None) -> tuple[Key, ...]:
@@ -108,9 +152,9 @@ def read_keys(directory: Path, credentials: Path | None = None) -> tuple[Key, ..
         KeyMissingError: no key in either place.
     """
     for place in (credentials, directory):
-        if place is not None and (place / KEY_NAME).exists():
-            names = [KEY_NAME, NEXT_KEY_NAME]
-            return tuple(read_key(place / name) for name in names if (place / name).exists())
+        if place is not None and os.path.lexists(place / KEY_NAME):
+            names = [name for name in (KEY_NAME, NEXT_KEY_NAME) if os.path.lexists(place / name)]
+            return tuple(read_key(place / name, is_credential=place is credentials) for name in names)
     raise KeyMissingError(
         f"no {KEY_NAME} in {directory} nor among the credentials; without its key a store cannot be read"
     )

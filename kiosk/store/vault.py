@@ -30,6 +30,7 @@ TAG_BYTES = 16
 SEALED_BYTES = NONCE_BYTES + TAG_BYTES  # what sealing adds to a value
 LOOKUP_BYTES = 16
 CHECK_BYTES = 16
+LONGEST_FILE = 1024  # of a key file: more than either form has
 
 
 class Cipher(str, Enum):

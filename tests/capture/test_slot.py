@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from kiosk.capture.process import Child
-from kiosk.capture.slot import About, Attention, made
+from kiosk.capture.slot import _ABOUT, About, Attention, _values, made
 from kiosk.capture.sources import parse_source
 from kiosk.errors import CameraLostError
 from kiosk.settings.sections import CameraSettings
@@ -198,3 +198,20 @@ def test_a_machine_without_descriptors_or_processes_loses_none_with_each_try(mon
             Child(source, settings, 1)
 
     assert len(list(Path("/proc/self/fd").iterdir())) <= before  # what other tests left may be closed meanwhile
+
+
+@pytest.mark.parametrize(("height", "width"), [(2**32 - 1, 2**32 - 1), (SHAPE[0] + 1, SHAPE[1]), (0, 5)])
+def test_a_writer_that_lies_about_its_frame_gets_none_taken(slot, height, width):
+    image = np.zeros(SHAPE, np.uint8)
+    slot.put(image, about(1, image))
+    _ABOUT.pack_into(slot._memory, 128, *_values(About(2, 0.5, height, width, 1.0, 1.0, 2)))
+    _ABOUT.pack_into(slot._memory, 128 + 64, *_values(About(2, 0.5, height, width, 1.0, 1.0, 2)))
+    _ABOUT.pack_into(slot._memory, 128 + 128, *_values(About(2, 0.5, height, width, 1.0, 1.0, 2)))
+
+    assert slot.take() is None
+
+
+def test_a_writer_that_names_a_buffer_which_is_not_there_gets_none_taken(slot):
+    slot._memory[8:10] = b"\xff\x01"
+
+    assert slot.take() is None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import resource
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from kiosk.errors import KeyMissingError, StoreError
+from kiosk.store.durable import open_private
 from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME, Key, new_key, read_key, read_keys
 from kiosk.store.vault import SEALED_BYTES, Cipher, InvalidTag, Vault, fastest_cipher, vault_for
 
@@ -127,12 +130,89 @@ def test_a_file_that_holds_no_key_is_refused_without_quoting_it(tmp_path: Path, 
     assert not content or content.decode("latin-1") not in str(caught.value)
 
 
-def test_a_key_that_everyone_may_read_is_refused(tmp_path: Path) -> None:
-    KEY.write(tmp_path / KEY_NAME)
-    (tmp_path / KEY_NAME).chmod(0o644)
+@pytest.mark.parametrize("bit", [0o040, 0o020, 0o010, 0o004, 0o002, 0o001], ids=lambda bit: f"{0o600 | bit:o}")
+def test_a_key_with_any_right_of_others_is_refused_and_says_how_to_mend_it(tmp_path: Path, bit: int) -> None:
+    path = tmp_path / KEY_NAME
+    KEY.write(path)
+    path.chmod(0o600 | bit)
 
-    with pytest.raises(KeyMissingError, match="chmod"):
-        read_key(tmp_path / KEY_NAME)
+    with pytest.raises(KeyMissingError, match=f"chmod 600 {path}"):
+        read_keys(tmp_path)
+
+    path.chmod(0o600)
+    assert [key.check for key in read_keys(tmp_path)] == [KEY.check]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
+def test_a_key_that_only_its_owner_has_rights_to_is_taken(tmp_path: Path, mode: int) -> None:
+    KEY.write(tmp_path / KEY_NAME)
+    (tmp_path / KEY_NAME).chmod(mode)
+
+    assert read_key(tmp_path / KEY_NAME).check == KEY.check
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o720, 0o702, 0o777])
+def test_a_key_in_a_folder_that_others_write_to_is_refused(tmp_path: Path, mode: int) -> None:
+    KEY.write(tmp_path / KEY_NAME)
+    tmp_path.chmod(mode)
+
+    with pytest.raises(KeyMissingError, match=f"chmod go-w {tmp_path}"):
+        read_keys(tmp_path)
+
+    tmp_path.chmod(mode | 0o1000)  # sticky: nobody removes what is another's
+    assert [key.check for key in read_keys(tmp_path)] == [KEY.check]
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["to a key", "to nothing"])
+def test_a_link_instead_of_a_key_is_refused(tmp_path: Path, is_there: bool) -> None:  # noqa: FBT001 -- a parameter
+    other = tmp_path / "elsewhere"
+    if is_there:
+        KEY.write(other)
+    (tmp_path / KEY_NAME).symlink_to(other)
+
+    with pytest.raises(KeyMissingError, match="is a link"):
+        read_keys(tmp_path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["pipe", "folder"])
+def test_what_is_no_file_is_refused_and_nobody_waits_for_it(tmp_path: Path, make: Callable[..., None]) -> None:
+    make(tmp_path / KEY_NAME, 0o600)
+
+    with pytest.raises(KeyMissingError, match="is no file"):
+        read_keys(tmp_path)
+
+
+def test_a_key_that_belongs_to_another_user_is_refused(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    KEY.write(tmp_path / KEY_NAME)
+    os.chown(tmp_path / KEY_NAME, 12345, -1)
+
+    with pytest.raises(KeyMissingError, match="belongs to user 12345"):
+        read_keys(tmp_path)
+
+
+def test_root_reads_the_key_of_a_store_that_is_another_account_s_own(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    KEY.write(tmp_path / KEY_NAME)
+    for path in (tmp_path, tmp_path / KEY_NAME):
+        os.chown(path, 12345, -1)
+
+    assert [key.check for key in read_keys(tmp_path)] == [KEY.check]
+
+
+def test_a_credential_may_show_the_mask_of_its_access_list_and_nothing_for_everyone(tmp_path: Path) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    KEY.write(credentials / KEY_NAME)
+    (credentials / KEY_NAME).chmod(0o440)  # as systemd makes it, with user:kiosk:r--
+
+    assert [key.check for key in read_keys(tmp_path, credentials)] == [KEY.check]
+
+    (credentials / KEY_NAME).chmod(0o444)
+    with pytest.raises(KeyMissingError, match="everyone may read"):
+        read_keys(tmp_path, credentials)
 
 
 def test_the_credential_comes_before_the_file(tmp_path: Path) -> None:
@@ -201,3 +281,14 @@ def test_a_key_that_finds_no_room_leaves_nothing(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_beside_the_store_are_for_its_owner_only_under_any_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with open_private(tmp_path / ".running") as file:
+            file.write("1")
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / ".running").stat().st_mode & 0o777 == 0o600
