@@ -17,7 +17,7 @@ from kiosk.cli.main import REFUSED
 from kiosk.device.device import Device, EnrolmentResult
 from kiosk.didit import contract
 from kiosk.errors import ConfigError, ImageError, StoreError
-from kiosk.recognition.photo import MAX_BYTES, TOO_LARGE, decode
+from kiosk.recognition.photo import MAX_BYTES, TOO_LARGE
 from kiosk.store.store import Store
 from kiosk.store.subjects import Details, Enrolment, Subject, SubjectFilter
 from kiosk.types import Sample
@@ -186,14 +186,13 @@ def _named(path: Path, error: ImageError) -> str:
 
 
 def _enrol(chosen: argparse.Namespace, paths: list[Path], enrolment: Enrolment) -> int:
-    photographs = []
-    for path in paths:
-        photographs.append(_bytes(path))
-        try:
-            decode(photographs[-1])  # here, so that the sentence names the file
-        except ImageError as error:
-            raise ImageError(_named(path, error)) from error
+    photographs = [_bytes(path) for path in paths]
     with assembly.open_device(chosen) as device:
+        for path, photograph in zip(paths, photographs, strict=True):
+            try:
+                device.decoder(photograph, with_heic=True)  # here, so that the sentence names the file
+            except ImageError as error:
+                raise ImageError(_named(path, error)) from error
         outcome = device.enrol(
             photographs,
             enrolment,

@@ -60,6 +60,7 @@ def serve(chosen: argparse.Namespace) -> None:
             while server.is_alive and not stopped.wait(0.2):
                 pass
         finally:
+            device.decoder.close()  # a stranger's picture must not hold up the end
             application.close()
             server.close()
             if sync is not None:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kiosk.decoding.decoder import Decoder
 from kiosk.device.outgoing import NothingLeaves, Outgoing
 from kiosk.didit import contract
 from kiosk.errors import StoreError
@@ -28,7 +29,8 @@ from kiosk.gallery.search import Among, Flag, Query
 from kiosk.recognition import quality
 from kiosk.recognition.embed import fuse
 from kiosk.recognition.match import ScoreScale, compare, decide_search
-from kiosk.recognition.photo import decode
+from kiosk.recognition.photo import as_jpeg
+from kiosk.recognition.photo_kinds import is_heic
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config
 from kiosk.settings.sections import SearchSettings
@@ -91,6 +93,7 @@ class Device:
         *,
         now: Callable[[], float],
         outgoing: Outgoing | None = None,
+        decoder: Decoder | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -100,9 +103,11 @@ class Device:
             config: settings; `replace` puts others into force.
             now: seconds UTC.
             outgoing: says what of a decision is to leave the device; None for nothing.
+            decoder: gives the pixels of photographs, and is ended with the device; None for one of its own.
         """
         self.recogniser = recogniser
         self.outgoing = outgoing or NothingLeaves()
+        self.decoder = decoder or Decoder()
         self.store = store
         self.config = config
         self._now = now
@@ -115,6 +120,7 @@ class Device:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.decoder.close()
         self.store.close()
 
     @property
@@ -205,7 +211,7 @@ class Device:
         Raises:
             ImageError: it is no picture we take.
         """
-        return self.recogniser.analyse(decode(data), rotate=rotate)
+        return self.recogniser.analyse(self.decoder(data), rotate=rotate)
 
     def match(
         self,
@@ -411,7 +417,7 @@ class Device:
         """
         references = []
         for number, photograph in enumerate(photographs, 1):
-            assessed = self.assess(photograph, rotate=rotate, take_largest=take_largest)
+            assessed = self.assess(photograph, rotate=rotate, take_largest=take_largest, with_heic=True)
             if isinstance(assessed, EnrolmentResult):
                 which = f"photograph {number}: " if len(photographs) > 1 else ""
                 return EnrolmentResult(assessed.kind, which + assessed.sentence)
@@ -419,14 +425,17 @@ class Device:
         return self.admit(references, enrolment, allow_duplicate=allow_duplicate, actor=actor)
 
     def assess(
-        self, photograph: bytes, *, rotate: bool = False, take_largest: bool = False
+        self, photograph: bytes, *, rotate: bool = False, take_largest: bool = False, with_heic: bool = False
     ) -> Reference | EnrolmentResult:
-        """Return what a photograph gives as a reference, or why it gives none.
+        """Return what a photograph gives as a reference, or why it gives none; the rest as `enrol` takes it.
+
+        Args:
+            with_heic: also take HEIC; it is kept as JPEG.
 
         Raises:
             ImageError: it is no picture we take.
         """
-        image = decode(photograph)
+        image = self.decoder(photograph, with_heic=with_heic)
         faces, angle = self.recogniser.find_upright(image) if rotate else (self.recogniser.detect(image), 0)
         if not faces:
             return EnrolmentResult("no_face", "no face could be found")
@@ -441,7 +450,7 @@ class Device:
         objection = quality.objection(measured)
         if objection is not None:
             return EnrolmentResult("poor", objection)
-        kept = photograph if self.config.store.keep_images else None
+        kept = (as_jpeg(image) if is_heic(photograph) else photograph) if self.config.store.keep_images else None
         return Reference(self.recogniser.extract(upright, face), measured.sharpness, kept)
 
     def admit(

@@ -21,7 +21,7 @@ from kiosk.device.device import SAME_PERSON_SCORE, EnrolmentResult, Found
 from kiosk.errors import ImageError
 from kiosk.recognition import quality
 from kiosk.recognition.match import compare
-from kiosk.recognition.photo import MAX_BYTES, decode
+from kiosk.recognition.photo import MAX_BYTES
 from kiosk.store.accounts import Role
 from kiosk.store.subjects import Details, Enrolment, Subject
 from kiosk.types import Template
@@ -132,7 +132,7 @@ async def weigh(call: Call) -> Response:
 def _weighed(call: Call, photograph: bytes, *, rotate: bool) -> dict[str, Any]:
     device = call.context.device
     recogniser = device.recogniser
-    image = decode(photograph)
+    image = device.decoder(photograph, with_heic=True)
     faces, angle = recogniser.find_upright(image) if rotate else (recogniser.detect(image), 0)
     if not faces:
         sentence = "no face could be found"
@@ -175,7 +175,7 @@ async def add_reference(call: Call) -> Response:
 
     def work() -> EnrolmentResult | Subject:
         device = call.context.device
-        assessed = device.assess(photograph, rotate=rotate, take_largest=largest)
+        assessed = device.assess(photograph, rotate=rotate, take_largest=largest, with_heic=True)
         if isinstance(assessed, EnrolmentResult):
             return assessed
         objection = _not_theirs(call, subject, assessed.template)
