@@ -10,6 +10,8 @@ import re
 
 from kiosk.errors import ImageError
 
+SIGNATURE = b"\xff\xd8"
+
 MAX_SCANS = 64
 """Most scans taken: encoders write 10 or so, the most thorough optimiser some 20."""
 

@@ -22,6 +22,7 @@ from kiosk.store.chain import Entry, Head, Kind, LogCheck, Signed
 from kiosk.store.outbox import Message
 from kiosk.store.schema import row_context
 from kiosk.store.vault import InvalidTag, Vault
+from kiosk.text import cell
 from kiosk.types import ClockState
 
 if TYPE_CHECKING:
@@ -442,5 +443,5 @@ def _export_row(signed: Signed) -> list[object]:
 
 def _csv_row(values: Sequence[object]) -> str:
     line = io.StringIO()
-    csv.writer(line).writerow(values)
+    csv.writer(line).writerow(map(cell, values))
     return line.getvalue()
