@@ -170,6 +170,7 @@ def _serve_api(chosen: argparse.Namespace, kiosk: Kiosk, sync: Sync | None, part
         forgotten=lambda: assembly.scrub_backups(device.store),
         now=kiosk.clock,
     )
+    device.decoder.warm()
     server = app.Server(application, settings)
     parts.callback(server.close)
     parts.callback(application.close)

@@ -38,7 +38,13 @@ sys.path[:] = told["path"]
 from kiosk.decoding.worker import serve
 serve(told)
 """
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # and nothing of ours: it may hold secrets
+ENVIRONMENT = {  # and nothing of ours: it may hold secrets
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    # Fresh memory costs a fault a page: large pages, and a heap that keeps what the warming touched, halve the time.
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"
+    f":glibc.malloc.mmap_threshold={64 << 20}:glibc.malloc.trim_threshold={128 << 20}",
+}
 REST_S = 1.0  # in which a child ends that has answered, and the next is ready; else it was taken over, or hangs
 KILL_S = 1.0  # a process that outlives SIGKILL this long hangs in the kernel and is left behind
 

@@ -267,9 +267,13 @@ def _unpack_heic(data: bytes, begin: Callable[[int], None]) -> Unpacked:
         raise ImageError(
             f"Invalid image: {kind} needs the extra heic (pip install 'face-kiosk[heic]'); or {advice}"
         ) from None
-    heif = open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
-    _check_size(heif.size[0], heif.size[1], begin)
-    return _of_picture(heif.to_pillow())  # libheif turns it upright itself
+    try:
+        heif = open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
+        _check_size(heif.size[0], heif.size[1], begin)
+        return _of_picture(heif.to_pillow())  # libheif turns it upright itself
+    except (EOFError, OSError, RuntimeError, ValueError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise ImageError(f"Invalid image: a damaged HEIC photograph ({said}); save it as JPEG") from error
 
 
 def _laid(unpacked: Unpacked, room: Room) -> RgbImage:

@@ -40,6 +40,14 @@ _LARGEST_TAG = 4_000_000  # bytes of one tag's values
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _READ = {1: "B", 3: "H", 4: "I", 13: "I"}
 
+_READ_TAGS = frozenset(
+    (
+        *(WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, ORIENTATION, STRIP_OFFSETS, SAMPLES),
+        *(ROWS_PER_STRIP, STRIP_BYTES, PLANAR, PREDICTOR, COLORMAP, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS),
+        *(TILE_BYTES, EXTRA, FORMAT, SUBFILE, MAKE, SUB_IFDS, SUBSAMPLING, DNG_VERSION),
+    )
+)  # others may be as many and as long as their sender likes
+
 Tags = Mapping[int, tuple[int, ...]]
 Bytes = NDArray[np.uint8]
 
@@ -82,6 +90,8 @@ def read_tags(data: bytes) -> tuple[str, Tags] | None:
         tags: dict[int, tuple[int, ...]] = {}
         for entry in range(at + 2, at + 2 + 12 * count, 12):
             tag, kind, number = struct.unpack_from(f"{order}HHI", data, entry)
+            if tag not in _READ_TAGS or tag in tags:
+                continue
             length = _SIZES.get(kind, 0) * number
             if kind not in _READ or length > _LARGEST_TAG:
                 tags.setdefault(tag, ())

@@ -131,3 +131,13 @@ def children(pid):
     for task in Path(f"/proc/{pid}/task").iterdir():
         found += [int(child) for child in (task / "children").read_text().split()]
     return found
+
+
+@pytest.mark.parametrize("name", ["Person A\n#2", "x\u202ey", "\x1b[31m"])
+def test_a_name_that_cannot_be_seen_is_refused_wherever_one_is_given(served, name):
+    people = served.call("POST", "/device/subjects", "operator", files={"image": A1}, data={"name": name})
+    screen = served.call("POST", "/device/enrolments", "operator", json={"name": name, "consent": {"version": "1"}})
+
+    assert people.status_code == screen.status_code == 400
+    assert "cannot be seen" in people.json()["name"][0]
+    assert "cannot be seen" in screen.json()["name"][0]

@@ -280,3 +280,16 @@ def test_a_folder_of_many_people_and_every_trouble_is_accounted_for_file_by_file
     assert sum(told["people"].values()) == len(list(tree.iterdir())) - 5  # without what is nobody's
     assert all(row["detail"] for row in rows if row["outcome"] != "added")
     assert told["photographs"]["added"] == told["people"]["added"] == len(listed(run))
+
+
+def test_no_name_forges_a_row_of_a_list(run):
+    code, _, error = run("enrol", A1, "--name", "Person A\n#2 | Person B")
+
+    assert code == 1
+    assert error == "Error: --name contains characters that cannot be seen, such as line ends; leave them out\n"
+
+
+def test_an_error_that_quotes_a_file_name_stays_on_its_line(run):
+    _, _, error = run("match", "no\nError: such.jpg", A1)
+
+    assert error.splitlines() == [r"Error: no\nError: such.jpg: No such file or directory"]

@@ -30,10 +30,10 @@ def decoder():
 
 
 def is_busy(pid):
-    """Say whether a worker's child works: it has used processor time since it was forked, and has a timer to it."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    """Say whether a worker's child works on a picture: it has closed the pipe by which it was asked."""
+    children = text(f"/proc/{pid}/task/{pid}/children").split()
     return any(
-        "seccomp" in status.lower() and "Seccomp:\t2" in status
+        "State:\tZ" not in status and not Path(f"/proc/{child}/fd/0").is_symlink()
         for child in children
         if (status := text(f"/proc/{child}/status"))
     )
@@ -196,9 +196,11 @@ def test_a_process_has_none_of_our_environment_and_none_of_our_files(decoder, tm
         held = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
 
     assert b"never" not in environment
-    assert {entry.partition(b"=")[0] for entry in environment.split(b"\0") if entry} <= {
+    names = {entry.partition(b"=")[0] for entry in environment.split(b"\0") if entry}
+    assert {name for name in names if not name.startswith(b"glibc.")} <= {  # glibc cuts its own text up
         b"OMP_NUM_THREADS",
         b"OPENBLAS_NUM_THREADS",
+        b"GLIBC_TUNABLES",
     }
     assert all(one.startswith(("pipe:", "/memfd:kiosk-", "/dev/null", "anon_inode:[pidfd]")) for one in held), held
 

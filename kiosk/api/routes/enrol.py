@@ -14,7 +14,19 @@ import numpy as np
 from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, Part, answer, field_errors, read_moment
-from kiosk.api.routes.people import FLAG, LONGEST_TEXT, MOMENT, MOMENTS, SHORT, SUBJECT, TEXTS, about, known, misfits
+from kiosk.api.routes.people import (
+    FLAG,
+    LONGEST_TEXT,
+    MOMENT,
+    MOMENTS,
+    SHORT,
+    SUBJECT,
+    TEXTS,
+    UNSEEN,
+    about,
+    known,
+    misfits,
+)
 from kiosk.api.schema import ANSWER_400, BOOLEAN, INTEGER, NUMBER, STRING, TEXT, array, closed, or_null
 from kiosk.api.uploads import Form
 from kiosk.device.device import SAME_PERSON_SCORE, EnrolmentResult, Found
@@ -24,6 +36,7 @@ from kiosk.recognition.match import compare
 from kiosk.recognition.photo import MAX_BYTES
 from kiosk.store.accounts import Role
 from kiosk.store.subjects import Details, Enrolment, Subject
+from kiosk.text import objection
 from kiosk.types import Template
 
 MOST_PHOTOGRAPHS = 5
@@ -37,6 +50,8 @@ def _texts(form: Form) -> dict[str, Any]:
         text = (form.text(name) or "").strip()
         if len(text) > LONGEST_TEXT:
             form.fail(name, f"Ensure this field has no more than {LONGEST_TEXT} characters.")
+        elif objection(text):
+            form.fail(name, UNSEEN)
         elif text:
             said[name] = text
     return said

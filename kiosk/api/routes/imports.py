@@ -305,9 +305,9 @@ def _head(file: IO[bytes], source: Piece | zipfile.ZipInfo) -> bytes:
 
 def _work(call: Call, job: Job, file: IO[bytes], found: Found) -> None:
     outcomes, people = Counter(aside.outcome for aside in found.asides), Counter[str]()
-    report: list[dict[str, Any]] = []
-    for one in found.asides[-REPORTED:]:
-        report.append({"file": one.file, "outcome": one.outcome, "sentence": one.sentence})
+    report: list[dict[str, Any]] = [
+        {"file": one.file, "outcome": one.outcome, "sentence": one.sentence} for one in found.asides[-REPORTED:]
+    ]
     for aside in found.asides:
         people[aside.outcome] += aside.is_person
     job.total = sum(len(item.files) for item in found.items)
