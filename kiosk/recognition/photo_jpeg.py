@@ -16,7 +16,7 @@ MAX_SCANS = 64
 """Most scans taken: encoders write 10 or so, the most thorough optimiser some 20."""
 
 MAX_SCAN_PIXELS = 1_200_000_000
-"""Most pixels times scans taken: 24 scans at 50 million pixels, a second of a Raspberry Pi 4."""
+"""Most pixels times scans taken: 24 scans at 50 million pixels, about a second of one x86-64 core."""
 
 MAX_PADDING = 4096  # bytes between parts; real files have a handful
 MAX_PARTS = 2000  # real files have some twenty; a large ICC profile and XMP add a hundred

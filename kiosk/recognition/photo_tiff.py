@@ -141,6 +141,8 @@ def layout(order: str, tags: Tags) -> Layout | None:
         return None
     samples = _first(tags, SAMPLES, 1)
     bits, formats = tags.get(BITS, (1,))[:samples], tags.get(FORMAT, (_UNSIGNED,))[:samples]
+    if not bits or not formats:
+        raise ImageError("Invalid image: a damaged TIFF")
     if len(set(bits)) != 1 or len(set(formats)) != 1:
         raise ImageError(f"Invalid image: a TIFF of samples of {_listed(bits)} bits; save it with 8 bits a sample")
     width, height = _first(tags, WIDTH, 0), _first(tags, HEIGHT, 0)

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -249,3 +250,15 @@ def test_many_threads_share_few_processes(decoder):
 
     assert shapes == [(64, 8 * (one + 8), 3) for one in range(12)]
     assert len(decoder.processes) <= max(2, os.cpu_count())
+
+
+def test_nothing_decodes_a_strangers_picture_in_the_kiosks_own_process():
+    """The golden faces of the model pack are no stranger's."""
+    package = Path(__file__).parent.parent.parent / "kiosk"
+    importing = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if re.search(r"recognition\.photo import [^\n]*\bdecode\b|photo\.decode\(", path.read_text(encoding="utf-8"))
+    }
+
+    assert importing == {"decoding/worker.py", "cli/doctor.py"}
