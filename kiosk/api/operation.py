@@ -81,7 +81,7 @@ def refusal_of(error: KioskError) -> Refusal:
     if isinstance(error, RefusedError):
         return refusal(409, str(error))
     if isinstance(error, StoppingError):
-        return busy("The kiosk is stopping.")
+        return busy(str(error))
     if isinstance(error, StoreError):
         return busy("The store cannot answer now; the device's log says why.")
     return busy("The device cannot answer now; its log says why.")

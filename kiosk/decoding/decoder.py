@@ -146,7 +146,7 @@ class Decoder:
         try:
             worker = _Worker(self._limits, self._turn)
         except OSError as error:
-            raise StoppingError(f"no process to decode a picture could be started: {error.strerror}") from error
+            raise StoppingError(f"No process to decode a picture could be started: {error.strerror}.") from error
         self._workers.add(worker)
         return worker
 
