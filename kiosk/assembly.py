@@ -7,9 +7,11 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from kiosk.cloud.policy import Policy
+from kiosk.decoding.decoder import Decoder
 from kiosk.device.device import Device
 from kiosk.errors import ConfigError, ModelFileError, StoreError
 from kiosk.health.clock import Clock
@@ -137,9 +139,14 @@ def scrub_backups(opened: Store) -> None:
 def open_device(chosen: argparse.Namespace, *, threads: int = 0) -> Device:
     """Build the whole device."""
     config = load_settings(chosen)
-    networks = open_recogniser(config, threads=threads)  # first: where models fail, no store is made
-    opened = open_store(chosen, config)
-    return Device(networks, opened, config, now=time.time, outgoing=make_outgoing(opened, config, now=time.time))
+    with ExitStack() as parts:
+        decoder = parts.enter_context(Decoder())
+        decoder.warm()  # while the networks are loaded
+        networks = open_recogniser(config, threads=threads)  # first: where models fail, no store is made
+        opened = open_store(chosen, config)
+        outgoing = make_outgoing(opened, config, now=time.time)
+        parts.pop_all()  # the device ends it
+    return Device(networks, opened, config, now=time.time, outgoing=outgoing, decoder=decoder)
 
 
 def make_outgoing(opened: Store, config: Config, *, now: Callable[[], float]) -> Policy:

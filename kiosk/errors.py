@@ -45,5 +45,9 @@ class RefusedError(KioskError):
     """Whoever asked may ask again later or otherwise: the kiosk understood and does not do this now."""
 
 
+class StoppingError(KioskError):
+    """The kiosk ends, or has no process to work with: whoever asked may ask again soon."""
+
+
 class CloudError(KioskError):
     """The cloud did not answer, or refused."""

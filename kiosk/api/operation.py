@@ -29,7 +29,7 @@ from kiosk.api.uploads import (
     read_form,
     release,
 )
-from kiosk.errors import KioskError, RefusedError, StoreError
+from kiosk.errors import KioskError, RefusedError, StoppingError, StoreError
 from kiosk.recognition.photo import MAX_BYTES
 from kiosk.store.accounts import Role
 
@@ -80,6 +80,8 @@ def refusal_of(error: KioskError) -> Refusal:
     """Turn an error of the kiosk into an answer; the store's sentence names files, so it stays in the log."""
     if isinstance(error, RefusedError):
         return refusal(409, str(error))
+    if isinstance(error, StoppingError):
+        return busy(str(error))
     if isinstance(error, StoreError):
         return busy("The store cannot answer now; the device's log says why.")
     return busy("The device cannot answer now; its log says why.")

@@ -19,9 +19,10 @@ from kiosk.device.device import Device
 from kiosk.device.enrol import EnrolmentResult, enrol_person
 from kiosk.didit import contract
 from kiosk.errors import ConfigError, ImageError, StoreError
-from kiosk.recognition.photo import MAX_BYTES, TOO_LARGE, decode
+from kiosk.recognition.photo import MAX_BYTES, TOO_LARGE
 from kiosk.store.store import Store
 from kiosk.store.subjects import Details, Enrolment, Subject, SubjectFilter
+from kiosk.text import objection, shown
 from kiosk.types import Sample
 
 JSON_INDENT = 2
@@ -73,7 +74,7 @@ def search(chosen: argparse.Namespace) -> None:
         print(f"\n--- {found['total_matches']} match(es) found ---")
         for row in found["matches"]:
             listed = " | BLOCKLISTED" if row["is_blocklisted"] else ""
-            about = " | ".join(filter(None, (row["user_details"]["name"], row["vendor_data"])))
+            about = " | ".join(map(shown, filter(None, (row["user_details"]["name"], row["vendor_data"]))))
             print(f"  {row['similarity_percentage']}% | #{row['session_number']} | {about or '(no name)'}{listed}")
 
 
@@ -190,14 +191,13 @@ def _named(path: Path, error: ImageError) -> str:
 
 
 def _enrol(chosen: argparse.Namespace, paths: list[Path], enrolment: Enrolment) -> int:
-    photographs = []
-    for path in paths:
-        photographs.append(_bytes(path))
-        try:
-            decode(photographs[-1])  # here, so that the sentence names the file
-        except ImageError as error:
-            raise ImageError(_named(path, error)) from error
+    photographs = [_bytes(path) for path in paths]
     with assembly.open_device(chosen) as device:
+        for path, photograph in zip(paths, photographs, strict=True):
+            try:
+                device.decoder(photograph, with_heic=True)  # here, so that the sentence names the file
+            except ImageError as error:
+                raise ImageError(_named(path, error)) from error
         outcome = enrol_person(
             device,
             photographs,
@@ -229,6 +229,10 @@ def _print_refusal(chosen: argparse.Namespace, outcome: EnrolmentResult) -> None
 
 
 def _details(chosen: argparse.Namespace, *, block_reason: str | None = None) -> Details:
+    for option in ("name", "vendor_data", "document_type", "document_number", "plan"):
+        trouble = objection(getattr(chosen, option, None) or "")
+        if trouble is not None:
+            raise ConfigError(f"--{option.replace('_', '-')} {trouble}, such as line ends; leave them out")
     # An empty text says nothing, and would be found by every other empty text.
     return Details(
         name=chosen.name or None,
@@ -281,7 +285,7 @@ def _line(subject: Subject) -> str:
         f"{subject.references} reference{'s' if subject.references != 1 else ''}",
         marks,
     )
-    return " | ".join(filter(None, parts))
+    return " | ".join(map(shown, filter(None, parts)))
 
 
 def _about(subject: Subject, *, whole: bool = False) -> dict[str, Any]:

@@ -6,148 +6,100 @@ import argparse
 import csv
 import json
 import os
+import stat
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from kiosk import assembly
+from kiosk.cli.import_sources import Item, read_source
 from kiosk.device.device import Device
 from kiosk.device.enrol import EnrolmentResult, Reference, admit, assess
+from kiosk.device.import_names import SUFFIXES
 from kiosk.device.lookalikes import audit
 from kiosk.errors import ConfigError, ImageError
 from kiosk.gallery.audit_report import as_html, as_text
 from kiosk.recognition.photo import MAX_BYTES, TOO_LARGE
-from kiosk.store.subjects import Details, Enrolment, ImportedFile
+from kiosk.store.import_runs import Earlier
+from kiosk.store.subjects import Enrolment, ImportedFile
+from kiosk.text import cell, shown
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"})
-COLUMNS = ("file", "name", "vendor_data", "document_type", "document_number")
 REPORT_COLUMNS = ("file", "person", "outcome", "session_number", "detail")
 AHEAD = 4  # people analysed before the oldest is stored, per worker
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One person to be imported."""
-
-    key: str = field(repr=False)  # what resuming goes by
-    files: tuple[Path, ...] = field(repr=False)
-    details: Details
-
-    @property
-    def modified_ns(self) -> int:
-        """When the newest file was changed; changed files are looked at again."""
-        return max((path.stat().st_mtime_ns for path in self.files if path.exists()), default=0)
-
 
 Assessed = list["tuple[Path, Reference | EnrolmentResult]"]
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of one person, with a row of the report for each photograph."""
+
+    item: Item
+    outcome: str
+    rows: Sequence[Sequence[object]] = field(repr=False)
+
+
 def gallery_import(chosen: argparse.Namespace) -> int:
     """Enrol many people; go on where an earlier run was stopped."""
-    items = read_csv(chosen.source) if chosen.source.is_file() else read_tree(chosen.source)
-    if not items:
+    source = read_source(chosen.source)
+    if not source.items and not any(aside.is_person for aside in source.asides):
         raise ConfigError(f"{chosen.source} holds no photographs ({', '.join(sorted(SUFFIXES))})")
     workers = chosen.workers or os.cpu_count() or 1
     path = chosen.report or chosen.source.resolve().with_name(chosen.source.resolve().name + "-import.csv")
     if path.resolve() == chosen.source.resolve():
         raise ConfigError(f"{path} is the source; the report would overwrite it")
-    counts: Counter[str] = Counter()
-    total = sum(len(item.files) for item in items)
+    people, photographs, aside_counts = Counter[str](), Counter[str](), Counter[str]()
+    total = sum(len(item.files) for item in source.items)
     # One thread a network: photographs run side by side, not one on many threads.
     with assembly.open_device(chosen, threads=1) as device, path.open("w", newline="", encoding="utf-8") as file:
-        run = device.store.imports.begin(str(chosen.source.resolve()))
+        run = device.store.imports.begin(str(chosen.source.resolve()).encode("utf-8", "backslashreplace").decode())
         report = csv.writer(file)
         report.writerow(REPORT_COLUMNS)
+        for aside in source.asides:
+            report.writerow(map(cell, (aside.file, aside.person, aside.outcome, "", aside.sentence)))
+            aside_counts[aside.outcome] += 1
+            people[aside.outcome] += aside.is_person
         with tqdm(total=total, unit="photo", file=sys.stderr, disable=chosen.json) as bar:
-            for item, rows in _run(device, items, run, workers, chosen):
-                report.writerows(rows)
-                counts.update(str(row[2]) for row in rows)
-                bar.update(len(item.files))
+            for settled in _run(device, source.items, run, workers, chosen):
+                report.writerows(map(cell, row) for row in settled.rows)
+                people[settled.outcome] += 1
+                photographs.update(str(row[2]) for row in settled.rows)
+                bar.update(len(settled.rows))
         device.store.imports.end(run)
+    counted = {name: dict(+counts) for name, counts in (("people", people), ("photographs", photographs))}
+    told = {"report": str(path), **counted, "not_looked_at": dict(aside_counts)}
     if chosen.json:
-        print(json.dumps({"report": str(path), "people": len(items), "photographs": dict(counts)}, indent=2))
+        print(json.dumps(told, indent=2))
     else:
-        for outcome, count in counts.most_common():
-            print(f"{count:>7}  {outcome}")
-        print(f"--- {len(items)} people; report in {path} ---")
+        _print_counts(told, shown(str(path)))
     return 0
 
 
-def read_tree(root: Path) -> list[Item]:
-    """Return the people of a folder tree: a folder each, and each picture that lies at the top.
-
-    Raises:
-        ConfigError: there is no such folder.
-    """
-    if not root.is_dir():
-        raise ConfigError(f"{root} is neither a folder nor a CSV file")
-    items = []
-    for entry in sorted(root.iterdir()):
-        if entry.is_dir():
-            files = tuple(sorted(path for path in entry.rglob("*") if path.suffix.lower() in SUFFIXES))
-            if files:
-                items.append(Item(entry.name, files, Details(name=entry.name)))
-        elif entry.suffix.lower() in SUFFIXES:
-            items.append(Item(entry.name, (entry,), Details(name=entry.stem)))
-    return items
-
-
-def read_csv(path: Path) -> list[Item]:
-    """Return the people of a CSV file; rows that say the same of a person are one person's photographs.
-
-    Raises:
-        ConfigError: it cannot be read, or lacks the column `file`, or has one that is unknown.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-            found = reader.fieldnames or ()
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"{path} is no CSV in UTF-8: {error}") from error
-    if "file" not in found or not set(found) <= set(COLUMNS):
-        raise ConfigError(
-            f"{path}: want the columns {', '.join(COLUMNS)}, of which all but file may be left out, "
-            f"got {', '.join(map(str, found))}"
-        )
-    files_by_details: dict[tuple[str | None, ...], list[Path]] = {}
-    for number, row in enumerate(rows, 2):
-        if not row["file"] or None in row:
-            raise ConfigError(f"{path}, line {number}: no file named, or more fields than columns")
-        said = tuple(row.get(column) or None for column in COLUMNS[1:])
-        # Rows that say nothing of a person are people of their own.
-        key = said if any(said) else (row["file"],)
-        files_by_details.setdefault(key, []).append(path.parent / row["file"])
-    return [
-        Item(
-            "\0".join(part or "" for part in key),
-            tuple(files),
-            _details(key) if len(key) > 1 else Details(),
-        )
-        for key, files in files_by_details.items()
-    ]
-
-
-def _details(columns: tuple[str | None, ...]) -> Details:
-    name, vendor_data, document_type, document_number = columns
-    return Details(name=name, vendor_data=vendor_data, document_type=document_type, document_number=document_number)
+def _print_counts(told: Mapping[str, Any], path: str) -> None:
+    for name, counts in told.items():
+        if isinstance(counts, dict) and counts:
+            print(f"{sum(counts.values()):>7}  {name.replace('_', ' ')}")
+            for outcome, count in sorted(counts.items(), key=lambda one: -one[1]):
+                print(f"{count:>11}  {outcome}")
+    print(f"--- report in {path} ---")
 
 
 def _run(
     device: Device, items: Sequence[Item], run: int, workers: int, chosen: argparse.Namespace
-) -> Iterator[tuple[Item, list[Sequence[object]]]]:
-    """Yield each item with its rows of the report, in order; analysis runs ahead, storing does not."""
-    waiting: deque[tuple[Item, Future[Assessed] | str]] = deque()
+) -> Iterator[Settled]:
+    """Yield what became of each person, in order; analysis runs ahead, storing does not."""
+    waiting: deque[tuple[Item, Future[Assessed] | Earlier]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
             for item in items:
-                earlier = device.store.imports.outcome(run, item.key, item.modified_ns)
+                earlier = device.store.imports.earlier(run, _key(item), item.modified_ns)
                 waiting.append((item, earlier or pool.submit(_assess, device, item, chosen.rotate)))
                 if len(waiting) > AHEAD * workers:
                     yield _settle(device, *waiting.popleft(), run, chosen)
@@ -157,13 +109,20 @@ def _run(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+def _key(item: Item) -> str:
+    return item.key.encode("utf-8", "backslashreplace").decode()
+
+
 def _assess(device: Device, item: Item, rotate: bool) -> Assessed:  # noqa: FBT001  one caller, above
     assessed: Assessed = []
     for path in item.files:
         try:
-            if path.stat().st_size > MAX_BYTES:
+            about = path.stat()
+            if not stat.S_ISREG(about.st_mode):
+                raise ImageError("it is no regular file")
+            if about.st_size > MAX_BYTES:
                 raise ImageError(TOO_LARGE)
-            assessed.append((path, assess(device, path.read_bytes(), rotate=rotate)))
+            assessed.append((path, assess(device, path.read_bytes(), rotate=rotate, with_heic=True)))
         except (ImageError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             assessed.append((path, EnrolmentResult("unreadable", reason)))
@@ -171,16 +130,18 @@ def _assess(device: Device, item: Item, rotate: bool) -> Assessed:  # noqa: FBT0
 
 
 def _settle(
-    device: Device, item: Item, result: Future[Assessed] | str, run: int, chosen: argparse.Namespace
-) -> tuple[Item, list[Sequence[object]]]:
+    device: Device, item: Item, result: Future[Assessed] | Earlier, run: int, chosen: argparse.Namespace
+) -> Settled:
     name = item.details.name or ""
-    if isinstance(result, str):
-        return item, [(path, name, "earlier", "", result) for path in item.files]
+    if isinstance(result, Earlier):
+        number = result.subject or ""
+        rows = [(path, name, "earlier", number, f"in the run before: {result.outcome}") for path in item.files]
+        return Settled(item, "earlier", [(str(path), *rest) for path, *rest in rows])
     assessed = result.result()
     references = [one for _, one in assessed if isinstance(one, Reference)]
     outcome = None
     if references:
-        imported = ImportedFile(run, item.key, item.modified_ns, "added")
+        imported = ImportedFile(run, _key(item), item.modified_ns, "added")
         outcome = admit(
             device,
             references,
@@ -189,16 +150,17 @@ def _settle(
             imported=imported,
             actor="import",
         )
+    kind = outcome.kind if outcome else next(one.kind for _, one in assessed if isinstance(one, EnrolmentResult))
     if outcome is None or not outcome.is_stored:
-        kind = outcome.kind if outcome else next(one.kind for _, one in assessed if isinstance(one, EnrolmentResult))
-        device.store.imports.mark(ImportedFile(run, item.key, item.modified_ns, kind))
-    rows: list[Sequence[object]] = []
+        of = outcome.of.subject if outcome is not None and outcome.of is not None else None
+        device.store.imports.mark(ImportedFile(run, _key(item), item.modified_ns, kind), of)
+    told_rows: list[Sequence[object]] = []
     for path, one in assessed:
         told = one if isinstance(one, EnrolmentResult) else outcome
         assert told is not None  # a Reference was admitted
         number = told.subject.session_number if told.subject else told.of.subject if told.of else ""
-        rows.append((path, name, told.kind, number, "" if told.is_stored else told.sentence))
-    return item, rows
+        told_rows.append((str(path), name, told.kind, number, "" if told.is_stored else told.sentence))
+    return Settled(item, kind, told_rows)
 
 
 def gallery_audit(chosen: argparse.Namespace) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from kiosk import __version__
 from kiosk.didit.contract import parse_threshold
 from kiosk.errors import KioskError
+from kiosk.text import shown
 
 REFUSED = 3
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(chosen.run(chosen) or 0)
     except KioskError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"Error: {shown(str(error))}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # `kiosk log export | head`: whoever read has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, UnicodeError) as error:  # a report's folder that is not there, a full pipe, a name in no encoding
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         about = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
-        print(f"Error: {about}{reason}".encode("ascii", "backslashreplace").decode(), file=sys.stderr)
+        print(f"Error: {shown(about + reason)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Error: interrupted; everything acknowledged so far is kept", file=sys.stderr)

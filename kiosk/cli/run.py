@@ -180,9 +180,11 @@ def _serve_api(chosen: argparse.Namespace, kiosk: Kiosk, sync: Sync | None, part
         screen_token=token,
         now=kiosk.clock,
     )
+    device.decoder.warm()
     server = app.Server(application, settings)
     parts.callback(server.close)
     parts.callback(application.close)
+    parts.callback(device.decoder.close)  # a stranger's picture must not hold up the end
     server.start()
     log.info("api address=%s", server.address)
     if chosen.demo is not None:

@@ -19,6 +19,7 @@ from kiosk.errors import ConfigError
 from kiosk.health.supervisor import Flag
 from kiosk.store.accounts import Account, Accounts, Role
 from kiosk.store.remote_lists import Lists
+from kiosk.text import shown
 
 DAY_S = 86400.0
 
@@ -61,6 +62,7 @@ def serve(chosen: argparse.Namespace) -> None:
             while server.is_alive and not stopped.wait(0.2):
                 pass
         finally:
+            device.decoder.close()  # a stranger's picture must not hold up the end
             application.close()
             server.close()
             if sync is not None:
@@ -150,7 +152,7 @@ def _list(chosen: argparse.Namespace, kind: str) -> None:
         print(json.dumps([_about(account) for account in accounts], indent=2, ensure_ascii=False))
         return
     for account in accounts:
-        print(f"{account.id}  {account.role.word:<8}  {_until(account):<28}  {account.name}")
+        print(f"{account.id}  {account.role.word:<8}  {_until(account):<28}  {shown(account.name)}")
 
 
 def _until(account: Account) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from kiosk.decoding.decoder import Decoder
 from kiosk.device.live_gallery import LiveGallery
 from kiosk.device.outgoing import NothingLeaves, Outgoing
 from kiosk.device.thresholds import gallery_figures, search_thresholds
@@ -18,7 +19,6 @@ from kiosk.gallery.gallery import Gallery
 from kiosk.gallery.search import Query
 from kiosk.gallery.snapshot import Among, Flag
 from kiosk.recognition.match import ScoreScale
-from kiosk.recognition.photo import decode
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config
 from kiosk.store.chain import Entry
@@ -48,6 +48,7 @@ class Device:
         *,
         now: Callable[[], float],
         outgoing: Outgoing | None = None,
+        decoder: Decoder | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -57,9 +58,11 @@ class Device:
             config: settings; `apply` puts others into force.
             now: seconds UTC.
             outgoing: says what of a decision is to leave the device; None for nothing.
+            decoder: gives the pixels of photographs, and is ended with the device; None for one of its own.
         """
         self.recogniser = recogniser
         self.outgoing = outgoing or NothingLeaves()
+        self.decoder = decoder or Decoder()
         self.store = store
         self.config = config
         self.now = now
@@ -72,6 +75,7 @@ class Device:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.decoder.close()
         self.store.close()
 
     @property
@@ -107,7 +111,7 @@ class Device:
         Raises:
             ImageError: it is no picture we take.
         """
-        return self.recogniser.analyse(decode(data), rotate=rotate)
+        return self.recogniser.analyse(self.decoder(data), rotate=rotate)
 
     def thresholds(self, n: int) -> tuple[float, float]:
         """Return the similarity at which a blocklisted person declines, and at which anybody is listed.

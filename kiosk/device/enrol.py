@@ -12,7 +12,8 @@ from kiosk.errors import StoreError
 from kiosk.recognition import quality
 from kiosk.recognition.embed import fuse
 from kiosk.recognition.match import compare
-from kiosk.recognition.photo import decode
+from kiosk.recognition.photo import as_jpeg
+from kiosk.recognition.photo_kinds import is_heic
 from kiosk.store.subjects import Enrolment, ImportedFile, Subject
 from kiosk.types import Template
 
@@ -72,7 +73,7 @@ def enrol_person(
     """
     references = []
     for number, photograph in enumerate(photographs, 1):
-        assessed = assess(device, photograph, rotate=rotate, take_largest=take_largest)
+        assessed = assess(device, photograph, rotate=rotate, take_largest=take_largest, with_heic=True)
         if isinstance(assessed, EnrolmentResult):
             which = f"photograph {number}: " if len(photographs) > 1 else ""
             return EnrolmentResult(assessed.kind, which + assessed.sentence)
@@ -81,14 +82,17 @@ def enrol_person(
 
 
 def assess(
-    device: Device, photograph: bytes, *, rotate: bool = False, take_largest: bool = False
+    device: Device, photograph: bytes, *, rotate: bool = False, take_largest: bool = False, with_heic: bool = False
 ) -> Reference | EnrolmentResult:
-    """Return what a photograph gives as a reference, or why it gives none.
+    """Return what a photograph gives as a reference, or why it gives none; the rest as `enrol_person` takes it.
+
+    Args:
+        with_heic: also take HEIC; it is kept as JPEG.
 
     Raises:
         ImageError: it is no picture we take.
     """
-    image = decode(photograph)
+    image = device.decoder(photograph, with_heic=with_heic)
     faces, angle = device.recogniser.find_upright(image) if rotate else (device.recogniser.detect(image), 0)
     if not faces:
         return EnrolmentResult("no_face", "no face could be found")
@@ -101,7 +105,7 @@ def assess(
     objection = quality.objection(measured)
     if objection is not None:
         return EnrolmentResult("poor", objection)
-    kept = photograph if device.config.store.keep_images else None
+    kept = (as_jpeg(image) if is_heic(photograph) else photograph) if device.config.store.keep_images else None
     return Reference(device.recogniser.extract(upright, face), measured.sharpness, kept)
 
 

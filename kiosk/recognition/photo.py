@@ -1,22 +1,36 @@
 """Bytes of a photograph in, pixels out: the one place where pictures from strangers are opened.
 
-The bytes decide what a picture is, never its name or label. Pillow does the decoding: it tells the
-size from the header, so that a bomb is refused before its memory is spent, and it refuses a
-truncated file, where cv2 fills the rest with grey and says nothing.
+The bytes decide what a picture is, never its name or label. What is in them is surveyed first (photo_jpeg.py,
+photo_png.py, photo_tiff.py), so that neither a bomb's memory nor its work is spent; Pillow does the decoding, which
+refuses a truncated file where cv2 fills the rest with grey and says nothing. Whatever gets past that is stopped by the
+limits of the process it is decoded in: kiosk/decoding/.
 """
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import (
+    Image,
+    ImageCms,
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
 from kiosk.errors import ImageError
-
-if TYPE_CHECKING:
-    from kiosk.types import RgbImage
+from kiosk.recognition import photo_jpeg, photo_kinds, photo_levels, photo_png, photo_tiff
+from kiosk.recognition.photo_levels import BACKDROP
+from kiosk.recognition.photo_tiff import BLACK_IS_ZERO, RGB, Layout
+from kiosk.types import RgbImage
 
 MAX_BYTES = 5 * 1024 * 1024
 """Largest file taken, Didit's limit."""
@@ -24,89 +38,257 @@ MAX_BYTES = 5 * 1024 * 1024
 MAX_PIXELS = 50_000_000
 """Largest picture taken: 150 MB decoded. A 5 MB file of a real camera stays well below it."""
 
+MAX_SAMPLE_BYTES = 6 * MAX_PIXELS
+"""Most bytes of samples a TIFF may unpack to: the largest picture in 16 bits."""
+
 Image.MAX_IMAGE_PIXELS = (
     None  # Pillow would warn at 89 million pixels; the stricter limit above is held before decoding
 )
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
-WHITE_8, WHITE_16 = 255, 65535
+PLUGINS = (JpegImagePlugin, MpoImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
+"""Loaded with this module: Pillow would look for them on the disk with the first picture."""
+
 STRIP_ROWS = 512
-HEAD_BYTES = 512  # enough to tell text from noise
-BACKDROP = 127  # grey behind transparent pixels; a colour under full transparency is nobody's intention
+DEEP_BITS = 16
+ORIENTATION_TAG = 0x0112  # EXIF
 
 TOO_LARGE = "File size should not exceed 5 MB"  # the contract's words
-_TAKEN = ((b"\xff\xd8", "JPEG"), (b"\x89PNG", "PNG"), (b"RIFF", "WebP"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"))
-_SIGNATURES = (
-    (b"%PDF", "a PDF"),
-    (b"GIF8", "a GIF"),
-    (b"BM", "a BMP"),
-    (b"PK\x03\x04", "a ZIP archive"),
-    (b"\x00\x00\x00\x1cftypheic", "a HEIC photograph"),
-    (b"\x00\x00\x00\x18ftypheic", "a HEIC photograph"),
-    (b"\x1f\x8b", "gzip data"),
-    (b"<", "text such as HTML, XML or SVG"),
+_TAKEN = (
+    (b"\xff\xd8", "JPEG"),
+    (b"\x89PNG", "PNG"),
+    (b"RIFF", "WebP"),
+    *((signature, "TIFF") for signature in photo_tiff.SIGNATURES),
 )
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_LYING, _FROM_THE_END = frozenset({5, 6, 7, 8}), frozenset({3, 4, 6, 7})
+
+Room: TypeAlias = Callable[[int, int], RgbImage]
 
 
-def decode(data: bytes) -> RgbImage:
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """A picture whose rows can be had as colours, as they lie in the file."""
+
+    width: int
+    height: int
+    orientation: int  # 1 to 8, as in EXIF
+    rows: Callable[[int, int], RgbImage]  # from a row to before another: (n, W, 3) uint8
+
+
+def _at_once(_pixels: int) -> None:
+    """Wait for nothing."""
+
+
+def own_memory(height: int, width: int) -> RgbImage:
+    """Return memory for a picture: (H, W, 3) uint8, in this process."""
+    return np.empty((height, width, 3), np.uint8)
+
+
+def decode(
+    data: bytes, room: Room = own_memory, *, begin: Callable[[int], None] = _at_once, with_heic: bool = False
+) -> RgbImage:
     """Return the picture in a file's bytes, upright by its EXIF orientation.
 
     Args:
-        data: JPEG, PNG, WebP or TIFF, at most MAX_BYTES; grey, palette, alpha (laid over grey) and
-            16 bits a channel are taken; of several pages or frames the first.
+        data: JPEG, PNG, WebP or TIFF, at most MAX_BYTES. Grey, palette, print colours, alpha (laid over grey), any
+            depth and number format of TIFF are taken, 16 bits of PNG; of several pages or frames the first.
+        room: gives the memory for the pixels, by height and width.
+        begin: called with the number of pixels before memory is spent on them; may wait.
+        with_heic: also take HEIC, where pillow-heif is installed.
 
     Returns:
-        (H, W, 3) uint8 RGB, in memory of its own.
+        (H, W, 3) uint8 RGB, in the memory of `room`.
 
     Raises:
-        ImageError: too large, no picture of these kinds, damaged, or more than MAX_PIXELS.
+        ImageError: too large, no picture of these kinds, damaged, or of more pixels or work than is taken.
     """
     if len(data) > MAX_BYTES:
         raise ImageError(TOO_LARGE)
     if not data:
         raise ImageError("Invalid image: the file is empty")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            width, height = picture.size
-            if width * height > MAX_PIXELS:
-                raise ImageError(f"Invalid image: {width} x {height} px, more than the {MAX_PIXELS:,} pixels taken")
-            ImageOps.exif_transpose(picture, in_place=True)  # which copies nothing where there is nothing to turn
-            return _to_rgb(picture)
+        return _laid(_unpack(data, begin, with_heic=with_heic), room)
     except ImageError:
         raise
     except UnidentifiedImageError:
         for signature, kind in _TAKEN:
             if data.startswith(signature):
                 raise ImageError(f"Invalid image: a damaged {kind}") from None
-        raise ImageError(f"Invalid image: {_name_content(data)} is not JPEG, PNG, WebP or TIFF") from None
+        raise _not_taken(data) from None
+    except MemoryError:
+        raise ImageError("Invalid image: it takes more memory to decode than a photograph may; save it anew") from None
     except Exception as error:
-        raise ImageError(f"Invalid image: damaged or truncated ({error or type(error).__name__})") from error
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"Invalid image: damaged or truncated ({said[:200]})") from error
 
 
-def _to_rgb(picture: Image.Image) -> RgbImage:
+def as_jpeg(image: RgbImage) -> bytes:
+    """Return a picture as a JPEG of high quality."""
+    held = io.BytesIO()
+    Image.fromarray(image).save(held, "JPEG", quality=95)
+    return held.getvalue()
+
+
+def _not_taken(data: bytes) -> ImageError:
+    kind, advice = photo_kinds.describe(data)
+    return ImageError(f"Invalid image: {kind} is not JPEG, PNG, WebP or TIFF{advice and '; '}{advice}")
+
+
+def _unpack(data: bytes, begin: Callable[[int], None], *, with_heic: bool) -> Unpacked:
+    if data.startswith(b"\xff\xd8"):
+        photo_jpeg.check(data, MAX_PIXELS)
+    elif data.startswith(photo_png.SIGNATURE):
+        data = photo_png.trimmed(data)
+        if photo_png.header(data)[0] == DEEP_BITS:
+            return _unpack_deep_png(data, begin)
+    elif data.startswith(photo_tiff.SIGNATURES):
+        found = photo_tiff.read_tags(data)
+        unpacked = _unpack_tiff(data, *found, begin) if found is not None else None
+        if unpacked is not None:
+            return unpacked
+    elif with_heic and photo_kinds.is_heic(data):
+        return _unpack_heic(data, begin)
+    elif not (data.startswith(b"RIFF") and data[8:12] == b"WEBP"):
+        raise _not_taken(data)
+    return _of_picture(_opened(data, begin))
+
+
+def _opened(data: bytes, begin: Callable[[int], None]) -> Image.Image:
+    picture = Image.open(io.BytesIO(data), formats=FORMATS)
+    _check_size(*picture.size, begin)
+    return picture
+
+
+def _check_size(width: int, height: int, begin: Callable[[int], None]) -> None:
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"Invalid image: {width} x {height} px, more than the {MAX_PIXELS:,} pixels taken")
+    begin(width * height)
+
+
+def _of_picture(picture: Image.Image) -> Unpacked:
+    """Return what Pillow decodes as it is meant; deeper pictures than these do not come here."""
+    orientation = _orientation(picture)
+    picture.load()
     if picture.mode.startswith("I") or picture.mode == "F":
-        # 16 bits a pixel, held in 16 or 32: Pillow's own conversion would clip them to 255.
-        values = np.asarray(picture, np.float64).clip(0, WHITE_16)
-        grey = values / (WHITE_16 / WHITE_8) if values.max(initial=0.0) > WHITE_8 else values
-        return np.repeat(grey.round().astype(np.uint8)[:, :, np.newaxis], 3, axis=2)
-    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
-        opaque = Image.new("RGBA", picture.size, (BACKDROP, BACKDROP, BACKDROP, 255))
-        opaque.alpha_composite(picture.convert("RGBA"))
-        picture = opaque
-    # In strips: Pillow hands out all pixels of a picture through two more copies of them.
-    rgb = picture if picture.mode == "RGB" else picture.convert("RGB")
-    pixels = np.empty((rgb.height, rgb.width, 3), np.uint8)
-    for top in range(0, rgb.height, STRIP_ROWS):
-        bottom = min(top + STRIP_ROWS, rgb.height)
-        pixels[top:bottom] = np.asarray(rgb.crop((0, top, rgb.width, bottom)))
+        layout = Layout("<", *picture.size, DEEP_BITS, 1, 1, BLACK_IS_ZERO, 0)
+        return _of_samples(np.asarray(picture)[:, :, np.newaxis], layout, None, orientation)
+    is_clear = picture.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in picture.info
+    from_lab = None
+    if picture.mode == "LAB":
+        profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        from_lab = ImageCms.buildTransform(*profiles, "LAB", "RGB")
+
+    def rows(top: int, bottom: int) -> RgbImage:
+        # In strips: Pillow hands out all pixels of a picture through two more copies of them.
+        strip = picture.crop((0, top, picture.width, bottom))
+        if from_lab is not None:
+            return np.asarray(ImageCms.applyTransform(strip, from_lab))
+        if is_clear:
+            opaque = Image.new("RGBA", strip.size, (BACKDROP, BACKDROP, BACKDROP, 255))
+            opaque.alpha_composite(strip.convert("RGBA"))
+            strip = opaque
+        return np.asarray(strip if strip.mode == "RGB" else strip.convert("RGB"))
+
+    return Unpacked(*picture.size, orientation, rows)
+
+
+def _orientation(picture: Image.Image) -> int:
+    """Return which corner is up; what cannot be read says nothing."""
+    try:
+        said = picture.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:  # noqa: BLE001  Pillow raises whatever damaged EXIF leads to, and the picture is none the worse
+        return 1
+    return said if said in _TURNS else 1
+
+
+def _of_samples(
+    values: NDArray[np.generic], layout: Layout, colours: NDArray[np.uint8] | None, orientation: int
+) -> Unpacked:
+    white = photo_levels.white_of(values[:, :, : layout.colours], layout.bits) if colours is None else 0.0
+
+    def rows(top: int, bottom: int) -> RgbImage:
+        return photo_levels.to_rgb(values[top:bottom], white, layout, colours)
+
+    return Unpacked(layout.width, layout.height, orientation, rows)
+
+
+def _unpack_tiff(data: bytes, order: str, tags: photo_tiff.Tags, begin: Callable[[int], None]) -> Unpacked | None:
+    photo_tiff.check(tags, data)
+    layout = photo_tiff.layout(order, tags)
+    if layout is None:
+        return None
+    _check_size(layout.width, layout.height, begin)
+    values = photo_tiff.read_rows(data, tags, layout, MAX_SAMPLE_BYTES)
+    colours = photo_tiff.palette(tags, layout.bits) if layout.photometric == photo_tiff.PALETTE else None
+    return _of_samples(values, layout, colours, photo_tiff.orientation(tags))
+
+
+def _unpack_deep_png(data: bytes, begin: Callable[[int], None]) -> Unpacked:
+    """Read a PNG of 16 bits a sample, which Pillow cuts down to 8: twice, for the high and the low bytes."""
+    picture = _opened(data, begin)
+    orientation = _orientation(picture)
+    colour_type = photo_png.header(data)[1]
+    if colour_type == 0:
+        values: NDArray[np.generic] = np.asarray(picture)[:, :, np.newaxis]
+        if isinstance(clear := picture.info.get("transparency"), int):  # one level that is transparent
+            opaque = np.where(values == clear, 0, values.max(initial=0)).astype(values.dtype)
+            values = np.concatenate([values, opaque], axis=2)
+    elif colour_type == 4:  # noqa: PLR2004  grey and alpha: 4 bytes a pixel, as RGBA of 8 bits has
+        four = np.asarray(_opened(photo_png.relabelled(data, bits=8, colour_type=6), _at_once))
+        values = four.view(">u2")
+    else:
+        high = np.asarray(picture)
+        if high.max(initial=0) >= 64 or colour_type not in {2, 6}:  # noqa: PLR2004  more than 14 bits: the high bytes do
+            return _of_picture(picture)
+        low = _opened(data, _at_once)
+        tiles = low.tile  # type: ignore[attr-defined]  # an ImageFile's
+        low.tile = [one._replace(args=str(one.args).replace("16B", "16L")) for one in tiles]  # type: ignore[attr-defined]
+        values = high.astype(np.uint16) << 8 | np.asarray(low)
+    samples = values.shape[2]
+    photometric, extra = (RGB, samples - 3) if samples >= 3 else (BLACK_IS_ZERO, samples - 1)  # noqa: PLR2004
+    layout = Layout(">", *picture.size, DEEP_BITS, samples, 1, photometric, 2 * extra)
+    return _of_samples(values, layout, None, orientation)
+
+
+def _unpack_heic(data: bytes, begin: Callable[[int], None]) -> Unpacked:
+    try:
+        from pillow_heif import open_heif  # noqa: PLC0415  an extra
+    except ImportError:
+        kind, advice = photo_kinds.describe(data)
+        raise ImageError(
+            f"Invalid image: {kind} needs the extra heic (pip install 'face-kiosk[heic]'); or {advice}"
+        ) from None
+    try:
+        heif = open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
+        _check_size(heif.size[0], heif.size[1], begin)
+        return _of_picture(heif.to_pillow())  # libheif turns it upright itself
+    except (EOFError, OSError, RuntimeError, ValueError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise ImageError(f"Invalid image: a damaged HEIC photograph ({said}); save it as JPEG") from error
+
+
+def _laid(unpacked: Unpacked, room: Room) -> RgbImage:
+    """Write a picture's rows into memory, each where it belongs when the picture stands upright."""
+    height, width, orientation = unpacked.height, unpacked.width, unpacked.orientation
+    is_lying = orientation in _LYING
+    pixels = room(width, height) if is_lying else room(height, width)
+    for top in range(0, height, STRIP_ROWS):
+        bottom = min(top + STRIP_ROWS, height)
+        strip = unpacked.rows(top, bottom)
+        if orientation in _TURNS:
+            strip = np.asarray(Image.fromarray(strip).transpose(_TURNS[orientation]))
+        where = slice(height - bottom, height - top) if orientation in _FROM_THE_END else slice(top, bottom)
+        if is_lying:
+            pixels[:, where] = strip
+        else:
+            pixels[where] = strip
     return pixels
-
-
-def _name_content(data: bytes) -> str:
-    """Say in a word what the bytes seem to be."""
-    for signature, name in _SIGNATURES:
-        if data.startswith(signature):
-            return name
-    if all(character.isprintable() or character.isspace() for character in data[:HEAD_BYTES].decode("latin-1")):
-        return "a text file"
-    return f"a file that begins with {data[:4].hex(' ')}"

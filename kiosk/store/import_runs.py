@@ -5,6 +5,7 @@ A file's path may hold a name, so only its keyed hash is stored; a file changed 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +15,15 @@ if TYPE_CHECKING:
     from kiosk.store.database import Database
     from kiosk.store.subjects import ImportedFile
     from kiosk.store.vault import Vault
+    from kiosk.types import SubjectId
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What became of a file before an import was stopped."""
+
+    outcome: str
+    subject: SubjectId | None  # who was enrolled from it, or is enrolled already
 
 
 class Imports:
@@ -40,17 +50,22 @@ class Imports:
 
     def outcome(self, run: int, path: str, modified_ns: int) -> str | None:
         """Return what became of a file in this run; None when it is new or changed since."""
+        found = self.earlier(run, path, modified_ns)
+        return found.outcome if found else None
+
+    def earlier(self, run: int, path: str, modified_ns: int) -> Earlier | None:
+        """Return what became of a file in this run, and of whom; None when it is new or changed since."""
         with self._database.read() as connection:
             found = connection.execute(
-                "SELECT outcome FROM import_file WHERE run = ? AND file = ? AND modified_ns = ?",
+                "SELECT outcome, subject FROM import_file WHERE run = ? AND file = ? AND modified_ns = ?",
                 (run, self._vault.lookup("import", path), modified_ns),
             ).fetchone()
-        return found[0] if found else None
+        return Earlier(*found) if found else None
 
-    def mark(self, imported: ImportedFile) -> None:
-        """Remember a file that enrolled nobody; `People.enrol(imported=…)` does it for the others."""
+    def mark(self, imported: ImportedFile, subject: SubjectId | None = None) -> None:
+        """Remember a file that enrolled nobody, and whom it shows; `People.enrol` does it for the others."""
         with self._database.write() as connection:
-            insert(connection, self._vault, imported, None)
+            insert(connection, self._vault, imported, subject)
 
     def end(self, run: int) -> dict[str, int]:
         """Close a run; return how many files had which outcome."""

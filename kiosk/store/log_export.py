@@ -12,7 +12,8 @@ from kiosk.store import chain
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from kiosk.store.chain import Signed
+    from kiosk.text import cell
+from kiosk.store.chain import Signed
 
 EXPORT_COLUMNS = (
     "seq",
@@ -84,5 +85,5 @@ def _export_row(signed: Signed) -> list[object]:
 
 def _csv_row(values: Sequence[object]) -> str:
     line = io.StringIO()
-    csv.writer(line).writerow(values)
+    csv.writer(line).writerow(map(cell, values))
     return line.getvalue()

@@ -61,7 +61,7 @@ def test_an_ordinary_zip_gives_a_person_for_each_folder(comment):
             archive.writestr(name, b"x")
         archive.comment = comment
 
-    assert [(item.name, len(item.files)) for item in _from_zip(file)] == [("Person A", 2), ("Person B", 1)]
+    assert [(item.name, len(item.files)) for item in _from_zip(file).items] == [("Person A", 2), ("Person B", 1)]
 
 
 @pytest.mark.parametrize("error", [StoreError("disk full"), ZeroDivisionError("Person A")])
@@ -125,3 +125,40 @@ def test_work_that_runs_is_not_forgotten_however_much_ended_since():
         may_end.set()
         jobs.close()
     assert len(jobs._jobs) <= REMEMBERED
+
+
+def test_an_archive_loses_nobody():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in (
+            ("Person A/1.jfif", b"x"),
+            ("Person A/._1.jpg", b"x"),
+            ("Person B/scan", b"\xff\xd8\xff"),
+            ("Person C/notes.txt", b"hello"),
+            ("Person D/", b""),
+            ("Ann\n#2/1.jpg", b"x"),
+            ("Jos\u00e9/1.jpg", b"x"),
+            ("Jose\u0301/1.jpg", b"x"),
+            ("@eaDir/1.jpg", b"x"),
+            ("__MACOSX/Person A/._1.jpg", b"x"),
+            ("__MACOSX/Person A/._2.jpg", b"x"),
+        ):
+            archive.writestr(name, content)
+
+    found = _from_zip(file)
+
+    assert [(item.name, len(item.files)) for item in found.items] == [
+        ("Jos\u00e9", 1),
+        ("Person A", 1),
+        ("Person B", 1),
+    ]
+    assert {(aside.file, aside.outcome) for aside in found.asides} == {
+        ("Person A/._1.jpg", "passed_over"),
+        ("@eaDir", "passed_over"),
+        ("__MACOSX", "passed_over"),
+        ("Person C/notes.txt", "passed_over"),
+        ("Person C", "no_photograph"),
+        ("Person D", "no_photograph"),
+        (r"Ann\n#2/1.jpg", "bad_name"),
+        ("Jos\u00e9/1.jpg", "bad_name"),
+    }

@@ -174,7 +174,8 @@ def test_a_zip_of_folders_is_imported_and_reported(served):
     state = finished(served, f"/device/imports/{begun.json()['id']}")
 
     assert begun.status_code == 202
-    assert state["outcomes"] == {"added": 3, "unreadable": 1}
+    assert state["outcomes"] == {"added": 3, "unreadable": 1, "passed_over": 1}
+    assert state["people"] == {"added": 2, "unreadable": 1}
     assert [one.details.name for one in served.device.store.people.subjects().subjects] == ["A", "B"]
 
 

@@ -34,6 +34,7 @@ from kiosk.didit import contract
 from kiosk.store.accounts import Role
 from kiosk.store.chain import DECISION_KINDS, Kind
 from kiosk.store.decision_log import DecisionFilter, LoggedDecision, NewDecision
+from kiosk.text import cell
 from kiosk.types import Status
 
 HOUR_S = 3600.0
@@ -57,7 +58,6 @@ COLUMNS = (
     "clock",
     "actor",
 )
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 
 def _row(call: Call, one: LoggedDecision) -> dict[str, Any]:
@@ -141,16 +141,11 @@ def _csv(found: Iterator[LoggedDecision]) -> Iterator[str]:
             "warnings": " ".join(entry.warnings),
             "vendor_data": one.vendor_data,
         }
-        writer.writerow([_cell(told.get(name, getattr(entry, name, None))) for name in COLUMNS])
+        writer.writerow([cell(told.get(name, getattr(entry, name, None))) for name in COLUMNS])
         yield line.getvalue()
         line.seek(0)
         line.truncate()
     yield line.getvalue()  # the headings, where nothing was found
-
-
-def _cell(value: Any) -> Any:
-    """Keep a spreadsheet from running what a caller sent as vendor_data."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 async def show_decision(call: Call) -> Response:

@@ -11,11 +11,12 @@ from typing import Any
 from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, answer, busy, field_errors
-from kiosk.api.routes.people import LONGEST_TEXT, SHORT, TEXTS
+from kiosk.api.routes.people import LONGEST_TEXT, SHORT, TEXTS, UNSEEN
 from kiosk.api.schema import ANSWER_400, BOOLEAN, NUMBER, STRING, TEXT, array, closed, named, opened, or_null
 from kiosk.entrance.news import Consent
 from kiosk.store.accounts import Role
 from kiosk.store.subjects import Details
+from kiosk.text import objection
 
 LANGUAGES = ("en", "de")
 DAY_S = 86400.0
@@ -64,6 +65,8 @@ async def begin_enrolment(call: Call) -> Response:
         value = body.get(name)
         if value is not None and (not isinstance(value, str) or len(value) > LONGEST_TEXT):
             errors[name] = [f"Want a text of at most {LONGEST_TEXT} characters."]
+        elif value and objection(value.strip()):
+            errors[name] = [UNSEEN]
         elif value and value.strip():
             said[name] = value.strip()
     consent = body.get("consent")

@@ -14,7 +14,7 @@ import numpy as np
 from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, Part, answer, field_errors, read_moment
-from kiosk.api.routes.people import LONGEST_TEXT, MOMENT, MOMENTS, SHORT, SUBJECT, TEXTS, about, known, misfits
+from kiosk.api.routes.people import LONGEST_TEXT, MOMENT, MOMENTS, SHORT, SUBJECT, TEXTS, UNSEEN, about, known, misfits
 from kiosk.api.schema import ANSWER_400, BOOLEAN, FLAG, INTEGER, NUMBER, STRING, TEXT, array, closed, named, or_null
 from kiosk.api.uploads import Form
 from kiosk.device import enrol as enrolling
@@ -23,9 +23,10 @@ from kiosk.device.enrol import SAME_PERSON_SCORE, EnrolmentResult, assess
 from kiosk.errors import ImageError
 from kiosk.recognition import quality
 from kiosk.recognition.match import compare
-from kiosk.recognition.photo import MAX_BYTES, decode
+from kiosk.recognition.photo import MAX_BYTES
 from kiosk.store.accounts import Role
 from kiosk.store.subjects import Details, Enrolment, Subject
+from kiosk.text import objection
 from kiosk.types import Template
 
 MOST_PHOTOGRAPHS = 5
@@ -39,6 +40,8 @@ def _texts(form: Form) -> dict[str, Any]:
         text = (form.text(name) or "").strip()
         if len(text) > LONGEST_TEXT:
             form.fail(name, f"Ensure this field has no more than {LONGEST_TEXT} characters.")
+        elif objection(text):
+            form.fail(name, UNSEEN)
         elif text:
             said[name] = text
     return said
@@ -140,7 +143,7 @@ async def assess_photograph(call: Call) -> Response:
 def _weighed(call: Call, photograph: bytes, *, rotate: bool) -> dict[str, Any]:
     device = call.context.device
     recogniser = device.recogniser
-    image = decode(photograph)
+    image = device.decoder(photograph, with_heic=True)
     faces, angle = recogniser.find_upright(image) if rotate else (recogniser.detect(image), 0)
     if not faces:
         sentence = "no face could be found"
@@ -183,7 +186,7 @@ async def add_reference(call: Call) -> Response:
 
     def work() -> EnrolmentResult | Subject:
         device = call.context.device
-        assessed = assess(device, photograph, rotate=rotate, take_largest=largest)
+        assessed = assess(device, photograph, rotate=rotate, take_largest=largest, with_heic=True)
         if isinstance(assessed, EnrolmentResult):
             return assessed
         objection = _not_theirs(call, subject, assessed.template)

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
@@ -30,10 +30,12 @@ from kiosk.api.schema import ANSWER_400, INTEGER, STRING, TEXT, array, closed, n
 from kiosk.api.uploads import MOST_HEADER_BYTES, NO_FILE, boundary_of
 from kiosk.device.device import Device
 from kiosk.device.enrol import EnrolmentResult, Reference, admit, assess
+from kiosk.device.import_names import HEAD_BYTES, SUFFIXES, is_photograph, name_objection, not_taken, passed_over
 from kiosk.errors import ImageError
 from kiosk.recognition.photo import MAX_BYTES, TOO_LARGE
 from kiosk.store.accounts import Role
 from kiosk.store.subjects import Details, Enrolment
+from kiosk.text import composed, shown
 
 MOST_BYTES = 1 << 30  # of one import: two hundred of the largest photographs, ten thousand ordinary ones
 MOST_FILES = 20_000
@@ -41,7 +43,6 @@ MOST_DIRECTORY_BYTES = 8 << 20  # of a ZIP's list of files; each takes 46 bytes 
 SPARE = 2.0  # times [health] disk_low_mb that an upload leaves free: it must not be what closes the door
 RECEIVE_S = 1800.0
 REPORTED = 200  # newest rows of the report that are kept
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"})
 ZIP = b"PK\x03\x04"
 
 
@@ -60,6 +61,24 @@ class Item:
 
     name: str = field(repr=False)
     files: tuple[tuple[str, Any], ...] = field(repr=False)  # shown name, and what `_read` takes
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """A row of the report for what is not looked at, and why."""
+
+    file: str = field(repr=False)
+    outcome: str  # "passed_over", "no_photograph", "bad_name"
+    sentence: str
+    is_person: bool = False  # somebody who was meant to be enrolled, and is not
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The people of an upload, and what has a row without being looked at."""
+
+    items: list[Item] = field(repr=False)
+    asides: list[Aside] = field(repr=False)
 
 
 class _Checked:
@@ -121,7 +140,7 @@ class _Receiver:
     def _named(self) -> None:
         _, options = parse_options_header(self._disposition)
         if options.get(b"name") == b"file":
-            self._name = options.get(b"filename", b"file").decode("utf-8", "replace")
+            self._name = options.get(b"filename", b"file").decode("utf-8", "surrogateescape")
 
     def _end(self) -> None:
         length = self._file.tell() - self._start
@@ -171,13 +190,13 @@ async def begin_import(call: Call) -> Response:
         archives = [piece for piece in pieces if _begins(file, piece, ZIP)]
         if archives and len(pieces) > 1:
             raise field_errors({"file": ["Give one ZIP file, or photographs, not both."]})
-        items = await call.run(lambda: _from_zip(file) if archives else _from_files(pieces))
-        if not items:
+        found = await call.run(lambda: _from_zip(file) if archives else _from_files(file, pieces))
+        if not found.items and not any(aside.is_person for aside in found.asides):
             raise field_errors({"file": [f"There are no photographs in it ({', '.join(sorted(SUFFIXES))})."]})
 
         def work(job: Job) -> None:
             with file:
-                _work(call, job, file, items)
+                _work(call, job, file, found)
 
         job = call.context.jobs.start("import", work)
     except BaseException:
@@ -191,64 +210,136 @@ def _begins(file: IO[bytes], piece: Piece, signature: bytes) -> bool:
     return file.read(len(signature)) == signature
 
 
-def _from_files(pieces: Sequence[Piece]) -> list[Item]:
-    named = [(_parts(piece.name), piece) for piece in pieces]
-    return _people([(parts, piece) for parts, piece in named if parts], is_folder=True)
+def _from_files(file: IO[bytes], pieces: Sequence[Piece]) -> Found:
+    return _people(file, [(_parts(piece.name), piece) for piece in pieces], [], is_folder=True)
 
 
-def _from_zip(file: IO[bytes]) -> list[Item]:
+def _from_zip(file: IO[bytes]) -> Found:
     try:
         with zipfile.ZipFile(_Checked(file)) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
         raise field_errors({"file": ["This is a damaged ZIP file."]}) from None
     if len(entries) > MOST_FILES:
         raise field_errors({"file": [f"There are more than {MOST_FILES} files in it."]})
-    named = [(_parts(entry.filename), entry) for entry in entries]
-    return _people([(parts, entry) for parts, entry in named if parts], is_folder=False)
+    folders = [_parts(entry.filename) for entry in entries if entry.is_dir()]
+    named = [(_parts(entry.filename), entry) for entry in entries if not entry.is_dir()]
+    return _people(file, named, folders, is_folder=False)
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    """Return a file's path in parts; empty for what is no photograph or hidden."""
-    parts = tuple(part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in {"/", "..", "."})
-    is_hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
-    return parts if parts and not is_hidden and PurePosixPath(parts[-1]).suffix.lower() in SUFFIXES else ()
+    """Return a file's path in parts."""
+    return tuple(part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in {"/", "..", "."})
 
 
-def _people(named: list[tuple[tuple[str, ...], Any]], *, is_folder: bool) -> list[Item]:
+def _people(
+    file: IO[bytes],
+    named: Sequence[tuple[tuple[str, ...], Any]],
+    folders: Sequence[tuple[str, ...]],
+    *,
+    is_folder: bool,
+) -> Found:
     """Group files by person: a folder each, and each file that lies at the top, as `kiosk gallery import` does."""
-    tops = {parts[0] for parts, _ in named if len(parts) > 1}
-    is_wrapped = len(tops) == 1 and all(len(parts) > 1 for parts, _ in named)
-    if is_wrapped and (is_folder or any(len(parts) > 2 for parts, _ in named)):  # noqa: PLR2004  top/person/file
-        named = [(parts[1:], source) for parts, source in named]
-    by_person: dict[str, list[tuple[str, Any]]] = {}
-    for parts, source in sorted(named, key=lambda one: one[0]):
-        name = parts[0] if len(parts) > 1 else PurePosixPath(parts[0]).stem
-        by_person.setdefault(f"{len(parts) > 1}{name}", []).append(("/".join(parts), source))
-    return [Item(key.removeprefix("True").removeprefix("False"), tuple(files)) for key, files in by_person.items()]
+    hidden: Counter[tuple[str, str]] = Counter()
+    seen: list[tuple[tuple[str, ...], Any]] = []
+    for parts, source in named:
+        at = next((number for number, part in enumerate(parts) if passed_over(part)), None)
+        if at is not None:
+            hidden["/".join(parts[: at + 1]), passed_over(parts[at]) or ""] += 1
+        elif parts:
+            seen.append((parts, source))
+    asides = [
+        Aside(shown(path), "passed_over", f"{why}{f' ({count} files)' if count > 1 else ''}")
+        for (path, why), count in hidden.items()
+    ]
+    everything = [*(parts for parts, _ in seen), *(parts for parts in folders if parts and not _is_hidden(parts))]
+    tops = {parts[0] for parts in everything}
+    is_wrapped = len(tops) == 1 and bool(seen) and all(len(parts) > 1 for parts, _ in seen)
+    if is_wrapped and (is_folder or any(len(parts) > 2 for parts, _ in seen)):  # noqa: PLR2004  top/person/file
+        seen = [(parts[1:], source) for parts, source in seen]
+        folders = [parts[1:] for parts in folders]
+    by_person: dict[tuple[bool, str], list[tuple[str, Any]]] = {}
+    for parts in folders:
+        if parts and not _is_hidden(parts):
+            by_person.setdefault((True, parts[0]), [])
+    for parts, source in sorted(seen, key=lambda one: one[0]):
+        path = "/".join(parts)
+        head = b"" if is_photograph(parts[-1], b"") else _head(file, source)
+        is_taken = is_photograph(parts[-1], head)
+        if not is_taken:
+            asides.append(Aside(shown(path), "passed_over", not_taken(head)))
+        if is_taken or len(parts) > 1:
+            name = parts[0] if len(parts) > 1 else PurePosixPath(parts[0]).stem
+            by_person.setdefault((len(parts) > 1, name), []).extend([(path, source)] if is_taken else [])
+    return Found(_named(by_person, asides), asides)
 
 
-def _work(call: Call, job: Job, file: IO[bytes], items: Sequence[Item]) -> None:
-    counts: Counter[str] = Counter()
-    report: list[dict[str, Any]] = []
-    job.total = sum(len(item.files) for item in items)
-    for item in items:
+def _is_hidden(parts: tuple[str, ...]) -> bool:
+    return any(passed_over(part) for part in parts)
+
+
+def _named(by_person: Mapping[tuple[bool, str], list[tuple[str, Any]]], asides: list[Aside]) -> list[Item]:
+    """Return who can be enrolled by their name; the others get a row each photograph."""
+    items: list[Item] = []
+    forms: dict[tuple[bool, str], str] = {}
+    for (is_folder, name), files in by_person.items():
+        trouble = name_objection(name)
+        if trouble is None and forms.setdefault((is_folder, composed(name)), name) != name:
+            trouble = "another folder or file has this name in another Unicode form; join them"
+        if not files:
+            asides.append(Aside(shown(name), "no_photograph", "the folder holds no photograph", is_person=True))
+        elif trouble is not None:
+            rows = enumerate(files)
+            asides += [Aside(shown(path), "bad_name", trouble, is_person=at == 0) for at, (path, _) in rows]
+        else:
+            items.append(Item(composed(name), tuple(files)))
+    return items
+
+
+def _head(file: IO[bytes], source: Piece | zipfile.ZipInfo) -> bytes:
+    """Return how a file begins; nothing where it cannot be unpacked."""
+    try:
+        return _read(file, source, HEAD_BYTES)
+    except ImageError:
+        return b""
+
+
+def _work(call: Call, job: Job, file: IO[bytes], found: Found) -> None:
+    outcomes, people = Counter(aside.outcome for aside in found.asides), Counter[str]()
+    report: list[dict[str, Any]] = [
+        {"file": one.file, "outcome": one.outcome, "sentence": one.sentence} for one in found.asides[-REPORTED:]
+    ]
+    for aside in found.asides:
+        people[aside.outcome] += aside.is_person
+    job.total = sum(len(item.files) for item in found.items)
+
+    def tell() -> None:
+        job.outcome = {"outcomes": dict(outcomes), "people": dict(+people), "report": report[::-1]}
+
+    tell()
+    for item in found.items:
         if call.context.jobs.is_closing.is_set():
             job.state, job.sentence = "failed", "the kiosk was stopped; import again, who is enrolled already is told"
             return
+        kinds = []
         for name, outcome in _one(call.context.device, item, file, call.actor):
-            counts[outcome.kind] += 1
+            outcomes[outcome.kind] += 1
+            kinds.append(outcome.kind)
             sentence = None if outcome.is_stored else outcome.sentence.partition("; --")[0]
-            report = [*report, {"file": name, "outcome": outcome.kind, "sentence": sentence}][-REPORTED:]
+            report = [*report, {"file": shown(name), "outcome": outcome.kind, "sentence": sentence}][-REPORTED:]
+        people[next((kind for kind in kinds if kind in _ADMITTED), kinds[0])] += 1
         job.done += len(item.files)
-        job.outcome = {"outcomes": dict(counts), "report": report[::-1]}
+        tell()
+
+
+_ADMITTED = frozenset(("added", "duplicate", "blocklisted", "mixed"))  # what `Device.admit` says of all of a person
 
 
 def _one(device: Device, item: Item, file: IO[bytes], actor: str) -> Iterator[tuple[str, EnrolmentResult]]:
     assessed: list[tuple[str, Reference | EnrolmentResult]] = []
     for name, source in item.files:
         try:
-            assessed.append((name, assess(device, _read(file, source))))
+            assessed.append((name, assess(device, _read(file, source), with_heic=True)))
         except ImageError as error:
             assessed.append((name, EnrolmentResult("unreadable", str(error))))
     references = [one for _, one in assessed if isinstance(one, Reference)]
@@ -262,16 +353,16 @@ def _one(device: Device, item: Item, file: IO[bytes], actor: str) -> Iterator[tu
         yield name, told
 
 
-def _read(file: IO[bytes], source: Piece | zipfile.ZipInfo) -> bytes:
+def _read(file: IO[bytes], source: Piece | zipfile.ZipInfo, most: int = MAX_BYTES + 1) -> bytes:
     """Return a photograph, never more of it than is taken: a ZIP's own sizes are the sender's word."""
     if isinstance(source, Piece):
-        if source.length > MAX_BYTES:
+        if source.length > MAX_BYTES and most > MAX_BYTES:
             raise ImageError(TOO_LARGE)
         file.seek(source.start)
-        return file.read(source.length)
+        return file.read(min(source.length, most))
     try:
         with zipfile.ZipFile(file) as archive, archive.open(source) as entry:
-            content = entry.read(MAX_BYTES + 1)
+            content = entry.read(most)
     except Exception as error:  # noqa: BLE001  zipfile and its decompressors raise whatever a damaged file leads to
         raise ImageError(f"Invalid image: cannot be unpacked ({type(error).__name__})") from None
     if len(content) > MAX_BYTES:
@@ -284,7 +375,7 @@ async def show_import(call: Call) -> Response:
     job = call.context.jobs.get("import", str(call.request.path_params["id"]))
     if job is None:
         raise not_found()
-    return answer({"outcomes": {}, "report": [], **job.as_dict()})
+    return answer({"outcomes": {}, "people": {}, "report": [], **job.as_dict()})
 
 
 OPERATIONS = (
@@ -318,6 +409,7 @@ OPERATIONS = (
                     total=INTEGER,
                     sentence=or_null(STRING),
                     outcomes={"type": "object", "additionalProperties": INTEGER},
+                    people={"type": "object", "additionalProperties": INTEGER},
                     report=array(named("ImportedFile", closed(file=STRING, outcome=STRING, sentence=or_null(STRING)))),
                 ),
             ),

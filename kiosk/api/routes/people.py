@@ -31,9 +31,11 @@ from kiosk.api.schema import (
 from kiosk.didit import contract
 from kiosk.store.accounts import Role
 from kiosk.store.subjects import Subject, SubjectFilter, SubjectPage
+from kiosk.text import objection
 from kiosk.types import Status
 
 LONGEST_TEXT = 1000
+UNSEEN = "Ensure this field has no characters that cannot be seen, such as line ends."
 TEXTS = ("name", "vendor_data", "document_type", "document_number", "plan")
 MOMENTS = ("valid_from", "valid_until", "retain_until")
 STATUSES = tuple(status.value for status in Status)
@@ -160,6 +162,9 @@ def _changed_text(name: str, value: Any, errors: dict[str, list[str]]) -> str | 
         return None
     if not isinstance(value, str) or len(value) > LONGEST_TEXT:
         errors[name] = [f"Want a text of at most {LONGEST_TEXT} characters, or null."]
+        return None
+    if objection(value.strip()):
+        errors[name] = [UNSEEN]
         return None
     return value.strip() or None
 

@@ -1,5 +1,7 @@
 /** Elements built by hand: whatever a person typed goes in as text and can never become markup. */
 
+// Control characters but for line ends, which pages take for blanks; marks of direction; line and paragraph separators.
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
@@ -24,7 +26,7 @@ export function icon(name) {
 
 /** Replace everything in an element. */
 export function put(parent, ...children) {
-  parent.replaceChildren(...children.flat(Infinity).filter(isShown));
+  parent.replaceChildren(...children.flat(Infinity).filter(isShown).map(visible));
   return parent;
 }
 
@@ -35,8 +37,14 @@ function fill(element, attributes, children) {
     else if (name === "style") for (const [key, text] of Object.entries(value)) element.style.setProperty(key, text);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(...children.flat(Infinity).filter(isShown));
+  element.append(...children.flat(Infinity).filter(isShown).map(visible));
   return element;
+}
+
+/** Escape what cannot be seen in a text: a name must not turn around or hide what stands beside it. */
+function visible(child) {
+  if (child instanceof Node) return child;
+  return String(child).replace(UNSEEN, (one) => `\\u${one.codePointAt(0).toString(16).padStart(4, "0")}`);
 }
 
 function isShown(child) {

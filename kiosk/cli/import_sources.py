@@ -1,0 +1,248 @@
+"""Who is to be imported: a folder tree or a table, as people make them. Every file is somebody's or has a row."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kiosk.device.import_names import HEAD_BYTES, is_photograph, name_objection, not_taken, passed_over
+from kiosk.errors import ConfigError
+from kiosk.store.subjects import Details
+from kiosk.text import composed, shown
+
+COLUMNS = ("file", "name", "vendor_data", "document_type", "document_number")
+DELIMITERS = (",", ";", "\t")
+MOST_TABLE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One person to be imported."""
+
+    key: str = field(repr=False)  # what resuming goes by
+    files: tuple[Path, ...] = field(repr=False)
+    details: Details
+
+    @property
+    def modified_ns(self) -> int:
+        """When the newest file was changed; changed files are looked at again."""
+        return max((path.stat().st_mtime_ns for path in self.files if path.exists()), default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """A row of the report for what is not looked at, and why."""
+
+    file: str = field(repr=False)
+    person: str = field(repr=False)
+    outcome: str  # "passed_over", "no_photograph", "bad_name"
+    sentence: str
+    is_person: bool = False  # somebody who was meant to be enrolled, and is not
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The people of a folder or table, and what has a row without being looked at."""
+
+    items: Sequence[Item] = field(repr=False)
+    asides: Sequence[Aside] = field(repr=False)
+
+
+def read_source(path: Path) -> Source:
+    """Return who is to be imported.
+
+    Raises:
+        ConfigError: it is neither a folder nor a table that can be read.
+    """
+    return read_csv(path) if path.is_file() else read_tree(path)
+
+
+# ---- folders
+
+
+def read_tree(root: Path) -> Source:
+    """Return the people of a folder tree: a folder each, and each picture that lies at the top.
+
+    Raises:
+        ConfigError: there is no such folder.
+    """
+    if not root.is_dir():
+        raise ConfigError(f"{root} is neither a folder nor a CSV file")
+    try:
+        entries = sorted(root.iterdir())
+    except OSError as error:
+        raise ConfigError(f"{root}: {error.strerror}") from error
+    items: list[Item] = []
+    asides: list[Aside] = []
+    seen: dict[tuple[bool, str], str] = {}
+    for entry in entries:
+        is_folder = entry.is_dir()
+        why = passed_over(entry.name)
+        if why is not None:
+            count = sum(1 for _ in _walk(entry, [])) if is_folder else 0
+            asides.append(Aside(str(entry), "", "passed_over", f"{why}{f' ({count} files)' if count else ''}"))
+            continue
+        files = _photographs(entry, asides) if is_folder else _alone(entry, asides)
+        name = entry.name if is_folder else entry.stem
+        trouble = name_objection(name)
+        twin = seen.setdefault((is_folder, composed(name)), name)
+        if not files:
+            if is_folder:
+                asides.append(Aside(str(entry), name, "no_photograph", "the folder holds no photograph", True))
+        elif trouble is not None:
+            asides += _refused(files, name, trouble)
+        elif twin != name:
+            asides += _refused(files, name, "another folder or file has this name in another Unicode form; join them")
+        else:
+            items.append(Item(entry.name, files, Details(name=composed(name))))
+    return Source(items, asides)
+
+
+def _refused(files: Sequence[Path], name: str, sentence: str) -> Iterator[Aside]:
+    for number, path in enumerate(files):
+        yield Aside(str(path), name, "bad_name", sentence, is_person=number == 0)
+
+
+def _walk(folder: Path, asides: list[Aside]) -> Iterator[Path]:
+    """Yield the files below a folder; folders that cannot be read, or are links, are told."""
+
+    def failed(error: OSError) -> None:
+        asides.append(Aside(str(error.filename), "", "unreadable", error.strerror or "cannot be read"))
+
+    for place, folders, names in os.walk(folder, onerror=failed):
+        for name in sorted(folders):
+            path = Path(place, name)
+            why = passed_over(name) or ("passed over: it is a link to a folder" if path.is_symlink() else None)
+            if why is not None:
+                asides.append(Aside(str(path), "", "passed_over", why))
+                folders.remove(name)
+        folders.sort()
+        for name in sorted(names):
+            yield Path(place, name)
+
+
+def _photographs(folder: Path, asides: list[Aside]) -> tuple[Path, ...]:
+    return tuple(path for one in _walk(folder, asides) for path in _alone(one, asides))
+
+
+def _alone(path: Path, asides: list[Aside]) -> tuple[Path, ...]:
+    """Return a file if it is to be tried as a photograph; else say why not."""
+    why = passed_over(path.name)
+    if why is not None:
+        asides.append(Aside(str(path), "", "passed_over", why))
+        return ()
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            asides.append(Aside(str(path), "", "passed_over", "passed over: it is no regular file"))
+            return ()
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError as error:
+        asides.append(Aside(str(path), "", "unreadable", error.strerror or "cannot be read"))
+        return ()
+    if is_photograph(path.name, head):
+        return (path,)
+    asides.append(Aside(str(path), "", "passed_over", not_taken(head)))
+    return ()
+
+
+# ---- tables
+
+
+def read_csv(path: Path) -> Source:
+    """Return the people of a CSV file; rows that say the same of a person are one person's photographs.
+
+    Commas, semicolons or tabs; UTF-8, UTF-16 or Windows-1252; Excel's line "sep=;"; a header in capitals: all taken.
+
+    Raises:
+        ConfigError: it cannot be read, or lacks the column `file`, or has one that is unknown.
+    """
+    content = _table_text(path)
+    first, _, rest = content.partition("\n")
+    if first.strip().lower().startswith("sep="):
+        content, first = rest, rest.partition("\n")[0]
+    delimiter = max(DELIMITERS, key=first.count)
+    try:
+        reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter)
+        header = [column.strip().strip("\ufeff").casefold().replace(" ", "_") for column in next(reader, [])]
+        while header and not header[-1]:
+            header.pop()  # Excel writes empty columns
+        if "file" not in header or not set(header) <= set(COLUMNS) or len(set(header)) != len(header):
+            raise ConfigError(
+                f"{path}: want the columns {', '.join(COLUMNS)}, of which all but file may be left out, "
+                f"got {shown(', '.join(header))}"
+            )
+        rows = [(reader.line_num, [value.strip(" ") for value in row]) for row in reader]
+    except csv.Error as error:
+        raise ConfigError(f"{path} is no CSV that can be read: {error}") from error
+    return _people_of(path, header, [(line, row) for line, row in rows if any(row)])
+
+
+def _table_text(path: Path) -> str:
+    try:
+        if path.stat().st_size > MOST_TABLE_BYTES:
+            raise ConfigError(f"{path} is larger than {MOST_TABLE_BYTES >> 20} MB; split it")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encodings = ["utf-16"]
+    elif content[1:2] == b"\0":
+        encodings = ["utf-16-le"]
+    elif content[:1] == b"\0":
+        encodings = ["utf-16-be"]
+    else:
+        encodings = ["utf-8-sig", "cp1252"]
+    for encoding in encodings:
+        try:
+            return content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise ConfigError(f"{path} is no CSV in UTF-8, UTF-16 or Windows-1252; save it as CSV UTF-8")
+
+
+def _people_of(path: Path, header: list[str], rows: list[tuple[int, list[str]]]) -> Source:
+    files_by_details: dict[tuple[str | None, ...], list[Path]] = {}
+    asides: list[Aside] = []
+    for line, row in rows:
+        said = dict(zip(header, row, strict=False))
+        told = tuple(composed(said[column]) if said.get(column) else None for column in COLUMNS[1:])
+        name = told[0] or ""
+        trouble = next((name_objection(one) for one in told if one and name_objection(one)), None)
+        if any(row[len(header) :]):
+            trouble = "more fields than columns; put quotes around a text with the separator in it"
+        elif not said.get("file"):
+            trouble = "no file is named"
+        if trouble is not None:
+            asides.append(Aside(f"{path}, line {line}", name, "bad_row", f"line {line}: {trouble}", is_person=True))
+            continue
+        # Rows that say nothing of a person are people of their own.
+        key = told if any(told) else (said["file"],)
+        files_by_details.setdefault(key, []).append(_found(path.parent, said["file"]))
+    items = [
+        Item(
+            "\0".join(part or "" for part in key),
+            tuple(dict.fromkeys(files)),
+            _details(key) if len(key) > 1 else Details(),
+        )
+        for key, files in files_by_details.items()
+    ]
+    return Source(items, asides)
+
+
+def _found(folder: Path, named: str) -> Path:
+    """Return the file a table names, also where it is written as Windows or macOS write it."""
+    for name in (named, composed(named), named.replace("\\", "/"), composed(named).replace("\\", "/")):
+        if "\0" not in name and (folder / name).exists():
+            return folder / name
+    return folder / named.replace("\0", "")
+
+
+def _details(columns: tuple[str | None, ...]) -> Details:
+    name, vendor_data, document_type, document_number = columns
+    return Details(name=name, vendor_data=vendor_data, document_type=document_type, document_number=document_number)

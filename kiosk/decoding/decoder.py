@@ -1,0 +1,329 @@
+"""This side: asks a process for the pixels of a photograph, and ends it when it takes too long or when nobody waits.
+
+    caller ─▶ Decoder ─▶ a child for one picture: limits, no files, no network ◀─ forked ahead by a worker process
+              pixels ◀─ shared memory ◀──┘
+
+Workers are started when they are wanted and kept warm; one that ends is replaced. What a child says is checked: it may
+be the word of whoever sent the picture. That it has ended its worker says, before the next picture is handed over.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
+from dataclasses import asdict
+from types import TracebackType
+from typing import Any
+
+from kiosk.decoding.confinement import Limits
+from kiosk.decoding.wire import MOST_REPLY, REQUEST, STATUS
+from kiosk.errors import ImageError, StoppingError
+from kiosk.recognition.photo import MAX_BYTES, MAX_PIXELS, TOO_LARGE, own_memory
+from kiosk.types import RgbImage
+
+BOOT = """
+import json, sys
+told = json.loads(sys.argv[1])
+sys.path[:] = told["path"]
+from kiosk.decoding.worker import serve
+serve(told)
+"""
+ENVIRONMENT = {  # and nothing of ours: it may hold secrets
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    # Fresh memory costs a fault a page: large pages, and a heap that keeps what the warming touched, halve the time.
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"
+    f":glibc.malloc.mmap_threshold={64 << 20}:glibc.malloc.trim_threshold={128 << 20}",
+}
+REST_S = 1.0  # in which a child ends that has answered, and the next is ready; else it was taken over, or hangs
+KILL_S = 1.0  # a process that outlives SIGKILL this long hangs in the kernel and is left behind
+
+log = logging.getLogger("kiosk.decoding")
+
+
+class Decoder:
+    """Decodes photographs in other processes. Safe in several threads, which then decode side by side."""
+
+    def __init__(self, limits: Limits = Limits(), *, most: int = 0) -> None:  # noqa: B008  frozen
+        """Take how much one picture may take, and how many are decoded at once: 0 for one a core, at least two."""
+        self._limits = limits
+        self._most = most or max(2, os.cpu_count() or 1)
+        self._changed = threading.Condition()
+        self._idle: list[_Worker] = []
+        self._workers: set[_Worker] = set()
+        self._is_closed = False
+        self._is_unconfined_told = False
+        self._turn = os.memfd_create("kiosk-turn", os.MFD_CLOEXEC)
+        self._end = weakref.finalize(self, _end, self._workers, self._turn)  # where nobody closes it, too
+
+    def __enter__(self) -> Decoder:  # noqa: PYI034  typing.Self is not in Python 3.10
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __call__(self, data: bytes, *, with_heic: bool = False) -> RgbImage:
+        """Return the picture in a file's bytes, as `recognition.photo.decode` does.
+
+        Raises:
+            ImageError: it is no picture we take, or cost more than a photograph may.
+            StoppingError: this was closed meanwhile.
+        """
+        if len(data) > MAX_BYTES:
+            raise ImageError(TOO_LARGE)
+        deadline = time.monotonic() + self._limits.wall_s
+        while True:
+            worker = self._taken(deadline)
+            try:
+                outcome = worker.decode(data, deadline, self._limits, with_heic=with_heic)
+            except _StaleError:
+                continue  # nothing was handed to it
+            except _EndedError:
+                outcome = ImageError("Invalid image: the process that decoded it was ended from outside")
+            finally:
+                self._give_back(worker)
+            if self._is_closed:
+                raise StoppingError("The kiosk is stopping.")
+            if isinstance(outcome, ImageError):
+                raise outcome
+            return outcome
+
+    def warm(self) -> None:
+        """Start a worker, so that it is ready when the first picture comes."""
+        with self._changed:
+            if not self._workers and not self._is_closed:
+                self._idle.append(self._started())
+
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """The workers, by process id."""
+        with self._changed:
+            return tuple(worker.pid for worker in self._workers)
+
+    def close(self) -> None:
+        """End every process, whatever it does, and whoever waits for it."""
+        with self._changed:
+            self._is_closed = True
+            for worker in self._workers:
+                worker.kill()
+            self._idle.clear()
+            self._changed.notify_all()
+            while any(worker.is_busy for worker in self._workers) and self._changed.wait(KILL_S):
+                pass
+        self._end()
+
+    def _taken(self, deadline: float) -> _Worker:
+        with self._changed:
+            while not self._is_closed:
+                while self._idle:
+                    worker = self._idle.pop()
+                    if worker.is_alive:
+                        worker.is_busy = True
+                        return worker
+                    self._workers.discard(worker)  # it was ended from outside while it had nothing to do
+                    worker.end()
+                if len(self._workers) < self._most:
+                    worker = self._started()
+                    worker.is_busy = True
+                    return worker
+                if not self._changed.wait(deadline - time.monotonic()):
+                    raise ImageError("Invalid image: other pictures took all the time there was; send it again")
+            raise StoppingError("The kiosk is stopping.")
+
+    def _started(self) -> _Worker:
+        try:
+            worker = _Worker(self._limits, self._turn)
+        except OSError as error:
+            raise StoppingError(f"No process to decode a picture could be started: {error.strerror}.") from error
+        self._workers.add(worker)
+        return worker
+
+    def _give_back(self, worker: _Worker) -> None:
+        with self._changed:
+            worker.is_busy = False
+            if self._is_closed:
+                pass  # `close` ends it
+            elif worker.is_sound:
+                self._idle.append(worker)
+            else:
+                self._workers.discard(worker)
+                worker.end()
+                with suppress(StoppingError):  # the next call tries again, and says so
+                    self._idle.append(self._started())
+            if worker.is_unconfined and not self._is_unconfined_told:
+                self._is_unconfined_told = True
+                log.warning("seccomp=unavailable pictures are decoded in a process that may open files")
+            self._changed.notify_all()
+
+
+class _StaleError(Exception):
+    """A worker cannot take a picture."""
+
+
+class _EndedError(Exception):
+    """A worker ended while it was waited for."""
+
+
+class _Worker:
+    """One process that decodes, and the memory between it and this one."""
+
+    def __init__(self, limits: Limits, turn: int) -> None:
+        self.is_busy = self.is_unconfined = self._is_resting = False
+        self.is_sound = True  # whether another picture may come
+        with ExitStack() as opened:
+            self._picture = os.memfd_create("kiosk-picture", os.MFD_CLOEXEC)
+            opened.callback(os.close, self._picture)
+            self._pixels = os.memfd_create("kiosk-pixels", os.MFD_CLOEXEC)
+            opened.callback(os.close, self._pixels)
+            told = {
+                "path": sys.path,
+                "limits": asdict(limits),
+                "picture": self._picture,
+                "pixels": self._pixels,
+                "turn": turn,
+            }
+            self._ends, ends = os.pipe()
+            opened.callback(os.close, self._ends)
+            try:
+                self._process = subprocess.Popen(  # noqa: S603  this interpreter, running this package
+                    [sys.executable, "-I", "-c", BOOT, json.dumps({**told, "ends": ends})],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    bufsize=0,
+                    pass_fds=(self._picture, self._pixels, turn, ends),
+                    env=ENVIRONMENT,
+                    cwd="/",
+                    start_new_session=True,  # so that a child is ended with it, and Ctrl-C is the caller's affair
+                )
+            finally:
+                os.close(ends)
+            self._held = opened.pop_all()
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def decode(self, data: bytes, deadline: float, limits: Limits, *, with_heic: bool) -> RgbImage | ImageError:
+        """Return the pixels, or why there are none.
+
+        Raises:
+            _StaleError: the worker took nothing, as its last child did not end.
+            _EndedError: the worker ended.
+        """
+        self.is_sound = False
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        if self._is_resting and (not _waited((self._ends,), REST_S) or self._status() != 0):
+            raise _StaleError
+        os.pwrite(self._picture, data, 0)
+        try:
+            self._process.stdin.write(REQUEST.pack(len(data), with_heic))
+        except OSError:
+            raise _StaleError from None
+        replies = self._process.stdout.fileno()
+        ready = _waited((replies, self._ends), deadline - time.monotonic())
+        if not ready:
+            return ImageError(f"Invalid image: it could not be decoded within {limits.wall_s:g} s; save it anew")
+        if replies not in ready:
+            return _why(self._status(), limits)
+        said = os.read(replies, MOST_REPLY)
+        if not said:
+            return _why(self._status(), limits)
+        try:
+            return self._pixels_of(said)
+        finally:
+            os.ftruncate(self._picture, 0)
+            os.ftruncate(self._pixels, 0)
+            self.is_sound = self._is_resting = True
+
+    def _status(self) -> int:
+        """Return how the last child ended, in the worker's own words."""
+        told = os.read(self._ends, STATUS.size) if _waited((self._ends,), REST_S) else b""
+        if len(told) != STATUS.size:
+            raise _EndedError
+        return int(STATUS.unpack(told)[0])
+
+    def _pixels_of(self, said: bytes) -> RgbImage | ImageError:
+        try:
+            answer: dict[str, Any] = json.loads(said)
+            if answer.get("confined") is False:
+                self.is_unconfined = True
+            if "error" in answer:
+                return ImageError(str(answer["error"]))
+            height, width = int(answer["height"]), int(answer["width"])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return ImageError("Invalid image: the decoder failed on it")
+        if not (height > 0 and width > 0 and height * width <= MAX_PIXELS):
+            return ImageError("Invalid image: the decoder failed on it")
+        # Read, not mapped: whoever took a decoder over could make mapped memory vanish under this process.
+        pixels = own_memory(height, width)
+        room = pixels.reshape(-1).data
+        at = 0
+        while at < len(room):
+            count = os.preadv(self._pixels, [room[at:]], at)
+            if count == 0:
+                return ImageError("Invalid image: the decoder failed on it")
+            at += count
+        return pixels
+
+    def kill(self) -> None:
+        """End the process and its child at once."""
+        with suppress(ProcessLookupError, PermissionError):
+            if self._process.poll() is None:
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        """End the process and let go of everything."""
+        self.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(KILL_S)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._held.close()
+
+
+def _waited(descriptors: Iterable[int], timeout_s: float) -> set[int]:
+    """Return which of some pipes have something to read, or have ended, once one has; none when time is up."""
+    waiting = select.poll()
+    for descriptor in descriptors:
+        waiting.register(descriptor, select.POLLIN)
+    return {number for number, _ in waiting.poll(max(0.0, timeout_s) * 1000.0)}
+
+
+def _why(status: int, limits: Limits) -> ImageError:
+    """Say why a child ended without an answer."""
+    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    if number in {signal.SIGPROF, signal.SIGXCPU}:
+        return ImageError(
+            f"Invalid image: it took more than {limits.processor_s:g} s of processor time to decode; save it anew"
+        )
+    if number == signal.SIGKILL:
+        return ImageError("Invalid image: its decoder was killed, perhaps for want of memory")
+    return ImageError(f"Invalid image: the decoder crashed on it (signal {number})")
+
+
+def _end(workers: set[_Worker], turn: int) -> None:
+    for worker in workers:
+        worker.end()
+    workers.clear()
+    os.close(turn)

@@ -1,0 +1,10 @@
+"""What the two sides say to each other, besides the memory they share."""
+
+from __future__ import annotations
+
+import struct
+
+REQUEST = struct.Struct("<I?")  # bytes of the picture, whether HEIC is taken
+STATUS = struct.Struct("<i")  # how a child ended, as wait gives it
+MOST_REPLY = 4000  # bytes of JSON, less than a pipe takes at once
+MOST_SENTENCE = 500  # characters, of which JSON may make six bytes each

@@ -1,0 +1,62 @@
+"""Text from strangers, as it is shown: names, notes and whatever else somebody typed or a file was called.
+
+A line end in a name would begin a row that nobody wrote, an escape sequence would recolour a terminal, and a cell that
+begins with "=" is run by whoever opens the table.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+FORMULA = frozenset("=+-@")
+_UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+_JOINERS = frozenset("\u200c\u200d")  # part of words in Persian and of Indian scripts
+_BLANK = frozenset(("Cc", "Cf", "Zs", "Zl", "Zp"))
+
+
+def shown(text: str) -> str:
+    r"""Return a text that stays on its line and hides nothing: what cannot be seen is escaped.
+
+    >>> print(shown("Ann\n#2 | Person B"), shown("x\u202egpj.exe"), shown("Jos\u00e9"), shown("caf\udce9"))
+    Ann\n#2 | Person B x\u202egpj.exe José caf\xe9
+    """
+    return "".join(_escaped(one) if _is_unseen(one) else one for one in text)
+
+
+def objection(text: str) -> str | None:
+    r"""Say why a text cannot be a name; None where it can.
+
+    >>> objection("Ann"), objection("Ann\t"), objection("caf\udce9")
+    (None, 'contains characters that cannot be seen', 'is not in UTF-8')
+    """
+    if any("\ud800" <= one <= "\udfff" for one in text):
+        return "is not in UTF-8"
+    return "contains characters that cannot be seen" if any(map(_is_unseen, text)) else None
+
+
+def cell(value: object) -> object:
+    r"""Return a value for a table that spreadsheets open: no text in it is taken for a formula, or for a new row.
+
+    >>> print(cell("=1"), cell(" \n=1"), cell("Ann-Marie"), cell(-1.5), cell(None))
+    '=1 ' \n=1 Ann-Marie -1.5 None
+    """
+    if not isinstance(value, str):
+        return value
+    seen = next((one for one in value if unicodedata.category(one) not in _BLANK), "")
+    is_formula = unicodedata.normalize("NFKC", seen)[:1] in FORMULA or value[:1] in {"\t", "\r", "\n"}
+    return f"'{shown(value)}" if seen and is_formula else shown(value)
+
+
+def composed(text: str) -> str:
+    """Return a text in the one form in which equal texts are equal: macOS writes é as two characters."""
+    return unicodedata.normalize("NFC", text)
+
+
+def _is_unseen(one: str) -> bool:
+    return unicodedata.category(one) in _UNSEEN and one not in _JOINERS
+
+
+def _escaped(one: str) -> str:
+    if "\udc80" <= one <= "\udcff":  # a byte that was no UTF-8, as Python keeps it in file names
+        return f"\\x{ord(one) - 0xDC00:02x}"
+    return one.encode("unicode_escape", "surrogatepass").decode("ascii")
