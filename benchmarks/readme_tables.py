@@ -189,8 +189,8 @@ def figures() -> str:
                 f"different people match (FMR): {measured['people']} people, {measured['photographs']} photographs."
             ),
             (
-                f"- **{ours:.0f} ms** for a whole match of two photographs on one thread of a server; face_recognition "
-                f"takes {other:.0f} ms in the same run."
+                f"- **{ours:.0f} ms** for a whole match of two photographs on one thread of a server; the Python "
+                f"package face_recognition takes {other:.0f} ms in the same run."
             ),
             (
                 f"- **{relay['p50_ms']:.0f} ms** from the first good frame to the relay (p95 {relay['p95_ms']:.0f} ms) "

@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
 WAIT_MS = 120_000  # a busy machine takes its time for three visitors
 COLOURS = 64  # of a PNG with a palette; the pages use few, and the camera's picture bears it
+WELCOMED = """() => document.querySelector("main[data-state=result][data-kind=good]")
+    && [...document.images].some(one => one.naturalWidth > 0 && one.getClientRects().length > 0)"""
 FLAGS = [*(["--no-sandbox"] if os.geteuid() == 0 else []), "--disable-gpu", "--hide-scrollbars"]
 
 
@@ -73,7 +75,7 @@ def take_both(url: str, password: str, folder: Path) -> None:
         page = browser.new_context(locale="en-GB", viewport={"width": 800, "height": 480}).new_page()
         page.set_default_timeout(WAIT_MS)
         page.goto(f"{url}/kiosk")
-        page.locator("main[data-state=result][data-kind=good]").wait_for()
+        page.wait_for_function(WELCOMED)
         take(page, folder / "screen.png")
         page = browser.new_context(locale="en-GB", viewport={"width": 1100, "height": 660}).new_page()
         page.set_default_timeout(WAIT_MS)

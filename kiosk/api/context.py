@@ -124,7 +124,7 @@ class Context:
             RefusedError: this is `kiosk serve`, without camera and door.
         """
         if self.kiosk is None:
-            raise RefusedError("no camera or door is served here; `kiosk run` has them")
+            raise RefusedError("there is no camera or door here; `kiosk run` has them")
         return self.kiosk
 
     def close(self) -> None:

@@ -237,4 +237,4 @@ def _check_host(scope: Scope) -> None:
     except ValueError:
         name = ""
     if not is_loopback(name):
-        raise refusal(400, "This machine is called 127.0.0.1 or localhost here.")
+        raise refusal(400, "Want 127.0.0.1 or localhost as the Host of this address.")

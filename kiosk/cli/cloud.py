@@ -272,7 +272,7 @@ def _secret(label: str, *, is_new: bool = False) -> str:
     else:
         text = getpass.getpass(f"{label}: ")
         if is_new and getpass.getpass("Once more: ") != text:
-            raise ConfigError("the two are not the same")
+            raise ConfigError("the two entries differ; nothing was stored")
     if not text:
         raise ConfigError(f"{label}: nothing was given; type it, or pipe it in")
     return text

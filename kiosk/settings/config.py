@@ -230,7 +230,8 @@ def describe() -> str:
     lines = ["# Settings of the kiosk. Every line is a default; uncomment one to change it."]
     for section in fields(Config):
         kind = get_type_hints(Config)[section.name]
-        lines += ["", f"# {kind.__doc__.split(':', 1)[1].strip().capitalize()}", f"[{section.name}]"]
+        sentence = kind.__doc__.split(":", 1)[1].strip()
+        lines += ["", f"# {sentence[0].upper()}{sentence[1:]}", f"[{section.name}]"]
         for one in fields(kind):
             about = one.metadata
             limits = f" {about['low']} to {about['high']}" if about["low"] is not None else ""

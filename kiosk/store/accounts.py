@@ -185,7 +185,7 @@ class Accounts:
         with self._store.transaction() as transaction:
             found = self._read("id = ?", row)
             if found is None or found[0].revoked_at is not None:
-                raise RefusedError(f"no key or operator {row} is in force")
+                raise RefusedError(f"there is no valid key or operator {row}")
             account, verifier = found
             ended = replace(account, revoked_at=float(self._now()))
             transaction.connection.execute(

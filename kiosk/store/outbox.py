@@ -300,7 +300,7 @@ class Outbox:
         """Put a parked row back into the queue.
 
         Raises:
-            StoreError: it is not parked, or its content is gone.
+            StoreError: it was not refused, or its content is gone.
         """
         with self._database.write() as connection:
             moved = connection.execute(
@@ -309,7 +309,7 @@ class Outbox:
                 (now, row),
             ).rowcount
         if not moved:
-            raise StoreError(f"outbox row {row} is not parked, or its content is gone")
+            raise StoreError(f"outbox row {row} was not refused, or its content is gone")
 
     def supersede(self, row: int, reason: str) -> None:
         """Drop a row that need not be sent any more; what it held is erased."""

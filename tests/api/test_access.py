@@ -98,7 +98,7 @@ def test_a_revoked_key_opens_nothing_and_cannot_be_revoked_again(accounts):
 
     assert accounts.by_key(text) is None
     assert accounts.all("key")[0].revoked_at is not None
-    with pytest.raises(RefusedError, match="in force"):
+    with pytest.raises(RefusedError, match="no valid key"):
         accounts.revoke(account.id)
 
 

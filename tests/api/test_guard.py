@@ -381,8 +381,9 @@ def test_pages_come_with_a_policy_that_runs_no_script_but_theirs(served, page):
 
 
 def test_every_file_of_the_pages_is_given_out_as_what_it_is(served):
-    files = [path for path in WEB.rglob("*") if path.is_file()]
+    files = [path for path in WEB.rglob("*") if path.is_file() and path.suffix != ".md"]
     with served.client() as client:
+        document = client.get("/web/README.md")
         answers = {path: client.get(f"/web/{path.relative_to(WEB).as_posix()}") for path in files}
         tag = answers[WEB / "screen" / "index.html"].headers["etag"]
         again = client.get("/web/screen/index.html", headers={"if-none-match": tag})
@@ -391,6 +392,7 @@ def test_every_file_of_the_pages_is_given_out_as_what_it_is(served):
     for path, answer in answers.items():
         assert (answer.status_code, answer.content) == (200, path.read_bytes())
     assert (again.status_code, again.content) == (304, b"")
+    assert document.status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/", "/v3/sessions/", "/nothing", "/device/session", "/healthz", "/media/x"])

@@ -256,7 +256,7 @@ def test_a_call_that_is_refused_is_parked_told_and_sent_again_when_asked(run, fa
     assert again[:2] == (0, f"Row {row['id']} waits again.\n")
     assert after[:2] == (0, "Everything is sent.\n")
     assert sent(fake) == [waiting]
-    assert (twice[0], "is not parked" in twice[2]) == (1, True)
+    assert (twice[0], "was not refused" in twice[2]) == (1, True)
 
 
 def test_the_webhooks_secret_is_kept_and_never_shown(run, tmp_path):

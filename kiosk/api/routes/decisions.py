@@ -227,9 +227,9 @@ async def review_decision(call: Call) -> Response:
                 raise not_found()
             entry = page.decisions[0].entry
             if entry.status != Status.IN_REVIEW.value:
-                raise refusal(409, f"This decision is {entry.status}; nobody is asked about it.")
+                raise refusal(409, f"This decision is {entry.status}; only a decision in review can be reviewed.")
             if store.log.review_of(request_id) is not None:
-                raise refusal(409, "Somebody decided about this already.")
+                raise refusal(409, "This decision was reviewed already.")
             store.record_decision(
                 NewDecision(
                     kind=Kind.REVIEW,
