@@ -55,13 +55,13 @@ class Limits:
         70.0, "Least score between all frames of a presentation; below, it is two people.", low=0.0, high=100.0
     )
     other_person_score: float = setting(
-        50.0, "Score with the judged person below which somebody is clearly another.", low=0.0, high=100.0
+        50.0, "Score with the judged person below which the face is another person's.", low=0.0, high=100.0
     )
     rearm_s: float = setting(
         1.0, "Time the judged person must be away before anybody is judged again.", low=0.1, high=60.0, unit="s"
     )
     recheck_s: float = setting(
-        0.25, "How often a face that stays is held against the judged person.", low=0.01, high=10.0, unit="s"
+        0.25, "How often a face that stays is compared with the judged person.", low=0.01, high=10.0, unit="s"
     )
     patience_s: float = setting(
         15.0, "Time without a decision until the screen offers another way in.", low=1.0, high=600.0, unit="s"

@@ -25,7 +25,7 @@ class ModelSettings:
 
     pack: str = setting("", "Folder of another model pack; empty for the one that travels with the kiosk.")
     accept_non_commercial: bool = setting(
-        False, "Load models whose licence forbids commercial use; say true only if yours is none."
+        False, "Load models whose licence forbids commercial use; set it only if your use is not commercial."
     )
     threads: int = setting(0, "Threads one network may use; 0 for half the cores, at most two.", low=0, high=64)
     providers: tuple[str, ...] = setting(
@@ -64,7 +64,7 @@ class SearchSettings:
     )
     hold_fpir: float = setting(
         0.0,
-        "Chance that a stranger's search lists anybody, held by raising the threshold as the gallery grows; 0 for off.",
+        "Chance that a stranger's search lists anybody; the threshold rises with the gallery to keep it; 0 for off.",
         low=0.0,
         high=0.5,
         unit="share",
@@ -83,7 +83,7 @@ class StoreSettings:
     retention_days: float = setting(
         1095.75, "How long a person is kept when the enrolment does not say.", low=1.0, high=36525.0, unit="days"
     )
-    keep_images: bool = setting(False, "Keep the enrolment photographs, sealed like everything personal.")
+    keep_images: bool = setting(False, "Keep the enrolment photographs, encrypted like everything personal.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,23 +240,23 @@ class ScheduleSettings:
 
 @dataclass(frozen=True, slots=True)
 class EntranceSettings:
-    """[entrance]: what is decided about somebody who steps up; stricter than the API's defaults, as it opens a door."""
+    """[entrance]: what is decided about a person who steps up; stricter than the API's defaults, as it opens a door."""
 
     mode: str = setting(
         "identify",
-        "Who is this (identify), is this the person of the code (verify), make people known (enrol), or only look "
+        "Who is this (identify), is this the person of the code (verify), enrol people (enrol), or only look "
         "for duplicates and blocked people (screen).",
         choices=("identify", "verify", "enrol", "screen"),
     )
     identify_threshold: float = setting(
-        80.0, "Similarity from which somebody found in the gallery may enter.", low=30.0, high=100.0, unit="score"
+        80.0, "Similarity from which a person found in the gallery may enter.", low=30.0, high=100.0, unit="score"
     )
     verify_threshold: float = setting(
         70.0, "Similarity with the claimed person from which they may enter.", low=30.0, high=100.0, unit="score"
     )
     hold_fpir: float = setting(
         0.001,
-        "Chance that a stranger is taken for anybody, held by raising identify_threshold as the gallery grows; "
+        "Chance that a stranger is mistaken for anybody; identify_threshold rises with the gallery to keep it; "
         "0 for off.",
         low=0.0,
         high=0.5,
@@ -274,7 +274,7 @@ class EntranceSettings:
     )
     lead: float = setting(
         5.0,
-        "How far the person found must be ahead of the next most alike; less goes to review.",
+        "How far the person found must be ahead of the next most similar; less goes to review.",
         low=0.0,
         high=50.0,
         unit="score",
@@ -289,14 +289,14 @@ class EntranceSettings:
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentSettings:
-    """[enrolment]: how people are made known in front of the camera."""
+    """[enrolment]: how people are enrolled in front of the camera."""
 
     consent_version: str = setting(
         "", "Name of the consent text that people agree to, such as 2026-11; empty keeps mode enrol locked."
     )
     consent_text: str = setting("", "The text itself, as the screen shows it.")
     references: int = setting(3, "Good frames that are kept as references of one person.", low=1, high=10)
-    gather_s: float = setting(1.0, "Least time over which they are gathered.", low=0.0, high=10.0, unit="s")
+    gather_s: float = setting(1.0, "Least time over which the frames are taken.", low=0.0, high=10.0, unit="s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +304,8 @@ class HealthSettings:
     """[health]: when the kiosk counts as degraded, and where it says so."""
 
     status_file: str = setting(
-        "", "File that tells the state of now; empty for status.json in systemd's runtime directory, if there is one."
+        "",
+        "File with the kiosk's present state; empty for status.json in systemd's runtime directory, if there is one.",
     )
     self_test_s: float = setting(
         3600.0, "How often the golden faces run through the networks.", low=10.0, high=86400.0, unit="s"
@@ -330,14 +331,17 @@ class ApiSettings:
     """[api]: the local HTTP interface and its pages."""
 
     enabled: bool = setting(True, "Serve the API and the pages while the kiosk runs.")
-    bind: str = setting("127.0.0.1", "Address to listen at; any other than loopback wants TLS and a key.")
+    bind: str = setting("127.0.0.1", "Address to listen at; any other than loopback needs TLS and a key.")
     port: int = setting(8080, "Port to listen at.", low=1, high=65535)
     tls_certificate: str = setting("", "PEM file of the certificate, with its chain.")
     tls_key: str = setting("", "PEM file of the certificate's key.")
     writes_per_minute: int = setting(300, "Calls that change or decide, a minute and key.", low=1, high=100_000)
     reads_per_minute: int = setting(600, "Calls that only read, a minute and key.", low=1, high=100_000)
     queue: int = setting(
-        8, "Photographs' calls that may wait for the recogniser; more are told to come back.", low=1, high=1000
+        8,
+        "Calls with photographs that may wait for the recogniser; further ones are refused with 503.",
+        low=1,
+        high=1000,
     )
     body_timeout_s: float = setting(
         20.0, "Time a caller has for sending the whole of a call.", low=1.0, high=600.0, unit="s"
@@ -350,7 +354,7 @@ class ApiSettings:
         may_be_empty=True,
     )
     session_h: float = setting(12.0, "How long an operator stays signed in.", low=0.1, high=168.0, unit="h")
-    language: str = setting("en", "Language of the pages until somebody chooses another.", choices=("en", "de"))
+    language: str = setting("en", "Language of the pages until a visitor chooses another.", choices=("en", "de"))
 
     def __post_init__(self) -> None:
         """A proxy is an address or a network, never a name."""
