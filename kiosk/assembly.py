@@ -15,7 +15,7 @@ from kiosk.errors import ConfigError, ModelFileError, StoreError
 from kiosk.health.clock import Clock
 from kiosk.networks.inference import Pack, load_recogniser, read_pack, standard_pack
 from kiosk.recognition.pipeline import Recogniser
-from kiosk.settings.config import SYSTEM_FILE, Config, Sources, state_directory
+from kiosk.settings.config import Config, Sources, sources_of, state_directory
 from kiosk.store import directory as stores
 from kiosk.store.directory import DATABASE_NAME, initialise
 from kiosk.store.erasure import BACKUPS_NAME, ERASURES_NAME
@@ -23,7 +23,6 @@ from kiosk.store.keys import KEY_NAME, Key, read_keys
 from kiosk.store.store import Store
 from kiosk.store.upkeep.backup import backups, scrub
 
-CHANGES_NAME = "settings.toml"  # what operators changed in the page
 MOST_THREADS = 2  # more gained nothing measurable on networks this small
 DAY_S, HOUR_S = 86400.0, 3600.0
 
@@ -39,10 +38,8 @@ def load_settings(chosen: argparse.Namespace) -> Config:
 
 
 def settings_sources(chosen: argparse.Namespace) -> Sources:
-    """Return where settings come from: --config, KIOSK_CONFIG or /etc/kiosk/kiosk.toml; operators; KIOSK_ variables."""
-    named = chosen.config or (Path(os.environ["KIOSK_CONFIG"]) if os.environ.get("KIOSK_CONFIG") else None)
-    path = named or (SYSTEM_FILE if SYSTEM_FILE.is_file() else None)
-    return Sources(path, state_of(chosen) / CHANGES_NAME, os.environ)
+    """Return where settings come from, see `settings.config.sources_of`."""
+    return sources_of(chosen.config, state_of(chosen))
 
 
 def state_of(chosen: argparse.Namespace) -> Path:

@@ -126,7 +126,19 @@ def _add_running(add: Adder) -> None:
         type=Path,
         help="without camera and door: people from a folder of portraits walk up; decisions are printed",
     )
+    run.add_argument(
+        "--existing",
+        action="store_true",
+        help="make no store where there is none: an appliance that forgot everybody must not look healthy",
+    )
     run.add_argument("--verbose", action="store_true", help="in a demo, log everything to stderr too")
+    door = _group(add, "door", "the door of the kiosk that runs on this device")
+    door(
+        "door release",
+        "door",
+        "open the door for one pulse, whatever the kiosk thinks of itself",
+        more="For root and the kiosk's own account, also when the store, its key or the networks fail.",
+    )
     health = add("health", "run", "say how the running kiosk is", more="Exit 3 when it is not armed or hangs.")
     health.add_argument("--file", metavar="FILE", type=Path, help="its status file (default: of the settings)")
     health.add_argument(

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from kiosk.door.guard import Guard
 from kiosk.door.lines import Input, Lines, Output
 from kiosk.door.signals import PATTERNS, Signal
 from kiosk.errors import DoorError
@@ -91,6 +92,7 @@ class Door:
         states: Callable[[], Collection[str]] = tuple,
         table: Mapping[str, Allowed] = POLICY,
         late_s: float = LATE_S,
+        guard: Guard | None = None,
     ) -> None:
         """Switch everything off.
 
@@ -101,11 +103,12 @@ class Door:
             states: the kiosk's degraded states of now; must not wait.
             table: what each state leaves.
             late_s: without a tick until the supervisor counts as gone, and grants are refused.
+            guard: ends a pulse that this process does not; None where the lines are in this process alone.
 
         Raises:
             DoorError: the lines cannot be driven.
         """
-        self._late_s = late_s
+        self._late_s, self._guard = late_s, guard
         self._lines, self._settings, self._clock, self._states, self.table = lines, settings, clock, states, table
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -130,7 +133,9 @@ class Door:
         self.close()
 
     def start(self) -> None:
-        """Start the supervisor's thread; grants are taken from its first tick on."""
+        """Start the supervisor's thread; grants are taken from its first tick on. Again does nothing."""
+        if self._thread is not None:
+            return
         self._thread = threading.Thread(target=self._supervise, name="door", daemon=True)
         self._thread.start()
 
@@ -140,9 +145,21 @@ class Door:
         if self._thread is not None:
             self._thread.join(timeout=1.0)
         with self._lock:
-            self._is_closed = True
+            was_closed, self._is_closed = self._is_closed, True
             self._is_on = False
             self._lines.close()
+            if self._guard is not None and not was_closed:
+                self._guard.close()
+
+    def connect(
+        self, states: Callable[[], Collection[str]], table: Mapping[str, Allowed] = POLICY, late_s: float = LATE_S
+    ) -> None:
+        """Take grants by these states from now on; arguments as `__init__` takes them.
+
+        A door may be older than the kiosk that decides, and outlive it: the exit button is obeyed all the time.
+        """
+        with self._lock:
+            self._states, self.table, self._late_s = states, table, late_s
 
     def apply(self, table: Mapping[str, Allowed]) -> None:
         """Take another table of what each state leaves."""
@@ -158,7 +175,7 @@ class Door:
             if self._is_faulty:
                 states.add(Condition.DOOR_FAULT.value)
             refusal = may_grant(grant.captured_at, now, states=states, table=self.table)
-            return refusal if refusal is not None else self._pulse_once(now, grant.decision)
+            return refusal if refusal is not None else self._pulse_once(now, grant.decision, is_guarded=True)
 
     def release(self, act: str) -> Refusal | None:
         """Close the relay for one pulse because an operator says so, whatever the kiosk thinks of itself.
@@ -167,12 +184,15 @@ class Door:
             act: request_id of the operator's act in the log; opens once.
         """
         with self._lock:
-            return self._pulse_once(self._clock(), act)
+            # Whoever wants out gets out, also where the second guard has died.
+            return self._pulse_once(self._clock(), act, is_guarded=False)
 
-    def _pulse_once(self, now: float, decision: str) -> Refusal | None:
+    def _pulse_once(self, now: float, decision: str, *, is_guarded: bool) -> Refusal | None:
         if decision in self._used:
             return Refusal(RefusalReason.ALREADY_USED)
         if self._is_closed or not 0.0 <= now - self._beat <= self._late_s:
+            return Refusal(RefusalReason.NO_SUPERVISOR)
+        if is_guarded and not self.is_guarded:
             return Refusal(RefusalReason.NO_SUPERVISOR)
         self._used.append(decision)
         self._pulse(now, decision)
@@ -205,6 +225,11 @@ class Door:
     def is_faulty(self) -> bool:
         """Whether the lines failed and have not recovered."""
         return self._is_faulty
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether the second guard lives, where there is one."""
+        return self._guard is None or self._guard.is_alive
 
     @property
     def beat(self) -> float:
@@ -252,11 +277,14 @@ class Door:
 
     def _pulse(self, now: float, decision: str = "") -> None:
         """Begin or extend; the end is set before the relay, so that nothing can come between."""
+        self._end_pulse(now)  # after a stall: its time may have come, and the second guard have ended it
         until = now + self._settings.pulse_s
         if self._is_on:
             self._until = max(self._until, until)
+            self._tell_guard(self._ends_at)
             return
         self._on_since, self._until, self._decision, self._is_on = now, until, decision, True
+        self._tell_guard(self._ends_at)
         if self._drive({Output.RELAY: True}, now):
             self._note(Happened.RELAY_ON, now, decision)
 
@@ -270,7 +298,12 @@ class Door:
         is_cut = self._until > self._ends_at
         if self._drive({Output.RELAY: False}, now):  # else tried again with every tick
             self._is_on, self._off_at = False, now
+            self._tell_guard(math.inf)
             self._note(Happened.PULSE_CUT if is_cut else Happened.RELAY_OFF, now, self._decision)
+
+    def _tell_guard(self, off_by: float) -> None:
+        if self._guard is not None:
+            self._guard.expect(off_by)
 
     def _let_out(self, now: float) -> None:
         """Obey the exit button: whatever the kiosk thinks of itself, nobody is locked in."""

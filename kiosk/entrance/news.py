@@ -170,7 +170,7 @@ class RunningKiosk(Protocol):
         """
 
     def release(self, *, actor: str) -> None:
-        """Open the door for one pulse, as an operator; recorded before the relay moves.
+        """Open the door for one pulse, as an operator, whatever the kiosk thinks of itself; recorded after.
 
         Raises:
             RefusedError: there is no door, or it cannot be driven.

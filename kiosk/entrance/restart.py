@@ -1,11 +1,13 @@
 """What a kiosk must still know after the plug was pulled, beside the store: declines in a row, and an armed alarm.
 
-One small file, written whole or not at all. One that cannot be read closes: the kiosk locks once, and counts as
-switched off by the alarm system until somebody switches it on again.
+One small file, written whole or not at all; on a full disk another one, whose room was taken beforehand. One that
+cannot be read closes: the kiosk locks once, and counts as switched off by the alarm system until somebody switches it
+on again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -14,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from kiosk.errors import StoreError
-from kiosk.store.durable import sync_directory
+from kiosk.store.durable import ReservedFile, sync_directory
 
 NAME = "standing.json"
+RESERVE_NAME = "standing.reserve"
+RESERVE_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +35,24 @@ class RestartState:
 def read_restart(directory: Path) -> RestartState:
     """Return what was kept; of a new kiosk, nothing."""
     try:
-        kept: Any = json.loads((directory / NAME).read_bytes())
-        tries, is_armed = kept["tries"], kept["is_alarm_armed"]
-        if not (isinstance(tries, dict) or tries is None) or not isinstance(is_armed, bool):
-            raise TypeError
+        return _parse(_reserve(directory).read() or (directory / NAME).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return RestartState()
     except (OSError, ValueError, TypeError, KeyError):
         return RestartState({}, is_alarm_armed=True, is_spoilt=True)
+
+
+def _parse(text: str) -> RestartState:
+    kept: Any = json.loads(text)
+    tries, is_armed = kept["tries"], kept["is_alarm_armed"]
+    if not (isinstance(tries, dict) or tries is None) or not isinstance(is_armed, bool):
+        raise TypeError
     return RestartState(tries, is_armed)
+
+
+def _reserve(directory: Path) -> ReservedFile:
+    """Return the place that a full disk takes; a text there is newer than the file, an empty one says nothing."""
+    return ReservedFile(directory / RESERVE_NAME, RESERVE_BYTES)
 
 
 def write_restart(directory: Path, standing: RestartState) -> None:
@@ -48,7 +61,7 @@ def write_restart(directory: Path, standing: RestartState) -> None:
     Raises:
         StoreError: it cannot be written.
     """
-    path, part = directory / NAME, directory / f".{NAME}.part"
+    path, part, reserve = directory / NAME, directory / f".{NAME}.part", _reserve(directory)
     text = json.dumps({"tries": standing.tries, "is_alarm_armed": standing.is_alarm_armed})
     try:
         with part.open("w", encoding="utf-8") as file:
@@ -57,5 +70,13 @@ def write_restart(directory: Path, standing: RestartState) -> None:
             os.fsync(file.fileno())
         part.replace(path)
         sync_directory(directory)
+        if reserve.read():
+            reserve.write("")
     except OSError as error:
-        raise StoreError(f"{path}: {error.strerror}; make room, or make the state directory writable") from error
+        try:
+            reserve.write(text)
+        except (OSError, ValueError):
+            raise StoreError(f"{path}: {error.strerror}; make room, or make the state directory writable") from error
+        return
+    with contextlib.suppress(OSError):  # no room for a reserve: this time it was not needed
+        reserve.prepare()

@@ -33,7 +33,7 @@ from kiosk.store.vault import CHECK_BYTES
 from kiosk.types import ClockState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from kiosk.store.database import Database
@@ -161,10 +161,13 @@ class Store:
             if revision is not None:
                 self._record(transaction, revision)
 
-    def record_act(self, kind: Kind, *, details: dict[str, Any] | None = None, actor: str = "") -> Entry:
+    def record_act(
+        self, kind: Kind, *, details: Mapping[str, Any] | None = None, actor: str = "", request_id: str | None = None
+    ) -> Entry:
         """Record an act outside the store, such as changed settings; nothing personal in it."""
+        act = NewDecision(kind, "", details=details or {}, actor=actor, request_id=request_id)
         with self.transaction() as transaction:
-            return transaction.record(kind, details=details, actor=actor).entry
+            return transaction.record(kind, decision=act).entry
 
     def decisions(self, wanted: DecisionFilter | None = None, *, limit: int = 50, offset: int = 0) -> DecisionPage:
         """Return records of the log, newest first; without a filter, the decisions."""

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kiosk.cli import run
+from kiosk.cli import running as started
 from kiosk.cli.demo import DemoCue
 from kiosk.entrance.news import Broadcast, Topic
 from kiosk.health.supervisor import Supervisor
@@ -113,7 +113,7 @@ def test_settings_are_read_and_put_into_force_while_no_page_changes_them():
     camera = SimpleNamespace(source=SimpleNamespace(portraits=()))
     kiosk = SimpleNamespace(changing=changing, reload=reload, camera=camera)
 
-    asked_for_a_new_start = run._reload(
+    asked_for_a_new_start = started._reload(
         SimpleNamespace(demo=None), kiosk, Supervisor({}), threading.Event(), load=settings
     )
 
