@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from kiosk.door.door import Door, DoorEvent, Happened
+from kiosk.door.door import EVENTS_KEPT, Door, DoorEvent, Happened
 from kiosk.door.guard import Guard
 from kiosk.door.lines import Lines
 from kiosk.errors import RefusedError, StoreError
@@ -59,6 +60,7 @@ class Doorway:
         self._clock = clock
         self._lock = threading.Lock()
         self._store: Store | None = None
+        self._happened: deque[DoorEvent] = deque(maxlen=EVENTS_KEPT)  # and was not published yet
 
     def connect(self, store: Store | None) -> None:
         """Record acts there from now on; None: they wait."""
@@ -82,7 +84,7 @@ class Doorway:
         if self.door is None:
             raise RefusedError("this kiosk drives no door; set [door] chip and relay")
         act = Act(Kind.RELEASE, self._clock(), actor=actor)
-        refusal = self.door.release(act.request_id)
+        refusal = self.door.release(act.request_id)  # before everything else
         if refusal is not None:
             act = Act(act.kind, act.at, {"refused": refusal.reason.value}, actor, act.request_id)
         is_recorded = self.record(act)
@@ -94,13 +96,21 @@ class Doorway:
 
     def events(self) -> list[DoorEvent]:
         """Return what the door did since the last call; what belongs into the log waits for it from here on."""
-        happened = self.door.events() if self.door is not None else []
-        for event in happened:
-            if event.what in RECORDED:
-                at = self._clock() - (time.monotonic() - event.at)
-                details = {"what": event.what.value, **({"of": event.decision} if event.decision else {})}
-                self.acts.add(Act(Kind.DOOR, at, details, "door"))
+        self._collect()
+        with self._lock:
+            happened = list(self._happened)
+            self._happened.clear()
         return happened
+
+    def _collect(self) -> None:
+        """Have what the door did wait for the log, before whatever comes after it."""
+        with self._lock:
+            for event in self.door.events() if self.door is not None else []:
+                self._happened.append(event)
+                if event.what in RECORDED:
+                    at = self._clock() - (time.monotonic() - event.at)
+                    details = {"what": event.what.value, **({"of": event.decision} if event.decision else {})}
+                    self.acts.add(Act(Kind.DOOR, at, details, "door"))
 
     def keep(self) -> None:
         """While no kiosk records: keep what the door did for the one that will."""
@@ -116,6 +126,7 @@ class Doorway:
 
     def record(self, act: Act) -> bool:
         """Record an act after those that wait; say whether the log has it, or it waits too."""
+        self._collect()
         self.acts.add(act)
         store = self._store
         if store is None:

@@ -76,10 +76,14 @@ class Requests:
             self._parts.restart.keep(is_alarm_armed=False)
             monitor.end(Condition.ALARM_ARMED)
 
-    def begin_enrolment(self, details: Details, consent: Consent, *, is_allowlisted: bool, actor: str) -> str:
+    def begin_enrolment(
+        self, details: Details, consent: Consent, *, is_allowlisted: bool, is_attended: bool, actor: str
+    ) -> str:
         """Enrol the person who stands in front of the camera."""
-        enrolment = self._parts.judge.begin_enrolment(details, consent, is_allowlisted=is_allowlisted)
-        log.info("enrolment id=%s actor=%s", enrolment, actor)
+        enrolment = self._parts.judge.begin_enrolment(
+            details, consent, is_allowlisted=is_allowlisted, is_attended=is_attended
+        )
+        log.info("enrolment id=%s actor=%s attended=%s", enrolment, actor, is_attended)
         return enrolment
 
     def cancel_enrolment(self, enrolment: str) -> None:

@@ -179,10 +179,24 @@ class Entrance:
             found["matches"][0]["similarity_percentage"] if found["matches"] else None,
         )
 
+    def taken(self, details: Details) -> str | None:
+        """Return which code of these somebody has already; None where all are free."""
+        return self.device.store.people.taken(Enrolment((), details))
+
     def enrol(
-        self, ready: Ready, details: Details, consent: Consent, *, is_allowlisted: bool, photograph: bytes | None
+        self,
+        ready: Ready,
+        details: Details,
+        consent: Consent,
+        *,
+        is_allowlisted: bool,
+        is_attended: bool,
+        photograph: bytes | None,
     ) -> EnrolmentResult:
-        """Store the person with every good frame as a reference, unless something speaks against it."""
+        """Store the person with every good frame as a reference, unless something speaks against it.
+
+        Whoever chose their own name and codes, with no operator beside them, waits for one's approval.
+        """
         for measured in ready.qualities:
             if (objection := quality.objection(measured)) is not None:
                 return EnrolmentResult("poor", objection)
@@ -191,7 +205,9 @@ class Entrance:
             for at, (template, measured) in enumerate(zip(ready.templates, ready.qualities, strict=True))
         ]
         agreed = replace(details, consent_version=consent.version, consent_at=consent.at)
-        return admit(self.device, references, Enrolment((), agreed, is_allowlisted=is_allowlisted), actor=ACTOR)
+        status = Status.APPROVED if is_attended else Status.IN_REVIEW
+        enrolment = Enrolment((), agreed, status=status, is_allowlisted=is_allowlisted)
+        return admit(self.device, references, enrolment, is_code_unique=True, actor=ACTOR)
 
     def revise(
         self, verdict: DoorDecision, ready: Ready, answered: NewDecision, captured_at: float

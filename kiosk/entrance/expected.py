@@ -39,6 +39,7 @@ class _Enrolling:
     details: Details = field(repr=False)
     consent: Consent
     is_allowlisted: bool
+    is_attended: bool  # an operator stands beside; else an operator approves later
     until: float  # monotonic s
     is_storing: bool = False  # it can be cancelled no more
 
@@ -103,7 +104,9 @@ class ExpectedPerson:
         enrolling = self._enrolling  # once: another thread may cancel it between two looks
         return enrolling.id if enrolling is not None else None
 
-    def begin_enrolment(self, details: Details, consent: Consent, *, is_allowlisted: bool) -> str:
+    def begin_enrolment(
+        self, details: Details, consent: Consent, *, is_allowlisted: bool, is_attended: bool = False
+    ) -> str:
         """Enrol whoever stands in front of the camera next; return the enrolment's id."""
         mode, wanted = self._config.entrance.mode, self._config.enrolment.consent_version
         if mode != "enrol":
@@ -112,11 +115,15 @@ class ExpectedPerson:
             raise RefusedError("nobody is enrolled before [enrolment] consent_version and consent_text are set")
         if consent.version != wanted:
             raise RefusedError(f"the consent text in force is {wanted}, not {consent.version}")
+        if not is_attended and self._config.enrolment.by == "operator":
+            raise RefusedError("only operators enrol people here: sign in ([enrolment] by = operator)")
+        if taken := self._entrance.taken(details):
+            raise RefusedError(f"this {taken} belongs to somebody else already")
         with self._lock:
             if self._enrolling is not None:
                 raise RefusedError("another enrolment is under way")
             until = self._clock() + ENROLMENT_S
-            self._enrolling = _Enrolling(str(uuid.uuid4()), details, consent, is_allowlisted, until)
+            self._enrolling = _Enrolling(str(uuid.uuid4()), details, consent, is_allowlisted, is_attended, until)
             enrolment = self._enrolling.id
         self._announcer.enrolment(enrolment, "waiting", "Step in front of the camera.")
         return enrolment
@@ -149,7 +156,12 @@ class ExpectedPerson:
         kept = photograph() if self._config.store.keep_images else None
         try:
             outcome = self._entrance.enrol(
-                ready, enrolling.details, enrolling.consent, is_allowlisted=enrolling.is_allowlisted, photograph=kept
+                ready,
+                enrolling.details,
+                enrolling.consent,
+                is_allowlisted=enrolling.is_allowlisted,
+                is_attended=enrolling.is_attended,
+                photograph=kept,
             )
         except KioskError as error:
             self._end(enrolling, EnrolmentResult("failed", str(error)))

@@ -297,6 +297,12 @@ class EnrolmentSettings:
     consent_text: str = setting("", "The text itself, as the screen shows it.")
     references: int = setting(3, "Good frames that are kept as references of one person.", low=1, high=10)
     gather_s: float = setting(1.0, "Least time over which they are gathered.", low=0.0, high=10.0, unit="s")
+    by: str = setting(
+        "anybody",
+        "Who may begin an enrolment: an operator who is signed in, or anybody at the kiosk's own screen; whoever "
+        "enrols without an operator waits for one's approval and opens nothing before.",
+        choices=("operator", "anybody"),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,8 +102,14 @@ class Site:
         self.lines.turn(Input.EXIT, on=False)
         return seen
 
-    def call(self, path, method="POST", **headers):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", method=method, headers=headers)
+    def alarm(self, *, is_armed):
+        body = json.dumps({"is_armed": is_armed}).encode()
+        headers = {"X-API-Key": self.key, "Content-Type": "application/json"}
+        return self.call("/device/door/alarm", body=body, **headers)[0]
+
+    def call(self, path, method="POST", *, body=None, **headers):
+        address = f"http://127.0.0.1:{self.port}{path}"
+        request = urllib.request.Request(address, body, method=method, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=LIMIT_S) as response:
                 return response.status, json.load(response)
@@ -116,7 +122,7 @@ class Site:
         before = self.lines.pulses
         until(lambda: self.call("/device/door/release")[0] != 0, START_S)  # somebody answers
         code, told = self.call("/device/door/release", **{"X-API-Key": self.key})
-        return code == 200 and self.pulse_seen(before) or (code, told)
+        return (code == 200 and self.pulse_seen(before)) or (code, told)
 
     def by_command(self):
         before = self.lines.pulses
@@ -127,10 +133,10 @@ class Site:
             text=True,
             check=False,
         )
-        return asked.returncode == 0 and self.pulse_seen(before) or asked.stderr
+        return (asked.returncode == 0 and self.pulse_seen(before)) or asked.stderr
 
     def ways_out(self):
-        return {"button": self.press(), "key": self.by_key(), "command": self.by_command()}
+        return {"key": self.by_key(), "button": self.press(), "command": self.by_command()}
 
     def records(self, *kinds):
         with open_store(self.state, read_keys(self.state), now=time.time) as store:
@@ -138,7 +144,7 @@ class Site:
             return [one.entry for one in reversed(page.decisions)]
 
 
-ALL = {"button": True, "key": True, "command": True}
+ALL = {"key": True, "button": True, "command": True}
 
 
 @pytest.fixture
@@ -178,25 +184,29 @@ def test_a_kiosk_that_runs_lets_out_by_button_key_and_command_and_records_each(s
     assert [one.details["what"] for one in site.records(Kind.DOOR)].count("exit_pressed") == 1
 
 
-def test_on_a_full_disk_the_ways_out_work_and_are_recorded_in_order_once_there_is_room(mounted):
+def test_on_a_full_disk_the_ways_out_work_and_the_alarm_is_armed_and_all_is_recorded_in_order_later(mounted):
     site, disk = mounted
     site.write("[health]\ndisk_low_mb = 1\n")
     with site.running():
         site.says("self_test result=passed")
-        until(lambda: (site.state / "unrecorded").exists())
+        until((site.state / "unrecorded").exists)
         fill(disk)
         assert site.ways_out() == ALL
-        armed, _ = site.call("/device/door/alarm", "GET", **{"X-API-Key": site.key})
-        assert armed == 405
+        assert site.alarm(is_armed=True) == 200  # what closes is taken, and what opens is not
+        assert site.alarm(is_armed=False) == 503
         site.process.send_signal(signal.SIGKILL)  # no second chance to write
         site.process.wait(LIMIT_S)
     (disk / "ballast").unlink()
     with site.running():
         site.says("self_test result=passed")
         until(lambda: len(site.records(Kind.RELEASE)) == 2)
+        assert "alarm_armed" in (site.runtime / "status.json").read_text()
+        assert site.alarm(is_armed=False) == 200
 
+    armed = [one.details["is_alarm_armed"] for one in site.records(Kind.POLICY)]
+    assert armed == [True, False]
     acts = [(one.kind, one.details.get("what")) for one in site.records(Kind.RELEASE, Kind.DOOR)]
-    wanted = [(Kind.DOOR, "exit_pressed"), (Kind.RELEASE, None), (Kind.RELEASE, None)]
+    wanted = [(Kind.RELEASE, None), (Kind.DOOR, "exit_pressed"), (Kind.RELEASE, None)]
     assert [act for act in acts if act in wanted] == wanted
 
 
@@ -258,7 +268,7 @@ def test_while_the_kiosk_starts_the_ways_out_work(site, tmp_path):
     os.mkfifo(tmp_path / "pack" / "manifest.toml")  # whoever reads it waits for a writer: a start that takes its time
     site.write(f'[models]\npack = "{tmp_path / "pack"}"\n')
     with site.running():
-        until(lambda: (site.runtime / "door.sock").exists(), START_S)
+        until((site.runtime / "door.sock").exists, START_S)
         assert site.ways_out() == ALL
 
 
@@ -316,7 +326,7 @@ def test_nobody_but_root_and_the_kiosks_account_releases_by_the_socket(site):
     if os.geteuid() != 0:
         pytest.skip("becoming somebody else wants root")
     with site.running():
-        until(lambda: (site.runtime / "door.sock").exists(), START_S)
+        until((site.runtime / "door.sock").exists, START_S)
         (site.runtime / "door.sock").chmod(0o666)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
             place = os.open(site.runtime, os.O_RDONLY)
@@ -344,7 +354,7 @@ def test_a_kiosk_that_is_stopped_in_a_pulse_does_not_hold_the_door_open(site):
     site.door = site.door.replace(f"pulse_s = {PULSE_S}", "pulse_s = 1.0")
     site.write("[search]\nmax_matches = 0\n")  # the door alone: the guard is the door's, whatever else runs
     with site.running():
-        until(lambda: (site.runtime / "door.sock").exists(), START_S)
+        until((site.runtime / "door.sock").exists, START_S)
         site.says("start failed")
         site.lines.turn(Input.EXIT, on=True)
         until(lambda: Output.RELAY in site.lines.lit)

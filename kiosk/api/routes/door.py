@@ -86,6 +86,7 @@ async def begin_enrolment(call: Call) -> Response:
         Details(**said),
         Consent(str(version), call.context.now()),
         is_allowlisted=is_allowlisted,
+        is_attended=is_operator,
         actor=call.actor,
     )
     return answer({"id": await call.run(begin)}, 201)
