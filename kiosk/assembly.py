@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from kiosk.networks.inference import Pack, load_recogniser, read_pack, standard_
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config, Sources, sources_of, state_directory
 from kiosk.store import directory as stores
+from kiosk.store.chain import Kind
 from kiosk.store.directory import DATABASE_NAME, initialise
 from kiosk.store.erasure import BACKUPS_NAME, ERASURES_NAME
 from kiosk.store.keys import KEY_NAME, Key, read_keys
@@ -114,9 +114,20 @@ def open_store(chosen: argparse.Namespace, config: Config, *, create: bool = Tru
     opened = stores.open_store(
         directory, load_keys(directory), now=clock, clock_state=clock.state, retention_s=retention_s
     )
+    clock.hold(opened.log.newest_time())
     for notice in opened.notices:
         note(notice)
     return opened
+
+
+def confirm_clock(store: Store, clock: Clock, *, actor: str) -> float:
+    """Take an operator's word that the machine's clock is right: recorded first; return the time, s UTC.
+
+    Raises:
+        StoreError: it cannot be recorded, so nothing is confirmed.
+    """
+    store.record_act(Kind.CLOCK, details={"confirmed_at": round(clock.wall_time, 3)}, actor=actor)
+    return clock.confirm()
 
 
 def scrub_backups(opened: Store) -> None:
@@ -131,12 +142,13 @@ def scrub_backups(opened: Store) -> None:
         note(f"made with an older key, so not rewritten: {', '.join(closed)}; remove them to forget there too")
 
 
-def open_device(chosen: argparse.Namespace, *, threads: int = 0) -> Device:
-    """Build the whole device."""
+def open_device(chosen: argparse.Namespace, *, threads: int = 0, clock: Clock | None = None) -> Device:
+    """Build the whole device; `clock` tells it and its store the time."""
     config = load_settings(chosen)
+    clock = clock or make_clock(config)
     networks = open_recogniser(config, threads=threads)  # first: where models fail, no store is made
-    opened = open_store(chosen, config)
-    return Device(networks, opened, config, now=time.time, outgoing=make_outgoing(opened, config, now=time.time))
+    opened = open_store(chosen, config, clock=clock)
+    return Device(networks, opened, config, now=clock, outgoing=make_outgoing(opened, config, now=clock))
 
 
 def make_outgoing(opened: Store, config: Config, *, now: Callable[[], float]) -> Policy:

@@ -139,6 +139,13 @@ def _add_running(add: Adder) -> None:
         "open the door for one pulse, whatever the kiosk thinks of itself",
         more="For root and the kiosk's own account, also when the store, its key or the networks fail.",
     )
+    clock = add(
+        "clock",
+        "clock",
+        "say what time it is for the kiosk, and how far that can be believed",
+        more="A clock that jumped, or fell behind the newest record, is believed again once somebody confirms it.",
+    )
+    clock.add_argument("act", nargs="?", choices=("confirm",), help="confirm: the machine's clock is right as it is")
     health = add("health", "run", "say how the running kiosk is", more="Exit 3 when it is not armed or hangs.")
     health.add_argument("--file", metavar="FILE", type=Path, help="its status file (default: of the settings)")
     health.add_argument(

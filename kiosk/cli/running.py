@@ -158,6 +158,7 @@ def _serve_api(start: Start, kiosk: Kiosk, sync: Sync | None, parts: ExitStack) 
         apply=apply,
         changing=kiosk.changing,
         forgotten=lambda: assembly.scrub_backups(device.store),
+        confirm_clock=lambda actor: assembly.confirm_clock(device.store, kiosk.clock, actor=actor),
         screen_token=token,
         now=kiosk.clock,
     )

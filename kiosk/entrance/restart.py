@@ -7,7 +7,6 @@ on again.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -40,6 +39,11 @@ def read_restart(directory: Path) -> RestartState:
         return RestartState()
     except (OSError, ValueError, TypeError, KeyError):
         return RestartState({}, is_alarm_armed=True, is_spoilt=True)
+
+
+def take_room(directory: Path) -> None:
+    """Take the room that a full disk will want, while there is some; an `OSError` says that there is none."""
+    _reserve(directory).prepare()
 
 
 def _parse(text: str) -> RestartState:
@@ -77,6 +81,3 @@ def write_restart(directory: Path, standing: RestartState) -> None:
             reserve.write(text)
         except (OSError, ValueError):
             raise StoreError(f"{path}: {error.strerror}; make room, or make the state directory writable") from error
-        return
-    with contextlib.suppress(OSError):  # no room for a reserve: this time it was not needed
-        reserve.prepare()

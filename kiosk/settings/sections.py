@@ -167,6 +167,11 @@ class DegradedSettings:
     pad_failed: str = setting("log_only", "The detection of photographs and masks is wanted but fails.", choices=_LEFT)
     pad_off: str = setting("open", "The detection of photographs and masks is switched off.", choices=_LEFT)
     throttled: str = setting("open", "Heat or a weak supply slows the processor down.", choices=_LEFT)
+    list_held: str = setting(
+        "open",
+        "A list of the cloud lost most of its entries, which stay blocked until somebody confirms.",
+        choices=_LEFT,
+    )
 
     def __post_init__(self) -> None:
         """Refuse what the guard would refuse."""

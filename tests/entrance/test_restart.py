@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from kiosk.entrance.restart import NAME, RESERVE_NAME, RestartState, read_restart, write_restart
+from kiosk.entrance.restart import NAME, RestartState, read_restart, write_restart
 from kiosk.errors import StoreError
 
 
@@ -16,7 +16,7 @@ def test_what_was_kept_is_read_again_and_a_new_kiosk_knows_nothing(tmp_path):
     assert read_restart(tmp_path) == RestartState(
         {"declines": 3, "held_s": 1.0, "forgotten_s": 2.0}, is_alarm_armed=True
     )
-    assert {path.name for path in tmp_path.iterdir()} == {NAME, RESERVE_NAME}
+    assert {path.name for path in tmp_path.iterdir()} == {NAME}
 
 
 @pytest.mark.parametrize(
