@@ -114,7 +114,7 @@ def open_store(chosen: argparse.Namespace, config: Config, *, create: bool = Tru
     opened = stores.open_store(
         directory, load_keys(directory), now=clock, clock_state=clock.state, retention_s=retention_s
     )
-    clock.hold(opened.log.newest_time())
+    clock.hold(opened.newest_time())
     for notice in opened.notices:
         note(notice)
     return opened

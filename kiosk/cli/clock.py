@@ -16,7 +16,7 @@ def clock(chosen: argparse.Namespace) -> None:
     with assembly.open_store(chosen, config, create=False, clock=told_by) as store:
         if chosen.act == "confirm":
             assembly.confirm_clock(store, told_by, actor="cli")
-        newest = store.log.newest_time()
+        newest = store.newest_time()
     told = {
         "time": timestamp(told_by.wall_time),
         "state": told_by.state().value,

@@ -28,7 +28,7 @@ class Probes:
         self._lists_are_stale, self._pace = lists_are_stale, pace
         self._store_probed_at = float("-inf")
         self._lists = Lists(parts.device.store)
-        self._clock_seq, _ = parts.device.store.log.clock_confirmed()
+        self._clock_seq, _ = parts.device.store.clock_confirmed()
 
     @property
     def by_condition(self) -> Mapping[Condition, Probe]:
@@ -54,7 +54,7 @@ class Probes:
 
     def _hear_of_confirmation(self) -> None:
         """Take what an operator confirmed by the command line, in another process, about the clock of now."""
-        seq, at = self._device.store.log.clock_confirmed()
+        seq, at = self._device.store.clock_confirmed()
         if seq > self._clock_seq:
             self._clock_seq = seq
             if abs(self._clock.wall_time - at) <= STEP_S:  # else it was set since then, and nobody confirmed that

@@ -80,6 +80,38 @@ class Debounce:
         return True
 
 
+class Contact:
+    """The door's contact, and what its changes mean."""
+
+    def __init__(self, settings: DoorSettings) -> None:
+        """Take section [door]."""
+        self._settings = settings
+        self._settled = Debounce(settings.debounce_s)
+        self.state = DoorState.UNKNOWN
+
+    @property
+    def since(self) -> float:
+        """When the contact changed last, monotonic s."""
+        return self._settled.since
+
+    def watch(self, is_open: bool, now: float, excused_until: float) -> Happened | None:  # noqa: FBT001  a reading
+        """Take a reading; say what it means. An opening up to `excused_until` is nobody's force."""
+        is_first = self._settled.state is None
+        changed = self._settled.feed(is_open, now)
+        if changed and not is_open:
+            self.state = DoorState.CLOSED
+            return None if is_first else Happened.CLOSED
+        if changed:
+            is_excused = is_first or self.since <= excused_until
+            self.state = DoorState.OPEN if is_excused else DoorState.FORCED_OPEN
+            if not is_first:  # a kiosk that starts beside an open door saw nobody open it
+                return Happened.OPENED if is_excused else Happened.FORCED_OPEN
+        if self.state is DoorState.OPEN and now - self.since >= self._settings.held_open_s:
+            self.state = DoorState.DOOR_OPEN_TOO_LONG
+            return Happened.DOOR_OPEN_TOO_LONG
+        return None
+
+
 class Door:
     """One door. Safe in several threads; `start` it, or call `tick` by hand."""
 
@@ -120,8 +152,7 @@ class Door:
         self._used: deque[str] = deque(maxlen=USED_KEPT)
         self._driven: dict[Output, bool] = {}
         self._excused_until = -math.inf
-        self._state = DoorState.UNKNOWN
-        self._contact, self._exit = Debounce(settings.debounce_s), Debounce(settings.debounce_s)
+        self._contact, self._exit = Contact(settings), Debounce(settings.debounce_s)
         self._signal, self._signal_since = Signal.IDLE, -math.inf
         self._events: deque[DoorEvent] = deque(maxlen=EVENTS_KEPT)
         lines.set(dict.fromkeys(Output, False))
@@ -214,7 +245,7 @@ class Door:
     @property
     def state(self) -> DoorState:
         """Where the door is."""
-        return self._state
+        return self._contact.state
 
     @property
     def is_unlocked(self) -> bool:
@@ -268,7 +299,10 @@ class Door:
                 if self._exit.feed(inputs[Input.EXIT], now) and self._exit.state and not is_first:
                     self._let_out(now)
             if Input.CONTACT in inputs:
-                self._watch(inputs[Input.CONTACT], now)
+                unlocked_until = math.inf if self._is_on else self._off_at + self._settings.grace_s
+                what = self._contact.watch(inputs[Input.CONTACT], now, max(unlocked_until, self._excused_until))
+                if what is not None:
+                    self._note(what, now)
             lit = self._lit(now)
             lamps = {output: output in lit for output in Output if output is not Output.RELAY}
             if self._drive(lamps | {Output.RELAY: self._is_on and now < self._ends_at}, now) and self._is_faulty:
@@ -312,25 +346,8 @@ class Door:
         if self._settings.exit_opens:
             self._pulse(now)
 
-    def _watch(self, is_open: bool, now: float) -> None:  # noqa: FBT001  a reading
-        is_first = self._contact.state is None
-        changed = self._contact.feed(is_open, now)
-        if changed and not is_open:
-            self._state = DoorState.CLOSED
-            if not is_first:
-                self._note(Happened.CLOSED, now)
-        elif changed:
-            unlocked_until = math.inf if self._is_on else self._off_at + self._settings.grace_s
-            is_excused = is_first or self._contact.since <= max(unlocked_until, self._excused_until)
-            self._state = DoorState.OPEN if is_excused else DoorState.FORCED_OPEN
-            if not is_first:  # a kiosk that starts beside an open door saw nobody open it
-                self._note(Happened.OPENED if is_excused else Happened.FORCED_OPEN, now)
-        if self._state is DoorState.OPEN and now - self._contact.since >= self._settings.held_open_s:
-            self._state = DoorState.DOOR_OPEN_TOO_LONG
-            self._note(Happened.DOOR_OPEN_TOO_LONG, now)
-
     def _lit(self, now: float) -> frozenset[Output]:
-        if self._state in {DoorState.FORCED_OPEN, DoorState.DOOR_OPEN_TOO_LONG}:
+        if self._contact.state in {DoorState.FORCED_OPEN, DoorState.DOOR_OPEN_TOO_LONG}:
             return PATTERNS[Signal.ALARM].at(max(0.0, now - self._contact.since))
         if self._is_faulty:
             return PATTERNS[Signal.FAULT].at(0.0)

@@ -8,15 +8,17 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from kiosk.device.enrol import EnrolmentResult
-from kiosk.entrance.decide import Entrance
+from kiosk.device.device import Device
+from kiosk.device.enrol import EnrolmentResult, Reference, admit
+from kiosk.entrance.decide import ACTOR, Entrance
 from kiosk.entrance.news import Consent
 from kiosk.entrance.screen import Announcer
 from kiosk.errors import KioskError, RefusedError
+from kiosk.recognition import quality
 from kiosk.rules.presentation import Ready
 from kiosk.settings.config import Config
-from kiosk.store.subjects import Details
-from kiosk.types import SubjectId
+from kiosk.store.subjects import Details, Enrolment
+from kiosk.types import Status, SubjectId
 
 ENROLMENT_S = 120.0  # within which an enrolment's person must have been seen: whoever comes later is somebody else
 
@@ -117,7 +119,7 @@ class ExpectedPerson:
             raise RefusedError(f"the consent text in force is {wanted}, not {consent.version}")
         if not is_attended and self._config.enrolment.by == "operator":
             raise RefusedError("only operators enrol people here: sign in ([enrolment] by = operator)")
-        if taken := self._entrance.taken(details):
+        if taken := self._entrance.device.store.people.taken(Enrolment((), details)):
             raise RefusedError(f"this {taken} belongs to somebody else already")
         with self._lock:
             if self._enrolling is not None:
@@ -155,7 +157,8 @@ class ExpectedPerson:
             enrolling = self._enrolling = replace(self._enrolling, is_storing=True)
         kept = photograph() if self._config.store.keep_images else None
         try:
-            outcome = self._entrance.enrol(
+            outcome = store_person(
+                self._entrance.device,
                 ready,
                 enrolling.details,
                 enrolling.consent,
@@ -173,3 +176,33 @@ class ExpectedPerson:
             if self._enrolling is enrolling:
                 self._enrolling = None
         self._announcer.enrolment_over(enrolling.id, outcome)
+
+
+def store_person(
+    device: Device,
+    ready: Ready,
+    details: Details,
+    consent: Consent,
+    *,
+    is_allowlisted: bool,
+    is_attended: bool,
+    photograph: bytes | None,
+) -> EnrolmentResult:
+    """Store the person with every good frame as a reference, unless something speaks against it.
+
+    Whoever chose their own name and codes, with no operator beside them, waits for one's approval.
+    """
+    for measured in ready.qualities:
+        if (objection := quality.objection(measured)) is not None:
+            return EnrolmentResult("poor", objection)
+    references = [
+        Reference(template, measured.sharpness, photograph if at == 0 else None)
+        for at, (template, measured) in enumerate(zip(ready.templates, ready.qualities, strict=True))
+    ]
+    enrolment = Enrolment(
+        (),
+        replace(details, consent_version=consent.version, consent_at=consent.at),
+        status=Status.APPROVED if is_attended else Status.IN_REVIEW,
+        is_allowlisted=is_allowlisted,
+    )
+    return admit(device, references, enrolment, is_code_unique=True, actor=ACTOR)

@@ -66,19 +66,8 @@ class People:
 
     def taken(self, enrolment: Enrolment) -> str | None:
         """Return which code of a person-to-be somebody has already: what they are found by; None where all are free."""
-        vendor, document = enrolment.details.vendor_data, enrolment.details.document_number
         with self._database.read() as connection:
-            for word, wanted in (
-                ("vendor_data", vendor and SubjectFilter(vendor_data=vendor)),
-                ("document number", document and SubjectFilter(document_number=document)),
-                ("external id", enrolment.external_id and SubjectFilter(external_id=enrolment.external_id)),
-            ):
-                if wanted and subject_rows.page(connection, self._vault, wanted, limit=1, offset=0)[0]:
-                    return word
-            # A session_id is a code too; a number is not taken for one, see `find`.
-            if vendor and not vendor.isdecimal() and subject_rows.find(connection, self._vault, vendor):
-                return "vendor_data"
-        return None
+            return subject_rows.taken(connection, self._vault, enrolment)
 
     def enrol_many(self, enrolments: Sequence[Enrolment], *, actor: str = "") -> tuple[SubjectId, ...]:
         """Store several people in one transaction; return their session_numbers in order."""

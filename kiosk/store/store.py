@@ -23,7 +23,16 @@ from typing import TYPE_CHECKING, Any
 
 from kiosk.store import import_runs, outbox, subject_rows
 from kiosk.store.chain import Entry, Head, Kind, LogCheck, Signed
-from kiosk.store.decision_log import DecisionFilter, DecisionLog, DecisionPage, HeadFile, NewDecision, Transaction
+from kiosk.store.decision_log import (
+    DecisionFilter,
+    DecisionLog,
+    DecisionPage,
+    HeadFile,
+    NewDecision,
+    Transaction,
+    clock_confirmed,
+    newest_time,
+)
 from kiosk.store.log_export import export
 from kiosk.store.notes import Notes
 from kiosk.store.people import People
@@ -135,6 +144,16 @@ class Store:
                 "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
                 (f"{self._now():.0f}",),
             )
+
+    # ---- the clock
+
+    def clock_confirmed(self) -> tuple[int, float]:
+        """Return the record by which an operator confirmed the clock last, see `decision_log.clock_confirmed`."""
+        return clock_confirmed(self.database)
+
+    def newest_time(self) -> float:
+        """Return before when it cannot be, s UTC, see `decision_log.newest_time`."""
+        return newest_time(self.database)
 
     # ---- decisions
 
