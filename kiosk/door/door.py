@@ -13,9 +13,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from kiosk.door.guard import Guard
+from kiosk.door.guard import Guard, NoGuard
 from kiosk.door.lines import Input, Lines, Output
-from kiosk.door.signals import PATTERNS, Signal
+from kiosk.door.signals import Lamps, Signal
 from kiosk.errors import DoorError
 from kiosk.rules.conditions import POLICY, Allowed, Condition
 from kiosk.rules.grant import Grant, Refusal, RefusalReason, may_grant
@@ -94,6 +94,11 @@ class Contact:
         """When the contact changed last, monotonic s."""
         return self._settled.since
 
+    @property
+    def is_alarm(self) -> bool:
+        """Whether the door stands open as it should not."""
+        return self.state in {DoorState.FORCED_OPEN, DoorState.DOOR_OPEN_TOO_LONG}
+
     def watch(self, is_open: bool, now: float, excused_until: float) -> Happened | None:  # noqa: FBT001  a reading
         """Take a reading; say what it means. An opening up to `excused_until` is nobody's force."""
         is_first = self._settled.state is None
@@ -140,7 +145,7 @@ class Door:
         Raises:
             DoorError: the lines cannot be driven.
         """
-        self._late_s, self._guard = late_s, guard
+        self._late_s, self._guard = late_s, guard or NoGuard()
         self._lines, self._settings, self._clock, self._states, self.table = lines, settings, clock, states, table
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -153,7 +158,7 @@ class Door:
         self._driven: dict[Output, bool] = {}
         self._excused_until = -math.inf
         self._contact, self._exit = Contact(settings), Debounce(settings.debounce_s)
-        self._signal, self._signal_since = Signal.IDLE, -math.inf
+        self._lamps = Lamps()
         self._events: deque[DoorEvent] = deque(maxlen=EVENTS_KEPT)
         lines.set(dict.fromkeys(Output, False))
 
@@ -179,7 +184,7 @@ class Door:
             was_closed, self._is_closed = self._is_closed, True
             self._is_on = False
             self._lines.close()
-            if self._guard is not None and not was_closed:
+            if not was_closed:
                 self._guard.close()
 
     def connect(
@@ -221,9 +226,8 @@ class Door:
     def _pulse_once(self, now: float, decision: str, *, is_guarded: bool) -> Refusal | None:
         if decision in self._used:
             return Refusal(RefusalReason.ALREADY_USED)
-        if self._is_closed or not 0.0 <= now - self._beat <= self._late_s:
-            return Refusal(RefusalReason.NO_SUPERVISOR)
-        if is_guarded and not self.is_guarded:
+        is_watched = 0.0 <= now - self._beat <= self._late_s and (self.is_guarded or not is_guarded)
+        if self._is_closed or not is_watched:
             return Refusal(RefusalReason.NO_SUPERVISOR)
         self._used.append(decision)
         self._pulse(now, decision)
@@ -232,8 +236,7 @@ class Door:
     def show(self, signal: Signal) -> None:
         """Say something with lamps and buzzer; an alarm or a fault of the door goes before it."""
         with self._lock:
-            if signal is not self._signal:
-                self._signal, self._signal_since = signal, self._clock()
+            self._lamps.show(signal, self._clock())
 
     def events(self) -> list[DoorEvent]:
         """Return what happened since the last call, oldest first."""
@@ -260,7 +263,7 @@ class Door:
     @property
     def is_guarded(self) -> bool:
         """Whether the second guard lives, where there is one."""
-        return self._guard is None or self._guard.is_alive
+        return self._guard.is_alive
 
     @property
     def beat(self) -> float:
@@ -303,7 +306,8 @@ class Door:
                 what = self._contact.watch(inputs[Input.CONTACT], now, max(unlocked_until, self._excused_until))
                 if what is not None:
                     self._note(what, now)
-            lit = self._lit(now)
+            alarm_since = self._contact.since if self._contact.is_alarm else None
+            lit = self._lamps.lit(now, alarm_since, is_faulty=self._is_faulty)
             lamps = {output: output in lit for output in Output if output is not Output.RELAY}
             if self._drive(lamps | {Output.RELAY: self._is_on and now < self._ends_at}, now) and self._is_faulty:
                 self._is_faulty = False
@@ -315,10 +319,10 @@ class Door:
         until = now + self._settings.pulse_s
         if self._is_on:
             self._until = max(self._until, until)
-            self._tell_guard(self._ends_at)
+            self._guard.expect(self._ends_at)
             return
         self._on_since, self._until, self._decision, self._is_on = now, until, decision, True
-        self._tell_guard(self._ends_at)
+        self._guard.expect(self._ends_at)
         if self._drive({Output.RELAY: True}, now):
             self._note(Happened.RELAY_ON, now, decision)
 
@@ -332,12 +336,8 @@ class Door:
         is_cut = self._until > self._ends_at
         if self._drive({Output.RELAY: False}, now):  # else tried again with every tick
             self._is_on, self._off_at = False, now
-            self._tell_guard(math.inf)
+            self._guard.expect(math.inf)
             self._note(Happened.PULSE_CUT if is_cut else Happened.RELAY_OFF, now, self._decision)
-
-    def _tell_guard(self, off_by: float) -> None:
-        if self._guard is not None:
-            self._guard.expect(off_by)
 
     def _let_out(self, now: float) -> None:
         """Obey the exit button: whatever the kiosk thinks of itself, nobody is locked in."""
@@ -345,13 +345,6 @@ class Door:
         self._excused_until = now + self._settings.pulse_s + self._settings.grace_s
         if self._settings.exit_opens:
             self._pulse(now)
-
-    def _lit(self, now: float) -> frozenset[Output]:
-        if self._contact.state in {DoorState.FORCED_OPEN, DoorState.DOOR_OPEN_TOO_LONG}:
-            return PATTERNS[Signal.ALARM].at(max(0.0, now - self._contact.since))
-        if self._is_faulty:
-            return PATTERNS[Signal.FAULT].at(0.0)
-        return PATTERNS[self._signal].at(max(0.0, now - self._signal_since))
 
     def _drive(self, wanted: Mapping[Output, bool], now: float) -> bool:
         """Set what differs from what was set; say whether it could be done."""

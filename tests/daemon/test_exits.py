@@ -1,4 +1,4 @@
-"""Facts about the door of a running kiosk: its exit outlives the kiosk, and what was done is recorded once it can be."""
+"""Facts about the door of a running kiosk: its exit outlives the kiosk, and acts are recorded once that can be."""
 
 import time
 
