@@ -231,5 +231,6 @@ print([key for key in made if key][-1])'
 step "Starting"
 "$kiosk" config check
 systemctl enable --quiet kiosk.service
-systemctl start kiosk.service || fail "the kiosk did not start; see: journalctl -u kiosk -n 50"
+# A start that fails is tried again by the kiosk itself, so that its door lets people out: `start` would wait for it.
+timeout 180 systemctl start kiosk.service || fail "the kiosk did not start; see: journalctl -u kiosk -n 50"
 systemctl --no-pager --lines=0 status kiosk.service | sed -n '1,/Status:/p'

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,15 +16,15 @@ from kiosk.errors import ConfigError, ModelFileError, StoreError
 from kiosk.health.clock import Clock
 from kiosk.networks.inference import Pack, load_recogniser, read_pack, standard_pack
 from kiosk.recognition.pipeline import Recogniser
-from kiosk.settings.config import SYSTEM_FILE, Config, Sources, state_directory
+from kiosk.settings.config import Config, Sources, sources_of, state_directory
 from kiosk.store import directory as stores
+from kiosk.store.chain import Kind
 from kiosk.store.directory import DATABASE_NAME, initialise
 from kiosk.store.erasure import BACKUPS_NAME, ERASURES_NAME
 from kiosk.store.keys import KEY_NAME, Key, read_keys
 from kiosk.store.store import Store
 from kiosk.store.upkeep.backup import backups, scrub
 
-CHANGES_NAME = "settings.toml"  # what operators changed in the page
 MOST_THREADS = 2  # more gained nothing measurable on networks this small
 DAY_S, HOUR_S = 86400.0, 3600.0
 
@@ -41,10 +40,8 @@ def load_settings(chosen: argparse.Namespace) -> Config:
 
 
 def settings_sources(chosen: argparse.Namespace) -> Sources:
-    """Return where settings come from: --config, KIOSK_CONFIG or /etc/kiosk/kiosk.toml; operators; KIOSK_ variables."""
-    named = chosen.config or (Path(os.environ["KIOSK_CONFIG"]) if os.environ.get("KIOSK_CONFIG") else None)
-    path = named or (SYSTEM_FILE if SYSTEM_FILE.is_file() else None)
-    return Sources(path, state_of(chosen) / CHANGES_NAME, os.environ)
+    """Return where settings come from, see `settings.config.sources_of`."""
+    return sources_of(chosen.config, state_of(chosen))
 
 
 def state_of(chosen: argparse.Namespace) -> Path:
@@ -119,9 +116,20 @@ def open_store(chosen: argparse.Namespace, config: Config, *, create: bool = Tru
     opened = stores.open_store(
         directory, load_keys(directory), now=clock, clock_state=clock.state, retention_s=retention_s
     )
+    clock.hold(opened.newest_time())
     for notice in opened.notices:
         note(notice)
     return opened
+
+
+def confirm_clock(store: Store, clock: Clock, *, actor: str) -> float:
+    """Take an operator's word that the machine's clock is right: recorded first; return the time, s UTC.
+
+    Raises:
+        StoreError: it cannot be recorded, so nothing is confirmed.
+    """
+    store.record_act(Kind.CLOCK, details={"confirmed_at": round(clock.wall_time, 3)}, actor=actor)
+    return clock.confirm()
 
 
 def scrub_backups(opened: Store) -> None:
@@ -136,17 +144,18 @@ def scrub_backups(opened: Store) -> None:
         note(f"made with an older key, so not rewritten: {', '.join(closed)}; remove them to forget there too")
 
 
-def open_device(chosen: argparse.Namespace, *, threads: int = 0) -> Device:
-    """Build the whole device."""
+def open_device(chosen: argparse.Namespace, *, threads: int = 0, clock: Clock | None = None) -> Device:
+    """Build the whole device; `clock` tells it and its store the time."""
     config = load_settings(chosen)
+    clock = clock or make_clock(config)
     with ExitStack() as parts:
         decoder = parts.enter_context(Decoder())
         decoder.warm()  # while the networks are loaded
         networks = open_recogniser(config, threads=threads)  # first: where models fail, no store is made
-        opened = open_store(chosen, config)
-        outgoing = make_outgoing(opened, config, now=time.time)
+        opened = open_store(chosen, config, clock=clock)
+        outgoing = make_outgoing(opened, config, now=clock)
         parts.pop_all()  # the device ends it
-    return Device(networks, opened, config, now=time.time, outgoing=outgoing, decoder=decoder)
+    return Device(networks, opened, config, now=clock, outgoing=outgoing, decoder=decoder)
 
 
 def make_outgoing(opened: Store, config: Config, *, now: Callable[[], float]) -> Policy:

@@ -21,11 +21,11 @@ ROWS = [  # top to bottom; a file imports from its own room or from lower rows, 
     {"settings"},
     {"rules", "gallery", "didit"},
     {"recognition"},
-    {"types", "errors", "setting", "text"},
+    {"types", "errors", "setting"},
     {"__init__"},
 ]
 HEIGHT = {room: -depth for depth, row in enumerate(ROWS) for room in row}
-PURE_ROOMS = {"rules", "gallery", "didit", "recognition", "types", "errors", "setting", "text"}
+PURE_ROOMS = {"rules", "gallery", "didit", "recognition", "types", "errors", "setting"}
 PURE = set(sys.stdlib_module_names) - {"socket", "logging", "sqlite3", "subprocess", "os", "time"} | {"numpy"}
 ALLOWED = {  # each file's own library
     "recognition/image.py": {"cv2"},

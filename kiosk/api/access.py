@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from kiosk.settings.sections import ApiSettings
-from kiosk.store.accounts import Account, Accounts, Role
+from kiosk.store.accounts import Account, Accounts, CopiedAccounts, Role
 
 WINDOW_S = 60.0  # what the limits are counted over
 MOST_ADDRESSES = 4096  # remembered; whoever sends from more than these is not one address to be locked out
@@ -148,10 +148,15 @@ class Access:
     """Tells who is asking. Safe in several threads."""
 
     def __init__(
-        self, accounts: Accounts, settings: ApiSettings, *, now: Callable[[], float], monotonic: Callable[[], float]
+        self,
+        accounts: Accounts | CopiedAccounts,
+        settings: ApiSettings,
+        *,
+        now: Callable[[], float],
+        monotonic: Callable[[], float],
     ) -> None:
         """Take the accounts, [api] of the settings, the wall clock and the monotonic one."""
-        self.accounts = accounts
+        self._known = accounts
         self._settings = settings
         self._now, self._monotonic = now, monotonic
         self._lock = threading.Lock()
@@ -159,6 +164,12 @@ class Access:
         self._sessions: _Recent[_Session] = _Recent(MOST_SESSIONS)
         self.writes = Limiter(settings.writes_per_minute, now=now, monotonic=monotonic)
         self.reads = Limiter(settings.reads_per_minute, now=now, monotonic=monotonic)
+
+    @property
+    def accounts(self) -> Accounts:
+        """The accounts, where they are the store's and can be changed."""
+        assert isinstance(self._known, Accounts)  # the copy serves a kiosk that has not started, and nothing else
+        return self._known
 
     # ---- lock-out
 
@@ -193,7 +204,7 @@ class Access:
 
     def by_key(self, key: str, sender: Sender) -> Caller | None:
         """Return whose key this is; a wrong one counts against the sender."""
-        account = self.accounts.by_key(key)
+        account = self._known.by_key(key)
         if account is None:
             self._failed(sender)
             return None
@@ -201,7 +212,7 @@ class Access:
 
     def by_password(self, name: str, password: str, sender: Sender) -> Caller | None:
         """Return whose name and password these are; wrong ones count against the sender. Some 300 ms."""
-        account = self.accounts.by_password(name, password)
+        account = self._known.by_password(name, password)
         if account is None:
             self._failed(sender)
             return None
@@ -227,7 +238,7 @@ class Access:
             session = self._sessions.get(_digest(token))
         if session is None:
             return None
-        account = self.accounts.get(session.account)
+        account = self._known.get(session.account)
         now = self._now()
         if account is None or not account.is_good(now) or account.mark != session.mark or now >= session.expires_at:
             self.close_session(token)

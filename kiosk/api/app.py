@@ -86,6 +86,7 @@ def build(
     apply: Callable[[Config], None] | None = None,
     changing: threading.Lock | None = None,
     forgotten: Callable[[], None] = nothing,
+    confirm_clock: Callable[[str], float] | None = None,
     screen_token: str | None = None,
     now: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
@@ -99,7 +100,8 @@ def build(
         sources: where settings come from; None: they can be read, not changed.
         apply: puts changed settings into force, or refuses them with a ConfigError; None: they become the device's.
         changing: held while settings are changed; None: nobody else changes them.
-        forgotten: called after a person was erased, to take them out of the backups.
+            forgotten: called after a person was erased, to take them out of the backups.
+            confirm_clock: takes a caller's word that the clock is right, given their id; None: nobody's is taken.
         screen_token: by which the kiosk's own screen is known; None: it needs a key like everybody else.
         now: seconds UTC.
         monotonic: s; limits are counted with it.
@@ -115,6 +117,7 @@ def build(
         sources=sources,
         apply=apply,
         forgotten=forgotten,
+        confirm_clock=confirm_clock,
         changing=changing or threading.Lock(),
         screen_token=screen_token,
         is_secure=bool(device.config.api.tls_certificate),

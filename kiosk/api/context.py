@@ -86,6 +86,7 @@ class Context:
     sources: Sources | None = None  # where settings come from; None: they cannot be changed here
     apply: Callable[[Config], None] | None = None  # puts changed settings into force; may refuse with a ConfigError
     forgotten: Callable[[], None] = nothing  # called after a person was erased: takes them out of backups
+    confirm_clock: Callable[[str], float] | None = None  # takes a caller's word that the clock is right
     is_secure: bool = False  # served under TLS
     screen_token: str | None = None  # by which the kiosk's own screen is known; None: nobody is the screen
     changing: threading.Lock = field(default_factory=threading.Lock)  # held while settings are changed

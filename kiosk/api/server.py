@@ -21,7 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from kiosk.api.access import is_loopback, network
 from kiosk.errors import ConfigError
 from kiosk.settings.sections import ApiSettings
-from kiosk.store.accounts import Accounts
+from kiosk.store.accounts import Accounts, CopiedAccounts
 
 HEAD_S = 10.0
 MOST_HEAD_BYTES = 16_384
@@ -122,7 +122,7 @@ class _Protocol(H11Protocol):
             self._timer = None
 
 
-def check_exposure(settings: ApiSettings, accounts: Accounts) -> None:
+def check_exposure(settings: ApiSettings, accounts: Accounts | CopiedAccounts) -> None:
     """Refuse to be reached from elsewhere in clear text, or with nobody to let in.
 
     Raises:

@@ -20,9 +20,9 @@ from kiosk.device.enrol import EnrolmentResult, enrol_person
 from kiosk.didit import contract
 from kiosk.errors import ConfigError, ImageError, StoreError
 from kiosk.recognition.photo import MAX_BYTES, TOO_LARGE
+from kiosk.rules.text import objection, shown
 from kiosk.store.store import Store
 from kiosk.store.subjects import Details, Enrolment, Subject, SubjectFilter
-from kiosk.text import objection, shown
 from kiosk.types import Sample
 
 JSON_INDENT = 2

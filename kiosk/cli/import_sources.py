@@ -12,8 +12,8 @@ from pathlib import Path
 
 from kiosk.device.import_names import HEAD_BYTES, is_photograph, name_objection, not_taken, passed_over
 from kiosk.errors import ConfigError
+from kiosk.rules.text import composed, shown
 from kiosk.store.subjects import Details
-from kiosk.text import composed, shown
 
 COLUMNS = ("file", "name", "vendor_data", "document_type", "document_number")
 DELIMITERS = (",", ";", "\t")

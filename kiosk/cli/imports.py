@@ -27,9 +27,9 @@ from kiosk.device.lookalikes import audit
 from kiosk.errors import ConfigError, ImageError
 from kiosk.gallery.audit_report import as_html, as_text
 from kiosk.recognition.photo import MAX_BYTES, TOO_LARGE
+from kiosk.rules.text import cell, shown
 from kiosk.store.import_runs import Earlier
 from kiosk.store.subjects import Enrolment, ImportedFile
-from kiosk.text import cell, shown
 
 REPORT_COLUMNS = ("file", "person", "outcome", "session_number", "detail")
 AHEAD = 4  # people analysed before the oldest is stored, per worker

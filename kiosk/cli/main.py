@@ -17,7 +17,7 @@ from pathlib import Path
 from kiosk import __version__
 from kiosk.didit.contract import parse_threshold
 from kiosk.errors import KioskError
-from kiosk.text import shown
+from kiosk.rules.text import shown
 
 REFUSED = 3
 
@@ -128,7 +128,26 @@ def _add_running(add: Adder) -> None:
         type=Path,
         help="use no camera and no door: show the portraits of this folder as people who walk up; print the decisions",
     )
+    run.add_argument(
+        "--existing",
+        action="store_true",
+        help="make no store where there is none: a device that lost its people must not look healthy",
+    )
     run.add_argument("--verbose", action="store_true", help="with --demo: also write the whole log to stderr")
+    door = _group(add, "door", "operate the door of the kiosk that runs on this device")
+    door(
+        "door release",
+        "door",
+        "open the door for one pulse, whatever state the kiosk is in",
+        more="For root and the kiosk's own account; works also when the store, its key or the networks fail.",
+    )
+    clock = add(
+        "clock",
+        "clock",
+        "show the kiosk's time, and whether it is trusted",
+        more="A clock that jumped, or is behind the newest record, is trusted again once an operator confirms it.",
+    )
+    clock.add_argument("act", nargs="?", choices=("confirm",), help="confirm: the time of this machine is right")
     health = add(
         "health",
         "run",

@@ -1,4 +1,14 @@
-"""Commands of the running kiosk: run, health."""
+"""Commands of the running kiosk: run, health. The door comes before everything that takes its time or may fail.
+
+    settings of [door] alone → lines → second guard → exit button, `kiosk door release`     within the first second
+    → a release by key or password → networks, store, camera: the kiosk                     or why it did not start
+
+A start that fails is no end: the process stays for the door's sake, says why in log, status file and status, and tries
+again. systemd sees no READY=1 from it: the unit stays "activating" with the reason as its status, so that whoever
+waits for a kiosk that works (confirm.sh, a monitor) is not told that there is one; the start's time limit is extended
+with each word, so that a process that hangs is ended as before. READY=1 with a sad status was the other choice, and
+would have called a kiosk that judges nobody active. Without a door there is nothing to stay for, and the process ends.
+"""
 
 from __future__ import annotations
 
@@ -8,42 +18,30 @@ import logging
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import cv2
-
-from kiosk import assembly
-from kiosk.api.screen_token import screen_token
-from kiosk.capture.process import Camera
-from kiosk.capture.watch import Report
-from kiosk.cli.demo import DecisionPrinter, DemoCue, demo_settings, portraits_in
 from kiosk.cli.main import REFUSED
-from kiosk.daemon.kiosk import Kiosk, serve
-from kiosk.device.device import Device
-from kiosk.device.outgoing import Outgoing
+from kiosk.daemon.door_socket import DoorSocket, runtime_directory
+from kiosk.daemon.doorway import Doorway, open_doorway
 from kiosk.door.lines import Lines, open_lines
 from kiosk.errors import ConfigError, KioskError
-from kiosk.health.clock import Clock
 from kiosk.health.supervisor import Flag, Supervisor, log_to_stderr
-from kiosk.networks.self_test import self_test
-from kiosk.settings.config import Config
-from kiosk.store.accounts import Accounts
-from kiosk.store.directory import run_alone
-from kiosk.store.remote_lists import Lists
-from kiosk.store.store import Store
+from kiosk.settings.config import Sources, sources_of, state_directory
+from kiosk.settings.sections import DoorSettings
 from kiosk.testing.fakes import RecordedLines
-
-if TYPE_CHECKING:
-    from kiosk.api.server import Server  # 0.3 s
-    from kiosk.cloud.sync import Sync
+from kiosk.testing.line_file import SIMULATED, LineFile
 
 STATUS_NAME = "status.json"
 STOPS = (signal.SIGTERM, signal.SIGINT)
+RETRY_FIRST_S, RETRY_LONGEST_S = (
+    5.0,
+    60.0,
+)  # between two starts; what failed is a disk, a key or a file: no second's work
+EXTEND_S = 30  # a start may take longer by this, from each word of it on
 
 log = logging.getLogger("kiosk.cli_run")
 
@@ -53,19 +51,20 @@ def run(chosen: argparse.Namespace) -> int:
     log_to_stderr()
     if chosen.demo is not None and not chosen.verbose:
         logging.getLogger().setLevel(logging.ERROR)
-    supervisor = Supervisor()
-    stopping, asked = Flag(), Flag()
+    stopping, asked, again = Flag(), Flag(), Flag()
     for number in STOPS:
         signal.signal(number, lambda *_: stopping.set())
     signal.signal(signal.SIGHUP, lambda *_: asked.set())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # one that came during a new start, below, arrives here
-    again = threading.Event()
-    try:
-        code = _run(chosen, supervisor, stopping, asked, again)
-    except KioskError as error:
-        supervisor.tell(STATUS=str(error))
-        log.error("start failed reason=%r", str(error))  # noqa: TRY400  expected: its sentence says all
-        raise
+    supervisor = Supervisor()
+    with ExitStack() as parts:
+        try:
+            doorway = _door(chosen, parts)
+            code = _Starts(chosen, supervisor, (stopping, asked, again), doorway).run()
+        except KioskError as error:
+            supervisor.tell(STATUS=str(error))
+            log.error("start failed reason=%r", str(error))  # noqa: TRY400  expected: its sentence says all
+            raise
     if again.is_set():
         log.info("settings want a new start")
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # a stop that came is a stop; one that comes waits
@@ -75,160 +74,163 @@ def run(chosen: argparse.Namespace) -> int:
     return code
 
 
-def _run(
-    chosen: argparse.Namespace,
-    supervisor: Supervisor,
-    stopping: Flag,
-    asked: Flag,
-    again: threading.Event,
-) -> int:
-    config = (
-        demo_settings(assembly.load_settings(chosen)) if chosen.demo is not None else assembly.load_settings(chosen)
-    )
-    portraits = portraits_in(chosen.demo) if chosen.demo is not None else []
-    cv2.setNumThreads(1)  # the networks and the camera's process share the cores already
-    with ExitStack() as parts:
-        # The door first: from here on it is safe, however long the rest takes.
-        lines: Lines | None = open_lines(config.door) if config.door.chip else None
-        if lines is None and chosen.demo is not None:
-            lines = RecordedLines()
-        if lines is not None:
-            parts.callback(lines.close)
-        supervisor.tell(STATUS="loading models and people")
-        clock = assembly.make_clock(config)
-        pack, recogniser = assembly.load_pack(config), assembly.open_recogniser(config)
-        store = assembly.open_store(chosen, config, clock=clock)
-        outgoing = _outgoing(store, config, clock)
-        device = parts.enter_context(Device(recogniser, store, config, now=clock, outgoing=outgoing))
-        parts.enter_context(run_alone(store.directory))
-        sync = _cloud(device, clock, parts) if config.cloud.is_used else None
-        Lists(store).keep_only(config.cloud.lists, clock())  # without any nobody would pull, and see to it
+def _door(chosen: argparse.Namespace, parts: ExitStack) -> Doorway:
+    """Open the door and the command's socket; both end with the process."""
+    state = state_directory(chosen.state)
+    settings: DoorSettings = sources_of(chosen.config, state).load_section("door")
+    lines = _lines(settings, chosen)
+    if lines is not None:
+        parts.callback(lines.close)
+    doorway = open_doorway(lines, settings, state, clock=time.time, is_shared=bool(settings.chip))
+    parts.callback(doorway.close)
+    if doorway.door is not None:
+        place = runtime_directory(os.environ, state)
+        try:
+            parts.enter_context(DoorSocket(place, lambda actor: doorway.release(actor=actor)))
+        except OSError as error:  # the button works all the same
+            log.error("door socket=none place=%s reason=%r", place, error.strerror)  # noqa: TRY400  its words say all
+    return doorway
 
-        def camera(tell: Callable[[Report], None]) -> Camera:
-            return Camera(config.camera, portraits, tell=tell)
 
-        kiosk = Kiosk(
-            device,
-            camera,
-            lines=lines,
-            clock=clock,
-            self_test=lambda: self_test(pack, recogniser),
-            lists_are_stale=sync.lists_are_stale if sync is not None else lambda _limit_h: False,
-            status_file=_status_file(config),
-            more_figures=lambda: {} if sync is None else {"cloud": {"alarm": sync.alarm}},
+def _lines(settings: DoorSettings, chosen: argparse.Namespace) -> Lines | None:
+    if settings.chip.startswith(SIMULATED):
+        return LineFile(Path(settings.chip.removeprefix(SIMULATED)), settings.offsets)
+    if settings.chip:
+        return open_lines(settings)
+    return RecordedLines() if chosen.demo is not None else None
+
+
+class _Starts:
+    """The starts of the kiosk in one process: one, unless it fails."""
+
+    def __init__(
+        self, chosen: argparse.Namespace, supervisor: Supervisor, flags: tuple[Flag, Flag, Flag], doorway: Doorway
+    ) -> None:
+        """Take the parts; the flags are stop, changed settings, and that they want a new start of the process."""
+        self._chosen, self._supervisor, self._doorway = chosen, supervisor, doorway
+        self._stopping, self._asked, self._again = flags
+        self._ready = Flag()
+        self._has_written = False
+        self._sources = sources_of(chosen.config, state_directory(chosen.state))
+        self._status_file = _status_file(self._sources)
+        self._reason = "The kiosk is starting: its self-test is not over."
+        self._end_emergency: Callable[[], None] | None = None
+        is_wired = doorway.door is not None
+        self._stays = is_wired and bool(self._sources.load_section("door").chip)
+
+    def run(self) -> int:
+        """Start until it runs, or it is told to stop; return the exit code."""
+        wait_s = RETRY_FIRST_S
+        try:
+            while True:
+                self._serve_emergency()
+                try:
+                    return self._start()
+                except KioskError as error:
+                    if self._ready.is_set() or not self._stays:
+                        raise
+                    self._reason = f"The start failed: {error}"
+                    log.error("start failed, the door's exit works reason=%r", str(error))  # noqa: TRY400  see above
+                if not self._wait(wait_s):
+                    self._supervisor.tell(STOPPING=1)
+                    return 1
+                wait_s = min(2.0 * wait_s, RETRY_LONGEST_S)
+        finally:
+            self._stop_emergency()
+            if self._status_file is not None and self._has_written:
+                with suppress(OSError):
+                    self._status_file.unlink(missing_ok=True)
+
+    def _start(self) -> int:
+        from kiosk.cli.running import Start, run_kiosk  # noqa: PLC0415  a second, which the door should not wait for
+
+        return run_kiosk(
+            Start(
+                self._chosen,
+                self._supervisor,
+                self._stopping,
+                self._asked,
+                self._again,
+                self._ready,
+                self._doorway,
+                self._status_file,
+                self._stop_emergency,
+            )
         )
-        parts.callback(kiosk.close)
-        if chosen.demo is not None:
-            kiosk.news.listen(DecisionPrinter())
-            kiosk.news.listen(DemoCue(kiosk))
-        kiosk.start()
-        if sync is not None:
-            sync.start()
-        server = _serve_api(chosen, kiosk, sync, parts) if config.api.enabled else None
 
-        def reload() -> bool:
-            if server is not None and not server.is_alive:
-                raise ConfigError(f"the API at {server.address} ended by itself")  # a new start is a clean one
-            if kiosk.camera.is_over and chosen.demo is not None:
-                stopping.set()
-            if not asked.is_set():
+    def _wait(self, wait_s: float) -> bool:
+        """Wait for the next start, and say meanwhile how it is; False: told to stop."""
+        until, said_at = time.monotonic() + wait_s, float("-inf")
+        while time.monotonic() < until and not self._asked.is_set():
+            if time.monotonic() - said_at >= 1.0:
+                said_at = time.monotonic()
+                self._supervisor.tell(EXTEND_TIMEOUT_USEC=EXTEND_S * 1_000_000, STATUS=self._reason)
+                self._doorway.keep()
+                self._write_status()
+            if self._stopping.wait(0.1):
                 return False
-            asked.clear()
-            return _reload(chosen, kiosk, supervisor, again)
+        self._asked.clear()
+        self._supervisor.tell(EXTEND_TIMEOUT_USEC=180 * 1_000_000)  # the unit's own time for a start
+        return not self._stopping.is_set()
 
-        return serve(kiosk, supervisor, stopping, reload)
+    def health(self) -> dict[str, Any]:
+        """Return how the kiosk is while it has not started, as `HealthReport` has it."""
+        door = self._doorway.door
+        state = {"condition": "starting", "sentence": self._reason, "leaves": "closed", "since": time.time()}
+        told = None if door is None else {"state": door.state.value, "is_unlocked": door.is_unlocked}
+        return {"is_armed": False, "mode": "starting", "states": [state], "figures": {"door": told}}
 
+    def _write_status(self) -> None:
+        if self._status_file is None:
+            return
+        part = self._status_file.with_suffix(".part")
+        with suppress(OSError):  # a read-only place: log and systemd's status say it too
+            part.write_text(json.dumps({"pid": os.getpid(), "at": time.time(), **self.health()}, indent=2) + "\n")
+            part.replace(self._status_file)
+            self._has_written = True
 
-def _outgoing(store: Store, config: Config, clock: Clock) -> Outgoing | None:
-    """Have decisions leave as the settings say; None: they stay."""
-    if not config.cloud.is_used:
-        return None
-    from kiosk.cloud.policy import Policy  # noqa: PLC0415  a kiosk that uses no cloud loads none of it
+    def _serve_emergency(self) -> None:
+        """Answer an operator's release from now on, until the kiosk itself does."""
+        if not self._stays or self._end_emergency is not None:
+            return
+        from kiosk.api.emergency import serve_emergency  # noqa: PLC0415  0.3 s, after the door
 
-    return Policy(store, config.cloud, now=clock)
+        try:
+            api = self._sources.load_section("api")
+            if api.enabled:
+                self._end_emergency = serve_emergency(
+                    state_directory(self._chosen.state),
+                    api,
+                    release=lambda actor: self._doorway.release(actor=actor),
+                    health=self.health,
+                )
+        except KioskError as error:
+            log.warning("emergency api=none reason=%r", str(error))
 
-
-def _cloud(device: Device, clock: Clock, parts: ExitStack) -> Sync:
-    """Have what is to leave sent, and the cloud asked; ended with the other parts."""
-    from kiosk.cloud.sync import Sync  # noqa: PLC0415  a kiosk that uses no cloud loads none of it
-
-    sync = Sync(device, device.config.cloud, assembly.credentials_directory(), now=clock)
-    parts.callback(sync.close)
-    return sync
-
-
-def _serve_api(chosen: argparse.Namespace, kiosk: Kiosk, sync: Sync | None, parts: ExitStack) -> Server:
-    """Serve API and pages beside the kiosk, ended with the other parts."""
-    from kiosk.api import app  # noqa: PLC0415  0.1 s, which a kiosk without it should not pay
-
-    device, settings = kiosk.device, kiosk.device.config.api
-    app.check_exposure(settings, Accounts(device.store, now=kiosk.clock))
-
-    def apply(config: Config) -> None:
-        if not kiosk.reload(demo_settings(config) if chosen.demo is not None else config):
-            raise ConfigError("this setting is taken at a start only: write it into kiosk.toml")
-
-    token = screen_token(assembly.state_of(chosen))
-    application = app.build(
-        device,
-        kiosk=kiosk.requests,
-        cloud=sync.view if sync is not None else None,
-        sources=assembly.settings_sources(chosen),
-        apply=apply,
-        changing=kiosk.changing,
-        forgotten=lambda: assembly.scrub_backups(device.store),
-        screen_token=token,
-        now=kiosk.clock,
-    )
-    device.decoder.warm()
-    server = app.Server(application, settings)
-    parts.callback(server.close)
-    parts.callback(application.close)
-    parts.callback(device.decoder.close)  # a stranger's picture must not hold up the end
-    server.start()
-    log.info("api address=%s", server.address)
-    if chosen.demo is not None:
-        print(f"The kiosk's screen: {server.address}/kiosk?screen={token}", flush=True)
-        print(f"Operators: {server.address}/", flush=True)
-    return server
+    def _stop_emergency(self) -> None:
+        end, self._end_emergency = self._end_emergency, None
+        if end is not None:
+            end()
 
 
-def _reload(
-    chosen: argparse.Namespace,
-    kiosk: Kiosk,
-    supervisor: Supervisor,
-    again: threading.Event,
-    *,
-    load: Callable[[argparse.Namespace], Config] = assembly.load_settings,
-) -> bool:
-    """Take the settings as they are on disk now; say whether the process must start anew for them."""
-    supervisor.tell(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
+def _status_file(sources: Sources) -> Path | None:
     try:
-        with kiosk.changing:  # a page may be changing them: what is read here must be no older than what is in force
-            config = load(chosen) if chosen.demo is None else demo_settings(load(chosen))
-            Camera(config.camera, kiosk.camera.source.portraits)  # a source that cannot be is a wrong setting too
-            is_taken = kiosk.reload(config)
-    except KioskError as error:
-        log.error("settings refused, the old ones stay reason=%r", str(error))  # noqa: TRY400  its sentence says all
-        supervisor.tell(READY=1, STATUS=f"settings refused: {error}")
-        return False
-    if is_taken:
-        supervisor.tell(READY=1)
-        return False
-    again.set()
-    return True
-
-
-def _status_file(config: Config) -> Path | None:
-    if config.health.status_file:
-        return Path(config.health.status_file)
+        named = sources.load_section("health").status_file
+    except ConfigError:
+        named = ""
+    if named:
+        return Path(named)
     runtime = os.environ.get("RUNTIME_DIRECTORY")
     return Path(runtime.split(":", maxsplit=1)[0]) / STATUS_NAME if runtime else None
 
 
 def health(chosen: argparse.Namespace) -> int:
     """Say how the running kiosk is, from its status file."""
-    path = chosen.file or _status_file(assembly.load_settings(chosen)) or Path("/run/kiosk") / STATUS_NAME
+    path = (
+        chosen.file
+        or _status_file(sources_of(chosen.config, state_directory(chosen.state)))
+        or Path("/run/kiosk") / STATUS_NAME
+    )
     try:
         status: dict[str, Any] = json.loads(path.read_bytes())
         age_s = time.time() - float(status["at"])

@@ -17,9 +17,9 @@ from kiosk.cloud.sync import Sync
 from kiosk.didit import contract
 from kiosk.errors import ConfigError
 from kiosk.health.supervisor import Flag
+from kiosk.rules.text import shown
 from kiosk.store.accounts import Account, Accounts, Role
 from kiosk.store.remote_lists import Lists
-from kiosk.text import shown
 
 DAY_S = 86400.0
 
@@ -34,21 +34,19 @@ def serve(chosen: argparse.Namespace) -> None:
     config = sources.load()
     given = {"bind": chosen.bind, "port": chosen.port}
     settings = replace(config.api, **{name: value for name, value in given.items() if value is not None})
-    with assembly.open_device(chosen, threads=1) as device:
+    clock = assembly.make_clock(config)
+    with assembly.open_device(chosen, threads=1, clock=clock) as device:
         device.apply(replace(config, api=settings))
-        app.check_exposure(settings, Accounts(device.store, now=time.time))
-        sync = (
-            Sync(device, config.cloud, assembly.credentials_directory(), now=time.time)
-            if config.cloud.is_used
-            else None
-        )
-        Lists(device.store).keep_only(config.cloud.lists, time.time())  # without any nobody would pull, and see to it
+        app.check_exposure(settings, Accounts(device.store, now=clock))
+        sync = Sync(device, config.cloud, assembly.credentials_directory(), now=clock) if config.cloud.is_used else None
+        Lists(device.store).keep_only(config.cloud.lists, clock())  # without any nobody would pull, and see to it
         application = app.build(
             device,
             cloud=sync.view if sync is not None else None,
             sources=sources,
             forgotten=lambda: assembly.scrub_backups(device.store),
-            now=time.time,
+            confirm_clock=lambda actor: assembly.confirm_clock(device.store, clock, actor=actor),
+            now=clock,
         )
         server = app.Server(application, settings)
         stopped = Flag()

@@ -15,6 +15,7 @@ opens nothing and closes the kiosk until it is mended; any other exception ends 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ from typing import Any
 from kiosk.capture.process import Camera
 from kiosk.capture.watch import Report, State
 from kiosk.daemon.door_events import DoorEvents
+from kiosk.daemon.doorway import Doorway, nobody_decides
 from kiosk.daemon.pace import PRODUCTION, Pace
 from kiosk.daemon.probes import Probes, SelfTest
 from kiosk.daemon.report import HealthReport
@@ -56,7 +58,8 @@ class Kiosk:
         device: Device,
         camera: Callable[[Callable[[Report], None]], Camera],
         *,
-        lines: Lines | None,
+        lines: Lines | None = None,
+        doorway: Doorway | None = None,
         clock: Clock,
         self_test: Callable[[], str],
         lists_are_stale: Callable[[float], bool] = lambda _limit_h: False,
@@ -70,7 +73,8 @@ class Kiosk:
         Args:
             device: recogniser, store, settings.
             camera: makes the camera, given whom it tells what it is.
-            lines: the door's; None for a kiosk without a door.
+            lines: the door's; None for a kiosk without a door, or with one that has its own.
+            doorway: a door that is older than the kiosk and outlives it; None: the kiosk makes one of `lines`.
             clock: the wall clock and its standing.
             self_test: runs the golden faces; raises a `KioskError` where they come out wrong.
             lists_are_stale: whether the cloud's lists are older than so many hours.
@@ -83,9 +87,10 @@ class Kiosk:
             KioskError: camera or door cannot be set up as the settings say.
         """
         self.device, self.clock, self.pace = device, clock, pace
-        parts = wire(device, camera, lines=lines, clock=clock, is_bona_fide=is_bona_fide, pace=pace)
+        parts = wire(device, camera, lines=lines, doorway=doorway, clock=clock, is_bona_fide=is_bona_fide, pace=pace)
         self.news, self.monitor, self.restart = parts.news, parts.monitor, parts.restart
         self.camera, self.door, self.judge = parts.camera, parts.door, parts.judge
+        self._doorway, self._is_door_ours = parts.doorway, doorway is None
         self.changing = threading.Lock()
         """Held by whoever reads the settings and puts them into force, from the one to the other."""
 
@@ -115,14 +120,21 @@ class Kiosk:
             thread.start()
 
     def close(self) -> None:
-        """Stop; the door first, so that it is safe whatever else takes its time."""
+        """Stop; the door first, so that it is safe whatever else takes its time.
+
+        A door that outlives the kiosk takes no decision from here on, and still lets people out.
+        """
         self._stopping.set()
-        if self.door is not None:
+        if self.door is not None and self._is_door_ours:
             self.door.close()
+        elif self.door is not None:
+            self.door.connect(nobody_decides)
         self.camera.close()
         for thread in self._threads:
             thread.join(timeout=self.pace.slack_s)
         self._door_events.record()
+        if not self._is_door_ours:
+            self._doorway.connect(None)
         self._report.end()
 
     @property
@@ -132,6 +144,7 @@ class Kiosk:
         dues = {"camera": self.camera.due, "judge": self._judge_due, "health": self._health_due}
         if self.door is not None and self._threads:
             dues["door"] = self.door.beat + late_s if self.door.beat > 0 else self._started_at + late_s
+            dues["guard"] = math.inf if self.door.is_guarded else -math.inf
         late = [name for name, due in dues.items() if now > due]
         return self._broken or ", ".join(late)
 

@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from kiosk.daemon.pace import Pace
 from kiosk.daemon.wiring import Parts
 from kiosk.errors import KioskError, StoreError
+from kiosk.health.clock import STEP_S
 from kiosk.health.monitor import Probe, throttled
 from kiosk.rules.conditions import Condition
+from kiosk.store.remote_lists import Lists
 from kiosk.types import ClockState
 
 log = logging.getLogger("kiosk.daemon")
@@ -25,6 +27,8 @@ class Probes:
         self._monitor, self._device, self._clock, self._door = parts.monitor, parts.device, parts.clock, parts.door
         self._lists_are_stale, self._pace = lists_are_stale, pace
         self._store_probed_at = float("-inf")
+        self._lists = Lists(parts.device.store)
+        self._clock_seq, _ = parts.device.store.clock_confirmed()
 
     @property
     def by_condition(self) -> Mapping[Condition, Probe]:
@@ -36,12 +40,35 @@ class Probes:
             Condition.THROTTLED: lambda: throttled(self._device.config.health.hot_c),
             Condition.DOOR_FAULT: self._door_trouble,
             Condition.GALLERY_STALE: self._lists_trouble,
+            Condition.LIST_HELD: self._shrink_trouble,
         }
 
     def _clock_trouble(self) -> str | None:
+        self._hear_of_confirmation()
         if self._clock.state() is not ClockState.UNTRUSTED:
             return None
-        return "Nobody vouches for the clock. Connect to a time server (timedatectl set-ntp true) or fit a clock."
+        return (
+            self._clock.trouble()
+            or "Nobody vouches for the clock. Connect to a time server (timedatectl set-ntp true) or fit a clock."
+        )
+
+    def _hear_of_confirmation(self) -> None:
+        """Take what an operator confirmed by the command line, in another process, about the clock of now."""
+        seq, at = self._device.store.clock_confirmed()
+        if seq > self._clock_seq:
+            self._clock_seq = seq
+            if abs(self._clock.wall_time - at) <= STEP_S:  # else it was set since then, and nobody confirmed that
+                self._clock.confirm()
+
+    def _shrink_trouble(self) -> str | None:
+        held = [one for one in self._lists.held() if not one.is_confirmed]
+        if not held:
+            return None
+        told = ", ".join(f"{one.list} ({one.vanished} entries)" for one in held)
+        return (
+            f"A list of the cloud lost most of its entries, which stay blocked: {told}. If that is right, an operator "
+            "confirms it: `kiosk cloud confirm-list LIST`."
+        )
 
     def _disk_trouble(self) -> str | None:
         free_mb = shutil.disk_usage(self._device.store.directory).free / 1e6

@@ -14,6 +14,7 @@ from kiosk.errors import RefusedError
 from kiosk.rules.conditions import Condition
 from kiosk.store.chain import Kind
 from kiosk.store.subjects import Details
+from kiosk.store.unrecorded import Act
 
 log = logging.getLogger("kiosk.daemon")
 
@@ -54,13 +55,7 @@ class Requests:
 
     def release(self, *, actor: str) -> None:
         """Open the door for one pulse, as an operator."""
-        if self._parts.door is None:
-            raise RefusedError("this kiosk drives no door; set [door] chip and relay")
-        entry = self._parts.device.store.record_act(Kind.RELEASE, actor=actor)
-        refusal = self._parts.door.release(entry.request_id)
-        log.info("release actor=%s request_id=%s opened=%s", actor, entry.request_id, refusal is None)
-        if refusal is not None:
-            raise RefusedError(f"the door was not opened: {refusal.reason.value}")
+        self._parts.doorway.release(actor=actor)
 
     def set_alarm(self, *, is_armed: bool, actor: str) -> None:
         """Take an alarm system's word."""
@@ -70,15 +65,25 @@ class Requests:
         with self._alarming:  # whole words, one after the other: the last one that was kept is the one in force
             if is_armed:
                 monitor.hold(Condition.ALARM_ARMED, ALARM)
-            self._parts.restart.keep(is_alarm_armed=is_armed)
-            self._parts.device.store.record_act(Kind.POLICY, details={"is_alarm_armed": is_armed}, actor=actor)
-            if not is_armed:
-                monitor.end(Condition.ALARM_ARMED)
+            act = Act(Kind.POLICY, self._parts.clock(), {"is_alarm_armed": is_armed}, actor)
+            if is_armed:  # kept, also where the log takes nothing now: a restart must not disarm
+                self._parts.restart.keep(is_alarm_armed=True)
+                self._parts.doorway.record(act)
+                return
+            store = self._parts.device.store
+            self._parts.doorway.acts.record(store, self._parts.clock())  # what was before stands before it in the log
+            store.record_act(act.kind, details=act.details, actor=actor, request_id=act.request_id)
+            self._parts.restart.keep(is_alarm_armed=False)
+            monitor.end(Condition.ALARM_ARMED)
 
-    def begin_enrolment(self, details: Details, consent: Consent, *, is_allowlisted: bool, actor: str) -> str:
+    def begin_enrolment(
+        self, details: Details, consent: Consent, *, is_allowlisted: bool, is_attended: bool, actor: str
+    ) -> str:
         """Enrol the person who stands in front of the camera."""
-        enrolment = self._parts.judge.begin_enrolment(details, consent, is_allowlisted=is_allowlisted)
-        log.info("enrolment id=%s actor=%s", enrolment, actor)
+        enrolment = self._parts.judge.begin_enrolment(
+            details, consent, is_allowlisted=is_allowlisted, is_attended=is_attended
+        )
+        log.info("enrolment id=%s actor=%s attended=%s", enrolment, actor, is_attended)
         return enrolment
 
     def cancel_enrolment(self, enrolment: str) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kiosk.entrance.restart import NAME, read_restart, write_restart
+from kiosk.entrance.restart import NAME, read_restart, take_room, write_restart
+
+log = logging.getLogger("kiosk.daemon")
 
 
 class RestartFile:
@@ -19,6 +22,10 @@ class RestartFile:
         self._directory = directory
         self._writing = threading.Lock()
         self.state = read_restart(directory)
+        try:
+            take_room(directory)
+        except OSError as error:
+            log.warning("standing reserve=none reason=%r", error.strerror)
 
     def keep(self, **changed: Any) -> None:
         """Keep what changed beside what else stands there: the judge and the alarm system may come at once.

@@ -10,6 +10,7 @@ from typing import Any
 
 from kiosk.capture.process import Camera
 from kiosk.capture.watch import Report, State
+from kiosk.daemon.doorway import Doorway
 from kiosk.daemon.pace import Pace
 from kiosk.daemon.restart import RestartFile
 from kiosk.device.device import Device
@@ -24,6 +25,7 @@ from kiosk.rules.conditions import Condition, policy
 from kiosk.rules.patience import Patience, Tries
 from kiosk.rules.schedule import read_schedule
 from kiosk.settings.config import Config
+from kiosk.store.unrecorded import UnrecordedActs
 from kiosk.types import ClockState
 
 ALARM = "The alarm system has switched the kiosk off; it switches it on again."
@@ -46,6 +48,7 @@ class Parts:
     restart: RestartFile
     camera: Camera
     door: Door | None
+    doorway: Doorway
     judge: Judge
 
 
@@ -54,6 +57,7 @@ def wire(
     camera: Callable[[Callable[[Report], None]], Camera],
     *,
     lines: Lines | None,
+    doorway: Doorway | None,
     clock: Clock,
     is_bona_fide: BonaFide | None,
     pace: Pace,
@@ -86,18 +90,13 @@ def wire(
         restart.keep(tries=patience_of(device.config).save(tries, time.monotonic()))
 
     opened = camera(watch_camera)
-    door = (
-        Door(
-            lines,
-            config.door,
-            clock=time.monotonic,
-            states=monitor.states,
-            table=monitor.table,
-            late_s=pace.supervisor_late_s,
-        )
-        if lines is not None
-        else None
-    )
+    if doorway is None:
+        made = Door(lines, config.door, clock=time.monotonic) if lines is not None else None
+        doorway = Doorway(made, UnrecordedActs(device.store.directory), clock=clock)
+    door = doorway.door
+    if door is not None:
+        door.connect(monitor.states, monitor.table, pace.supervisor_late_s)
+    doorway.connect(device.store)
     judge = Judge(
         device,
         Entrance(
@@ -117,7 +116,7 @@ def wire(
         keep=keep_tries,
         is_bona_fide=is_bona_fide,
     )
-    return Parts(device, clock, news, monitor, restart, opened, door, judge)
+    return Parts(device, clock, news, monitor, restart, opened, door, doorway, judge)
 
 
 def schedule_of(config: Config) -> Any:

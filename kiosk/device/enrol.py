@@ -15,7 +15,7 @@ from kiosk.recognition.match import compare
 from kiosk.recognition.photo import as_jpeg
 from kiosk.recognition.photo_kinds import is_heic
 from kiosk.store.subjects import Enrolment, ImportedFile, Subject
-from kiosk.types import Template
+from kiosk.types import Status, Template
 
 SAME_PERSON_SCORE = 50.0
 """Least score between the photographs of one enrolment; at 1 stranger in 100 it finds a swapped file, no more."""
@@ -115,6 +115,7 @@ def admit(
     enrolment: Enrolment,
     *,
     allow_duplicate: bool = False,
+    is_code_unique: bool = False,
     imported: ImportedFile | None = None,
     actor: str = "",
 ) -> EnrolmentResult:
@@ -125,6 +126,7 @@ def admit(
         references: of one person.
         enrolment: who it is; its templates, qualities and images are filled here.
         allow_duplicate: enrol although somebody who looks the same is enrolled.
+        is_code_unique: refuse a vendor_data, document number or external id that somebody has.
         imported: the item of an import run, marked done in the same transaction.
         actor: who asks, for the log.
     """
@@ -140,6 +142,8 @@ def admit(
         objection = _objection_to(device, fuse(templates), allow_duplicate=allow_duplicate)
         if objection is not None and not enrolment.is_blocklisted:
             return objection
+        if is_code_unique and (taken := device.store.people.taken(enrolment)):
+            return EnrolmentResult("duplicate", f"this {taken} belongs to somebody else already")
         subject = device.store.people.enrol(
             replace(
                 enrolment,
@@ -151,7 +155,8 @@ def admit(
             actor=actor,
         )
     of = objection.of if objection is not None else None  # a blocked face may be somebody enrolled
-    return EnrolmentResult("added", f"enrolled as number {subject.session_number}", subject, of)
+    waits = "; an operator approves it" if subject.status is Status.IN_REVIEW else ""
+    return EnrolmentResult("added", f"enrolled as number {subject.session_number}{waits}", subject, of)
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kiosk import text
 from kiosk.recognition import photo_jpeg, photo_kinds, photo_png, photo_tiff
+from kiosk.rules import text
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif"))
 """What photographs are usually called; whether it is one the bytes decide."""

@@ -13,8 +13,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from kiosk.door.guard import Guard, NoGuard
 from kiosk.door.lines import Input, Lines, Output
-from kiosk.door.signals import PATTERNS, Signal
+from kiosk.door.signals import Lamps, Signal
 from kiosk.errors import DoorError
 from kiosk.rules.conditions import POLICY, Allowed, Condition
 from kiosk.rules.grant import Grant, Refusal, RefusalReason, may_grant
@@ -79,6 +80,43 @@ class Debounce:
         return True
 
 
+class Contact:
+    """The door's contact, and what its changes mean."""
+
+    def __init__(self, settings: DoorSettings) -> None:
+        """Take section [door]."""
+        self._settings = settings
+        self._settled = Debounce(settings.debounce_s)
+        self.state = DoorState.UNKNOWN
+
+    @property
+    def since(self) -> float:
+        """When the contact changed last, monotonic s."""
+        return self._settled.since
+
+    @property
+    def is_alarm(self) -> bool:
+        """Whether the door stands open as it should not."""
+        return self.state in {DoorState.FORCED_OPEN, DoorState.DOOR_OPEN_TOO_LONG}
+
+    def watch(self, is_open: bool, now: float, excused_until: float) -> Happened | None:  # noqa: FBT001  a reading
+        """Take a reading; say what it means. An opening up to `excused_until` is nobody's force."""
+        is_first = self._settled.state is None
+        changed = self._settled.feed(is_open, now)
+        if changed and not is_open:
+            self.state = DoorState.CLOSED
+            return None if is_first else Happened.CLOSED
+        if changed:
+            is_excused = is_first or self.since <= excused_until
+            self.state = DoorState.OPEN if is_excused else DoorState.FORCED_OPEN
+            if not is_first:  # a kiosk that starts beside an open door saw nobody open it
+                return Happened.OPENED if is_excused else Happened.FORCED_OPEN
+        if self.state is DoorState.OPEN and now - self.since >= self._settings.held_open_s:
+            self.state = DoorState.DOOR_OPEN_TOO_LONG
+            return Happened.DOOR_OPEN_TOO_LONG
+        return None
+
+
 class Door:
     """One door. Safe in several threads; `start` it, or call `tick` by hand."""
 
@@ -91,6 +129,7 @@ class Door:
         states: Callable[[], Collection[str]] = tuple,
         table: Mapping[str, Allowed] = POLICY,
         late_s: float = LATE_S,
+        guard: Guard | None = None,
     ) -> None:
         """Switch everything off.
 
@@ -101,11 +140,12 @@ class Door:
             states: the kiosk's degraded states of now; must not wait.
             table: what each state leaves.
             late_s: without a tick until the supervisor counts as gone, and grants are refused.
+            guard: ends a pulse that this process does not; None where the lines are in this process alone.
 
         Raises:
             DoorError: the lines cannot be driven.
         """
-        self._late_s = late_s
+        self._late_s, self._guard = late_s, guard or NoGuard()
         self._lines, self._settings, self._clock, self._states, self.table = lines, settings, clock, states, table
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -117,9 +157,8 @@ class Door:
         self._used: deque[str] = deque(maxlen=USED_KEPT)
         self._driven: dict[Output, bool] = {}
         self._excused_until = -math.inf
-        self._state = DoorState.UNKNOWN
-        self._contact, self._exit = Debounce(settings.debounce_s), Debounce(settings.debounce_s)
-        self._signal, self._signal_since = Signal.IDLE, -math.inf
+        self._contact, self._exit = Contact(settings), Debounce(settings.debounce_s)
+        self._lamps = Lamps()
         self._events: deque[DoorEvent] = deque(maxlen=EVENTS_KEPT)
         lines.set(dict.fromkeys(Output, False))
 
@@ -130,7 +169,9 @@ class Door:
         self.close()
 
     def start(self) -> None:
-        """Start the supervisor's thread; grants are taken from its first tick on."""
+        """Start the supervisor's thread; grants are taken from its first tick on. Again does nothing."""
+        if self._thread is not None:
+            return
         self._thread = threading.Thread(target=self._supervise, name="door", daemon=True)
         self._thread.start()
 
@@ -140,9 +181,21 @@ class Door:
         if self._thread is not None:
             self._thread.join(timeout=1.0)
         with self._lock:
-            self._is_closed = True
+            was_closed, self._is_closed = self._is_closed, True
             self._is_on = False
             self._lines.close()
+            if not was_closed:
+                self._guard.close()
+
+    def connect(
+        self, states: Callable[[], Collection[str]], table: Mapping[str, Allowed] = POLICY, late_s: float = LATE_S
+    ) -> None:
+        """Take grants by these states from now on; arguments as `__init__` takes them.
+
+        A door may be older than the kiosk that decides, and outlive it: the exit button is obeyed all the time.
+        """
+        with self._lock:
+            self._states, self.table, self._late_s = states, table, late_s
 
     def apply(self, table: Mapping[str, Allowed]) -> None:
         """Take another table of what each state leaves."""
@@ -158,7 +211,7 @@ class Door:
             if self._is_faulty:
                 states.add(Condition.DOOR_FAULT.value)
             refusal = may_grant(grant.captured_at, now, states=states, table=self.table)
-            return refusal if refusal is not None else self._pulse_once(now, grant.decision)
+            return refusal if refusal is not None else self._pulse_once(now, grant.decision, is_guarded=True)
 
     def release(self, act: str) -> Refusal | None:
         """Close the relay for one pulse because an operator says so, whatever the kiosk thinks of itself.
@@ -167,12 +220,14 @@ class Door:
             act: request_id of the operator's act in the log; opens once.
         """
         with self._lock:
-            return self._pulse_once(self._clock(), act)
+            # Whoever wants out gets out, also where the second guard has died.
+            return self._pulse_once(self._clock(), act, is_guarded=False)
 
-    def _pulse_once(self, now: float, decision: str) -> Refusal | None:
+    def _pulse_once(self, now: float, decision: str, *, is_guarded: bool) -> Refusal | None:
         if decision in self._used:
             return Refusal(RefusalReason.ALREADY_USED)
-        if self._is_closed or not 0.0 <= now - self._beat <= self._late_s:
+        is_watched = 0.0 <= now - self._beat <= self._late_s and (self.is_guarded or not is_guarded)
+        if self._is_closed or not is_watched:
             return Refusal(RefusalReason.NO_SUPERVISOR)
         self._used.append(decision)
         self._pulse(now, decision)
@@ -181,8 +236,7 @@ class Door:
     def show(self, signal: Signal) -> None:
         """Say something with lamps and buzzer; an alarm or a fault of the door goes before it."""
         with self._lock:
-            if signal is not self._signal:
-                self._signal, self._signal_since = signal, self._clock()
+            self._lamps.show(signal, self._clock())
 
     def events(self) -> list[DoorEvent]:
         """Return what happened since the last call, oldest first."""
@@ -194,7 +248,7 @@ class Door:
     @property
     def state(self) -> DoorState:
         """Where the door is."""
-        return self._state
+        return self._contact.state
 
     @property
     def is_unlocked(self) -> bool:
@@ -205,6 +259,11 @@ class Door:
     def is_faulty(self) -> bool:
         """Whether the lines failed and have not recovered."""
         return self._is_faulty
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether the second guard lives, where there is one."""
+        return self._guard.is_alive
 
     @property
     def beat(self) -> float:
@@ -243,8 +302,12 @@ class Door:
                 if self._exit.feed(inputs[Input.EXIT], now) and self._exit.state and not is_first:
                     self._let_out(now)
             if Input.CONTACT in inputs:
-                self._watch(inputs[Input.CONTACT], now)
-            lit = self._lit(now)
+                unlocked_until = math.inf if self._is_on else self._off_at + self._settings.grace_s
+                what = self._contact.watch(inputs[Input.CONTACT], now, max(unlocked_until, self._excused_until))
+                if what is not None:
+                    self._note(what, now)
+            alarm_since = self._contact.since if self._contact.is_alarm else None
+            lit = self._lamps.lit(now, alarm_since, is_faulty=self._is_faulty)
             lamps = {output: output in lit for output in Output if output is not Output.RELAY}
             if self._drive(lamps | {Output.RELAY: self._is_on and now < self._ends_at}, now) and self._is_faulty:
                 self._is_faulty = False
@@ -252,11 +315,14 @@ class Door:
 
     def _pulse(self, now: float, decision: str = "") -> None:
         """Begin or extend; the end is set before the relay, so that nothing can come between."""
+        self._end_pulse(now)  # after a stall: its time may have come, and the second guard have ended it
         until = now + self._settings.pulse_s
         if self._is_on:
             self._until = max(self._until, until)
+            self._guard.expect(self._ends_at)
             return
         self._on_since, self._until, self._decision, self._is_on = now, until, decision, True
+        self._guard.expect(self._ends_at)
         if self._drive({Output.RELAY: True}, now):
             self._note(Happened.RELAY_ON, now, decision)
 
@@ -270,6 +336,7 @@ class Door:
         is_cut = self._until > self._ends_at
         if self._drive({Output.RELAY: False}, now):  # else tried again with every tick
             self._is_on, self._off_at = False, now
+            self._guard.expect(math.inf)
             self._note(Happened.PULSE_CUT if is_cut else Happened.RELAY_OFF, now, self._decision)
 
     def _let_out(self, now: float) -> None:
@@ -278,30 +345,6 @@ class Door:
         self._excused_until = now + self._settings.pulse_s + self._settings.grace_s
         if self._settings.exit_opens:
             self._pulse(now)
-
-    def _watch(self, is_open: bool, now: float) -> None:  # noqa: FBT001  a reading
-        is_first = self._contact.state is None
-        changed = self._contact.feed(is_open, now)
-        if changed and not is_open:
-            self._state = DoorState.CLOSED
-            if not is_first:
-                self._note(Happened.CLOSED, now)
-        elif changed:
-            unlocked_until = math.inf if self._is_on else self._off_at + self._settings.grace_s
-            is_excused = is_first or self._contact.since <= max(unlocked_until, self._excused_until)
-            self._state = DoorState.OPEN if is_excused else DoorState.FORCED_OPEN
-            if not is_first:  # a kiosk that starts beside an open door saw nobody open it
-                self._note(Happened.OPENED if is_excused else Happened.FORCED_OPEN, now)
-        if self._state is DoorState.OPEN and now - self._contact.since >= self._settings.held_open_s:
-            self._state = DoorState.DOOR_OPEN_TOO_LONG
-            self._note(Happened.DOOR_OPEN_TOO_LONG, now)
-
-    def _lit(self, now: float) -> frozenset[Output]:
-        if self._state in {DoorState.FORCED_OPEN, DoorState.DOOR_OPEN_TOO_LONG}:
-            return PATTERNS[Signal.ALARM].at(max(0.0, now - self._contact.since))
-        if self._is_faulty:
-            return PATTERNS[Signal.FAULT].at(0.0)
-        return PATTERNS[self._signal].at(max(0.0, now - self._signal_since))
 
     def _drive(self, wanted: Mapping[Output, bool], now: float) -> bool:
         """Set what differs from what was set; say whether it could be done."""

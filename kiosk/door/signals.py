@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -61,3 +62,23 @@ PATTERNS: Mapping[Signal, Pattern] = MappingProxyType(
         Signal.FAULT: Pattern(((0.2, frozenset(_YELLOW)), (1.8, _DARK)), repeats=True),
     }
 )
+
+
+class Lamps:
+    """What lamps and buzzer say now."""
+
+    def __init__(self) -> None:
+        self._signal, self._since = Signal.IDLE, -math.inf
+
+    def show(self, signal: Signal, now: float) -> None:
+        """Say something from now on, monotonic s; what is said already goes on."""
+        if signal is not self._signal:
+            self._signal, self._since = signal, now
+
+    def lit(self, now: float, alarm_since: float | None, *, is_faulty: bool) -> frozenset[Output]:
+        """Return what is on now; an alarm of the door (since when, monotonic s) or a fault goes before the rest."""
+        if alarm_since is not None:
+            return PATTERNS[Signal.ALARM].at(max(0.0, now - alarm_since))
+        if is_faulty:
+            return PATTERNS[Signal.FAULT].at(0.0)
+        return PATTERNS[self._signal].at(max(0.0, now - self._since))

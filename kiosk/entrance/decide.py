@@ -14,13 +14,10 @@ from typing import Any
 
 from kiosk.device.calls import answer_search, row_of
 from kiosk.device.device import Device, Found
-from kiosk.device.enrol import EnrolmentResult, Reference, admit
 from kiosk.device.thresholds import listing_threshold
 from kiosk.didit.contract import match_row, timestamp
-from kiosk.entrance.news import Consent
 from kiosk.gallery.search import Query
 from kiosk.gallery.snapshot import Among
-from kiosk.recognition import quality
 from kiosk.recognition.match import compare
 from kiosk.rules.admission import DoorReason, weigh, weigh_claim
 from kiosk.rules.presentation import Ready
@@ -28,7 +25,7 @@ from kiosk.rules.schedule import EVERYBODY, Schedule
 from kiosk.settings.sections import EntranceSettings, SearchSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
-from kiosk.store.subjects import Details, Enrolment, Subject
+from kiosk.store.subjects import Subject
 from kiosk.types import Entity, Origin, Risk, Sample, Status, SubjectId, Template
 
 ACTOR = "door"
@@ -178,20 +175,6 @@ class Entrance:
             self._now(),
             found["matches"][0]["similarity_percentage"] if found["matches"] else None,
         )
-
-    def enrol(
-        self, ready: Ready, details: Details, consent: Consent, *, is_allowlisted: bool, photograph: bytes | None
-    ) -> EnrolmentResult:
-        """Store the person with every good frame as a reference, unless something speaks against it."""
-        for measured in ready.qualities:
-            if (objection := quality.objection(measured)) is not None:
-                return EnrolmentResult("poor", objection)
-        references = [
-            Reference(template, measured.sharpness, photograph if at == 0 else None)
-            for at, (template, measured) in enumerate(zip(ready.templates, ready.qualities, strict=True))
-        ]
-        agreed = replace(details, consent_version=consent.version, consent_at=consent.at)
-        return admit(self.device, references, Enrolment((), agreed, is_allowlisted=is_allowlisted), actor=ACTOR)
 
     def revise(
         self, verdict: DoorDecision, ready: Ready, answered: NewDecision, captured_at: float

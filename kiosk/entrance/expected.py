@@ -8,15 +8,17 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from kiosk.device.enrol import EnrolmentResult
-from kiosk.entrance.decide import Entrance
+from kiosk.device.device import Device
+from kiosk.device.enrol import EnrolmentResult, Reference, admit
+from kiosk.entrance.decide import ACTOR, Entrance
 from kiosk.entrance.news import Consent
 from kiosk.entrance.screen import Announcer
 from kiosk.errors import KioskError, RefusedError
+from kiosk.recognition import quality
 from kiosk.rules.presentation import Ready
 from kiosk.settings.config import Config
-from kiosk.store.subjects import Details
-from kiosk.types import SubjectId
+from kiosk.store.subjects import Details, Enrolment
+from kiosk.types import Status, SubjectId
 
 ENROLMENT_S = 120.0  # within which an enrolment's person must have been seen: whoever comes later is somebody else
 
@@ -39,6 +41,7 @@ class _Enrolling:
     details: Details = field(repr=False)
     consent: Consent
     is_allowlisted: bool
+    is_attended: bool  # an operator stands beside; else an operator approves later
     until: float  # monotonic s
     is_storing: bool = False  # it can be cancelled no more
 
@@ -103,7 +106,9 @@ class ExpectedPerson:
         enrolling = self._enrolling  # once: another thread may cancel it between two looks
         return enrolling.id if enrolling is not None else None
 
-    def begin_enrolment(self, details: Details, consent: Consent, *, is_allowlisted: bool) -> str:
+    def begin_enrolment(
+        self, details: Details, consent: Consent, *, is_allowlisted: bool, is_attended: bool = False
+    ) -> str:
         """Enrol whoever stands in front of the camera next; return the enrolment's id."""
         mode, wanted = self._config.entrance.mode, self._config.enrolment.consent_version
         if mode != "enrol":
@@ -112,11 +117,15 @@ class ExpectedPerson:
             raise RefusedError("nobody is enrolled before [enrolment] consent_version and consent_text are set")
         if consent.version != wanted:
             raise RefusedError(f"the consent text in force is {wanted}, not {consent.version}")
+        if not is_attended and self._config.enrolment.by == "operator":
+            raise RefusedError("only operators enrol people here: sign in ([enrolment] by = operator)")
+        if taken := self._entrance.device.store.people.taken(Enrolment((), details)):
+            raise RefusedError(f"this {taken} belongs to somebody else already")
         with self._lock:
             if self._enrolling is not None:
                 raise RefusedError("another enrolment is under way")
             until = self._clock() + ENROLMENT_S
-            self._enrolling = _Enrolling(str(uuid.uuid4()), details, consent, is_allowlisted, until)
+            self._enrolling = _Enrolling(str(uuid.uuid4()), details, consent, is_allowlisted, is_attended, until)
             enrolment = self._enrolling.id
         self._announcer.enrolment(enrolment, "waiting", "Step in front of the camera.")
         return enrolment
@@ -148,8 +157,14 @@ class ExpectedPerson:
             enrolling = self._enrolling = replace(self._enrolling, is_storing=True)
         kept = photograph() if self._config.store.keep_images else None
         try:
-            outcome = self._entrance.enrol(
-                ready, enrolling.details, enrolling.consent, is_allowlisted=enrolling.is_allowlisted, photograph=kept
+            outcome = store_person(
+                self._entrance.device,
+                ready,
+                enrolling.details,
+                enrolling.consent,
+                is_allowlisted=enrolling.is_allowlisted,
+                is_attended=enrolling.is_attended,
+                photograph=kept,
             )
         except KioskError as error:
             self._end(enrolling, EnrolmentResult("failed", str(error)))
@@ -161,3 +176,33 @@ class ExpectedPerson:
             if self._enrolling is enrolling:
                 self._enrolling = None
         self._announcer.enrolment_over(enrolling.id, outcome)
+
+
+def store_person(
+    device: Device,
+    ready: Ready,
+    details: Details,
+    consent: Consent,
+    *,
+    is_allowlisted: bool,
+    is_attended: bool,
+    photograph: bytes | None,
+) -> EnrolmentResult:
+    """Store the person with every good frame as a reference, unless something speaks against it.
+
+    Whoever chose their own name and codes, with no operator beside them, waits for one's approval.
+    """
+    for measured in ready.qualities:
+        if (objection := quality.objection(measured)) is not None:
+            return EnrolmentResult("poor", objection)
+    references = [
+        Reference(template, measured.sharpness, photograph if at == 0 else None)
+        for at, (template, measured) in enumerate(zip(ready.templates, ready.qualities, strict=True))
+    ]
+    enrolment = Enrolment(
+        (),
+        replace(details, consent_version=consent.version, consent_at=consent.at),
+        status=Status.APPROVED if is_attended else Status.IN_REVIEW,
+        is_allowlisted=is_allowlisted,
+    )
+    return admit(device, references, enrolment, is_code_unique=True, actor=ACTOR)

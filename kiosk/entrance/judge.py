@@ -25,7 +25,7 @@ from kiosk.health.monitor import Monitor
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.recognition.quality import Quality, measure
 from kiosk.rules.conditions import Allowed, Condition, allowed
-from kiosk.rules.grant import Grant, Refusal
+from kiosk.rules.grant import Grant, Refusal, RefusalReason
 from kiosk.rules.limits import Limits
 from kiosk.rules.patience import Tries
 from kiosk.rules.presentation import (
@@ -139,9 +139,11 @@ class Judge:
         """Expect a person to step up; return within how many seconds."""
         return self._expected.claim(subject)
 
-    def begin_enrolment(self, details: Details, consent: Consent, *, is_allowlisted: bool) -> str:
+    def begin_enrolment(
+        self, details: Details, consent: Consent, *, is_allowlisted: bool, is_attended: bool = False
+    ) -> str:
         """Enrol whoever stands in front of the camera next; return the enrolment's id."""
-        return self._expected.begin_enrolment(details, consent, is_allowlisted=is_allowlisted)
+        return self._expected.begin_enrolment(details, consent, is_allowlisted=is_allowlisted, is_attended=is_attended)
 
     def cancel_enrolment(self, enrolment: str) -> None:
         """End an enrolment without storing anything."""
@@ -271,6 +273,9 @@ class Judge:
         return entrance.identify(ready, photograph)
 
     def _open(self, decided: DoorDecision) -> Refusal | None:
+        """Ask the relay; first once more the store, as somebody may have been blocked while the decision was saved."""
+        if not self._entrance.still_stands(decided):
+            return Refusal(RefusalReason.WITHDRAWN)
         return self._door.open(Grant(decided.request_id, decided.captured_at)) if self._door is not None else None
 
     def _second(self, decision: NewDecision, photographs: Mapping[str, bytes]) -> NewDecision:

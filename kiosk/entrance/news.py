@@ -170,7 +170,7 @@ class RunningKiosk(Protocol):
         """
 
     def release(self, *, actor: str) -> None:
-        """Open the door for one pulse, as an operator; recorded before the relay moves.
+        """Open the door for one pulse, as an operator, whatever the kiosk thinks of itself; recorded after.
 
         Raises:
             RefusedError: there is no door, or it cannot be driven.
@@ -179,15 +179,20 @@ class RunningKiosk(Protocol):
     def set_alarm(self, *, is_armed: bool, actor: str) -> None:
         """Take an alarm system's word: while it is armed nobody is judged. Kept over restarts."""
 
-    def begin_enrolment(self, details: Details, consent: Consent, *, is_allowlisted: bool, actor: str) -> str:
+    def begin_enrolment(
+        self, details: Details, consent: Consent, *, is_allowlisted: bool, is_attended: bool, actor: str
+    ) -> str:
         """Enrol the person who stands in front of the camera, in mode enrol; return the enrolment's id.
+
+        Without an operator beside them (`is_attended`) the person is In Review, and opens nothing before an operator
+        approves.
 
         News under "enrolment" tell {id, state, sentence}: state "waiting" (with guidance), then one of "added"
         (with session_number), "duplicate", "blocklisted", "poor", "mixed", "cancelled", "failed".
 
         Raises:
-            RefusedError: another mode, another enrolment under way, no consent text set up, or one agreed to that
-                is not the one in force.
+            RefusedError: another mode, another enrolment under way, no consent text set up, one agreed to that is not
+                the one in force, a vendor_data or document number that somebody has, or only operators may.
         """
 
     def cancel_enrolment(self, enrolment: str) -> None:

@@ -80,6 +80,11 @@ class Clock:
         """Return the time, s UTC; never before the newest time that was believed, so that nothing expired is valid."""
         return max(self._wall(), self._floor)
 
+    @property
+    def wall_time(self) -> float:
+        """What the machine's clock says, believed or not, s UTC."""
+        return self._wall()
+
     def hold(self, not_before: float) -> None:
         """Take the time of the newest signed record: it is no earlier than that."""
         with self._lock:

@@ -24,6 +24,7 @@ class Condition(str, Enum):
     DOOR_FAULT = "door_fault"
     ALARM_ARMED = "alarm_armed"  # an alarm system asked for no more decisions
     STARTING = "starting"  # nothing was tested yet
+    LIST_HELD = "list_held"  # a list of the cloud lost most of its entries, and nobody confirmed it
 
 
 class Allowed(str, Enum):
@@ -63,6 +64,8 @@ POLICY: Mapping[str, Allowed] = MappingProxyType(
         Condition.DOOR_FAULT.value: Allowed.LOG_ONLY,
         Condition.ALARM_ARMED.value: Allowed.CLOSED,
         Condition.STARTING.value: Allowed.CLOSED,
+        # Whoever was blocked stays so: the held list is the stricter one.
+        Condition.LIST_HELD.value: Allowed.OPEN,
     }
 )
 """What each state leaves when nothing is set. A state that is not in the table closes."""

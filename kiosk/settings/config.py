@@ -44,6 +44,7 @@ else:
     import tomli as tomllib
 
 PREFIX = "KIOSK_"
+CHANGES_NAME = "settings.toml"  # in the state directory: what operators changed in the page
 SYSTEM_STATE = Path("/var/lib/kiosk")
 SYSTEM_FILE = Path("/etc/kiosk/kiosk.toml")
 LONGEST_INT_BITS = 200
@@ -123,6 +124,21 @@ class Sources:
             ConfigError: a setting is wrong; the message says what would be right.
         """
         return load_config(self.file, self.environment, _merged(self.changed(), more))
+
+    def load_section(self, name: str) -> Any:
+        """Read one section alone, whatever is wrong with the others; the door opens by its own.
+
+        Raises:
+            ConfigError: this section is wrong, or no file can be read.
+        """
+        values = (_read(self.file) if self.file is not None else {}).get(name, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"{self.file}: want a section [{name}], got {name} = {_shown(values)}")
+        try:
+            changed = self.changed().get(name, {})
+        except ConfigError:  # what operators changed cannot be read: `load` says so; the door has the installer's
+            changed = {}
+        return _section(name, get_type_hints(Config)[name], {**values, **changed}, self.environment)
 
     def overrides(self, section: str, setting: str) -> bool:
         """Say whether the environment has this setting, so that a change would change nothing."""
@@ -255,6 +271,13 @@ def show(config: Config) -> str:
         ]
         lines.append("")
     return "\n".join(lines)
+
+
+def sources_of(file: Path | None, state: Path, environment: Mapping[str, str] = os.environ) -> Sources:
+    """Return where settings come from: --config, KIOSK_CONFIG or /etc/kiosk/kiosk.toml; operators; KIOSK_ variables."""
+    named = file or (Path(environment["KIOSK_CONFIG"]) if environment.get("KIOSK_CONFIG") else None)
+    path = named or (SYSTEM_FILE if SYSTEM_FILE.is_file() else None)
+    return Sources(path, state / CHANGES_NAME, environment)
 
 
 def state_directory(

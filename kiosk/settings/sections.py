@@ -167,6 +167,11 @@ class DegradedSettings:
     pad_failed: str = setting("log_only", "The detection of photographs and masks is wanted but fails.", choices=_LEFT)
     pad_off: str = setting("open", "The detection of photographs and masks is switched off.", choices=_LEFT)
     throttled: str = setting("open", "Heat or a weak supply slows the processor down.", choices=_LEFT)
+    list_held: str = setting(
+        "open",
+        "A list of the cloud lost most of its entries, which stay blocked until somebody confirms.",
+        choices=_LEFT,
+    )
 
     def __post_init__(self) -> None:
         """Refuse what the guard would refuse."""
@@ -297,6 +302,12 @@ class EnrolmentSettings:
     consent_text: str = setting("", "The text itself, as the screen shows it.")
     references: int = setting(3, "Good frames that are kept as references of one person.", low=1, high=10)
     gather_s: float = setting(1.0, "Least time over which the frames are taken.", low=0.0, high=10.0, unit="s")
+    by: str = setting(
+        "anybody",
+        "Who may begin an enrolment: an operator who is signed in, or anybody at the kiosk's own screen. A person "
+        "enrolled without an operator waits for one's approval, and opens nothing before.",
+        choices=("operator", "anybody"),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 A key has 256 random bits, so a plain SHA-256 of it tells nobody anything; a password is put through scrypt. Both lie
 sealed with the name, bound to role and dates: whoever edits a role or a date in the file makes the row unreadable.
-Every change is a record of the log that names the id, never the name.
+Every change is a record of the log that names the id, never the name. Where the database cannot be read, a copy beside
+it says who somebody is, so that an operator's release goes on working: see accounts_copy.py.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from kiosk.errors import ConfigError, RefusedError, StoreError
+from kiosk.store import accounts_copy
+from kiosk.store.accounts_copy import COLUMNS, AccountsCopy
 from kiosk.store.chain import Kind
 from kiosk.store.vault import InvalidTag, Vault
 
@@ -73,11 +76,8 @@ class Account:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
-_COLUMNS = "id, kind, role, created_at, expires_at, revoked_at, sealed"
-
-
 def _context(*clear: object) -> bytes:
-    """Return what `sealed` is bound to: all other columns, in the order of `_COLUMNS`."""
+    """Return what `sealed` is bound to: all other columns, in the order of `COLUMNS`."""
     return "|".join(["access", *map(repr, clear)]).encode()
 
 
@@ -88,6 +88,7 @@ class Accounts:
         """Take the store and the wall clock, s UTC."""
         self._store = store
         self._now = now
+        self._copied = CopiedAccounts(AccountsCopy(store.directory, store.vault), now=now)
 
     # ---- keys
 
@@ -114,13 +115,12 @@ class Accounts:
 
     def by_key(self, text: str) -> Account | None:
         """Return whose key this is; None for a wrong, expired or revoked one."""
-        prefix, _, rest = text.partition("_")
-        row, _, secret = rest.partition("_")
-        found = self._read("id = ? AND kind = 'key'", row) if prefix == PREFIX and text.isascii() else None
-        # Without a row the same is done with nothing, so that both take as long.
-        account, verifier = found or (None, {"digest": _digest("")})
-        is_right = hmac.compare_digest(verifier["digest"], _digest(secret))
-        return account if account is not None and is_right and account.is_good(self._now()) else None
+        row, secret = _parts(text)
+        try:
+            found = self._read("id = ? AND kind = 'key'", row) if row else None
+        except StoreError:
+            return self._copied.by_key(text)
+        return _whose_key(found, secret, self._now())
 
     # ---- operators
 
@@ -141,11 +141,11 @@ class Accounts:
 
     def by_password(self, name: str, password: str) -> Account | None:
         """Return whose name and password these are; takes as long where nobody has the name. Some 100 ms, 32 MB."""
-        found = self._read("lookup = ?", self._lookup(name.strip()))
-        account, verifier = found or (None, {"salt": "00" * SALT_BYTES, "hash": ""})
-        again = _scrypt(password[:LONGEST_PASSWORD], bytes.fromhex(verifier["salt"]))
-        is_right = hmac.compare_digest(again["hash"], verifier["hash"])
-        return account if account is not None and is_right and account.is_good(self._now()) else None
+        try:
+            found = self._read("lookup = ?", self._lookup(name.strip()))
+        except StoreError:
+            return self._copied.by_password(name, password)
+        return _whose_password(found, password, self._now())
 
     def set_password(self, name: str, password: str, *, actor: str = "") -> Account:
         """Give an operator another password."""
@@ -155,20 +155,28 @@ class Accounts:
             sealed = self._seal(account, verifier)
             transaction.connection.execute("UPDATE access SET sealed = ? WHERE id = ?", (sealed, account.id))
             transaction.record(Kind.KEY, details={"id": account.id, "act": "password"}, actor=actor)
+        self.copy()
         return account
 
     # ---- both
 
+    def copy(self) -> None:
+        """Bring the copy beside the database up to date."""
+        accounts_copy.write(self._store.directory, self._store.database, self._store.vault)
+
     def get(self, row: str) -> Account | None:
         """Return an account, good or not."""
-        found = self._read("id = ?", row)
+        try:
+            found = self._read("id = ?", row)
+        except StoreError:
+            return self._copied.get(row)
         return found[0] if found else None
 
     def all(self, kind: str) -> tuple[Account, ...]:
         """Return every key, or every operator, oldest first; those revoked too."""
         with self._store.database.read() as connection:
             rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM access WHERE kind = ? ORDER BY created_at, id", (kind,)
+                f"SELECT {COLUMNS} FROM access WHERE kind = ? ORDER BY created_at, id", (kind,)
             ).fetchall()
         return tuple(self._account(row)[0] for row in rows)
 
@@ -193,6 +201,7 @@ class Accounts:
                 (ended.revoked_at, self._seal(ended, verifier), row),
             )
             transaction.record(Kind.KEY, details={"id": row, "act": "revoked"}, actor=actor)
+        self.copy()
         return ended
 
     def remove_operator(self, name: str, *, actor: str = "") -> Account:
@@ -236,6 +245,7 @@ class Accounts:
             if scopes:
                 details["scopes"] = list(scopes)
             transaction.record(Kind.KEY, details=details, actor=actor)
+        self.copy()
         return account
 
     def _seal(self, account: Account, verifier: dict[str, str]) -> bytes:
@@ -250,15 +260,79 @@ class Accounts:
 
     def _read(self, where: str, value: object) -> tuple[Account, dict[str, str]] | None:
         with self._store.database.read() as connection:
-            row = connection.execute(f"SELECT {_COLUMNS} FROM access WHERE {where}", (value,)).fetchone()
+            row = connection.execute(f"SELECT {COLUMNS} FROM access WHERE {where}", (value,)).fetchone()
         return None if row is None else self._account(row)
 
     def _account(self, found: tuple[Any, ...]) -> tuple[Account, dict[str, str]]:
-        row, kind, role, created, expires, revoked, _ = found
-        verifier = _open(self._store.vault, found)
-        name, scopes = verifier.pop("name"), frozenset(verifier.pop("scopes", ()))
-        mark = _digest(verifier.get("digest") or verifier["hash"])[:16]
-        return Account(row, kind, Role[role.upper()], name, created, expires, revoked, scopes, mark), verifier
+        return _account(self._store.vault, found)
+
+
+class CopiedAccounts:
+    """The keys and operators of the copy: who may release the door while the database cannot be read."""
+
+    def __init__(self, copy: AccountsCopy, *, now: Callable[[], float]) -> None:
+        """Take the copy and the wall clock, s UTC."""
+        self._copy, self._now = copy, now
+
+    def by_key(self, text: str) -> Account | None:
+        """Return whose key this is, as `Accounts.by_key`; a `StoreError` says that nobody can be recognised."""
+        row, secret = _parts(text)
+        rows, vault = self._copy.rows()
+        found = next((one for one, _ in rows if one[0] == row and one[1] == "key"), None)
+        return _whose_key(_account(vault, found) if found else None, secret, self._now())
+
+    def by_password(self, name: str, password: str) -> Account | None:
+        """Return whose name and password these are, as `Accounts.by_password`; a `StoreError` as above."""
+        rows, vault = self._copy.rows()
+        wanted = vault.lookup("operator", name.strip().casefold())
+        found = next((one for one, lookup in rows if lookup == wanted), None)
+        return _whose_password(_account(vault, found) if found else None, password, self._now())
+
+    def get(self, row: str) -> Account | None:
+        """Return an account, good or not; a `StoreError` as above."""
+        rows, vault = self._copy.rows()
+        return next((_account(vault, one)[0] for one, _ in rows if one[0] == row), None)
+
+    def has_any(self) -> bool:
+        """Whether somebody could be let in at all."""
+        try:
+            rows, vault = self._copy.rows()
+        except StoreError:
+            return False
+        return any(_account(vault, one)[0].is_good(self._now()) for one, _ in rows)
+
+
+Found = tuple[Account, dict[str, str]]
+"""An account and its verifier."""
+
+
+def _parts(text: str) -> tuple[str, str]:
+    """Return the id and the secret of a key's text; both empty where it is none."""
+    prefix, _, rest = text.partition("_")
+    row, _, secret = rest.partition("_")
+    return (row, secret) if prefix == PREFIX and text.isascii() else ("", "")
+
+
+def _whose_key(found: Found | None, secret: str, now: float) -> Account | None:
+    # Without a row the same is done with nothing, so that both take as long.
+    account, verifier = found or (None, {"digest": _digest("")})
+    is_right = hmac.compare_digest(verifier["digest"], _digest(secret))
+    return account if account is not None and is_right and account.is_good(now) else None
+
+
+def _whose_password(found: Found | None, password: str, now: float) -> Account | None:
+    account, verifier = found or (None, {"salt": "00" * SALT_BYTES, "hash": ""})
+    again = _scrypt(password[:LONGEST_PASSWORD], bytes.fromhex(verifier["salt"]))
+    is_right = hmac.compare_digest(again["hash"], verifier["hash"])
+    return account if account is not None and is_right and account.is_good(now) else None
+
+
+def _account(vault: Vault, found: tuple[Any, ...]) -> Found:
+    row, kind, role, created, expires, revoked, _ = found
+    verifier = _open(vault, found)
+    name, scopes = verifier.pop("name"), frozenset(verifier.pop("scopes", ()))
+    mark = _digest(verifier.get("digest") or verifier["hash"])[:16]
+    return Account(row, kind, Role[role.upper()], name, created, expires, revoked, scopes, mark), verifier
 
 
 def _open(vault: Vault, found: tuple[Any, ...]) -> dict[str, str]:
@@ -272,7 +346,7 @@ def _open(vault: Vault, found: tuple[Any, ...]) -> dict[str, str]:
 
 def reseal(connection: sqlite3.Connection, old: Vault, new: Vault) -> None:
     """Seal every row with a new master key, inside the transaction that brings it into force."""
-    rows = connection.execute(f"SELECT {_COLUMNS} FROM access").fetchall()
+    rows = connection.execute(f"SELECT {COLUMNS} FROM access").fetchall()
     for found in rows:
         plain = _open(old, found)
         is_named = found[1] == "operator" and found[5] is None

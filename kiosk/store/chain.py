@@ -62,6 +62,7 @@ class Kind(str, Enum):
     MIGRATE = "MIGRATE"
     REKEY = "REKEY"
     RESTORE = "RESTORE"
+    CLOCK = "CLOCK"  # an operator confirmed what time it is; details.confirmed_at, s UTC
     LOSS = "LOSS"  # the log ended before its signed head: records were lost or cut off
 
 

@@ -368,6 +368,30 @@ class Transaction:
         return self.last
 
 
+def clock_confirmed(database: Database) -> tuple[int, float]:
+    """Return the seq of the newest record by which an operator confirmed the clock, and the time; 0, 0 for none."""
+    with database.read() as connection:
+        row = connection.execute(
+            "SELECT seq, json_extract(record, '$.details.confirmed_at') FROM log WHERE kind = 'CLOCK' "
+            "ORDER BY seq DESC LIMIT 1"
+        ).fetchone()
+    return (int(row[0]), float(row[1] or 0.0)) if row else (0, 0.0)
+
+
+def newest_time(database: Database) -> float:
+    """Return before when it cannot be, s UTC: the newest time in a record whose clock could be believed.
+
+    What an operator confirmed goes before everything older. 0 where nothing is known.
+    """
+    seq, confirmed_at = clock_confirmed(database)
+    with database.read() as connection:
+        row = connection.execute(
+            "SELECT at FROM log WHERE seq > ? AND json_extract(record, '$.clock') != ? ORDER BY at DESC LIMIT 1",
+            (seq, ClockState.UNTRUSTED.value),
+        ).fetchone()
+    return max(confirmed_at, float(row[0]) if row else 0.0)
+
+
 def _where(vault: Vault, wanted: DecisionFilter) -> tuple[str, list[object]]:
     terms = ["1"]
     values: list[object] = []

@@ -1,8 +1,10 @@
-"""Files that survive a power cut, and that nobody else may read."""
+"""Files that survive a power cut, and that nobody else may read; and room on the disk that was taken in time."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import struct
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -27,3 +29,79 @@ def open_private(path: Path) -> TextIO:
     """Open a file of the state directory for writing, empty, for its owner alone whatever the umask is."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     return os.fdopen(handle, "w", encoding="utf-8")
+
+
+class ReservedFile:
+    """A small text in a file whose room was taken beforehand, so that a full disk takes it too.
+
+    Two slots are written in turn, each whole with its digest: a write that a power cut tears leaves the one before.
+    A file system that copies on write (btrfs) may have no room all the same; ext4, on cards and disks, has.
+    """
+
+    def __init__(self, path: Path, slot_bytes: int) -> None:
+        """Take the place; `slot_bytes` bounds one text with its head. Nothing is opened before the first use."""
+        self.path, self._slot_bytes = path, slot_bytes
+
+    def prepare(self) -> None:
+        """Take the room while there is some; an `OSError` says that there is none."""
+        if self.path.exists() and self.path.stat().st_size >= 2 * self._slot_bytes:
+            return
+        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.pwrite(handle, bytes(2 * self._slot_bytes), 0)  # written, not only sized: a hole has no room
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        sync_directory(self.path.parent)
+
+    def read(self) -> str | None:
+        """Return the newest whole text; None where there is none."""
+        newest = self._newest()
+        return None if newest is None else newest[1]
+
+    def write(self, text: str) -> None:
+        """Keep a text in the place of the older one; it survives a power cut from here on.
+
+        Raises:
+            OSError: it cannot be written.
+            ValueError: it is longer than the room.
+        """
+        content = text.encode()
+        if len(content) > self._slot_bytes - _SLOT.size:
+            raise ValueError(f"{len(content)} bytes do not fit into {self._slot_bytes - _SLOT.size}")
+        newest = self._newest()
+        number = (newest[0] if newest is not None else 0) + 1
+        slot = _SLOT.pack(number, len(content), _digest(number, content)) + content
+        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            place = number % 2 * self._slot_bytes
+            try:
+                os.pwrite(handle, slot, place)
+                os.fsync(handle)
+            except OSError:
+                os.pwrite(handle, bytes(_SLOT.size), place)  # what nobody was told of is not read either
+                raise
+        finally:
+            os.close(handle)
+
+    def _newest(self) -> tuple[int, str] | None:
+        try:
+            whole = self.path.read_bytes()
+        except OSError:
+            return None
+        found = []
+        for start in (0, self._slot_bytes):
+            if len(head := whole[start : start + _SLOT.size]) < _SLOT.size:
+                continue
+            number, length, digest = _SLOT.unpack(head)
+            content = whole[start + _SLOT.size : start + _SLOT.size + length]
+            if number and len(content) == length and digest == _digest(number, content):
+                found.append((number, content.decode()))
+        return max(found, default=None)
+
+
+_SLOT = struct.Struct(">QI32s")  # number, length, digest
+
+
+def _digest(number: int, content: bytes) -> bytes:
+    return hashlib.sha256(number.to_bytes(8, "big") + content).digest()

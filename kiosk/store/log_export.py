@@ -7,12 +7,12 @@ import io
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
+from kiosk.rules.text import cell
 from kiosk.store import chain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from kiosk.text import cell
 from kiosk.store.chain import Signed
 
 EXPORT_COLUMNS = (

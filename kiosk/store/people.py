@@ -64,6 +64,11 @@ class People:
                 import_runs.insert(transaction.connection, self._vault, imported, subject.session_number)
         return subject
 
+    def taken(self, enrolment: Enrolment) -> str | None:
+        """Return which code of a person-to-be somebody has already: what they are found by; None where all are free."""
+        with self._database.read() as connection:
+            return subject_rows.taken(connection, self._vault, enrolment)
+
     def enrol_many(self, enrolments: Sequence[Enrolment], *, actor: str = "") -> tuple[SubjectId, ...]:
         """Store several people in one transaction; return their session_numbers in order."""
         with self._transaction() as transaction:

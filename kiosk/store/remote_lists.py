@@ -137,8 +137,12 @@ class Lists:
             rows = connection.execute("SELECT value FROM cloud_note WHERE name LIKE ? ORDER BY name", (f"{HELD}%",))
             return tuple(HeldShrink(**json.loads(value)) for (value,) in rows.fetchall())
 
-    def confirm(self, name: str) -> HeldShrink:
+    def confirm(self, name: str, *, actor: str = "operator") -> HeldShrink:
         """Take an operator's word that a list did lose its entries; its next pass unblocks them, and is due at once.
+
+        Args:
+            name: the list.
+            actor: who says so, for the log.
 
         Raises:
             RefusedError: nothing of this list waits for a confirmation.
@@ -151,7 +155,7 @@ class Lists:
             _write_held(transaction.connection, confirmed)
             transaction.connection.execute("UPDATE list_complete SET at = 0 WHERE list = ?", (name,))
             details = {"confirmed_list": name, "vanished": found.vanished}
-            transaction.record(Kind.SETTINGS, details=details, actor="operator")
+            transaction.record(Kind.SETTINGS, details=details, actor=actor)
         return confirmed
 
     def put_into_force(self, name: str, now: float, *, is_ended: bool = False) -> int:

@@ -23,7 +23,16 @@ from typing import TYPE_CHECKING, Any
 
 from kiosk.store import import_runs, outbox, subject_rows
 from kiosk.store.chain import Entry, Head, Kind, LogCheck, Signed
-from kiosk.store.decision_log import DecisionFilter, DecisionLog, DecisionPage, HeadFile, NewDecision, Transaction
+from kiosk.store.decision_log import (
+    DecisionFilter,
+    DecisionLog,
+    DecisionPage,
+    HeadFile,
+    NewDecision,
+    Transaction,
+    clock_confirmed,
+    newest_time,
+)
 from kiosk.store.log_export import export
 from kiosk.store.notes import Notes
 from kiosk.store.people import People
@@ -33,7 +42,7 @@ from kiosk.store.vault import CHECK_BYTES
 from kiosk.types import ClockState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from kiosk.store.database import Database
@@ -136,6 +145,16 @@ class Store:
                 (f"{self._now():.0f}",),
             )
 
+    # ---- the clock
+
+    def clock_confirmed(self) -> tuple[int, float]:
+        """Return the record by which an operator confirmed the clock last, see `decision_log.clock_confirmed`."""
+        return clock_confirmed(self.database)
+
+    def newest_time(self) -> float:
+        """Return before when it cannot be, s UTC, see `decision_log.newest_time`."""
+        return newest_time(self.database)
+
     # ---- decisions
 
     def record_decision(self, decision: NewDecision) -> Entry:
@@ -161,10 +180,13 @@ class Store:
             if revision is not None:
                 self._record(transaction, revision)
 
-    def record_act(self, kind: Kind, *, details: dict[str, Any] | None = None, actor: str = "") -> Entry:
+    def record_act(
+        self, kind: Kind, *, details: Mapping[str, Any] | None = None, actor: str = "", request_id: str | None = None
+    ) -> Entry:
         """Record an act outside the store, such as changed settings; nothing personal in it."""
+        act = NewDecision(kind, "", details=details or {}, actor=actor, request_id=request_id)
         with self.transaction() as transaction:
-            return transaction.record(kind, details=details, actor=actor).entry
+            return transaction.record(kind, decision=act).entry
 
     def decisions(self, wanted: DecisionFilter | None = None, *, limit: int = 50, offset: int = 0) -> DecisionPage:
         """Return records of the log, newest first; without a filter, the decisions."""

@@ -245,6 +245,21 @@ def find(connection: sqlite3.Connection, vault: Vault, text: str) -> tuple[Subje
     return tuple(_subject(vault, row) for row in rows)
 
 
+def taken(connection: sqlite3.Connection, vault: Vault, enrolment: Enrolment) -> str | None:
+    """Return which code of a person-to-be somebody has already; None where all are free."""
+    vendor, document = enrolment.details.vendor_data, enrolment.details.document_number
+    for word, wanted in (
+        ("vendor_data", vendor and SubjectFilter(vendor_data=vendor)),
+        ("document number", document and SubjectFilter(document_number=document)),
+        ("external id", enrolment.external_id and SubjectFilter(external_id=enrolment.external_id)),
+    ):
+        if wanted and page(connection, vault, wanted, limit=1, offset=0)[0]:
+            return word
+    # A session_id is a code too; a number never stands for a vendor_data, see `find`.
+    is_id = vendor and not vendor.isdecimal() and find(connection, vault, vendor)
+    return "vendor_data" if is_id else None
+
+
 def page(
     connection: sqlite3.Connection,
     vault: Vault,

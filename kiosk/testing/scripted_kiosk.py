@@ -45,9 +45,11 @@ class ScriptedKiosk:
         """Remember an alarm system's word."""
         self._ask("alarm", is_armed, actor)
 
-    def begin_enrolment(self, details: Details, consent: Consent, *, is_allowlisted: bool, actor: str) -> str:
+    def begin_enrolment(
+        self, details: Details, consent: Consent, *, is_allowlisted: bool, is_attended: bool, actor: str
+    ) -> str:
         """Remember an enrolment."""
-        self._ask("enrol", details, consent, is_allowlisted, actor)
+        self._ask("enrol", details, consent, is_allowlisted, is_attended, actor)
         return "e1"
 
     def cancel_enrolment(self, enrolment: str) -> None:

@@ -11,6 +11,7 @@ import zipfile
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kiosk.api.routes import people
@@ -20,9 +21,10 @@ from kiosk.rules.conditions import Degradation
 from kiosk.settings.config import Sources
 from kiosk.store.chain import Kind, receipt_holds
 from kiosk.store.decision_log import DecisionFilter, NewDecision
+from kiosk.store.remote_lists import Lists
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.scripted_kiosk import JPEG
-from kiosk.types import Status
+from kiosk.types import Status, Template
 from tests.api.served import A1, A2, B1, C1, NOW, serving
 from tests.patience import BUSY_S, LIMIT_S, until
 
@@ -469,3 +471,32 @@ def test_who_is_enrolled_elsewhere_is_found_by_the_next_search(served):
         ]
         == 1
     )
+
+
+def test_an_operator_confirms_that_a_list_shrank_and_nobody_confirms_what_is_not_held(served):
+    absent = served.call("POST", "/device/cloud/lists/none/confirm", "operator")
+    lists = Lists(served.device.store)
+    template = Template(np.eye(1, 128, dtype=np.float32)[0], served.device.recogniser.model)
+    lists.begin("a-list", 1)
+    lists.stage("a-list", "e1", template, outcome="blocked")
+    lists.put_into_force("a-list", 1.0)
+    lists.begin("a-list", 0)
+    lists.put_into_force("a-list", 2.0)
+    refused = served.call("POST", "/device/cloud/lists/a-list/confirm", "device")
+    confirmed = served.call("POST", "/device/cloud/lists/a-list/confirm", "operator")
+
+    assert (absent.status_code, refused.status_code) == (409, 403)
+    assert (confirmed.status_code, confirmed.json()) == (200, {"list": "a-list", "vanished": 1})
+    assert lists.held()[0].is_confirmed
+
+
+def test_an_operator_confirms_the_clock_and_a_device_key_does_not(tmp_path):
+    heard = []
+    with serving(tmp_path / "state", confirm_clock=lambda actor: heard.append(actor) or NOW) as served:
+        refused = served.call("POST", "/device/clock/confirm", "device")
+        confirmed = served.call("POST", "/device/clock/confirm", "operator")
+        actor = served.accounts["operator"].id
+
+    assert (refused.status_code, confirmed.status_code) == (403, 200)
+    assert confirmed.json()["confirmed_at"].startswith("2027-01-15")
+    assert heard == [actor]

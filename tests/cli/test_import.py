@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from kiosk.cli.main import main
+from kiosk.rules.text import shown
 from kiosk.store.directory import open_store
 from kiosk.store.keys import read_keys
-from kiosk.text import shown
 from tests.conftest import GOLDEN
 from tests.decoding.bombs import scan_bomb
 

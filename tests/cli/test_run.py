@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from kiosk.cli import run
+from kiosk.cli import running as started
 from kiosk.cli.demo import DemoCue
 from kiosk.entrance.news import Broadcast, Topic
-from kiosk.health.supervisor import Supervisor
+from kiosk.health.supervisor import Flag, Supervisor
 from kiosk.settings.config import Config
 from kiosk.store.directory import open_store, run_alone
 from kiosk.store.keys import read_keys
@@ -116,9 +116,7 @@ def test_settings_are_read_and_put_into_force_while_no_page_changes_them():
     camera = SimpleNamespace(source=SimpleNamespace(portraits=()))
     kiosk: Any = SimpleNamespace(changing=changing, reload=reload, camera=camera)
 
-    asked_for_a_new_start = run._reload(
-        argparse.Namespace(demo=None), kiosk, Supervisor({}), threading.Event(), load=settings
-    )
+    asked_for_a_new_start = started._reload(argparse.Namespace(demo=None), kiosk, Supervisor({}), Flag(), load=settings)
 
     assert not asked_for_a_new_start
     assert (seen, changing.locked()) == ([True, True], False)

@@ -340,7 +340,9 @@ def test_a_guided_enrolment_goes_through_the_desk(tmp_path, scene):
         world.kiosk.news.listen(lambda news: heard.append(news) if news.topic is Topic.ENROLMENT else None)
         world.armed()
         consent = Consent("2026-11", time.time())
-        world.kiosk.requests.begin_enrolment(Details(name="Person C"), consent, is_allowlisted=True, actor="operator-1")
+        world.kiosk.requests.begin_enrolment(
+            Details(name="Person C"), consent, is_allowlisted=True, is_attended=True, actor="operator-1"
+        )
         world.people.append(template(3))
         until(lambda: heard and heard[-1].data["state"] == "added")
 

@@ -268,4 +268,4 @@ def test_nothing_decodes_a_strangers_picture_in_the_kiosks_own_process():
         if re.search(r"recognition\.photo import [^\n]*\bdecode\b|photo\.decode\(", path.read_text(encoding="utf-8"))
     }
 
-    assert importing == {"decoding/worker.py", "cli/doctor.py"}
+    assert importing == {"decoding/worker.py", "networks/self_test.py"}

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kiosk.device.outgoing import NothingLeaves
+from kiosk.entrance.expected import store_person
 from kiosk.entrance.news import Consent
 from kiosk.recognition.quality import Quality
 from kiosk.store.chain import Kind
@@ -256,9 +257,19 @@ def test_an_enrolment_keeps_every_good_frame_and_the_consent(stage):
     frames = ready(template(1))
     frames = replace(frames, templates=tuple(template(seed, like=1, similarity=95.0) for seed in (11, 12, 13)))
 
-    outcome = stage.entrance.enrol(frames, Details(name="Person C"), CONSENT, is_allowlisted=False, photograph=b"jpeg")
+    outcome = store_person(
+        stage.device,
+        frames,
+        Details(name="Person C"),
+        CONSENT,
+        is_allowlisted=False,
+        is_attended=True,
+        photograph=b"jpeg",
+    )
 
+    assert outcome.subject is not None
     subject = stage.store.people.subject(outcome.subject.session_number)
+    assert subject is not None
     assert (outcome.kind, subject.references, subject.images) == ("added", 3, 1)
     assert (subject.details.consent_version, subject.details.consent_at) == ("2026-11", NOW)
 
@@ -270,7 +281,9 @@ def test_an_enrolment_finds_duplicates_blocked_people_two_people_and_poor_frames
     poor = replace(ready(template(5)), qualities=(GOOD, Quality(9.0, 120.0, 40.0, 300.0, 0.9), GOOD))
 
     kinds = [
-        stage.entrance.enrol(one, Details(), CONSENT, is_allowlisted=False, photograph=None).kind
+        store_person(
+            stage.device, one, Details(), CONSENT, is_allowlisted=False, is_attended=True, photograph=None
+        ).kind
         for one in (ready(template(1)), ready(template(2)), mixed, poor)
     ]
 

@@ -149,7 +149,7 @@ def test_somebody_enrolled_at_the_door_is_let_in_by_another_picture_of_them(even
 
     def enrol(name):
         agreed = Consent("2026-11", NOW)
-        evening.judge.begin_enrolment(Details(name=name), agreed, is_allowlisted=False)
+        evening.judge.begin_enrolment(Details(name=name), agreed, is_allowlisted=False, is_attended=True)
         return play(evening, walking_up(people["c_1"], stay_s=3.0), seconds=8.0)
 
     first, second = enrol("Person C"), enrol("Person C again")

@@ -538,7 +538,7 @@ def test_a_guided_enrolment_stores_the_person_who_steps_up(tmp_path):
     nobody_asked = stage.store.people.subjects().total
     stage.show(seconds=2.0)
 
-    enrolment = stage.judge.begin_enrolment(Details(name="Person A"), CONSENT, is_allowlisted=False)
+    enrolment = stage.judge.begin_enrolment(Details(name="Person A"), CONSENT, is_allowlisted=False, is_attended=True)
     stage.show(A, seconds=3.0)
     (subject,) = stage.store.people.subjects().subjects
     news = stage.told(Topic.ENROLMENT)
@@ -555,7 +555,7 @@ def test_a_guided_enrolment_stores_the_person_who_steps_up(tmp_path):
 def test_a_duplicate_is_told_and_not_stored(tmp_path):
     stage = stage_for(tmp_path, "enrol", **ENROLLING)
     stage.enrol(A)
-    stage.judge.begin_enrolment(Details(name="Person B"), CONSENT, is_allowlisted=False)
+    stage.judge.begin_enrolment(Details(name="Person B"), CONSENT, is_allowlisted=False, is_attended=True)
     stage.show(A, seconds=3.0)
     stage.close()
 
@@ -565,7 +565,7 @@ def test_a_duplicate_is_told_and_not_stored(tmp_path):
 
 def test_an_enrolment_that_was_cancelled_stores_nobody(tmp_path):
     stage = stage_for(tmp_path, "enrol", **ENROLLING)
-    enrolment = stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False)
+    enrolment = stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False, is_attended=True)
     stage.judge.cancel_enrolment(enrolment)
     stage.judge.cancel_enrolment(enrolment)
     stage.show(A, seconds=3.0)
@@ -578,7 +578,7 @@ def test_an_enrolment_that_was_cancelled_stores_nobody(tmp_path):
 
 def test_an_enrolment_that_is_being_stored_cannot_be_cancelled_and_is_not_said_to_be(tmp_path):
     stage = stage_for(tmp_path, "enrol", **ENROLLING)
-    enrolment = stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False)
+    enrolment = stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False, is_attended=True)
     storing, refused = stage.store.people.enrol, []
 
     def store(*given, **named):
@@ -601,7 +601,7 @@ def test_an_enrolment_that_is_being_stored_cannot_be_cancelled_and_is_not_said_t
 @pytest.mark.parametrize("meanwhile", ["nobody_came", "the_mode_changed"])
 def test_an_enrolment_that_was_left_alone_takes_nobody_who_comes_later(tmp_path, meanwhile):
     stage = stage_for(tmp_path, "enrol", **ENROLLING)
-    stage.judge.begin_enrolment(Details(name="Person A"), CONSENT, is_allowlisted=False)
+    stage.judge.begin_enrolment(Details(name="Person A"), CONSENT, is_allowlisted=False, is_attended=True)
 
     if meanwhile == "nobody_came":
         stage.clock.advance(ENROLMENT_S)
@@ -612,7 +612,7 @@ def test_an_enrolment_that_was_left_alone_takes_nobody_who_comes_later(tmp_path,
         stage.judge.reload(stage.config, stage.schedule(stage.config))
     stage.show(STRANGER, seconds=3.0)
     stored = stage.store.people.subjects().total
-    stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False)
+    stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False, is_attended=True)
     stage.close()
 
     assert stored == 0
@@ -621,7 +621,7 @@ def test_an_enrolment_that_was_left_alone_takes_nobody_who_comes_later(tmp_path,
 
 def test_an_enrolment_whose_store_fails_is_told_so(tmp_path):
     stage = stage_for(tmp_path, "enrol", **ENROLLING)
-    stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False)
+    stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False, is_attended=True)
 
     def fail(*_, **__):
         raise StoreError("disk full")
@@ -645,15 +645,15 @@ def test_an_enrolment_whose_store_fails_is_told_so(tmp_path):
 def test_nobody_is_enrolled_without_the_consent_in_force(tmp_path, mode, enrolling, version, said):
     stage = stage_for(tmp_path, mode, enrolment=enrolling)
     with pytest.raises(RefusedError, match=said):
-        stage.judge.begin_enrolment(Details(), Consent(version, NOW), is_allowlisted=False)
+        stage.judge.begin_enrolment(Details(), Consent(version, NOW), is_allowlisted=False, is_attended=True)
     stage.close()
 
 
 def test_one_enrolment_at_a_time(tmp_path):
     stage = stage_for(tmp_path, "enrol", **ENROLLING)
-    stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False)
+    stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False, is_attended=True)
     with pytest.raises(RefusedError, match="another enrolment"):
-        stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False)
+        stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False, is_attended=True)
     stage.close()
 
 

@@ -16,7 +16,7 @@ def test_what_was_kept_is_read_again_and_a_new_kiosk_knows_nothing(tmp_path):
     assert read_restart(tmp_path) == RestartState(
         {"declines": 3, "held_s": 1.0, "forgotten_s": 2.0}, is_alarm_armed=True
     )
-    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    assert {path.name for path in tmp_path.iterdir()} == {NAME}
 
 
 @pytest.mark.parametrize(

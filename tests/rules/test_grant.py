@@ -32,14 +32,14 @@ def test_a_grant_needs_a_frame_no_older_than_half_a_second(captured_at, now, rea
 def test_whatever_the_numbers_a_grant_is_fresh_and_no_state_forbids_it(captured_at, now, states):
     if may_grant(captured_at, now, states) is None:
         assert 0.0 <= now - captured_at <= 0.5
-        assert set(states) <= {Condition.PAD_OFF.value, Condition.THROTTLED.value}
+        assert set(states) <= {Condition.PAD_OFF.value, Condition.THROTTLED.value, Condition.LIST_HELD.value}
 
 
 @pytest.mark.parametrize("condition", list(Condition))
 def test_nothing_opens_by_default_but_what_has_a_reason_to(condition):
     refusal = may_grant(10.0, 10.0, states=[condition])
 
-    if condition in {Condition.PAD_OFF, Condition.THROTTLED}:
+    if condition in {Condition.PAD_OFF, Condition.THROTTLED, Condition.LIST_HELD}:
         assert refusal is None
     else:
         assert refusal is not None

@@ -171,7 +171,8 @@ def test_nobody_is_enrolled_without_agreeing_to_the_text_in_force(enrolling, ser
 
     agree_and_look(page)
 
-    ((what, details, consent, is_allowlisted, _),) = served.kiosk.asked
+    ((what, details, consent, is_allowlisted, is_attended, _),) = served.kiosk.asked
+    assert not is_attended
     assert (what, details.name, consent.version, is_allowlisted) == ("enrol", "Person A the Typed", "2026-11", False)
 
 

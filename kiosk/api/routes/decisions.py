@@ -31,10 +31,10 @@ from kiosk.api.schema import (
 )
 from kiosk.device.lookalikes import audit as compare_everyone
 from kiosk.didit import contract
+from kiosk.rules.text import cell
 from kiosk.store.accounts import Role
 from kiosk.store.chain import DECISION_KINDS, Kind
 from kiosk.store.decision_log import DecisionFilter, LoggedDecision, NewDecision
-from kiosk.text import cell
 from kiosk.types import Status
 
 HOUR_S = 3600.0

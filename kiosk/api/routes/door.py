@@ -14,9 +14,9 @@ from kiosk.api.operation import Call, Operation, answer, busy, field_errors
 from kiosk.api.routes.people import LONGEST_TEXT, SHORT, TEXTS, UNSEEN
 from kiosk.api.schema import ANSWER_400, BOOLEAN, NUMBER, STRING, TEXT, array, closed, named, opened, or_null
 from kiosk.entrance.news import Consent
+from kiosk.rules.text import objection
 from kiosk.store.accounts import Role
 from kiosk.store.subjects import Details
-from kiosk.text import objection
 
 LANGUAGES = ("en", "de")
 DAY_S = 86400.0
@@ -89,6 +89,7 @@ async def begin_enrolment(call: Call) -> Response:
         Details(**said),
         Consent(str(version), call.context.now()),
         is_allowlisted=is_allowlisted,
+        is_attended=is_operator,
         actor=call.actor,
     )
     return answer({"id": await call.run(begin)}, 201)

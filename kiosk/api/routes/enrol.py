@@ -24,9 +24,9 @@ from kiosk.errors import ImageError
 from kiosk.recognition import quality
 from kiosk.recognition.match import compare
 from kiosk.recognition.photo import MAX_BYTES
+from kiosk.rules.text import objection
 from kiosk.store.accounts import Role
 from kiosk.store.subjects import Details, Enrolment, Subject
-from kiosk.text import objection
 from kiosk.types import Template
 
 MOST_PHOTOGRAPHS = 5

@@ -10,9 +10,10 @@ from starlette.responses import PlainTextResponse, Response
 from kiosk import __version__
 from kiosk.api.metrics import CONTENT_TYPE, gauge
 from kiosk.api.operation import Call, Operation, answer
-from kiosk.api.schema import ANY_OBJECT, BOOLEAN, STRING, TEXT, array, closed, named
+from kiosk.api.schema import ANY_OBJECT, BOOLEAN, STRING, TEXT, TIME, array, closed, named
+from kiosk.didit import contract
 from kiosk.entrance.news import Health
-from kiosk.errors import StoreError
+from kiosk.errors import RefusedError, StoreError
 from kiosk.store.accounts import Role
 
 READY = named("Readiness", closed(is_ready=BOOLEAN, reasons=array(STRING)))
@@ -71,6 +72,15 @@ async def check_ready(call: Call) -> Response:
     return answer({"is_ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
 
+async def confirm_clock(call: Call) -> Response:
+    """Take an operator's word that the device's clock is right."""
+    confirm = call.context.confirm_clock
+    if confirm is None:
+        raise RefusedError("this kiosk's clock is not confirmed here; `kiosk clock confirm` does it on the device")
+    at = await call.run(lambda: confirm(call.actor))
+    return answer({"confirmed_at": contract.timestamp(at)})
+
+
 def _metrics(call: Call) -> Iterable[str]:
     context = call.context
     told = _health(call)
@@ -103,6 +113,14 @@ async def read_metrics(call: Call) -> Response:
 OPERATIONS = (
     Operation(
         "GET", "/device/health", show_health, "Return how the kiosk is.", {200: HEALTH, 503: TEXT}, role=Role.DEVICE
+    ),
+    Operation(
+        "POST",
+        "/device/clock/confirm",
+        confirm_clock,
+        "Confirm that the device's clock is right, after it jumped or fell behind the newest record.",
+        {200: named("ClockConfirmation", closed(confirmed_at=TIME)), 409: TEXT, 503: TEXT},
+        role=Role.OPERATOR,
     ),
     Operation(
         "GET",

@@ -33,9 +33,9 @@ from kiosk.device.enrol import EnrolmentResult, Reference, admit, assess
 from kiosk.device.import_names import HEAD_BYTES, SUFFIXES, is_photograph, name_objection, not_taken, passed_over
 from kiosk.errors import ImageError
 from kiosk.recognition.photo import MAX_BYTES, TOO_LARGE
+from kiosk.rules.text import composed, shown
 from kiosk.store.accounts import Role
 from kiosk.store.subjects import Details, Enrolment
-from kiosk.text import composed, shown
 
 MOST_BYTES = 1 << 30  # of one import: two hundred of the largest photographs, ten thousand ordinary ones
 MOST_FILES = 20_000

@@ -21,6 +21,7 @@ from kiosk.api.schema import (
     ANSWER_400,
     ANY_OBJECT,
     BOOLEAN,
+    INTEGER,
     PAGING,
     STRING,
     TEXT,
@@ -35,6 +36,7 @@ from kiosk.didit import contract
 from kiosk.errors import ConfigError, RefusedError
 from kiosk.store.accounts import LONGEST_NAME, SCOPES, Account, Role
 from kiosk.store.outbox import OutboxState
+from kiosk.store.remote_lists import Lists
 
 DAY_S = 86400.0
 MOST_DAYS = 3650
@@ -141,6 +143,14 @@ KEY = {
     "is_revoked": BOOLEAN,
 }
 
+
+async def confirm_list(call: Call) -> Response:
+    """Take an operator's word that a list shrank."""
+    name = str(call.request.path_params["list"])
+    held = await call.run(lambda: Lists(call.context.device.store).confirm(name, actor=call.actor))
+    return answer({"list": held.list, "vanished": held.vanished})
+
+
 OPERATIONS = (
     Operation(
         "GET",
@@ -182,6 +192,14 @@ OPERATIONS = (
         {200: named("CloudState", ANY_OBJECT), 400: ANSWER_400, 404: TEXT, 503: TEXT},
         role=Role.OPERATOR,
         query=(Parameter("state", "Only rows in this state.", {"type": "string", "enum": list(STATES)}), *PAGING),
+    ),
+    Operation(
+        "POST",
+        "/device/cloud/lists/{list}/confirm",
+        confirm_list,
+        "Say that a list of the cloud did lose most of its entries: the next reading unblocks them.",
+        {200: closed(list=STRING, vanished=INTEGER), 409: TEXT, 503: TEXT},
+        role=Role.OPERATOR,
     ),
     Operation(
         "POST",

@@ -29,9 +29,9 @@ from kiosk.api.schema import (
     or_null,
 )
 from kiosk.didit import contract
+from kiosk.rules.text import objection
 from kiosk.store.accounts import Role
 from kiosk.store.subjects import Subject, SubjectFilter, SubjectPage
-from kiosk.text import objection
 from kiosk.types import Status
 
 LONGEST_TEXT = 1000

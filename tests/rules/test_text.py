@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kiosk.text import cell, objection, shown
+from kiosk.rules.text import cell, objection, shown
 
 
 @pytest.mark.parametrize(

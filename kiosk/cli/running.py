@@ -1,0 +1,202 @@
+"""The kiosk of `kiosk run`, put together: everything but its door, which is older. Imports what takes its time."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+
+from kiosk import assembly
+from kiosk.api.screen_token import screen_token
+from kiosk.capture.process import Camera
+from kiosk.capture.watch import Report
+from kiosk.cli.demo import DecisionPrinter, DemoCue, demo_settings, portraits_in
+from kiosk.daemon.doorway import Doorway
+from kiosk.daemon.kiosk import Kiosk, serve
+from kiosk.device.device import Device
+from kiosk.device.outgoing import Outgoing
+from kiosk.errors import ConfigError, KioskError
+from kiosk.health.clock import Clock
+from kiosk.health.supervisor import Flag, Supervisor
+from kiosk.networks.self_test import self_test
+from kiosk.settings.config import Config
+from kiosk.store.accounts import Accounts
+from kiosk.store.directory import run_alone
+from kiosk.store.remote_lists import Lists
+from kiosk.store.store import Store
+
+if TYPE_CHECKING:
+    from kiosk.api.server import Server  # 0.3 s
+    from kiosk.cloud.sync import Sync
+
+log = logging.getLogger("kiosk.cli_run")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What one start of the kiosk is given by the process that makes it."""
+
+    chosen: argparse.Namespace
+    supervisor: Supervisor
+    stopping: Flag
+    asked: Flag  # for changed settings
+    again: Flag  # set where they want a new start of the process
+    ready: Flag  # set once the kiosk runs
+    doorway: Doorway  # older than the kiosk
+    status_file: Path | None
+    before_serving: Callable[[], None]  # ends whatever serves the API's address until then
+
+
+def run_kiosk(start: Start) -> int:
+    """Start the kiosk, and run it until it is told to stop.
+
+    Raises:
+        KioskError: it cannot be started as things are; whatever was opened is closed again.
+    """
+    chosen, supervisor, stopping, asked, again = (
+        start.chosen,
+        start.supervisor,
+        start.stopping,
+        start.asked,
+        start.again,
+    )
+    config = (
+        demo_settings(assembly.load_settings(chosen)) if chosen.demo is not None else assembly.load_settings(chosen)
+    )
+    portraits = portraits_in(chosen.demo) if chosen.demo is not None else []
+    cv2.setNumThreads(1)  # the networks and the camera's process share the cores already
+    with ExitStack() as parts:
+        supervisor.tell(STATUS="loading models and people")
+        clock = assembly.make_clock(config)
+        pack, recogniser = assembly.load_pack(config), assembly.open_recogniser(config)
+        store = assembly.open_store(chosen, config, clock=clock, create=not chosen.existing)
+        Accounts(store, now=clock).copy()
+        outgoing = _outgoing(store, config, clock)
+        device = parts.enter_context(Device(recogniser, store, config, now=clock, outgoing=outgoing))
+        parts.enter_context(run_alone(store.directory))
+        sync = _cloud(device, clock, parts) if config.cloud.is_used else None
+        Lists(store).keep_only(config.cloud.lists, clock())  # without any nobody would pull, and see to it
+
+        def camera(tell: Callable[[Report], None]) -> Camera:
+            return Camera(config.camera, portraits, tell=tell)
+
+        kiosk = Kiosk(
+            device,
+            camera,
+            doorway=start.doorway,
+            clock=clock,
+            self_test=lambda: self_test(pack, recogniser),
+            lists_are_stale=sync.lists_are_stale if sync is not None else lambda _limit_h: False,
+            status_file=start.status_file,
+            more_figures=lambda: {} if sync is None else {"cloud": {"alarm": sync.alarm}},
+        )
+        parts.callback(kiosk.close)
+        if chosen.demo is not None:
+            kiosk.news.listen(DecisionPrinter())
+            kiosk.news.listen(DemoCue(kiosk))
+        kiosk.start()
+        if sync is not None:
+            sync.start()
+        server = _serve_api(start, kiosk, sync, parts) if config.api.enabled else None
+
+        def reload() -> bool:
+            if server is not None and not server.is_alive:
+                raise ConfigError(f"the API at {server.address} ended by itself")  # a new start is a clean one
+            if kiosk.camera.is_over and chosen.demo is not None:
+                stopping.set()
+            if not asked.is_set():
+                return False
+            asked.clear()
+            return _reload(chosen, kiosk, supervisor, again)
+
+        start.ready.set()
+        return serve(kiosk, supervisor, stopping, reload)
+
+
+def _outgoing(store: Store, config: Config, clock: Clock) -> Outgoing | None:
+    """Have decisions leave as the settings say; None: they stay."""
+    if not config.cloud.is_used:
+        return None
+    from kiosk.cloud.policy import Policy  # noqa: PLC0415  a kiosk that uses no cloud loads none of it
+
+    return Policy(store, config.cloud, now=clock)
+
+
+def _cloud(device: Device, clock: Clock, parts: ExitStack) -> Sync:
+    """Have what is to leave sent, and the cloud asked; ended with the other parts."""
+    from kiosk.cloud.sync import Sync  # noqa: PLC0415  a kiosk that uses no cloud loads none of it
+
+    sync = Sync(device, device.config.cloud, assembly.credentials_directory(), now=clock)
+    parts.callback(sync.close)
+    return sync
+
+
+def _serve_api(start: Start, kiosk: Kiosk, sync: Sync | None, parts: ExitStack) -> Server:
+    """Serve API and pages beside the kiosk, ended with the other parts."""
+    from kiosk.api import app  # noqa: PLC0415  0.1 s, which a kiosk without it should not pay
+
+    chosen, device, settings = start.chosen, kiosk.device, kiosk.device.config.api
+    app.check_exposure(settings, Accounts(device.store, now=kiosk.clock))
+
+    def apply(config: Config) -> None:
+        if not kiosk.reload(demo_settings(config) if chosen.demo is not None else config):
+            raise ConfigError("this setting is taken at a start only: write it into kiosk.toml")
+
+    token = screen_token(assembly.state_of(chosen))
+    application = app.build(
+        device,
+        kiosk=kiosk.requests,
+        cloud=sync.view if sync is not None else None,
+        sources=assembly.settings_sources(chosen),
+        apply=apply,
+        changing=kiosk.changing,
+        forgotten=lambda: assembly.scrub_backups(device.store),
+        confirm_clock=lambda actor: assembly.confirm_clock(device.store, kiosk.clock, actor=actor),
+        screen_token=token,
+        now=kiosk.clock,
+    )
+    device.decoder.warm()
+    server = app.Server(application, settings)
+    parts.callback(server.close)
+    parts.callback(application.close)
+    parts.callback(device.decoder.close)  # a stranger's picture must not hold up the end
+    start.before_serving()
+    server.start()
+    log.info("api address=%s", server.address)
+    if chosen.demo is not None:
+        print(f"The kiosk's screen: {server.address}/kiosk?screen={token}", flush=True)
+        print(f"Operators: {server.address}/", flush=True)
+    return server
+
+
+def _reload(
+    chosen: argparse.Namespace,
+    kiosk: Kiosk,
+    supervisor: Supervisor,
+    again: Flag,
+    *,
+    load: Callable[[argparse.Namespace], Config] = assembly.load_settings,
+) -> bool:
+    """Take the settings as they are on disk now; say whether the process must start anew for them."""
+    supervisor.tell(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
+    try:
+        with kiosk.changing:  # a page may be changing them: what is read here must be no older than what is in force
+            config = load(chosen) if chosen.demo is None else demo_settings(load(chosen))
+            Camera(config.camera, kiosk.camera.source.portraits)  # a source that cannot be is a wrong setting too
+            is_taken = kiosk.reload(config)
+    except KioskError as error:
+        log.error("settings refused, the old ones stay reason=%r", str(error))  # noqa: TRY400  its sentence says all
+        supervisor.tell(READY=1, STATUS=f"settings refused: {error}")
+        return False
+    if is_taken:
+        supervisor.tell(READY=1)
+        return False
+    again.set()
+    return True
