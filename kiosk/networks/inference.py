@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from kiosk.errors import ModelFileError
 from kiosk.recognition.attributes import Describer
+from kiosk.recognition.cues import SpoofNetwork
 from kiosk.recognition.detect import Detector
 from kiosk.recognition.embed import Embedder
 from kiosk.recognition.image import rotate
@@ -36,7 +37,7 @@ else:
 
 MANIFEST_NAME = "manifest.toml"
 MANIFEST_FORMAT = 1
-TASKS = ("finder", "mesh", "recogniser", "attributes")
+TASKS = ("finder", "mesh", "recogniser", "attributes", "liveness")
 DEFAULT_PROVIDERS = ("CPUExecutionProvider",)
 
 Note = Callable[[str], None]
@@ -310,4 +311,18 @@ def load_recogniser(
         describe=describer.describe,
         scale=pack.scale,
         model=pack.template_model,
+        trace=detector.trace if isinstance(detector, Detector) else None,
     )
+
+
+def load_spoof_network(
+    pack: Pack, *, threads: int = 1, providers: Sequence[str] = DEFAULT_PROVIDERS, note: Note | None = None
+) -> SpoofNetwork:
+    """Check and load the network that tells pictures of faces from faces.
+
+    Raises:
+        ModelFileError: the pack has none, or it is missing, changed, or cannot run here.
+    """
+    spec = pack.spec("liveness")
+    session = open_session(spec, threads=threads, providers=providers, note=note)
+    return SpoofNetwork(network=session, model=spec.sha256, **spec.options)
