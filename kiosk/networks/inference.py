@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from kiosk.errors import ModelFileError
 from kiosk.recognition.attributes import Describer
-from kiosk.recognition.cues import SpoofNetwork
 from kiosk.recognition.detect import Detector
 from kiosk.recognition.embed import Embedder
 from kiosk.recognition.image import rotate
@@ -313,16 +312,3 @@ def load_recogniser(
         model=pack.template_model,
         trace=detector.trace if isinstance(detector, Detector) else None,
     )
-
-
-def load_spoof_network(
-    pack: Pack, *, threads: int = 1, providers: Sequence[str] = DEFAULT_PROVIDERS, note: Note | None = None
-) -> SpoofNetwork:
-    """Check and load the network that tells pictures of faces from faces.
-
-    Raises:
-        ModelFileError: the pack has none, or it is missing, changed, or cannot run here.
-    """
-    spec = pack.spec("liveness")
-    session = open_session(spec, threads=threads, providers=providers, note=note)
-    return SpoofNetwork(network=session, model=spec.sha256, **spec.options)

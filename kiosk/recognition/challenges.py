@@ -73,10 +73,11 @@ class ChallengeLimits:
     """When a challenge counts as answered. The defaults are measured, see the module's head."""
 
     turn_deg: float = 25.0  # least yaw; at 15 a curved sheet would pass
-    other_side_deg: float = 15.0  # yaw to the other side that counts as the wrong answer
-    frontal_deg: float = 16.0  # largest yaw of a frame that counts as looking ahead
+    turned_by_deg: float = 20.0  # least change of it: a print of a head that is turned a little shows yaw by itself
+    other_side_deg: float = 15.0  # yaw to the other side, and change of it, that count as the wrong answer
+    frontal_deg: float = 20.0  # largest yaw of a frame that counts as looking ahead
     mouth_open: float = 0.25  # least gap; prints reach 0.16
-    mouth_closed: float = 0.14  # largest gap before and after
+    opened_by: float = 0.2  # least change of it: a smile that shows teeth has a gap of 0.3
     frames: int = 2  # in a row that must show it: one may be the mesh's mistake
     answer_s: float = 6.0  # time for an answer
     earliest_s: float = 0.25  # nobody reacts and moves sooner; a recording might
@@ -105,20 +106,21 @@ def read_mesh(points: Floats, *, is_mirrored: bool = False) -> Reading:
 
 
 def is_frontal(reading: Reading, limits: ChallengeLimits) -> bool:
-    """Whether the head looks ahead with the mouth closed; a NaN does not."""
-    return abs(reading.yaw_deg) <= limits.frontal_deg and reading.mouth <= limits.mouth_closed
+    """Whether the head looks ahead; a NaN does not."""
+    return abs(reading.yaw_deg) <= limits.frontal_deg
 
 
 class Movement:
     """Follows a head that was asked to turn or to open its mouth; frames come in the order of their times."""
 
-    def __init__(self, challenge: Challenge, limits: ChallengeLimits, asked_at: float) -> None:
+    def __init__(self, challenge: Challenge, limits: ChallengeLimits, asked_at: float, rest: Reading) -> None:
         """Begin to wait for the answer.
 
         Args:
             challenge: a turn or a mouth.
             limits: when it counts as answered.
             asked_at: when the screen began to ask, s.
+            rest: the head before it was asked.
         """
         self.challenge = challenge
         self.progress = 0.0
@@ -126,25 +128,31 @@ class Movement:
         self.is_wrong_way = False
         """Whether the head goes the other way, so that the screen can say so before the try is lost."""
         self._limits, self._asked_at = limits, asked_at
+        self._sign = -1.0 if challenge.side is Side.RIGHT else 1.0
+        rest_yaw = 0.0 if math.isnan(rest.yaw_deg) else self._sign * rest.yaw_deg
+        rest_mouth = 0.0 if math.isnan(rest.mouth) else rest.mouth
+        self._rest_yaw = rest_yaw
+        self._turned = max(limits.turn_deg, rest_yaw + limits.turned_by_deg)
+        self._against_deg = min(-limits.other_side_deg, rest_yaw - limits.other_side_deg)
+        self._opened = max(limits.mouth_open, rest_mouth + limits.opened_by)
         self._shown = self._against = 0
 
     def see(self, reading: Reading, now: float) -> Answer:
         """Take note of the next frame; say what became of the challenge."""
         limits = self._limits
-        sign = -1.0 if self.challenge.side is Side.RIGHT else 1.0
-        towards = sign * reading.yaw_deg
-        if self.challenge.kind is Kind.TURN:
-            share = towards / limits.turn_deg
-            against = towards <= -limits.other_side_deg or reading.mouth >= limits.mouth_open
-            self.is_wrong_way = towards <= -limits.other_side_deg / 2
+        towards = self._sign * reading.yaw_deg
+        if math.isnan(towards) or math.isnan(reading.mouth):
+            done, against = 0.0, False
+        elif self.challenge.kind is Kind.TURN:
+            done = 1.0 if towards >= self._turned else (towards - self._rest_yaw) / (self._turned - self._rest_yaw)
+            against = towards <= self._against_deg or reading.mouth >= self._opened
+            self.is_wrong_way = towards <= (self._against_deg + self._rest_yaw) / 2
         else:
-            share = reading.mouth / limits.mouth_open
+            done = reading.mouth / self._opened
             against = abs(reading.yaw_deg) >= limits.turn_deg
             self.is_wrong_way = abs(reading.yaw_deg) >= limits.frontal_deg
-        if math.isnan(share):
-            share, against = 0.0, False
-        self.progress = min(1.0, max(0.0, share))
-        self._shown = self._shown + 1 if share >= 1.0 and not against else 0
+        self.progress = min(1.0, max(0.0, done))
+        self._shown = self._shown + 1 if done >= 1.0 and not against else 0
         self._against = self._against + 1 if against else 0
         if self._against >= limits.frames:
             return Answer.WRONG

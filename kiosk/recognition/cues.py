@@ -50,10 +50,9 @@ class Cue:
 class CueLimits:
     """When a cue denies. The defaults are measured on few people, so a site calibrates its own."""
 
-    network_low: float = 0.2  # least median share of "real person"
+    network_low: float = 0.15  # least median share of "real person"
     network_frames: int = 5  # least frames behind the median
-    face_share_high: float = 0.5  # of the picture's shorter edge; above, a medium's edge would be out of view
-    view_low: float = 1.8  # least edge of what the network sees per edge of the face
+    face_share_high: float = 0.6  # of the picture's shorter edge; above, a medium's edge would be out of view
     covered_high: float = 0.97  # of the empty scene's structure
     rigid_high: float = 0.6  # of the movements
     rigid_movements: int = 4  # least movements behind that share
@@ -97,21 +96,13 @@ def network_view(size_hw: tuple[int, ...], box: Floats, scale: float) -> Floats:
     return np.concatenate([np.maximum(middle - half, 0), np.minimum(middle + half, limit)]).astype(np.float32)
 
 
-class Fit(str, Enum):
-    """Whether the network can judge a face where it is."""
+def fits(image: RgbImage, face: Face, limits: CueLimits) -> bool:
+    """Say whether enough of the surroundings is in view, so that the edge of a print or screen would be.
 
-    FITS = "fits"
-    TOO_LARGE = "too_large"  # step back
-    TOO_TIGHT = "too_tight"  # the picture is cut close around the face: nothing to judge by
-
-
-def fit_of(image: RgbImage, face: Face, limits: CueLimits) -> Fit:
-    """Say whether enough of the surroundings is in view, so that the edge of a print or screen would be."""
-    height, width = image.shape[:2]
+    Where not, a visitor should step back, and a photograph is cut too tightly to be judged.
+    """
     edge = float(max(face.box[2:] - face.box[:2]))
-    if edge > limits.face_share_high * min(height, width):
-        return Fit.TOO_LARGE if edge * limits.view_low <= max(height, width) else Fit.TOO_TIGHT
-    return Fit.FITS
+    return bool(edge <= limits.face_share_high * min(image.shape[:2]))
 
 
 def network_cue(shares: Sequence[float], limits: CueLimits) -> Cue:

@@ -76,8 +76,11 @@ def draw_colours(rng: Random, start_s: float) -> tuple[Shown, ...]:
 
 
 def end_of(shown: Sequence[Shown]) -> float:
-    """Return when the last colour goes, s."""
-    return shown[-1].at_s + EACH_S if shown else 0.0
+    """Return when the last colour goes, s: it stays as long as those before it."""
+    if not shown:
+        return 0.0
+    stays = (shown[-1].at_s - shown[0].at_s) / (len(shown) - 1) if len(shown) > 1 else EACH_S
+    return shown[-1].at_s + stays
 
 
 class Flash:

@@ -33,11 +33,10 @@ from kiosk.recognition.cues import (
     CueName,
     CueOutcome,
     EmptyScene,
-    Fit,
     SpoofNetwork,
     Surroundings,
     covered_cue,
-    fit_of,
+    fits,
     network_cue,
 )
 from kiosk.recognition.detect import overlap
@@ -88,8 +87,7 @@ class Reason(str, Enum):
 
     NOT_MET = "challenge_not_met"
     TOO_BRIGHT = "too_bright"  # the screen's colours do not show on the face
-    TOO_LARGE = "face_too_large"
-    TOO_TIGHT = "picture_too_tight"
+    TOO_LARGE = "face_too_large"  # or the picture cut too tightly
     TOO_FEW_FRAMES = "too_few_frames"
     NOT_ASKED = "no_challenge"  # the level demands one and none was asked
     TIMED_OUT = "timed_out"
@@ -221,7 +219,8 @@ class _Evidence:
     surroundings: Surroundings = field(default_factory=Surroundings)
     flash: FlashResult | None = None
     met: list[Challenge] = field(default_factory=list)
-    misfit: Fit = Fit.FITS  # the last frame that the network could not judge
+    is_too_large: bool = False  # in the last frame
+    rest: list[Reading] = field(default_factory=list)  # of the frontal frames of this phase
 
 
 class Liveness:
@@ -349,7 +348,8 @@ class Liveness:
 
     def _enter(self, phase: Phase) -> None:
         self._phase = phase
-        self._evidence.first_at, self._evidence.frontal, self._evidence.after = None, 0, []
+        self._evidence.first_at, self._evidence.frontal = None, 0
+        self._evidence.after, self._evidence.rest = [], []
         self._movement = self._flash = self._challenge = None
         if phase is Phase.BEFORE:
             self._hold_s = self._asker.hold_s()
@@ -365,10 +365,10 @@ class Liveness:
             return  # coloured light and turned heads are not what the network was made for
         if self._scene is not None and evidence.covered is None:
             evidence.covered = self._scene.covered(seen.image)
-        fit = fit_of(seen.image, face, self._limits.cues)
-        if fit is not Fit.FITS:
-            evidence.misfit = fit
-        elif len(evidence.shares) < MOST_JUDGED and now - evidence.judged_at >= NEXT_JUDGED_S:
+        evidence.is_too_large = not fits(seen.image, face, self._limits.cues)
+        if evidence.is_too_large:
+            return
+        if len(evidence.shares) < MOST_JUDGED and now - evidence.judged_at >= NEXT_JUDGED_S:
             evidence.judged_at = now
             evidence.shares.append(self._network.judge(seen.image, face))
 
@@ -398,7 +398,7 @@ class Liveness:
     def _misfit_reason(self) -> Reason | None:
         if len(self._evidence.shares) >= self._limits.cues.network_frames:
             return None
-        return {Fit.TOO_LARGE: Reason.TOO_LARGE, Fit.TOO_TIGHT: Reason.TOO_TIGHT}.get(self._evidence.misfit)
+        return Reason.TOO_LARGE if self._evidence.is_too_large else None
 
     # ---- phases
 
@@ -406,12 +406,13 @@ class Liveness:
         """Gather frontal frames; then ask, or, where nothing needs asking, decide."""
         limits, evidence, now = self._limits, self._evidence, seen.captured_at
         if reading is None or not is_frontal(reading, limits.challenges):
-            evidence.first_at, evidence.frontal = None, 0
+            evidence.first_at, evidence.frontal, evidence.rest = None, 0, []
             return Step(self._phase, Hint.LOOK_AHEAD, restarted=restarted)
-        hint = Hint.STEP_BACK if fit_of(seen.image, seen.faces[0], limits.cues) is Fit.TOO_LARGE else None
+        hint = Hint.STEP_BACK if evidence.is_too_large else None
         if evidence.first_at is None:
             evidence.first_at = now
         evidence.frontal += 1
+        evidence.rest.append(reading)
         if not evidence.met and len(evidence.before) < limits.before_frames:
             evidence.before.append(seen.template())
         if evidence.frontal < limits.before_frames or now - evidence.first_at < self._hold_s:
@@ -434,6 +435,10 @@ class Liveness:
     def _begin(self, now: float, restarted: Restart | None) -> Step:
         tried = Tried(tuple(self._evidence.met), tuple(self._failed))
         challenge = self._asker.next(tried, is_rigid=self._is_rigid())
+        rest = Reading(
+            float(np.median([one.yaw_deg for one in self._evidence.rest])),
+            float(np.median([one.mouth for one in self._evidence.rest])),
+        )
         self._enter(Phase.ASKING)
         self._challenge, self._asked_at = challenge, now
         if challenge.kind is Kind.FLASH:
@@ -442,7 +447,7 @@ class Liveness:
             self._shown = self._colours(now + FIRST_COLOUR_S)
             self._flash = Flash(self._shown, self._limits.flash)
         else:
-            self._movement = Movement(challenge, self._limits.challenges, now)
+            self._movement = Movement(challenge, self._limits.challenges, now, rest)
         return Step(self._phase, prompt=self._prompt(now), restarted=restarted)
 
     def _ask(self, seen: Seen, reading: Reading | None, restarted: Restart | None) -> Step:
@@ -496,8 +501,7 @@ class Liveness:
         evidence.after.append((seen.number, now))
         is_gathered = len(evidence.after) >= limits.after_frames and now - evidence.after[0][1] >= limits.after_s
         if not is_gathered or len(evidence.shares) < limits.cues.network_frames:
-            fit = fit_of(seen.image, seen.faces[0], limits.cues)
-            return Step(self._phase, Hint.STEP_BACK if fit is Fit.TOO_LARGE else None, restarted=restarted)
+            return Step(self._phase, Hint.STEP_BACK if evidence.is_too_large else None, restarted=restarted)
         if self._is_asking_due():
             self._enter(Phase.BEFORE)
             return Step(self._phase, restarted=restarted)

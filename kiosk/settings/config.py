@@ -29,6 +29,7 @@ from kiosk.settings.sections import (
     HealthSettings,
     MatchSettings,
     ModelSettings,
+    PadSettings,
     PresentationSettings,
     ScheduleSettings,
     SearchSettings,
@@ -55,6 +56,7 @@ class Config:
     store: StoreSettings = field(default_factory=StoreSettings)
     camera: CameraSettings = field(default_factory=CameraSettings)
     presentation: PresentationSettings = field(default_factory=PresentationSettings)
+    pad: PadSettings = field(default_factory=PadSettings)
     entrance: EntranceSettings = field(default_factory=EntranceSettings)
     enrolment: EnrolmentSettings = field(default_factory=EnrolmentSettings)
     attempts: AttemptSettings = field(default_factory=AttemptSettings)

@@ -42,8 +42,11 @@ def read_face(detector, image):
     return read_mesh(points)
 
 
-def answers(challenge, readings, step_s=0.1, asked_at=100.0):
-    movement = Movement(challenge, LIMITS, asked_at)
+REST = Reading(0.0, 0.03)
+
+
+def answers(challenge, readings, step_s=0.1, asked_at=100.0, rest=REST):
+    movement = Movement(challenge, LIMITS, asked_at, rest)
     found = []
     for number, (yaw, mouth) in enumerate(readings, 1):
         found.append(movement.see(Reading(yaw, mouth), asked_at + number * step_s))
@@ -146,12 +149,29 @@ def test_answers(challenge, readings, answer):
     assert answers(challenge, readings) is answer
 
 
+@pytest.mark.parametrize(
+    ("challenge", "rest", "readings", "answer"),
+    [
+        pytest.param(LEFT, (17.0, 0.0), [(27.0, 0.0)] * 80, Answer.LATE, id="a print of a turned head, bent"),
+        pytest.param(LEFT, (17.0, 0.0), [(17.0, 0.0)] * 2 + [(38.0, 0.0)] * 2, Answer.MET, id="a head that turns on"),
+        pytest.param(RIGHT, (17.0, 0.0), [(17.0, 0.0)] * 2 + [(-26.0, 0.0)] * 2, Answer.MET, id="and the other way"),
+        pytest.param(
+            RIGHT, (17.0, 0.0), [(17.0, 0.0)] * 80, Answer.LATE, id="a head that rests turned is not wrong yet"
+        ),
+        pytest.param(MOUTH, (0.0, 0.3), [(0.0, 0.32)] * 80, Answer.LATE, id="a smile that shows teeth"),
+        pytest.param(MOUTH, (0.0, 0.3), [(0.0, 0.3)] * 2 + [(0.0, 0.52)] * 2, Answer.MET, id="and then opens"),
+    ],
+)
+def test_what_counts_is_also_the_change_since_it_was_asked(challenge, rest, readings, answer):
+    assert answers(challenge, readings, rest=Reading(*rest)) is answer
+
+
 def test_an_answer_sooner_than_anybody_reacts_is_a_recording():
     assert answers(LEFT, [(30.0, 0.0)] * 3, step_s=0.05) is Answer.WRONG
 
 
 def test_progress_follows_the_head_and_the_wrong_way_is_told_before_it_costs_the_try():
-    movement = Movement(RIGHT, LIMITS, 0.0)
+    movement = Movement(RIGHT, LIMITS, 0.0, REST)
 
     movement.see(Reading(-12.5, 0.0), 0.1)
     assert movement.progress == pytest.approx(0.5)
@@ -184,7 +204,6 @@ def test_whoever_could_not_turn_is_asked_for_something_else():
 
 
 def test_a_frame_without_numbers_does_not_look_ahead():
-    assert is_frontal(Reading(16.0, 0.14), LIMITS)
-    assert not is_frontal(Reading(16.1, 0.0), LIMITS)
+    assert is_frontal(Reading(-20.0, 0.3), LIMITS)
+    assert not is_frontal(Reading(20.1, 0.0), LIMITS)
     assert not is_frontal(Reading(math.nan, 0.0), LIMITS)
-    assert not is_frontal(Reading(0.0, math.nan), LIMITS)
