@@ -172,8 +172,8 @@ def _add_pad(add: Adder) -> None:
         "pad",
         "judge recorded presentations and attacks; print APCER, BPCER and their bounds",
         more="DIR/bona_fide/PERSON/CLIP/ and DIR/SPECIES/INSTRUMENT/CLIP/ hold clips: frames NN.png, fps.txt and, "
-        "where a challenge was asked, challenge.json, as kiosk record pad writes them. Each clip is replayed through the "
-        "judge of the door. A clip without a challenge counts as not answered at levels active and strict.",
+        "where a challenge was asked, challenge.json, as kiosk record pad writes them. Each clip is replayed through "
+        "the judge of the door. A clip without a challenge counts as not answered at levels active and strict.",
     )
     pad.add_argument("directory", metavar="DIR", type=Path)
     pad.add_argument(

@@ -78,6 +78,7 @@ class ChallengeLimits:
     frontal_deg: float = 20.0  # largest yaw of a frame that counts as looking ahead
     mouth_open: float = 0.25  # least gap; prints reach 0.16
     opened_by: float = 0.2  # least change of it: a smile that shows teeth has a gap of 0.3
+    rest_mouth_high: float = 0.12  # largest gap at which a mouth is asked to open: the mesh tells no more than 0.35
     frames: int = 2  # in a row that must show it: one may be the mesh's mistake
     answer_s: float = 6.0  # time for an answer
     earliest_s: float = 0.25  # nobody reacts and moves sooner; a recording might

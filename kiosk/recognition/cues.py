@@ -53,7 +53,7 @@ class CueLimits:
     network_low: float = 0.15  # least median share of "real person"
     network_frames: int = 5  # least frames behind the median
     face_share_high: float = 0.6  # of the picture's shorter edge; above, a medium's edge would be out of view
-    covered_high: float = 0.97  # of the empty scene's structure
+    covered_high: float = 0.9  # of the empty scene's structure
     rigid_high: float = 0.6  # of the movements
     rigid_movements: int = 4  # least movements behind that share
 
@@ -128,8 +128,8 @@ def network_cue(shares: Sequence[float], limits: CueLimits) -> Cue:
 
 BLOCK_PX = 8  # of the small copy of a scene
 SCENE_WIDTH = 160
-STRUCTURE_LOW = 4.0  # standard deviation of grey levels from which a block shows something
-SAME_LOW = 0.5  # correlation from which a block still shows the same
+STRUCTURE_LOW = 6.0  # standard deviation of grey levels from which a block shows something
+SAME_LOW = 0.8  # correlation from which a block still shows the same
 LEAST_BLOCKS = 20
 
 

@@ -35,7 +35,7 @@ LEAST_LIGHT = 1e-3  # of full light: keeps the logarithm of a black channel fini
 LAGS_S = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)  # from the screen's order to the picture: display, exposure, camera
 STEP_PX = 2  # every second pixel tells a mean
 INNER_SHARE = 0.15  # of the mesh's box that is left out on each side: hair, background
-AROUND_FROM, AROUND_TO = 1.4, 2.4  # of the face's box: what surrounds it
+AROUND_FROM, AROUND_TO = 2.2, 6.0  # of the face's box: what surrounds it, and also most of a phone that shows it
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,8 @@ class FlashLimits:
     """When colours count as followed."""
 
     follows: float = 0.6  # least correlation of the face; 0.69 at 300 lx
-    ignores: float = 0.3  # largest correlation of a face that shines by itself, where its surroundings follow
+    strength: float = 0.06  # least change of log-chroma for a whole channel; 0.12 at 300 lx, by a screen of 36 lx
+    ignores: float = 0.35  # largest strength of a face that shines by itself, of that of its surroundings
     frames: int = 12  # least frames, over at least five of the colours
 
 
@@ -61,7 +62,9 @@ class FlashResult:
 
     answer: Answer  # MET, WRONG for a face that shines by itself, UNDETERMINED
     face: float  # correlation of the face's log-chroma with the colours, -1..1
-    around: float  # of its surroundings'
+    around: float  # of its surroundings
+    strength: float = 0.0  # change of the face's log-chroma for a whole channel of the screen
+    around_strength: float = 0.0
 
 
 def draw_colours(rng: Random, start_s: float) -> tuple[Shown, ...]:
@@ -124,16 +127,20 @@ class Flash:
         seen = {index for index in _colour_at(self._shown, times) if index >= 0} if len(times) else set()
         if len(times) < limits.frames or len(seen) < len(self._shown) - 1:
             return FlashResult(Answer.UNDETERMINED, 0.0, 0.0)
-        face = follow(times, np.stack([row[1] for row in self._rows]), self._shown)
-        around = follow(times, np.stack([row[2] for row in self._rows]), self._shown)
-        if face >= limits.follows:
-            return FlashResult(Answer.MET, face, around)
-        shines = face <= limits.ignores and around >= limits.follows
-        return FlashResult(Answer.WRONG if shines else Answer.UNDETERMINED, face, around)
+        face, strength = follow(times, np.stack([row[1] for row in self._rows]), self._shown)
+        around, around_strength = follow(times, np.stack([row[2] for row in self._rows]), self._shown)
+        surroundings_follow = around >= limits.follows and around_strength >= limits.strength
+        shines = surroundings_follow and strength <= limits.ignores * around_strength
+        answer = Answer.UNDETERMINED
+        if shines:
+            answer = Answer.WRONG
+        elif face >= limits.follows and strength >= limits.strength:
+            answer = Answer.MET
+        return FlashResult(answer, face, around, strength, around_strength)
 
 
-def follow(times: NDArray[np.float64], chromas: NDArray[np.float64], shown: Sequence[Shown]) -> float:
-    """Return the correlation of a series of log-chromas with the colours shown, at the best lag.
+def follow(times: NDArray[np.float64], chromas: NDArray[np.float64], shown: Sequence[Shown]) -> tuple[float, float]:
+    """Return how well and how strongly a series of log-chromas follows the colours shown, at the best lag.
 
     Args:
         times: (N,) s.
@@ -141,9 +148,10 @@ def follow(times: NDArray[np.float64], chromas: NDArray[np.float64], shown: Sequ
         shown: the colours.
 
     Returns:
-        -1..1 over both channels together; 0 where there is nothing to correlate.
+        The correlation over both channels together, 0..1, and the change of log-chroma for a whole channel of the
+        screen; zeros where nothing follows.
     """
-    best = 0.0
+    best = strength = 0.0
     light = np.array([one.colour for one in shown], np.float64) / 255.0
     wanted = np.stack([light[:, 0] - light[:, 1], light[:, 2] - light[:, 1]], axis=1)
     for lag_s in LAGS_S:
@@ -156,9 +164,9 @@ def follow(times: NDArray[np.float64], chromas: NDArray[np.float64], shown: Sequ
         trend = np.stack([np.ones(int(inside.sum())), times[inside] - times[inside].mean()], axis=1)
         expected, seen = (x - trend @ np.linalg.lstsq(trend, x, rcond=None)[0] for x in (expected, seen))
         scale = float(np.linalg.norm(expected) * np.linalg.norm(seen))
-        if scale > 0.0:
-            best = max(best, float(np.sum(expected * seen)) / scale)
-    return best
+        if scale > 0.0 and (correlation := float(np.sum(expected * seen)) / scale) > best:
+            best, strength = correlation, float(np.sum(expected * seen) / np.sum(expected * expected))
+    return best, strength
 
 
 def _colour_at(shown: Sequence[Shown], times: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -387,7 +387,9 @@ class Liveness:
                     CueOutcome.DENIES if shines else CueOutcome.PASSES,
                     round(evidence.flash.face, 3),
                     limits.flash.follows,
-                    f"face {evidence.flash.face:.2f}, surroundings {evidence.flash.around:.2f}",
+                    f"the face follows the colours by {evidence.flash.face:.2f} (strength "
+                    f"{evidence.flash.strength:.2f}), its surroundings by {evidence.flash.around:.2f} "
+                    f"({evidence.flash.around_strength:.2f})",
                 )
             )
         return tuple(cues)
@@ -434,11 +436,12 @@ class Liveness:
 
     def _begin(self, now: float, restarted: Restart | None) -> Step:
         tried = Tried(tuple(self._evidence.met), tuple(self._failed))
-        challenge = self._asker.next(tried, is_rigid=self._is_rigid())
         rest = Reading(
             float(np.median([one.yaw_deg for one in self._evidence.rest])),
             float(np.median([one.mouth for one in self._evidence.rest])),
         )
+        can_open = rest.mouth <= self._limits.challenges.rest_mouth_high
+        challenge = self._asker.next(tried, can_open=can_open)
         self._enter(Phase.ASKING)
         self._challenge, self._asked_at = challenge, now
         if challenge.kind is Kind.FLASH:

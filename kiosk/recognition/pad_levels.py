@@ -57,8 +57,13 @@ class Asker(Protocol):
     count: int  # how many must be met
     tries: int  # how many may be asked in vain before it is over
 
-    def next(self, tried: Tried, *, is_rigid: bool) -> Challenge:
-        """Return what to ask next."""
+    def next(self, tried: Tried, *, can_open: bool) -> Challenge:
+        """Return what to ask next.
+
+        Args:
+            tried: what was asked so far.
+            can_open: whether the mouth is closed, so that its opening would be seen.
+        """
 
     def hold_s(self) -> float:
         """Return how long the face must look ahead before it is asked."""
@@ -75,15 +80,16 @@ class RandomAsker:
         self.count = CHALLENGES[level]
         self.tries = tries
         self._rng, self._has_flashes = rng, has_flashes
-        self._order: list[Kind] = []
 
-    def next(self, tried: Tried, *, is_rigid: bool) -> Challenge:  # noqa: ARG002  the movements are what paper cannot do
+    def next(self, tried: Tried, *, can_open: bool) -> Challenge:
         """Draw what to ask next."""
-        return draw(self._choices(tried), self._rng, avoid=tried.failed)
+        return draw(self._choices(tried, can_open=can_open), self._rng, avoid=tried.failed)
 
-    def _choices(self, tried: Tried) -> Sequence[Challenge]:
+    def _choices(self, tried: Tried, *, can_open: bool) -> Sequence[Challenge]:
         met = {challenge.kind for challenge in tried.met}
         movements = [challenge for challenge in MOVEMENTS if challenge.kind not in met]
+        if not can_open:  # a smile; where nothing else is left it is asked all the same
+            movements = [challenge for challenge in movements if challenge.kind is not Kind.MOUTH] or movements
         can_flash = self._has_flashes and FLASH not in tried.failed
         if self.count < 2 or not can_flash:  # noqa: PLR2004  two different ones
             return movements
@@ -105,7 +111,7 @@ class ScriptedAsker:
         self._challenges = tuple(challenges)
         self.count = len(self._challenges)
 
-    def next(self, tried: Tried, *, is_rigid: bool) -> Challenge:  # noqa: ARG002  the clip is what it is
+    def next(self, tried: Tried, *, can_open: bool) -> Challenge:  # noqa: ARG002  the clip is what it is
         """Return the next of the clip's challenges."""
         return self._challenges[len(tried.met)]
 

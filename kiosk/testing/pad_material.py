@@ -79,6 +79,10 @@ class MovingPortrait:
         depth = x * np.sin(angle) + z * np.cos(angle)
         shift = DEPTH_OF_AXIS * self._face_width * np.sin(angle) * RING_FOLLOWS
         ring = self._ring + np.array([shift, 0.0])
+        below = ring[:, 1] > float(self._points[LOWER_LIP, 1])
+        ring[below, 1] += max(
+            0.0, float(moved[:, 1].max() - self._points[:, 1].max())
+        )  # the neck makes room for the chin
         target = np.vstack([moved[:, :2], ring, self._fixed])
         depths = np.concatenate([depth, np.full(len(ring) + len(self._fixed), float(depth.max()) + 1.0)])
         picture = _draw(self._image, source, target, depths, self._triangles)
@@ -94,11 +98,10 @@ class MovingPortrait:
         eyes = self._points[list(LEFT_EYE), :2].mean(axis=0) - self._points[list(RIGHT_EYE), :2].mean(axis=0)
         drop = mouth * float(np.linalg.norm(eyes))
         lips = float(self._points[[UPPER_LIP, LOWER_LIP], 1].mean())
-        chin = float(self._points[:, 1].max())
         below = self._points[:, 1] > lips
         sideways = np.abs(self._points[:, 0] - self._points[LOWER_LIP, 0]) / (self._face_width / 2)
-        share = np.clip(1.0 - 0.75 * sideways**2, 0.0, 1.0)
-        moved[below, 1] += (drop * share)[below] * np.clip((chin - self._points[below, 1]) / (chin - lips), 0.6, 1.0)
+        share = np.clip(1.0 - 0.6 * sideways**2, 0.0, 1.0)
+        moved[below, 1] += (drop * share)[below]
         for lower in LOWER_INNER:  # the corners stay, the middle goes down
             moved[lower, 1] = self._points[lower, 1] + drop * share[lower]
 
