@@ -33,6 +33,7 @@ sys.path.insert(0, str(HERE))  # the build_* modules beside this one; models/ is
 
 import build_attributes  # noqa: E402
 import build_detector  # noqa: E402
+import build_liveness  # noqa: E402
 import build_recogniser  # noqa: E402
 
 from kiosk.networks.inference import open_session, read_pack  # noqa: E402
@@ -74,6 +75,13 @@ SOURCES = {
         "3.0.4",
         "human-models-3.0.4.tgz",
         "adbc87995b9a298f58c492d3d182027a2eeb48e9c461b82f6b800b28614ff935",
+    ),
+    "faceplugin": Source(
+        "npm",
+        build_liveness.PACKAGE,
+        build_liveness.VERSION,
+        "faceplugin-face-recognition-js-0.0.1.tgz",
+        build_liveness.TARBALL_SHA256,
     ),
     "face-recognition": Source(
         "pypi",
@@ -195,6 +203,7 @@ def build(sources: dict[str, Path], out: Path, manifest: Path) -> None:
     build_attributes.build(
         sources["human-models"] / "package", out, crops(detector, pictures, build_attributes.SIDE, share)
     )
+    build_liveness.build(sources["faceplugin"] / "package", out)
     write_golden(sources["face-recognition"] / TEST_IMAGES, out / "golden")
 
 
