@@ -20,7 +20,7 @@ import cv2
 from kiosk import assembly
 from kiosk.capture.process import Camera
 from kiosk.capture.watch import Report
-from kiosk.cli.demo import DecisionPrinter, demo_settings, portraits_in
+from kiosk.cli.demo import DecisionPrinter, DemoCue, demo_settings, portraits_in
 from kiosk.cli.main import REFUSED
 from kiosk.daemon.kiosk import Kiosk, serve
 from kiosk.device.device import Device
@@ -119,6 +119,7 @@ def _run(
         parts.callback(kiosk.close)
         if chosen.demo is not None:
             kiosk.news.listen(DecisionPrinter())
+            kiosk.news.listen(DemoCue(kiosk))
         kiosk.start()
         if sync is not None:
             sync.start()
@@ -186,14 +187,19 @@ def _serve_api(chosen: argparse.Namespace, kiosk: Kiosk, sync: Sync | None, part
     return server
 
 
-def _reload(chosen: argparse.Namespace, kiosk: Kiosk, supervisor: Supervisor, again: threading.Event) -> bool:
+def _reload(
+    chosen: argparse.Namespace,
+    kiosk: Kiosk,
+    supervisor: Supervisor,
+    again: threading.Event,
+    *,
+    load: Callable[[argparse.Namespace], Config] = assembly.load_settings,
+) -> bool:
     """Take the settings as they are on disk now; say whether the process must start anew for them."""
     supervisor.tell(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
     try:
         with kiosk.changing:  # a page may be changing them: what is read here must be no older than what is in force
-            config = (
-                assembly.load_settings(chosen) if chosen.demo is None else demo_settings(assembly.load_settings(chosen))
-            )
+            config = load(chosen) if chosen.demo is None else demo_settings(load(chosen))
             Camera(config.camera, kiosk.camera.source.portraits)  # a source that cannot be is a wrong setting too
             is_taken = kiosk.reload(config)
     except KioskError as error:

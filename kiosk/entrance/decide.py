@@ -157,7 +157,7 @@ class Entrance:
         """Find out whether it is the person who was claimed, 1:1; somebody on the blocklist is found all the same."""
         settings, seen = self._settings, self._search(ready.probe)
         subject = self.device.store.people.subject(claimed)
-        likeness = self._likeness(ready.probe, claimed) if subject is not None else None
+        likeness = _likeness(self.device, ready.probe, claimed) if subject is not None else None
         status, why = weigh_claim(likeness, threshold=settings.verify_threshold, review_margin=settings.review_margin)
         status, why = self._held_against(subject, seen, status, why)
         ruled = _Ruled(status, why, likeness, subject, {"verify": settings.verify_threshold}, None)
@@ -204,9 +204,8 @@ class Entrance:
             answered: the question's decision as `Outgoing.second` returned it.
             captured_at: monotonic s, of a frame in which the person stands there still.
         """
-        subject = (
-            self.device.store.people.subject(verdict.subject.session_number) if verdict.subject is not None else None
-        )
+        claimed, people = verdict.subject, self.device.store.people
+        subject = people.subject(claimed.session_number) if claimed is not None else None
         if not answered.origin.is_cloud or subject is None:
             return None
         why = DoorReason.SECOND_OPINION
@@ -275,13 +274,6 @@ class Entrance:
         (found,) = held.search_all(probe, [Query(scale.cosine(threshold) - SLACK, 1, Among.EVER)], now=self._now())
         return any(scale.similarity_percentage(candidate.cosine) >= threshold for candidate in found)
 
-    def _likeness(self, probe: Template, claimed: SubjectId) -> float | None:
-        """Return the similarity with the most alike reference of a person; None where there is none of this model."""
-        model, scale = self.device.recogniser.model, self.device.scale
-        blocks = self.device.store.references.chunks(model, [claimed])
-        cosines = [compare(probe, Template(vector.copy(), model)) for block in blocks for vector in block.vectors]
-        return scale.similarity_percentage(max(cosines)) if cosines else None
-
     # ---- what speaks against it
 
     def _held_against(
@@ -294,7 +286,7 @@ class Entrance:
             return status, why
         if subject.status is not Status.APPROVED:
             return subject.status, DoorReason.NOT_APPROVED
-        if not self._is_valid(subject):
+        if not subject.is_valid_at(self._now()):
             return Status.DECLINED, DoorReason.NOT_VALID
         is_trusted = self._is_clock_trusted()
         if not is_trusted and (subject.valid_from is not None or subject.valid_until is not None):
@@ -302,11 +294,6 @@ class Entrance:
         plan = subject.details.plan or EVERYBODY
         closure = self._schedule.closure(self._now(), plan, is_clock_trusted=is_trusted)
         return (status, why) if closure is None else (Status.DECLINED, DoorReason(closure.value))
-
-    def _is_valid(self, subject: Subject) -> bool:
-        now = self._now()
-        begun = subject.valid_from is None or subject.valid_from <= now
-        return begun and (subject.valid_until is None or now < subject.valid_until)
 
     # ---- what is saved
 
@@ -366,3 +353,11 @@ class Entrance:
     def _wanted(self, decision: NewDecision, photograph: Photograph) -> Mapping[str, bytes]:
         """Make the photograph only where it is to leave with the decision."""
         return {"user_image": photograph()} if self.device.outgoing.wants_photographs(decision) else {}
+
+
+def _likeness(device: Device, probe: Template, claimed: SubjectId) -> float | None:
+    """Return the similarity with the most alike reference of a person; None where there is none of this model."""
+    model, scale = device.recogniser.model, device.scale
+    blocks = device.store.references.chunks(model, [claimed])
+    cosines = [compare(probe, Template(vector.copy(), model)) for block in blocks for vector in block.vectors]
+    return scale.similarity_percentage(max(cosines)) if cosines else None

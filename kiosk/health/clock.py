@@ -22,12 +22,18 @@ STAMP_S = 3600.0  # it sets the clock every 34 minutes at least
 _TIMEX_BYTES = 512  # struct timex has 208 on the 64-bit machines we run on
 
 
-def is_synced(stamp: Path = STAMP) -> bool:
-    """Ask the kernel whether its clock is kept in time; where that is forbidden, look when timesyncd last set it.
+def kernels_state() -> int:
+    """Return the kernel's word on its clock, adjtimex(2): TIME_ERROR or lower, or -1 where asking is forbidden.
 
-    A sandbox with ProtectClock=yes forbids adjtimex(2) as a whole. Reads, sets nothing.
+    A sandbox with ProtectClock=yes forbids it as a whole. Reads, sets nothing.
     """
     state: int = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+    return state
+
+
+def is_synced(stamp: Path = STAMP, ask: Callable[[], int] = kernels_state) -> bool:
+    """Ask the kernel whether its clock is kept in time; where that is forbidden, look when timesyncd last set it."""
+    state = ask()
     if state >= 0:
         return state < TIME_ERROR
     return was_set(STAMP_S, stamp)

@@ -234,14 +234,15 @@ def show(config: Config) -> str:
     return "\n".join(lines)
 
 
-def state_directory(chosen: str | None, environment: Mapping[str, str] = os.environ) -> Path:
+def state_directory(
+    chosen: str | None, environment: Mapping[str, str] = os.environ, *, system: Path = SYSTEM_STATE
+) -> Path:
     """Return where the state lives: --state, KIOSK_STATE, /var/lib/kiosk where writable, else the home's share."""
     named = chosen or environment.get("KIOSK_STATE")
     if named:
         return Path(named).expanduser()
-    nearest = SYSTEM_STATE if SYSTEM_STATE.exists() else SYSTEM_STATE.parent
-    if os.access(nearest, os.W_OK):
-        return SYSTEM_STATE
+    if os.access(system if system.exists() else system.parent, os.W_OK):
+        return system
     home = environment.get("XDG_DATA_HOME")
     return (Path(home) if home else Path.home() / ".local" / "share") / "kiosk"
 

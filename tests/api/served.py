@@ -73,6 +73,7 @@ def serving(
     *,
     config: Config | None = None,
     api_settings: Mapping[str, Any] | None = None,
+    server_settings: Mapping[str, float] | None = None,
     with_desk: bool = True,
     **more: Any,
 ) -> Iterator[Served]:
@@ -90,7 +91,7 @@ def serving(
         made = {role.word: known.create_key(role.word, role) for role in Role}
         accounts = {word: account for word, (account, _) in made.items()}
         accounts["person"] = known.create_operator("Person C", Role.ADMIN, PASSWORD)
-        server = app.Server(application, settings)
+        server = app.Server(application, settings, **(server_settings or {}))
         server.start()
         try:
             yield Served(

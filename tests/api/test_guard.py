@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -15,6 +14,7 @@ from kiosk.api import app
 from kiosk.api.routes.pages import WEB
 from kiosk.store.accounts import Role
 from tests.api.served import A1, PASSWORD, match_files, serving
+from tests.patience import until
 
 KEYED = [one for one in app.OPERATIONS if one.role is not None]
 SECRET_NAME = "Person C, <script>alert(1)</script>"
@@ -384,10 +384,7 @@ def test_the_log_says_route_and_status_and_nothing_of_anybody(served, caplog):
         answer = served.call("POST", "/v3/face-match/", "device", files=match_files(), data=data)
         served.call("GET", "/device/subjects?q=very-personal", "operator")
         served.call("GET", "/very-personal", "operator")
-        deadline = time.monotonic() + 10
-        while "route=unknown status=404" not in caplog.text:  # the line is written once the answer is on its way
-            assert time.monotonic() < deadline
-            time.sleep(0.01)  # the server's thread is on its way
+        until(lambda: "route=unknown status=404" in caplog.text)  # it is written once the answer is on its way
 
     assert "route=/v3/face-match/ status=200 ms=" in caplog.text
     assert f"id={answer.headers['x-request-id']}" in caplog.text

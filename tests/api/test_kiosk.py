@@ -23,7 +23,7 @@ from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.scripted_kiosk import JPEG
 from kiosk.types import Status
 from tests.api.served import A1, A2, B1, C1, NOW, serving
-from tests.patience import BUSY_S, until
+from tests.patience import BUSY_S, LIMIT_S, until
 
 
 @pytest.fixture
@@ -354,18 +354,18 @@ def test_news_reach_several_listeners_in_order(served):
         with served.client("operator") as client, client.stream("GET", "/device/events?topics=decision") as stream:
             lines = stream.iter_lines()
             next(lines)  # the server listens before it says its first word
-            ready.wait(10)
+            ready.wait(LIMIT_S)
             numbers = (json.loads(line[6:])["n"] for line in lines if line.startswith("data: "))
             heard[number] = [next(numbers) for _ in range(20)]
 
     threads = [threading.Thread(target=listen, args=(number,)) for number in range(2)]
     for thread in threads:
         thread.start()
-    ready.wait(10)
+    ready.wait(LIMIT_S)
     for number in range(20):
         served.kiosk.news.publish(Topic.DECISION, {"n": number})
     for thread in threads:
-        thread.join(10)
+        thread.join(LIMIT_S)
 
     assert heard == {0: list(range(20)), 1: list(range(20))}
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from kiosk.health.clock import EARLIEST_S, Clock, is_synced
+from kiosk.health.clock import EARLIEST_S, TIME_ERROR, Clock, is_synced, kernels_state
 from kiosk.testing.fakes import ManualClock
 from kiosk.types import ClockState
 
@@ -71,16 +71,20 @@ def test_one_that_was_never_synced_is_untrusted():
     assert world.clock.state() is ClockState.UNTRUSTED
 
 
-def test_the_kernel_answers_and_where_that_is_forbidden_timesyncds_file_does(tmp_path, monkeypatch):
-    class Forbidden:
-        adjtimex = staticmethod(lambda _: -1)
+def test_the_kernel_answers_and_where_that_is_forbidden_timesyncds_file_does(tmp_path):
+    def forbidden():
+        return -1
 
-    assert is_synced() in (True, False)
-    monkeypatch.setattr("kiosk.health.clock.ctypes.CDLL", lambda _: Forbidden)
     stamp = tmp_path / "synchronized"
-    missing = is_synced(stamp)
+    missing = is_synced(stamp, forbidden)
     stamp.touch()
-    fresh = is_synced(stamp)
+    fresh = is_synced(stamp, forbidden)
     os.utime(stamp, (1.0, 1.0))
 
-    assert (missing, fresh, is_synced(stamp)) == (False, True, False)
+    assert (missing, fresh, is_synced(stamp, forbidden)) == (False, True, False)
+    assert -1 <= kernels_state() <= TIME_ERROR
+    assert [is_synced(stamp, lambda state=state: state) for state in (0, TIME_ERROR - 1, TIME_ERROR)] == [
+        True,
+        True,
+        False,
+    ]

@@ -110,18 +110,16 @@ def test_what_is_shown_can_be_read_back(tmp_path):
     tomllib.loads(show(config))
 
 
-def test_the_state_directory_is_the_options_then_the_environments_then_the_homes(tmp_path, monkeypatch):
-    monkeypatch.setattr("kiosk.settings.config.SYSTEM_STATE", tmp_path / "none" / "kiosk")
+def test_the_state_directory_is_the_options_then_the_environments_then_the_homes(tmp_path):
+    missing = tmp_path / "none" / "kiosk"
 
-    assert state_directory("chosen", {"KIOSK_STATE": "named"}).name == "chosen"
-    assert state_directory(None, {"KIOSK_STATE": "named"}).name == "named"
-    assert state_directory(None, {"XDG_DATA_HOME": str(tmp_path)}) == tmp_path / "kiosk"
+    assert state_directory("chosen", {"KIOSK_STATE": "named"}, system=missing).name == "chosen"
+    assert state_directory(None, {"KIOSK_STATE": "named"}, system=missing).name == "named"
+    assert state_directory(None, {"XDG_DATA_HOME": str(tmp_path)}, system=missing) == tmp_path / "kiosk"
 
 
-def test_the_system_directory_serves_where_it_can_be_written(tmp_path, monkeypatch):
-    monkeypatch.setattr("kiosk.settings.config.SYSTEM_STATE", tmp_path / "kiosk")
-
-    assert state_directory(None, {}) == tmp_path / "kiosk"
+def test_the_system_directory_serves_where_it_can_be_written(tmp_path):
+    assert state_directory(None, {}, system=tmp_path / "kiosk") == tmp_path / "kiosk"
 
 
 def test_a_misspelt_variable_is_refused_as_a_misspelt_setting_is():
