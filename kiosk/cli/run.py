@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 
 from kiosk import assembly
+from kiosk.api.screen_token import screen_token
 from kiosk.capture.process import Camera
 from kiosk.capture.watch import Report
 from kiosk.cli.demo import DecisionPrinter, DemoCue, demo_settings, portraits_in
@@ -167,6 +168,7 @@ def _serve_api(chosen: argparse.Namespace, kiosk: Kiosk, sync: Sync | None, part
         if not kiosk.reload(demo_settings(config) if chosen.demo is not None else config):
             raise ConfigError("this setting is taken at a start only: write it into kiosk.toml")
 
+    token = screen_token(assembly.state_of(chosen))
     application = app.build(
         device,
         kiosk=kiosk.requests,
@@ -175,6 +177,7 @@ def _serve_api(chosen: argparse.Namespace, kiosk: Kiosk, sync: Sync | None, part
         apply=apply,
         changing=kiosk.changing,
         forgotten=lambda: assembly.scrub_backups(device.store),
+        screen_token=token,
         now=kiosk.clock,
     )
     server = app.Server(application, settings)
@@ -183,7 +186,8 @@ def _serve_api(chosen: argparse.Namespace, kiosk: Kiosk, sync: Sync | None, part
     server.start()
     log.info("api address=%s", server.address)
     if chosen.demo is not None:
-        print(f"The kiosk's screen: {server.address}/kiosk   operators: {server.address}/", flush=True)
+        print(f"The kiosk's screen: {server.address}/kiosk?screen={token}", flush=True)
+        print(f"Operators: {server.address}/", flush=True)
     return server
 
 

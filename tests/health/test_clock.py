@@ -88,3 +88,73 @@ def test_the_kernel_answers_and_where_that_is_forbidden_timesyncds_file_does(tmp
         True,
         False,
     ]
+
+
+@pytest.mark.parametrize("jump_s", [-86400.0, 10 * 86400.0, 120.0, -120.0])
+def test_a_synced_clock_that_jumps_vouches_for_nothing_until_an_operator_confirms(jump_s):
+    world = World()
+    world.clock.state()
+
+    world.wall.advance(jump_s)
+
+    assert world.pass_by(1.0) is ClockState.UNTRUSTED
+    assert world.pass_by(3600.0) is ClockState.UNTRUSTED
+    assert "kiosk clock confirm" in world.clock.trouble()
+    world.clock.confirm()
+    assert world.pass_by(1.0) is ClockState.SYNCED
+    assert world.clock.trouble() is None
+
+
+@pytest.mark.parametrize("jump_s", [-86400.0, 10 * 86400.0])
+def test_a_clock_that_is_set_back_again_is_believed(jump_s):
+    world = World()
+    world.clock.state()
+    world.wall.advance(jump_s)
+    world.clock.state()
+
+    world.wall.advance(-jump_s)
+
+    assert world.pass_by(1.0) is ClockState.SYNCED
+
+
+def test_a_jump_that_stopped_being_synced_is_not_forgotten():
+    world = World(holdover_s=1e6)
+    world.clock.state()
+    world.wall.advance(10 * 86400.0)
+    world.clock.state()
+    world.is_synced = False
+
+    assert world.pass_by(1.0) is ClockState.UNTRUSTED
+
+
+def test_a_time_before_the_newest_record_is_not_believed():
+    world = World()
+    world.clock.hold(NOON + 86400.0)
+
+    assert world.clock.state() is ClockState.UNTRUSTED
+    assert world.clock() == NOON + 86400.0, "what has expired stays expired"
+    assert "before the newest record" in world.clock.trouble()
+    world.clock.confirm()
+    assert world.clock.state() is ClockState.SYNCED
+    assert world.clock() == NOON
+
+
+def test_the_first_time_from_the_network_after_a_boot_is_no_jump():
+    world = World(wall=EARLIEST_S - 1e8)
+    world.is_synced = False
+    world.clock.state()
+    world.wall.advance(1.1e8)
+    world.is_synced = True
+
+    assert world.clock.state() is ClockState.SYNCED
+
+
+def test_a_clock_is_set_after_a_long_time_alone_without_an_alarm():
+    world = World(holdover_s=1e7)
+    world.clock.state()
+    world.is_synced = False
+    world.pass_by(30 * 86400.0)
+    world.is_synced = True
+    world.wall.advance(200.0)  # what a poor crystal makes of thirty days
+
+    assert world.clock.state() is ClockState.SYNCED

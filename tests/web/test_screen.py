@@ -12,7 +12,7 @@ import pytest
 from kiosk.entrance.news import Still, Topic
 from kiosk.settings.config import Config
 from kiosk.settings.sections import EnrolmentSettings, EntranceSettings
-from tests.api.served import A1, serving
+from tests.api.served import A1, SCREEN_TOKEN, serving
 from tests.patience import until
 from tests.web.browsed import NEEDED, despite_crashes, opened, playwright, running, serious
 
@@ -47,7 +47,7 @@ def screen(chromium, served):
     """Give the kiosk's screen, connected."""
     with opened(chromium, served.url, viewport={"width": 1024, "height": 600}) as (page, watch):
         served.kiosk.news.publish(Topic.SCREEN, IDLE)
-        page.goto(f"{served.url}/kiosk")
+        page.goto(served.screen_url)
         page.get_by_text("Look into the camera").wait_for()
         page.locator("main[data-state=idle]").wait_for()
         yield page, watch
@@ -126,7 +126,7 @@ def test_a_broken_line_is_told_and_mended_by_itself(chromium, tmp_path):
         # A whole picture: Chromium 156 itself crashes now and then on a stream of broken ones that ends.
         first.kiosk.picture = Still(A1, (480, 640), 0.1, ())
         first.kiosk.news.publish(Topic.SCREEN, {**IDLE, "state": "result", "result": "welcome"})
-        page.goto(f"{first.url}/kiosk")
+        page.goto(first.screen_url)
         page.get_by_text("Welcome").wait_for()
 
         first.application.close()
@@ -150,7 +150,7 @@ def enrolling(served, chromium):
     with opened(chromium, served.url, viewport={"width": 800, "height": 480}) as (page, watch):
         watch.expects(409)  # what a cancel that comes too late is answered
         served.kiosk.news.publish(Topic.SCREEN, {**IDLE, "mode": "enrol"})
-        page.goto(f"{served.url}/kiosk")
+        page.goto(served.screen_url)
         page.get_by_role("button", name="Begin enrolment").click()
         yield page
 
@@ -263,9 +263,11 @@ def test_the_screen_is_refused_elsewhere_than_at_the_kiosk(screen, served):
     page, _ = screen
 
     assert page.evaluate("fetch('/device/screen').then(answer => answer.status)") == 200
-    asked = urllib.request.Request(f"{served.url}/device/screen", headers={"X-Forwarded-For": "192.0.2.7"})
-    with pytest.raises(urllib.error.HTTPError, match="401"):
-        urllib.request.urlopen(asked)
+    assert page.url == f"{served.url}/kiosk", "the token stays in no address bar"
+    for headers in ({}, {"X-Forwarded-For": "192.0.2.7", "Cookie": f"kiosk_screen={SCREEN_TOKEN}"}):
+        asked = urllib.request.Request(f"{served.url}/device/screen", headers=headers)
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(asked)
 
 
 def test_no_name_reaches_the_screen(screen, served):
