@@ -113,6 +113,7 @@ def _run(
             lines=lines,
             clock=clock,
             self_test=lambda: self_test(pack, recogniser),
+            detector=assembly.make_detection(config, recogniser),
             lists_are_stale=sync.lists_are_stale if sync is not None else lambda _limit_h: False,
             status_file=_status_file(config),
             more_figures=lambda: {} if sync is None else {"cloud": {"alarm": sync.alarm}},

@@ -8,7 +8,7 @@ import time
 
 from kiosk.daemon.report import HealthReport
 from kiosk.daemon.wiring import ALARM, Parts
-from kiosk.entrance.judge import encoded
+from kiosk.entrance.look import encoded
 from kiosk.entrance.news import Consent, Health, Still
 from kiosk.errors import RefusedError
 from kiosk.rules.conditions import Condition

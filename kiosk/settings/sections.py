@@ -215,8 +215,10 @@ class DegradedSettings:
     )
     disk_full: str = setting("closed", "Decisions cannot be recorded.", choices=_LEFT)
     gallery_stale: str = setting("log_only", "The list of people is not up to date.", choices=_LEFT)
-    pad_failed: str = setting("log_only", "The detection of photographs and masks is wanted but fails.", choices=_LEFT)
     pad_off: str = setting("open", "The detection of photographs and masks is switched off.", choices=_LEFT)
+    pad_passive: str = setting("open", "Photographs are looked for, and nobody is asked for a movement.", choices=_LEFT)
+    pad_uncalibrated: str = setting("open", "The limits of attack detection were not set on this site.", choices=_LEFT)
+    pad_too_bright: str = setting("open", "The screen's colours do not show on faces in this light.", choices=_LEFT)
     throttled: str = setting("open", "Heat or a weak supply slows the processor down.", choices=_LEFT)
 
     def __post_init__(self) -> None:
