@@ -127,6 +127,11 @@ def _add_running(add: Adder) -> None:
         type=Path,
         help="without camera and door: people from a folder of portraits walk up; decisions are printed",
     )
+    run.add_argument(
+        "--detect",
+        action="store_true",
+        help="in a demo, look for photographs and ask for a movement: then none of its people comes in",
+    )
     run.add_argument("--verbose", action="store_true", help="in a demo, log everything to stderr too")
     health = add("health", "run", "say how the running kiosk is", more="Exit 3 when it is not armed or hangs.")
     health.add_argument("--file", metavar="FILE", type=Path, help="its status file (default: of the settings)")

@@ -21,7 +21,7 @@ from kiosk import assembly
 from kiosk.api.screen_token import screen_token
 from kiosk.capture.process import Camera
 from kiosk.capture.watch import Report
-from kiosk.cli.demo import DecisionPrinter, DemoCue, demo_settings, portraits_in
+from kiosk.cli.demo import DecisionPrinter, DemoCue, demo_settings, level_said_aloud, portraits_in
 from kiosk.cli.main import REFUSED
 from kiosk.daemon.kiosk import Kiosk, serve
 from kiosk.device.device import Device
@@ -82,9 +82,7 @@ def _run(
     asked: Flag,
     again: threading.Event,
 ) -> int:
-    config = (
-        demo_settings(assembly.load_settings(chosen)) if chosen.demo is not None else assembly.load_settings(chosen)
-    )
+    config = _settings(chosen, assembly.load_settings(chosen))
     portraits = portraits_in(chosen.demo) if chosen.demo is not None else []
     cv2.setNumThreads(1)  # the networks and the camera's process share the cores already
     with ExitStack() as parts:
@@ -120,6 +118,7 @@ def _run(
         )
         parts.callback(kiosk.close)
         if chosen.demo is not None:
+            print(level_said_aloud(config), flush=True)
             kiosk.news.listen(DecisionPrinter())
             kiosk.news.listen(DemoCue(kiosk))
         kiosk.start()
@@ -138,6 +137,10 @@ def _run(
             return _reload(chosen, kiosk, supervisor, again)
 
         return serve(kiosk, supervisor, stopping, reload)
+
+
+def _settings(chosen: argparse.Namespace, config: Config) -> Config:
+    return config if chosen.demo is None else demo_settings(config, detects=chosen.detect)
 
 
 def _outgoing(store: Store, config: Config, clock: Clock) -> Outgoing | None:
@@ -166,7 +169,7 @@ def _serve_api(chosen: argparse.Namespace, kiosk: Kiosk, sync: Sync | None, part
     app.check_exposure(settings, Accounts(device.store, now=kiosk.clock))
 
     def apply(config: Config) -> None:
-        if not kiosk.reload(demo_settings(config) if chosen.demo is not None else config):
+        if not kiosk.reload(_settings(chosen, config)):
             raise ConfigError("this setting is taken at a start only: write it into kiosk.toml")
 
     token = screen_token(assembly.state_of(chosen))
@@ -204,7 +207,7 @@ def _reload(
     supervisor.tell(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
     try:
         with kiosk.changing:  # a page may be changing them: what is read here must be no older than what is in force
-            config = load(chosen) if chosen.demo is None else demo_settings(load(chosen))
+            config = _settings(chosen, load(chosen))
             Camera(config.camera, kiosk.camera.source.portraits)  # a source that cannot be is a wrong setting too
             is_taken = kiosk.reload(config)
     except KioskError as error:
