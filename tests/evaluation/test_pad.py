@@ -104,7 +104,8 @@ def screen(monkeypatch):
     monkeypatch.setenv("KIOSK_PAD_SCREEN", "true")
 
 
-def test_active_accepts_who_followed_and_nothing_else(recordings, capsys, screen):
+@pytest.mark.usefixtures("screen")
+def test_active_accepts_who_followed_and_nothing_else(recordings, capsys):
     code, report = evaluate(capsys, recordings)
 
     assert code == 0
@@ -122,7 +123,7 @@ def test_active_accepts_who_followed_and_nothing_else(recordings, capsys, screen
     assert (report["cameras"], report["lights"]) == (["v4l2:/dev/video0"], ["office"])
 
 
-def test_a_clip_without_a_challenge_is_judged_by_the_passive_cues_and_the_answer_says_so(recordings, capsys, screen):
+def test_a_clip_without_a_challenge_is_judged_by_the_passive_cues_and_the_answer_says_so(recordings, capsys):
     _, active = evaluate(capsys, recordings, "--level", "active")
     _, passive = evaluate(capsys, recordings, "--level", "passive")
 
@@ -152,7 +153,7 @@ def test_the_page_says_what_the_answer_says(recordings, capsys, tmp_path):
     assert "http" not in html
 
 
-def test_names_in_a_report_are_no_markup(recordings, person, capsys, tmp_path):
+def test_names_in_a_report_are_no_markup(person, capsys, tmp_path):
     root = tmp_path / "odd"
     write_clip(root / "bona_fide" / "<b>x" / "1", person.rest * 3)
     page = tmp_path / "pad.html"
@@ -202,7 +203,7 @@ def test_calibrating_without_a_judged_clip_says_why():
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        pytest.param(lambda root: None, "holds no clip", id="empty folder"),
+        pytest.param(lambda _: None, "holds no clip", id="empty folder"),
         pytest.param(lambda root: (root / "print" / "a" / "1").mkdir(parents=True), "holds no frames", id="empty clip"),
         pytest.param(lambda root: spoil(root, "fps.txt", "fast"), "want one number", id="no rate"),
         pytest.param(lambda root: spoil(root, "fps.txt", "nan"), "want one number", id="a rate that is no number"),
