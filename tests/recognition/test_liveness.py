@@ -122,7 +122,7 @@ def test_strict_asks_for_two_different_things(judge, people, recogniser):
         assert Kind.FLASH in kinds
 
 
-def test_without_flashes_strict_asks_for_both_movements(people, recogniser, network):
+def test_without_flashes_strict_asks_for_three_movements_of_both_kinds(people, recogniser, network):
     for seed in range(3):
         asker = RandomAsker(Level.STRICT, Random(seed), has_flashes=False)
         liveness = Liveness(Level.STRICT, asker, network, same_person(recogniser, 70.0))
@@ -130,7 +130,17 @@ def test_without_flashes_strict_asks_for_both_movements(people, recogniser, netw
         judgement = present(liveness, recogniser, people()).judgement
 
         assert judgement.verdict is Verdict.BONA_FIDE
+        assert [asked.answer for asked in judgement.challenges] == [Answer.MET] * 3
         assert {asked.challenge.kind for asked in judgement.challenges} == {Kind.TURN, Kind.MOUTH}
+
+
+def test_colours_that_do_not_show_leave_strict_unanswered(judge, people, recogniser):
+    """Or a screen held up could choose to be asked for movements only."""
+    for seed in range(3):
+        judgement = present(judge(Level.STRICT, seed=seed), recogniser, people(ambient_lux=20_000.0)).judgement
+
+        assert judgement.verdict is Verdict.UNDETERMINED
+        assert judgement.reason is Reason.TOO_BRIGHT
 
 
 def test_someone_who_cannot_turn_the_head_is_asked_for_something_else(judge, people, recogniser):
