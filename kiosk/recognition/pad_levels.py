@@ -75,9 +75,9 @@ class RandomAsker:
     """Draws at random; see `Level`.
 
     Colours alone cannot tell a face from paper, so they never stand alone: strict asks for them and a movement, in
-    random order. Where they do not show on the face, as in bright light, strict stays unanswered: whoever holds up a screen
-    could else choose to be asked for movements only. Where they are switched off, strict asks for three movements of
-    both kinds.
+    random order. Where they do not show on the face, as in bright light, strict stays unanswered: whoever holds up a
+    screen could else choose to be asked for movements only. Where they are switched off, strict asks for three
+    movements of both kinds.
     """
 
     def __init__(self, level: Level, rng: Random, *, has_flashes: bool = True, tries: int = 2) -> None:
