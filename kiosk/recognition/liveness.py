@@ -101,6 +101,7 @@ class LivenessLimits:
     before_frames: int = 2  # frontal, before anything is asked
     after_frames: int = 3  # frontal, after it: the probe
     after_s: float = 0.25  # least time over which these are gathered
+    keep_s: float = 1.0  # longest age of one of them
     gap_s: float = 0.5  # longest time without the face
     overlap_low: float = 0.2  # least intersection over union of its box in two frames
     other_face_share: float = 0.25  # of the face's area, from which another face is a second person
@@ -291,7 +292,7 @@ class Liveness:
         if self._began_at is None:
             self._began_at = now
         if now - self._began_at > self._limits.whole_s:
-            return self._undetermined(Reason.TIMED_OUT)
+            return self._undetermined(self._misfit_reason() or Reason.TIMED_OUT)
         restarted = self._follow(seen)
         if restarted is not None:
             self._start_anew(restarted)
@@ -435,6 +436,10 @@ class Liveness:
         return self._evidence.surroundings.cue(self._limits.cues).outcome is CueOutcome.ASKS
 
     def _begin(self, now: float, restarted: Restart | None) -> Step:
+        if (
+            len(self._failed) >= self._asker.tries
+        ):  # a restart in mid-challenge, or it would serve to choose the challenge
+            return self._undetermined(Reason.RESTARTED)
         tried = Tried(tuple(self._evidence.met), tuple(self._failed))
         rest = Reading(
             float(np.median([one.yaw_deg for one in self._evidence.rest])),
@@ -494,13 +499,11 @@ class Liveness:
         if reading is None or not is_frontal(reading, limits.challenges):
             evidence.after = []
             return Step(self._phase, Hint.LOOK_AHEAD, restarted=restarted)
-        if len(evidence.after) < limits.after_frames:
-            template = seen.template()
-            if not all(self._is_same(one, template) for one in evidence.before):
-                self._start_anew(Restart.OTHER_PERSON)
-                if len(self._failed) >= self._asker.tries > 0 and self._needed:
-                    return self._undetermined(Reason.RESTARTED)
-                return Step(self._phase, restarted=Restart.OTHER_PERSON)
+        template = seen.template()
+        if not all(self._is_same(one, template) for one in evidence.before):
+            self._start_anew(Restart.OTHER_PERSON)
+            return Step(self._phase, restarted=Restart.OTHER_PERSON)
+        evidence.after = [one for one in evidence.after if now - one[1] <= limits.keep_s]
         evidence.after.append((seen.number, now))
         is_gathered = len(evidence.after) >= limits.after_frames and now - evidence.after[0][1] >= limits.after_s
         if not is_gathered or len(evidence.shares) < limits.cues.network_frames:

@@ -122,8 +122,8 @@ def test_settings_reach_the_judgement(pack):
     limits = liveness_limits(settings)
 
     assert (limits.challenges.turn_deg, limits.cues.network_low, limits.challenges.answer_s) == (30.0, 0.3, 8.0)
-    assert is_calibrated(settings, network)
-    assert not is_calibrated(PadSettings(), network)
+    assert is_calibrated(settings, network.model)
+    assert not is_calibrated(PadSettings(), network.model)
     assert liveness_limits(PadSettings()) == liveness_limits(PadSettings())
 
 

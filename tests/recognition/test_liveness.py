@@ -320,6 +320,23 @@ def test_a_wholly_covered_scene_is_denied_and_a_person_in_it_is_not(judge, peopl
     assert covered.cues[1].outcome is CueOutcome.DENIES
 
 
+def test_restarts_serve_nobody_to_choose_the_challenge(judge, people, recogniser):
+    """Whoever steps out of view whenever the challenge does not suit has spent the tries."""
+    person, empty = people(), np.full((480, 640, 3), 90, np.uint8)
+    seen = []
+
+    def choosy(step, now):
+        if step.prompt is not None and not (seen and now - seen[-1] < 1.0):
+            seen.append(now)
+        return empty if seen and now - seen[-1] < 0.9 else person(step, now)
+
+    judgement = present(judge(Level.ACTIVE), recogniser, choosy).judgement
+
+    assert judgement.verdict is Verdict.UNDETERMINED
+    assert judgement.reason is Reason.RESTARTED
+    assert len(seen) == 2
+
+
 def test_a_network_that_fails_opens_nothing(judge, people, recogniser):
     with pytest.raises(ModelFileError, match="liveness network"):
         present(judge(Level.ACTIVE, network=SpoofNetwork(Broken(), "broken")), recogniser, people())
