@@ -24,6 +24,7 @@ import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -63,6 +64,7 @@ LUX = 120.0
 FPS = 12.0
 SAME_PERSON = 70.0
 LFW_PEOPLE = 500
+AHEAD_DEG = 8.0
 PARTS = (
     *(f"attacks {species}" for species in ATTACKS),
     "stills",
@@ -295,18 +297,11 @@ def multiangle_person(bench: Bench, faces: Path) -> Follower:
             if presence >= 0.5:
                 seen.append((read_mesh(mesh).yaw_deg, image))
     seen.sort(key=lambda one: one[0])
-    rest = [image for yaw, image in seen if 8.0 <= yaw <= 16.0]
-    return Follower(
-        rest,
-        {
-            (Kind.TURN, Side.LEFT): [*rest[:1], *(image for yaw, image in seen if yaw > 16.0)],
-            (Kind.TURN, Side.RIGHT): [
-                *rest[:1],
-                *(image for yaw, image in sorted(seen, key=lambda one: -one[0]) if yaw < 0.0),
-            ],
-        },
-        LUX,
-    )
+    rest = [image for yaw, image in seen if abs(yaw) <= AHEAD_DEG]
+    left = [image for yaw, image in seen if yaw > AHEAD_DEG]
+    right = [image for yaw, image in reversed(seen) if yaw < -AHEAD_DEG]
+    poses = {(Kind.TURN, Side.LEFT): [*rest[:1], *left], (Kind.TURN, Side.RIGHT): [*rest[:1], *right]}
+    return Follower(rest, poses, LUX)
 
 
 def moving_people(bench: Bench, faces: Path) -> Iterator[tuple[str, Follower, tuple[Challenge, ...]]]:
@@ -512,6 +507,24 @@ def measure_cost(bench: Bench, runs: int) -> dict[str, Any]:
     return answer
 
 
+def measure(bench: Bench, parts: set[str], clips: Path, faces: Path, *, is_quick: bool) -> dict[str, Any]:
+    """Measure the parts that are wanted."""
+    seeds = SEEDS[:1] if is_quick else SEEDS
+    rendered = [("rendered person", multiangle_person(bench, faces), (LEFT, RIGHT, FLASH))]
+    known: dict[str, Callable[[], Any]] = {
+        **{f"attacks {one}": partial(measure_attacks, bench, clips, one, seeds) for one in ATTACKS},
+        "stills": lambda: measure_stills(bench, faces),
+        "colours": lambda: measure_colours(bench, clips),
+        "rendered": lambda: measure_people(bench, rendered, "rendered person"),
+        "portraits": lambda: measure_people(bench, moving_people(bench, faces), "portraits that move"),
+        "videos": lambda: measure_people(bench, video_people(bench, clips, seeds[:1]), "videos"),
+        "loops": lambda: measure_loops(bench, 4 if is_quick else 60),
+        "photographs": lambda: measure_photographs(bench, faces, 20 if is_quick else LFW_PEOPLE),
+        "cost": lambda: measure_cost(bench, 20 if is_quick else 200),
+    }
+    return {part: known[part]() for part in PARTS if part in parts}
+
+
 def main() -> None:
     """Measure and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -533,27 +546,7 @@ def main() -> None:
         if parts & {"colours", "videos", *(f"attacks {species}" for species in ATTACKS)}
         else Path()
     )
-    measured: dict[str, Any] = {}
-    if "photographs" in parts:
-        measured["photographs"] = measure_photographs(bench, faces, 20 if chosen.quick else LFW_PEOPLE)
-    if "loops" in parts:
-        measured["loops"] = measure_loops(bench, 4 if chosen.quick else 60)
-    if "rendered" in parts:
-        rendered = [("rendered person", multiangle_person(bench, faces), (LEFT, RIGHT, FLASH))]
-        measured["rendered"] = measure_people(bench, rendered, "rendered person")
-    if "portraits" in parts:
-        measured["portraits"] = measure_people(bench, moving_people(bench, faces), "portraits that move")
-    if "videos" in parts:
-        measured["videos"] = measure_people(bench, video_people(bench, clips, seeds[:1]), "videos")
-    if "colours" in parts:
-        measured["colours"] = measure_colours(bench, clips)
-    for species in ATTACKS:
-        if f"attacks {species}" in parts:
-            measured[f"attacks {species}"] = measure_attacks(bench, clips, species, seeds)
-    if "stills" in parts:
-        measured["stills"] = measure_stills(bench, faces)
-    if "cost" in parts:
-        measured["cost"] = measure_cost(bench, 20 if chosen.quick else 200)
+    measured = measure(bench, parts, clips, faces, is_quick=chosen.quick)
     if chosen.quick:
         print(measured)
         return
