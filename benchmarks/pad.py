@@ -292,7 +292,8 @@ def multiangle_person(bench: Bench, faces: Path) -> Follower:
     seen = []
     for path in sorted((faces / "cgi").glob("cgi-multiangle-*.jpg")):
         image = around_face(bench, read(path))
-        if found := bench.recogniser.glance(image):
+        found = bench.recogniser.glance(image)
+        if len(found) == 1:  # in one picture somebody stands behind
             _, presence, mesh = bench.recogniser.trace(image, found[0])
             if presence >= 0.5:
                 seen.append((read_mesh(mesh).yaw_deg, image))
@@ -494,7 +495,7 @@ def measure_cost(bench: Bench, runs: int) -> dict[str, Any]:
             start = time.perf_counter()
             step()
             spent.append(time.perf_counter() - start)
-        answer[name] = timing(spent)
+        answer[name] = {**timing(spent), "least_ms": round(min(spent) * 1000, 2)}
     spent = []
     liveness = bench.liveness(Level.ACTIVE, 0, [LEFT])
     for number in range(runs):
@@ -503,7 +504,10 @@ def measure_cost(bench: Bench, runs: int) -> dict[str, Any]:
         spent.append(time.perf_counter() - start)
         if step.judgement is not None:
             liveness = bench.liveness(Level.ACTIVE, 0, [LEFT])
-    answer["a judged frame, finder and mesh included"] = timing(spent)
+    answer["a judged frame, finder and mesh included"] = {**timing(spent), "least_ms": round(min(spent) * 1000, 2)}
+    answer["load"] = (
+        f"{os.getloadavg()[0]:.0f} processes wanted {os.cpu_count()} cores: least_ms is what the work takes"
+    )
     return answer
 
 

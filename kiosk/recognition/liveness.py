@@ -102,6 +102,8 @@ class LivenessLimits:
     after_frames: int = 3  # frontal, after it: the probe
     after_s: float = 0.25  # least time over which these are gathered
     keep_s: float = 1.0  # longest age of one of them
+    back_deg: float = 12.0  # largest yaw between one of them and the head before it was asked
+    unlike_frames: int = 3  # in a row that are not the person who was there before: it is somebody else
     gap_s: float = 0.5  # longest time without the face
     overlap_low: float = 0.2  # least intersection over union of its box in two frames
     other_face_share: float = 0.25  # of the face's area, from which another face is a second person
@@ -221,6 +223,7 @@ class _Evidence:
     flash: FlashResult | None = None
     met: list[Challenge] = field(default_factory=list)
     is_too_large: bool = False  # in the last frame
+    unlike: int = 0  # frames in a row that are not the person of `before`
     rest: list[Reading] = field(default_factory=list)  # of the frontal frames of this phase
 
 
@@ -269,6 +272,7 @@ class Liveness:
         self._flash: Flash | None = None
         self._shown: tuple[Shown, ...] = ()
         self._asked_at = 0.0
+        self._rest_yaw = 0.0  # of the head before it was asked
         self._challenge: Challenge | None = None
         self._asked: list[Asked] = []
         self._failed: list[Challenge] = []
@@ -423,6 +427,7 @@ class Liveness:
         if self._is_asking_due():
             return self._begin(now, restarted)
         if self._needed == 0:
+            self._rest_yaw = reading.yaw_deg
             self._enter(Phase.AFTER)
             return self._after(seen, reading, restarted)
         return Step(self._phase, hint, restarted=restarted)
@@ -445,6 +450,7 @@ class Liveness:
             float(np.median([one.yaw_deg for one in self._evidence.rest])),
             float(np.median([one.mouth for one in self._evidence.rest])),
         )
+        self._rest_yaw = rest.yaw_deg
         can_open = rest.mouth <= self._limits.challenges.rest_mouth_high
         challenge = self._asker.next(tried, can_open=can_open)
         self._enter(Phase.ASKING)
@@ -496,13 +502,18 @@ class Liveness:
     def _after(self, seen: Seen, reading: Reading | None, restarted: Restart | None) -> Step:
         """Gather the probe, and decide once it is of the person who was there before."""
         limits, evidence, now = self._limits, self._evidence, seen.captured_at
-        if reading is None or not is_frontal(reading, limits.challenges):
+        is_back = reading is not None and abs(reading.yaw_deg - self._rest_yaw) <= limits.back_deg
+        if reading is None or not is_frontal(reading, limits.challenges) or not is_back:
             evidence.after = []
             return Step(self._phase, Hint.LOOK_AHEAD, restarted=restarted)
         template = seen.template()
         if not all(self._is_same(one, template) for one in evidence.before):
+            evidence.after, evidence.unlike = [], evidence.unlike + 1
+            if evidence.unlike < limits.unlike_frames:  # a head that still moves, a blurred frame
+                return Step(self._phase, restarted=restarted)
             self._start_anew(Restart.OTHER_PERSON)
             return Step(self._phase, restarted=Restart.OTHER_PERSON)
+        evidence.unlike = 0
         evidence.after = [one for one in evidence.after if now - one[1] <= limits.keep_s]
         evidence.after.append((seen.number, now))
         is_gathered = len(evidence.after) >= limits.after_frames and now - evidence.after[0][1] >= limits.after_s
