@@ -76,7 +76,7 @@ PARTS = (
     "photographs",
     "cost",
 )
-PORTRAITS = 3  # of the London set, beside the two in the public domain
+PORTRAITS = 2  # of the London set, beside the two in the public domain
 LEFT, RIGHT, MOUTH = MOVEMENTS
 
 

@@ -101,6 +101,7 @@ class LivenessLimits:
     before_frames: int = 2  # frontal, before anything is asked
     after_frames: int = 3  # frontal, after it: the probe
     after_s: float = 0.25  # least time over which these are gathered
+    network_yaw_deg: float = 40.0  # largest yaw at which the network looks before anything is asked
     keep_s: float = 1.0  # longest age of one of them
     back_deg: float = 12.0  # largest yaw between one of them and the head before it was asked
     unlike_frames: int = 3  # in a row that are not the person who was there before: it is somebody else
@@ -366,8 +367,8 @@ class Liveness:
         evidence, face, now = self._evidence, seen.faces[0], seen.captured_at
         if seen.mesh is not None:
             evidence.surroundings.see(seen.image, face, seen.mesh, now)
-        if self._flash is not None or reading is None or not is_frontal(reading, self._limits.challenges):
-            return  # coloured light and turned heads are not what the network was made for
+        if self._flash is not None or reading is None or not self._is_judgeable(reading):
+            return
         if self._scene is not None and evidence.covered is None:
             evidence.covered = self._scene.covered(seen.image)
         evidence.is_too_large = not fits(seen.image, face, self._limits.cues)
@@ -376,6 +377,13 @@ class Liveness:
         if len(evidence.shares) < MOST_JUDGED and now - evidence.judged_at >= NEXT_JUDGED_S:
             evidence.judged_at = now
             evidence.shares.append(self._network.judge(seen.image, face))
+
+    def _is_judgeable(self, reading: Reading) -> bool:
+        """Whether the network should look: coloured light and heads that are turned far are not what it was made for."""
+        limits = self._limits
+        if self._phase is Phase.BEFORE:  # a picture of a turned head is a picture all the same
+            return abs(reading.yaw_deg) <= limits.network_yaw_deg
+        return is_frontal(reading, limits.challenges)
 
     def _cues(self) -> tuple[Cue, ...]:
         evidence, limits = self._evidence, self._limits
