@@ -379,7 +379,7 @@ class Liveness:
             evidence.shares.append(self._network.judge(seen.image, face))
 
     def _is_judgeable(self, reading: Reading) -> bool:
-        """Whether the network should look: coloured light and heads that are turned far are not what it was made for."""
+        """Whether the network should look: heads that are turned far are not what it was made for."""
         limits = self._limits
         if self._phase is Phase.BEFORE:  # a picture of a turned head is a picture all the same
             return abs(reading.yaw_deg) <= limits.network_yaw_deg
