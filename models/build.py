@@ -205,6 +205,7 @@ def build(sources: dict[str, Path], out: Path, manifest: Path) -> None:
     )
     build_liveness.build(sources["faceplugin"] / "package", out)
     write_golden(sources["face-recognition"] / TEST_IMAGES, out / "golden")
+    build_liveness.write_golden(out / "golden", detector.detect)
 
 
 def _open(pack: Any, task: str, out: Path) -> Any:
@@ -232,7 +233,7 @@ def golden_vectors(pack_directory: Path) -> str:
 
     recogniser = load_recogniser(read_pack(pack_directory))
     lines = []
-    for path in sorted((pack_directory / "golden").glob("*.jpg")):
+    for path in sorted((pack_directory / "golden").glob("person_*.jpg")):
         template = recogniser.analyse(np.array(Image.open(path).convert("RGB"))).template
         assert template is not None, path
         text = base64.b64encode(template.vector.tobytes()).decode()

@@ -17,8 +17,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from build_detector import halve_weights, name_in_order, replace_prelu
 
+from kiosk.recognition.image import squeeze
+from kiosk.testing.pad_material import Held, Sensor, draw_room, hold_print, hold_screen, stand
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import onnx
+
+    from kiosk.types import Face, RgbImage
 
 PACKAGE = "faceplugin-face-recognition-js"
 VERSION = "0.0.1"
@@ -28,6 +35,15 @@ SOURCE_SHA256 = "afa783b7e902fdfcf323a7240cac2a1c580c25314ea4161129dc1b0d100dc32
 
 SIDE = 128  # px
 ARTIFACT = "liveness.onnx"
+
+CLOSE_UP = 1.6, 1.9  # edges of the face's box around its middle, to the sides and above, and below
+CLOSE_UP_HEIGHT = 420  # px
+GOLDEN = (  # file, portrait, how it is presented
+    ("presentation_bona_fide_1.jpg", "person_a_1.jpg", "person"),
+    ("presentation_bona_fide_2.jpg", "person_b_1.jpg", "person"),
+    ("presentation_print.jpg", "person_a_2.jpg", "print"),
+    ("presentation_phone.jpg", "person_a_2.jpg", "phone"),
+)
 
 
 def build(source_dir: Path, out_dir: Path) -> dict[str, Path]:
@@ -80,3 +96,33 @@ def give_shares(model: onnx.ModelProto) -> None:
     output = model.graph.output[0]
     model.graph.node.append(helper.make_node("Softmax", [output.name], ["shares"], name="shares", axis=-1))
     output.name = "shares"
+
+
+def write_golden(golden_dir: Path, detect: Callable[[RgbImage], list[Face]]) -> None:
+    """Write the golden presentations: portraits of `golden_dir` before a simulated camera, and their copies held up.
+
+    Those are taken that the network tells apart by far, as they test the runtime and not the network.
+    """
+    from PIL import Image  # noqa: PLC0415  # as above
+
+    for name, portrait, medium in GOLDEN:
+        picture = close_up(np.array(Image.open(golden_dir / portrait).convert("RGB")), detect)
+        rng = np.random.default_rng(0)
+        room, sensor = draw_room(rng), Sensor(rng)
+        scenes = {
+            "person": lambda picture=picture, room=room: stand(picture, room, height_share=1.1),
+            "print": lambda picture=picture, room=room: hold_print(picture, room, Held(300.0)),
+            "phone": lambda picture=picture, room=room: hold_screen(picture, room, Held(220.0)),
+        }
+        Image.fromarray(sensor.take(scenes[medium]())).save(golden_dir / name, quality=92)
+
+
+def close_up(image: RgbImage, detect: Callable[[RgbImage], list[Face]]) -> RgbImage:
+    """Cut head and shoulders out of a portrait."""
+    box = detect(image)[0].box
+    edge = float(max(box[2:] - box[:2]))
+    x, y = (float(value) for value in (box[:2] + box[2:]) / 2)
+    left, top = (max(0, round(value - CLOSE_UP[0] * edge)) for value in (x, y))
+    part = image[top : round(y + CLOSE_UP[1] * edge), left : round(x + CLOSE_UP[0] * edge)]
+    width = round(part.shape[1] * CLOSE_UP_HEIGHT / part.shape[0])
+    return squeeze(np.ascontiguousarray(part), (width, CLOSE_UP_HEIGHT))

@@ -120,8 +120,8 @@ def _judge(config: Config) -> Judge:
 def _play_all(
     clips: list[Clip] | tuple[Clip, ...], judge: Judge, level: Level, chosen: argparse.Namespace, what: str
 ) -> list[Played]:
-    bar = tqdm(clips, unit="clip", desc=what, file=sys.stderr, disable=chosen.json)
-    return [play(clip, judge, level) for clip in bar]
+    with tqdm(clips, unit="clip", desc=what, file=sys.stderr, disable=chosen.json) as bar:
+        return [play(clip, judge, level) for clip in bar]
 
 
 def record_pad(chosen: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.5rem}
 .wide{overflow-x:auto}
 table{border-collapse:collapse;width:100%}td,th{padding:.35rem .8rem .35rem 0;text-align:right;
 font-variant-numeric:tabular-nums;white-space:nowrap}
-th:first-child,td:first-child{text-align:left}thead th{border-bottom:2px solid var(--line)}
+th:first-child,td:first-child{text-align:left}thead th,thead td{border-bottom:2px solid var(--line)}
 tbody tr{border-bottom:1px solid var(--line)}
 .soft{color:var(--soft)}dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{color:var(--soft)}
 dd{margin:0;overflow-wrap:anywhere}

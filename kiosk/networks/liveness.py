@@ -41,9 +41,9 @@ def liveness_limits(settings: PadSettings) -> LivenessLimits:
     )
 
 
-def is_calibrated(settings: PadSettings, network: SpoofNetwork) -> bool:
-    """Whether the operating point was set on this site for this very network."""
-    return settings.calibrated_for == network.model
+def is_calibrated(settings: PadSettings, model: str) -> bool:
+    """Whether the operating point was set on this site for the network of this digest."""
+    return settings.calibrated_for == model
 
 
 def check_golden_pictures(

@@ -79,6 +79,7 @@ class ChallengeLimits:
     mouth_open: float = 0.25  # least gap; prints reach 0.16
     opened_by: float = 0.2  # least change of it: a smile that shows teeth has a gap of 0.3
     rest_mouth_high: float = 0.12  # largest gap at which a mouth is asked to open: the mesh tells no more than 0.35
+    mouth_held_s: float = 0.5  # how long it stays open: speech opens it as wide, for 0.3 s
     frames: int = 2  # in a row that must show it: one may be the mesh's mistake
     answer_s: float = 6.0  # time for an answer
     earliest_s: float = 0.25  # nobody reacts and moves sooner; a recording might
@@ -137,19 +138,30 @@ class Movement:
         self._against_deg = min(-limits.other_side_deg, rest_yaw - limits.other_side_deg)
         self._opened = max(limits.mouth_open, rest_mouth + limits.opened_by)
         self._shown = self._against = 0
+        self._open_since: float | None = None
+
+    def _hold(self, mouth: float, now: float) -> float:
+        """Return how long the mouth has been open without a break, s."""
+        if not mouth >= self._opened:
+            self._open_since = None
+            return 0.0
+        self._open_since = now if self._open_since is None else self._open_since
+        return now - self._open_since
 
     def see(self, reading: Reading, now: float) -> Answer:
         """Take note of the next frame; say what became of the challenge."""
         limits = self._limits
-        towards = self._sign * reading.yaw_deg
+        towards, held = self._sign * reading.yaw_deg, self._hold(reading.mouth, now)
         if math.isnan(towards) or math.isnan(reading.mouth):
             done, against = 0.0, False
         elif self.challenge.kind is Kind.TURN:
             done = 1.0 if towards >= self._turned else (towards - self._rest_yaw) / (self._turned - self._rest_yaw)
-            against = towards <= self._against_deg or reading.mouth >= self._opened
+            against = towards <= self._against_deg or held >= limits.mouth_held_s
             self.is_wrong_way = towards <= (self._against_deg + self._rest_yaw) / 2
         else:
-            done = reading.mouth / self._opened
+            done = min(reading.mouth / self._opened, OPENING_SHARE)
+            if held > 0.0:
+                done = OPENING_SHARE + (1.0 - OPENING_SHARE) * held / limits.mouth_held_s
             against = abs(reading.yaw_deg) >= limits.turn_deg
             self.is_wrong_way = abs(reading.yaw_deg) >= limits.frontal_deg
         self.progress = min(1.0, max(0.0, done))
@@ -162,6 +174,7 @@ class Movement:
         return Answer.LATE if now - self._asked_at > limits.answer_s else Answer.OPEN
 
 
+OPENING_SHARE = 0.5  # of the bar for opening the mouth; the rest is for holding it
 MOVEMENTS = (Challenge(Kind.TURN, Side.LEFT), Challenge(Kind.TURN, Side.RIGHT), Challenge(Kind.MOUTH))
 FLASH = Challenge(Kind.FLASH)
 

@@ -101,6 +101,10 @@ class LivenessLimits:
     before_frames: int = 2  # frontal, before anything is asked
     after_frames: int = 3  # frontal, after it: the probe
     after_s: float = 0.25  # least time over which these are gathered
+    network_yaw_deg: float = 40.0  # largest yaw at which the network looks before anything is asked
+    keep_s: float = 1.0  # longest age of one of them
+    back_deg: float = 12.0  # largest yaw between one of them and the head before it was asked
+    unlike_frames: int = 3  # in a row that are not the person who was there before: it is somebody else
     gap_s: float = 0.5  # longest time without the face
     overlap_low: float = 0.2  # least intersection over union of its box in two frames
     other_face_share: float = 0.25  # of the face's area, from which another face is a second person
@@ -220,6 +224,7 @@ class _Evidence:
     flash: FlashResult | None = None
     met: list[Challenge] = field(default_factory=list)
     is_too_large: bool = False  # in the last frame
+    unlike: int = 0  # frames in a row that are not the person of `before`
     rest: list[Reading] = field(default_factory=list)  # of the frontal frames of this phase
 
 
@@ -268,6 +273,7 @@ class Liveness:
         self._flash: Flash | None = None
         self._shown: tuple[Shown, ...] = ()
         self._asked_at = 0.0
+        self._rest_yaw = 0.0  # of the head before it was asked
         self._challenge: Challenge | None = None
         self._asked: list[Asked] = []
         self._failed: list[Challenge] = []
@@ -291,7 +297,7 @@ class Liveness:
         if self._began_at is None:
             self._began_at = now
         if now - self._began_at > self._limits.whole_s:
-            return self._undetermined(Reason.TIMED_OUT)
+            return self._undetermined(self._misfit_reason() or Reason.TIMED_OUT)
         restarted = self._follow(seen)
         if restarted is not None:
             self._start_anew(restarted)
@@ -361,8 +367,8 @@ class Liveness:
         evidence, face, now = self._evidence, seen.faces[0], seen.captured_at
         if seen.mesh is not None:
             evidence.surroundings.see(seen.image, face, seen.mesh, now)
-        if self._flash is not None or reading is None or not is_frontal(reading, self._limits.challenges):
-            return  # coloured light and turned heads are not what the network was made for
+        if self._flash is not None or reading is None or not self._is_judgeable(reading):
+            return
         if self._scene is not None and evidence.covered is None:
             evidence.covered = self._scene.covered(seen.image)
         evidence.is_too_large = not fits(seen.image, face, self._limits.cues)
@@ -371,6 +377,13 @@ class Liveness:
         if len(evidence.shares) < MOST_JUDGED and now - evidence.judged_at >= NEXT_JUDGED_S:
             evidence.judged_at = now
             evidence.shares.append(self._network.judge(seen.image, face))
+
+    def _is_judgeable(self, reading: Reading) -> bool:
+        """Whether the network should look: heads that are turned far are not what it was made for."""
+        limits = self._limits
+        if self._phase is Phase.BEFORE:  # a picture of a turned head is a picture all the same
+            return abs(reading.yaw_deg) <= limits.network_yaw_deg
+        return is_frontal(reading, limits.challenges)
 
     def _cues(self) -> tuple[Cue, ...]:
         evidence, limits = self._evidence, self._limits
@@ -422,6 +435,7 @@ class Liveness:
         if self._is_asking_due():
             return self._begin(now, restarted)
         if self._needed == 0:
+            self._rest_yaw = reading.yaw_deg
             self._enter(Phase.AFTER)
             return self._after(seen, reading, restarted)
         return Step(self._phase, hint, restarted=restarted)
@@ -435,11 +449,16 @@ class Liveness:
         return self._evidence.surroundings.cue(self._limits.cues).outcome is CueOutcome.ASKS
 
     def _begin(self, now: float, restarted: Restart | None) -> Step:
+        if (
+            len(self._failed) >= self._asker.tries
+        ):  # a restart in mid-challenge, or it would serve to choose the challenge
+            return self._undetermined(Reason.RESTARTED)
         tried = Tried(tuple(self._evidence.met), tuple(self._failed))
         rest = Reading(
             float(np.median([one.yaw_deg for one in self._evidence.rest])),
             float(np.median([one.mouth for one in self._evidence.rest])),
         )
+        self._rest_yaw = rest.yaw_deg
         can_open = rest.mouth <= self._limits.challenges.rest_mouth_high
         challenge = self._asker.next(tried, can_open=can_open)
         self._enter(Phase.ASKING)
@@ -491,16 +510,19 @@ class Liveness:
     def _after(self, seen: Seen, reading: Reading | None, restarted: Restart | None) -> Step:
         """Gather the probe, and decide once it is of the person who was there before."""
         limits, evidence, now = self._limits, self._evidence, seen.captured_at
-        if reading is None or not is_frontal(reading, limits.challenges):
+        is_back = reading is not None and abs(reading.yaw_deg - self._rest_yaw) <= limits.back_deg
+        if reading is None or not is_frontal(reading, limits.challenges) or not is_back:
             evidence.after = []
             return Step(self._phase, Hint.LOOK_AHEAD, restarted=restarted)
-        if len(evidence.after) < limits.after_frames:
-            template = seen.template()
-            if not all(self._is_same(one, template) for one in evidence.before):
-                self._start_anew(Restart.OTHER_PERSON)
-                if len(self._failed) >= self._asker.tries > 0 and self._needed:
-                    return self._undetermined(Reason.RESTARTED)
-                return Step(self._phase, restarted=Restart.OTHER_PERSON)
+        template = seen.template()
+        if not all(self._is_same(one, template) for one in evidence.before):
+            evidence.after, evidence.unlike = [], evidence.unlike + 1
+            if evidence.unlike < limits.unlike_frames:  # a head that still moves, a blurred frame
+                return Step(self._phase, restarted=restarted)
+            self._start_anew(Restart.OTHER_PERSON)
+            return Step(self._phase, restarted=Restart.OTHER_PERSON)
+        evidence.unlike = 0
+        evidence.after = [one for one in evidence.after if now - one[1] <= limits.keep_s]
         evidence.after.append((seen.number, now))
         is_gathered = len(evidence.after) >= limits.after_frames and now - evidence.after[0][1] >= limits.after_s
         if not is_gathered or len(evidence.shares) < limits.cues.network_frames:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
+from math import comb
 from random import Random
 from typing import Protocol
 
@@ -28,12 +29,13 @@ class Level(str, Enum):
     STRICT = "strict"
 
 
+MOVEMENTS_ONLY = 3  # challenges at level strict without colours
 CHALLENGES = {Level.OFF: 0, Level.PASSIVE: 0, Level.ACTIVE: 1, Level.STRICT: 2}
 SENTENCES = {
     Level.OFF: "Photographs and screens are not detected: whoever holds up a picture is taken for its person.",
     Level.PASSIVE: "Only passive cues look for photographs and screens: a deterrent, which a good copy passes.",
     Level.ACTIVE: "Each person answers one random challenge; a recording that happens to fit can pass.",
-    Level.STRICT: "Each person answers two different random challenges.",
+    Level.STRICT: "Each person answers two different random challenges, or three movements where no colours are shown.",
 }
 """One true sentence of each level, for health and the operator's page."""
 
@@ -72,28 +74,40 @@ class Asker(Protocol):
 class RandomAsker:
     """Draws at random; see `Level`.
 
-    Colours alone cannot tell a face from paper, so they are asked together with a movement (level strict) and never
-    stand alone. Where they are switched off, or it is too bright for them, strict asks for both movements.
+    Colours alone cannot tell a face from paper, so they never stand alone: strict asks for them and a movement, in
+    random order. Where they do not show on the face, as in bright light, strict stays unanswered: whoever holds up a
+    screen could else choose to be asked for movements only. Where they are switched off, strict asks for three
+    movements of both kinds.
     """
 
     def __init__(self, level: Level, rng: Random, *, has_flashes: bool = True, tries: int = 2) -> None:
-        self.count = CHALLENGES[level]
+        """Begin a presentation.
+
+        Args:
+            level: of the kiosk.
+            rng: a cryptographic one (`random.SystemRandom`) at the door, a seeded one in a test.
+            has_flashes: False where the screen must not flash, or where it is known to be too bright for it.
+            tries: how many challenges may be failed.
+        """
+        self._has_flashes = has_flashes
+        self.count = CHALLENGES[level] if level is not Level.STRICT or has_flashes else MOVEMENTS_ONLY
         self.tries = tries
-        self._rng, self._has_flashes = rng, has_flashes
+        self._rng = rng
 
     def next(self, tried: Tried, *, can_open: bool) -> Challenge:
         """Draw what to ask next."""
         return draw(self._choices(tried, can_open=can_open), self._rng, avoid=tried.failed)
 
     def _choices(self, tried: Tried, *, can_open: bool) -> Sequence[Challenge]:
-        met = {challenge.kind for challenge in tried.met}
-        movements = [challenge for challenge in MOVEMENTS if challenge.kind not in met]
+        movements: Sequence[Challenge] = MOVEMENTS
+        met = [challenge.kind for challenge in tried.met]
+        if self.count == MOVEMENTS_ONLY and len(met) == self.count - 1 and len(set(met)) == 1:
+            movements = [challenge for challenge in MOVEMENTS if challenge.kind not in met]
         if not can_open:  # a smile; where nothing else is left it is asked all the same
             movements = [challenge for challenge in movements if challenge.kind is not Kind.MOUTH] or movements
-        can_flash = self._has_flashes and FLASH not in tried.failed
-        if self.count < 2 or not can_flash:  # noqa: PLR2004  two different ones
+        if self.count != CHALLENGES[Level.STRICT]:
             return movements
-        if not tried.met:
+        if not met:
             return [*movements, FLASH]
         return movements if Kind.FLASH in met else [FLASH]
 
@@ -120,14 +134,14 @@ class ScriptedAsker:
         return 0.0
 
 
-def guessing_chance(tries: int = 2) -> float:
-    """Return how often a recording that turns both ways and opens its mouth, in turn, meets `active` by chance.
+def guessing_chance(movements: int = 1, tries: int = 2) -> float:
+    """Return how often a recording that turns both ways and opens its mouth, in turn, meets the movements by chance.
 
-    One try: whatever is asked, the recording's next movement is it in one of three cases, and another one loses the
-    try. The second try asks for another kind.
+    Whatever is asked, the recording's next movement is it in one of three cases, and another one loses a try. A lit
+    screen never meets the colours, so strict with colours has no such chance.
 
-    >>> round(guessing_chance(1), 3), round(guessing_chance(2), 3)
-    (0.333, 0.556)
+    >>> round(guessing_chance(1, 1), 3), round(guessing_chance(1), 3), round(guessing_chance(3), 3)
+    (0.333, 0.556, 0.111)
     """
-    miss = Fraction(2, 3)
-    return float(1 - miss**tries)
+    hit = Fraction(1, 3)
+    return float(sum(comb(movements - 1 + lost, lost) * hit**movements * (1 - hit) ** lost for lost in range(tries)))

@@ -100,7 +100,7 @@ def printed(portrait):
     """Return frames of the portrait on paper, in a hand."""
     rng = np.random.default_rng(3)
     room, sensor = draw_room(rng), Sensor(rng)
-    return Loop([sensor.take(hold_print(portrait.frame(), room, Held(190.0, x_px=x))) for x in (0.0, 2.0, 4.0, 2.0)])
+    return Loop([sensor.take(hold_print(portrait.frame(), room, Held(300.0, x_px=x))) for x in (0.0, 2.0, 4.0, 2.0)])
 
 
 @pytest.mark.parametrize("level", ["active", "strict"])

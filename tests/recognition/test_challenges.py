@@ -138,8 +138,10 @@ def test_the_subjects_own_left_is_towards_the_pictures_right(detector, shared_fa
         pytest.param(LEFT, [(0.0, 0.0)] * 2 + [(25.0, 0.0)] * 2, Answer.MET, id="exactly at the limit"),
         pytest.param(LEFT, [(24.9, 0.0)] * 80, Answer.LATE, id="just below the limit, for ever"),
         pytest.param(LEFT, [(30.0, 0.0), (2.0, 0.0)] * 20 + [(0.0, 0.0)] * 40, Answer.LATE, id="single frames only"),
-        pytest.param(LEFT, [(0.0, 0.4)] * 4, Answer.WRONG, id="the mouth instead of the head"),
-        pytest.param(MOUTH, [(1.0, 0.02)] * 3 + [(1.0, 0.34)] * 3, Answer.MET, id="mouth as asked"),
+        pytest.param(LEFT, [(0.0, 0.4)] * 8, Answer.WRONG, id="the mouth instead of the head"),
+        pytest.param(LEFT, [(0.0, 0.4)] * 3 + swing(28), Answer.MET, id="a word on the way"),
+        pytest.param(MOUTH, [(1.0, 0.02)] * 3 + [(1.0, 0.34)] * 7, Answer.MET, id="mouth as asked"),
+        pytest.param(MOUTH, ([(1.0, 0.34)] * 4 + [(1.0, 0.05)] * 3) * 10, Answer.LATE, id="speech"),
         pytest.param(MOUTH, [(1.0, 0.16)] * 80, Answer.LATE, id="as far as a bent print goes"),
         pytest.param(MOUTH, swing(30), Answer.WRONG, id="the head instead of the mouth"),
         pytest.param(LEFT, [(math.nan, math.nan)] * 80, Answer.LATE, id="no mesh at all"),
@@ -159,7 +161,7 @@ def test_answers(challenge, readings, answer):
             RIGHT, (17.0, 0.0), [(17.0, 0.0)] * 80, Answer.LATE, id="a head that rests turned is not wrong yet"
         ),
         pytest.param(MOUTH, (0.0, 0.3), [(0.0, 0.32)] * 80, Answer.LATE, id="a smile that shows teeth"),
-        pytest.param(MOUTH, (0.0, 0.3), [(0.0, 0.3)] * 2 + [(0.0, 0.52)] * 2, Answer.MET, id="and then opens"),
+        pytest.param(MOUTH, (0.0, 0.3), [(0.0, 0.3)] * 2 + [(0.0, 0.52)] * 7, Answer.MET, id="and then opens"),
     ],
 )
 def test_what_counts_is_also_the_change_since_it_was_asked(challenge, rest, readings, answer):

@@ -122,7 +122,7 @@ def test_strict_asks_for_two_different_things(judge, people, recogniser):
         assert Kind.FLASH in kinds
 
 
-def test_without_flashes_strict_asks_for_both_movements(people, recogniser, network):
+def test_without_flashes_strict_asks_for_three_movements_of_both_kinds(people, recogniser, network):
     for seed in range(3):
         asker = RandomAsker(Level.STRICT, Random(seed), has_flashes=False)
         liveness = Liveness(Level.STRICT, asker, network, same_person(recogniser, 70.0))
@@ -130,7 +130,17 @@ def test_without_flashes_strict_asks_for_both_movements(people, recogniser, netw
         judgement = present(liveness, recogniser, people()).judgement
 
         assert judgement.verdict is Verdict.BONA_FIDE
+        assert [asked.answer for asked in judgement.challenges] == [Answer.MET] * 3
         assert {asked.challenge.kind for asked in judgement.challenges} == {Kind.TURN, Kind.MOUTH}
+
+
+def test_colours_that_do_not_show_leave_strict_unanswered(judge, people, recogniser):
+    """Or a screen held up could choose to be asked for movements only."""
+    for seed in range(3):
+        judgement = present(judge(Level.STRICT, seed=seed), recogniser, people(ambient_lux=20_000.0)).judgement
+
+        assert judgement.verdict is Verdict.UNDETERMINED
+        assert judgement.reason is Reason.TOO_BRIGHT
 
 
 def test_someone_who_cannot_turn_the_head_is_asked_for_something_else(judge, people, recogniser):
@@ -308,6 +318,23 @@ def test_a_wholly_covered_scene_is_denied_and_a_person_in_it_is_not(judge, peopl
     assert bona_fide.verdict is Verdict.BONA_FIDE
     assert covered.verdict is Verdict.ATTACK
     assert covered.cues[1].outcome is CueOutcome.DENIES
+
+
+def test_restarts_serve_nobody_to_choose_the_challenge(judge, people, recogniser):
+    """Whoever steps out of view whenever the challenge does not suit has spent the tries."""
+    person, empty = people(), np.full((480, 640, 3), 90, np.uint8)
+    seen = []
+
+    def choosy(step, now):
+        if step.prompt is not None and not (seen and now - seen[-1] < 1.0):
+            seen.append(now)
+        return empty if seen and now - seen[-1] < 0.9 else person(step, now)
+
+    judgement = present(judge(Level.ACTIVE), recogniser, choosy).judgement
+
+    assert judgement.verdict is Verdict.UNDETERMINED
+    assert judgement.reason is Reason.RESTARTED
+    assert len(seen) == 2
 
 
 def test_a_network_that_fails_opens_nothing(judge, people, recogniser):
