@@ -87,6 +87,7 @@ def test_the_demo_lets_in_whom_it_knows_turns_away_the_others_and_ends(demo):
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])
 def test_a_decision_that_was_told_of_is_in_the_log_however_the_kiosk_ends(demo, sent, code):
     with running(demo) as process:
+        assert "are photographs" in process.stdout.readline()
         line = process.stdout.readline()
         began = time.monotonic()
         process.send_signal(sent)
