@@ -81,6 +81,10 @@ class Requests:
         log.info("enrolment id=%s actor=%s", enrolment, actor)
         return enrolment
 
+    def note_shown(self, attempt: int) -> None:
+        """Take the screen's word that it shows the first colour of a challenge now."""
+        self._parts.judge.note_shown(attempt)
+
     def cancel_enrolment(self, enrolment: str) -> None:
         """End an enrolment without storing anything."""
         self._parts.judge.cancel_enrolment(enrolment)

@@ -19,6 +19,7 @@ from kiosk.store.subjects import Details
 
 LANGUAGES = ("en", "de")
 DAY_S = 86400.0
+MOST_ATTEMPTS = 20  # at challenges in one presentation; a person has far fewer
 
 
 async def claim(call: Call) -> Response:
@@ -45,6 +46,15 @@ async def alarm(call: Call) -> Response:
     kiosk = call.context.running()
     await call.run(lambda: kiosk.set_alarm(is_armed=is_armed, actor=call.actor))
     return answer({"is_armed": is_armed})
+
+
+async def colours(call: Call) -> Response:
+    """Take the screen's word that it shows the first colour of a challenge now."""
+    attempt = (await call.json()).get("attempt")
+    if not isinstance(attempt, int) or isinstance(attempt, bool) or not 1 <= attempt <= MOST_ATTEMPTS:
+        raise field_errors({"attempt": [f"Want a number from 1 to {MOST_ATTEMPTS}."]})
+    call.context.running().note_shown(attempt)
+    return Response(status_code=204)
 
 
 async def still(call: Call) -> Response:
@@ -180,6 +190,16 @@ OPERATIONS = (
         {204: None, 409: TEXT, 503: TEXT},
         role=Role.OPERATOR,
         is_for_screen=True,
+    ),
+    Operation(
+        "POST",
+        "/device/screen/colours",
+        colours,
+        "Say that the first colour of a challenge is shown now; the kiosk's own screen needs no key.",
+        {204: None, **_SENT},
+        role=Role.OPERATOR,
+        is_for_screen=True,
+        json=closed(attempt={"type": "integer", "minimum": 1, "maximum": MOST_ATTEMPTS}),
     ),
     Operation(
         "GET",
