@@ -83,10 +83,8 @@ def open_recogniser(config: Config, *, threads: int = 0) -> Recogniser:
     )
 
 
-def make_detection(config: Config, recogniser: Recogniser) -> Detection | None:
-    """Return what tells photographs from people, untested; None where the settings have it off."""
-    if config.pad.chosen_level == "off":
-        return None
+def make_detection(config: Config, recogniser: Recogniser) -> Detection:
+    """Return what tells photographs from people, untested."""
     models = config.models
     return Detection(
         lambda: load_pack(config),

@@ -66,7 +66,8 @@ WARNING = opened(
         "log_type": {"type": "string", "enum": ["error", "warning", "information"]},
         "short_description": STRING,
         "long_description": STRING,
-    }
+    },
+    additional_data={"type": "object", "additionalProperties": STRING},
 )
 
 
@@ -103,15 +104,27 @@ _ROW = closed(
 _SEARCH = closed(
     status=STATUS, total_matches=INTEGER, matches=array(_ROW), user_image=_image(STRING), warnings=array(WARNING)
 )
+_PERCENT: Schema = {"type": "number", "minimum": 0, "maximum": 100}
+_LIVENESS = closed(
+    status={"type": "string", "enum": [Status.APPROVED.value, Status.DECLINED.value]},
+    method={"type": "string", "enum": ["PASSIVE"]},
+    score=_PERCENT,
+    user_image=_image(NUMBER),
+    warnings=array(WARNING),
+    face_quality=or_null(_PERCENT),
+    face_luminance=or_null(_PERCENT),
+)
 _ECHOED = {"vendor_data": STRING, "metadata": ANY_OBJECT, "device": ANY_OBJECT}
 FACE_MATCH = opened({"request_id": UUID, "face_match": _MATCH, "created_at": TIME}, **_ECHOED)
 FACE_SEARCH = opened({"request_id": UUID, "face_search": _SEARCH, "created_at": TIME}, **_ECHOED)
+LIVENESS = opened({"request_id": UUID, "liveness": _LIVENESS, "created_at": TIME}, **_ECHOED)
+ANSWER_400_IMAGE: Schema = {"anyOf": [TEXT, FIELDS, closed(error=STRING)]}
 _REVIEW = closed(user=STRING, new_status=STATUS, comment=or_null(STRING), created_at=TIME)
 _SESSION = {
     "session_id": STRING,
     "session_number": INTEGER,
     "session_kind": STRING,
-    "api_service": {"type": "string", "enum": ["FACE_MATCH", "FACE_SEARCH"]},
+    "api_service": {"type": "string", "enum": ["FACE_MATCH", "FACE_SEARCH", "PASSIVE_LIVENESS"]},
     "status": STATUS,
     "vendor_data": or_null(STRING),
     "created_at": TIME,
@@ -122,6 +135,8 @@ DECISION = opened(
     face_matches=array(_MATCH),
     face_search=_SEARCH,
     face_searches=array(_SEARCH),
+    liveness=_LIVENESS,
+    liveness_checks=array(_LIVENESS),
     metadata=ANY_OBJECT,
     device=ANY_OBJECT,
     reviews=array(_REVIEW),

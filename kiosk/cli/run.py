@@ -27,6 +27,7 @@ from kiosk.daemon.kiosk import Kiosk, serve
 from kiosk.device.device import Device
 from kiosk.device.outgoing import Outgoing
 from kiosk.door.lines import Lines, open_lines
+from kiosk.entrance.liveness_step import Detector
 from kiosk.errors import ConfigError, KioskError
 from kiosk.health.clock import Clock
 from kiosk.health.supervisor import Flag, Supervisor, log_to_stderr
@@ -105,13 +106,14 @@ def _run(
         def camera(tell: Callable[[Report], None]) -> Camera:
             return Camera(config.camera, portraits, tell=tell)
 
+        detector = assembly.make_detection(config, recogniser)
         kiosk = Kiosk(
             device,
             camera,
             lines=lines,
             clock=clock,
             self_test=lambda: self_test(pack, recogniser),
-            detector=assembly.make_detection(config, recogniser),
+            detector=detector if config.pad.chosen_level != "off" else None,
             lists_are_stale=sync.lists_are_stale if sync is not None else lambda _limit_h: False,
             status_file=_status_file(config),
             more_figures=lambda: {} if sync is None else {"cloud": {"alarm": sync.alarm}},
@@ -124,7 +126,7 @@ def _run(
         kiosk.start()
         if sync is not None:
             sync.start()
-        server = _serve_api(chosen, kiosk, sync, parts) if config.api.enabled else None
+        server = _serve_api(chosen, kiosk, sync, detector, parts) if config.api.enabled else None
 
         def reload() -> bool:
             if server is not None and not server.is_alive:
@@ -161,7 +163,9 @@ def _cloud(device: Device, clock: Clock, parts: ExitStack) -> Sync:
     return sync
 
 
-def _serve_api(chosen: argparse.Namespace, kiosk: Kiosk, sync: Sync | None, parts: ExitStack) -> Server:
+def _serve_api(
+    chosen: argparse.Namespace, kiosk: Kiosk, sync: Sync | None, detector: Detector, parts: ExitStack
+) -> Server:
     """Serve API and pages beside the kiosk, ended with the other parts."""
     from kiosk.api import app  # noqa: PLC0415  0.1 s, which a kiosk without it should not pay
 
@@ -177,6 +181,7 @@ def _serve_api(chosen: argparse.Namespace, kiosk: Kiosk, sync: Sync | None, part
         device,
         kiosk=kiosk.requests,
         cloud=sync.view if sync is not None else None,
+        detector=detector,
         sources=assembly.settings_sources(chosen),
         apply=apply,
         changing=kiosk.changing,

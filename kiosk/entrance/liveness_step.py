@@ -60,6 +60,9 @@ class Detector(Protocol):
     def network(self) -> SpoofNetwork:
         """Return the network that passed the last test, or raise a `ModelFileError`."""
 
+    def tested(self) -> SpoofNetwork:
+        """Return the network, tested first where none passed so far, or raise a `ModelFileError`."""
+
     def test(self) -> str:
         """Load and test it; return what was seen, or raise a `ModelFileError`: then there is none."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -50,6 +51,7 @@ class Detection:
         self._threads, self._providers, self._note = threads, providers, note
         self._network: SpoofNetwork | None = None
         self._fault = UNTESTED
+        self._testing = threading.Lock()
 
     def network(self) -> SpoofNetwork:
         """Return the network that passed the last test.
@@ -61,6 +63,17 @@ class Detection:
         if network is None:
             raise ModelFileError(self._fault)
         return network
+
+    def tested(self) -> SpoofNetwork:
+        """Return the network, tested first where none passed so far.
+
+        Raises:
+            ModelFileError: it did not pass.
+        """
+        with self._testing:
+            if self._network is None:
+                self.test()
+            return self.network()
 
     def test(self) -> str:
         """Load the network from its file and judge the golden pictures; without a pass there is none.

@@ -66,6 +66,10 @@ class ScriptedDetector:
             raise ModelFileError(self.fault)
         return SpoofNetwork(network=self, model="scripted")
 
+    def tested(self) -> SpoofNetwork:
+        """Return the network."""
+        return self.network()
+
     def test(self) -> str:
         """Pass, unless it is to fail."""
         self.tests += 1
