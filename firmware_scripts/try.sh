@@ -97,6 +97,7 @@ It stays until Ctrl-C. In another terminal, with your own photographs:
   $kiosk_typed --help
 
 TXT
+  printf 'To see the same photograph refused: %s run --demo %q --detect\n\n' "$kiosk_typed" "$visitors"
   exec "$kiosk" run --demo "$visitors"
 fi
 
@@ -104,6 +105,15 @@ fi
 for expected in 'Person A .*Approved.*the door opens' 'somebody unknown .*Declined' 'Person B .*Declined.*ALARM'; do
   grep -q -- "$expected" "$state/seen.txt" || fail "expected: $expected"
 done
+
+step "The same photograph of Person A, held up to a kiosk that tells photographs from people"
+held_up="$state/held_up"
+mkdir -p "$held_up"
+cp "$a2" "$held_up/photograph.jpg"
+"$kiosk" run --demo "$held_up" --detect | tee "$state/refused.txt"
+grep -q -- 'somebody unknown .*Declined.*(\(attack_suspected\|liveness_undetermined\))' "$state/refused.txt" \
+  || fail "expected: Declined"
+if grep -q 'the door opens' "$state/refused.txt"; then fail "a photograph opened the door"; fi
 
 cat <<TXT
 

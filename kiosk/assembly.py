@@ -14,7 +14,9 @@ from kiosk.decoding.decoder import Decoder
 from kiosk.device.device import Device
 from kiosk.errors import ConfigError, ModelFileError, StoreError
 from kiosk.health.clock import Clock
+from kiosk.networks.detection import Detection
 from kiosk.networks.inference import Pack, load_recogniser, read_pack, standard_pack
+from kiosk.networks.liveness import liveness_limits
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config, Sources, sources_of, state_directory
 from kiosk.store import directory as stores
@@ -66,12 +68,30 @@ def load_pack(config: Config) -> Pack:
     return found
 
 
+def thread_count() -> int:
+    """Return how many threads a network gets where nothing is set."""
+    return min(MOST_THREADS, max(1, (os.cpu_count() or 1) // 2))
+
+
 def open_recogniser(config: Config, *, threads: int = 0) -> Recogniser:
     """Load the networks; `threads` goes before the setting where it is not 0."""
     models = config.models
-    count = threads or models.threads or min(MOST_THREADS, max(1, (os.cpu_count() or 1) // 2))
+    count = threads or models.threads or thread_count()
     return load_recogniser(
         load_pack(config), threads=count, providers=models.providers, finder_runtime=models.finder_runtime, note=note
+    )
+
+
+def make_detection(config: Config, recogniser: Recogniser) -> Detection:
+    """Return what tells photographs from people, untested."""
+    models = config.models
+    return Detection(
+        lambda: load_pack(config),
+        recogniser.detect,
+        liveness_limits(config.pad).cues,
+        threads=models.threads or thread_count(),
+        providers=models.providers,
+        note=note,
     )
 
 

@@ -12,6 +12,7 @@ Conventions, everywhere in the core:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, TypeAlias
@@ -144,6 +145,8 @@ class Risk(str, Enum):
     LOW_FACE_MATCH_SIMILARITY = "LOW_FACE_MATCH_SIMILARITY"
     FACE_IN_BLOCKLIST = "FACE_IN_BLOCKLIST"
     MULTIPLE_FACES_DETECTED = "MULTIPLE_FACES_DETECTED"
+    LOW_LIVENESS_SCORE = "LOW_LIVENESS_SCORE"
+    LIVENESS_FACE_ATTACK = "LIVENESS_FACE_ATTACK"
 
 
 class LogType(str, Enum):
@@ -160,6 +163,7 @@ class Warned:
 
     risk: Risk
     log_type: LogType
+    additional: Mapping[str, str] | None = None  # what Didit's words do not say
 
 
 class ClockState(str, Enum):

@@ -30,7 +30,7 @@ from PIL import Image
 
 from kiosk.networks.inference import open_session, read_pack
 from kiosk.recognition.image import align, shrink
-from models import build_attributes, build_detector, build_recogniser
+from models import build_attributes, build_detector, build_liveness, build_recogniser
 
 HERE = Path(__file__).resolve().parent
 
@@ -70,6 +70,13 @@ SOURCES = {
         "3.0.4",
         "human-models-3.0.4.tgz",
         "adbc87995b9a298f58c492d3d182027a2eeb48e9c461b82f6b800b28614ff935",
+    ),
+    "faceplugin": Source(
+        "npm",
+        build_liveness.PACKAGE,
+        build_liveness.VERSION,
+        "faceplugin-face-recognition-js-0.0.1.tgz",
+        build_liveness.TARBALL_SHA256,
     ),
     "face-recognition": Source(
         "pypi",
@@ -191,7 +198,9 @@ def build(sources: dict[str, Path], out: Path, manifest: Path) -> None:
     build_attributes.build(
         sources["human-models"] / "package", out, crops(detector, pictures, build_attributes.SIDE, share)
     )
+    build_liveness.build(sources["faceplugin"] / "package", out)
     write_golden(sources["face-recognition"] / TEST_IMAGES, out / "golden")
+    build_liveness.write_golden(out / "golden", detector.detect)
 
 
 def _open(pack: Any, task: str, out: Path) -> Any:
@@ -219,7 +228,7 @@ def golden_vectors(pack_directory: Path) -> str:
 
     recogniser = load_recogniser(read_pack(pack_directory))
     lines = []
-    for path in sorted((pack_directory / "golden").glob("*.jpg")):
+    for path in sorted((pack_directory / "golden").glob("person_*.jpg")):
         template = recogniser.analyse(np.array(Image.open(path).convert("RGB"))).template
         assert template is not None, path
         text = base64.b64encode(template.vector.tobytes()).decode()

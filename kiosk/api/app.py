@@ -39,6 +39,7 @@ from kiosk.api.routes import (
 )
 from kiosk.api.server import Server, check_exposure
 from kiosk.device.device import Device
+from kiosk.entrance.liveness_step import Detector
 from kiosk.entrance.news import RunningKiosk
 from kiosk.settings.config import Config, Sources
 from kiosk.store.accounts import Accounts
@@ -82,6 +83,7 @@ def build(
     *,
     kiosk: RunningKiosk | None = None,
     cloud: Cloud | None = None,
+    detector: Detector | None = None,
     sources: Sources | None = None,
     apply: Callable[[Config], None] | None = None,
     changing: threading.Lock | None = None,
@@ -97,6 +99,7 @@ def build(
         device: recogniser, store and settings.
         kiosk: the running kiosk; None: the routes of door, camera and enrolment answer 409.
         cloud: what tells of the cloud's work; None: /device/cloud answers 404.
+        detector: tells photographs from people; None: /v3/passive-liveness/ answers 503.
         sources: where settings come from; None: they can be read, not changed.
         apply: puts changed settings into force, or refuses them with a ConfigError; None: they become the device's.
         changing: held while settings are changed; None: nobody else changes them.
@@ -114,6 +117,7 @@ def build(
         now=now,
         kiosk=kiosk,
         cloud=cloud,
+        detector=detector,
         sources=sources,
         apply=apply,
         forgotten=forgotten,

@@ -17,6 +17,7 @@ from kiosk.api.metrics import Counts
 from kiosk.api.queue import CallQueue
 from kiosk.api.uploads import MemoryBudget
 from kiosk.device.device import Device
+from kiosk.entrance.liveness_step import Detector
 from kiosk.entrance.news import RunningKiosk
 from kiosk.errors import RefusedError
 from kiosk.settings.config import Config, Sources
@@ -83,6 +84,7 @@ class Context:
     now: Callable[[], float]  # seconds UTC
     kiosk: RunningKiosk | None = None  # the running kiosk
     cloud: Cloud | None = None
+    detector: Detector | None = None  # tells photographs from people
     sources: Sources | None = None  # where settings come from; None: they cannot be changed here
     apply: Callable[[Config], None] | None = None  # puts changed settings into force; may refuse with a ConfigError
     forgotten: Callable[[], None] = nothing  # called after a person was erased: takes them out of backups

@@ -77,7 +77,8 @@ WARNING = named(
             "log_type": named("LogType", {"type": "string", "enum": ["error", "warning", "information"]}),
             "short_description": STRING,
             "long_description": STRING,
-        }
+        },
+        additional_data={"type": "object", "additionalProperties": STRING},
     ),
 )
 
@@ -134,13 +135,27 @@ _SEARCH = named(
         warnings=array(WARNING),
     ),
 )
+_PERCENT: Schema = {"type": "number", "minimum": 0, "maximum": 100}
+_LIVENESS = closed(
+    status={"type": "string", "enum": [Status.APPROVED.value, Status.DECLINED.value]},
+    method={"type": "string", "enum": ["PASSIVE"]},
+    score=_PERCENT,
+    user_image=_image(NUMBER),
+    warnings=array(WARNING),
+    face_quality=or_null(_PERCENT),
+    face_luminance=or_null(_PERCENT),
+)
 _ECHOED = {"vendor_data": STRING, "metadata": ANY_OBJECT, "device": ANY_OBJECT}
 FACE_MATCH = named("FaceMatchAnswer", opened({"request_id": UUID, "face_match": _MATCH, "created_at": TIME}, **_ECHOED))
 FACE_SEARCH = named(
     "FaceSearchAnswer", opened({"request_id": UUID, "face_search": _SEARCH, "created_at": TIME}, **_ECHOED)
 )
+LIVENESS = named(
+    "PassiveLivenessAnswer", opened({"request_id": UUID, "liveness": _LIVENESS, "created_at": TIME}, **_ECHOED)
+)
+ANSWER_400_IMAGE: Schema = {"anyOf": [TEXT, FIELDS, closed(error=STRING)]}
 _REVIEW = named("SessionReview", closed(user=STRING, new_status=STATUS, comment=or_null(STRING), created_at=TIME))
-API_SERVICE = named("ApiService", {"type": "string", "enum": ["FACE_MATCH", "FACE_SEARCH"]})
+API_SERVICE = named("ApiService", {"type": "string", "enum": ["FACE_MATCH", "FACE_SEARCH", "PASSIVE_LIVENESS"]})
 _SESSION = {
     "session_id": STRING,
     "session_number": INTEGER,
@@ -158,6 +173,8 @@ DECISION = named(
         face_matches=array(_MATCH),
         face_search=_SEARCH,
         face_searches=array(_SEARCH),
+        liveness=_LIVENESS,
+        liveness_checks=array(_LIVENESS),
         metadata=ANY_OBJECT,
         device=ANY_OBJECT,
         reviews=array(_REVIEW),

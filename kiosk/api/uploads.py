@@ -102,6 +102,11 @@ class Form:
         value: int | None = self._read(name, contract.parse_threshold)
         return value
 
+    def score(self, name: str) -> float | None:
+        """Return a number 0 to 100."""
+        value: float | None = self._read(name, contract.parse_score)
+        return value
+
     def choice(self, name: str, choices: Collection[str], *, default: str) -> str:
         """Return one of several words."""
         value = self.texts.get(name, default)

@@ -11,24 +11,43 @@ from kiosk.capture.sources import PICTURES
 from kiosk.daemon.kiosk import Kiosk
 from kiosk.entrance.news import News, Topic
 from kiosk.errors import ConfigError
+from kiosk.recognition.pad_levels import SENTENCES, Level
 from kiosk.settings.config import Config
 
 DEMO_FACE_PX = 56.0  # a portrait of 480 px shows a smaller face than somebody at a door
 
 
-def demo_settings(config: Config) -> Config:
-    """Let people from portraits walk up where no other camera was chosen; nobody keeps a demo's clock."""
+def demo_settings(config: Config, *, detects: bool = False) -> Config:
+    """Let people from portraits walk up where no other camera was chosen; nobody keeps a demo's clock.
+
+    Args:
+        config: as it was set.
+        detects: look for photographs, and ask for a movement. A demo's people are photographs, so else it does not.
+    """
     camera = config.camera
     if camera.source == type(camera)().source:
         loop = "&loop=1" if sys.stdout.isatty() else ""
         camera = replace(camera, source=f"demo:?width=640&height=480&fps=15&wait=1{loop}")
     near = min(config.presentation.face_low_px, DEMO_FACE_PX)
+    pad = config.pad
+    if detects:  # one short try: nobody in a demo can do what is asked
+        pad = replace(pad, level="active", screen=True, answer_s=2.0, tries=1)
+    elif pad.level == "auto":
+        pad = replace(pad, level="off")
     return replace(
         config,
         camera=camera,
+        pad=pad,
         presentation=replace(config.presentation, face_low_px=near),
         degraded=replace(config.degraded, clock_untrusted="open"),
     )
+
+
+def level_said_aloud(config: Config) -> str:
+    """Return what a demo says of the detection of photographs before anybody walks up."""
+    level = Level(config.pad.chosen_level)
+    about = "They are told from people here" if level is not Level.OFF else "That is off here"
+    return f"The visitors of this demo are photographs. {about} ([pad] level {level.value}): {SENTENCES[level]}"
 
 
 def portraits_in(folder: Path) -> list[Path]:

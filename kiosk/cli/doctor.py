@@ -18,7 +18,10 @@ from kiosk.capture.sandbox import available_walls
 from kiosk.device.thresholds import gallery_figures, listing_threshold
 from kiosk.errors import KioskError
 from kiosk.health.clock import EARLIEST_S
+from kiosk.networks.inference import Pack
+from kiosk.networks.liveness import check_golden_pictures, is_calibrated, load_spoof_network
 from kiosk.networks.self_test import self_test
+from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config
 from kiosk.store.directory import DATABASE_NAME
 from kiosk.store.mount import is_read_only, read_only
@@ -74,6 +77,19 @@ def _models(config: Config) -> Iterator[Finding]:
         yield Finding("golden faces", True, self_test(pack, recogniser))
     except KioskError as error:
         yield Finding("golden faces", False, str(error), "install onnxruntime again, in another version if need be")
+    if config.pad.chosen_level != "off":
+        yield _presentations(pack, config, recogniser)
+
+
+def _presentations(pack: Pack, config: Config, recogniser: Recogniser) -> Finding:
+    """Look whether the network still tells people from pictures of them."""
+    try:
+        said = check_golden_pictures(pack, load_spoof_network(pack), recogniser.detect)
+    except KioskError as error:
+        return Finding("golden presentations", False, str(error), "restore the model files, or set [pad] level = off")
+    is_own = is_calibrated(config.pad, pack.spec("liveness").sha256)
+    about = "calibrated for this site" if is_own else "not calibrated for this site: kiosk evaluate pad --calibrate"
+    return Finding("golden presentations", True, f"{said}; level {config.pad.chosen_level}, {about}")
 
 
 def runtime_words() -> str:

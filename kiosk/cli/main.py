@@ -71,6 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     add = _adder(commands)
     _add_running(add)
     _add_faces(add)
+    _add_pad(add)
     _add_people(add)
     _add_models(add)
     _add_store(add)
@@ -133,6 +134,11 @@ def _add_running(add: Adder) -> None:
         action="store_true",
         help="make no store where there is none: a device that lost its people must not look healthy",
     )
+    run.add_argument(
+        "--detect",
+        action="store_true",
+        help="with --demo: look for photographs and ask for a movement, so that none of its people comes in",
+    )
     run.add_argument("--verbose", action="store_true", help="with --demo: also write the whole log to stderr")
     door = _group(add, "door", "operate the door of the kiosk that runs on this device")
     door(
@@ -186,6 +192,72 @@ def _add_faces(add: Adder) -> None:
         command.add_argument("--rotate", action="store_true", help="try quarter turns until the face is upright")
         command.add_argument("--vendor-data", metavar="X", help="your own identifier: stored, and part of the answer")
         command.add_argument("--no-save", action="store_true", help="do not record this decision")
+
+
+def _add_pad(add: Adder) -> None:
+    liveness = add(
+        "liveness",
+        "pad",
+        "say whether a photograph shows a person or a picture of one",
+        more="By the passive cue alone, which a good copy passes; the face needs its surroundings in view. "
+        "Exit 0 on any answer, also Declined.",
+    )
+    liveness.add_argument("image", metavar="IMAGE", type=Path, help="the photograph")
+    liveness.add_argument("--rotate", action="store_true", help="try quarter turns to find an upright face")
+    evaluate = _group(add, "evaluate", "error rates on recordings of your own site")
+    pad = evaluate(
+        "evaluate pad",
+        "pad",
+        "judge recorded presentations and attacks; print APCER, BPCER and their bounds",
+        more="DIR/bona_fide/PERSON/CLIP/ and DIR/SPECIES/INSTRUMENT/CLIP/ hold clips: frames NN.png, fps.txt and, "
+        "where a challenge was asked, challenge.json, as kiosk record pad writes them. Each clip is replayed through "
+        "the judge of the door. A clip without a challenge counts as not answered at levels active and strict.",
+    )
+    pad.add_argument("directory", metavar="DIR", type=Path)
+    pad.add_argument(
+        "--level", choices=("passive", "active", "strict"), help="judge at this level (default: [pad] level)"
+    )
+    pad.add_argument("--html", metavar="FILE", type=Path, help="also write a page")
+    pad.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="set [pad] network_low from the bona fide clips of every other person, and judge on the other people, on "
+        "other days where days are told",
+    )
+    record = _group(add, "record", "recordings for kiosk evaluate")
+    clip = record(
+        "record pad",
+        "pad",
+        "record labelled presentations through the camera",
+        more="Stop the kiosk first: a camera serves one program. The person is asked after one second, in this "
+        "terminal. Recordings are personal data: say so to whom you record, and delete them when they are judged.",
+        json=False,
+    )
+    clip.add_argument("--species", required=True, help="bona_fide, or the kind of attack, such as print or phone")
+    clip.add_argument("--person", metavar="NAME", help="who stands there, with --species bona_fide")
+    clip.add_argument("--instrument", metavar="NAME", help="which print or device it is, with an attack")
+    clip.add_argument("--to", metavar="DIR", type=Path, required=True, help="where the recordings lie")
+    clip.add_argument(
+        "--challenge",
+        choices=("turn-left", "turn-right", "mouth", "none"),
+        default="none",
+        help="what is asked (default none); sides are the person's own",
+    )
+    clip.add_argument("--seconds", type=_seconds, default=6.0, metavar="S", help="length of a clip (default 6)")
+    clip.add_argument("--clips", type=_count, default=1, metavar="N", help="how many, one after the other (default 1)")
+    clip.add_argument(
+        "--light", metavar="TEXT", help="what the light was, such as 'office, evening'; kept beside the clip"
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 2.0 <= seconds <= 60.0:  # noqa: PLR2004  long enough for an answer, short enough for a disk
+        raise argparse.ArgumentTypeError(f"want 2 to 60 seconds, got {text!r}")
+    return seconds
 
 
 def _threshold(text: str) -> int:

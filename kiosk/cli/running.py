@@ -17,11 +17,12 @@ from kiosk import assembly
 from kiosk.api.screen_token import screen_token
 from kiosk.capture.process import Camera
 from kiosk.capture.watch import Report
-from kiosk.cli.demo import DecisionPrinter, DemoCue, demo_settings, portraits_in
+from kiosk.cli.demo import DecisionPrinter, DemoCue, demo_settings, level_said_aloud, portraits_in
 from kiosk.daemon.doorway import Doorway
 from kiosk.daemon.kiosk import Kiosk, serve
 from kiosk.device.device import Device
 from kiosk.device.outgoing import Outgoing
+from kiosk.entrance.liveness_step import Detector
 from kiosk.errors import ConfigError, KioskError
 from kiosk.health.clock import Clock
 from kiosk.health.supervisor import Flag, Supervisor
@@ -67,9 +68,7 @@ def run_kiosk(start: Start) -> int:
         start.asked,
         start.again,
     )
-    config = (
-        demo_settings(assembly.load_settings(chosen)) if chosen.demo is not None else assembly.load_settings(chosen)
-    )
+    config = _settings(chosen, assembly.load_settings(chosen))
     portraits = portraits_in(chosen.demo) if chosen.demo is not None else []
     cv2.setNumThreads(1)  # the networks and the camera's process share the cores already
     with ExitStack() as parts:
@@ -87,24 +86,27 @@ def run_kiosk(start: Start) -> int:
         def camera(tell: Callable[[Report], None]) -> Camera:
             return Camera(config.camera, portraits, tell=tell)
 
+        detector = assembly.make_detection(config, recogniser)
         kiosk = Kiosk(
             device,
             camera,
             doorway=start.doorway,
             clock=clock,
             self_test=lambda: self_test(pack, recogniser),
+            detector=detector if config.pad.chosen_level != "off" else None,
             lists_are_stale=sync.lists_are_stale if sync is not None else lambda _limit_h: False,
             status_file=start.status_file,
             more_figures=lambda: {} if sync is None else {"cloud": {"alarm": sync.alarm}},
         )
         parts.callback(kiosk.close)
         if chosen.demo is not None:
+            print(level_said_aloud(config), flush=True)
             kiosk.news.listen(DecisionPrinter())
             kiosk.news.listen(DemoCue(kiosk))
         kiosk.start()
         if sync is not None:
             sync.start()
-        server = _serve_api(start, kiosk, sync, parts) if config.api.enabled else None
+        server = _serve_api(start, kiosk, sync, detector, parts) if config.api.enabled else None
 
         def reload() -> bool:
             if server is not None and not server.is_alive:
@@ -118,6 +120,10 @@ def run_kiosk(start: Start) -> int:
 
         start.ready.set()
         return serve(kiosk, supervisor, stopping, reload)
+
+
+def _settings(chosen: argparse.Namespace, config: Config) -> Config:
+    return config if chosen.demo is None else demo_settings(config, detects=chosen.detect)
 
 
 def _outgoing(store: Store, config: Config, clock: Clock) -> Outgoing | None:
@@ -138,7 +144,7 @@ def _cloud(device: Device, clock: Clock, parts: ExitStack) -> Sync:
     return sync
 
 
-def _serve_api(start: Start, kiosk: Kiosk, sync: Sync | None, parts: ExitStack) -> Server:
+def _serve_api(start: Start, kiosk: Kiosk, sync: Sync | None, detector: Detector, parts: ExitStack) -> Server:
     """Serve API and pages beside the kiosk, ended with the other parts."""
     from kiosk.api import app  # noqa: PLC0415  0.1 s, which a kiosk without it should not pay
 
@@ -146,7 +152,7 @@ def _serve_api(start: Start, kiosk: Kiosk, sync: Sync | None, parts: ExitStack) 
     app.check_exposure(settings, Accounts(device.store, now=kiosk.clock))
 
     def apply(config: Config) -> None:
-        if not kiosk.reload(demo_settings(config) if chosen.demo is not None else config):
+        if not kiosk.reload(_settings(chosen, config)):
             raise ConfigError("this setting is taken at a start only: write it into kiosk.toml")
 
     token = screen_token(assembly.state_of(chosen))
@@ -154,6 +160,7 @@ def _serve_api(start: Start, kiosk: Kiosk, sync: Sync | None, parts: ExitStack) 
         device,
         kiosk=kiosk.requests,
         cloud=sync.view if sync is not None else None,
+        detector=detector,
         sources=assembly.settings_sources(chosen),
         apply=apply,
         changing=kiosk.changing,
@@ -188,7 +195,7 @@ def _reload(
     supervisor.tell(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
     try:
         with kiosk.changing:  # a page may be changing them: what is read here must be no older than what is in force
-            config = load(chosen) if chosen.demo is None else demo_settings(load(chosen))
+            config = _settings(chosen, load(chosen))
             Camera(config.camera, kiosk.camera.source.portraits)  # a source that cannot be is a wrong setting too
             is_taken = kiosk.reload(config)
     except KioskError as error:

@@ -43,6 +43,7 @@ def serve(chosen: argparse.Namespace) -> None:
         application = app.build(
             device,
             cloud=sync.view if sync is not None else None,
+            detector=assembly.make_detection(config, device.recogniser),
             sources=sources,
             forgotten=lambda: assembly.scrub_backups(device.store),
             confirm_clock=lambda actor: assembly.confirm_clock(device.store, clock, actor=actor),

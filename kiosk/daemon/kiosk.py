@@ -34,7 +34,7 @@ from kiosk.daemon.requests import Requests
 from kiosk.daemon.wiring import choices_of, schedule_of, wire
 from kiosk.device.device import Device
 from kiosk.door.lines import Lines
-from kiosk.entrance.judge import BonaFide
+from kiosk.entrance.liveness_step import Detector
 from kiosk.health.clock import Clock
 from kiosk.health.supervisor import Flag, Supervisor
 from kiosk.rules.conditions import Allowed, allowed, policy
@@ -63,7 +63,7 @@ class Kiosk:
         clock: Clock,
         self_test: Callable[[], str],
         lists_are_stale: Callable[[float], bool] = lambda _limit_h: False,
-        is_bona_fide: BonaFide | None = None,
+        detector: Detector | None = None,
         status_file: Path | None = None,
         more_figures: Callable[[], Mapping[str, Any]] = dict,
         pace: Pace = PRODUCTION,
@@ -78,7 +78,7 @@ class Kiosk:
             clock: the wall clock and its standing.
             self_test: runs the golden faces; raises a `KioskError` where they come out wrong.
             lists_are_stale: whether the cloud's lists are older than so many hours.
-            is_bona_fide: the detection of photographs and masks; None while there is none.
+            detector: of photographs and masks; None where [pad] level is off.
             status_file: where the state of now is written.
             more_figures: what others have to tell in health: JSON.
             pace: how often the threads come round.
@@ -87,7 +87,7 @@ class Kiosk:
             KioskError: camera or door cannot be set up as the settings say.
         """
         self.device, self.clock, self.pace = device, clock, pace
-        parts = wire(device, camera, lines=lines, doorway=doorway, clock=clock, is_bona_fide=is_bona_fide, pace=pace)
+        parts = wire(device, camera, lines=lines, doorway=doorway, clock=clock, detector=detector, pace=pace)
         self.news, self.monitor, self.restart = parts.news, parts.monitor, parts.restart
         self.camera, self.door, self.judge = parts.camera, parts.door, parts.judge
         self._doorway, self._is_door_ours = parts.doorway, doorway is None

@@ -16,6 +16,11 @@ from kiosk.rules.conditions import Condition
 from kiosk.store.remote_lists import Lists
 from kiosk.types import ClockState
 
+UNCALIBRATED = (
+    "The limits of attack detection were measured elsewhere: record this site with kiosk record pad, then run "
+    "kiosk evaluate pad --calibrate."
+)
+
 log = logging.getLogger("kiosk.daemon")
 
 
@@ -109,6 +114,7 @@ class SelfTest:
             pace: how soon a failed test is run again.
         """
         self._run, self._monitor, self._device, self._pace = run, parts.monitor, parts.device, pace
+        self._detector = parts.detector
         self._tested_at = float("-inf")
 
     def run_if_due(self) -> None:
@@ -118,7 +124,7 @@ class SelfTest:
 
     @property
     def _every_s(self) -> float:
-        untested = {Condition.STARTING.value, Condition.SELF_TEST_FAILED.value}
+        untested = {Condition.STARTING.value, Condition.SELF_TEST_FAILED.value, Condition.PAD_FAILED.value}
         return self._pace.retest_s if untested & set(self._monitor.states()) else self._device.config.health.self_test_s
 
     def _test(self) -> None:
@@ -132,6 +138,26 @@ class SelfTest:
             self._monitor.hold(condition, str(error))
             log.warning("self_test result=failed reason=%r", str(error))
             return
+        said += self._test_detector()
         self._monitor.end(Condition.SELF_TEST_FAILED, count)
         self._monitor.end(Condition.STARTING)
         log.info("self_test result=passed references=%d said=%r", held, said)
+
+    def _test_detector(self) -> str:
+        """Judge the golden presentations; a failure is a state of its own, which closes."""
+        if self._detector is None:
+            return ""
+        count = self._monitor.count(Condition.PAD_FAILED)
+        try:
+            said = self._detector.test()
+            is_calibrated = self._detector.network().model == self._device.config.pad.calibrated_for
+        except KioskError as error:
+            self._monitor.hold(Condition.PAD_FAILED, str(error))
+            log.warning("self_test of=liveness result=failed reason=%r", str(error))
+            return ""
+        self._monitor.end(Condition.PAD_FAILED, count)
+        if is_calibrated:
+            self._monitor.end(Condition.PAD_UNCALIBRATED)
+        else:
+            self._monitor.hold(Condition.PAD_UNCALIBRATED, UNCALIBRATED)
+        return f"; of the presentations {said}"

@@ -8,7 +8,7 @@ import time
 
 from kiosk.daemon.report import HealthReport
 from kiosk.daemon.wiring import ALARM, Parts
-from kiosk.entrance.judge import encoded
+from kiosk.entrance.look import encoded
 from kiosk.entrance.news import Consent, Health, Still
 from kiosk.errors import RefusedError
 from kiosk.rules.conditions import Condition
@@ -85,6 +85,10 @@ class Requests:
         )
         log.info("enrolment id=%s actor=%s attended=%s", enrolment, actor, is_attended)
         return enrolment
+
+    def note_shown(self, attempt: int) -> None:
+        """Take the screen's word that it shows the first colour of a challenge now."""
+        self._parts.judge.note_shown(attempt)
 
     def cancel_enrolment(self, enrolment: str) -> None:
         """End an enrolment without storing anything."""

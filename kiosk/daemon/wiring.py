@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from random import Random
 from typing import Any
 
 from kiosk.capture.process import Camera
@@ -17,10 +18,12 @@ from kiosk.device.device import Device
 from kiosk.door.door import Door
 from kiosk.door.lines import Lines
 from kiosk.entrance.decide import Entrance
-from kiosk.entrance.judge import BonaFide, Judge
+from kiosk.entrance.judge import Judge
+from kiosk.entrance.liveness_step import Detector, LivenessStep
 from kiosk.entrance.news import Broadcast
 from kiosk.health.clock import Clock
 from kiosk.health.monitor import Monitor
+from kiosk.recognition.pad_levels import SENTENCES, Level
 from kiosk.rules.conditions import Condition, policy
 from kiosk.rules.patience import Patience, Tries
 from kiosk.rules.schedule import read_schedule
@@ -33,6 +36,7 @@ SPOILT = (
     "Nobody knows whether the alarm system has switched the kiosk off, so it stays off until it is told: send "
     '{"is_armed": false} to /device/door/alarm; or stop the kiosk, remove the file, and start it.'
 )
+LEVEL_STATES = {Level.OFF: Condition.PAD_OFF, Level.PASSIVE: Condition.PAD_PASSIVE}
 
 log = logging.getLogger("kiosk.daemon")
 
@@ -50,6 +54,7 @@ class Parts:
     door: Door | None
     doorway: Doorway
     judge: Judge
+    detector: Detector | None  # None where the detection of photographs is off
 
 
 def wire(
@@ -59,7 +64,7 @@ def wire(
     lines: Lines | None,
     doorway: Doorway | None,
     clock: Clock,
-    is_bona_fide: BonaFide | None,
+    detector: Detector | None,
     pace: Pace,
 ) -> Parts:
     """Make the parts; nothing moves yet, and nothing is armed. Arguments as `Kiosk` takes them.
@@ -71,8 +76,7 @@ def wire(
     monitor = Monitor({}, policy(choices_of(config)), now=clock)
     monitor.hold(Condition.STARTING, "The kiosk is starting: its self-test is not over.")
     monitor.hold(Condition.CAMERA_LOST, "The camera is being opened.")
-    if is_bona_fide is None:
-        monitor.hold(Condition.PAD_OFF, "Photographs and masks are not told from people: this version has no detector.")
+    hold_level(monitor, config, detector)
     restart = RestartFile(device.store.directory)
     if restart.state.is_spoilt:
         log.error("standing what=spoilt file=%s", restart.path)
@@ -114,9 +118,38 @@ def wire(
         door=door,
         tries=patience_of(config).restore(restart.state.tries, time.monotonic()),
         keep=keep_tries,
-        is_bona_fide=is_bona_fide,
+        liveness=lambda settings: step_of(settings, monitor, device, detector),
     )
-    return Parts(device, clock, news, monitor, restart, opened, door, doorway, judge)
+    return Parts(device, clock, news, monitor, restart, opened, door, doorway, judge, detector)
+
+
+def hold_level(monitor: Monitor, config: Config, detector: Detector | None) -> None:
+    """Hold the states that the settings of the detection of photographs bring."""
+    level = Level(config.pad.chosen_level)
+    if level in LEVEL_STATES:
+        monitor.hold(LEVEL_STATES[level], SENTENCES[level])
+    if (
+        level is not Level.OFF and detector is None
+    ):  # a mistake of whoever wired it: what the settings want does not run
+        monitor.hold(Condition.PAD_FAILED, f"[pad] level is {level.value}, and nothing was loaded that detects.")
+
+
+def step_of(
+    config: Config, monitor: Monitor, device: Device, detector: Detector | None, *, rng: Random | None = None
+) -> LivenessStep | None:
+    """Return what tells a person from a photograph, as the settings want it; None where that is off."""
+    if config.pad.chosen_level == Level.OFF.value or detector is None:
+        return None
+    limits = config.presentation
+    return LivenessStep(
+        config.pad,
+        detector.network,
+        monitor,
+        device.scale,
+        same_person_score=limits.same_person_score,
+        bystander_px=limits.bystander_px,
+        rng=rng,
+    )
 
 
 def schedule_of(config: Config) -> Any:

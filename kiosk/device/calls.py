@@ -77,6 +77,7 @@ def answer_search(
     metadata: Mapping[str, Any] | None = None,
     photographs: Mapping[str, bytes] = MappingProxyType({}),
     actor: str = "",
+    details: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Search everyone enrolled and return the answer of Didit's Face Search; `photographs` as `save` takes them."""
     held = device.gallery
@@ -118,6 +119,7 @@ def answer_search(
             request_id=request_id,
             actor=actor,
             call={"search_type": search_type},
+            details=details,
         ),
         photographs,
     )

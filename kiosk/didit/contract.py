@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from kiosk.recognition.match import MatchDecision, SearchDecision
-from kiosk.types import Entity, LogType, Risk, Sample, Warned
+from kiosk.types import Entity, LogType, Risk, Sample, Status, Warned
 
 DEFAULT_DECLINE_THRESHOLD = 30
 MASK = "***"
@@ -43,6 +43,17 @@ SENTENCES: Mapping[Risk, tuple[str, str]] = {
     Risk.MULTIPLE_FACES_DETECTED: (
         "Multiple faces detected",
         "Multiple faces were detected in the provided image, making it unclear which face to use.",
+    ),
+    Risk.LOW_LIVENESS_SCORE: (
+        "Low liveness score",
+        (
+            "The liveness check resulted in a low score, indicating potential use of non-live facial representations "
+            "or poor-quality biometric data."
+        ),
+    ),
+    Risk.LIVENESS_FACE_ATTACK: (
+        "Liveness Face Attack",
+        "The system detected a potential attempt to bypass the liveness check.",
     ),
 }
 
@@ -126,6 +137,30 @@ def search_answer(
     return _answer("face_search", body, request_id, created_at, echoed)
 
 
+def liveness_answer(
+    status: Status,
+    score: float,
+    user: Sample,
+    warnings: Sequence[Warned],
+    *,
+    luminance: float | None,
+    request_id: str,
+    created_at: float,
+    **echoed: Any,
+) -> dict[str, Any]:
+    """Return the body of a passive liveness' 200; `face_quality` is null, as nothing here measures Didit's."""
+    body = {
+        "status": status.value,
+        "method": "PASSIVE",
+        "score": score,
+        "user_image": _image(user, age_as_text=False),
+        "warnings": [_warning(warned) for warned in warnings],
+        "face_quality": None,
+        "face_luminance": luminance,
+    }
+    return _answer("liveness", body, request_id, created_at, echoed)
+
+
 def _answer(
     kind: str, body: Mapping[str, Any], request_id: str, created_at: float, echoed: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -171,13 +206,15 @@ def match_row(row: MatchRow) -> dict[str, Any]:
     }
 
 
-def _warning(warned: Warned) -> dict[str, str]:
+def _warning(warned: Warned) -> dict[str, Any]:
     short, long = SENTENCES[warned.risk]
+    more = {} if warned.additional is None else {"additional_data": dict(warned.additional)}
     return {
         "risk": warned.risk.value,
         "log_type": LogType(warned.log_type).value,
         "short_description": short,
         "long_description": long,
+        **more,
     }
 
 
@@ -199,6 +236,24 @@ def parse_threshold(text: str) -> int:
     if value != int(value):
         raise ValueError("A valid integer is required.")
     return int(value)
+
+
+def parse_score(text: str) -> float:
+    """Read a score as a threshold: a number 0..100.
+
+    Raises:
+        ValueError: with the contract's sentence.
+
+    >>> parse_score("30.5")
+    30.5
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError("A valid number is required.") from None
+    if not 0.0 <= value <= 100.0:  # noqa: PLR2004  the contract's range
+        raise ValueError("Ensure this value is between 0 and 100.")
+    return value
 
 
 def parse_boolean(text: str) -> bool:

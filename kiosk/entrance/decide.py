@@ -164,7 +164,9 @@ class Entrance:
         """Look for duplicates and blocked people, by the rules of Didit's Face Search; nothing opens."""
         sample = Sample((entity,), 0, ready.probe)
         decision = NewDecision(Kind.FACE_SEARCH, "", actor=ACTOR)  # not made yet; whether it may leave is known before
-        answer = answer_search(self.device, sample, photographs=self._wanted(decision, photograph), actor=ACTOR)
+        told = {} if ready.liveness is None else {"liveness": ready.liveness}
+        photographs = self._wanted(decision, photograph)
+        answer = answer_search(self.device, sample, photographs=photographs, actor=ACTOR, details=told)
         found = answer["face_search"]
         return DoorDecision(
             answer["request_id"],
@@ -225,12 +227,10 @@ class Entrance:
         seen = _Seen((), None, 0.0, 0)  # the likeness was found already, and is no other now
         return self._held_against(subject, seen, verdict.status, DoorReason.SECOND_OPINION)[0] is Status.APPROVED
 
-    def suspect(self, ready: Ready) -> DoorDecision:
-        """Record that the detection of photographs and masks refused a presentation."""
+    def suspect(self, ready: Ready, why: DoorReason) -> DoorDecision:
+        """Record that a presentation is refused: ATTACK_SUSPECTED, or LIVENESS_UNDETERMINED; nobody is looked for."""
         kind = Kind.VERIFY if self._settings.mode == "verify" else Kind.IDENTIFY
-        return self._save(
-            kind, ready, _Ruled(Status.DECLINED, DoorReason.ATTACK_SUSPECTED, None, None, {}, None), nothing
-        )
+        return self._save(kind, ready, _Ruled(Status.DECLINED, why, None, None, {}, None), nothing)
 
     # ---- what is found
 
@@ -326,6 +326,7 @@ class Entrance:
             "reasons": [why.value],
             "states": sorted(self._states()),
             "frames": len(ready.frames),
+            **({"liveness": ready.liveness} if ready.liveness is not None else {}),
         }
 
     def _question(self, decision: NewDecision, photograph: Photograph) -> Question | None:

@@ -22,6 +22,8 @@ from kiosk.types import Status, SubjectId
 
 ENROLMENT_S = 120.0  # within which an enrolment's person must have been seen: whoever comes later is somebody else
 
+NOT_LIVE = "It could not be seen that a person stands there; the decision's record says why. Begin again."
+
 log = logging.getLogger("kiosk.judge")
 
 
@@ -170,6 +172,12 @@ class ExpectedPerson:
             self._end(enrolling, EnrolmentResult("failed", str(error)))
             raise
         self._end(enrolling, outcome)
+
+    def refuse(self) -> None:
+        """End the enrolment under way, if any: whoever stands there may be a picture."""
+        enrolling = self._enrolling
+        if enrolling is not None:
+            self._end(enrolling, EnrolmentResult("not_live", NOT_LIVE))
 
     def _end(self, enrolling: _Enrolling, outcome: EnrolmentResult) -> None:
         with self._lock:

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-
-import cv2
+from types import MappingProxyType
 
 from kiosk.device.device import Device
 from kiosk.door.door import Door
 from kiosk.entrance.decide import DoorDecision, Entrance
 from kiosk.entrance.expected import ExpectedPerson
+from kiosk.entrance.liveness_step import LivenessStep
+from kiosk.entrance.look import Look, encoded
 from kiosk.entrance.news import Broadcast, Consent
 from kiosk.entrance.pending import PendingApproval
 from kiosk.entrance.screen import Announcer, Place
 from kiosk.errors import KioskError, RefusedError, StoreError
 from kiosk.health.monitor import Monitor
-from kiosk.recognition.pipeline import Recogniser
-from kiosk.recognition.quality import Quality, measure
+from kiosk.recognition.liveness import Verdict
+from kiosk.rules.admission import DoorReason
 from kiosk.rules.conditions import Allowed, Condition, allowed
 from kiosk.rules.grant import Grant, Refusal, RefusalReason
 from kiosk.rules.limits import Limits
@@ -44,9 +45,15 @@ from kiosk.settings.config import Config
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.subjects import Details
-from kiosk.types import Face, Frame, RgbImage, Status, SubjectId, Template
+from kiosk.types import Face, Frame, Status, SubjectId
 
-JPEG_QUALITY = 90
+DOUBTS: Mapping[Verdict, DoorReason | None] = MappingProxyType(
+    {
+        Verdict.ATTACK: DoorReason.ATTACK_SUSPECTED,
+        Verdict.UNDETERMINED: DoorReason.LIVENESS_UNDETERMINED,
+        Verdict.BONA_FIDE: None,
+    }
+)
 DISORDER_S = 3.0  # of pictures that count for nothing until the kiosk says that it judges nobody
 
 log = logging.getLogger("kiosk.judge")
@@ -55,10 +62,6 @@ log = logging.getLogger("kiosk.judge")
 def in_a_thread(task: Callable[[], None]) -> None:
     """Run a task beside everything else; it is dropped when the process ends."""
     threading.Thread(target=task, name="asking", daemon=True).start()
-
-
-BonaFide = Callable[[RgbImage, Face], bool]
-"""Says of the best frame of a presentation whether a person stands there, and no photograph or mask."""
 
 
 class Judge:
@@ -76,7 +79,7 @@ class Judge:
         door: Door | None = None,
         tries: Tries | None = None,
         keep: Callable[[Tries], None] = lambda _: None,
-        is_bona_fide: BonaFide | None = None,
+        liveness: Callable[[Config], LivenessStep | None] = lambda _: None,
         beside: Callable[[Callable[[], None]], None] = in_a_thread,
     ) -> None:
         """Put the parts together.
@@ -91,12 +94,12 @@ class Judge:
             door: None for a kiosk without one.
             tries: the declines in a row so far.
             keep: makes them survive a power cut.
-            is_bona_fide: the detection of photographs and masks; None while there is none.
+            liveness: makes what tells a person from a photograph, by the settings; None where that is off.
             beside: runs what must not hold up the frames.
         """
         self._device, self._entrance, self._monitor = device, entrance, monitor
         self._announcer = Announcer(news, monitor, door)
-        self._clock, self._door, self._keep, self._is_bona_fide = clock, door, keep, is_bona_fide
+        self._clock, self._door, self._keep, self._make_liveness = clock, door, keep, liveness
         self._tries = tries or Tries()
         self._expected = ExpectedPerson(entrance, self._announcer, config, clock=clock)
         self._pending = PendingApproval(
@@ -105,7 +108,7 @@ class Judge:
         self._reloading = threading.Lock()  # guards the settings to take
         self._frames: dict[int, tuple[Frame, tuple[Face, ...]]] = {}
         self._newest: tuple[Frame, tuple[Face, ...]] | None = None
-        self._in_order_at: float | None = None  # when a picture counted last, monotonic s
+        self._order = _Order(monitor)
         self._next: tuple[Config, Schedule] | None = None  # settings to take
         self.decided = 0
         """Presentations decided about since the start."""
@@ -122,6 +125,7 @@ class Judge:
         self._patience = config.attempts
         self._expected.apply(config)
         self._presenter = Presenter(_limits(config), self._device.scale)
+        self._liveness = self._make_liveness(config)
 
     # ---- what others may ask
 
@@ -133,7 +137,7 @@ class Judge:
     @property
     def wants_every_frame(self) -> bool:
         """Whether somebody is being followed; else a few frames a second will do."""
-        return self._announcer.is_guiding
+        return self._announcer.is_guiding or self._pending.is_waiting
 
     def claim(self, subject: SubjectId) -> float:
         """Expect a person to step up; return within how many seconds."""
@@ -158,11 +162,11 @@ class Judge:
         try:
             faces = self._device.recogniser.glance(frame.image)
             self._newest = self._frames[frame.number] = frame, tuple(faces)
-            view = _view(frame, faces, self._device.recogniser)
-            outcome = self._presenter.see(view, now, is_armed=self._is_armed(now))
+            look = Look(frame, faces, self._device.recogniser)
+            outcome = self._see(look, now)
             if isinstance(outcome, Ready):
                 self._decide(outcome)
-            elif self._pending.follow(outcome, view, now, self._presenter.confirm):
+            elif self._pending.follow(outcome, look.view, now, self._confirm):
                 self._count(is_granted=True)
         except KioskError as error:
             # Whatever failed, nothing was opened; the frame counts for nothing.
@@ -173,11 +177,32 @@ class Judge:
             self._frames = {number: one for number, one in self._frames.items() if number in kept}
         if isinstance(outcome, Left | Nobody):
             self._announcer.forget_result()
-        self._watch_order(outcome, now)
+        self._order.see(outcome, now)
         if not isinstance(outcome, Ignored):
-            face = _share(view.faces[0], view.size_wh) if view.faces else None
-            self._show(outcome, now, face)
+            self._show(outcome, now, look.place)
         return outcome
+
+    def _see(self, look: Look, now: float) -> FrameOutcome:
+        """Say what a frame brings: to the presenter, and to what tells a person from a photograph."""
+        is_armed, step = self._is_armed(now), self._liveness
+        outcome = self._presenter.see(look.view, now, is_armed=is_armed, may_end=step is None or step.may_end)
+        if step is None:
+            return outcome
+        waits = self._pending.is_waiting
+        outcome = step.see(look, outcome, self._presenter, is_armed=is_armed, is_waiting=waits)
+        if isinstance(outcome, Ready):
+            self._frames[look.frame.number] = look.frame, tuple(look.faces)
+        return outcome
+
+    def _confirm(self, view: View, now: float) -> bool:
+        """Say whether a frame shows the judged person alone and well, and still a person."""
+        is_person = self._liveness is None or self._liveness.is_still_person(now)
+        return is_person and self._presenter.confirm(view, now)
+
+    def note_shown(self, attempt: int) -> None:
+        """Take the screen's word that it shows the first colour of a flash challenge now."""
+        if (step := self._liveness) is not None:
+            step.note_shown(attempt, self._clock())
 
     def _show(self, outcome: FrameOutcome | None, now: float, face: Place | None) -> None:
         self._announcer.show(
@@ -188,19 +213,8 @@ class Judge:
             is_pending=self._pending.is_waiting,
             face=face,
             enrolment=self._expected.enrolment,
+            prompt=self._liveness.prompt if self._liveness is not None else None,
         )
-
-    def _watch_order(self, outcome: FrameOutcome, now: float) -> None:
-        """Say so where no picture counts, from a camera that seems well: nobody would ever be judged."""
-        if not isinstance(outcome, Ignored) or self._in_order_at is None:
-            self._in_order_at = now
-            self._monitor.end(Condition.FRAMES_LATE)
-        elif now - self._in_order_at >= DISORDER_S:
-            why = outcome.why.value.replace("_", " ")
-            self._monitor.hold(
-                Condition.FRAMES_LATE,
-                f"The camera's pictures count for nothing ({why}). Lower its resolution or frame rate.",
-            )
 
     def _look_for_settings(self) -> None:
         with self._reloading:
@@ -221,8 +235,10 @@ class Judge:
     def interrupt(self) -> None:
         """Begin anew after the camera was lost."""
         self._pending.end()
-        self._in_order_at = None
+        self._order.interrupt()
         self._presenter.interrupt()
+        if self._liveness is not None:
+            self._liveness.drop()
 
     def _is_armed(self, now: float) -> bool:
         if allowed(self._monitor.states(), self._monitor.table) is Allowed.CLOSED or self._tries.is_held(now):
@@ -235,26 +251,33 @@ class Judge:
         """Decide about a person; record; then, and only then, open."""
         self._pending.give_up()
         self._announcer.forget_result()
+        ready, doubt = self._examine(ready)
         frame, faces = self._frames[ready.best_frame]
-        if self._config.entrance.mode == "enrol":
+        mode, claimed = self._config.entrance.mode, self._expected.take_claim()  # serves once, whatever comes of it
+        if mode == "enrol" and doubt is None:
             self._expected.enrol(ready, lambda: encoded(frame.image))
             self.decided += 1
             return
-        claimed = self._expected.take_claim()  # it serves once, whatever comes of it
-        decided = self._examine(ready, frame, faces[0]) or self._ask_the_mode(ready, frame, faces[0], claimed)
+        if doubt is not None:
+            decided = self._entrance.suspect(ready, doubt)
+        else:
+            decided = self._ask_the_mode(ready, frame, faces[0], claimed)
         self.decided += 1
         refusal = self._open(decided) if decided.may_open else None
         self._pending.conclude(decided, refusal)  # before anything that may fail: the door may be open
-        if decided.kind is not Kind.FACE_SEARCH:
+        if decided.kind is not Kind.FACE_SEARCH and doubt is not DoorReason.LIVENESS_UNDETERMINED:
             self._count(is_granted=decided.status is Status.APPROVED)
         if decided.question is not None:
             self._pending.ask(decided, decided.question, ready)
+        if doubt is not None:
+            self._expected.refuse()
 
-    def _examine(self, ready: Ready, best: Frame, face: Face) -> DoorDecision | None:
-        """Between gathering and deciding: return the decision on a presentation that is no person's, else nothing."""
-        if self._is_bona_fide is None or self._is_bona_fide(best.image, face):
-            return None
-        return self._entrance.suspect(ready)
+    def _examine(self, ready: Ready) -> tuple[Ready, DoorReason | None]:
+        """Between gathering and deciding: note how liveness was judged; say why nothing may be decided, if so."""
+        if self._liveness is None:
+            return ready, None
+        judgement = self._liveness.examine(ready)
+        return replace(ready, liveness=judgement.as_record()), DOUBTS[judgement.verdict]
 
     def _ask_the_mode(self, ready: Ready, best: Frame, face: Face, claimed: SubjectId | None) -> DoorDecision:
         """Decide what the mode asks: who it is, whether it is the one of the code, or whether they are known."""
@@ -298,43 +321,26 @@ class Judge:
         self._announcer.fault()
 
 
-def encoded(image: RgbImage) -> bytes:
-    """Return a picture as a JPEG.
+class _Order:
+    """Says so where no picture counts, from a camera that seems well: nobody would ever be judged."""
 
-    Args:
-        image: (H, W, 3) uint8 RGB.
-    """
-    is_done, jpeg = cv2.imencode(
-        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    )
-    assert is_done  # a picture in memory of its own cannot fail to be a JPEG
-    return bytes(jpeg)
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
+        self._since: float | None = None  # when a picture counted last, monotonic s
 
+    def interrupt(self) -> None:
+        self._since = None
 
-def _view(frame: Frame, faces: Sequence[Face], recogniser: Recogniser) -> View:
-    """Return what a frame shows; a face is found exactly only where it is measured or compared, and once."""
-    image = frame.image
-    height, width = image.shape[:2]
-    exact: dict[int, Face] = {}
-
-    def sharp(face: Face) -> Face:
-        if id(face) not in exact:
-            exact[id(face)] = recogniser.sharpen(image, face)
-        return exact[id(face)]
-
-    def measured(face: Face) -> Quality:
-        return measure(image, sharp(face))
-
-    def extracted(face: Face) -> Template:
-        return recogniser.extract(image, sharp(face))
-
-    return View(frame.number, frame.captured_at, (width, height), faces, measured, extracted)
-
-
-def _share(face: Face, size_wh: tuple[int, int]) -> Place:
-    width, height = size_wh
-    x1, y1, x2, y2 = face.box.tolist()
-    return round(x1 / width, 3), round(y1 / height, 3), round(x2 / width, 3), round(y2 / height, 3)
+    def see(self, outcome: FrameOutcome, now: float) -> None:
+        if not isinstance(outcome, Ignored) or self._since is None:
+            self._since = now
+            self._monitor.end(Condition.FRAMES_LATE)
+        elif now - self._since >= DISORDER_S:
+            why = outcome.why.value.replace("_", " ")
+            self._monitor.hold(
+                Condition.FRAMES_LATE,
+                f"The camera's pictures count for nothing ({why}). Lower its resolution or frame rate.",
+            )
 
 
 def _limits(config: Config) -> Limits:

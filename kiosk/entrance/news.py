@@ -188,12 +188,16 @@ class RunningKiosk(Protocol):
         approves.
 
         News under "enrolment" tell {id, state, sentence}: state "waiting" (with guidance), then one of "added"
-        (with session_number), "duplicate", "blocklisted", "poor", "mixed", "cancelled", "failed".
+        (with session_number), "duplicate", "blocklisted", "poor", "mixed", "not_live", "cancelled",
+        "failed".
 
         Raises:
             RefusedError: another mode, another enrolment under way, no consent text set up, one agreed to that is not
                 the one in force, a vendor_data or document number that somebody has, or only operators may.
         """
+
+    def note_shown(self, attempt: int) -> None:
+        """Take the screen's word that it shows the first colour of this attempt at a challenge now."""
 
     def cancel_enrolment(self, enrolment: str) -> None:
         """End an enrolment without storing anything; one that is over already changes nothing."""

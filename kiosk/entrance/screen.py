@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +18,9 @@ from kiosk.door.signals import Signal
 from kiosk.entrance.decide import DoorDecision
 from kiosk.entrance.news import Broadcast, PublishedDecision, Topic
 from kiosk.health.monitor import Monitor
+from kiosk.recognition.flash import EACH_S
+from kiosk.recognition.liveness import Prompt
+from kiosk.rules.admission import DoorReason
 from kiosk.rules.conditions import Allowed, allowed
 from kiosk.rules.grant import Refusal
 from kiosk.rules.patience import Tries
@@ -53,6 +56,7 @@ class Result(str, Enum):
     CHECKED = "checked"
     ENROLLED = "enrolled"
     NOT_ENROLLED = "not_enrolled"
+    UNCLEAR = "unclear"  # it could not be seen that a person stands there; never which cue or challenge
 
 
 RESULTS = MappingProxyType(
@@ -70,6 +74,41 @@ LAMPS = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
+class ShownChallenge:
+    """What the screen asks, so that a person is told from a picture."""
+
+    kind: str  # of challenges.Kind
+    side: str | None  # of a turn: the person's own, which is the screen's as they see it
+    number: int  # of this one, from 1
+    count: int  # of those that must be met
+    attempt: int  # from 1, over all that were asked
+    progress: float  # 0..1, of the movement
+    is_wrong_way: bool
+    colours: tuple[str, ...] = ()  # of a flash: full-screen, one after the other, "#rrggbb"
+    each_s: float = 0.0  # how long each stays
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as it is published: JSON."""
+        return {**asdict(self), "colours": list(self.colours)}
+
+
+def shown_challenge(prompt: Prompt) -> ShownChallenge:
+    """Return what a prompt has the screen show."""
+    challenge, colours = prompt.challenge, prompt.colours
+    return ShownChallenge(
+        challenge.kind.value,
+        challenge.side.value if challenge.side is not None else None,
+        prompt.number,
+        prompt.count,
+        prompt.attempt,
+        0.0 if colours else round(prompt.progress, 2),
+        prompt.is_wrong_way,
+        tuple("#{:02x}{:02x}{:02x}".format(*one.colour) for one in colours),
+        EACH_S if colours else 0.0,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Screen:
     """What the screen shows: all that anybody in front of the kiosk may see."""
 
@@ -81,6 +120,7 @@ class Screen:
     reasons: tuple[str, ...] = ()  # the degraded states that close the kiosk
     mode: str = ""  # of [entrance] mode
     face: Place | None = None
+    challenge: ShownChallenge | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as it is published: JSON."""
@@ -93,7 +133,13 @@ class Screen:
             "state": self.state.value,
             "mode": self.mode,
             "face": list(self.face) if self.face is not None else None,
+            "challenge": self.challenge.as_dict() if self.challenge is not None else None,
         }
+
+    def without_movement(self) -> Screen:
+        """Return it without what changes with every frame."""
+        challenge = replace(self.challenge, progress=0.0) if self.challenge is not None else None
+        return replace(self, face=None, challenge=challenge)
 
 
 class Announcer:
@@ -119,6 +165,8 @@ class Announcer:
         self._result = Result.CHECKED if decided.kind is Kind.FACE_SEARCH else RESULTS[decided.status]
         if decided.may_open and refusal is not None:  # approved, but too late or not allowed: try again, not welcome
             self._result = Result.REVIEW
+        if DoorReason.LIVENESS_UNDETERMINED.value in decided.reasons:
+            self._result = Result.UNCLEAR
         reasons = [*decided.reasons, *([refusal.reason.value, *refusal.states] if refusal is not None else [])]
         if self._door is not None:
             lamp = Signal.GRANTED if is_open else Signal.DECLINED
@@ -194,6 +242,7 @@ class Announcer:
         is_pending: bool,
         face: Place | None = None,
         enrolment: str | None = None,
+        prompt: Prompt | None = None,
     ) -> None:
         """Show what a frame has brought; what is shown already is not published again.
 
@@ -205,10 +254,13 @@ class Announcer:
             is_pending: a decision waits for its person or for the cloud.
             face: where the largest face is.
             enrolment: id of the guided enrolment that waits for its person.
+            prompt: what its person is asked, so that they are told from a picture.
         """
         screen = replace(self._next(outcome, now, tries, is_pending=is_pending), mode=mode, face=face)
+        if screen.state is ScreenState.GUIDE and prompt is not None:
+            screen = replace(screen, challenge=shown_challenge(prompt))
         before, is_moved = self._screen, screen != self._screen
-        is_new = before is None or replace(screen, face=None) != replace(before, face=None)
+        is_new = before is None or screen.without_movement() != before.without_movement()
         if not is_new and not (is_moved and now - self._shown_at >= SCREEN_STEP_S):
             return
         if is_new and self._door is not None and screen.state in LAMPS:
@@ -228,7 +280,7 @@ class Announcer:
             return Screen(ScreenState.BUSY, Guidance.WAIT)
         if self._result is not None:
             step_away = outcome.guidance if isinstance(outcome, Decided) else None
-            return Screen(ScreenState.RESULT, step_away, self._result)
+            return Screen(ScreenState.RESULT, step_away, self._result, other_way=self._result is Result.UNCLEAR)
         if tries.is_held(now):
             return Screen(ScreenState.LOCKED, other_way=True, held_s=math.ceil(tries.held_until - now))
         if isinstance(outcome, Waiting | TimedOut):

@@ -36,7 +36,7 @@ else:
 
 MANIFEST_NAME = "manifest.toml"
 MANIFEST_FORMAT = 1
-TASKS = ("finder", "mesh", "recogniser", "attributes")
+TASKS = ("finder", "mesh", "recogniser", "attributes", "liveness")
 DEFAULT_PROVIDERS = ("CPUExecutionProvider",)
 
 Note = Callable[[str], None]
@@ -310,4 +310,5 @@ def load_recogniser(
         describe=describer.describe,
         scale=pack.scale,
         model=pack.template_model,
+        trace=detector.trace if isinstance(detector, Detector) else None,
     )

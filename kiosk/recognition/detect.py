@@ -139,13 +139,22 @@ class Detector:
             The face with the same box and confidence, and the mesh's own confidence 0..1 that a
             face is there; below 0.5 the new landmarks mean little.
         """
+        refined, presence, _ = self.trace(image, face)
+        return refined, presence
+
+    def trace(self, image: RgbImage, face: Face) -> tuple[Face, float, Floats]:
+        """Return what `refine` does and all points of the mesh, for the price of `refine`.
+
+        Returns:
+            The face, the mesh's confidence, and (468, 2) float32 px of the image, in MediaPipe's order.
+        """
         across = face.landmarks[1] - face.landmarks[0]
         matrix = mesh_roi(face, self.mesh_side, math.atan2(float(across[1]), float(across[0])))
-        points, logit = self._run_mesh(image, matrix)
-        inside = np.stack([points[list(indices)].mean(axis=0) for indices in MESH_INDICES])
+        inside, logit = self._run_mesh(image, matrix)
         turn = matrix[:, :2].astype(np.float64)
-        landmarks = np.linalg.solve(turn, (inside - matrix[:, 2]).T).T.astype(np.float32)
-        return Face(face.box, landmarks, face.confidence), 1.0 / (1.0 + math.exp(-logit))
+        points = np.linalg.solve(turn, (inside - matrix[:, 2]).T).T.astype(np.float32)
+        landmarks = np.stack([points[list(indices)].mean(axis=0) for indices in MESH_INDICES]).astype(np.float32)
+        return Face(face.box, landmarks, face.confidence), 1.0 / (1.0 + math.exp(-logit)), points
 
     def _upright_angle(self, image: RgbImage, *, thorough: bool) -> tuple[int, float]:
         """Return the turn that shows the best upright face, and that face's log odds."""

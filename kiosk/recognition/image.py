@@ -10,6 +10,7 @@ import math
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from kiosk.types import Floats, RgbImage
 
@@ -258,3 +259,39 @@ def crop(image: RgbImage, box_xyxy: Floats, margin: float = 0.0) -> RgbImage:
 def laplacian(luma: Floats) -> Floats:
     """Return the second derivative of a (H, W) float32 picture: large where it is sharp."""
     return np.asarray(cv2.Laplacian(luma, cv2.CV_32F), np.float32)
+
+
+def box_crop(image: RgbImage, box_xyxy: Floats) -> RgbImage:
+    """Cut out a box that lies in the image: a view, at least one pixel large."""
+    left, top, right, bottom = (int(value) for value in box_xyxy)
+    return image[top : max(bottom, top + 1), left : max(right, left + 1)]
+
+
+def squeeze(image: RgbImage, size_wh: tuple[int, int]) -> RgbImage:
+    """Scale an image to a size, whatever its shape."""
+    shrinks = size_wh[0] < image.shape[1]
+    scaled = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(scaled, np.uint8)
+
+
+def grey(image: RgbImage) -> NDArray[np.uint8]:
+    """Return the (H, W) luma of an image."""
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def track(before: NDArray[np.uint8], after: NDArray[np.uint8], points: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """Follow points from one picture to the next by optical flow (Lucas and Kanade, in pyramids).
+
+    Args:
+        before: (H, W) uint8.
+        after: the same size.
+        points: (N, 2) px of `before`.
+
+    Returns:
+        (N, 2) float32 px of `after`, and (N,) whether each was found there and back again.
+    """
+    there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, points, points.copy(), winSize=(15, 15), maxLevel=2)
+    back, found_back, _ = cv2.calcOpticalFlowPyrLK(after, before, there, points.copy(), winSize=(15, 15), maxLevel=2)
+    is_same = np.linalg.norm(np.asarray(back) - points, axis=1) < 1.0
+    good = (found.ravel() == 1) & (found_back.ravel() == 1) & is_same
+    return np.asarray(there, np.float32), np.asarray(good, np.bool_)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kiosk.recognition.match import MatchDecision, ScoreScale, compare, decide_match
-from kiosk.types import Entity, Face, RgbImage, Sample, Template
+from kiosk.types import Entity, Face, Floats, RgbImage, Sample, Template
 
 MESH_PRESENCE = 0.5
 """The mesh's own confidence that its landmarks are a face's; below, the detector's approximate ones serve better."""
@@ -29,6 +29,8 @@ class Recogniser:
     describe: Callable[[RgbImage, Face], tuple[float, str]]
     scale: ScoreScale
     model: str  # digest that the templates carry
+    trace: Callable[[RgbImage, Face], tuple[Face, float, Floats]] | None = None
+    """As `refine`, with all 468 points of the mesh; None for a pack without one, with which no liveness is judged."""
 
     def analyse(self, image: RgbImage, *, rotate: bool = False) -> Sample:
         """Find every face in a picture; make the template of the largest.

@@ -29,6 +29,7 @@ class DoorReason(str, Enum):
     CLOCK_UNTRUSTED = "clock_untrusted"
     SECOND_OPINION = "second_opinion"  # the cloud was asked about a borderline likeness, and answered
     ATTACK_SUSPECTED = "attack_suspected"  # the detection of photographs and masks said so
+    LIVENESS_UNDETERMINED = "liveness_undetermined"  # it could not tell: no challenge was met, or too little was seen
 
 
 def weigh(

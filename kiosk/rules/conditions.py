@@ -20,6 +20,9 @@ class Condition(str, Enum):
     GALLERY_STALE = "gallery_stale"
     PAD_FAILED = "pad_failed"  # presentation-attack detection is wanted and does not run
     PAD_OFF = "pad_off"  # nobody wanted it
+    PAD_PASSIVE = "pad_passive"  # it asks for nothing: a deterrent
+    PAD_UNCALIBRATED = "pad_uncalibrated"  # its limits were not set on this site
+    PAD_TOO_BRIGHT = "pad_too_bright"  # the screen's colours do not show on faces here
     THROTTLED = "throttled"  # the processor slows itself down: heat or a weak supply
     DOOR_FAULT = "door_fault"
     ALARM_ARMED = "alarm_armed"  # an alarm system asked for no more decisions
@@ -56,9 +59,12 @@ POLICY: Mapping[str, Allowed] = MappingProxyType(
         Condition.CLOCK_UNTRUSTED.value: Allowed.LOG_ONLY,  # nobody knows who is still valid, nor whose hour it is
         Condition.DISK_FULL.value: Allowed.CLOSED,  # an entry that cannot be recorded does not happen
         Condition.GALLERY_STALE.value: Allowed.LOG_ONLY,  # whoever was blocked since then would still be let in
-        Condition.PAD_FAILED.value: Allowed.LOG_ONLY,
+        Condition.PAD_FAILED.value: Allowed.CLOSED,  # a photograph would be judged, and enrolled, as its person
         # Off is what the installer chose, not something that broke: closing would make the choice unusable.
         Condition.PAD_OFF.value: Allowed.OPEN,
+        Condition.PAD_PASSIVE.value: Allowed.OPEN,  # as chosen, and better than off
+        Condition.PAD_UNCALIBRATED.value: Allowed.OPEN,  # its limits are stricter than a site's own would be, or looser
+        Condition.PAD_TOO_BRIGHT.value: Allowed.OPEN,  # whoever is asked for colours is asked for something else
         # Slow is not wrong: the decisions are the same, and one that comes too late is refused by its frame's age.
         Condition.THROTTLED.value: Allowed.OPEN,
         Condition.DOOR_FAULT.value: Allowed.LOG_ONLY,
@@ -76,6 +82,7 @@ FIXED = frozenset(
         Condition.FRAMES_LATE,
         Condition.STORE_UNREADABLE,
         Condition.SELF_TEST_FAILED,
+        Condition.PAD_FAILED,
         Condition.DOOR_FAULT,
         Condition.ALARM_ARMED,
         Condition.STARTING,

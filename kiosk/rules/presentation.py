@@ -9,10 +9,10 @@ a wall clock may be set at any moment and would make old frames new.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from kiosk.recognition.embed import fuse
 from kiosk.recognition.match import ScoreScale, compare
@@ -90,6 +90,7 @@ class Ready:
     frames: tuple[int, ...]  # their numbers, rising; the last is the newest frame
     best_frame: int  # of them, the one of best quality
     captured_at: float  # monotonic s, of the newest
+    liveness: Mapping[str, Any] | None = None  # for the log: how it was told from a photograph; None where that is off
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,13 +237,31 @@ class Presenter:
         self._number = -1
         self._forget_gathered()
 
-    def see(self, view: View, now: float, *, is_armed: bool = True) -> FrameOutcome:
+    def drop_gathered(self) -> None:
+        """Gather anew: the frames so far are no part of the decision."""
+        self._subject = None
+
+    def end(self, view: View) -> Ready:
+        """End the presentation with this frame alone, whatever its quality; it must show a face.
+
+        For a presentation that is refused: it counts as decided, and its person is to step away.
+
+        Raises:
+            KioskError: whatever `extract` raises.
+        """
+        face = view.faces[0]
+        probe = view.extract(face)
+        self._judged, self._subject, self._attendance = _Judged(probe), None, None
+        return Ready(probe, (probe,), (view.measure(face),), (view.number,), view.number, view.captured_at)
+
+    def see(self, view: View, now: float, *, is_armed: bool = True, may_end: bool = True) -> FrameOutcome:
         """Take the next frame.
 
         Args:
             view: what it shows.
             now: monotonic s.
             is_armed: off while nobody may be judged (a lock-out, a failed self-test); people are asked to wait.
+            may_end: off while it is not known whether a person stands there; frames are gathered, no more.
 
         Raises:
             KioskError: whatever `extract` raises; the frame then counts for nothing.
@@ -258,7 +277,7 @@ class Presenter:
             return self._watch_leave(self._judged, view, people)
         if not people:
             return self._miss(view)
-        outcome = self._follow(view, people, is_armed=is_armed)
+        outcome = self._follow(view, people, is_armed=is_armed, may_end=may_end)
         return outcome if isinstance(outcome, Ready) else self._attend(outcome, view.captured_at)
 
     def _disorder(self, view: View, now: float) -> Disorder | None:
@@ -302,7 +321,7 @@ class Presenter:
         self._attendance = _Attendance(since, at, guidance, is_told or is_late)
         return TimedOut(guidance) if is_late else Waiting(guidance)
 
-    def _follow(self, view: View, people: Sequence[Face], *, is_armed: bool) -> Guidance | Ready:
+    def _follow(self, view: View, people: Sequence[Face], *, is_armed: bool, may_end: bool) -> Guidance | Ready:
         """Go on with the subject, or begin with a new one; say what is in the way, or that all is there."""
         if len(people) > 1:
             self._subject = None  # whoever was gathered may be either of them from here on
@@ -321,7 +340,7 @@ class Presenter:
             return quality
         if not speed <= limits.speed_high:
             return Guidance.HOLD_STILL
-        return self._gather(self._subject, view, quality)
+        return self._gather(self._subject, view, quality, may_end=may_end)
 
     def _is_in_place(self, known: _Subject, face: Face, at: float) -> bool:
         return (
@@ -330,12 +349,12 @@ class Presenter:
             and shift(known.face, face) <= self._limits.shift_high
         )
 
-    def _gather(self, subject: _Subject, view: View, quality: Quality) -> Guidance | Ready:
+    def _gather(self, subject: _Subject, view: View, quality: Quality, *, may_end: bool) -> Guidance | Ready:
         """Keep a good frame if it is among the best; the newest is always part of the decision."""
         limits, at = self._limits, view.captured_at
         worth = quality.frontality * math.log1p(quality.sharpness)
         kept, since = subject.kept, min(subject.gathered_from, at)
-        is_last = len(kept) + 1 >= limits.frames and at - since >= limits.gather_s
+        is_last = may_end and len(kept) + 1 >= limits.frames and at - since >= limits.gather_s
         if not is_last and len(kept) >= limits.frames and worth <= min(one.worth for one in kept):
             return Guidance.HOLD_STILL
         template = view.extract(subject.face)

@@ -33,6 +33,7 @@ from kiosk.settings.sections import (
     HealthSettings,
     MatchSettings,
     ModelSettings,
+    PadSettings,
     ScheduleSettings,
     SearchSettings,
     StoreSettings,
@@ -66,6 +67,7 @@ class Config:
     store: StoreSettings = field(default_factory=StoreSettings)
     camera: CameraSettings = field(default_factory=CameraSettings)
     presentation: Limits = field(default_factory=Limits)
+    pad: PadSettings = field(default_factory=PadSettings)
     entrance: EntranceSettings = field(default_factory=EntranceSettings)
     enrolment: EnrolmentSettings = field(default_factory=EnrolmentSettings)
     attempts: Patience = field(default_factory=Patience)

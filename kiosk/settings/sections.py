@@ -152,6 +152,57 @@ def _hold(section: str, check: Callable[[], object]) -> None:
         raise ConfigError(f"[{section}]: {error}") from None
 
 
+@dataclass(frozen=True, slots=True)
+class PadSettings:
+    """[pad]: how photographs, screens and masks are told from people (presentation-attack detection)."""
+
+    level: str = setting(
+        "auto",
+        "Nothing (off), cues only, a deterrent (passive), one random challenge (active), two different ones (strict); "
+        "auto is active where a screen can ask, else passive.",
+        choices=("auto", "off", "passive", "active", "strict"),
+    )
+    screen: bool = setting(False, "The kiosk has a screen in front of the visitor, which can ask for a challenge.")
+    flashes: bool = setting(
+        True, "The screen may show six colours in 2.4 s as a challenge; false to spare the photosensitive."
+    )
+    tries: int = setting(2, "Challenges a person may fail until another way in is offered.", low=1, high=5)
+    answer_s: float = setting(6.0, "Time for the answer to a challenge.", low=2.0, high=30.0, unit="s")
+    turn_deg: float = setting(
+        25.0,
+        "Least turn of the head that was asked for; below 22 a curved print passes.",
+        low=22.0,
+        high=60.0,
+        unit="°",
+    )
+    mouth_open: float = setting(
+        0.25, "Least gap of the opened mouth; prints reach 0.16.", low=0.18, high=0.6, unit="of the eyes' distance"
+    )
+    network_low: float = setting(
+        0.15, "Median share of a real person, by the network, below which an attack is seen.", low=0.0, high=0.95
+    )
+    face_share_high: float = setting(
+        0.6,
+        "Edge of a face above which its owner should step back: the edge of a print must come into view.",
+        low=0.2,
+        high=0.8,
+        unit="of the shorter edge",
+    )
+    calibrated_for: str = setting(
+        "", "Digest of the network that network_low was set for here, as kiosk evaluate pad --calibrate prints it."
+    )
+
+    @property
+    def chosen_level(self) -> str:
+        """The level in force: off, passive, active or strict."""
+        return ("active" if self.screen else "passive") if self.level == "auto" else self.level
+
+    def __post_init__(self) -> None:
+        """Refuse a challenge that nobody could be asked."""
+        if self.level in {"active", "strict"} and not self.screen:
+            raise ConfigError(f"[pad]: level {self.level} asks on a screen; set screen = true, or level = passive")
+
+
 _LEFT = ("open", "log_only", "closed")
 
 
@@ -164,8 +215,10 @@ class DegradedSettings:
     )
     disk_full: str = setting("closed", "Decisions cannot be recorded.", choices=_LEFT)
     gallery_stale: str = setting("log_only", "The list of people is not up to date.", choices=_LEFT)
-    pad_failed: str = setting("log_only", "The detection of photographs and masks is wanted but fails.", choices=_LEFT)
     pad_off: str = setting("open", "The detection of photographs and masks is switched off.", choices=_LEFT)
+    pad_passive: str = setting("open", "Photographs are looked for, and nobody is asked for a movement.", choices=_LEFT)
+    pad_uncalibrated: str = setting("open", "The limits of attack detection were not set on this site.", choices=_LEFT)
+    pad_too_bright: str = setting("open", "The screen's colours do not show on faces in this light.", choices=_LEFT)
     throttled: str = setting("open", "Heat or a weak supply slows the processor down.", choices=_LEFT)
     list_held: str = setting(
         "open",

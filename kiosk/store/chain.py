@@ -41,6 +41,7 @@ class Kind(str, Enum):
 
     FACE_MATCH = "FACE_MATCH"
     FACE_SEARCH = "FACE_SEARCH"
+    PASSIVE_LIVENESS = "PASSIVE_LIVENESS"  # one photograph, at the API
     VERIFY = "VERIFY"  # 1:1 at the door, against a claimed subject
     IDENTIFY = "IDENTIFY"  # 1:N at the door
     REVISION = "REVISION"  # a second opinion; details.of is the first one's request_id
@@ -66,7 +67,9 @@ class Kind(str, Enum):
     LOSS = "LOSS"  # the log ended before its signed head: records were lost or cut off
 
 
-DECISION_KINDS = frozenset({Kind.FACE_MATCH, Kind.FACE_SEARCH, Kind.VERIFY, Kind.IDENTIFY, Kind.REVISION})
+DECISION_KINDS = frozenset(
+    {Kind.FACE_MATCH, Kind.FACE_SEARCH, Kind.PASSIVE_LIVENESS, Kind.VERIFY, Kind.IDENTIFY, Kind.REVISION}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,10 @@ class ScriptedKiosk:
         self._ask("enrol", details, consent, is_allowlisted, is_attended, actor)
         return "e1"
 
+    def note_shown(self, attempt: int) -> None:
+        """Remember that the screen shows colours."""
+        self._ask("colours", attempt)
+
     def cancel_enrolment(self, enrolment: str) -> None:
         """Remember that an enrolment was cancelled."""
         self._ask("cancel", enrolment)

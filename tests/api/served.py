@@ -13,7 +13,9 @@ import httpx
 
 from kiosk.api import app
 from kiosk.device.device import Device
+from kiosk.networks.detection import Detection
 from kiosk.networks.inference import load_recogniser, read_pack
+from kiosk.recognition.cues import CueLimits
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config
 from kiosk.store.accounts import Account, Role
@@ -35,6 +37,11 @@ SCREEN_TOKEN = "of-the-kiosks-own-screen"
 @functools.cache
 def networks() -> Recogniser:
     return load_recogniser(read_pack(MODELS), threads=1)
+
+
+@functools.cache
+def detection() -> Detection:
+    return Detection(lambda: read_pack(MODELS), networks().detect, CueLimits())
 
 
 @dataclass
@@ -95,6 +102,7 @@ def serving(
     config = replace(config, api=settings)
     store = initialise(directory, now=wall, cipher=Cipher.AES_256_GCM)
     kiosk = ScriptedKiosk(wall) if with_desk else None
+    more.setdefault("detector", detection())
     with Device(networks(), store, config, now=wall) as device:
         application = app.build(device, kiosk=kiosk, screen_token=SCREEN_TOKEN, now=wall, monotonic=monotonic, **more)
         known = application.context.access.accounts

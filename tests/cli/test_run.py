@@ -51,13 +51,13 @@ def demo(tmp_path):
 
 
 @contextlib.contextmanager
-def running(demo, *, stderr=subprocess.DEVNULL, **settings):
+def running(demo, *, options=(), stderr=subprocess.DEVNULL, **settings):
     """Run the demo; it is over with the test, whatever becomes of that."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KIOSK_")}
     environment |= {"KIOSK_STATE": str(demo / "state"), "KIOSK_API_ENABLED": "false"}
     environment |= {"KIOSK_CAMERA_LOST_AFTER_S": "60", "KIOSK_CAMERA_OPEN_WITHIN_S": "60", **settings}  # it plays once
     with subprocess.Popen(
-        [sys.executable, "-m", "kiosk", "run", "--demo", str(demo / "visitors")],
+        [sys.executable, "-m", "kiosk", "run", "--demo", str(demo / "visitors"), *options],
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
@@ -90,6 +90,7 @@ def test_the_demo_lets_in_whom_it_knows_turns_away_the_others_and_ends(demo):
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])
 def test_a_decision_that_was_told_of_is_in_the_log_however_the_kiosk_ends(demo, sent, code):
     with running(demo) as process:
+        assert "are photographs" in process.stdout.readline()
         line = process.stdout.readline()
         began = time.monotonic()
         process.send_signal(sent)
@@ -176,3 +177,21 @@ def test_settings_of_the_start_are_taken_by_a_new_start_of_the_same_process_and_
 
     assert process.returncode == 0
     assert not any("STOPPING" in line for line in before)
+
+
+def test_the_demo_says_aloud_that_its_photographs_are_not_detected_and_with_detection_refuses_them(demo):
+    with running(demo) as process:
+        said = process.stdout.readline()
+        process.kill()
+    for stranger in sorted((demo / "visitors").iterdir())[1:]:
+        stranger.unlink()
+
+    with running(demo, options=("--detect",)) as process:
+        told = process.communicate(timeout=LIMIT_S)[0]
+
+    assert "That is off here ([pad] level off)" in said
+    assert "level active" in told
+    assert "Declined" in told
+    assert "liveness_undetermined" in told or "attack_suspected" in told
+    assert "the door opens" not in told
+    assert logged(demo)[-1:] == ["Declined"]

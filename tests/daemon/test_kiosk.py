@@ -26,7 +26,6 @@ from kiosk.errors import ModelFileError, RefusedError, StoreError
 from kiosk.health.clock import Clock
 from kiosk.health.supervisor import Flag
 from kiosk.rules.patience import Tries
-from kiosk.settings.config import Config
 from kiosk.settings.sections import CameraSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
@@ -63,7 +62,7 @@ class World:
 
     def __init__(self, tmp_path, scene, settings=None, *, pace=PATIENT, **more):
         self.people: list[Template] = []
-        self.settings = settings or Config()
+        self.settings = settings or config()
         base = Stage(tmp_path / "unused")
         base.close()
         face = Face(np.array([80, 40, 240, 200], np.float32), POINTS * 120 + np.array((160.0, 120.0), np.float32), 0.9)

@@ -23,10 +23,12 @@ from kiosk.rules.conditions import policy
 from kiosk.rules.presentation import Ready
 from kiosk.rules.schedule import read_schedule
 from kiosk.settings.config import Config
+from kiosk.settings.sections import PadSettings
 from kiosk.store.directory import initialise, open_store
 from kiosk.store.keys import read_keys
 from kiosk.store.subjects import Details, Enrolment, Subject
 from kiosk.testing.fakes import ManualClock, RecordedLines
+from kiosk.testing.scripted_liveness import mesh_of
 from kiosk.types import Face, Frame, RgbImage, Template
 
 PACK = read_pack(standard_pack())
@@ -34,6 +36,7 @@ SCALE = PACK.scale
 D = 128
 NOW = 1_800_000_000.0  # Friday 2027-01-15 08:00 UTC
 FPS = 10.0
+REACTS_S = 0.4  # nobody does what is asked sooner
 GOOD = Quality(60.0, 120.0, 40.0, 300.0, 0.9)
 WALL = np.random.default_rng(0).integers(60, 200, (480, 640, 3), np.uint8)  # sharp and lit wherever a face is put
 POINTS = np.array([[-0.2, -0.15], [0.2, -0.15], [0.0, 0.05], [-0.15, 0.2], [0.15, 0.2]], np.float32)
@@ -74,7 +77,7 @@ class Stage:
         self.is_clock_trusted = True
         if not state.exists():
             initialise(state, now=self.wall).close()
-        self.config = config or Config()
+        self.config = config or Config(pad=PadSettings(level="off"))
         self.store = open_store(state, read_keys(state), now=self.wall)
         self.people: dict[int, list[tuple[Face, Template, Quality]]] = {}
         self.device = Device(self._recogniser(), self.store, self.config, now=self.wall, outgoing=outgoing)
@@ -105,6 +108,8 @@ class Stage:
             **more,
         )
         self.number = 0
+        self.yaw_deg, self.mouth = 0.0, 0.02  # of the largest face's mesh
+        self.asked_at = 0.0  # when the screen asked nothing last
 
     def close(self) -> None:
         self.door.close()
@@ -132,6 +137,7 @@ class Stage:
             describe=lambda _image, _face: (30.0, "female"),
             scale=SCALE,
             model=PACK.template_model,
+            trace=lambda _image, face: (face, 1.0, mesh_of(face, yaw_deg=self.yaw_deg, mouth=self.mouth)),
         )
 
     def frame(self, *people: Template, edge: float = 120.0) -> Frame:
@@ -166,6 +172,19 @@ class Stage:
             outcomes.append(self.judge.take(frame, self.clock.now))
         return outcomes
 
+    def follow(self, person: Template, *, seconds: float) -> None:
+        """Let a person stand there who does what the screen asks."""
+        for _ in range(round(seconds * FPS)):
+            asked = self.screen["challenge"] if self.told(Topic.SCREEN) else None
+            if asked is None:
+                self.asked_at = self.clock.now
+            has_reacted = asked is not None and self.clock.now - self.asked_at >= REACTS_S
+            side = asked["side"] if asked and has_reacted else None
+            self.yaw_deg = {"left": 38.0, "right": -38.0, None: 0.0}[side]
+            self.mouth = 0.5 if asked and has_reacted and asked["kind"] == "mouth" else 0.02
+            self.show(person, seconds=1 / FPS)
+        self.yaw_deg, self.mouth = 0.0, 0.02
+
     def enrol(self, *templates: Template, name: str = "Person A", plan: str | None = None, **more: Any) -> Subject:
         return self.store.people.enrol(Enrolment(templates, Details(name=name, vendor_data=name, plan=plan), **more))
 
@@ -182,6 +201,6 @@ class Stage:
 
 
 def config(**sections: dict[str, Any]) -> Config:
-    """Settings with some changed: config(entrance={"mode": "verify"})."""
-    base = Config()
+    """Settings with some changed: config(entrance={"mode": "verify"}). Attacks are looked for only if asked."""
+    base = Config(pad=PadSettings(level="off"))
     return replace(base, **{name: replace(getattr(base, name), **values) for name, values in sections.items()})

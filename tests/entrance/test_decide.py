@@ -8,6 +8,7 @@ from kiosk.device.outgoing import NothingLeaves
 from kiosk.entrance.expected import store_person
 from kiosk.entrance.news import Consent
 from kiosk.recognition.quality import Quality
+from kiosk.rules.admission import DoorReason
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.outbox import Message
@@ -292,10 +293,12 @@ def test_an_enrolment_finds_duplicates_blocked_people_two_people_and_poor_frames
 
 
 def test_a_suspected_attack_is_declined_and_saved(stage):
-    verdict = stage.entrance.suspect(ready(template(1)))
+    judged = {"verdict": "attack", "score": 2.5}
+    verdict = stage.entrance.suspect(replace(ready(template(1)), liveness=judged), DoorReason.ATTACK_SUSPECTED)
 
     assert ruled(verdict) == ("Declined", "attack_suspected")
-    assert stage.store.decisions().total == 1
+    (one,) = stage.store.decisions().decisions
+    assert one.entry.details["liveness"] == judged
 
 
 def _condition(name):

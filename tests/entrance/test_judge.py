@@ -263,17 +263,6 @@ def test_other_errors_are_not_swallowed(stage):
         stage.show(A, seconds=1.0)
 
 
-def test_a_photograph_held_up_is_declined_where_a_detector_says_so(tmp_path):
-    stage = Stage(tmp_path, is_bona_fide=lambda _image, _face: False)
-    stage.enrol(A)
-
-    stage.show(A, seconds=2.0)
-    stage.close()
-
-    assert pulses(stage) == 0
-    assert stage.decisions[0]["reasons"] == ["attack_suspected"]
-
-
 # ---- repeated declines
 
 
@@ -488,21 +477,6 @@ def test_a_code_serves_once_and_runs_out(tmp_path):
     stage.close()
 
     assert (ran_out, len(stage.decisions)) == (0, 1)
-
-
-def test_a_code_does_not_outlive_a_presentation_that_was_taken_for_a_photograph(tmp_path):
-    people = iter([False, True])
-    stage = Stage(tmp_path, config(entrance={"mode": "verify"}), is_bona_fide=lambda _image, _face: next(people))
-    a = stage.enrol(A).session_number
-
-    stage.judge.claim(a)
-    stage.show(A, seconds=1.0)
-    stage.show(seconds=2.0)
-    stage.show(A, seconds=2.0)
-    stage.close()
-
-    assert [one["reasons"] for one in stage.decisions] == [["attack_suspected"]]
-    assert pulses(stage) == 0
 
 
 def test_an_opening_is_announced_even_where_the_declines_cannot_be_kept(tmp_path):

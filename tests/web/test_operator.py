@@ -302,6 +302,31 @@ def test_a_decision_shows_its_score_its_thresholds_and_whether_its_record_holds(
     page.get_by_text("Just below the threshold").wait_for()
 
 
+def test_an_operator_sees_which_cue_denied_and_what_was_asked(operator, served):
+    page, _ = operator
+    judged = {
+        "verdict": "attack",
+        "score": 2.5,
+        "level": "active",
+        "reason": None,
+        "cues": {
+            "network": {"outcome": "denies", "value": 0.0125, "threshold": 0.15},
+            "covered": {"outcome": "unjudged", "value": None, "threshold": 0.9},
+        },
+        "challenges": [{"kind": "turn", "side": "left", "answer": "late", "took_s": 6.1}],
+        "model": "afa783b7e902fdfcf323a7240cac2a1c",
+    }
+    details = {"reasons": ["attack_suspected"], "liveness": judged}
+    entry = served.device.store.record_decision(NewDecision(kind=Kind.IDENTIFY, status="Declined", details=details))
+
+    show(page, f"decisions/{entry.request_id}")
+
+    page.get_by_text("A photograph, screen or mask is suspected").wait_for()
+    page.get_by_text("0.01, limit 0.15").wait_for()
+    page.get_by_text("Not done in time").wait_for()
+    assert page.get_by_text("[object Object]").count() == 0
+
+
 def test_decisions_are_filtered_by_an_address_that_can_be_kept(operator, served):
     page, _ = operator
     reviewable(served)

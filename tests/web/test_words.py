@@ -9,6 +9,10 @@ import pytest
 
 from kiosk.api.routes.pages import WEB
 from kiosk.api.routes.settings import CHANGEABLE
+from kiosk.recognition.challenges import Answer, Kind
+from kiosk.recognition.cues import CueName, CueOutcome
+from kiosk.recognition.liveness import Reason, Verdict
+from kiosk.recognition.pad_levels import Level
 from kiosk.rules.admission import DoorReason
 from kiosk.rules.conditions import Condition
 from kiosk.rules.presentation import Guidance
@@ -87,3 +91,19 @@ def test_markup_is_never_made_from_text():
         text = script.read_text(encoding="utf-8")
 
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text), script.name
+
+
+@pytest.mark.parametrize(
+    ("prefix", "codes"),
+    [
+        pytest.param("liveness_verdict", Verdict, id="verdicts"),
+        pytest.param("liveness_reason", Reason, id="reasons"),
+        pytest.param("cue", CueName, id="cues"),
+        pytest.param("cue_outcome", CueOutcome, id="outcomes"),
+        pytest.param("challenge_answer", Answer, id="answers"),
+        pytest.param("pad_level", Level, id="levels"),
+        pytest.param("challenge_more", Kind, id="challenges"),
+    ],
+)
+def test_each_code_of_a_liveness_judgement_has_words(prefix, codes):
+    assert [one.value for one in codes if f"{prefix}.{one.value}" not in LANGUAGES["en"]] == []

@@ -18,12 +18,14 @@ from kiosk.api.operation import Call, Operation, Parameter, Part, answer, busy, 
 from kiosk.api.routes.media import with_links
 from kiosk.api.schema import (
     ANSWER_400,
+    ANSWER_400_IMAGE,
     API_SERVICE,
     DECISION,
     FACE_MATCH,
     FACE_SEARCH,
     FLAG,
     HEALTHCHECK,
+    LIVENESS,
     PAGING,
     SESSIONS,
     STATUS,
@@ -32,18 +34,23 @@ from kiosk.api.schema import (
 from kiosk.api.uploads import Form
 from kiosk.device.calls import answer_match, answer_search
 from kiosk.device.deferral import defer
+from kiosk.device.liveness import answer_liveness
 from kiosk.didit import contract
 from kiosk.entrance.news import PublishedDecision
 from kiosk.errors import ImageError, ModelFileError, StoreError
+from kiosk.networks.liveness import liveness_limits
 from kiosk.store.accounts import Role
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, LoggedDecision
 from kiosk.types import Risk, Sample, Status
 
-KIND_BY_SERVICE: Mapping[str, Kind] = MappingProxyType({"FACE_MATCH": Kind.FACE_MATCH, "FACE_SEARCH": Kind.FACE_SEARCH})
+KIND_BY_SERVICE: Mapping[str, Kind] = MappingProxyType(
+    {kind.value: kind for kind in (Kind.FACE_MATCH, Kind.FACE_SEARCH, Kind.PASSIVE_LIVENESS)}
+)
 SEARCH_TYPES = ("most_similar", "blocklisted_or_approved")
 STATUSES = tuple(status.value for status in Status)
-PATH_BY_KIND = {Kind.FACE_MATCH: "face_match", Kind.FACE_SEARCH: "face_search"}
+PATH_BY_KIND = {Kind.FACE_MATCH: "face_match", Kind.FACE_SEARCH: "face_search", Kind.PASSIVE_LIVENESS: "liveness"}
+PLURALS = {"face_match": "face_matches", "face_search": "face_searches", "liveness": "liveness_checks"}
 
 
 def _analysed(call: Call, form: Form, names: tuple[str, ...], *, rotate: bool) -> dict[str, Sample]:
@@ -176,6 +183,41 @@ async def search_faces(call: Call) -> Response:
     return await _judged(call, Kind.FACE_SEARCH, work, save=save)
 
 
+async def passive_liveness(call: Call) -> Response:
+    """Judge a photograph: a person, or a picture of one?"""
+    form = await call.form("user_image")
+    photograph = form.file("user_image")
+    threshold = form.score("face_liveness_score_decline_threshold")
+    rotate = form.flag("rotate_image", default=False)
+    save = form.flag("save_api_request", default=True)
+    metadata = form.metadata("metadata")
+    if form.errors:
+        raise field_errors(form.errors)
+    detector = call.context.detector
+    if detector is None:
+        raise busy("No network for liveness is loaded here.")
+
+    def work() -> dict[str, Any]:
+        return answer_liveness(
+            call.context.device,
+            detector.tested(),
+            liveness_limits(call.context.config.pad).cues,
+            photograph,
+            threshold=threshold,
+            rotate=rotate,
+            save=save,
+            vendor_data=form.text("vendor_data"),
+            metadata=metadata,
+            photographs={"user_image": photograph},
+            actor=call.actor,
+        )
+
+    try:
+        return await _judged(call, Kind.PASSIVE_LIVENESS, work, save=save)
+    except ImageError:
+        return answer({"error": "Invalid user image format."}, 400)
+
+
 def _session(one: LoggedDecision, reviewed: LoggedDecision | None) -> dict[str, Any]:
     """Return what a list says of a saved call; its status is the reviewer's where there is a review."""
     entry = one.entry
@@ -209,8 +251,7 @@ def _decision(call: Call, request_id: str) -> dict[str, Any] | None:
     one = page.decisions[0]
     saved = with_links(store, dict(one.answer or {}), call.base_url, call.context.now())
     name = PATH_BY_KIND[one.entry.kind]
-    plural = {"face_match": "face_matches", "face_search": "face_searches"}[name]
-    return {**_session(one, store.log.review_of(request_id)), **saved, plural: [saved[name]]}
+    return {**_session(one, store.log.review_of(request_id)), **saved, PLURALS[name]: [saved[name]]}
 
 
 async def read_session(call: Call) -> Response:
@@ -301,6 +342,23 @@ OPERATIONS = (
         form={
             "user_image": Part("JPEG, PNG, WebP or TIFF, at most 5 MB.", _IMAGE, is_required=True),
             "search_type": Part("Whom to list first.", {"type": "string", "enum": list(SEARCH_TYPES)}),
+            **_COMMON,
+        },
+    ),
+    Operation(
+        "POST",
+        "/v3/passive-liveness/",
+        passive_liveness,
+        "Say whether a photograph shows a person or a picture of one, as Didit's Passive Liveness does. One photograph "
+        "says little: a good copy passes; the door asks for a movement.",
+        {200: LIVENESS, 400: ANSWER_400_IMAGE, 408: TEXT, 413: TEXT, 503: TEXT},
+        role=Role.DEVICE,
+        form={
+            "user_image": Part("JPEG, PNG, WebP or TIFF, at most 5 MB.", _IMAGE, is_required=True),
+            "face_liveness_score_decline_threshold": Part(
+                "Score up to which the answer is Declined; 30 when left out.",
+                {"type": "number", "minimum": 0, "maximum": 100},
+            ),
             **_COMMON,
         },
     ),

@@ -20,6 +20,7 @@ from kiosk.store.subjects import Details
 
 LANGUAGES = ("en", "de")
 DAY_S = 86400.0
+MOST_ATTEMPTS = 20  # at challenges in one presentation; a person has far fewer
 
 
 async def claim_turn(call: Call) -> Response:
@@ -46,6 +47,15 @@ async def set_alarm(call: Call) -> Response:
     kiosk = call.context.running()
     await call.run(lambda: kiosk.set_alarm(is_armed=is_armed, actor=call.actor))
     return answer({"is_armed": is_armed})
+
+
+async def note_colours(call: Call) -> Response:
+    """Take the screen's word that it shows the first colour of a challenge now."""
+    attempt = (await call.json()).get("attempt")
+    if not isinstance(attempt, int) or isinstance(attempt, bool) or not 1 <= attempt <= MOST_ATTEMPTS:
+        raise field_errors({"attempt": [f"Want a number from 1 to {MOST_ATTEMPTS}."]})
+    call.context.running().note_shown(attempt)
+    return Response(status_code=204)
 
 
 async def take_still(call: Call) -> Response:
@@ -184,6 +194,16 @@ OPERATIONS = (
         {204: None, 409: TEXT, 503: TEXT},
         role=Role.OPERATOR,
         is_for_screen=True,
+    ),
+    Operation(
+        "POST",
+        "/device/screen/colours",
+        note_colours,
+        "Say that the first colour of a challenge is shown now; the kiosk's own screen needs no key.",
+        {204: None, **_SENT},
+        role=Role.OPERATOR,
+        is_for_screen=True,
+        json=closed(attempt={"type": "integer", "minimum": 1, "maximum": MOST_ATTEMPTS}),
     ),
     Operation(
         "GET",

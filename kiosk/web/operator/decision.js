@@ -3,6 +3,7 @@
 import { call } from "../common/api.js";
 import { chip, statusChip, whom } from "./decision-parts.js";
 import { el, icon, put } from "../common/dom.js";
+import { livenessCard } from "./liveness.js";
 import { load } from "./notice.js";
 import { verdict } from "./reviews.js";
 import { scale } from "./scale.js";
@@ -29,6 +30,7 @@ export async function decision(place, { parameter, again, countReviews }) {
               el("h2", {}, t("decision.score")),
               scale(record.score, record.thresholds, record.status),
             ),
+            livenessCard(record.details?.liveness),
             warnings(record.warnings ?? []),
             record.status === "In Review" &&
               reviewing(record, judged, () => {
@@ -152,7 +154,9 @@ function about(record) {
     ["decision.model", record.model && `${record.model.slice(0, 12)}…`],
     ["decision.actor", record.actor],
     ["decision.request_id", el("code", {}, record.request_id)],
-    ...Object.entries(record.details ?? {}).map(([name, value]) => [`detail.${name}`, detail(name, value)]),
+    ...Object.entries(record.details ?? {})
+      .filter(([name]) => name !== "liveness")
+      .map(([name, value]) => [`detail.${name}`, detail(name, value)]),
   ];
   return el(
     "section",

@@ -12,7 +12,7 @@ import { t } from "../common/words.js";
 const QUIET_MS = 90_000; // nobody touched anything: whoever began has left
 const SHOWN_MS = 12_000; // how long the result stays
 const GOOD = "added";
-const OVER = new Set(["added", "duplicate", "blocklisted", "poor", "mixed", "cancelled", "failed"]);
+const OVER = new Set(["added", "duplicate", "blocklisted", "poor", "mixed", "not_live", "cancelled", "failed"]);
 
 /**
  * Begin.

@@ -5,6 +5,7 @@
 
 import { call } from "../common/api.js";
 import { el, icon, put } from "../common/dom.js";
+import { challenge, nameOf, signOf } from "./challenge.js";
 import { enrolment } from "./enrolment.js";
 import { ring } from "./ring.js";
 import { play } from "./sound.js";
@@ -22,8 +23,9 @@ const RESULTS = {
   review: ["maybe", "eye"],
   declined: ["bad", "cross"],
   not_enrolled: ["bad", "cross"],
+  unclear: ["maybe", "again"],
 };
-const IDLE = { state: "idle", guidance: null, result: null, other_way: false, held_s: 0, face: null, reasons: [] };
+const IDLE = { state: "idle", guidance: null, result: null, other_way: false, held_s: 0, face: null, reasons: [], challenge: null };
 
 let about = null; // what GET /device/screen says
 let news = IDLE;
@@ -114,6 +116,7 @@ function build() {
   parts = {
     picture,
     ring: ring(picture),
+    challenge: challenge(),
     clock: el("time", { class: "clock" }),
     day: el("p", { class: "day" }),
     invite: el("div", { class: "invite" }),
@@ -147,7 +150,7 @@ function build() {
     el(
       "section",
       { class: "live", "aria-label": t("kiosk.live") },
-      el("div", { class: "view" }, picture, parts.ring.element),
+      el("div", { class: "view" }, picture, parts.ring.element, parts.challenge.over),
       el(
         "div",
         { class: "panel" },
@@ -159,6 +162,7 @@ function build() {
       ),
     ),
     parts.form,
+    parts.challenge.colours,
     el("div", { class: "lost", role: "alert" }, icon("offline"), parts.lost),
     el(
       "div",
@@ -202,6 +206,7 @@ function draw() {
   parts.form.hidden = shown !== "form";
   parts.other.hidden = !news.other_way || shown === "idle";
   parts.cancel.hidden = !flow || shown === "lost";
+  parts.challenge.draw(shown === "guide" ? news.challenge : null);
   watch(["guide", "busy", "result"].includes(shown));
   if (shown === "idle") drawIdle(wantsEnrolment);
   else say(shown, symbol);
@@ -239,6 +244,10 @@ function say(shown, symbol) {
     closed: "closed",
   }[shown];
   if (!name) return;
+  if (shown === "guide" && news.challenge) {
+    sayChallenge(news.challenge);
+    return;
+  }
   const sign = {
     guide: news.guidance ?? "face",
     busy: news.guidance ?? "wait",
@@ -253,6 +262,16 @@ function say(shown, symbol) {
   const more = shown === "locked" ? t("kiosk.wait", { time: left() }) : knows(key) ? t(key) : "";
   if (parts.more.textContent !== more) parts.more.textContent = more;
   put(parts.reasons, shown === "closed" ? (news.reasons ?? []).map((one) => el("li", {}, named("closed", one))) : []);
+}
+
+function sayChallenge(asked) {
+  put(parts.sign, icon(signOf(asked)));
+  const word = t(asked.is_wrong_way ? "challenge.wrong_way" : `challenge.${nameOf(asked)}`);
+  if (parts.word.textContent !== word) parts.word.textContent = word;
+  const step = asked.count > 1 ? `${t("challenge.step", { step: asked.number, of: asked.count })}. ` : "";
+  const more = step + t(`challenge_more.${asked.kind}`);
+  if (parts.more.textContent !== more) parts.more.textContent = more;
+  put(parts.reasons);
 }
 
 function drawRing() {

@@ -1,0 +1,135 @@
+"""Didit's Passive Liveness, answered: one photograph judged by the network alone, and held against the blocklist.
+
+Weaker than a presentation at the door, as nothing in one photograph moves or answers. What the network cannot judge
+is declined with a score of 0 and an additional reason; it is never approved unseen.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from kiosk.device.device import Device
+from kiosk.didit import contract
+from kiosk.recognition import quality
+from kiosk.recognition.cues import CueLimits, SpoofNetwork
+from kiosk.recognition.liveness import Verdict
+from kiosk.recognition.liveness_photo import PhotographJudgement, judge_photograph
+from kiosk.recognition.photo import decode
+from kiosk.store.chain import Kind
+from kiosk.store.decision_log import NewDecision
+from kiosk.types import LogType, Risk, Sample, Status, Template, Warned
+
+DEFAULT_THRESHOLD = 30.0
+LUMA_HIGH = 255.0
+
+
+def answer_liveness(
+    device: Device,
+    network: SpoofNetwork,
+    limits: CueLimits,
+    photograph: bytes,
+    *,
+    threshold: float | None = None,
+    rotate: bool = False,
+    save: bool = True,
+    vendor_data: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    photographs: Mapping[str, bytes] = MappingProxyType({}),
+    actor: str = "",
+) -> dict[str, Any]:
+    """Judge a photograph; return the answer of Didit's Passive Liveness, once it is saved where it is to be.
+
+    Args:
+        device: recogniser, gallery and log.
+        network: tells pictures of faces from faces.
+        limits: its operating point.
+        photograph: JPEG, PNG, WebP or TIFF.
+        threshold: score up to which it is declined, 0..100; None for Didit's 30.
+        rotate: try quarter turns.
+        save: keep decision and answer; the blocklist is searched in any case.
+        vendor_data: the caller's identifier; faces enrolled with it are not held against the photograph.
+        metadata: given back.
+        photographs: as `Device.save` takes them.
+        actor: who asks, for the log.
+
+    Raises:
+        ImageError: it is no picture we take.
+        ModelFileError: the networks failed.
+    """
+    decline = DEFAULT_THRESHOLD if threshold is None else threshold
+    recogniser, image = device.recogniser, decode(photograph)
+    faces, angle = recogniser.find_upright(image) if rotate else (recogniser.detect(image), 0)
+    upright = recogniser.turn(image, angle)
+    exact = [recogniser.sharpen(upright, face) for face in faces]
+    sample = Sample(tuple(recogniser.entity(upright, face) for face in exact), angle, None)
+    warnings: list[Warned] = []
+    judged: PhotographJudgement | None = None
+    luminance = None
+    if not exact:
+        warnings.append(Warned(Risk.NO_FACE_DETECTED, LogType.ERROR))
+    else:
+        judged = judge_photograph(upright, faces[0], network, limits)
+        luminance = round(100.0 * quality.measure(upright, exact[0]).luminance / LUMA_HIGH, 1)
+        warnings += _warnings(judged, decline)
+        if _is_blocked(device, recogniser.extract(upright, exact[0]), vendor_data):
+            warnings.append(Warned(Risk.FACE_IN_BLOCKLIST, LogType.ERROR))
+        if len(exact) > 1:
+            warnings.append(Warned(Risk.MULTIPLE_FACES_DETECTED, LogType.WARNING))
+    is_declined = any(one.log_type is LogType.ERROR for one in warnings)
+    status = Status.DECLINED if is_declined else Status.APPROVED
+    score = judged.score if judged is not None else 0.0
+    request_id = str(uuid.uuid4())
+    answer = contract.liveness_answer(
+        status,
+        score,
+        sample,
+        warnings,
+        luminance=luminance,
+        request_id=request_id,
+        created_at=device.now(),
+        vendor_data=vendor_data,
+        metadata=metadata,
+        device={"model": network.model},
+    )
+    if save:
+        decision = NewDecision(
+            kind=Kind.PASSIVE_LIVENESS,
+            status=status.value,
+            score=score,
+            warnings=tuple(one.risk.value for one in warnings),
+            thresholds={"decline": decline},
+            model=network.model,
+            vendor_data=vendor_data,
+            answer=answer,
+            request_id=request_id,
+            actor=actor,
+        )
+        device.save(decision, photographs)
+    return answer
+
+
+def _warnings(judged: PhotographJudgement, decline: float) -> list[Warned]:
+    if judged.verdict is Verdict.UNDETERMINED:
+        reason = judged.reason.value if judged.reason is not None else judged.verdict.value
+        return [Warned(Risk.LOW_LIVENESS_SCORE, LogType.ERROR, MappingProxyType({"reason": reason}))]
+    found = []
+    if not judged.score > decline:
+        found.append(Warned(Risk.LOW_LIVENESS_SCORE, LogType.ERROR))
+    if judged.verdict is Verdict.ATTACK:
+        found.append(Warned(Risk.LIVENESS_FACE_ATTACK, LogType.ERROR))
+    return found
+
+
+def _is_blocked(device: Device, template: Template, vendor_data: str | None) -> bool:
+    """Say whether somebody on the blocklist looks so, but for who is known by the caller's own identifier."""
+    block_at, _ = device.thresholds(device.gallery.references)
+    for one in device.find(template, search_type="blocklisted_or_approved", whatever_dates=True):
+        if not one.is_blocklisted or one.similarity < block_at:
+            continue
+        subject = device.store.people.subject(one.subject)
+        if vendor_data is None or subject is None or subject.details.vendor_data != vendor_data:
+            return True
+    return False

@@ -1,0 +1,125 @@
+"""Facts about POST /v3/passive-liveness/: real networks, a real server, the golden presentations of the pack."""
+
+import cv2
+import numpy as np
+import pytest
+
+from kiosk.store.chain import Kind
+from kiosk.store.decision_log import DecisionFilter
+from kiosk.store.subjects import Details, Enrolment
+from kiosk.testing.scripted_liveness import ScriptedDetector
+from tests.api.served import A1, networks, serving
+from tests.conftest import MODELS
+
+PERSON, PRINT = ((MODELS / "golden" / f"presentation_{name}.jpg").read_bytes() for name in ("bona_fide_1", "print"))
+
+
+@pytest.fixture
+def served(tmp_path):
+    with serving(tmp_path / "state") as served:
+        yield served
+
+
+def ask(served, photograph, **fields):
+    return served.call(
+        "POST", "/v3/passive-liveness/", "device", files={"user_image": ("a.jpg", photograph)}, data=fields
+    )
+
+
+def tight_crop():
+    image = cv2.imdecode(np.frombuffer(A1, np.uint8), cv2.IMREAD_COLOR)
+    face = networks().detect(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))[0]
+    x1, y1, x2, y2 = (round(float(side)) for side in face.box)
+    return cv2.imencode(".jpg", image[max(0, y1 - 20) : y2 + 20, max(0, x1 - 20) : x2 + 20])[1].tobytes()
+
+
+def test_a_person_is_approved_and_saved_with_what_was_judged(served):
+    answer = ask(served, PERSON, vendor_data="v-1", metadata='{"step": 1}').json()
+
+    judged = answer["liveness"]
+    assert (judged["status"], judged["method"], judged["warnings"]) == ("Approved", "PASSIVE", [])
+    assert 30.0 < judged["score"] <= 100.0
+    assert len(judged["user_image"]["entities"]) == 1
+    assert judged["face_quality"] is None
+    assert 0.0 < judged["face_luminance"] < 100.0
+    assert (answer["vendor_data"], answer["metadata"]) == ("v-1", {"step": 1})
+    saved = served.call("GET", f"/v3/session/{answer['request_id']}/decision/", "device").json()
+    assert saved["liveness_checks"] == [judged]
+    assert saved["api_service"] == "PASSIVE_LIVENESS"
+
+
+def test_a_print_is_declined_for_its_score_and_as_an_attack(served):
+    judged = ask(served, PRINT).json()["liveness"]
+
+    assert judged["status"] == "Declined"
+    assert judged["score"] <= 30.0
+    assert [(one["risk"], one["log_type"]) for one in judged["warnings"]] == [
+        ("LOW_LIVENESS_SCORE", "error"),
+        ("LIVENESS_FACE_ATTACK", "error"),
+    ]
+    assert judged["warnings"][0]["short_description"] == "Low liveness score"
+    assert judged["warnings"][1]["long_description"].startswith("The system detected a potential attempt")
+
+
+def test_a_face_that_cannot_be_judged_is_declined_with_its_reason_and_never_approved(served):
+    judged = ask(served, tight_crop(), face_liveness_score_decline_threshold="0").json()["liveness"]
+
+    assert (judged["status"], judged["score"]) == ("Declined", 0)
+    assert [(one["risk"], one["additional_data"]) for one in judged["warnings"]] == [
+        ("LOW_LIVENESS_SCORE", {"reason": "face_too_large"})
+    ]
+
+
+def test_the_threshold_is_the_score_up_to_which_it_is_declined(served):
+    score = ask(served, PERSON).json()["liveness"]["score"]
+
+    judged = ask(served, PERSON, face_liveness_score_decline_threshold=str(score)).json()["liveness"]
+
+    assert judged["status"] == "Declined"
+    assert [one["risk"] for one in judged["warnings"]] == ["LOW_LIVENESS_SCORE"]
+
+
+def test_no_face_is_declined(served):
+    wall = cv2.imencode(".png", np.full((200, 200, 3), 90, np.uint8))[1].tobytes()
+
+    judged = ask(served, wall).json()["liveness"]
+
+    assert (judged["status"], judged["score"]) == ("Declined", 0)
+    assert [one["risk"] for one in judged["warnings"]] == ["NO_FACE_DETECTED"]
+
+
+def test_somebody_on_the_blocklist_is_declined_even_where_nothing_is_saved_but_not_under_their_own_code(served):
+    template = networks().analyse(cv2.cvtColor(cv2.imdecode(np.frombuffer(PERSON, np.uint8), 1), cv2.COLOR_BGR2RGB))
+    served.device.store.people.enrol(Enrolment([template.template], Details(vendor_data="v-1"), is_blocklisted=True))
+
+    other = ask(served, PERSON, save_api_request="false", vendor_data="v-2").json()["liveness"]
+    own = ask(served, PERSON, vendor_data="v-1").json()["liveness"]
+
+    assert [one["risk"] for one in other["warnings"]] == ["FACE_IN_BLOCKLIST"]
+    assert (other["status"], own["status"]) == ("Declined", "Approved")
+    kinds = DecisionFilter(kinds=(Kind.PASSIVE_LIVENESS,))
+    assert served.device.store.decisions(kinds).total == 1
+
+
+@pytest.mark.parametrize("wrong", ["-1", "100.5", "nan", "many"])
+def test_a_threshold_that_is_none_is_refused(served, wrong):
+    answer = ask(served, PERSON, face_liveness_score_decline_threshold=wrong)
+
+    assert answer.status_code == 400
+    assert "face_liveness_score_decline_threshold" in answer.json()
+
+
+def test_what_is_no_picture_is_refused_in_the_contracts_words(served):
+    answer = ask(served, b"no picture")
+
+    assert (answer.status_code, answer.json()) == (400, {"error": "Invalid user image format."})
+
+
+def test_without_a_network_that_passed_its_test_nothing_is_approved(tmp_path):
+    detector = ScriptedDetector()
+    detector.fault = "liveness.onnx: the digest differs"
+    with serving(tmp_path / "state", detector=detector) as served:
+        answer = ask(served, PERSON)
+
+    assert answer.status_code == 503
+    assert "liveness" not in answer.json()

@@ -1,0 +1,315 @@
+"""Facts about the step that tells a person from a picture: in each mode, late, and where the detection fails."""
+
+import json
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from kiosk.daemon.wiring import hold_level, step_of
+from kiosk.entrance.news import Topic
+from kiosk.store.subjects import Details
+from kiosk.testing.scripted_liveness import ScriptedDetector
+from tests.entrance.staged import Stage, config, template
+from tests.entrance.test_judge import BORDERLINE, CONSENT, Counsel, logged, pulses
+
+A, B = template(1), template(2)
+CONSENT_TEXT = {"consent_version": "2026-11", "consent_text": "I agree."}
+GIVES_UP_S = 16.0  # two challenges of 6 s, the waits before them, and some
+
+
+class Watched(Stage):
+    """A stage whose kiosk tells people from pictures, by a scripted network."""
+
+    def __init__(self, directory, level="active", *, outgoing=None, beside=None, **sections):
+        self.detector = ScriptedDetector()
+        pad = {"level": level, "screen": True, "flashes": False}
+        sections.setdefault("enrolment", CONSENT_TEXT)
+        more = {"beside": beside} if beside is not None else {}
+        super().__init__(
+            directory,
+            config(pad=pad, **sections),
+            outgoing=outgoing,
+            liveness=lambda settings: step_of(settings, self.monitor, self.device, self.detector, rng=Random(1)),
+            **more,
+        )
+
+    def begin(self, mode):
+        """Have the mode know whom it expects; return the enrolment's id."""
+        if mode == "verify":
+            self.judge.claim(1)
+        if mode == "enrol":
+            return self.judge.begin_enrolment(Details(name="Person B"), CONSENT, is_allowlisted=False)
+        return None
+
+    @property
+    def liveness(self):
+        return logged(self)[-1].details["liveness"]
+
+
+@pytest.fixture
+def make(tmp_path):
+    made = []
+
+    def stage(*args, **more):
+        made.append(Watched(tmp_path, *args, **more))
+        made[-1].enrol(A)
+        return made[-1]
+
+    yield stage
+    for one in made:
+        one.close()
+
+
+@pytest.mark.parametrize("level", ["passive", "active", "strict"])
+def test_a_known_person_who_does_what_is_asked_comes_in_and_the_log_says_how_it_was_judged(make, level):
+    stage = make(level)
+
+    stage.follow(A, seconds=8.0)
+
+    assert pulses(stage) == 1
+    assert (stage.liveness["verdict"], stage.liveness["level"]) == ("bona_fide", level)
+    assert stage.liveness["model"] == "scripted"
+    answers = [one["answer"] for one in stage.liveness["challenges"]]
+    assert answers == ["met"] * {"passive": 0, "active": 1, "strict": 2}[level]
+    assert stage.liveness["cues"]["network"]["value"] == pytest.approx(0.9)
+
+
+def test_nothing_opens_before_the_challenge_was_met(make):
+    stage = make()
+
+    while not (stage.told(Topic.SCREEN) and stage.screen["challenge"]):
+        stage.show(A, seconds=0.1)
+    stage.show(A, seconds=4.0)
+
+    assert pulses(stage) == 0
+    assert stage.decisions == []
+
+
+def test_a_picture_that_answers_nothing_is_undetermined_and_is_offered_another_way_in(make):
+    stage = make(attempts={"free_tries": 1, "wait_s": 5.0, "lockout_tries": 3, "lockout_s": 60.0})
+
+    stage.show(A, seconds=GIVES_UP_S)
+
+    assert pulses(stage) == 0
+    assert [(one["status"], one["reasons"]) for one in stage.decisions] == [("Declined", ["liveness_undetermined"])]
+    assert (stage.screen["result"], stage.screen["other_way"]) == ("unclear", True)
+    assert stage.liveness["reason"] == "challenge_not_met"
+    assert stage.kept == []  # it counts for no lock-out
+
+
+def test_attacks_count_for_the_lock_out(make):
+    stage = make(attempts={"free_tries": 1, "wait_s": 5.0, "lockout_tries": 2, "lockout_s": 60.0})
+    stage.detector.share = 0.01
+
+    for _ in range(2):
+        stage.show(A, seconds=3.0)
+        stage.show(seconds=8.0)
+
+    assert [one["reasons"] for one in stage.decisions] == [["attack_suspected"]] * 2
+    assert stage.screen["state"] == "locked"
+
+
+@pytest.mark.parametrize("mode", ["identify", "verify", "screen", "enrol"])
+@pytest.mark.parametrize("level", ["passive", "active"])
+def test_an_attack_is_refused_in_every_mode(make, mode, level):
+    stage = make(level, entrance={"mode": mode})
+    enrolment = stage.begin(mode)
+    stage.detector.share = 0.01
+
+    stage.follow(B if mode == "enrol" else A, seconds=4.0)
+
+    assert pulses(stage) == 0
+    assert [(one["status"], one["reasons"]) for one in stage.decisions] == [("Declined", ["attack_suspected"])]
+    assert stage.liveness["verdict"] == "attack"
+    assert stage.liveness["cues"]["network"]["outcome"] == "denies"
+    assert stage.store.people.subjects().total == 1
+    if mode == "enrol":
+        assert [(one["id"], one["state"]) for one in stage.told(Topic.ENROLMENT)][-1] == (enrolment, "not_live")
+        assert stage.screen["result"] == "not_enrolled"
+
+
+@pytest.mark.parametrize("mode", ["identify", "verify", "screen", "enrol"])
+def test_what_cannot_be_told_opens_and_enrols_nothing_in_any_mode(make, mode):
+    stage = make(entrance={"mode": mode, "claim_s": 60.0})
+    stage.begin(mode)
+
+    stage.show(B if mode == "enrol" else A, seconds=GIVES_UP_S)
+
+    assert pulses(stage) == 0
+    assert [one["reasons"] for one in stage.decisions] == [["liveness_undetermined"]]
+    assert stage.store.people.subjects().total == 1
+    assert stage.told(Topic.ENROLMENT)[-1]["state"] == "not_live" if mode == "enrol" else True
+
+
+@pytest.mark.parametrize("mode", ["identify", "verify", "screen", "enrol"])
+def test_a_person_who_follows_is_judged_in_every_mode(make, mode):
+    stage = make(entrance={"mode": mode})
+    stage.begin(mode)
+
+    stage.follow(B if mode == "enrol" else A, seconds=6.0)
+
+    if mode == "enrol":
+        assert stage.store.people.subjects().total == 2
+    else:
+        assert len(stage.decisions) == 1
+        assert stage.liveness["verdict"] == "bona_fide"
+        assert pulses(stage) == (0 if mode == "screen" else 1)
+
+
+def test_whoever_takes_the_place_of_the_one_who_answered_does_not_come_in(make):
+    stage = make()
+    helper = template(7)  # nobody knows them; they answer, and step aside for a picture of Person A
+    while not (stage.told(Topic.SCREEN) and stage.screen["challenge"]):
+        stage.show(helper, seconds=0.1)
+    while stage.screen["challenge"]:
+        stage.follow(helper, seconds=0.1)
+
+    stage.show(A, seconds=2.0)
+
+    assert pulses(stage) == 0
+    assert stage.decisions == []  # it began anew, with Person A's picture
+
+
+def test_a_second_face_makes_it_begin_anew(make):
+    stage = make()
+    while not (stage.told(Topic.SCREEN) and stage.screen["challenge"]):
+        stage.show(A, seconds=0.1)
+
+    stage.show(A, B, seconds=0.3)
+
+    assert stage.screen["challenge"] is None
+    assert stage.screen["guidance"] == "one_at_a_time"
+    assert pulses(stage) == 0
+
+
+def test_the_screen_never_tells_which_cue_denied(make):
+    stage = make()
+    stage.detector.share = 0.01
+
+    stage.show(A, seconds=3.0)
+
+    shown = json.dumps(stage.told(Topic.SCREEN))
+    assert stage.screen["result"] == "declined"
+    assert not any(word in shown for word in ("network", "attack", "covered", "rigid", "score"))
+
+
+def test_no_vector_goes_into_the_log(make):
+    stage = make()
+
+    stage.follow(A, seconds=6.0)
+
+    assert len(json.dumps(stage.liveness)) < 1000
+    assert not any(isinstance(value, list) and len(value) > 10 for value in stage.liveness.values())
+
+
+# ---- late
+
+
+def answered_late(make, **more):
+    tasks = []
+    stage = make(outgoing=Counsel(), beside=tasks.append, **more)
+    stage.follow(BORDERLINE, seconds=4.0)
+    assert [one["status"] for one in stage.decisions] == ["In Review"]
+    return stage, tasks
+
+
+def test_a_late_yes_opens_while_its_person_is_seen_to_be_one(make):
+    stage, tasks = answered_late(make)
+
+    tasks.pop()()
+    stage.show(BORDERLINE, seconds=2.0)
+
+    assert pulses(stage) == 1
+
+
+def test_a_late_yes_opens_nothing_for_a_picture_held_up_meanwhile(make):
+    stage, tasks = answered_late(make)
+
+    stage.detector.share = 0.01
+    stage.show(BORDERLINE, seconds=1.5)
+    tasks.pop()()
+    stage.show(BORDERLINE, seconds=3.0)
+
+    assert pulses(stage) == 0
+    assert stage.decisions[-1]["opened"] is False
+
+
+def test_a_late_yes_opens_nothing_where_nobody_was_seen_for_a_while(make):
+    stage, tasks = answered_late(make, presentation={"rearm_s": 3.0})
+
+    stage.show(seconds=0.8)
+    tasks.pop()()
+    stage.show(BORDERLINE, seconds=3.0)
+
+    assert pulses(stage) == 0
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.9, 1), (0.01, 0)], ids=["its person", "a picture"])
+def test_an_approval_that_a_slow_disk_held_up_opens_for_its_person_and_not_for_a_picture(make, share, expected):
+    stage = make()
+    save = stage.device.save
+
+    def slow(*args):
+        stage.clock.advance(1.0)
+        stage.detector.share = share
+        return save(*args)
+
+    stage.device.save = slow
+    stage.follow(A, seconds=6.0)
+
+    assert pulses(stage) == expected
+
+
+# ---- a detection that does not run
+
+
+def test_where_the_network_fails_nothing_opens_and_nobody_is_judged(make):
+    stage = make()
+    stage.follow(A, seconds=0.3)
+    stage.detector.fault = "liveness.onnx: the file is gone"
+
+    stage.follow(A, seconds=6.0)
+
+    assert pulses(stage) == 0
+    assert stage.decisions == []
+    assert stage.monitor.states() == ("pad_failed",)
+    assert stage.screen["state"] == "closed"
+
+
+def test_a_guided_enrolment_stores_nobody_where_the_network_fails(make):
+    stage = make(entrance={"mode": "enrol"})
+    stage.begin("enrol")
+    stage.detector.fault = "liveness.onnx: the file is gone"
+
+    stage.follow(B, seconds=6.0)
+
+    assert stage.store.people.subjects().total == 1
+
+
+def test_a_network_that_is_too_slow_opens_nothing(make):
+    stage = make()
+    stage.detector.before = lambda: stage.clock.advance(0.7)
+
+    stage.follow(A, seconds=4.0)
+
+    assert pulses(stage) == 0
+
+
+def test_settings_that_want_a_detection_that_was_not_loaded_close(make):
+    stage = make()
+
+    hold_level(stage.monitor, stage.config, None)
+    stage.follow(A, seconds=6.0)
+
+    assert stage.monitor.states() == ("pad_failed",)
+    assert pulses(stage) == 0
+
+
+def test_a_face_the_mesh_cannot_read_is_nobodys_proof(make):
+    stage = make()
+    stage.device.recogniser = replace(stage.device.recogniser, trace=None)
+
+    stage.show(A, seconds=GIVES_UP_S)
+
+    assert pulses(stage) == 0
