@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kiosk.recognition.image import align, laplacian
+from kiosk.recognition.image import ARCFACE_SIDE, align, laplacian
 from kiosk.types import Face, Floats, RgbImage
 
 REC601 = np.array([0.299, 0.587, 0.114], np.float32)  # luma weights, ITU-R BT.601
@@ -38,6 +38,13 @@ class Floor:
     contrast: float = 8.0
     sharpness: float = 12.0
     frontality: float = 0.25
+
+
+def luminance(crop: RgbImage) -> float:
+    """Return the mean luma of the inner face of an aligned crop, 0..255."""
+    side = crop.shape[0]
+    inner = slice(side * INNER.start // ARCFACE_SIDE, side * INNER.stop // ARCFACE_SIDE)
+    return float((crop[inner, inner].astype(np.float32) @ REC601).mean())
 
 
 def measure(image: RgbImage, face: Face) -> Quality:
