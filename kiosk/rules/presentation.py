@@ -124,7 +124,7 @@ def inspect(face: Face, view: View, limits: Limits) -> Quality | Guidance:
     if guidance := _misplaced(face, view.size_wh, limits):
         return guidance
     quality = view.measure(face)
-    return _unfit(quality, limits) or quality
+    return unfit(quality, limits) or quality
 
 
 def _misplaced(face: Face, size_wh: tuple[int, int], limits: Limits) -> Guidance | None:
@@ -142,7 +142,8 @@ def _misplaced(face: Face, size_wh: tuple[int, int], limits: Limits) -> Guidance
     return None
 
 
-def _unfit(quality: Quality, limits: Limits) -> Guidance | None:
+def unfit(quality: Quality, limits: Limits) -> Guidance | None:
+    """Return what would mend a face's light, pose or sharpness; None where they are good enough to be judged."""
     if not quality.luminance >= limits.luminance_low:
         return Guidance.TOO_DARK
     if not quality.luminance <= limits.luminance_high:
