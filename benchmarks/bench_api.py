@@ -33,6 +33,7 @@ from about import ROOT, about_device, about_run, command_line, device_slug, stor
 
 from kiosk.api import app
 from kiosk.api.queue import CallQueue
+from kiosk.device.calls import answer_match
 from kiosk.device.device import Device
 from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
 from kiosk.settings.config import Config
@@ -167,7 +168,7 @@ def bare(device: Device, line: CallQueue, seconds: float) -> float:
     user, reference = ((GOLDEN / name).read_bytes() for name in ("person_a_1.jpg", "person_a_2.jpg"))
 
     def work() -> None:
-        device.match(device.analyse(user), device.analyse(reference), save=False)
+        answer_match(device, device.analyse(user), device.analyse(reference), save=False)
 
     began = time.monotonic()
     waiting = {line.submit(work) for _ in range(CONNECTIONS)}
@@ -240,17 +241,17 @@ def main() -> None:
             server.start()
             found: dict[str, Any] = {}
             for name, annoyed in (("alone", False), ("with slow, half and silent connections", True)):
-                bare(device, application.context.line, 1.0)  # warm
+                bare(device, application.context.queue, 1.0)  # warm
                 served(server.address, key, 1.0, annoyed=annoyed)
                 rates, seen = [], []
                 for _ in range(slices):
-                    rates.append(bare(device, application.context.line, each_s / 2))
+                    rates.append(bare(device, application.context.queue, each_s / 2))
                     seen.append(served(server.address, key, each_s, annoyed=annoyed))
-                    rates.append(bare(device, application.context.line, each_s / 2))
+                    rates.append(bare(device, application.context.queue, each_s / 2))
                 pairs = [(one + other) / 2 for one, other in zip(rates[::2], rates[1::2], strict=True)]
                 found[name] = summary(seen, pairs)
                 print(name, json.dumps(found[name], indent=2))
-            threads = application.context.line.threads
+            threads = application.context.queue.threads
             application.close()
             server.close()
     result = {

@@ -51,9 +51,9 @@ from kiosk.rules.presentation import Ready
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.directory import initialise, open_store
+from kiosk.store.keys import read_keys
 from kiosk.store.outbox import OutboxState
 from kiosk.store.subjects import Details, Enrolment
-from kiosk.store.vault import read_keys
 from kiosk.testing.fakes import RecordedLines
 from kiosk.types import Template
 
@@ -84,11 +84,11 @@ def fill(directory: Path, people: int, known: Template) -> None:
     """Make a store of one known person and many drawn ones."""
     rng = np.random.default_rng(0)
     with initialise(directory, now=time.time) as store:
-        store.enrol(Enrolment([known], Details(name="Person A")))
+        store.people.enrol(Enrolment([known], Details(name="Person A")))
         for start in range(1, people, BATCH):
             vectors = rng.standard_normal((min(BATCH, people - start), known.vector.size)).astype(np.float32)
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-            store.enrol_many([Enrolment([Template(vector, known.model)], Details()) for vector in vectors])
+            store.people.enrol_many([Enrolment([Template(vector, known.model)], Details()) for vector in vectors])
 
 
 class Watched:
@@ -126,9 +126,9 @@ class Watched:
     def __enter__(self) -> Watched:  # noqa: PYI034  # typing.Self needs Python 3.11
         self.kiosk.start()
         deadline = time.monotonic() + 60.0
-        while not self.kiosk.health().is_armed:
+        while not self.kiosk.requests.health().is_armed:
             if time.monotonic() > deadline:
-                raise SystemExit(f"the kiosk does not arm: {self.kiosk.health().states}")
+                raise SystemExit(f"the kiosk does not arm: {self.kiosk.requests.health().states}")
             time.sleep(0.1)  # armed is a fact of other threads
         if self.sync is not None:
             self.sync.start()

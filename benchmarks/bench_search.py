@@ -39,7 +39,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the repositor
 
 from kiosk.gallery.audit import pairs_above
 from kiosk.gallery.gallery import Gallery, People, Person
-from kiosk.gallery.search import Flag, exact_scores
+from kiosk.gallery.search import Query, exact_scores
+from kiosk.gallery.snapshot import Flag
 from kiosk.types import Floats, Template
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -207,7 +208,7 @@ def measure(kind: str, count: int, depth: int, turns: int) -> dict[str, Any]:
                 template = Template(probe, MODEL)
                 fetches.clear()
                 started = time.perf_counter()
-                found = gallery.search(template, floor=floor, limit=LIMIT, now=0.0)
+                (found,) = gallery.search_all(template, [Query(floor, LIMIT)], now=0.0)
                 taken = time.perf_counter() - started
                 note(name, at, taken)
                 note(f"{name}, with the store", at, taken + sum(fetches) * STORE_US / 1e6)
@@ -261,7 +262,7 @@ def changes(gallery: Gallery, vectors: Floats) -> dict[str, dict[str, float]]:
         template = Template(vectors[subject % count], MODEL)
         for name, change in (
             ("enrol", lambda s=subject, t=template: gallery.enrol(Person(s), [s % count], [t])),
-            ("block", lambda s=subject: gallery.update(Person(s, Flag.BLOCKLISTED))),
+            ("block", lambda s=subject: gallery.enrol(Person(s, Flag.BLOCKLISTED), [], [])),
             ("forget", lambda s=subject: gallery.forget(s)),
         ):
             started = time.perf_counter()

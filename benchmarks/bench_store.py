@@ -35,8 +35,8 @@ from kiosk.networks.inference import read_pack, standard_pack
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config
 from kiosk.store.directory import initialise, open_store
+from kiosk.store.keys import read_keys
 from kiosk.store.subjects import Details, Enrolment
-from kiosk.store.vault import read_keys
 from kiosk.types import Template
 
 SEED = 0
@@ -66,12 +66,12 @@ def fill(state: Path, people: int) -> dict[str, Any]:
                 for at, row in enumerate(rows[start : start + BATCH])
             ]
             began = time.perf_counter()
-            store.enrol_many(enrolments)
+            store.people.enrol_many(enrolments)
             took.append(time.perf_counter() - began)
         single = []
         for at in range(50):
             began = time.perf_counter()
-            store.enrol(Enrolment([Template(rows[at], PACK.template_model)], Details(name="one more")))
+            store.people.enrol(Enrolment([Template(rows[at], PACK.template_model)], Details(name="one more")))
             single.append(time.perf_counter() - began)
     return {
         "people_per_second": people / sum(took),

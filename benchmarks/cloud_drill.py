@@ -37,8 +37,8 @@ from kiosk.settings.sections import CloudSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.directory import initialise, open_store
+from kiosk.store.keys import read_keys
 from kiosk.store.outbox import OutboxState
-from kiosk.store.vault import read_keys
 from kiosk.testing.fake_cloud import FakeCloud
 
 SPEED = 20.0

@@ -36,15 +36,15 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from kiosk.errors import StoreError
-from kiosk.store import backup, check
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.directory import DATABASE_NAME, initialise, open_store
+from kiosk.store.keys import read_keys
 from kiosk.store.outbox import Message
-from kiosk.store.rekey import rekey
 from kiosk.store.store import HEAD_NAME, Store
 from kiosk.store.subjects import Details, Enrolment
-from kiosk.store.vault import read_keys
+from kiosk.store.upkeep import backup, check
+from kiosk.store.upkeep.rekey import rekey
 from kiosk.types import Template
 
 RESULT = Path(__file__).parent / "results" / "crash-drill.json"
@@ -112,7 +112,7 @@ class Child:
             return {"seed": seed}
         if act in ("backup", "rekey"):
             return {}
-        people = self._store.members().session_numbers
+        people = self._store.references.members().session_numbers
         if not people.size:
             return None
         number = int(self._random.choice(people))
@@ -121,14 +121,14 @@ class Child:
     def _enrol(self, seed: int) -> dict[str, Any]:
         details = Details(name=f"name {seed}", vendor_data=f"vendor {seed}")
         enrolment = Enrolment([template(seed), template(seed + 1)], details)
-        subject = self._store.enrol(enrolment, messages=[Message("summary", {"seed": seed})])
+        subject = self._store.people.enrol(enrolment, messages=[Message("summary", {"seed": seed})])
         return {"number": subject.session_number, "session_id": subject.session_id}
 
     def _reference(self, number: int, seed: int) -> dict[str, Any]:
-        return {"reference": self._store.add_reference(number, template(seed))}
+        return {"reference": self._store.people.add_reference(number, template(seed))}
 
     def _block(self, number: int) -> dict[str, Any]:
-        self._store.block(number, reason="drill")
+        self._store.people.block(number, reason="drill")
         return {}
 
     def _decide(self, seed: int) -> dict[str, Any]:
@@ -146,7 +146,7 @@ class Child:
         return {}
 
     def _forget(self, number: int) -> dict[str, Any]:
-        self._store.forget(number)
+        self._store.people.forget(number)
         return {}
 
     def _backup(self) -> dict[str, Any]:
@@ -259,7 +259,7 @@ def hold_against(directory: Path, known: Known, under_way: dict[str, Any] | None
         records = store.verify_log().records
         if under_way is not None and records > known.records:
             tally.survived_unacknowledged += 1
-            number = max(store.members().session_numbers.tolist(), default=0)
+            number = max(store.references.members().session_numbers.tolist(), default=0)
             apply(known, under_way, {"number": number, "path": ""})
         findings = check.inspect(store.database, directory / HEAD_NAME, keys)
         faults += [*findings.damage, *findings.log]
@@ -276,7 +276,7 @@ def hold_against(directory: Path, known: Known, under_way: dict[str, Any] | None
 
 def compare(store: Store, known: Known) -> list[str]:
     """Hold people, references, lists, decisions and outbox against what was acknowledged."""
-    page = store.subjects(limit=ALL)
+    page = store.people.subjects(limit=ALL)
     faults = []
     for subject in page.subjects:
         person = known.people.get(subject.session_number)
@@ -302,7 +302,7 @@ def compare(store: Store, known: Known) -> list[str]:
 def compare_references(store: Store, known: Known) -> list[str]:
     """Hold every stored vector, bit for bit, against what was acknowledged."""
     found: dict[int, list[bytes]] = {}
-    for chunk in store.references(MODEL):
+    for chunk in store.references.chunks(MODEL):
         for number, vector in zip(chunk.subjects.tolist(), chunk.vectors, strict=True):
             found.setdefault(number, []).append(vector.tobytes())
     wanted = {

@@ -85,7 +85,7 @@ def evening(folder: Path, faces: Path) -> dict[str, Any]:
         template = recogniser.analyse(portrait(photographs[name][0])).template
         if name not in strangers and template is not None:
             details = Details(name=people[name])
-            replay.store.enrol(Enrolment([template], details, is_blocklisted=name == blocked))
+            replay.store.people.enrol(Enrolment([template], details, is_blocklisted=name == blocked))
     for _ in range(round(FPS)):
         replay.step(Scene([], SIZE_WH).draw(0.0, replay.number + 1))
     counted: Counter[str] = Counter()

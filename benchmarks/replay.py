@@ -14,18 +14,20 @@ from typing import Any
 from kiosk.capture.process import look
 from kiosk.capture.watch import State, Watch
 from kiosk.device.device import Device
-from kiosk.door.door import Door, Output
+from kiosk.door.door import Door
+from kiosk.door.lines import Output
 from kiosk.entrance.decide import Entrance
 from kiosk.entrance.judge import Judge
 from kiosk.entrance.news import Broadcast, News, Topic
 from kiosk.health.monitor import Monitor
 from kiosk.recognition.pipeline import Recogniser
-from kiosk.rules.grant import Condition, Patience, policy
+from kiosk.rules.conditions import Condition, policy
+from kiosk.rules.patience import Patience
 from kiosk.rules.presentation import FrameOutcome, Ignored, Left, Ready, Waiting
 from kiosk.rules.schedule import Schedule, read_schedule
 from kiosk.settings.config import Config
 from kiosk.store.directory import initialise, open_store
-from kiosk.store.vault import read_keys
+from kiosk.store.keys import read_keys
 from kiosk.testing.fakes import ManualClock, RecordedLines
 from kiosk.types import Frame, RgbImage
 
@@ -124,13 +126,16 @@ class Replay:
 
     def reload(self, settings: Config) -> None:
         """Take other settings, as SIGHUP does."""
-        self.config = self.device.config = settings
-        self.monitor.table = self.door.table = policy(asdict(settings.degraded))
+        self.config = settings
+        self.device.apply(settings)
+        table = policy(asdict(settings.degraded))
+        self.monitor.apply(table)
+        self.door.apply(table)
         self.judge.reload(settings, schedule(settings))
 
     def patience(self) -> Patience:
         """Return how declines lock the kiosk now."""
-        return Patience(**asdict(self.config.attempts))
+        return self.config.attempts
 
     def _follow_camera(self, now: float) -> None:
         before = self.watch.report.state

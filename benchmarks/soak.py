@@ -33,13 +33,14 @@ from benchmarks.about import about_device, about_run, command_line
 from benchmarks.about import store as store_result
 from benchmarks.replay import Replay, config
 from kiosk.capture.demo import Demo
-from kiosk.door.door import Happened, Input
+from kiosk.door.door import Happened
+from kiosk.door.lines import Input
 from kiosk.entrance.news import News, Topic
 from kiosk.errors import ModelFileError, StoreError
 from kiosk.networks.inference import Pack, load_recogniser, read_pack, standard_pack
 from kiosk.recognition.photo import decode
 from kiosk.recognition.pipeline import Recogniser
-from kiosk.rules.grant import Condition
+from kiosk.rules.conditions import Condition
 from kiosk.rules.presentation import Ready
 from kiosk.settings.config import Config
 from kiosk.store.store import Store
@@ -192,7 +193,7 @@ class Soak:
 
     def _store_person(self, vector: np.ndarray[Any, Any], **more: Any) -> int:
         template = Template(vector.astype(np.float32), self.script.model)
-        return self.replay.store.enrol(Enrolment([template], Details(name="Person"), **more)).session_number
+        return self.replay.store.people.enrol(Enrolment([template], Details(name="Person"), **more)).session_number
 
     def _enrol(self) -> None:
         vector = direction(self.rng)
@@ -271,7 +272,7 @@ class Soak:
         elif fault == "people":
             number = next(iter(self.people))
             del self.people[number]
-            replay.store.forget(number)
+            replay.store.people.forget(number)
             self._enrol()
         elif fault == "exit":
             replay.lines.turn(Input.EXIT, on=True)
@@ -382,7 +383,7 @@ def real(directory: Path, frames: int) -> dict[str, Any]:
     replay = Replay(directory, recogniser, config(presentation={"face_low_px": 56.0}), fps=10.0)
     template = recogniser.analyse(portraits[0]).template
     assert template is not None
-    replay.store.enrol(Enrolment([template], Details(name="Person A")))
+    replay.store.people.enrol(Enrolment([template], Details(name="Person A")))
     demo = Demo(portraits, (640, 480), 10.0)
     held, ready = [], 0
     for number in range(frames):

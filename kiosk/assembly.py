@@ -17,11 +17,11 @@ from kiosk.networks.inference import Pack, load_recogniser, read_pack, standard_
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import SYSTEM_FILE, Config, Sources, state_directory
 from kiosk.store import directory as stores
-from kiosk.store.backup import backups, scrub
 from kiosk.store.directory import DATABASE_NAME, initialise
-from kiosk.store.erasure import ERASURES_NAME
-from kiosk.store.store import BACKUPS_NAME, Store
-from kiosk.store.vault import KEY_NAME, Key, read_keys
+from kiosk.store.erasure import BACKUPS_NAME, ERASURES_NAME
+from kiosk.store.keys import KEY_NAME, Key, read_keys
+from kiosk.store.store import Store
+from kiosk.store.upkeep.backup import backups, scrub
 
 CHANGES_NAME = "settings.toml"  # what operators changed in the page
 MOST_THREADS = 2  # more gained nothing measurable on networks this small

@@ -102,6 +102,33 @@ class Candidate:
     cosine: float
 
 
+class Origin(str, Enum):
+    """Who took a decision."""
+
+    DEVICE = "device"
+    DEVICE_ASKED = "device_asked"  # the device; the cloud was asked, and may have heard
+    CLOUD = "cloud"
+    NOBODY = "nobody"  # the networks here failed: if anybody, the cloud decides
+    CLOUD_ALONE = "cloud_alone"  # the cloud, as nobody here could
+
+    @property
+    def is_cloud(self) -> bool:
+        """Whether the cloud took the decision."""
+        return self in {Origin.CLOUD, Origin.CLOUD_ALONE}
+
+    @property
+    def details(self) -> dict[str, str | bool]:
+        """What the log keeps of it among a decision's details.
+
+        >>> [one.details for one in (Origin.DEVICE, Origin.DEVICE_ASKED, Origin.CLOUD_ALONE)]
+        [{}, {'asked_cloud': True}, {'unjudged': True, 'decided_by': 'cloud'}]
+        """
+        unjudged = {"unjudged": True} if self in {Origin.NOBODY, Origin.CLOUD_ALONE} else {}
+        asked = {"asked_cloud": True} if self is Origin.DEVICE_ASKED else {}
+        decided = {"decided_by": "cloud"} if self.is_cloud else {}
+        return {**unjudged, **asked, **decided}
+
+
 class Status(str, Enum):
     """A decision, in Didit's words."""
 

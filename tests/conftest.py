@@ -13,8 +13,9 @@ import pytest
 from kiosk.networks.inference import open_session, read_pack
 from kiosk.recognition.detect import Detector
 from kiosk.store.directory import initialise, open_store
+from kiosk.store.keys import read_keys
 from kiosk.store.store import Store
-from kiosk.store.vault import Cipher, read_keys
+from kiosk.store.vault import Cipher
 from kiosk.types import RgbImage
 from tests.store.stored import Clock
 

@@ -89,11 +89,6 @@ class Scene:
         shape = self._height + SHIFTS, self._width + SHIFTS, 3
         self._noise = np.random.default_rng(0).integers(0, NOISE, shape, np.uint8)
 
-    @property
-    def ends_s(self) -> float:
-        """When the last visitor has gone."""
-        return max((visitor.way[-1].at_s for visitor in self._visitors), default=0.0)
-
     def draw(self, at_s: float, number: int) -> RgbImage:
         """Draw a frame.
 

@@ -1,14 +1,8 @@
-"""Is everything in order? Models by golden vectors, runtime, settings, store, disk, clock; each with its cure.
-
-Golden vectors: fixed faces go through the real networks on the real runtime and must come out as they did where the
-models were measured. That finds a damaged driver, swapped colour channels, a runtime whose kernels are wrong on this
-processor: faults that a digest cannot see.
-"""
+"""Is everything in order? Models by golden vectors, runtime, settings, store, disk, clock; each with its cure."""
 
 from __future__ import annotations
 
 import argparse
-import base64
 import os
 import platform
 import shutil
@@ -20,21 +14,14 @@ from typing import Any
 import numpy as np
 
 from kiosk import assembly
-from kiosk.device.device import gallery_figures, listing_threshold
-from kiosk.errors import KioskError, ModelFileError
+from kiosk.device.thresholds import gallery_figures, listing_threshold
+from kiosk.errors import KioskError
 from kiosk.health.clock import EARLIEST_S
-from kiosk.networks.inference import Pack
-from kiosk.recognition.match import compare
-from kiosk.recognition.photo import decode
-from kiosk.recognition.pipeline import Recogniser
+from kiosk.networks.self_test import self_test
 from kiosk.settings.config import Config
-from kiosk.store.check import inspect
 from kiosk.store.directory import DATABASE_NAME
 from kiosk.store.store import HEAD_NAME
-from kiosk.types import Template
-
-LEAST_COSINE = 0.99
-"""Between a golden face's stored and fresh vector; rounding of other processors' kernels stays above 0.999."""
+from kiosk.store.upkeep.check import inspect
 
 ROUNDED = 0.99  # figures are shown to three digits
 LEAST_FREE_BYTES = 200e6
@@ -96,47 +83,6 @@ def runtime_words() -> str:
     )
 
 
-def self_test(pack: Pack, recogniser: Recogniser) -> str:
-    """Run the golden faces through the real networks.
-
-    Returns:
-        What was seen, as a sentence.
-
-    Raises:
-        ModelFileError: a face was not found, came out differently, or two people came together.
-    """
-    faces = pack.golden.get("face", [])
-    fresh: list[tuple[str, Template]] = []
-    cosines = []
-    for face in faces:
-        try:
-            image = decode((pack.directory / face["file"]).read_bytes())
-        except OSError as error:
-            raise ModelFileError(f"golden face {face['file']}: {error.strerror}") from error
-        sample = recogniser.analyse(image)
-        if sample.template is None:
-            raise ModelFileError(f"no face was found in golden face {face['file']}")
-        stored = Template(np.frombuffer(base64.b64decode(face["template"]), np.float32), recogniser.model)
-        cosines.append(compare(sample.template, stored))
-        if cosines[-1] < LEAST_COSINE:
-            raise ModelFileError(
-                f"golden face {face['file']} came out with cosine {cosines[-1]:.4f} to itself, want {LEAST_COSINE}"
-            )
-        fresh.append((face["person"], sample.template))
-    mated = [compare(a, b) for i, (p, a) in enumerate(fresh) for q, b in fresh[:i] if p == q]
-    strangers = [compare(a, b) for i, (p, a) in enumerate(fresh) for q, b in fresh[:i] if p != q]
-    if not mated or not strangers:
-        raise ModelFileError("the pack's golden faces hold no two of one person and no two people: nothing was shown")
-    if max(strangers) >= min(mated) or recogniser.scale.score(max(strangers)) >= 50:  # noqa: PLR2004  1 in 100
-        raise ModelFileError(
-            f"two people came together: cosine {max(strangers):.3f}, one person's photographs {min(mated):.3f}"
-        )
-    return (
-        f"{len(faces)} came out as stored (cosine {min(cosines):.4f} or more), one person's score "
-        f"{recogniser.scale.score(min(mated))}, two people's {recogniser.scale.score(max(strangers))}"
-    )
-
-
 def _store(chosen: argparse.Namespace, config: Config) -> Iterator[Finding]:
     directory = assembly.state_of(chosen)
     nearest = next(path for path in (directory, *directory.absolute().parents) if path.exists())
@@ -148,8 +94,8 @@ def _store(chosen: argparse.Namespace, config: Config) -> Iterator[Finding]:
         return
     try:
         with assembly.open_store(chosen, config, create=False) as store:
-            people = store.subjects(limit=1).total
-            references = store.reference_count()
+            people = store.people.subjects(limit=1).total
+            references = store.references.count()
             verdict = store.verify_log(every_signature=False)
             found = inspect(store.database, directory / HEAD_NAME, assembly.load_keys(directory))
             for notice in store.notices:

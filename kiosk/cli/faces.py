@@ -14,7 +14,9 @@ from typing import Any
 
 from kiosk import assembly
 from kiosk.cli.main import REFUSED
-from kiosk.device.device import Device, EnrolmentResult
+from kiosk.device.calls import answer_match, answer_search
+from kiosk.device.device import Device
+from kiosk.device.enrol import EnrolmentResult, enrol_person
 from kiosk.didit import contract
 from kiosk.errors import ConfigError, ImageError, StoreError
 from kiosk.recognition.photo import MAX_BYTES, TOO_LARGE, decode
@@ -35,7 +37,8 @@ def match(chosen: argparse.Namespace) -> None:
             waiting = aside.submit(_sample, device, *pictures[1], rotate=chosen.rotate)
             user = _sample(device, *pictures[0], rotate=chosen.rotate)
             reference = waiting.result()
-        answer = device.match(
+        answer = answer_match(
+            device,
             user,
             reference,
             threshold=chosen.threshold,
@@ -55,7 +58,8 @@ def search(chosen: argparse.Namespace) -> None:
     """Look for a face among everyone enrolled."""
     content = _bytes(chosen.user_image)
     with assembly.open_device(chosen) as device:
-        answer = device.search(
+        answer = answer_search(
+            device,
             _sample(device, chosen.user_image, content, rotate=chosen.rotate),
             search_type=chosen.search_type,
             save=not chosen.no_save,
@@ -100,7 +104,7 @@ def blocklist_add(chosen: argparse.Namespace) -> int:
         return _enrol(chosen, [path], Enrolment(templates=(), details=details, is_blocklisted=True))
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         subject = _subject(store, chosen.what, hint="; it is no picture file either")
-        _print_subject(chosen, store.block(subject.session_number, reason=chosen.reason, actor="cli"), "blocked")
+        _print_subject(chosen, store.people.block(subject.session_number, reason=chosen.reason, actor="cli"), "blocked")
     return 0
 
 
@@ -108,7 +112,7 @@ def blocklist_remove(chosen: argparse.Namespace) -> None:
     """Unblock a person."""
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         number = _subject(store, chosen.subject).session_number
-        _print_subject(chosen, store.unblock(number, actor="cli"), "unblocked; still enrolled")
+        _print_subject(chosen, store.people.unblock(number, actor="cli"), "unblocked; still enrolled")
 
 
 def blocklist_list(chosen: argparse.Namespace) -> None:
@@ -136,20 +140,20 @@ def gallery_allow(chosen: argparse.Namespace) -> None:
     """Put a person on the allowlist."""
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         number = _subject(store, chosen.subject).session_number
-        _print_subject(chosen, store.allow(number, actor="cli"), "allowlisted")
+        _print_subject(chosen, store.people.allow(number, actor="cli"), "allowlisted")
 
 
 def gallery_disallow(chosen: argparse.Namespace) -> None:
     """Take a person off the allowlist."""
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         number = _subject(store, chosen.subject).session_number
-        _print_subject(chosen, store.disallow(number, actor="cli"), "off the allowlist")
+        _print_subject(chosen, store.people.disallow(number, actor="cli"), "off the allowlist")
 
 
 def forget(chosen: argparse.Namespace) -> None:
     """Forget a person for good."""
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
-        receipt = store.forget(_subject(store, chosen.subject).session_number, actor="cli")
+        receipt = store.people.forget(_subject(store, chosen.subject).session_number, actor="cli")
         assembly.scrub_backups(store)
     if not receipt.is_complete:
         assembly.note("another process still held old pages; they are wiped at its next start or sweep")
@@ -194,7 +198,8 @@ def _enrol(chosen: argparse.Namespace, paths: list[Path], enrolment: Enrolment) 
         except ImageError as error:
             raise ImageError(_named(path, error)) from error
     with assembly.open_device(chosen) as device:
-        outcome = device.enrol(
+        outcome = enrol_person(
+            device,
             photographs,
             enrolment,
             rotate=chosen.rotate,
@@ -245,7 +250,7 @@ def _day(text: str | None, option: str) -> float | None:
 
 
 def _subject(store: Store, text: str, *, hint: str = "") -> Subject:
-    found = store.find(text)
+    found = store.people.find(text)
     if not found:
         raise StoreError(f"nobody is enrolled under {text!r}{hint}; `kiosk gallery list` shows everybody")
     if len(found) > 1:
@@ -256,7 +261,7 @@ def _subject(store: Store, text: str, *, hint: str = "") -> Subject:
 
 def _print_people(chosen: argparse.Namespace, wanted: SubjectFilter | None, *, limit: int, offset: int) -> None:
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
-        page = store.subjects(wanted, limit=limit, offset=offset)
+        page = store.people.subjects(wanted, limit=limit, offset=offset)
     if chosen.json:
         _print_json({"total": page.total, "subjects": [_about(subject) for subject in page.subjects]})
         return

@@ -17,7 +17,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from kiosk import assembly
-from kiosk.device.device import Device, EnrolmentResult, Reference
+from kiosk.device.device import Device
+from kiosk.device.enrol import EnrolmentResult, Reference, admit, assess
 from kiosk.device.lookalikes import audit
 from kiosk.errors import ConfigError, ImageError
 from kiosk.gallery.audit_report import as_html, as_text
@@ -162,7 +163,7 @@ def _assess(device: Device, item: Item, rotate: bool) -> Assessed:  # noqa: FBT0
         try:
             if path.stat().st_size > MAX_BYTES:
                 raise ImageError(TOO_LARGE)
-            assessed.append((path, device.assess(path.read_bytes(), rotate=rotate)))
+            assessed.append((path, assess(device, path.read_bytes(), rotate=rotate)))
         except (ImageError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             assessed.append((path, EnrolmentResult("unreadable", reason)))
@@ -180,7 +181,8 @@ def _settle(
     outcome = None
     if references:
         imported = ImportedFile(run, item.key, item.modified_ns, "added")
-        outcome = device.admit(
+        outcome = admit(
+            device,
             references,
             Enrolment(templates=(), details=item.details, source="import"),
             allow_duplicate=chosen.allow_duplicate,

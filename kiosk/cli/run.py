@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,21 +19,22 @@ import cv2
 
 from kiosk import assembly
 from kiosk.capture.process import Camera
-from kiosk.capture.sources import PICTURES
 from kiosk.capture.watch import Report
-from kiosk.cli import doctor
+from kiosk.cli.demo import DecisionPrinter, demo_settings, portraits_in
 from kiosk.cli.main import REFUSED
 from kiosk.daemon.kiosk import Kiosk, serve
 from kiosk.device.device import Device
-from kiosk.door.door import Lines, open_lines
-from kiosk.entrance.news import News, Topic
+from kiosk.device.outgoing import Outgoing
+from kiosk.door.lines import Lines, open_lines
 from kiosk.errors import ConfigError, KioskError
 from kiosk.health.clock import Clock
 from kiosk.health.supervisor import Flag, Supervisor, log_to_stderr
+from kiosk.networks.self_test import self_test
 from kiosk.settings.config import Config
 from kiosk.store.accounts import Accounts
 from kiosk.store.directory import run_alone
 from kiosk.store.remote_lists import Lists
+from kiosk.store.store import Store
 from kiosk.testing.fakes import RecordedLines
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 STATUS_NAME = "status.json"
 STOPS = (signal.SIGTERM, signal.SIGINT)
-DEMO_FACE_PX = 56.0  # a portrait of 480 px shows a smaller face than somebody at a door
 
 log = logging.getLogger("kiosk.cli_run")
 
@@ -83,9 +82,9 @@ def _run(
     again: threading.Event,
 ) -> int:
     config = (
-        _demo_settings(assembly.load_settings(chosen)) if chosen.demo is not None else assembly.load_settings(chosen)
+        demo_settings(assembly.load_settings(chosen)) if chosen.demo is not None else assembly.load_settings(chosen)
     )
-    portraits = _portraits(chosen.demo) if chosen.demo is not None else []
+    portraits = portraits_in(chosen.demo) if chosen.demo is not None else []
     cv2.setNumThreads(1)  # the networks and the camera's process share the cores already
     with ExitStack() as parts:
         # The door first: from here on it is safe, however long the rest takes.
@@ -98,7 +97,8 @@ def _run(
         clock = assembly.make_clock(config)
         pack, recogniser = assembly.load_pack(config), assembly.open_recogniser(config)
         store = assembly.open_store(chosen, config, clock=clock)
-        device = parts.enter_context(Device(recogniser, store, config, now=clock))
+        outgoing = _outgoing(store, config, clock)
+        device = parts.enter_context(Device(recogniser, store, config, now=clock, outgoing=outgoing))
         parts.enter_context(run_alone(store.directory))
         sync = _cloud(device, clock, parts) if config.cloud.is_used else None
         Lists(store).keep_only(config.cloud.lists, clock())  # without any nobody would pull, and see to it
@@ -111,14 +111,14 @@ def _run(
             camera,
             lines=lines,
             clock=clock,
-            self_test=lambda: doctor.self_test(pack, recogniser),
+            self_test=lambda: self_test(pack, recogniser),
             lists_are_stale=sync.lists_are_stale if sync is not None else lambda _limit_h: False,
             status_file=_status_file(config),
             more_figures=lambda: {} if sync is None else {"cloud": {"alarm": sync.alarm}},
         )
         parts.callback(kiosk.close)
         if chosen.demo is not None:
-            kiosk.news.listen(_Teller())
+            kiosk.news.listen(DecisionPrinter())
         kiosk.start()
         if sync is not None:
             sync.start()
@@ -137,14 +137,20 @@ def _run(
         return serve(kiosk, supervisor, stopping, reload)
 
 
-def _cloud(device: Device, clock: Clock, parts: ExitStack) -> Sync:
-    """Have decisions leave as the settings say, and the cloud asked; ended with the other parts."""
+def _outgoing(store: Store, config: Config, clock: Clock) -> Outgoing | None:
+    """Have decisions leave as the settings say; None: they stay."""
+    if not config.cloud.is_used:
+        return None
     from kiosk.cloud.policy import Policy  # noqa: PLC0415  a kiosk that uses no cloud loads none of it
-    from kiosk.cloud.sync import Sync  # noqa: PLC0415  likewise
 
-    settings = device.config.cloud
-    device.outgoing = Policy(device.store, settings, now=clock)
-    sync = Sync(device, settings, assembly.credentials_directory(), now=clock)
+    return Policy(store, config.cloud, now=clock)
+
+
+def _cloud(device: Device, clock: Clock, parts: ExitStack) -> Sync:
+    """Have what is to leave sent, and the cloud asked; ended with the other parts."""
+    from kiosk.cloud.sync import Sync  # noqa: PLC0415  a kiosk that uses no cloud loads none of it
+
+    sync = Sync(device, device.config.cloud, assembly.credentials_directory(), now=clock)
     parts.callback(sync.close)
     return sync
 
@@ -157,12 +163,12 @@ def _serve_api(chosen: argparse.Namespace, kiosk: Kiosk, sync: Sync | None, part
     app.check_exposure(settings, Accounts(device.store, now=kiosk.clock))
 
     def apply(config: Config) -> None:
-        if not kiosk.reload(_demo_settings(config) if chosen.demo is not None else config):
+        if not kiosk.reload(demo_settings(config) if chosen.demo is not None else config):
             raise ConfigError("this setting is taken at a start only: write it into kiosk.toml")
 
     application = app.build(
         device,
-        kiosk=kiosk,
+        kiosk=kiosk.requests,
         cloud=sync.view if sync is not None else None,
         sources=assembly.settings_sources(chosen),
         apply=apply,
@@ -186,9 +192,7 @@ def _reload(chosen: argparse.Namespace, kiosk: Kiosk, supervisor: Supervisor, ag
     try:
         with kiosk.changing:  # a page may be changing them: what is read here must be no older than what is in force
             config = (
-                assembly.load_settings(chosen)
-                if chosen.demo is None
-                else _demo_settings(assembly.load_settings(chosen))
+                assembly.load_settings(chosen) if chosen.demo is None else demo_settings(assembly.load_settings(chosen))
             )
             Camera(config.camera, kiosk.camera.source.portraits)  # a source that cannot be is a wrong setting too
             is_taken = kiosk.reload(config)
@@ -230,50 +234,3 @@ def health(chosen: argparse.Namespace) -> int:
         if not is_fresh:
             print(f"  The status is older than {chosen.max_age:g} s: the kiosk hangs or has ended.")
     return 0 if status["is_armed"] and is_fresh else REFUSED
-
-
-# ---- the demo
-
-
-def _demo_settings(config: Config) -> Config:
-    """Let people from portraits walk up where no other camera was chosen; nobody keeps a demo's clock."""
-    camera = config.camera
-    if camera.source == type(camera)().source:
-        loop = "&loop=1" if sys.stdout.isatty() else ""
-        camera = replace(camera, source=f"demo:?width=640&height=480&fps=15{loop}")
-    near = min(config.presentation.face_low_px, DEMO_FACE_PX)
-    return replace(
-        config,
-        camera=camera,
-        presentation=replace(config.presentation, face_low_px=near),
-        degraded=replace(config.degraded, clock_untrusted="open"),
-    )
-
-
-def _portraits(folder: Path) -> list[Path]:
-    try:
-        found = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
-    except OSError as error:
-        raise ConfigError(f"{folder}: {error.strerror}; --demo wants a folder of portraits") from None
-    if not found:
-        raise ConfigError(f"{folder} holds no portraits; want {', '.join(PICTURES)}")
-    return found
-
-
-class _Teller:
-    """Prints what is decided, for somebody who watches a demo."""
-
-    def __call__(self, news: News) -> None:
-        told = news.data
-        moment = time.strftime("%H:%M:%S", time.localtime(news.at))
-        if news.topic is Topic.DECISION:
-            who = told["name"] or ("somebody known" if told["session_number"] else "somebody unknown")
-            score = "" if told["score"] is None else f"  similarity {told['score']:g}"
-            alarm = "  ALARM: on the blocklist" if told["is_alarm"] else ""
-            door = "  the door opens" if told["opened"] else ""
-            print(
-                f"{moment}  {who:<18} {told['status']:<10}{score}{alarm}{door}  ({', '.join(told['reasons'])})",
-                flush=True,
-            )
-        elif news.topic is Topic.DOOR:
-            print(f"{moment}  door: {told['what']}", flush=True)

@@ -33,7 +33,7 @@ def serve(chosen: argparse.Namespace) -> None:
     given = {"bind": chosen.bind, "port": chosen.port}
     settings = replace(config.api, **{name: value for name, value in given.items() if value is not None})
     with assembly.open_device(chosen, threads=1) as device:
-        device.config = replace(config, api=settings)
+        device.apply(replace(config, api=settings))
         app.check_exposure(settings, Accounts(device.store, now=time.time))
         sync = (
             Sync(device, config.cloud, assembly.credentials_directory(), now=time.time)

@@ -15,13 +15,14 @@ from kiosk.cli.main import REFUSED
 from kiosk.didit import contract
 from kiosk.errors import ConfigError, StoreError
 from kiosk.health.clock import is_synced, was_set
-from kiosk.store import backup as backup_module
-from kiosk.store import rekey as rekey_module
-from kiosk.store import restore as restore_module
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.directory import initialise
-from kiosk.store.store import BACKUPS_NAME, Store
-from kiosk.store.vault import NEXT_KEY_NAME, read_key
+from kiosk.store.erasure import BACKUPS_NAME
+from kiosk.store.keys import NEXT_KEY_NAME, read_key
+from kiosk.store.store import Store
+from kiosk.store.upkeep import backup as backup_module
+from kiosk.store.upkeep import rekey as rekey_module
+from kiosk.store.upkeep import restore as restore_module
 
 
 def init(chosen: argparse.Namespace) -> None:
@@ -198,7 +199,7 @@ def store_sweep(chosen: argparse.Namespace) -> int:
         or was_set(settings.health.holdover_h * 3600.0)
     )
     with assembly.open_store(chosen, settings, create=False) as store:
-        if not is_trusted and (overdue := store.overdue()):
+        if not is_trusted and (overdue := store.people.overdue()):
             print(
                 f"Error: nobody vouches for this clock, and by it the time of {len(overdue)} people is over. "
                 "Nobody was forgotten. Connect to a time server (timedatectl set-ntp true), or look at `date` and "
@@ -206,7 +207,7 @@ def store_sweep(chosen: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
             return REFUSED
-        receipts = store.sweep()
+        receipts = store.people.sweep()
         assembly.scrub_backups(store)
     if chosen.json:
         print(json.dumps([json.loads(receipt.text) for receipt in receipts], indent=2))

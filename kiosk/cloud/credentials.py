@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kiosk.errors import ConfigError, StoreError
+from kiosk.errors import ConfigError
 from kiosk.settings.sections import is_proxy
-from kiosk.store.schema import row_context
-from kiosk.store.vault import InvalidTag
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,14 +41,7 @@ class Credentials:
                 return checked(name, path.read_text(encoding="ascii"))
             except (OSError, UnicodeError):
                 raise ConfigError(f"the credential {name} cannot be read, or is no text") from None
-        with self._store.database.read() as connection:
-            found = connection.execute("SELECT id, sealed FROM secret WHERE name = ?", (name,)).fetchone()
-        if found is None:
-            return None
-        try:
-            return self._store.vault.open(found[1], row_context("secret", found[0])).decode()
-        except InvalidTag as damaged:
-            raise StoreError(f"the credential {name} was changed or damaged; give it again") from damaged
+        return self._store.secrets.read(name)
 
     def write(self, name: str, text: str) -> None:
         """Seal a secret into the store, in the place of an older one.
@@ -61,12 +52,7 @@ class Credentials:
         text = checked(name, text)
         if self._directory is not None and (self._directory / name).exists():
             raise ConfigError(f"systemd hands in {name}; change it there")
-        with self._store.database.write() as connection:
-            connection.execute("DELETE FROM secret WHERE name = ?", (name,))
-            last = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'secret'").fetchone()
-            row = (last[0] if last else 0) + 1
-            sealed = self._store.vault.seal(text.encode(), row_context("secret", row))
-            connection.execute("INSERT INTO secret (id, name, sealed) VALUES (?, ?, ?)", (row, name, sealed))
+        self._store.secrets.write(name, text)
 
 
 def checked(name: str, text: str) -> str:

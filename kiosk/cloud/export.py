@@ -23,9 +23,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from kiosk.errors import ConfigError, RefusedError
+from kiosk.store.durable import sync_directory
 from kiosk.store.outbox import OutboxState
 from kiosk.store.store import Store
-from kiosk.store.vault import sync_directory
 
 FORMAT = "kiosk-outbox-1"
 N, R, P = 1 << 16, 8, 1  # 64 MB, 0.2 s: a stick may be lost, and then be tried for years

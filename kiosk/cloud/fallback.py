@@ -43,7 +43,7 @@ class Fallback:
         self._not_before = float("-inf")
 
     def about(self, decision: NewDecision, photographs: Mapping[str, bytes]) -> Opinion | None:
-        """Return what the cloud says about a decision's call, as `Policy.ask` wants it."""
+        """Return what the cloud says about a decision's call, as `Outgoing.connect` takes it."""
         fields = call_fields(decision, self._store.identity, self._now())
         return self._ask(SERVICE_BY_KIND[decision.kind], photographs, fields, self._settings.fallback_s)
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from kiosk.device.outgoing import Ask
 from kiosk.didit.answers import Opinion, Service
 from kiosk.didit.contract import SENTENCES, timestamp
 from kiosk.errors import StoreError
@@ -22,7 +23,7 @@ from kiosk.store.decision_log import NewDecision
 from kiosk.store.outbox import Message
 from kiosk.store.store import Store
 from kiosk.store.subjects import Subject
-from kiosk.types import LogType, Risk, Status
+from kiosk.types import LogType, Origin, Risk, Status
 
 DOOR = "door"  # the entrance's word in the log: no caller speaks for the person who stands there
 SERVICE_BY_KIND = {
@@ -34,8 +35,6 @@ SERVICE_BY_KIND = {
 PREFIX = "kiosk:"  # of a vendor_data that the replay of a call without one is found by
 MEGABYTE = 1_000_000
 
-Ask = Callable[[NewDecision, Mapping[str, bytes]], "Opinion | None"]
-
 
 class Policy:
     """The device's `Outgoing`. Safe in several threads."""
@@ -43,11 +42,12 @@ class Policy:
     def __init__(self, store: Store, settings: CloudSettings, *, now: Callable[[], float]) -> None:
         """Take the store, [cloud] and the clock, s UTC."""
         self._store, self._settings, self._now = store, settings, now
-        self.ask: Ask | None = None
-        """Asks the cloud within its time; set while something runs that can."""
+        self._ask: Ask | None = None  # within its time; there while something runs that can
+        self._wake: Callable[[], None] = lambda: None  # when rows were stored
 
-        self.wake: Callable[[], None] = lambda: None
-        """Called when rows were stored."""
+    def connect(self, wake: Callable[[], None], ask: Ask | None) -> None:
+        """Have `wake` called when rows were stored, and `ask` when the cloud is asked; None: it is not."""
+        self._wake, self._ask = wake, ask
 
     # ---- the outbox
 
@@ -71,11 +71,11 @@ class Policy:
 
     def stored(self) -> None:
         """Wake whoever sends."""
-        self.wake()
+        self._wake()
 
     def _replays(self, decision: NewDecision) -> str | None:
         """Return under which policy a decision is sent to Didit, if it is."""
-        if decision.details.get("decided_by") == "cloud":
+        if decision.origin.is_cloud:
             return None  # it is there already
         if self._settings.policy == "replay":
             return "replay"
@@ -89,7 +89,7 @@ class Policy:
         names = ("user_image", "ref_image") if service is Service.FACE_MATCH else ("user_image",)
         images = {name: photographs[name] for name in names if name in photographs}
         if "ref_image" in names and "ref_image" not in images and decision.kind is Kind.VERIFY:
-            kept = self._store.images(decision.session_number) if decision.session_number is not None else ()
+            kept = self._store.people.images(decision.session_number) if decision.session_number is not None else ()
             images |= {"ref_image": kept[0]} if kept else {}
         return images if len(images) == len(names) else None
 
@@ -106,7 +106,7 @@ class Policy:
             },
             photographs={} if is_full else images,
             person=_person(decision),
-            may_have_arrived=bool(decision.details.get("asked_cloud")),
+            may_have_arrived=decision.origin is Origin.DEVICE_ASKED,
             parked="no room for its photographs; see [cloud] outbox_mb" if is_full else None,
         )
 
@@ -137,7 +137,7 @@ class Policy:
         if decision.kind in {Kind.IDENTIFY, Kind.VERIFY} or decision.actor == DOOR:
             number = decision.session_number
             try:
-                subject = self._store.subject(number) if number is not None else None
+                subject = self._store.people.subject(number) if number is not None else None
             except StoreError:  # damaged: whoever it is cannot be asked
                 return False
             return subject is not None and self.consents_for(subject)
@@ -158,9 +158,9 @@ class Policy:
 
     def _is_open(self, decision: NewDecision) -> bool:
         """Say whether the cloud is to be asked: nothing judged here, a match in review, a search that found nobody."""
-        if self.ask is None or not self._settings.fallback:
+        if self._ask is None or not self._settings.fallback:
             return False
-        if decision.details.get("unjudged"):
+        if decision.origin is Origin.NOBODY:
             return True
         if SERVICE_BY_KIND.get(decision.kind) is Service.FACE_MATCH:
             return decision.status == Status.IN_REVIEW.value
@@ -172,14 +172,14 @@ class Policy:
         No answer leaves the device's decision as it is, marked as asked: nothing is approved by silence.
         """
         service = SERVICE_BY_KIND.get(decision.kind)
-        if service is None or not self.asks(decision) or self.ask is None:
+        if service is None or not self.asks(decision) or self._ask is None:
             return decision
         images = self._images(service, decision, photographs)
         if images is None:
             return decision
-        opinion = self.ask(decision, images)
+        opinion = self._ask(decision, images)
         if opinion is None:
-            return replace(decision, details={**decision.details, "asked_cloud": True})
+            return decision if decision.origin is Origin.NOBODY else replace(decision, origin=Origin.DEVICE_ASKED)
         return decided_by_cloud(decision, opinion)
 
 
@@ -249,13 +249,14 @@ def decided_by_cloud(decision: NewDecision, opinion: Opinion) -> NewDecision:
         about["total_matches"] = len(opinion.matches)
         score = max((match.similarity_percentage for match in opinion.matches), default=None)
     offline = {"status": decision.status, "score": decision.score}
-    heard = {"decided_by": "cloud", "remote_request_id": opinion.request_id}
-    answer["device"] = {**answer.get("device", {}), **heard, "offline": offline}
+    heard = {"remote_request_id": opinion.request_id, "offline": offline}
+    answer["device"] = {**answer.get("device", {}), "decided_by": "cloud", **heard}
     return replace(
         decision,
         status=opinion.status.value,
         score=score,
         warnings=opinion.warnings,
         answer=answer,
-        details={**decision.details, **heard, "offline": offline},
+        details={**decision.details, **heard},
+        origin=Origin.CLOUD_ALONE if decision.origin is Origin.NOBODY else Origin.CLOUD,
     )

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 from kiosk.cloud.client import CallRefusedError, Cloud
 from kiosk.cloud.wire import NoAnswerError
-from kiosk.device.device import Device, EnrolmentResult
+from kiosk.device.device import Device
+from kiosk.device.enrol import EnrolmentResult, assess
 from kiosk.didit.answers import ListEntry, ListPage
 from kiosk.errors import CloudError, ImageError
 from kiosk.store.remote_lists import Lists, Pass
@@ -95,7 +96,7 @@ class Puller:
             raise NoAnswerError("the list told fewer entries than it has", may_have_arrived=False)
         gone = self._lists.put_into_force(name, self._now())
         if gone:
-            self._device.store.sweep()
+            self._device.store.people.sweep()
         log.info("list in force list=%s entries=%d vanished=%d", name, count, gone)
 
     def _stage(self, name: str, entry: ListEntry) -> None:
@@ -105,7 +106,7 @@ class Puller:
         try:
             if entry.image_url is None:
                 raise CallRefusedError("it has no picture")
-            assessed = self._device.assess(self._cloud.image(entry.image_url), rotate=True, take_largest=True)
+            assessed = assess(self._device, self._cloud.image(entry.image_url), rotate=True, take_largest=True)
         except NoAnswerError:
             self._page = None  # its links end after an hour
             raise

@@ -30,7 +30,7 @@ from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.notes import Notes
 from kiosk.store.outbox import POLICIES, OutboxRow
 from kiosk.store.store import Store
-from kiosk.types import Status
+from kiosk.types import Origin, Status
 
 FAILURES = 5  # in a row, from which the breaker opens
 DAY_S = 86400.0
@@ -390,10 +390,10 @@ def revision_of(policy: Policy, first: Any, *, status: Status, remote: str, scor
         details={
             "of": entry.request_id,
             "first_status": entry.status,
-            "decided_by": "cloud",
             "remote_request_id": remote,
         },
         actor="cloud",
+        origin=Origin.CLOUD,
     )
     return policy.with_summary(revision)
 

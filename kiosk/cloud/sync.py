@@ -19,7 +19,6 @@ from pathlib import Path
 from kiosk.cloud.client import Cloud
 from kiosk.cloud.credentials import API_KEY, PROXY, WEBHOOK_SECRET, Credentials
 from kiosk.cloud.fallback import Fallback
-from kiosk.cloud.policy import Policy
 from kiosk.cloud.puller import Puller
 from kiosk.cloud.sender import Pace, Sender
 from kiosk.cloud.view import CloudView
@@ -27,7 +26,6 @@ from kiosk.cloud.wire import Wire
 from kiosk.device.device import Device
 from kiosk.errors import CloudError, KioskError
 from kiosk.settings.sections import CloudSettings
-from kiosk.store.notes import Notes
 
 LOCK_NAME = ".sending"
 TURN_S = 1.0  # longest sleep: the beat goes on, and settings of the clock are noticed
@@ -68,7 +66,7 @@ class Sync:
         """Put the parts together; under default settings there is nothing to do, and `start` starts nothing.
 
         Args:
-            device: with store and, where a `policy.Policy`, its outgoing, which is then told of the fallback.
+            device: with store, and its outgoing, which is connected to the sender and the fallback.
             settings: of [cloud].
             credentials_directory: `$CREDENTIALS_DIRECTORY`, where systemd names one.
             now: s UTC.
@@ -86,7 +84,7 @@ class Sync:
             self._wire,
             settings,
             secret=lambda: self.credentials.read(WEBHOOK_SECRET),
-            notes=Notes(store.database),
+            notes=store.notes,
             now=now,
             rng=rng or random.Random(),  # noqa: S311  jitter
             pace=pace,
@@ -96,9 +94,7 @@ class Sync:
         self.fallback = (
             Fallback(store, self.cloud, settings, now=now, monotonic=monotonic) if settings.fallback else None
         )
-        if isinstance(device.outgoing, Policy):
-            device.outgoing.wake = self.wake
-            device.outgoing.ask = self.fallback.about if self.fallback is not None else None
+        device.outgoing.connect(self.wake, self.fallback.about if self.fallback is not None else None)
         self._now = now
         self._lock_path = store.directory / LOCK_NAME
         self._lock: int | None = None

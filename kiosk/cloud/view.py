@@ -15,7 +15,6 @@ from kiosk.errors import CloudError, RefusedError
 from kiosk.settings.sections import CloudSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
-from kiosk.store.notes import Notes
 from kiosk.store.outbox import OutboxState
 from kiosk.store.remote_lists import Lists
 from kiosk.store.store import Store
@@ -29,7 +28,7 @@ class CloudView:
     ) -> None:
         """Take the store, [cloud], the secrets (for webhooks) and the clock, s UTC."""
         self._store, self._settings, self._credentials, self._now = store, settings, credentials, now
-        self._notes, self._lists = Notes(store.database), Lists(store)
+        self._notes, self._lists = store.notes, Lists(store)
 
     def status(self) -> dict[str, Any]:
         """Return how it is, for JSON; no secrets, nobody's name."""

@@ -1,4 +1,5 @@
 """Who is wired to whom, and which thread does what.
 
-Read `kiosk` first. Imports everything below.
+Read `kiosk` first, then `wiring`; `requests` answers what the API asks, `probes`, `door_events` and `report` are the
+health thread's, `restart` and `pace` say what is kept and how often a thread comes round. Imports everything below.
 """

@@ -12,7 +12,7 @@ from kiosk.didit import contract
 from kiosk.recognition.match import MatchDecision, SearchDecision
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
-from kiosk.types import Sample, Status
+from kiosk.types import Origin, Sample, Status
 
 
 def defer(
@@ -58,13 +58,13 @@ def defer(
         thresholds=thresholds,
         vendor_data=vendor_data,
         answer=answer,
-        details={"unjudged": True},
+        origin=Origin.NOBODY,
         request_id=request_id,
         actor=actor,
         call=fields,
     )
     final = device.outgoing.second(decision, photographs)
-    if final.details.get("decided_by") != "cloud":
+    if not final.origin.is_cloud:
         return None
     device.save(final)
     return dict(final.answer or {})

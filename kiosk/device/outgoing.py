@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from kiosk.didit.answers import Opinion
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.outbox import Message
+
+Ask = Callable[[NewDecision, Mapping[str, bytes]], "Opinion | None"]
+"""Asks the cloud about a decision, with the photographs of its call; None where no answer came in time."""
 
 
 class Outgoing(Protocol):
     """Says what of a decision is to leave the device; its rows of the outbox are stored with the decision."""
+
+    def connect(self, wake: Callable[[], None], ask: Ask | None) -> None:
+        """Have `wake` called when rows were stored, and `ask` when the cloud is asked; None: it is not."""
 
     def wants_photographs(self, decision: NewDecision) -> bool:
         """Say whether the photographs are worth making for this decision."""
@@ -30,6 +37,9 @@ class Outgoing(Protocol):
 
 class NothingLeaves:
     """What is decided stays here."""
+
+    def connect(self, _wake: Callable[[], None], _ask: Ask | None) -> None:
+        """Do nothing."""
 
     def wants_photographs(self, _decision: NewDecision) -> bool:
         """Say no."""

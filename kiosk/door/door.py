@@ -1,218 +1,29 @@
-"""Relay, lamps, buzzer, door contact and exit button: takes an allowed grant and nothing else.
+"""One door: takes an allowed grant and nothing else, watches the contact, obeys the exit button.
 
 One thread, the supervisor, ends every pulse; it shares no lock with anything that waits, and calls nobody. What
 happened is left in a list for the daemon to fetch. A grant is refused while the supervisor does not run.
-
-`python -m kiosk.door --safe` puts every line into its safe state, for systemd's ExecStopPost after a crash.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import math
-import os
-import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Protocol
 
-from kiosk.errors import DoorError, KioskError
-from kiosk.rules.grant import POLICY, Allowed, Condition, Grant, Refusal, RefusalReason, may_grant
-from kiosk.settings import config
+from kiosk.door.lines import Input, Lines, Output
+from kiosk.door.signals import PATTERNS, Signal
+from kiosk.errors import DoorError
+from kiosk.rules.conditions import POLICY, Allowed, Condition
+from kiosk.rules.grant import Grant, Refusal, RefusalReason, may_grant
 from kiosk.settings.sections import DoorSettings
 
 TICK_S = 0.02  # of the supervisor; a pulse is that much longer at most, a debounced input that much later
 LATE_S = 0.25  # without a tick until the supervisor counts as gone
 USED_KEPT = 64  # decisions; half a second brings far fewer, and older ones are refused for their age
 EVENTS_KEPT = 1000  # that nobody fetched; an alarm that bounces all night must not fill the memory
-
-
-class Output(str, Enum):
-    """A line that the kiosk drives. On means energised, whatever the level is."""
-
-    RELAY = "relay"
-    GREEN = "green"
-    YELLOW = "yellow"
-    RED = "red"
-    BUZZER = "buzzer"
-
-
-class Input(str, Enum):
-    """A line that the kiosk reads."""
-
-    CONTACT = "contact"  # on: the door is open, or the wire is cut
-    EXIT = "exit"  # on: the exit button is pressed
-
-
-class Lines(Protocol):
-    """The lines of a door. Every output is off when it is made, and after `close`."""
-
-    def set(self, values: Mapping[Output, bool]) -> None:
-        """Drive outputs; those that are not wired are passed over.
-
-        Raises:
-            DoorError: it could not be done, or the lines are closed.
-        """
-
-    def read(self) -> Mapping[Input, bool]:
-        """Return the inputs that are wired.
-
-        Raises:
-            DoorError: it could not be done, or the lines are closed.
-        """
-
-    def close(self) -> None:
-        """Switch every output off and let go of the lines; again does nothing."""
-
-
-class GpiodLines:
-    """Lines of a GPIO character device, by libgpiod 2: the same on Raspberry Pi and Jetson."""
-
-    def __init__(self, chip: str, offsets: Mapping[str, int], active_low: Collection[str] = ()) -> None:
-        """Take the lines, outputs off from the first moment.
-
-        Args:
-            chip: path of the device, such as /dev/gpiochip0.
-            offsets: name of an Output or Input to its offset on the chip.
-            active_low: names of the lines that are on at low level.
-
-        Raises:
-            DoorError: libgpiod is missing, or the chip or a line cannot be had.
-        """
-        try:
-            gpiod: Any = importlib.import_module("gpiod")  # only where there is a door; it has wheels for Linux alone
-            line: Any = importlib.import_module("gpiod.line")
-            self._value = line.Value
-            wanted = {
-                offset: gpiod.LineSettings(
-                    direction=line.Direction.INPUT if name in set(Input) else line.Direction.OUTPUT,
-                    # A cut wire then reads as an open door and as a button that nobody pressed.
-                    bias=line.Bias.PULL_UP if name in set(Input) else line.Bias.AS_IS,
-                    active_low=name in active_low,
-                    output_value=line.Value.INACTIVE,
-                )
-                for name, offset in offsets.items()
-            }
-        except (ImportError, AttributeError) as error:
-            raise DoorError(f"{chip}: libgpiod 2 for Python is missing ({error}); pip install 'gpiod>=2.2'") from error
-        self._chip = chip
-        self._outputs = {name: offsets[name.value] for name in Output if name.value in offsets}
-        self._inputs = {name: offsets[name.value] for name in Input if name.value in offsets}
-        try:
-            self._request: Any = gpiod.request_lines(chip, consumer="kiosk", config=wanted)
-        except (OSError, ValueError) as error:
-            raise DoorError(f"{chip}: cannot take lines {sorted(offsets.values())}: {error}") from error
-
-    def set(self, values: Mapping[Output, bool]) -> None:
-        """Drive outputs; those that are not wired are passed over."""
-        value = self._value
-        wired = {
-            self._outputs[name]: value.ACTIVE if on else value.INACTIVE
-            for name, on in values.items()
-            if name in self._outputs
-        }
-        try:
-            if self._open() and wired:
-                self._request.set_values(wired)
-        except OSError as error:
-            raise DoorError(f"{self._chip}: cannot drive {sorted(wired)}: {error}") from error
-
-    def read(self) -> Mapping[Input, bool]:
-        """Return the inputs that are wired."""
-        try:
-            read = self._request.get_values(list(self._inputs.values())) if self._open() and self._inputs else []
-        except OSError as error:
-            raise DoorError(f"{self._chip}: cannot read {sorted(self._inputs.values())}: {error}") from error
-        return {name: value == self._value.ACTIVE for name, value in zip(self._inputs, read, strict=True)}
-
-    def close(self) -> None:
-        """Switch every output off and let go of the lines."""
-        if self._request is None:
-            return
-        try:
-            self.set(dict.fromkeys(Output, False))
-        finally:
-            request, self._request = self._request, None
-            request.release()
-
-    def _open(self) -> bool:
-        if self._request is None:
-            raise DoorError(f"{self._chip}: the lines are closed")
-        return True
-
-
-def open_lines(settings: DoorSettings) -> GpiodLines:
-    """Take the lines of the settings.
-
-    Raises:
-        DoorError: they cannot be had.
-    """
-    return GpiodLines(settings.chip, settings.offsets, settings.active_low)
-
-
-# ---- what lamps and buzzer say
-
-
-class Signal(str, Enum):
-    """What the lamps and the buzzer say."""
-
-    IDLE = "idle"
-    LOOKING = "looking"
-    GRANTED = "granted"
-    DECLINED = "declined"
-    LOCKED_OUT = "locked_out"
-    ALARM = "alarm"  # the door itself: forced, or open too long
-    FAULT = "fault"
-
-
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """Steps of (seconds, what is on); then the last step stays, or it begins anew."""
-
-    steps: tuple[tuple[float, frozenset[Output]], ...]
-    repeats: bool = False
-
-    def at(self, elapsed_s: float) -> frozenset[Output]:
-        """Return what is on so long after the beginning."""
-        whole = sum(seconds for seconds, _ in self.steps)
-        left = elapsed_s % whole if self.repeats else elapsed_s
-        for seconds, on in self.steps:
-            if left < seconds:
-                return on
-            left -= seconds
-        return self.steps[-1][1]
-
-
-_DARK, _GREEN, _YELLOW, _RED = frozenset[Output](), {Output.GREEN}, {Output.YELLOW}, {Output.RED}
-_BEEP = {Output.BUZZER}
-PATTERNS: Mapping[Signal, Pattern] = MappingProxyType(
-    {
-        Signal.IDLE: Pattern(((1.0, _DARK),)),
-        Signal.LOOKING: Pattern(((1.0, frozenset(_YELLOW)),)),
-        Signal.GRANTED: Pattern(((0.15, frozenset(_GREEN | _BEEP)), (2.85, frozenset(_GREEN)), (1.0, _DARK))),
-        Signal.DECLINED: Pattern(
-            (
-                (0.1, frozenset(_RED | _BEEP)),
-                (0.1, frozenset(_RED)),
-                (0.1, frozenset(_RED | _BEEP)),
-                (1.7, frozenset(_RED)),
-                (1.0, _DARK),
-            )
-        ),
-        Signal.LOCKED_OUT: Pattern(((1.0, frozenset(_RED)), (1.0, _DARK)), repeats=True),
-        Signal.ALARM: Pattern(((0.25, frozenset(_RED | _BEEP)), (0.25, _DARK)), repeats=True),
-        Signal.FAULT: Pattern(((0.2, frozenset(_YELLOW)), (1.8, _DARK)), repeats=True),
-    }
-)
-
-
-# ---- the door
 
 
 class DoorState(str, Enum):
@@ -279,6 +90,7 @@ class Door:
         clock: Callable[[], float],
         states: Callable[[], Collection[str]] = tuple,
         table: Mapping[str, Allowed] = POLICY,
+        late_s: float = LATE_S,
     ) -> None:
         """Switch everything off.
 
@@ -288,10 +100,12 @@ class Door:
             clock: monotonic s, the one that frames are stamped with.
             states: the kiosk's degraded states of now; must not wait.
             table: what each state leaves.
+            late_s: without a tick until the supervisor counts as gone, and grants are refused.
 
         Raises:
             DoorError: the lines cannot be driven.
         """
+        self._late_s = late_s
         self._lines, self._settings, self._clock, self._states, self.table = lines, settings, clock, states, table
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -330,6 +144,10 @@ class Door:
             self._is_on = False
             self._lines.close()
 
+    def apply(self, table: Mapping[str, Allowed]) -> None:
+        """Take another table of what each state leaves."""
+        self.table = table
+
     def open(self, grant: Grant) -> Refusal | None:
         """Close the relay for one pulse, or extend the one that runs; or say why not.
 
@@ -354,7 +172,7 @@ class Door:
     def _pulse_once(self, now: float, decision: str) -> Refusal | None:
         if decision in self._used:
             return Refusal(RefusalReason.ALREADY_USED)
-        if self._is_closed or not 0.0 <= now - self._beat <= LATE_S:
+        if self._is_closed or not 0.0 <= now - self._beat <= self._late_s:
             return Refusal(RefusalReason.NO_SUPERVISOR)
         self._used.append(decision)
         self._pulse(now, decision)
@@ -506,33 +324,3 @@ class Door:
 
     def _note(self, what: Happened, at: float, decision: str = "") -> None:
         self._events.append(DoorEvent(what, at, decision))
-
-
-# ---- after a crash
-
-
-def make_safe(settings: DoorSettings) -> str:
-    """Switch every output off, where any is wired; return a sentence about it.
-
-    Raises:
-        DoorError: the lines cannot be had.
-    """
-    if not settings.chip:
-        return "no door is set up ([door] chip is empty): nothing to switch off"
-    open_lines(settings).close()
-    return f"{settings.chip}: every output is off"
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `python -m kiosk.door --safe`."""
-    parser = argparse.ArgumentParser(prog="python -m kiosk.door", description="Put the door into its safe state.")
-    parser.add_argument("--safe", action="store_true", required=True, help="switch every output off, then end")
-    parser.add_argument("--config", type=Path, help="kiosk.toml; else KIOSK_CONFIG, else /etc/kiosk/kiosk.toml")
-    named = parser.parse_args(arguments).config or os.environ.get("KIOSK_CONFIG")
-    path = Path(named) if named else config.SYSTEM_FILE if config.SYSTEM_FILE.is_file() else None
-    try:
-        print(make_safe(config.load_config(path, os.environ).door))
-    except KioskError as error:
-        print(f"{error}", file=sys.stderr)
-        return 1
-    return 0

@@ -1,5 +1,6 @@
 """One person at the door, from frames to an opening.
 
-Read `judge` first (one presentation), then `decide` (its decision)
-and `news` (who hears of it). Imports device and below.
+Read `judge` first (frames → presentation → decision → opening), then `decide` (its decision), `expected` (whom the
+mode waits for), `pending` (an approval that waits), `screen` (what is told of it) and `news` (who hears of it).
+Imports device and below.
 """

@@ -12,10 +12,14 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from kiosk.device.device import Device, EnrolmentResult, Found, Reference, listing_threshold, row_of
+from kiosk.device.calls import answer_search, row_of
+from kiosk.device.device import Device, Found
+from kiosk.device.enrol import EnrolmentResult, Reference, admit
+from kiosk.device.thresholds import listing_threshold
 from kiosk.didit.contract import match_row, timestamp
 from kiosk.entrance.news import Consent
-from kiosk.gallery.search import Among, Query
+from kiosk.gallery.search import Query
+from kiosk.gallery.snapshot import Among
 from kiosk.recognition import quality
 from kiosk.recognition.match import compare
 from kiosk.rules.admission import DoorReason, weigh, weigh_claim
@@ -25,7 +29,7 @@ from kiosk.settings.sections import EntranceSettings, SearchSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.subjects import Details, Enrolment, Subject
-from kiosk.types import Entity, Risk, Sample, Status, SubjectId, Template
+from kiosk.types import Entity, Origin, Risk, Sample, Status, SubjectId, Template
 
 ACTOR = "door"
 Photograph = Callable[[], bytes]
@@ -101,7 +105,7 @@ class _Ruled:
 
 
 class Entrance:
-    """Decides and records. `settings` and `schedule` may be replaced between two presentations."""
+    """Decides and records. `apply` may come between two presentations."""
 
     def __init__(
         self,
@@ -123,32 +127,36 @@ class Entrance:
             is_clock_trusted: whether `now` can be believed.
             states: the degraded states of now; each decision names them.
         """
-        self.device, self.settings, self.schedule = device, settings, schedule
+        self.device, self._settings, self._schedule = device, settings, schedule
         self._now, self._is_clock_trusted, self._states = now, is_clock_trusted, states
+
+    def apply(self, settings: EntranceSettings, schedule: Schedule) -> None:
+        """Decide by other settings from now on."""
+        self._settings, self._schedule = settings, schedule
 
     def identify(self, ready: Ready, photograph: Photograph = nothing) -> DoorDecision:
         """Find out who it is, 1:N, and whether they may come in."""
-        settings, store, seen = self.settings, self.device.store, self._search(ready.probe)
+        settings, store, seen = self._settings, self.device.store, self._search(ready.probe)
         best = seen.ranked[0] if seen.ranked else None
         score = best.similarity if best is not None else None
         second = seen.ranked[1].similarity if len(seen.ranked) > 1 else None
         status, why = weigh(
             score, second, threshold=seen.threshold, review_margin=settings.review_margin, lead=settings.lead
         )
-        subject = store.subject(best.subject) if best is not None and why is not DoorReason.UNKNOWN else None
+        subject = store.people.subject(best.subject) if best is not None and why is not DoorReason.UNKNOWN else None
         if subject is None:  # also where the person was forgotten since the search
             is_past = self._is_out_of_date(ready.probe, seen.threshold)
             status, why = Status.DECLINED, DoorReason.NOT_VALID if is_past else DoorReason.UNKNOWN
         status, why = self._held_against(subject, seen, status, why)
         if why is DoorReason.BLOCKLISTED and seen.blocked is not None:
-            score, subject = seen.blocked.similarity, store.subject(seen.blocked.subject)
+            score, subject = seen.blocked.similarity, store.people.subject(seen.blocked.subject)
         ruled = _Ruled(status, why, score, subject, {"identify": seen.threshold}, seen.references)
         return self._save(Kind.IDENTIFY, ready, ruled, photograph)
 
     def verify(self, ready: Ready, claimed: SubjectId, photograph: Photograph = nothing) -> DoorDecision:
         """Find out whether it is the person who was claimed, 1:1; somebody on the blocklist is found all the same."""
-        settings, seen = self.settings, self._search(ready.probe)
-        subject = self.device.store.subject(claimed)
+        settings, seen = self._settings, self._search(ready.probe)
+        subject = self.device.store.people.subject(claimed)
         likeness = self._likeness(ready.probe, claimed) if subject is not None else None
         status, why = weigh_claim(likeness, threshold=settings.verify_threshold, review_margin=settings.review_margin)
         status, why = self._held_against(subject, seen, status, why)
@@ -159,7 +167,7 @@ class Entrance:
         """Look for duplicates and blocked people, by the rules of Didit's Face Search; nothing opens."""
         sample = Sample((entity,), 0, ready.probe)
         decision = NewDecision(Kind.FACE_SEARCH, "", actor=ACTOR)  # not made yet; whether it may leave is known before
-        answer = self.device.search(sample, photographs=self._wanted(decision, photograph), actor=ACTOR)
+        answer = answer_search(self.device, sample, photographs=self._wanted(decision, photograph), actor=ACTOR)
         found = answer["face_search"]
         return DoorDecision(
             answer["request_id"],
@@ -183,7 +191,7 @@ class Entrance:
             for at, (template, measured) in enumerate(zip(ready.templates, ready.qualities, strict=True))
         ]
         agreed = replace(details, consent_version=consent.version, consent_at=consent.at)
-        return self.device.admit(references, Enrolment((), agreed, is_allowlisted=is_allowlisted), actor=ACTOR)
+        return admit(self.device, references, Enrolment((), agreed, is_allowlisted=is_allowlisted), actor=ACTOR)
 
     def revise(
         self, verdict: DoorDecision, ready: Ready, answered: NewDecision, captured_at: float
@@ -196,15 +204,16 @@ class Entrance:
             answered: the question's decision as `Outgoing.second` returned it.
             captured_at: monotonic s, of a frame in which the person stands there still.
         """
-        subject = self.device.store.subject(verdict.subject.session_number) if verdict.subject is not None else None
-        if answered.details.get("decided_by") != "cloud" or subject is None:
+        subject = (
+            self.device.store.people.subject(verdict.subject.session_number) if verdict.subject is not None else None
+        )
+        if not answered.origin.is_cloud or subject is None:
             return None
         why = DoorReason.SECOND_OPINION
         status, why = self._held_against(subject, self._search(ready.probe), Status(answered.status), why)
         score = answered.score
         details = {
             "of": verdict.request_id,
-            "decided_by": "cloud",
             "remote_request_id": answered.details.get("remote_request_id"),
             **self._about(why, ready),
         }
@@ -218,6 +227,7 @@ class Entrance:
                 vendor_data=subject.details.vendor_data,
                 details=details,
                 actor=ACTOR,
+                origin=Origin.CLOUD,
             )
         )
         return DoorDecision(
@@ -227,7 +237,7 @@ class Entrance:
     def still_stands(self, verdict: DoorDecision) -> bool:
         """Say whether its person could come in now too: blocked, declined, forgotten or out of date since is no."""
         known = verdict.subject
-        subject = self.device.store.subject(known.session_number) if known is not None else None
+        subject = self.device.store.people.subject(known.session_number) if known is not None else None
         if subject is None or verdict.status is not Status.APPROVED:
             return False
         seen = _Seen((), None, 0.0, 0)  # the likeness was found already, and is no other now
@@ -235,7 +245,7 @@ class Entrance:
 
     def suspect(self, ready: Ready) -> DoorDecision:
         """Record that the detection of photographs and masks refused a presentation."""
-        kind = Kind.VERIFY if self.settings.mode == "verify" else Kind.IDENTIFY
+        kind = Kind.VERIFY if self._settings.mode == "verify" else Kind.IDENTIFY
         return self._save(
             kind, ready, _Ruled(Status.DECLINED, DoorReason.ATTACK_SUSPECTED, None, None, {}, None), nothing
         )
@@ -243,7 +253,7 @@ class Entrance:
     # ---- what is found
 
     def _search(self, probe: Template) -> _Seen:
-        device, settings, scale = self.device, self.settings, self.device.scale
+        device, settings, scale = self.device, self._settings, self.device.scale
         held = device.gallery
         wanted = SearchSettings(similarity_threshold=settings.identify_threshold, hold_fpir=settings.hold_fpir)
         threshold = listing_threshold(wanted, scale, held.references)
@@ -268,7 +278,7 @@ class Entrance:
     def _likeness(self, probe: Template, claimed: SubjectId) -> float | None:
         """Return the similarity with the most alike reference of a person; None where there is none of this model."""
         model, scale = self.device.recogniser.model, self.device.scale
-        blocks = self.device.store.references(model, [claimed])
+        blocks = self.device.store.references.chunks(model, [claimed])
         cosines = [compare(probe, Template(vector.copy(), model)) for block in blocks for vector in block.vectors]
         return scale.similarity_percentage(max(cosines)) if cosines else None
 
@@ -290,7 +300,7 @@ class Entrance:
         if not is_trusted and (subject.valid_from is not None or subject.valid_until is not None):
             return Status.DECLINED, DoorReason.CLOCK_UNTRUSTED
         plan = subject.details.plan or EVERYBODY
-        closure = self.schedule.closure(self._now(), plan, is_clock_trusted=is_trusted)
+        closure = self._schedule.closure(self._now(), plan, is_clock_trusted=is_trusted)
         return (status, why) if closure is None else (Status.DECLINED, DoorReason(closure.value))
 
     def _is_valid(self, subject: Subject) -> bool:
@@ -314,7 +324,7 @@ class Entrance:
             score=score,
             session_number=subject.session_number if subject is not None else None,
             warnings=(RISKS[ruled.why].value,) if ruled.why in RISKS else (),
-            thresholds={**ruled.thresholds, "blocklist": self.settings.blocklist_threshold},
+            thresholds={**ruled.thresholds, "blocklist": self._settings.blocklist_threshold},
             model=self.device.recogniser.model,
             gallery_size=ruled.gallery_size,
             subjects=(subject.session_number,) if subject is not None else (),
@@ -326,7 +336,7 @@ class Entrance:
         )
         question = self._question(decision, photograph) if ruled.why is DoorReason.BORDERLINE else None
         if question is not None:  # should the answer be lost, the replay looks for it before it calls again
-            decision = replace(decision, details={**decision.details, "asked_cloud": True})
+            decision = replace(decision, origin=Origin.DEVICE_ASKED)
         entry = self.device.save(decision, question.photographs if question else self._wanted(decision, photograph))
         return DoorDecision(
             request_id,
@@ -342,7 +352,7 @@ class Entrance:
 
     def _about(self, why: DoorReason, ready: Ready) -> dict[str, Any]:
         return {
-            "mode": self.settings.mode,
+            "mode": self._settings.mode,
             "reasons": [why.value],
             "states": sorted(self._states()),
             "frames": len(ready.frames),
@@ -350,7 +360,7 @@ class Entrance:
 
     def _question(self, decision: NewDecision, photograph: Photograph) -> Question | None:
         """Put the decision as a 1:1 comparison by the door's own threshold, if the cloud may be asked that."""
-        asked = replace(decision, kind=Kind.VERIFY, thresholds={"verify": self.settings.verify_threshold})
+        asked = replace(decision, kind=Kind.VERIFY, thresholds={"verify": self._settings.verify_threshold})
         return Question(asked, {"user_image": photograph()}) if self.device.outgoing.asks(asked) else None
 
     def _wanted(self, decision: NewDecision, photograph: Photograph) -> Mapping[str, bytes]:

@@ -7,26 +7,28 @@ replay from a script, at any speed. Everything it needs from the world is handed
 from __future__ import annotations
 
 import logging
-import math
 import threading
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import cv2
 
-from kiosk.device.device import Device, EnrolmentResult
-from kiosk.door.door import Door, Signal
-from kiosk.entrance.decide import DoorDecision, Entrance, Question
-from kiosk.entrance.news import Broadcast, Consent, Topic
+from kiosk.device.device import Device
+from kiosk.door.door import Door
+from kiosk.entrance.decide import DoorDecision, Entrance
+from kiosk.entrance.expected import ExpectedPerson
+from kiosk.entrance.news import Broadcast, Consent
+from kiosk.entrance.pending import PendingApproval
+from kiosk.entrance.screen import Announcer, Place
 from kiosk.errors import KioskError, RefusedError, StoreError
 from kiosk.health.monitor import Monitor
+from kiosk.recognition.pipeline import Recogniser
 from kiosk.recognition.quality import Quality, measure
-from kiosk.rules.grant import Allowed, Condition, Grant, Patience, Refusal, RefusalReason, Tries, allowed
+from kiosk.rules.conditions import Allowed, Condition, allowed
+from kiosk.rules.grant import Grant, Refusal
 from kiosk.rules.limits import Limits
+from kiosk.rules.patience import Tries
 from kiosk.rules.presentation import (
-    Decided,
     FrameOutcome,
     Guidance,
     Ignored,
@@ -34,7 +36,6 @@ from kiosk.rules.presentation import (
     Nobody,
     Presenter,
     Ready,
-    TimedOut,
     View,
     Waiting,
 )
@@ -46,10 +47,7 @@ from kiosk.store.subjects import Details
 from kiosk.types import Face, Frame, RgbImage, Status, SubjectId, Template
 
 JPEG_QUALITY = 90
-CONFIRM_S = 2.0  # within which the person must be seen again after a late answer about them
-ENROLMENT_S = 120.0  # within which an enrolment's person must have been seen: whoever comes later is somebody else
 DISORDER_S = 3.0  # of pictures that count for nothing until the kiosk says that it judges nobody
-SCREEN_STEP_S = 0.1  # between two pieces of news of which only the face's place differs
 
 log = logging.getLogger("kiosk.judge")
 
@@ -61,44 +59,6 @@ def in_a_thread(task: Callable[[], None]) -> None:
 
 BonaFide = Callable[[RgbImage, Face], bool]
 """Says of the best frame of a presentation whether a person stands there, and no photograph or mask."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Claim:
-    """Whom somebody said they are."""
-
-    subject: SubjectId
-    until: float  # monotonic s
-
-
-@dataclass(frozen=True, slots=True)
-class _Enrolling:
-    """A guided enrolment that waits for its person."""
-
-    id: str
-    details: Details = field(repr=False)
-    consent: Consent
-    is_allowlisted: bool
-    until: float  # monotonic s
-    is_storing: bool = False  # it can be cancelled no more
-
-
-@dataclass(slots=True)
-class _Asking:
-    """A borderline decision about which the cloud is being asked."""
-
-    verdict: DoorDecision
-    ready: Ready
-    answer: NewDecision | None = field(default=None, repr=False)  # set by the thread that asks
-    answered_at: float = float("inf")  # monotonic s
-
-
-@dataclass(frozen=True, slots=True)
-class _Late:
-    """An approval whose frame had grown too old by the time the disk had the record."""
-
-    verdict: DoorDecision
-    since: float  # monotonic s
 
 
 class Judge:
@@ -134,36 +94,33 @@ class Judge:
             is_bona_fide: the detection of photographs and masks; None while there is none.
             beside: runs what must not hold up the frames.
         """
-        self._beside = beside
-        self._asking: _Asking | None = None
-        self._late: _Late | None = None
-        self._device, self._entrance, self._monitor, self._news = device, entrance, monitor, news
+        self._device, self._entrance, self._monitor = device, entrance, monitor
+        self._announcer = Announcer(news, monitor, door)
         self._clock, self._door, self._keep, self._is_bona_fide = clock, door, keep, is_bona_fide
         self._tries = tries or Tries()
-        self._asked = threading.Lock()  # guards claim and enrolment
-        self._claim: _Claim | None = None
-        self._enrolling: _Enrolling | None = None
+        self._expected = ExpectedPerson(entrance, self._announcer, config, clock=clock)
+        self._pending = PendingApproval(
+            entrance, self._announcer, open_door=self._open, second=self._second, clock=clock, beside=beside
+        )
+        self._reloading = threading.Lock()  # guards the settings to take
         self._frames: dict[int, tuple[Frame, tuple[Face, ...]]] = {}
         self._newest: tuple[Frame, tuple[Face, ...]] | None = None
-        self._result: str | None = None
-        self._shown: dict[str, Any] = {}
-        self._shown_at = float("-inf")
         self._in_order_at: float | None = None  # when a picture counted last, monotonic s
         self._next: tuple[Config, Schedule] | None = None  # settings to take
         self.decided = 0
         """Presentations decided about since the start."""
 
-        self._take_settings(config)
+        self._apply(config)
 
     def reload(self, config: Config, schedule: Schedule) -> None:
         """Take other settings, from the next frame on; whoever stands there is judged anew by them."""
-        with self._asked:
+        with self._reloading:
             self._next = config, schedule
 
-    def _take_settings(self, config: Config) -> None:
+    def _apply(self, config: Config) -> None:
         self._config = config
-        self._patience = Patience(**asdict(config.attempts))
-        self._entrance.settings = config.entrance
+        self._patience = config.attempts
+        self._expected.apply(config)
         self._presenter = Presenter(_limits(config), self._device.scale)
 
     # ---- what others may ask
@@ -176,61 +133,35 @@ class Judge:
     @property
     def wants_every_frame(self) -> bool:
         """Whether somebody is being followed; else a few frames a second will do."""
-        return bool(self._shown.get("state") == "guide")
+        return self._announcer.is_guiding
 
     def claim(self, subject: SubjectId) -> float:
         """Expect a person to step up; return within how many seconds."""
-        if self._config.entrance.mode != "verify":
-            raise RefusedError(f"this kiosk is in mode {self._config.entrance.mode}; codes are for mode verify")
-        wait_s = self._config.entrance.claim_s
-        with self._asked:
-            self._claim = _Claim(subject, self._clock() + wait_s)
-        return wait_s
+        return self._expected.claim(subject)
 
     def begin_enrolment(self, details: Details, consent: Consent, *, is_allowlisted: bool) -> str:
         """Enrol whoever stands in front of the camera next; return the enrolment's id."""
-        settings = self._config.enrolment
-        if self._config.entrance.mode != "enrol":
-            raise RefusedError(f"this kiosk is in mode {self._config.entrance.mode}; set [entrance] mode = enrol")
-        if not settings.consent_version:
-            raise RefusedError("nobody is enrolled before [enrolment] consent_version and consent_text are set")
-        if consent.version != settings.consent_version:
-            raise RefusedError(f"the consent text in force is {settings.consent_version}, not {consent.version}")
-        with self._asked:
-            if self._enrolling is not None:
-                raise RefusedError("another enrolment is under way")
-            until = self._clock() + ENROLMENT_S
-            self._enrolling = _Enrolling(str(uuid.uuid4()), details, consent, is_allowlisted, until)
-            enrolment = self._enrolling.id
-        self._tell_enrolment(enrolment, "waiting", "Step in front of the camera.")
-        return enrolment
+        return self._expected.begin_enrolment(details, consent, is_allowlisted=is_allowlisted)
 
     def cancel_enrolment(self, enrolment: str) -> None:
         """End an enrolment without storing anything."""
-        with self._asked:
-            if self._enrolling is None or self._enrolling.id != enrolment:
-                return
-            if self._enrolling.is_storing:
-                raise RefusedError("the person is being stored; forget them where that was not meant")
-            self._enrolling = None
-        self._tell_enrolment(enrolment, "cancelled", "The enrolment was cancelled.")
+        self._expected.cancel_enrolment(enrolment)
 
     # ---- frames
 
     def take(self, frame: Frame, now: float) -> FrameOutcome:
         """Look at the next frame; decide, and open, when it is time."""
         self._look_for_settings()
-        self._let_go(now)
+        self._expected.let_go(now)
         try:
-            view = self._view(frame)
-            self._frames[frame.number] = frame, tuple(view.faces)
+            faces = self._device.recogniser.glance(frame.image)
+            self._newest = self._frames[frame.number] = frame, tuple(faces)
+            view = _view(frame, faces, self._device.recogniser)
             outcome = self._presenter.see(view, now, is_armed=self._is_armed(now))
             if isinstance(outcome, Ready):
                 self._decide(outcome)
-            elif self._late is not None:
-                self._catch_up(self._late, outcome, view, now)
-            elif self._asking is not None:
-                self._hear(self._asking, outcome, view, now)
+            elif self._pending.follow(outcome, view, now, self._presenter.confirm):
+                self._count(is_granted=True)
         except KioskError as error:
             # Whatever failed, nothing was opened; the frame counts for nothing.
             self._fault(error)
@@ -239,12 +170,23 @@ class Judge:
             kept = {*self._presenter.kept_frames}
             self._frames = {number: one for number, one in self._frames.items() if number in kept}
         if isinstance(outcome, Left | Nobody):
-            self._result = None
+            self._announcer.forget_result()
         self._watch_order(outcome, now)
         if not isinstance(outcome, Ignored):
             face = _share(view.faces[0], view.size_wh) if view.faces else None
-            self._tell_screen(self._state(now, outcome), now, face)
+            self._show(outcome, now, face)
         return outcome
+
+    def _show(self, outcome: FrameOutcome | None, now: float, face: Place | None) -> None:
+        self._announcer.show(
+            outcome,
+            now,
+            mode=self._config.entrance.mode,
+            tries=self._tries,
+            is_pending=self._pending.is_waiting,
+            face=face,
+            enrolment=self._expected.enrolment,
+        )
 
     def _watch_order(self, outcome: FrameOutcome, now: float) -> None:
         """Say so where no picture counts, from a camera that seems well: nobody would ever be judged."""
@@ -259,165 +201,80 @@ class Judge:
             )
 
     def _look_for_settings(self) -> None:
-        with self._asked:
+        with self._reloading:
             wanted, self._next = self._next, None
         if wanted is not None:
-            config, self._entrance.schedule = wanted
-            self._give_up()
-            self._take_settings(config)
-            self._asking = None  # the new presenter does not know who that was, and would confirm whoever comes
-
-    def _let_go(self, now: float) -> None:
-        """End a code or an enrolment whose time is over, or whose mode is: it was about somebody else."""
-        mode = self._config.entrance.mode
-        with self._asked:
-            if self._claim is not None and (now >= self._claim.until or mode != "verify"):
-                self._claim = None
-            enrolling = self._enrolling
-            if enrolling is None or (now < enrolling.until and mode == "enrol"):
-                return
-            self._enrolling = None
-        self._tell_enrolment(enrolling.id, "cancelled", "Nobody stepped in front of the camera in time.")
-        log.info("enrolment id=%s outcome=ran_out", enrolling.id)
+            config, schedule = wanted
+            self._pending.end()  # the new presenter does not know who that was, and would confirm whoever comes
+            self._entrance.apply(config.entrance, schedule)
+            self._apply(config)
 
     def rest(self, now: float) -> None:
         """Note that no frame came."""
         self._look_for_settings()
-        self._let_go(now)
+        self._expected.let_go(now)
         self._newest = None
-        self._tell_screen(self._state(now), now, None)
+        self._show(None, now, None)
 
     def interrupt(self) -> None:
         """Begin anew after the camera was lost."""
-        self._give_up()
-        self._asking = self._in_order_at = None
+        self._pending.end()
+        self._in_order_at = None
         self._presenter.interrupt()
-
-    def _view(self, frame: Frame) -> View:
-        recogniser, image = self._device.recogniser, frame.image
-        height, width = image.shape[:2]
-        faces = recogniser.glance(image)
-        self._newest = frame, tuple(faces)
-        exact: dict[int, Face] = {}
-
-        def sharp(face: Face) -> Face:
-            if id(face) not in exact:
-                exact[id(face)] = recogniser.sharpen(image, face)
-            return exact[id(face)]
-
-        def measured(face: Face) -> Quality:
-            return measure(image, sharp(face))
-
-        def extracted(face: Face) -> Template:
-            return recogniser.extract(image, sharp(face))
-
-        return View(frame.number, frame.captured_at, (width, height), faces, measured, extracted)
 
     def _is_armed(self, now: float) -> bool:
         if allowed(self._monitor.states(), self._monitor.table) is Allowed.CLOSED or self._tries.is_held(now):
             return False
-        mode = self._config.entrance.mode
-        with self._asked:
-            return (mode != "verify" or self._claim is not None) and (mode != "enrol" or self._enrolling is not None)
+        return self._expected.is_known
 
     # ---- decisions
 
     def _decide(self, ready: Ready) -> None:
         """Decide about a person; record; then, and only then, open."""
-        self._give_up()
-        self._result = None
-        if self._config.entrance.mode == "enrol":
-            self._enrol(ready)
-            return
-        verdict = self._verdict(ready)
-        self.decided += 1
-        refusal = self._open(verdict) if verdict.may_open else None
-        self._conclude(verdict, refusal)  # before anything that may fail: the door may be open
-        if verdict.kind is not Kind.FACE_SEARCH:
-            self._count(is_granted=verdict.status is Status.APPROVED)
-        if verdict.question is not None:
-            self._ask(verdict, verdict.question, ready)
-
-    def _conclude(self, verdict: DoorDecision, refusal: Refusal | None) -> None:
-        """Tell of a decision; where only the disk was slow, first look whether its person stands there still."""
-        if refusal is not None and refusal.reason is RefusalReason.FRAME_TOO_OLD:
-            self._late = _Late(verdict, self._clock())
-            age_ms = (self._late.since - verdict.captured_at) * 1000.0
-            log.warning("late request_id=%s age_ms=%.0f reason='recording took too long'", verdict.request_id, age_ms)
-        else:
-            self._announce(verdict, refusal)
-
-    def _catch_up(self, late: _Late, outcome: FrameOutcome, view: View, now: float) -> None:
-        """Open by a frame of now for an approval that came too late, while its person is seen to stand there still."""
-        if isinstance(outcome, Left) or now - late.since > CONFIRM_S:
-            self._give_up()
-        elif self._presenter.confirm(view, now):
-            stands = self._entrance.still_stands(late.verdict)  # a store that cannot say leaves it to the next frame
-            self._late, verdict = None, replace(late.verdict, captured_at=view.captured_at)
-            self._announce(late.verdict, self._open(verdict) if stands else Refusal(RefusalReason.WITHDRAWN))
-
-    def _give_up(self) -> None:
-        """Tell of an approval that came too late, and that nothing opened."""
-        if self._late is not None:
-            verdict, self._late = self._late.verdict, None
-            self._announce(verdict, Refusal(RefusalReason.FRAME_TOO_OLD))
-
-    def _ask(self, verdict: DoorDecision, question: Question, ready: Ready) -> None:
-        """Ask the cloud beside the frames; the answer is heard by `_hear`, or nobody hears it."""
-        asking = self._asking = _Asking(verdict, ready)
-
-        def ask() -> None:
-            answer = self._device.outgoing.second(question.decision, question.photographs)
-            asking.answered_at, asking.answer = self._clock(), answer  # in this order: the answer is the signal
-
-        self._beside(ask)
-
-    def _hear(self, asking: _Asking, outcome: FrameOutcome, view: View, now: float) -> None:
-        """Take the cloud's answer, and open for it only while the person is seen to stand there still."""
-        is_gone = isinstance(outcome, Left)
-        if asking.answer is None:
-            self._asking = None if is_gone else asking
-            return
-        answer = asking.answer
-        is_late = now - asking.answered_at > CONFIRM_S
-        is_approval = answer.status == Status.APPROVED.value
-        if is_approval and not is_gone and not is_late and not self._presenter.confirm(view, now):
-            return  # perhaps in the next frame
-        self._asking = None
-        revised = self._entrance.revise(asking.verdict, asking.ready, answer, view.captured_at)
-        if revised is None:
-            return
-        is_confirmed = is_approval and not is_gone and not is_late
-        if revised.may_open and not is_confirmed:
-            self._announce(revised, Refusal(RefusalReason.FRAME_TOO_OLD))
-        else:
-            self._conclude(revised, self._open(revised) if revised.may_open else None)
-        if revised.status is Status.APPROVED and is_confirmed:
-            self._count(is_granted=True)
-
-    def _verdict(self, ready: Ready) -> DoorDecision:
-        mode, entrance = self._config.entrance.mode, self._entrance
+        self._pending.give_up()
+        self._announcer.forget_result()
         frame, faces = self._frames[ready.best_frame]
-        recogniser = self._device.recogniser
-        with self._asked:
-            claim, self._claim = self._claim, None  # it serves once, whatever comes of it
-        if self._is_bona_fide is not None and not self._is_bona_fide(frame.image, faces[0]):
-            return entrance.suspect(ready)
+        if self._config.entrance.mode == "enrol":
+            self._expected.enrol(ready, lambda: encoded(frame.image))
+            self.decided += 1
+            return
+        claimed = self._expected.take_claim()  # it serves once, whatever comes of it
+        decided = self._examine(ready, frame, faces[0]) or self._ask_the_mode(ready, frame, faces[0], claimed)
+        self.decided += 1
+        refusal = self._open(decided) if decided.may_open else None
+        self._pending.conclude(decided, refusal)  # before anything that may fail: the door may be open
+        if decided.kind is not Kind.FACE_SEARCH:
+            self._count(is_granted=decided.status is Status.APPROVED)
+        if decided.question is not None:
+            self._pending.ask(decided, decided.question, ready)
+
+    def _examine(self, ready: Ready, best: Frame, face: Face) -> DoorDecision | None:
+        """Between gathering and deciding: return the decision on a presentation that is no person's, else nothing."""
+        if self._is_bona_fide is None or self._is_bona_fide(best.image, face):
+            return None
+        return self._entrance.suspect(ready)
+
+    def _ask_the_mode(self, ready: Ready, best: Frame, face: Face, claimed: SubjectId | None) -> DoorDecision:
+        """Decide what the mode asks: who it is, whether it is the one of the code, or whether they are known."""
+        mode, entrance, recogniser = self._config.entrance.mode, self._entrance, self._device.recogniser
 
         def photograph() -> bytes:
-            return encoded(frame.image)
+            return encoded(best.image)
 
         if mode == "verify":
-            if claim is None:
+            if claimed is None:
                 raise RefusedError("the code ran out before its person was judged")
-            return entrance.verify(ready, claim.subject, photograph)
+            return entrance.verify(ready, claimed, photograph)
         if mode == "screen":
-            entity = recogniser.entity(frame.image, recogniser.sharpen(frame.image, faces[0]))
+            entity = recogniser.entity(best.image, recogniser.sharpen(best.image, face))
             return entrance.screen(ready, entity, photograph)
         return entrance.identify(ready, photograph)
 
-    def _open(self, verdict: DoorDecision) -> Refusal | None:
-        return self._door.open(Grant(verdict.request_id, verdict.captured_at)) if self._door is not None else None
+    def _open(self, decided: DoorDecision) -> Refusal | None:
+        return self._door.open(Grant(decided.request_id, decided.captured_at)) if self._door is not None else None
+
+    def _second(self, decision: NewDecision, photographs: Mapping[str, bytes]) -> NewDecision:
+        return self._device.outgoing.second(decision, photographs)
 
     def _count(self, *, is_granted: bool) -> None:
         before = self._tries
@@ -425,139 +282,15 @@ class Judge:
         if self._tries != before:
             self._keep(self._tries)
 
-    def _enrol(self, ready: Ready) -> None:
-        with self._asked:
-            if self._enrolling is None:
-                raise RefusedError("the enrolment was cancelled")
-            enrolling = self._enrolling = replace(self._enrolling, is_storing=True)
-        photograph = encoded(self._frames[ready.best_frame][0].image) if self._config.store.keep_images else None
-        try:
-            outcome = self._entrance.enrol(
-                ready,
-                enrolling.details,
-                enrolling.consent,
-                is_allowlisted=enrolling.is_allowlisted,
-                photograph=photograph,
-            )
-        except KioskError as error:
-            self._end_enrolment(enrolling, EnrolmentResult("failed", str(error)))
-            raise
-        self.decided += 1
-        self._end_enrolment(enrolling, outcome)
-
-    def _end_enrolment(self, enrolling: _Enrolling, outcome: EnrolmentResult) -> None:
-        with self._asked:
-            if self._enrolling is enrolling:
-                self._enrolling = None
-        self._result = "enrolled" if outcome.is_stored else "not_enrolled"
-        number = outcome.subject.session_number if outcome.subject is not None else None
-        self._tell_enrolment(enrolling.id, outcome.kind, outcome.sentence, number)
-        log.info("enrolment id=%s outcome=%s", enrolling.id, outcome.kind)
-
     def _fault(self, error: KioskError) -> None:
         """Say what failed; a store or a network that failed keeps the kiosk closed until it is found well again."""
-        self._result = None
+        self._announcer.forget_result()
         if isinstance(error, RefusedError):
             log.info("refused reason=%r", str(error))
             return
         condition = Condition.STORE_UNREADABLE if isinstance(error, StoreError) else Condition.SELF_TEST_FAILED
         self._monitor.hold(condition, str(error))
-        if self._door is not None:
-            self._door.show(Signal.FAULT)
-
-    # ---- what is told
-
-    def _announce(self, verdict: DoorDecision, refusal: Refusal | None) -> None:
-        is_open = verdict.may_open and refusal is None and self._door is not None
-        results = {Status.APPROVED: "welcome", Status.IN_REVIEW: "review", Status.DECLINED: "declined"}
-        self._result = "checked" if verdict.kind is Kind.FACE_SEARCH else results[verdict.status]
-        if verdict.may_open and refusal is not None:  # approved, but too late or not allowed: try again, not welcome
-            self._result = "review"
-        reasons = [*verdict.reasons, *([refusal.reason.value, *refusal.states] if refusal is not None else [])]
-        if self._door is not None:
-            told = Signal.GRANTED if is_open else Signal.DECLINED
-            self._door.show(Signal.IDLE if verdict.kind is Kind.FACE_SEARCH else told)
-        named = verdict.subject.details.name if verdict.subject is not None else None
-        self._news.publish(
-            Topic.DECISION,
-            {
-                "request_id": verdict.request_id,
-                "kind": verdict.kind.value,
-                "status": verdict.status.value,
-                "score": verdict.score,
-                "session_number": verdict.subject.session_number if verdict.subject is not None else None,
-                "name": named,
-                "reasons": reasons,
-                "opened": is_open,
-                "is_alarm": verdict.is_alarm,
-                "at": verdict.at,
-            },
-        )
-        log.log(
-            logging.WARNING if verdict.is_alarm or (verdict.may_open and refusal is not None) else logging.INFO,
-            "decision request_id=%s kind=%s status=%s reasons=%s score=%s opened=%s",
-            verdict.request_id,
-            verdict.kind.value,
-            verdict.status.value.replace(" ", "_"),
-            ",".join(reasons),
-            verdict.score,
-            is_open,
-        )
-
-    def _tell_enrolment(
-        self, enrolment: str, state: str, sentence: str, number: SubjectId | None = None, guidance: str | None = None
-    ) -> None:
-        self._news.publish(
-            Topic.ENROLMENT,
-            {"id": enrolment, "state": state, "sentence": sentence, "guidance": guidance, "session_number": number},
-        )
-
-    def _state(self, now: float, outcome: FrameOutcome | None = None) -> dict[str, Any]:
-        """Return what the screen shows, but for the face's place."""
-        states = self._monitor.states()
-        left = allowed(states, self._monitor.table)
-        closing = sorted(s for s in states if self._monitor.table.get(s, Allowed.CLOSED) is Allowed.CLOSED)
-        told: dict[str, Any] = {"guidance": None, "result": None, "other_way": False, "held_s": 0, "reasons": []}
-        if left is Allowed.CLOSED:
-            told |= {"state": "closed", "reasons": closing}
-        elif self._asking is not None or self._late is not None:
-            told |= {"state": "busy", "guidance": Guidance.WAIT.value}
-        elif self._result is not None:
-            step_away = outcome.guidance.value if isinstance(outcome, Decided) else None
-            told |= {"state": "result", "result": self._result, "guidance": step_away}
-        elif self._tries.is_held(now):
-            told |= {"state": "locked", "held_s": math.ceil(self._tries.held_until - now), "other_way": True}
-        elif isinstance(outcome, Waiting | TimedOut):
-            was_late = bool(self._shown.get("state") == "guide" and self._shown.get("other_way"))
-            is_late = isinstance(outcome, TimedOut) or was_late
-            told |= {"state": "guide", "guidance": outcome.guidance.value, "other_way": is_late}
-        elif isinstance(outcome, Decided):
-            told |= {"state": "busy", "guidance": outcome.guidance.value}
-        else:
-            told |= {"state": "idle"}
-        return told
-
-    def _tell_screen(self, state: Mapping[str, Any], now: float, face: Sequence[float] | None) -> None:
-        shown = {**state, "mode": self._config.entrance.mode, "face": face}
-        is_moved = shown != self._shown
-        is_new = {**shown, "face": None} != {**self._shown, "face": None}
-        if not is_new and not (is_moved and now - self._shown_at >= SCREEN_STEP_S):
-            return
-        if is_new and self._door is not None and shown["state"] in _SIGNALS:
-            self._door.show(_SIGNALS[shown["state"]])
-        enrolling = self._enrolling  # once: another thread may cancel it between two looks
-        if is_new and shown["state"] == "guide" and enrolling is not None:
-            self._tell_enrolment(enrolling.id, "waiting", "", guidance=shown["guidance"])
-        self._shown, self._shown_at = shown, now
-        self._news.publish(Topic.SCREEN, shown)
-
-
-_SIGNALS = {
-    "idle": Signal.IDLE,
-    "guide": Signal.LOOKING,
-    "locked": Signal.LOCKED_OUT,
-    "closed": Signal.FAULT,
-}
+        self._announcer.fault()
 
 
 def encoded(image: RgbImage) -> bytes:
@@ -573,15 +306,35 @@ def encoded(image: RgbImage) -> bytes:
     return bytes(jpeg)
 
 
-def _share(face: Face, size_wh: tuple[int, int]) -> list[float]:
+def _view(frame: Frame, faces: Sequence[Face], recogniser: Recogniser) -> View:
+    """Return what a frame shows; a face is found exactly only where it is measured or compared, and once."""
+    image = frame.image
+    height, width = image.shape[:2]
+    exact: dict[int, Face] = {}
+
+    def sharp(face: Face) -> Face:
+        if id(face) not in exact:
+            exact[id(face)] = recogniser.sharpen(image, face)
+        return exact[id(face)]
+
+    def measured(face: Face) -> Quality:
+        return measure(image, sharp(face))
+
+    def extracted(face: Face) -> Template:
+        return recogniser.extract(image, sharp(face))
+
+    return View(frame.number, frame.captured_at, (width, height), faces, measured, extracted)
+
+
+def _share(face: Face, size_wh: tuple[int, int]) -> Place:
     width, height = size_wh
     x1, y1, x2, y2 = face.box.tolist()
-    return [round(x1 / width, 3), round(y1 / height, 3), round(x2 / width, 3), round(y2 / height, 3)]
+    return round(x1 / width, 3), round(y1 / height, 3), round(x2 / width, 3), round(y2 / height, 3)
 
 
 def _limits(config: Config) -> Limits:
     """Return when a face is good enough; an enrolment wants more frames than a decision."""
-    limits = Limits(**asdict(config.presentation))
+    limits = config.presentation
     if config.entrance.mode != "enrol":
         return limits
     wanted = config.enrolment

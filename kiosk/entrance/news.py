@@ -1,6 +1,6 @@
 """A running kiosk: what the API may see and ask, and the news it hears.
 
-`daemon/kiosk.py` keeps it; the API knows nothing of cameras, threads or relays behind it. News are for screens and
+`daemon/requests.py` keeps it; the API knows nothing of cameras, threads or relays behind it. News are for screens and
 operators: no template, no document number, and a name only under "decision", which operators alone may hear.
 """
 
@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
-from kiosk.rules.grant import Degradation
+from kiosk.rules.conditions import Degradation
 from kiosk.store.subjects import Details
+from kiosk.types import SubjectId
 
 
 class Topic(str, Enum):
@@ -37,6 +38,37 @@ class News:
     data: Mapping[str, Any] = field(repr=False)  # JSON
 
 
+@dataclass(frozen=True, slots=True)
+class PublishedDecision:
+    """A decision as operators hear of it, whether at the door or on a call."""
+
+    request_id: str
+    kind: str  # of store.chain.Kind
+    status: str
+    score: float | None
+    reasons: tuple[str, ...]  # DoorReason, RefusalReason, Risk and Condition, as the decision has them
+    is_alarm: bool  # somebody on the blocklist
+    at: float  # seconds UTC
+    session_number: SubjectId | None = None
+    name: str | None = field(default=None, repr=False)
+    is_opened: bool = False  # the door
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as it is published: JSON."""
+        return {
+            "request_id": self.request_id,
+            "kind": self.kind,
+            "status": self.status,
+            "score": self.score,
+            "session_number": self.session_number,
+            "name": self.name,
+            "reasons": list(self.reasons),
+            "opened": self.is_opened,
+            "is_alarm": self.is_alarm,
+            "at": self.at,
+        }
+
+
 class Broadcast:
     """Tells news to whoever listens. Safe in several threads."""
 
@@ -56,6 +88,10 @@ class Broadcast:
             for tell in self._listeners:
                 tell(news)
         return news
+
+    def publish_decision(self, decision: PublishedDecision) -> News:
+        """Tell of a decision."""
+        return self.publish(Topic.DECISION, decision.as_dict())
 
     def latest(self, topic: Topic) -> News | None:
         """Return the last news of a topic."""
@@ -125,7 +161,7 @@ class RunningKiosk(Protocol):
         """Say who will step up next, in mode verify; return the seconds within which they must.
 
         Args:
-            code: what `Store.find` finds exactly one person by: a session_number, session_id, vendor_data or
+            code: what `People.find` finds exactly one person by: a session_number, session_id, vendor_data or
                 document number, as a QR code or a card tells it.
             actor: a key's or operator's id, for the log.
 

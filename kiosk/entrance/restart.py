@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kiosk.errors import StoreError
-from kiosk.store.vault import sync_directory
+from kiosk.store.durable import sync_directory
 
 NAME = "standing.json"
 

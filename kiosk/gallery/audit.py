@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from kiosk.gallery.codes import CHUNK_SHIFT, COSINE_GUARD, EXTREME_CODES, Bound, Codes
 from kiosk.gallery.gallery import Gallery
-from kiosk.gallery.search import Exact, Rows, Snapshot
+from kiosk.gallery.search import Exact
+from kiosk.gallery.snapshot import Rows, Snapshot
 from kiosk.types import Floats, SubjectId
 
 Products: TypeAlias = Callable[[Codes], Callable[[Codes], NDArray[Any]]]

@@ -17,30 +17,16 @@ import bisect
 import math
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kiosk.errors import ModelMismatchError
-from kiosk.gallery.codes import CHUNK_ROWS, CHUNK_SHIFT, LARGEST_D, ROW_BYTES, Chunk, Coded, Dots, encode, fastest_dots
-from kiosk.gallery.search import (
-    DATED,
-    DATES_BYTES,
-    PAGE_PEOPLE,
-    PERSON_BYTES,
-    Among,
-    Exact,
-    Flag,
-    GoneError,
-    Page,
-    Query,
-    Rows,
-    Search,
-    Snapshot,
-)
+from kiosk.gallery.codes import CHUNK_ROWS, CHUNK_SHIFT, LARGEST_D, ROW_BYTES, Dots, encode, fastest_dots
+from kiosk.gallery.draft import Draft
+from kiosk.gallery.search import Exact, GoneError, Query, Search
+from kiosk.gallery.snapshot import DATED, DATES_BYTES, PAGE_PEOPLE, PERSON_BYTES, Flag, Page, Rows, Snapshot
 from kiosk.types import Candidate, Floats, SubjectId, Template
 
 
@@ -107,29 +93,6 @@ class Gallery:
         dates = sum(page.has_dates for page in now.pages) * PAGE_PEOPLE * DATES_BYTES
         return sum(used for _, used, _ in now.parts()) * (self.depth + ROW_BYTES) + now.people * PERSON_BYTES + dates
 
-    def search(
-        self,
-        probe: Template,
-        *,
-        floor: float,
-        now: float,
-        limit: int | None = None,
-        among: Among = Among.EVERYBODY,
-    ) -> list[Candidate]:
-        """Return the people who look like the probe, best first, one row each, ties in order of enrolment.
-
-        Args:
-            probe: of this gallery's model.
-            floor: least cosine returned.
-            now: decides who is valid.
-            limit: longest list wanted; None returns all at or above the floor.
-            among: who may be returned. BLOCKLISTED reads the blocklisted rows only, so it costs next to nothing.
-
-        Raises:
-            ModelMismatchError: the probe is another model's.
-        """
-        return self.search_all(probe, [Query(floor, limit, among)], now=now)[0]
-
     def search_all(self, probe: Template, queries: Sequence[Query], *, now: float) -> list[list[Candidate]]:
         """Answer several queries about one probe from one snapshot, so that nobody slips between two lists."""
         self._check(probe)
@@ -172,7 +135,7 @@ class Gallery:
                 raise ValueError("load wants an empty gallery")
             if np.any(np.diff(people.subject) <= 0):
                 raise ValueError("want subjects rising, each once")
-            draft = _Draft(self._now)
+            draft = Draft(self._now)
             self._page_starts = people.subject[::PAGE_PEOPLE].tolist()
             for start in range(0, len(people.subject), PAGE_PEOPLE):
                 page, part = Page(), slice(start, start + PAGE_PEOPLE)
@@ -208,7 +171,7 @@ class Gallery:
         if len(references) != len(templates):
             raise ValueError(f"want a reference id for each template, got {len(references)} and {len(templates)}")
         with self._writer:
-            draft = _Draft(self._now)
+            draft = Draft(self._now)
             index = self._index(self._now, person.subject)
             if index is None:
                 index = self._add_person(draft, person)
@@ -216,18 +179,6 @@ class Gallery:
                 self._change_person(draft, index, person)
             draft.append(np.full(len(vectors), index, np.int32), np.array(references, np.int64), coded)
             self._now = draft.snapshot()
-
-    def update(self, person: Person) -> bool:
-        """Set a person's flags and dates (block, unblock, approve, expire); False when nobody has this subject."""
-        with self._writer:
-            if self.person(person.subject) is None:
-                return False
-            draft = _Draft(self._now)
-            index = self._index(self._now, person.subject)
-            assert index is not None
-            self._change_person(draft, index, person)
-            self._now = draft.snapshot()
-            return True
 
     def forget(self, *subjects: SubjectId) -> int:
         """Remove people and zero their codes in memory; return how many were here.
@@ -237,7 +188,7 @@ class Gallery:
         """
         with self._writer:
             known = [subject for subject in subjects if self.person(subject) is not None]
-            draft = _Draft(self._now)
+            draft = Draft(self._now)
             rows: list[int] = []
             for subject in dict.fromkeys(known):
                 index = self._index(self._now, subject)
@@ -255,7 +206,7 @@ class Gallery:
             index = self._index(self._now, subject)
             if index is None:
                 return False
-            draft = _Draft(self._now)
+            draft = Draft(self._now)
             for row in draft.rows_of(index):
                 if int(draft.chunk(row).reference[row & (CHUNK_ROWS - 1)]) == reference:
                     draft.unlink(index, row)
@@ -268,12 +219,12 @@ class Gallery:
         with self._writer:
             if self.person(subject) is None:
                 return []
-            draft = _Draft(self._now)
+            draft = Draft(self._now)
             index = self._index(self._now, subject)
             assert index is not None
             return [int(draft.chunk(row).reference[row & (CHUNK_ROWS - 1)]) for row in draft.rows_of(index)]
 
-    def _wipe(self, draft: _Draft, rows: list[int]) -> None:
+    def _wipe(self, draft: Draft, rows: list[int]) -> None:
         """Publish the draft without these rows, then zero them, then give back chunks that are mostly empty."""
         draft.references -= len(rows)
         draft.wipes += 1
@@ -284,11 +235,11 @@ class Gallery:
         numbers = {row >> CHUNK_SHIFT for row in rows} - {len(draft.chunks) - 1}
         for number in sorted(numbers):
             if draft.chunk(number << CHUNK_SHIFT).wiped * 2 >= CHUNK_ROWS:
-                draft = _Draft(self._now)
+                draft = Draft(self._now)
                 draft.give_back(number)
                 self._now = draft.snapshot()
 
-    def _add_person(self, draft: _Draft, person: Person) -> int:
+    def _add_person(self, draft: Draft, person: Person) -> int:
         index = draft.people
         number, at = divmod(index, PAGE_PEOPLE)
         if index:
@@ -306,7 +257,7 @@ class Gallery:
         draft.subjects += 1
         return index
 
-    def _change_person(self, draft: _Draft, index: int, person: Person) -> None:
+    def _change_person(self, draft: Draft, index: int, person: Person) -> None:
         page, at = draft.pages[index // PAGE_PEOPLE], index % PAGE_PEOPLE
         if page.flags[at] & Flag.FORGOTTEN:
             draft.subjects += 1
@@ -337,162 +288,3 @@ class Gallery:
         if vectors.ndim != 2 or vectors.shape[1] != self.depth or vectors.dtype != np.float32:  # noqa: PLR2004
             raise ValueError(f"want (K, {self.depth}) float32, got {vectors.shape} {vectors.dtype}")
         return vectors
-
-
-class _Draft:
-    """The next snapshot in the writer's hands."""
-
-    def __init__(self, base: Snapshot) -> None:
-        self.base = base
-        self.chunks, self.tail = list(base.chunks), base.tail
-        self.pages = list(base.pages)
-        self.copied: set[int] = set()
-        self.people, self.subjects, self.references = base.people, base.subjects, base.references
-        self.blocklisted = base.blocklisted
-        self.slant, self.shortest, self.longest, self.wipes = base.slant, base.shortest, base.longest, base.wipes
-
-    def snapshot(self) -> Snapshot:
-        return replace(
-            self.base,
-            chunks=tuple(self.chunks),
-            tail=self.tail,
-            pages=tuple(self.pages),
-            people=self.people,
-            subjects=self.subjects,
-            references=self.references,
-            blocklisted=self.blocklisted,
-            slant=self.slant,
-            shortest=self.shortest,
-            longest=self.longest,
-            wipes=self.wipes,
-        )
-
-    def chunk(self, row: int) -> Chunk:
-        chunk = self.chunks[row >> CHUNK_SHIFT]
-        assert chunk is not None
-        return chunk
-
-    def change(self, index: int, flags: int, valid_from: float, valid_until: float) -> None:
-        number, at = divmod(index, PAGE_PEOPLE)
-        if number not in self.copied:
-            self.pages[number] = self.pages[number].copy()
-            self.copied.add(number)
-        self.pages[number].set(at, flags, valid_from, valid_until)
-
-    def rows_of(self, index: int) -> list[int]:
-        rows = []
-        row = int(self.pages[index // PAGE_PEOPLE].first[index % PAGE_PEOPLE])
-        while row >= 0:
-            rows.append(row)
-            row = int(self.chunk(row).later[row & (CHUNK_ROWS - 1)])
-        return rows
-
-    def set_first(self, index: int, row: int) -> None:
-        self.pages[index // PAGE_PEOPLE].first[index % PAGE_PEOPLE] = row
-
-    def unlink(self, index: int, row: int) -> None:
-        after = int(self.chunk(row).later[row & (CHUNK_ROWS - 1)])
-        rows = self.rows_of(index)
-        at = rows.index(row)
-        if at == 0:
-            self.set_first(index, after)
-        else:
-            self.chunk(rows[at - 1]).later[rows[at - 1] & (CHUNK_ROWS - 1)] = after
-
-    def append(self, owners: NDArray[np.int32], references: NDArray[np.int64], coded: Coded) -> None:
-        """Put rows behind the last, and in front of their owners' lists of rows."""
-        count = len(owners)
-        if not count:
-            return
-        start = ((len(self.chunks) - 1) << CHUNK_SHIFT) + self.tail if self.chunks else 0
-        later = self._link(owners, start)
-        done = 0
-        while done < count:
-            if not self.chunks or self.tail == CHUNK_ROWS:
-                self.chunks.append(Chunk(coded.codes.shape[1]))
-                self.tail = 0
-            take = min(count - done, CHUNK_ROWS - self.tail)
-            there, here = slice(self.tail, self.tail + take), slice(done, done + take)
-            chunk = self.chunks[-1]
-            assert chunk is not None
-            lead = chunk.lead.shape[1]
-            chunk.lead[there], chunk.rest[there] = coded.codes[here, :lead], coded.codes[here, lead:]
-            chunk.inverse[there], chunk.share[there] = coded.inverse[here], coded.share[here]
-            chunk.most_inverse = max(chunk.most_inverse, float(coded.inverse[here].max()))
-            chunk.owner[there], chunk.reference[there], chunk.later[there] = owners[here], references[here], later[here]
-            self.tail += take
-            done += take
-        self.references += count
-        self.slant = max(self.slant, coded.slant)
-        self.shortest, self.longest = min(self.shortest, coded.shortest), max(self.longest, coded.longest)
-        is_listed = (self._flags(owners) & Flag.BLOCKLISTED) != 0
-        if is_listed.any():
-            self.blocklisted = np.union1d(self.blocklisted, start + np.flatnonzero(is_listed))
-
-    def _flags(self, owners: NDArray[np.int32]) -> NDArray[Any]:
-        return Snapshot(pages=tuple(self.pages)).person_column("flags", owners)
-
-    def _link(self, owners: NDArray[np.int32], start: int) -> NDArray[np.int32]:
-        """Make the new rows the first of their owners; return the row that follows each."""
-        order = np.argsort(owners, kind="stable").astype(np.int32)
-        sorted_owners = owners[order]
-        is_first = np.diff(sorted_owners, prepend=-1) != 0
-        after = np.empty(len(owners), np.int32)
-        after[1:] = order[:-1] + start
-        numbers, at = np.divmod(sorted_owners, PAGE_PEOPLE)
-        bounds = [*np.flatnonzero(np.diff(numbers, prepend=-1)).tolist(), len(owners)]
-        for begin, end in pairwise(bounds):
-            page = self.pages[int(numbers[begin])]
-            part = slice(begin, end)
-            heads = is_first[part]
-            after[part][heads] = page.first[at[part][heads]]
-            page.first[at[part]] = order[part] + start  # an owner's last row is written last and stays
-        later = np.empty(len(owners), np.int32)
-        later[order] = after
-        return later
-
-    def give_back(self, number: int) -> None:
-        """Move the live rows of a chunk to the end and drop it; its bytes are zeroed once no search holds it."""
-        chunk = self.chunk(number << CHUNK_SHIFT)
-        live = np.flatnonzero(chunk.owner >= 0)
-        owners = chunk.owner[live]
-        for at, index in zip(live.tolist(), owners.tolist(), strict=True):
-            self.unlink(index, (number << CHUNK_SHIFT) + at)
-        codes = np.hstack([chunk.lead[live], chunk.rest[live]])
-        coded = Coded(codes, chunk.inverse[live], chunk.share[live], self.slant, self.shortest, self.longest)
-        self.blocklisted = self.blocklisted[self.blocklisted >> CHUNK_SHIFT != number]
-        self.references -= len(live)
-        self.append(owners, chunk.reference[live], coded)
-        self.chunks[number] = None
-
-
-def expected_false_positives(fmr: float, n: int) -> float:
-    """Return how many of `n` references a stranger's search matches on average.
-
-    `n` counts references, not people: FMR is a rate per comparison, and every reference is one. References of one
-    person err together, so where people have several this is an upper bound, on the safe side.
-
-    >>> expected_false_positives(2.0**-20, 1 << 20)
-    1.0
-    """
-    return n * fmr
-
-
-def fpir(fmr: float, n: int) -> float:
-    """Return the chance that a stranger's search over `n` references returns anybody: 1 - (1 - FMR)^N.
-
-    >>> round(fpir(1e-6, 100_000), 6)
-    0.095163
-    >>> fpir(1e-18, 10)  # (1 - 1e-18) is 1.0 in floating point
-    1e-17
-    """
-    return 1.0 if n and fmr >= 1.0 else -math.expm1(n * math.log1p(-fmr)) if n else 0.0
-
-
-def fmr_for_fpir(wanted: float, n: int) -> float:
-    """Return the FMR that holds FPIR at `wanted` over `n` references; 1 where there are none.
-
-    >>> round(fpir(fmr_for_fpir(0.01, 1_000_000), 1_000_000), 12)
-    0.01
-    """
-    return -math.expm1(math.log1p(-wanted) / n) if n and wanted < 1.0 else 1.0

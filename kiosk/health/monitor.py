@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kiosk.errors import KioskError
-from kiosk.rules.grant import Allowed, Condition, Degradation
+from kiosk.rules.conditions import Allowed, Condition, Degradation
 
 Probe = Callable[[], "str | None"]
 """Returns a sentence while its condition holds, else None; a `KioskError` or `OSError` holds too, with its words."""
@@ -37,17 +37,29 @@ class Monitor:
 
         Args:
             probes: by the condition they find; others are held by hand.
-            table: what each state leaves, rules/grant.py's.
+            table: what each state leaves, rules/conditions.py's.
             now: seconds UTC.
-            tell: called when a state begins (its sentence) or ends (None); must return soon.
+            publish: as `connect` takes it.
         """
         self.table = table
         self._probes = dict(probes)
-        self._now, self.publish = now, publish
+        self._now, self._publish = now, publish
         self._lock = threading.Lock()
         self._held: dict[Condition, tuple[str, float]] = {}
         self._counts: dict[Condition, int] = {}
         self._names: tuple[str, ...] = ()
+
+    def watch(self, probes: Mapping[Condition, Probe]) -> None:
+        """Look at more probes from now on, by the condition they find."""
+        self._probes.update(probes)
+
+    def connect(self, publish: Callable[[Condition, str | None], None]) -> None:
+        """Have `publish` called when a state begins (its sentence) or ends (None); it must return soon."""
+        self._publish = publish
+
+    def apply(self, table: Mapping[str, Allowed]) -> None:
+        """Take another table of what each state leaves."""
+        self.table = table
 
     def states(self) -> tuple[str, ...]:
         """Return the names of what holds."""
@@ -76,7 +88,7 @@ class Monitor:
             self._held[condition] = sentence, known[1] if known is not None else self._now()
             self._names = tuple(one.value for one in self._held)
         if known is None:
-            self.publish(condition, sentence)
+            self._publish(condition, sentence)
 
     def end(self, condition: Condition, count: int | None = None) -> None:
         """Say that a state is over; one that did not hold changes nothing.
@@ -91,7 +103,7 @@ class Monitor:
             if self._held.pop(condition, None) is None:
                 return
             self._names = tuple(one.value for one in self._held)
-        self.publish(condition, None)
+        self._publish(condition, None)
 
     def look(self) -> None:
         """Ask every probe."""

@@ -229,11 +229,6 @@ class Presenter:
         """Numbers of the frames that may become part of the next decision."""
         return tuple(one.number for one in self._subject.kept) if self._subject is not None else ()
 
-    @property
-    def is_judged(self) -> bool:
-        """Whether the one in front was decided about and has not left."""
-        return self._judged is not None
-
     def interrupt(self) -> None:
         """Begin anew with another run of frames, after a camera was opened again.
 

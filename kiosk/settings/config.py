@@ -17,9 +17,10 @@ from types import MappingProxyType
 from typing import Any, get_type_hints
 
 from kiosk.errors import ConfigError
+from kiosk.rules.limits import Limits
+from kiosk.rules.patience import Patience
 from kiosk.settings.sections import (
     ApiSettings,
-    AttemptSettings,
     CameraSettings,
     CloudSettings,
     DegradedSettings,
@@ -29,7 +30,6 @@ from kiosk.settings.sections import (
     HealthSettings,
     MatchSettings,
     ModelSettings,
-    PresentationSettings,
     ScheduleSettings,
     SearchSettings,
     StoreSettings,
@@ -54,10 +54,10 @@ class Config:
     search: SearchSettings = field(default_factory=SearchSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     camera: CameraSettings = field(default_factory=CameraSettings)
-    presentation: PresentationSettings = field(default_factory=PresentationSettings)
+    presentation: Limits = field(default_factory=Limits)
     entrance: EntranceSettings = field(default_factory=EntranceSettings)
     enrolment: EnrolmentSettings = field(default_factory=EnrolmentSettings)
-    attempts: AttemptSettings = field(default_factory=AttemptSettings)
+    attempts: Patience = field(default_factory=Patience)
     degraded: DegradedSettings = field(default_factory=DegradedSettings)
     door: DoorSettings = field(default_factory=DoorSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
@@ -170,7 +170,10 @@ def _section(name: str, kind: type, values: Mapping[str, Any], environment: Mapp
         if variable in environment:
             where, value = variable, _from_text(variable, types[one.name], environment[variable])
         chosen[one.name] = _checked(where, one, types[one.name], value)
-    return kind(**chosen)
+    try:
+        return kind(**chosen)
+    except ValueError as error:  # a section that is a rule refuses as rules do
+        raise ConfigError(f"[{name}]: {error}") from None
 
 
 def _from_text(where: str, kind: Any, text: str) -> Any:

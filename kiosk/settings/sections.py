@@ -1,42 +1,36 @@
 """Every setting there is: sections of kiosk.toml as frozen classes, each field with default, range, unit and sentence.
 
-`config.py` reads them from file and environment. A section checks here what its settings must be together.
+Two sections are the rules themselves and stand with them: [presentation] in rules/limits.py, [attempts] in
+rules/patience.py. `config.py` reads them all from file and environment. A section checks here what its settings must
+be together.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from types import MappingProxyType
-from typing import Any
+from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
 from kiosk.errors import ConfigError
-from kiosk.rules.grant import Patience, policy
-from kiosk.rules.limits import Limits
+from kiosk.rules.conditions import policy
 from kiosk.rules.schedule import read_schedule
-
-
-def _setting(default: Any, sentence: str, *, low: float | None = None, high: float | None = None, **more: Any) -> Any:
-    """Declare a setting: default, what it does, its range, and `unit`, `choices` or `may_be_empty`."""
-    metadata = MappingProxyType({"sentence": sentence, "low": low, "high": high, **more})
-    return field(default=default, metadata=metadata)
+from kiosk.setting import setting
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
     """[models]: which networks, and what runs them."""
 
-    pack: str = _setting("", "Folder of another model pack; empty for the one that travels with the kiosk.")
-    accept_non_commercial: bool = _setting(
+    pack: str = setting("", "Folder of another model pack; empty for the one that travels with the kiosk.")
+    accept_non_commercial: bool = setting(
         False, "Load models whose licence forbids commercial use; say true only if yours is none."
     )
-    threads: int = _setting(0, "Threads one network may use; 0 for half the cores, at most two.", low=0, high=64)
-    providers: tuple[str, ...] = _setting(
+    threads: int = setting(0, "Threads one network may use; 0 for half the cores, at most two.", low=0, high=64)
+    providers: tuple[str, ...] = setting(
         ("CPUExecutionProvider",), "onnxruntime execution providers, best first; a Jetson may list TensorRT and CUDA."
     )
-    finder_runtime: str = _setting(
+    finder_runtime: str = setting(
         "onnx", "What runs the face detector: onnxruntime or LiteRT.", choices=("onnx", "tflite")
     )
 
@@ -45,10 +39,10 @@ class ModelSettings:
 class MatchSettings:
     """[match]: 1:1 comparisons, Didit's Face Match."""
 
-    decline_threshold: int = _setting(
+    decline_threshold: int = setting(
         30, "Score below which a match is declined when the request does not say.", low=0, high=100, unit="score"
     )
-    review_threshold: int = _setting(
+    review_threshold: int = setting(
         0, "Score below which an approved match goes to review instead; 0 for never.", low=0, high=100, unit="score"
     )
 
@@ -57,96 +51,94 @@ class MatchSettings:
 class SearchSettings:
     """[search]: 1:N searches, Didit's Face Search."""
 
-    similarity_threshold: float = _setting(
+    similarity_threshold: float = setting(
         70.0, "Similarity at which a person is listed.", low=0.0, high=100.0, unit="score"
     )
-    blocklist_threshold: float = _setting(
+    blocklist_threshold: float = setting(
         -1.0,
         "Similarity at which a blocklisted person declines; -1 for the same as similarity_threshold.",
         low=-1.0,
         high=100.0,
         unit="score",
     )
-    hold_fpir: float = _setting(
+    hold_fpir: float = setting(
         0.0,
         "Chance that a stranger's search lists anybody, held by raising the threshold as the gallery grows; 0 for off.",
         low=0.0,
         high=0.5,
         unit="share",
     )
-    warn_fpir: float = _setting(
+    warn_fpir: float = setting(
         0.1, "Chance that a stranger's search lists anybody from which health warns.", low=0.0, high=1.0, unit="share"
     )
-    allow_multiple_faces: bool = _setting(
-        False, "Only mention several faces in a picture instead of asking for review."
-    )
-    max_matches: int = _setting(5, "Most people in an answer.", low=1, high=100, unit="people")
+    allow_multiple_faces: bool = setting(False, "Only mention several faces in a picture instead of asking for review.")
+    max_matches: int = setting(5, "Most people in an answer.", low=1, high=100, unit="people")
 
 
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
     """[store]: what is kept, and how long."""
 
-    retention_days: float = _setting(
+    retention_days: float = setting(
         1095.75, "How long a person is kept when the enrolment does not say.", low=1.0, high=36525.0, unit="days"
     )
-    keep_images: bool = _setting(False, "Keep the enrolment photographs, sealed like everything personal.")
+    keep_images: bool = setting(False, "Keep the enrolment photographs, sealed like everything personal.")
 
 
 @dataclass(frozen=True, slots=True)
 class CameraSettings:
     """[camera]: where pictures come from, and when they are not to be trusted."""
 
-    source: str = _setting(
+    source: str = setting(
         "v4l2:/dev/video0",
         "picamera2:0, v4l2:/dev/video0, rtsp://…, http(s)://… (MJPEG), file:video.mp4, dir:frames/ or demo:; "
         "options follow as ?width=1280&height=720&fps=30 or ?fps=10&loop=1.",
     )
-    rotation: int = _setting(
+    rotation: int = setting(
         0, "Turn the picture clockwise, for a camera mounted on its side.", choices=(0, 90, 180, 270), unit="degrees"
     )
-    mirror: bool = _setting(False, "Swap left and right after turning, for a camera that shows a mirror image.")
-    warmup_frames: int = _setting(
+    mirror: bool = setting(False, "Swap left and right after turning, for a camera that shows a mirror image.")
+    warmup_frames: int = setting(
         10,
         "Frames dropped after a camera opens, while it finds its exposure; recordings lose none.",
         low=0,
         high=300,
         unit="frames",
     )
-    max_pixels: int = _setting(
+    max_pixels: int = setting(
         8_294_400, "Largest frame taken; a larger one counts as no frame.", low=4_096, high=33_177_600, unit="px"
     )
-    open_within_s: float = _setting(
+    open_within_s: float = setting(
         10.0, "Time a camera has from its start to its first frame.", low=1.0, high=120.0, unit="s"
     )
-    lost_after_s: float = _setting(1.5, "Time without a new frame until it is lost.", low=0.1, high=60.0, unit="s")
-    frozen_after_s: float = _setting(
+    lost_after_s: float = setting(1.5, "Time without a new frame until it is lost.", low=0.1, high=60.0, unit="s")
+    frozen_after_s: float = setting(
         1.5,
         "Time with exactly the same pixels until it is frozen; 0 for never: some network cameras repeat a still scene.",
         low=0.0,
         high=3600.0,
         unit="s",
     )
-    blind_after_s: float = _setting(
+    blind_after_s: float = setting(
         1.0,
         "Time with frames too black, too white or too even until it counts as covered.",
         low=0.0,
         high=60.0,
         unit="s",
     )
-    black_below: float = _setting(
+    black_below: float = setting(
         12.0, "Mean brightness below which a frame is black.", low=0.0, high=128.0, unit="of 255"
     )
-    white_above: float = _setting(
+    white_above: float = setting(
         248.0, "Mean brightness above which a frame is white.", low=128.0, high=255.0, unit="of 255"
     )
-    even_below: float = _setting(
+    even_below: float = setting(
         2.0, "Standard deviation of brightness below which a frame shows nothing.", low=0.0, high=64.0, unit="of 255"
     )
-    reopen_first_s: float = _setting(
+    reopen_first_s: float = setting(
         0.5, "Wait before a camera is opened anew, doubled with each failure.", low=0.05, high=60.0, unit="s"
     )
-    reopen_longest_s: float = _setting(
+    reopen_longest_s: float = setting(
         30.0, "Longest wait before a camera is opened anew.", low=0.05, high=3600.0, unit="s"
     )
 
@@ -159,88 +151,6 @@ def _hold(section: str, check: Callable[[], object]) -> None:
         raise ConfigError(f"[{section}]: {error}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class PresentationSettings:
-    """[presentation]: when a face is good enough to be judged, and how one person is followed."""
-
-    face_low_px: float = _setting(
-        72.0, "Edge of a face below which its owner should come closer.", low=20.0, high=2000.0, unit="px"
-    )
-    face_high_share: float = _setting(
-        0.85, "Edge of a face above which its owner should step back.", low=0.1, high=2.0, unit="of the shorter edge"
-    )
-    bystander_px: float = _setting(
-        36.0, "Edge of a face below which it is too far away to count as a person.", low=0.0, high=2000.0, unit="px"
-    )
-    luminance_low: float = _setting(
-        40.0, "Mean brightness of the face below which it is too dark.", low=0.0, high=255.0, unit="of 255"
-    )
-    luminance_high: float = _setting(
-        220.0, "Mean brightness of the face above which it is too bright.", low=0.0, high=255.0, unit="of 255"
-    )
-    contrast_low: float = _setting(
-        10.0, "Least standard deviation of the face's brightness.", low=0.0, high=128.0, unit="of 255"
-    )
-    sharpness_low: float = _setting(
-        20.0, "Least variance of the Laplacian of the face; below, it is blurred.", low=0.0, high=10000.0
-    )
-    frontality_low: float = _setting(
-        0.3, "Least frontality: 1 looking straight ahead, 0 in profile.", low=0.0, high=1.0
-    )
-    speed_high: float = _setting(
-        3.0, "Fastest movement across the picture that is judged.", low=0.1, high=100.0, unit="face widths a second"
-    )
-    frames: int = _setting(3, "Good frames whose templates make one probe.", low=1, high=20, unit="frames")
-    gather_s: float = _setting(0.25, "Least time over which these frames are gathered.", low=0.0, high=5.0, unit="s")
-    keep_s: float = _setting(1.5, "Longest age of a frame in a decision.", low=0.1, high=10.0, unit="s")
-    blink_s: float = _setting(
-        0.5, "Longest time that a face may be missing within one presentation.", low=0.05, high=3.0, unit="s"
-    )
-    overlap_low: float = _setting(
-        0.3, "Least intersection over union of a face's boxes in two frames.", low=0.05, high=1.0, unit="share"
-    )
-    shift_high: float = _setting(
-        0.6, "Longest way of a face between two frames.", low=0.05, high=5.0, unit="face widths"
-    )
-    same_person_score: float = _setting(
-        70.0, "Least score between all frames of a presentation; below, it is two people.", low=0.0, high=100.0
-    )
-    other_person_score: float = _setting(
-        50.0, "Score with the judged person below which somebody is clearly another.", low=0.0, high=100.0
-    )
-    rearm_s: float = _setting(
-        1.0, "Time the judged person must be away before anybody is judged again.", low=0.1, high=60.0, unit="s"
-    )
-    recheck_s: float = _setting(
-        0.25, "How often a face that stays is held against the judged person.", low=0.01, high=10.0, unit="s"
-    )
-    patience_s: float = _setting(
-        15.0, "Time without a decision until the screen offers another way in.", low=1.0, high=600.0, unit="s"
-    )
-
-    def __post_init__(self) -> None:
-        """Refuse numbers with which nobody, or anybody, would pass."""
-        _hold("presentation", lambda: Limits(**asdict(self)))
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptSettings:
-    """[attempts]: how repeated declines slow the kiosk down and then lock it."""
-
-    free_tries: int = _setting(3, "Declines in a row without any wait.", low=0, high=100, unit="tries")
-    wait_s: float = _setting(2.0, "Wait after the next decline.", low=0.0, high=600.0, unit="s")
-    wait_growth: float = _setting(2.0, "How many times longer each further wait is.", low=1.0, high=10.0)
-    lockout_tries: int = _setting(8, "Declines in a row that lock the kiosk.", low=1, high=1000, unit="tries")
-    lockout_s: float = _setting(300.0, "How long it stays locked.", low=0.0, high=86400.0, unit="s")
-    forget_s: float = _setting(
-        900.0, "Quiet time after which declines no longer count.", low=1.0, high=604800.0, unit="s"
-    )
-
-    def __post_init__(self) -> None:
-        """Refuse numbers that contradict each other."""
-        _hold("attempts", lambda: Patience(**asdict(self)))
-
-
 _LEFT = ("open", "log_only", "closed")
 
 
@@ -248,14 +158,14 @@ _LEFT = ("open", "log_only", "closed")
 class DegradedSettings:
     """[degraded]: what is still allowed when something is wrong; what is not listed here closes in any case."""
 
-    clock_untrusted: str = _setting(
+    clock_untrusted: str = setting(
         "log_only", "The time is not known; hours and holidays stay closed in any case.", choices=_LEFT
     )
-    disk_full: str = _setting("closed", "Decisions cannot be recorded.", choices=_LEFT)
-    gallery_stale: str = _setting("log_only", "The list of people is not up to date.", choices=_LEFT)
-    pad_failed: str = _setting("log_only", "The detection of photographs and masks is wanted but fails.", choices=_LEFT)
-    pad_off: str = _setting("open", "The detection of photographs and masks is switched off.", choices=_LEFT)
-    throttled: str = _setting("open", "Heat or a weak supply slows the processor down.", choices=_LEFT)
+    disk_full: str = setting("closed", "Decisions cannot be recorded.", choices=_LEFT)
+    gallery_stale: str = setting("log_only", "The list of people is not up to date.", choices=_LEFT)
+    pad_failed: str = setting("log_only", "The detection of photographs and masks is wanted but fails.", choices=_LEFT)
+    pad_off: str = setting("open", "The detection of photographs and masks is switched off.", choices=_LEFT)
+    throttled: str = setting("open", "Heat or a weak supply slows the processor down.", choices=_LEFT)
 
     def __post_init__(self) -> None:
         """Refuse what the guard would refuse."""
@@ -269,29 +179,27 @@ _LINES = ("relay", "green", "yellow", "red", "buzzer", "contact", "exit")
 class DoorSettings:
     """[door]: the lines of the relay, the lamps and the door contact, and their times."""
 
-    chip: str = _setting("", "GPIO device of the door, for instance /dev/gpiochip0; empty for no door.")
-    relay: int = _setting(-1, "Line of the relay; -1 for none, as for all lines.", low=-1, high=1023, unit="offset")
-    green: int = _setting(-1, "Line of the green lamp.", low=-1, high=1023, unit="offset")
-    yellow: int = _setting(-1, "Line of the yellow lamp.", low=-1, high=1023, unit="offset")
-    red: int = _setting(-1, "Line of the red lamp.", low=-1, high=1023, unit="offset")
-    buzzer: int = _setting(-1, "Line of the buzzer.", low=-1, high=1023, unit="offset")
-    contact: int = _setting(
-        -1, "Line of the door contact; on while the door is open.", low=-1, high=1023, unit="offset"
-    )
-    exit: int = _setting(-1, "Line of the exit button; on while it is pressed.", low=-1, high=1023, unit="offset")
-    active_low: tuple[str, ...] = _setting(
+    chip: str = setting("", "GPIO device of the door, for instance /dev/gpiochip0; empty for no door.")
+    relay: int = setting(-1, "Line of the relay; -1 for none, as for all lines.", low=-1, high=1023, unit="offset")
+    green: int = setting(-1, "Line of the green lamp.", low=-1, high=1023, unit="offset")
+    yellow: int = setting(-1, "Line of the yellow lamp.", low=-1, high=1023, unit="offset")
+    red: int = setting(-1, "Line of the red lamp.", low=-1, high=1023, unit="offset")
+    buzzer: int = setting(-1, "Line of the buzzer.", low=-1, high=1023, unit="offset")
+    contact: int = setting(-1, "Line of the door contact; on while the door is open.", low=-1, high=1023, unit="offset")
+    exit: int = setting(-1, "Line of the exit button; on while it is pressed.", low=-1, high=1023, unit="offset")
+    active_low: tuple[str, ...] = setting(
         ("exit",), "Names of the lines that are on at low level; inputs are pulled up.", may_be_empty=True
     )
-    pulse_s: float = _setting(3.0, "How long a grant keeps the relay on.", low=0.1, high=30.0, unit="s")
-    longest_pulse_s: float = _setting(
+    pulse_s: float = setting(3.0, "How long a grant keeps the relay on.", low=0.1, high=30.0, unit="s")
+    longest_pulse_s: float = setting(
         10.0, "Hard maximum of the relay's time on, whatever is granted meanwhile.", low=0.1, high=60.0, unit="s"
     )
-    exit_opens: bool = _setting(True, "The exit button drives the relay; false where it only excuses the opening.")
-    debounce_s: float = _setting(0.05, "How long an input must keep still.", low=0.0, high=1.0, unit="s")
-    grace_s: float = _setting(
+    exit_opens: bool = setting(True, "The exit button drives the relay; false where it only excuses the opening.")
+    debounce_s: float = setting(0.05, "How long an input must keep still.", low=0.0, high=1.0, unit="s")
+    grace_s: float = setting(
         1.0, "Time after the relay fell in which an opening door is not forced.", low=0.0, high=30.0, unit="s"
     )
-    held_open_s: float = _setting(30.0, "Time from which a door is open too long.", low=1.0, high=3600.0, unit="s")
+    held_open_s: float = setting(30.0, "Time from which a door is open too long.", low=1.0, high=3600.0, unit="s")
 
     @property
     def offsets(self) -> dict[str, int]:
@@ -315,12 +223,12 @@ class DoorSettings:
 class ScheduleSettings:
     """[schedule]: who may enter when; hours are local, from the first minute to before the last."""
 
-    time_zone: str = _setting("UTC", "Time zone of the door, for instance Europe/Berlin.")
-    week: tuple[str, ...] = _setting(
+    time_zone: str = setting("UTC", "Time zone of the door, for instance Europe/Berlin.")
+    week: tuple[str, ...] = setting(
         ("mon-sun 00:00-24:00",),
         "Lines like mon-fri 07:00-19:00, or cleaners: sat 22:00-02:00 for people with a plan of that name.",
     )
-    holidays: tuple[str, ...] = _setting(
+    holidays: tuple[str, ...] = setting(
         (), "Days like 2026-12-25, or 2026-12-24 07:00-12:00 for other hours than the week's.", may_be_empty=True
     )
 
@@ -333,19 +241,19 @@ class ScheduleSettings:
 class EntranceSettings:
     """[entrance]: what is decided about somebody who steps up; stricter than the API's defaults, as it opens a door."""
 
-    mode: str = _setting(
+    mode: str = setting(
         "identify",
         "Who is this (identify), is this the person of the code (verify), make people known (enrol), or only look "
         "for duplicates and blocked people (screen).",
         choices=("identify", "verify", "enrol", "screen"),
     )
-    identify_threshold: float = _setting(
+    identify_threshold: float = setting(
         80.0, "Similarity from which somebody found in the gallery may enter.", low=30.0, high=100.0, unit="score"
     )
-    verify_threshold: float = _setting(
+    verify_threshold: float = setting(
         70.0, "Similarity with the claimed person from which they may enter.", low=30.0, high=100.0, unit="score"
     )
-    hold_fpir: float = _setting(
+    hold_fpir: float = setting(
         0.001,
         "Chance that a stranger is taken for anybody, held by raising identify_threshold as the gallery grows; "
         "0 for off.",
@@ -353,27 +261,27 @@ class EntranceSettings:
         high=0.5,
         unit="share",
     )
-    blocklist_threshold: float = _setting(
+    blocklist_threshold: float = setting(
         70.0, "Similarity with a blocked person from which the alarm is raised.", low=0.0, high=100.0, unit="score"
     )
-    review_margin: float = _setting(
+    review_margin: float = setting(
         10.0,
         "How far below the threshold a decision goes to review instead of being declined.",
         low=0.0,
         high=70.0,
         unit="score",
     )
-    lead: float = _setting(
+    lead: float = setting(
         5.0,
         "How far the person found must be ahead of the next most alike; less goes to review.",
         low=0.0,
         high=50.0,
         unit="score",
     )
-    claim_s: float = _setting(
+    claim_s: float = setting(
         30.0, "How long a code waits for its person to step up, in mode verify.", low=1.0, high=600.0, unit="s"
     )
-    idle_fps: float = _setting(
+    idle_fps: float = setting(
         10.0, "Frames a second that are looked at while nobody is there.", low=1.0, high=240.0, unit="1/s"
     )
 
@@ -382,34 +290,32 @@ class EntranceSettings:
 class EnrolmentSettings:
     """[enrolment]: how people are made known in front of the camera."""
 
-    consent_version: str = _setting(
+    consent_version: str = setting(
         "", "Name of the consent text that people agree to, such as 2026-11; empty keeps mode enrol locked."
     )
-    consent_text: str = _setting("", "The text itself, as the screen shows it.")
-    references: int = _setting(3, "Good frames that are kept as references of one person.", low=1, high=10)
-    gather_s: float = _setting(1.0, "Least time over which they are gathered.", low=0.0, high=10.0, unit="s")
+    consent_text: str = setting("", "The text itself, as the screen shows it.")
+    references: int = setting(3, "Good frames that are kept as references of one person.", low=1, high=10)
+    gather_s: float = setting(1.0, "Least time over which they are gathered.", low=0.0, high=10.0, unit="s")
 
 
 @dataclass(frozen=True, slots=True)
 class HealthSettings:
     """[health]: when the kiosk counts as degraded, and where it says so."""
 
-    status_file: str = _setting(
+    status_file: str = setting(
         "", "File that tells the state of now; empty for status.json in systemd's runtime directory, if there is one."
     )
-    self_test_s: float = _setting(
+    self_test_s: float = setting(
         3600.0, "How often the golden faces run through the networks.", low=10.0, high=86400.0, unit="s"
     )
-    disk_low_mb: float = _setting(
-        200.0, "Free space below which the disk counts as full.", low=1.0, high=1e6, unit="MB"
-    )
-    holdover_h: float = _setting(
+    disk_low_mb: float = setting(200.0, "Free space below which the disk counts as full.", low=1.0, high=1e6, unit="MB")
+    holdover_h: float = setting(
         72.0, "How long a clock that was set is believed without being set again.", low=0.0, high=8760.0, unit="h"
     )
-    hot_c: float = _setting(
+    hot_c: float = setting(
         80.0, "Temperature of the processor from which it counts as throttled.", low=40.0, high=120.0, unit="°C"
     )
-    gallery_stale_h: float = _setting(
+    gallery_stale_h: float = setting(
         0.0,
         "Age of the newest complete pull of the cloud's lists from which the gallery is stale; 0 for never.",
         low=0.0,
@@ -422,67 +328,67 @@ class HealthSettings:
 class ApiSettings:
     """[api]: the local HTTP interface and its pages."""
 
-    enabled: bool = _setting(True, "Serve the API and the pages while the kiosk runs.")
-    bind: str = _setting("127.0.0.1", "Address to listen at; any other than loopback wants TLS and a key.")
-    port: int = _setting(8080, "Port to listen at.", low=1, high=65535)
-    tls_certificate: str = _setting("", "PEM file of the certificate, with its chain.")
-    tls_key: str = _setting("", "PEM file of the certificate's key.")
-    writes_per_minute: int = _setting(300, "Calls that change or decide, a minute and key.", low=1, high=100_000)
-    reads_per_minute: int = _setting(600, "Calls that only read, a minute and key.", low=1, high=100_000)
-    queue: int = _setting(
+    enabled: bool = setting(True, "Serve the API and the pages while the kiosk runs.")
+    bind: str = setting("127.0.0.1", "Address to listen at; any other than loopback wants TLS and a key.")
+    port: int = setting(8080, "Port to listen at.", low=1, high=65535)
+    tls_certificate: str = setting("", "PEM file of the certificate, with its chain.")
+    tls_key: str = setting("", "PEM file of the certificate's key.")
+    writes_per_minute: int = setting(300, "Calls that change or decide, a minute and key.", low=1, high=100_000)
+    reads_per_minute: int = setting(600, "Calls that only read, a minute and key.", low=1, high=100_000)
+    queue: int = setting(
         8, "Photographs' calls that may wait for the recogniser; more are told to come back.", low=1, high=1000
     )
-    body_timeout_s: float = _setting(
+    body_timeout_s: float = setting(
         20.0, "Time a caller has for sending the whole of a call.", low=1.0, high=600.0, unit="s"
     )
-    wrong_keys: int = _setting(10, "Wrong keys or passwords from one address that lock it out.", low=1, high=1000)
-    lockout_s: float = _setting(900.0, "How long it stays locked out.", low=1.0, high=86400.0, unit="s")
-    session_h: float = _setting(12.0, "How long an operator stays signed in.", low=0.1, high=168.0, unit="h")
-    language: str = _setting("en", "Language of the pages until somebody chooses another.", choices=("en", "de"))
+    wrong_keys: int = setting(10, "Wrong keys or passwords from one address that lock it out.", low=1, high=1000)
+    lockout_s: float = setting(900.0, "How long it stays locked out.", low=1.0, high=86400.0, unit="s")
+    session_h: float = setting(12.0, "How long an operator stays signed in.", low=0.1, high=168.0, unit="h")
+    language: str = setting("en", "Language of the pages until somebody chooses another.", choices=("en", "de"))
 
 
 @dataclass(frozen=True, slots=True)
 class CloudSettings:
     """[cloud]: what may leave the device, and what is asked of Didit; by default nothing."""
 
-    base_url: str = _setting("https://verification.didit.me", "Didit's API.")
-    account_url: str = _setting("https://apx.didit.me", "Didit's accounts.")
-    policy: str = _setting(
+    base_url: str = setting("https://verification.didit.me", "Didit's API.")
+    account_url: str = setting("https://apx.didit.me", "Didit's accounts.")
+    policy: str = setting(
         "none",
         "What is sent of each saved decision: nothing, its summary to your webhook, or the call itself to Didit.",
         choices=("none", "summary", "replay"),
     )
-    webhook_url: str = _setting("", "Where summaries go, signed with the webhook secret.")
-    fallback: bool = _setting(
+    webhook_url: str = setting("", "Where summaries go, signed with the webhook secret.")
+    fallback: bool = setting(
         False, "Ask Didit when the device cannot judge: failing models, a score in the review band, an unknown person."
     )
-    fallback_s: float = _setting(3.0, "Time for Didit's answer in such a case.", low=0.2, high=30.0, unit="s")
-    second_opinion: bool = _setting(False, "Ask Didit later about decisions in the review band.")
-    lists: tuple[str, ...] = _setting((), "UUIDs of Didit face lists to block here.", may_be_empty=True)
-    lists_every_s: float = _setting(3600.0, "How often they are pulled.", low=10.0, high=604800.0, unit="s")
-    writes_per_minute: int = _setting(60, "Most calls that Didit bills, a minute.", low=1, high=300)
-    probe_every_s: float = _setting(60.0, "How often the server is asked while idle.", low=1.0, high=86400.0, unit="s")
-    api_consent: str = _setting(
+    fallback_s: float = setting(3.0, "Time for Didit's answer in such a case.", low=0.2, high=30.0, unit="s")
+    second_opinion: bool = setting(False, "Ask Didit later about decisions in the review band.")
+    lists: tuple[str, ...] = setting((), "UUIDs of Didit face lists to block here.", may_be_empty=True)
+    lists_every_s: float = setting(3600.0, "How often they are pulled.", low=10.0, high=604800.0, unit="s")
+    writes_per_minute: int = setting(60, "Most calls that Didit bills, a minute.", low=1, high=300)
+    probe_every_s: float = setting(60.0, "How often the server is asked while idle.", low=1.0, high=86400.0, unit="s")
+    api_consent: str = setting(
         "call",
         "Photographs of an API call leave when its metadata says consent = true (call), or always, as you hold the "
         "consents yourself (owner).",
         choices=("call", "owner"),
     )
-    consent_versions: tuple[str, ...] = _setting(
+    consent_versions: tuple[str, ...] = setting(
         (),
         "Names of the consent texts, as in [enrolment] consent_version, that agree to photographs going to Didit.",
         may_be_empty=True,
     )
-    keep_days: float = _setting(
+    keep_days: float = setting(
         90.0, "How long something waits to be sent before it is dropped.", low=1.0, high=3650.0, unit="days"
     )
-    outbox_mb: float = _setting(
+    outbox_mb: float = setting(
         1024.0, "Room for photographs that wait; beyond it they are not kept.", low=1.0, high=1e6, unit="MB"
     )
-    proxy: str = _setting(
+    proxy: str = setting(
         "", "Proxy for calls to the cloud, such as http://proxy:3128; with a password, in the credential cloud_proxy."
     )
-    ca_file: str = _setting("", "PEM file of certificates to trust instead of the system's.")
+    ca_file: str = setting("", "PEM file of certificates to trust instead of the system's.")
 
     @property
     def is_used(self) -> bool:

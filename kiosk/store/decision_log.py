@@ -1,4 +1,4 @@
-"""The decision log in the database: append, page, verify, export; and the signed head beside it.
+"""The decision log in the database: append, page, verify; and the signed head beside it.
 
 `chain.py` knows what a record is; this file knows where it lies. Every act of the store passes
 through `append` inside the act's own transaction, so an act without its record cannot exist.
@@ -6,14 +6,11 @@ through `append` inside the act's own transaction, so an act without its record 
 
 from __future__ import annotations
 
-import csv
 import fcntl
-import io
 import json
 import os
 import uuid
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from kiosk.errors import StoreError
@@ -22,35 +19,17 @@ from kiosk.store.chain import Entry, Head, Kind, LogCheck, Signed
 from kiosk.store.outbox import Message
 from kiosk.store.schema import row_context
 from kiosk.store.vault import InvalidTag, Vault
-from kiosk.types import ClockState
+from kiosk.types import ClockState, Origin
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from kiosk.store.database import Database
 
 SALT_BYTES = 16
 PAGE_ROWS = 2000  # rows read at a time on a walk: bounds memory
-EXPORT_COLUMNS = (
-    "seq",
-    "at",
-    "kind",
-    "status",
-    "score",
-    "request_id",
-    "session_number",
-    "warnings",
-    "thresholds",
-    "model",
-    "gallery_size",
-    "clock",
-    "actor",
-    "details",
-    "hash",
-    "signature",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +50,7 @@ class NewDecision:
     details: Mapping[str, Any] = field(default_factory=dict)  # nothing personal
     request_id: str | None = None  # None: the store makes one
     actor: str = ""
+    origin: Origin = Origin.DEVICE  # kept among the details
     call: Mapping[str, str] = field(default_factory=dict)  # fields of the call that nothing else here tells; not kept
     outbox: tuple[Message, ...] = ()
 
@@ -201,7 +181,7 @@ class DecisionLog:
             gallery_size=what.gallery_size,
             vendor=None if what.vendor_data is None else chain.commit(salt, what.vendor_data),
             actor=what.actor,
-            details=what.details,
+            details={**what.details, **what.origin.details},
         )
         signed = chain.sign_entry(entry, sign or self._vault.sign)
         connection.execute(
@@ -226,7 +206,7 @@ class DecisionLog:
 
     def page(self, wanted: DecisionFilter, *, limit: int, offset: int) -> DecisionPage:
         """Return records newest first."""
-        where, values = self._where(wanted)
+        where, values = _where(self._vault, wanted)
         tables = "FROM log LEFT JOIN log_private USING (seq)"
         with self._database.read() as connection:
             total: int = connection.execute(f"SELECT count(*) {tables} WHERE {where}", values).fetchone()[0]
@@ -264,7 +244,7 @@ class DecisionLog:
 
     def walk(self, wanted: DecisionFilter) -> Iterator[LoggedDecision]:
         """Yield records newest first; memory stays bounded, and what is added meanwhile is left out."""
-        where, values = self._where(wanted)
+        where, values = _where(self._vault, wanted)
         before = 2**62
         while True:
             with self._database.read() as connection:
@@ -315,26 +295,6 @@ class DecisionLog:
         follows = around.get(signed.seq - 1, signed.entry.prev_hash) == signed.entry.prev_hash
         is_followed = around.get(signed.seq + 1, signed.hash.hex()) == signed.hash.hex()
         return follows and is_followed and chain.is_signed(signed, key)
-
-    def _where(self, wanted: DecisionFilter) -> tuple[str, list[object]]:
-        terms = ["1"]
-        values: list[object] = []
-        if wanted.kinds:
-            terms.append(f"kind IN ({', '.join('?' * len(wanted.kinds))})")
-            values += [kind.value for kind in wanted.kinds]
-        vendor = wanted.vendor_data
-        for term, value in (
-            ("status = ?", wanted.status),
-            ("session_number = ?", wanted.session_number),
-            ("request_id = ?", wanted.request_id),
-            ("at >= ?", wanted.date_from),
-            ("at < ?", wanted.date_to),
-            ("vendor_lookup = ?", vendor and self._vault.lookup("vendor_data", vendor)),
-        ):
-            if value is not None:
-                terms.append(term)
-                values.append(value)
-        return " AND ".join(terms), values
 
     def _logged(self, seq: int, record: str, sealed: bytes | None) -> LoggedDecision:
         private: dict[str, Any] = {}
@@ -393,54 +353,37 @@ class DecisionLog:
             row = connection.execute("SELECT hash FROM log WHERE seq = ?", (head.seq,)).fetchone()
         return row is not None and row[0].hex() == head.hash
 
-    def export(self, kind: str) -> Iterator[str]:
-        """Return the log as pieces of text.
 
-        Args:
-            kind: "json": one record a line, with hash and signature, so that `ledger.verify` can
-                walk it elsewhere; "csv": a table for people.
-        """
-        if kind == "json":
-            for signed in self.records():
-                line = {
-                    "seq": signed.seq,
-                    "record": signed.record,
-                    "hash": signed.hash.hex(),
-                    "signature": signed.signature.hex(),
-                }
-                yield chain.canonical(line) + "\n"
-        elif kind == "csv":
-            yield _csv_row(EXPORT_COLUMNS)
-            for signed in self.records():
-                yield _csv_row(_export_row(signed))
-        else:
-            raise ValueError(f"want csv or json, got {kind}")
+class Transaction:
+    """An open transaction, and the last record of the log it added."""
+
+    def __init__(self, connection: sqlite3.Connection, log: DecisionLog) -> None:
+        self.connection = connection
+        self.last: Signed | None = None
+        self._log = log
+
+    def record(self, kind: Kind, **what: Any) -> Signed:
+        """Add a record of the log; arguments as `DecisionLog.append` takes them."""
+        self.last = self._log.append(self.connection, kind, **what)
+        return self.last
 
 
-def _export_row(signed: Signed) -> list[object]:
-    entry = signed.entry
-    at = datetime.fromtimestamp(entry.at, timezone.utc).isoformat(timespec="milliseconds")
-    return [
-        entry.seq,
-        at.replace("+00:00", "Z"),
-        entry.kind.value,
-        entry.status,
-        entry.score,
-        entry.request_id,
-        entry.session_number,
-        " ".join(entry.warnings),
-        chain.canonical(entry.thresholds) if entry.thresholds else None,
-        entry.model,
-        entry.gallery_size,
-        entry.clock.value,
-        entry.actor,
-        chain.canonical(entry.details) if entry.details else None,
-        signed.hash.hex(),
-        signed.signature.hex(),
-    ]
-
-
-def _csv_row(values: Sequence[object]) -> str:
-    line = io.StringIO()
-    csv.writer(line).writerow(values)
-    return line.getvalue()
+def _where(vault: Vault, wanted: DecisionFilter) -> tuple[str, list[object]]:
+    terms = ["1"]
+    values: list[object] = []
+    if wanted.kinds:
+        terms.append(f"kind IN ({', '.join('?' * len(wanted.kinds))})")
+        values += [kind.value for kind in wanted.kinds]
+    vendor = wanted.vendor_data
+    for term, value in (
+        ("status = ?", wanted.status),
+        ("session_number = ?", wanted.session_number),
+        ("request_id = ?", wanted.request_id),
+        ("at >= ?", wanted.date_from),
+        ("at < ?", wanted.date_to),
+        ("vendor_lookup = ?", vendor and vault.lookup("vendor_data", vendor)),
+    ):
+        if value is not None:
+            terms.append(term)
+            values.append(value)
+    return " AND ".join(terms), values

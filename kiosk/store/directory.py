@@ -14,22 +14,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from kiosk.errors import StoreError
-from kiosk.store import backup, chain, erasure, schema, subject_rows
+from kiosk.store import chain, erasure, schema, subject_rows
 from kiosk.store.chain import Head, Kind
 from kiosk.store.database import BUSY_S, Database
-from kiosk.store.store import BACKUPS_NAME, RETENTION_S, Store, untrusted
-from kiosk.store.vault import (
-    KEY_NAME,
-    NEXT_KEY_NAME,
-    Cipher,
-    Key,
-    Vault,
-    create_file,
-    fastest_cipher,
-    new_key,
-    replace_key,
-    vault_for,
-)
+from kiosk.store.durable import create_file
+from kiosk.store.erasure import BACKUPS_NAME
+from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME, Key, new_key, replace_key
+from kiosk.store.store import RETENTION_S, Store, untrusted
+from kiosk.store.upkeep import backup
+from kiosk.store.vault import Cipher, Vault, fastest_cipher, vault_for
 from kiosk.types import ClockState
 
 if TYPE_CHECKING:

@@ -21,8 +21,10 @@ import numpy as np
 
 from kiosk.errors import StoreError
 from kiosk.store import chain, outbox, subject_rows
+from kiosk.store.durable import sync_directory
+from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME
 from kiosk.store.subjects import Receipt, Subject, vendor_lookup
-from kiosk.store.vault import KEY_NAME, NEXT_KEY_NAME, Vault, sync_directory
+from kiosk.store.vault import Vault
 
 if TYPE_CHECKING:
     import sqlite3
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from kiosk.store.database import Database
 
 ERASURES_NAME = "erasures.jsonl"
+BACKUPS_NAME = "backups"
 SAMPLE_BYTES = 16  # of random-looking ciphertext: a chance meeting is out of the question
 SCAN_BYTES = 1 << 22
 _KEYS = (KEY_NAME, NEXT_KEY_NAME)
@@ -253,6 +256,24 @@ def compact(database: Database) -> None:
     with database.alone() as connection:
         connection.execute("VACUUM")
     database.clear_wal()
+
+
+def conclude(
+    database: Database,
+    directory: Path,
+    vault: Vault,
+    erased: Sequence[tuple[Subject, Signed, Remains]],
+    *,
+    at: float,
+) -> tuple[Receipt, ...]:
+    """Do what is left after the erasing transaction; return what each person is given."""
+    is_complete = finish(database, directory)
+    is_complete = is_complete and is_gone(database, directory, [remains for _, _, remains in erased])
+    backups = sorted(path.name for path in (directory / BACKUPS_NAME).glob("*.backup"))
+    return tuple(
+        receipt(subject, signed, remains, vault, at=at, is_complete=is_complete, backups=backups)
+        for subject, signed, remains in erased
+    )
 
 
 def receipt(

@@ -48,7 +48,7 @@ class Imports:
         return found[0] if found else None
 
     def mark(self, imported: ImportedFile) -> None:
-        """Remember a file that enrolled nobody; `Store.enrol(imported=…)` does it for the others."""
+        """Remember a file that enrolled nobody; `People.enrol(imported=…)` does it for the others."""
         with self._database.write() as connection:
             insert(connection, self._vault, imported, None)
 

@@ -141,14 +141,14 @@ class Lists:
                 enrolment = Enrolment(
                     [template], Details(), status=Status.DECLINED, source=SOURCE, external_id=entry, is_blocklisted=True
                 )
-                subject = store.enrol_within(transaction, enrolment, actor="cloud")
+                subject = store.people.enrol_within(transaction, enrolment, actor="cloud")
                 connection.execute(
                     "INSERT INTO list_entry (list, entry, subject) VALUES (?, ?, ?)",
                     (name, entry, subject.session_number),
                 )
             vanished = tuple(number for entry, number in in_force.items() if entry not in {row[1] for row in rows})
             for number in vanished:
-                store.vanish_within(transaction, number, actor="cloud")
+                store.people.vanish_within(transaction, number, actor="cloud")
                 connection.execute("DELETE FROM list_entry WHERE list = ? AND subject = ?", (name, number))
             connection.execute("DELETE FROM list_staged WHERE list = ?", (name,))
             connection.execute("DELETE FROM list_pass WHERE list = ?", (name,))
@@ -171,5 +171,5 @@ class Lists:
             with self._store.database.write() as connection:
                 connection.execute("DELETE FROM list_complete WHERE list = ?", (name,))
         if ended:
-            self._store.sweep()
+            self._store.people.sweep()
         return len(ended)

@@ -1,13 +1,9 @@
-"""The device's key: where it lies, what is derived from it, and authenticated encryption with it.
+"""What is derived from the device's key, and authenticated encryption with it.
 
-One 32-byte master key. HKDF-SHA256 (RFC 5869) gives a subkey for each use, so that no two uses
+HKDF-SHA256 (RFC 5869) gives a subkey for each use, so that no two uses
 share key bytes: sealing rows, lookups by equality, row checks, wrapping backup keys, and the seed
 of the Ed25519 key that signs the decision log. The signing key is derived, not stored: there is
 nothing to lose, and a new master key is a new signing key, which `chain.py` chains to the old.
-
-The master key lies in the systemd credential or in a 0600 file beside the database; never in the
-database, a log or a backup. A key on the same card protects a copied database or backup, not a
-stolen card.
 """
 
 from __future__ import annotations
@@ -15,29 +11,23 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import stat
 import time
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from kiosk.errors import KeyMissingError, StoreError
+from kiosk.errors import KeyMissingError
+from kiosk.store.keys import KEY_BYTES, Key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-KEY_BYTES = 32
 NONCE_BYTES = 12  # 96 bits, what both ciphers take
 TAG_BYTES = 16
 SEALED_BYTES = NONCE_BYTES + TAG_BYTES  # what sealing adds to a value
-KEY_NAME = "kiosk.key"
-NEXT_KEY_NAME = "kiosk.key.new"  # lies beside the old one from the start of a rekey to its end
 LOOKUP_BYTES = 16
 CHECK_BYTES = 16
 
@@ -53,97 +43,6 @@ AEAD_BY_CIPHER: dict[Cipher, type[AESGCM | ChaCha20Poly1305]] = {
     Cipher.AES_256_GCM: AESGCM,
     Cipher.CHACHA20_POLY1305: ChaCha20Poly1305,
 }
-
-
-class Key:
-    """A master key. Its bytes show in no repr and no message."""
-
-    __slots__ = ("_secret",)
-
-    def __init__(self, secret: bytes) -> None:
-        if len(secret) != KEY_BYTES:
-            raise ValueError(f"a key has {KEY_BYTES} bytes, got {len(secret)}")
-        self._secret = secret
-
-    def __repr__(self) -> str:
-        return f"Key({self.check})"
-
-    def derive(self, use: str, size: int = KEY_BYTES) -> bytes:
-        """Return the subkey for one use."""
-        hkdf = HKDF(hashes.SHA256(), size, salt=None, info=b"kiosk/" + use.encode())
-        return hkdf.derive(self._secret)
-
-    @property
-    def check(self) -> str:
-        """Name the key without giving it away; kept in the store to tell a wrong key."""
-        return self.derive("check", 8).hex()
-
-    def write(self, path: Path) -> None:
-        """Write the key to a new 0600 file, whole or not at all; an existing file is never overwritten."""
-        if path.exists():
-            raise StoreError(f"{path} exists; a key is never overwritten")
-        part = path.with_name(f".{path.name}.part")
-        try:
-            part.unlink(missing_ok=True)  # left by a cut; its mode may be anything
-            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(self._secret.hex().encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            part.rename(path)  # half a key beside a good one would keep the store shut
-            sync_directory(path.parent)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise StoreError(f"cannot write the key to {path}: {error.strerror}") from error
-
-
-def new_key() -> Key:
-    """Return a fresh random key."""
-    return Key(os.urandom(KEY_BYTES))
-
-
-def read_key(path: Path) -> Key:
-    """Read one key file: 32 bytes, or 64 hexadecimal digits.
-
-    Raises:
-        KeyMissingError: no such file, others may read it, or it holds no key.
-    """
-    try:
-        mode = path.stat().st_mode
-        content = path.read_bytes()
-    except OSError as error:
-        raise KeyMissingError(f"no key at {path} ({error.strerror})") from error
-    if mode & stat.S_IRWXO:
-        raise KeyMissingError(f"everyone may read the key {path}; set it to 0600 with chmod")
-    if len(content) == KEY_BYTES:
-        return Key(content)
-    try:
-        return Key(bytes.fromhex(content.decode("ascii")))
-    except ValueError:  # its text might quote the key, so it is not chained
-        raise KeyMissingError(
-            f"{path} holds no key: want {KEY_BYTES} bytes or {2 * KEY_BYTES} hexadecimal digits"
-        ) from None
-
-
-def read_keys(directory: Path, credentials: Path | None = None) -> tuple[Key, ...]:
-    """Return the keys that may open the store of a state directory, the likeliest first.
-
-    Two keys are there only when a rekey was cut short; the store knows which one is in force.
-
-    Args:
-        directory: the state directory.
-        credentials: `$CREDENTIALS_DIRECTORY` of systemd, where it holds a `kiosk.key`.
-
-    Raises:
-        KeyMissingError: no key in either place.
-    """
-    for place in (credentials, directory):
-        if place is not None and (place / KEY_NAME).exists():
-            names = [KEY_NAME, NEXT_KEY_NAME]
-            return tuple(read_key(place / name) for name in names if (place / name).exists())
-    raise KeyMissingError(
-        f"no {KEY_NAME} in {directory} nor among the credentials; without its key a store cannot be read"
-    )
 
 
 def fastest_cipher(clock_ns: Callable[[], int] = time.perf_counter_ns) -> Cipher:
@@ -239,34 +138,4 @@ def vault_for(keys: tuple[Key, ...], check: str, cipher: Cipher) -> tuple[Vault,
     raise KeyMissingError(f"the key given is not the one this store was written with (it wants key {check})")
 
 
-def replace_key(directory: Path) -> None:
-    """Put the next key in the place of the old one: the last step of a rekey."""
-    (directory / NEXT_KEY_NAME).replace(directory / KEY_NAME)
-    sync_directory(directory)
-
-
-def create_file(path: Path) -> None:
-    """Make an empty file that nobody else may read; SQLite would make it for everyone."""
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-
-
-def sync_directory(directory: Path) -> None:
-    """Make a new or renamed file's name survive a power cut."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-__all__ = [
-    "Cipher",
-    "InvalidTag",
-    "Key",
-    "Vault",
-    "fastest_cipher",
-    "new_key",
-    "read_key",
-    "read_keys",
-    "vault_for",
-]
+__all__ = ["Cipher", "InvalidTag", "Vault", "fastest_cipher", "vault_for"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Mapping
 
-from kiosk.door.door import Input, Output
+from kiosk.door.lines import Input, Output
 from kiosk.errors import DoorError
 
 

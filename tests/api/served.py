@@ -13,16 +13,14 @@ import httpx
 
 from kiosk.api import app
 from kiosk.device.device import Device
-from kiosk.entrance.news import Broadcast, Health, Still
-from kiosk.errors import RefusedError
 from kiosk.networks.inference import load_recogniser, read_pack
 from kiosk.recognition.pipeline import Recogniser
-from kiosk.rules.grant import Degradation
 from kiosk.settings.config import Config
 from kiosk.store.accounts import Account, Role
 from kiosk.store.directory import initialise
 from kiosk.store.vault import Cipher
 from kiosk.testing.fakes import ManualClock
+from kiosk.testing.scripted_kiosk import ScriptedKiosk
 from tests.conftest import GOLDEN, MODELS
 from tests.patience import until
 
@@ -31,51 +29,11 @@ PASSWORD = "correct horse battery"
 A1, A2, B1, C1 = (
     (GOLDEN / name).read_bytes() for name in ("person_a_1.jpg", "person_a_2.jpg", "person_b_1.jpg", "person_c_1.jpg")
 )
-JPEG = b"\xff\xd8\xff\xd9"
 
 
 @functools.cache
 def networks() -> Recogniser:
     return load_recogniser(read_pack(MODELS), threads=1)
-
-
-class ScriptedKiosk:
-    """A running kiosk that does what a test says and remembers what it was asked."""
-
-    def __init__(self, now: Any) -> None:
-        self.news = Broadcast(now)
-        self.asked: list[tuple[Any, ...]] = []
-        self.refusal: str | None = None
-        self.picture: Still | None = Still(JPEG, (640, 480), 0.1, ())
-        self.states: tuple[Degradation, ...] = ()
-
-    def health(self) -> Health:
-        return Health(not self.states, "identify", self.states, {"camera": {"fps": 30}})
-
-    def still(self) -> Still | None:
-        return self.picture
-
-    def claim(self, code: str, *, actor: str) -> float:
-        self._ask("claim", code, actor)
-        return 30.0
-
-    def release(self, *, actor: str) -> None:
-        self._ask("release", actor)
-
-    def set_alarm(self, *, is_armed: bool, actor: str) -> None:
-        self._ask("alarm", is_armed, actor)
-
-    def begin_enrolment(self, details: Any, consent: Any, *, is_allowlisted: bool, actor: str) -> str:
-        self._ask("enrol", details, consent, is_allowlisted, actor)
-        return "e1"
-
-    def cancel_enrolment(self, enrolment: str) -> None:
-        self._ask("cancel", enrolment)
-
-    def _ask(self, *what: Any) -> None:
-        if self.refusal is not None:
-            raise RefusedError(self.refusal)
-        self.asked.append(what)
 
 
 @dataclass

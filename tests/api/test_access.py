@@ -9,12 +9,12 @@ import pytest
 from kiosk.api.access import Access, Limiter, is_csrf_right
 from kiosk.errors import ConfigError, RefusedError, StoreError
 from kiosk.settings.sections import ApiSettings
-from kiosk.store import rekey
 from kiosk.store.accounts import Accounts, Role
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.directory import initialise, open_store
-from kiosk.store.vault import read_keys
+from kiosk.store.keys import read_keys
+from kiosk.store.upkeep import rekey
 from tests.store.stored import Clock, files_with, raw
 
 PASSWORD = "correct horse battery"

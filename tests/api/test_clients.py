@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from kiosk.device.enrol import enrol_person
 from kiosk.store.subjects import Details, Enrolment
 from tests.api.served import A1, serving
 from tests.conftest import GOLDEN
@@ -49,7 +50,9 @@ else:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     with serving(tmp_path_factory.mktemp("clients") / "state") as served:
-        served.device.enrol([A1], Enrolment(templates=(), details=Details(name="Person A", vendor_data="user-1")))
+        enrol_person(
+            served.device, [A1], Enrolment(templates=(), details=Details(name="Person A", vendor_data="user-1"))
+        )
         yield served
 
 

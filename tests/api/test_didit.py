@@ -13,7 +13,8 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from kiosk.device.device import NothingLeaves
+from kiosk.device.enrol import enrol_person
+from kiosk.device.outgoing import NothingLeaves
 from kiosk.settings.config import Config
 from kiosk.settings.sections import SearchSettings, StoreSettings
 from kiosk.store.subjects import Details, Enrolment
@@ -356,7 +357,7 @@ def enrolled(served, photograph, **more):
         "details": Details(name=more.pop("name", "Person A"), document_number="AB123456", vendor_data="user-1"),
         **more,
     }
-    return served.device.enrol([photograph], Enrolment(templates=(), **known)).subject
+    return enrol_person(served.device, [photograph], Enrolment(templates=(), **known)).subject
 
 
 def test_a_search_lists_who_is_known_with_the_number_masked(fresh):
@@ -426,14 +427,14 @@ def test_where_no_photograph_is_kept_there_is_no_link(served):
     found = served.call("POST", "/v3/face-search/", "device", files={"user_image": A2}).json()["face_search"]
 
     assert found["matches"][0]["match_image_url"] is None
-    served.device.store.forget(found["matches"][0]["session_number"])
+    served.device.store.people.forget(found["matches"][0]["session_number"])
 
 
 def test_a_link_is_dead_once_its_person_is_forgotten(fresh):
     enrolled(fresh, A1)
     found = fresh.call("POST", "/v3/face-search/", "device", files={"user_image": A2}).json()["face_search"]
 
-    fresh.device.store.forget(1)
+    fresh.device.store.people.forget(1)
 
     assert fresh.call("GET", found["matches"][0]["match_image_url"]).status_code == 404
 
@@ -466,7 +467,7 @@ def test_a_saved_search_is_gone_once_somebody_in_it_is_forgotten(fresh):
     enrolled(fresh, A1)
     given = fresh.call("POST", "/v3/face-search/", "device", files={"user_image": A2}).json()
 
-    fresh.device.store.forget(1)
+    fresh.device.store.people.forget(1)
 
     assert fresh.call("GET", f"/v3/session/{given['request_id']}/decision/", "device").status_code == 404
 

@@ -313,7 +313,7 @@ def test_a_name_that_is_a_script_comes_back_as_a_text_of_json(served):
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.json()["subject"]["name"] == SECRET_NAME
-    served.device.store.forget(answer.json()["subject"]["session_number"])
+    served.device.store.people.forget(answer.json()["subject"]["session_number"])
 
 
 @pytest.mark.parametrize(
@@ -400,7 +400,7 @@ def test_a_failure_of_ours_is_a_500_without_its_reason(fresh, caplog):
     def fail(*_, **__):
         raise RuntimeError(f"something about {SECRET_NAME}")
 
-    fresh.device.match = fail
+    fresh.device.analyse = fail
     answer = fresh.call("POST", "/v3/face-match/", "device", files=match_files())
 
     assert answer.status_code == 500

@@ -13,14 +13,16 @@ from dataclasses import replace
 import pytest
 
 from kiosk.api.routes import people
+from kiosk.device.enrol import enrol_person
 from kiosk.entrance.news import Topic
-from kiosk.rules.grant import Degradation
+from kiosk.rules.conditions import Degradation
 from kiosk.settings.config import Sources
 from kiosk.store.chain import Kind, receipt_holds
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.subjects import Details, Enrolment
+from kiosk.testing.scripted_kiosk import JPEG
 from kiosk.types import Status
-from tests.api.served import A1, A2, B1, C1, JPEG, NOW, serving
+from tests.api.served import A1, A2, B1, C1, NOW, serving
 from tests.patience import BUSY_S, until
 
 
@@ -70,13 +72,15 @@ def test_a_change_of_one_field_undoes_nothing_that_another_call_changed_meanwhil
 
     def known_and_declined(call):
         subject = known(call)
-        store.patch(subject.session_number, lambda one: replace(one, status=Status.DECLINED, valid_until=NOW + 60))
+        store.people.patch(
+            subject.session_number, lambda one: replace(one, status=Status.DECLINED, valid_until=NOW + 60)
+        )
         return subject
 
     monkeypatch.setattr(people, "known", known_and_declined)
     answer = served.call("PATCH", "/device/subjects/1", "operator", json={"name": "Person B"})
 
-    kept = store.subject(1)
+    kept = store.people.subject(1)
     assert answer.status_code == 200
     assert (kept.details.name, kept.status, kept.valid_until) == ("Person B", Status.DECLINED, NOW + 60)
 
@@ -116,7 +120,7 @@ def test_a_wrong_enrolment_stores_nobody_and_names_the_field(served, files, data
     answer = served.call("POST", "/device/subjects", "operator", files=files or {"x": b""}, data=data)
 
     assert (answer.status_code, list(answer.json())) == (400, [field])
-    assert served.device.store.subjects().total == 0
+    assert served.device.store.people.subjects().total == 0
 
 
 def test_somebody_elses_photograph_becomes_no_reference(served):
@@ -127,7 +131,7 @@ def test_somebody_elses_photograph_becomes_no_reference(served):
 
     assert (mine.status_code, mine.json()["references"]) == (201, 2)
     assert (other.status_code, other.json()["outcome"]) == (409, "mixed")
-    assert served.device.store.reference_count() == 2
+    assert served.device.store.references.count() == 2
 
 
 def test_blocking_holds_at_once_and_its_reason_is_for_operators(served):
@@ -156,7 +160,7 @@ def test_a_photographs_worth_is_told_and_nothing_stored(served):
 
     assert (told["faces"], told["ok"]) == (1, True)
     assert told["looks_like"][0]["name"] == "Person A"
-    assert served.device.store.reference_count() == 1
+    assert served.device.store.references.count() == 1
 
 
 def test_a_zip_of_folders_is_imported_and_reported(served):
@@ -170,7 +174,7 @@ def test_a_zip_of_folders_is_imported_and_reported(served):
 
     assert begun.status_code == 202
     assert state["outcomes"] == {"added": 3, "unreadable": 1}
-    assert [one.details.name for one in served.device.store.subjects().subjects] == ["A", "B"]
+    assert [one.details.name for one in served.device.store.people.subjects().subjects] == ["A", "B"]
 
 
 def test_the_audit_finds_who_is_enrolled_twice(served):
@@ -455,7 +459,7 @@ def test_who_is_enrolled_elsewhere_is_found_by_the_next_search(served):
         == []
     )
 
-    served.device.enrol([A1], Enrolment(templates=(), details=Details(name="Person A")))
+    enrol_person(served.device, [A1], Enrolment(templates=(), details=Details(name="Person A")))
 
     assert (
         served.call("POST", "/v3/face-search/", "device", files={"user_image": A2}).json()["face_search"][

@@ -23,6 +23,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from kiosk.api import app
+from kiosk.device.enrol import enrol_person
 from kiosk.store.subjects import Details, Enrolment
 from tests.api.served import A1, B1, serving
 
@@ -49,7 +50,7 @@ TRACEBACK = re.compile(r"Traceback|File \"|site-packages|\.py\b")
 def served(tmp_path_factory):
     with serving(tmp_path_factory.mktemp("openapi") / "state", api_settings={"wrong_keys": 1000}) as served:
         for photograph, name in ((A1, "Person A"), (B1, "Person B")):
-            served.device.enrol([photograph], Enrolment(templates=(), details=Details(name=name)))
+            enrol_person(served.device, [photograph], Enrolment(templates=(), details=Details(name=name)))
         yield served
 
 

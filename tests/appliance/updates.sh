@@ -38,7 +38,7 @@ is_armed || fail "not armed after the update"
 passed "update to 0.9.1 took $(since "$began"), 30 s of it proving itself; a wrong digest was refused"
 
 # One that does not know itself what it is: golden faces come out otherwise, so it is refused before the switch.
-other_release blind 0.9.2 sed -i 's/^LEAST_COSINE = .*/LEAST_COSINE = 2.0/' kiosk/cli/doctor.py
+other_release blind 0.9.2 sed -i 's/^LEAST_COSINE = .*/LEAST_COSINE = 2.0/' kiosk/networks/self_test.py
 if inside /srv/blind/firmware_scripts/update.sh >"$work/update-blind.log" 2>&1; then fail "a blind release was taken"; fi
 if [ "$(current)" != "$good" ] || ! is_armed; then fail "the running release was touched"; fi
 passed "a release whose golden faces fail is refused before anything is changed"
@@ -52,7 +52,7 @@ before, _, after = schema.read_text().partition("\nSCRIPTS = (")
 listed, _, rest = after.partition(")")
 schema.write_text(f'{before}\nSCRIPTS = ({listed}, "CREATE TABLE later (n INTEGER) STRICT;"){rest}')
 run = Path("kiosk/daemon/kiosk.py")
-run.write_text(run.read_text().replace("    supervisor.tell(READY=1)\n", "    os._exit(70)\n", 1))
+run.write_text(run.read_text().replace("    supervisor.tell(READY=1)\n", "    import os; os._exit(70)\n", 1))
 PYTHON
 }
 other_release broken 0.9.3 broken

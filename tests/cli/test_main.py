@@ -17,7 +17,7 @@ from PIL import Image
 
 from kiosk.cli.main import main
 from kiosk.store.directory import open_store
-from kiosk.store.vault import read_keys
+from kiosk.store.keys import read_keys
 from tests.store.stored import DAY, enrolment
 
 ROOT = Path(__file__).parent.parent.parent
@@ -202,7 +202,7 @@ def test_a_clock_that_nobody_vouches_for_forgets_nobody(
 ):
     kiosk("init")
     with open_store(state, read_keys(state), now=time.time) as store:
-        store.enrol(replace(enrolment(1), retention_until=time.time() - DAY))
+        store.people.enrol(replace(enrolment(1), retention_until=time.time() - DAY))
     monkeypatch.setattr("kiosk.cli.store.is_synced", lambda: is_kept)
     monkeypatch.setattr("kiosk.cli.store.was_set", lambda _within_s: False)
     (tmp_path / "kiosk.toml").write_text(settings)

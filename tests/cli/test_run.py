@@ -19,8 +19,8 @@ from kiosk.cli import run
 from kiosk.health.supervisor import Supervisor
 from kiosk.settings.config import Config
 from kiosk.store.directory import open_store, run_alone
+from kiosk.store.keys import read_keys
 from kiosk.store.subjects import Details, Enrolment
-from kiosk.store.vault import read_keys
 from tests.conftest import GOLDEN, read
 from tests.patience import BUSY_S
 
@@ -37,7 +37,7 @@ def demo(tmp_path):
     with initialise(tmp_path / "state", now=time.time) as store:
         for name, file, is_blocked in (("Person A", "a_2", False), ("Person B", "b_1", True)):
             template = recogniser.analyse(read(GOLDEN / f"person_{file}.jpg")).template
-            store.enrol(Enrolment([template], Details(name=name), is_blocklisted=is_blocked))
+            store.people.enrol(Enrolment([template], Details(name=name), is_blocklisted=is_blocked))
     (tmp_path / "visitors").mkdir()
     for place, name in enumerate(("a_1", "c_1", "b_1")):
         shutil.copy(GOLDEN / f"person_{name}.jpg", tmp_path / "visitors" / f"{place}.jpg")

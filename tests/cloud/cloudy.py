@@ -22,7 +22,7 @@ from kiosk.settings.sections import CloudSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.directory import DATABASE_NAME, initialise, open_store
-from kiosk.store.vault import read_keys
+from kiosk.store.keys import read_keys
 from kiosk.testing.fake_cloud import FakeCloud
 from kiosk.types import Template
 from tests.patience import LIMIT_S

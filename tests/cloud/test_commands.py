@@ -12,9 +12,9 @@ import pytest
 from kiosk.cli import main
 from kiosk.cloud.credentials import API_KEY, WEBHOOK_SECRET, Credentials
 from kiosk.store.directory import initialise, open_store
+from kiosk.store.keys import read_keys
 from kiosk.store.remote_lists import Lists
 from kiosk.store.subjects import SubjectFilter
-from kiosk.store.vault import read_keys
 from kiosk.testing.fake_cloud import FakeCloud
 from kiosk.types import Template
 from tests.cloud.cloudy import PACK, decide, device, sent, settings
@@ -204,7 +204,9 @@ def waiting(fake, tmp_path, monkeypatch):
 
 def is_still_blocked(tmp_path):
     with open_store(tmp_path / "state", read_keys(tmp_path / "state"), now=lambda: 0.0) as store:
-        return [one.external_id for one in store.subjects(SubjectFilter(is_blocklisted=True)).subjects] == ["entry-a"]
+        return [one.external_id for one in store.people.subjects(SubjectFilter(is_blocklisted=True)).subjects] == [
+            "entry-a"
+        ]
 
 
 def test_sending_once_sends_what_waits_and_leaves_the_lists_in_force(run, fake, waiting, tmp_path):
@@ -313,6 +315,7 @@ from kiosk.cli import main as cli
 code = cli.main(["--state", sys.argv[1], "match", sys.argv[2], sys.argv[2], "--vendor-data", "v"])
 from kiosk import assembly
 from kiosk.cloud.sync import Sync
+from kiosk.device.outgoing import NothingLeaves
 import time
 chosen = cli.build_parser().parse_args(["--state", sys.argv[1], "log", "list"])
 config = assembly.load_settings(chosen)
@@ -320,7 +323,7 @@ with assembly.open_store(chosen, config) as store:
     class Lent:
         pass
     device = Lent()
-    device.store, device.outgoing, device.recogniser = store, None, None
+    device.store, device.outgoing, device.recogniser = store, NothingLeaves(), None
     sync = Sync(device, config.cloud, now=time.time)
     sync.start()
     wanted, rows = sync.is_wanted, store.outbox.rows()

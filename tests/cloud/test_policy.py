@@ -15,6 +15,7 @@ from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.outbox import OutboxState
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.fake_cloud import FakeCloud
+from kiosk.types import Origin
 from tests.cloud.cloudy import decide, device, drain, sent, settings, sync
 from tests.patience import BUSY_S
 
@@ -82,7 +83,7 @@ def test_photographs_of_a_call_leave_with_consent_only(opened, consent, metadata
 )
 def test_photographs_from_the_door_leave_only_if_the_person_agreed_to_it(opened, version, agreed, leaves):
     kiosk = opened(consent_versions=agreed)
-    subject = kiosk.store.enrol(Enrolment([], Details(consent_version=version)))
+    subject = kiosk.store.people.enrol(Enrolment([], Details(consent_version=version)))
     decision = NewDecision(Kind.IDENTIFY, "Approved", session_number=subject.session_number, actor="door")
 
     wanted = kiosk.outgoing.wants_photographs(decision)
@@ -139,7 +140,7 @@ def test_a_borderline_match_is_decided_by_the_cloud_where_that_is_set(opened, fa
     syncing.close()
 
     assert final.status == "Approved"
-    assert final.details["decided_by"] == "cloud"
+    assert final.origin is Origin.CLOUD
     assert final.details["offline"] == {"status": "In Review", "score": 55}
     assert final.answer["face_match"] == {"status": "Approved", "score": 91, "warnings": []}
     assert policies(kiosk) == []  # it is in the cloud already
@@ -157,7 +158,7 @@ def test_no_answer_is_never_a_yes_and_costs_no_more_than_its_time(opened, fake, 
     took_s = time.monotonic() - before
     syncing.close()
 
-    assert (final.status, final.details) == ("In Review", {"asked_cloud": True})
+    assert (final.status, final.origin, final.details) == ("In Review", Origin.DEVICE_ASKED, {})
     assert took_s < BUSY_S  # a server that hangs does so for an hour
 
 
@@ -214,8 +215,8 @@ def test_a_relayed_webhook_becomes_a_revision_once(opened, fake):
 
 
 def test_a_rekey_keeps_rows_photographs_and_secrets_readable(tmp_path, fake):
-    from kiosk.store.rekey import rekey
-    from kiosk.store.vault import read_keys
+    from kiosk.store.keys import read_keys
+    from kiosk.store.upkeep.rekey import rekey
 
     with device(tmp_path / "state", settings(fake)) as kiosk:
         sync(kiosk, fake).close()

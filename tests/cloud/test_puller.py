@@ -11,14 +11,15 @@ from kiosk import assembly
 from kiosk.cloud.credentials import API_KEY, Credentials
 from kiosk.cloud.puller import Puller
 from kiosk.cloud.sync import Sync
+from kiosk.device.calls import answer_search
 from kiosk.device.device import Device
 from kiosk.errors import CloudError
 from kiosk.settings.config import Config
 from kiosk.settings.sections import CloudSettings
 from kiosk.store.directory import initialise, open_store
+from kiosk.store.keys import read_keys
 from kiosk.store.remote_lists import Lists
 from kiosk.store.subjects import SubjectFilter
-from kiosk.store.vault import read_keys
 from kiosk.testing.fake_cloud import FakeCloud
 from tests.conftest import GOLDEN
 
@@ -68,12 +69,12 @@ def pull(device, fake):
 
 
 def blocked(device):
-    page = device.store.subjects(SubjectFilter(is_blocklisted=True))
+    page = device.store.people.subjects(SubjectFilter(is_blocklisted=True))
     return [(one.source, one.external_id) for one in page.subjects]
 
 
 def status(device, photograph):
-    return device.search(device.analyse(photograph), save=False)["face_search"]["status"]
+    return answer_search(device, device.analyse(photograph), save=False)["face_search"]["status"]
 
 
 def test_a_list_is_pulled_and_its_people_are_blocked_here(device, fake, pull):
@@ -97,7 +98,7 @@ def test_who_vanished_from_the_list_is_unblocked_and_forgotten(device, fake, pul
     pull(NAME, every_s=0.0, steps=10)
 
     assert blocked(device) == [("list_entry", "entry-b")]
-    assert device.store.subjects().total == 1
+    assert device.store.people.subjects().total == 1
     assert status(device, A) == "Approved"
 
 
@@ -164,7 +165,7 @@ def test_a_list_that_is_not_set_any_more_blocks_nobody_and_the_others_stay(devic
 
     assert ended == 1
     assert blocked(device) == [("list_entry", "entry-b")]
-    assert device.store.subjects().total == 1
+    assert device.store.people.subjects().total == 1
 
 
 def test_whoever_pulls_some_lists_leaves_the_others_in_force(device, fake, pull):

@@ -250,7 +250,7 @@ def test_a_row_that_the_store_failed_half_way_is_looked_for_and_holds_up_nobody(
 
 def test_whoever_sends_is_woken_once_the_row_is_there(kiosk):
     seen = []
-    kiosk.outgoing.wake = lambda: seen.append(kiosk.store.outbox.counts()[OutboxState.WAITING])
+    kiosk.outgoing.connect(lambda: seen.append(kiosk.store.outbox.counts()[OutboxState.WAITING]), None)
 
     decide(kiosk)
 
@@ -258,9 +258,9 @@ def test_whoever_sends_is_woken_once_the_row_is_there(kiosk):
 
 
 def test_a_forgotten_person_is_never_sent(kiosk, fake, syncing):
-    subject = kiosk.store.enrol(Enrolment([], Details(vendor_data="visitor-7")))
+    subject = kiosk.store.people.enrol(Enrolment([], Details(vendor_data="visitor-7")))
     decide(kiosk, vendor_data="visitor-7")
-    kiosk.store.forget(subject.session_number)
+    kiosk.store.people.forget(subject.session_number)
     other = decide(kiosk, vendor_data="visitor-8")
 
     drain(syncing)

@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import shutil
 import threading
 import time
 from dataclasses import replace
@@ -14,21 +15,23 @@ import pytest
 
 from kiosk.capture.process import Camera
 from kiosk.daemon.kiosk import Kiosk, serve
+from kiosk.daemon.pace import Pace
+from kiosk.daemon.wiring import patience_of
 from kiosk.device.device import Device
-from kiosk.door.door import Input, Output
+from kiosk.door.lines import Input, Output
 from kiosk.entrance.news import Consent, Topic
 from kiosk.entrance.restart import read_restart
 from kiosk.errors import ModelFileError, RefusedError, StoreError
 from kiosk.health.clock import Clock
 from kiosk.health.supervisor import Flag, Supervisor
-from kiosk.rules.grant import Tries
+from kiosk.rules.patience import Tries
 from kiosk.settings.config import Config
 from kiosk.settings.sections import CameraSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.directory import initialise, open_store
+from kiosk.store.keys import read_keys
 from kiosk.store.subjects import Details, Enrolment
-from kiosk.store.vault import read_keys
 from kiosk.testing.fakes import RecordedLines
 from kiosk.types import Face
 from tests.entrance.staged import POINTS, Stage, config, template
@@ -37,10 +40,10 @@ from tests.patience import BUSY_S, LIMIT_S, until
 A = template(1)
 
 
-@pytest.fixture(autouse=True)
-def _patient_door(monkeypatch):
-    """Take grants from a door whose supervisor is late: tests/door/test_door.py says when it must not."""
-    monkeypatch.setattr("kiosk.door.door.LATE_S", LIMIT_S)
+PATIENT = Pace(supervisor_late_s=LIMIT_S)
+"""Takes grants from a door whose supervisor is late: tests/door/test_door.py says when it must not."""
+
+BRISK = replace(PATIENT, round_s=0.05, figures_s=0.05, retest_s=0.1, store_probe_s=0.1)
 
 
 @pytest.fixture
@@ -57,7 +60,7 @@ def scene(tmp_path):
 class World:
     """A kiosk in front of a scene in which people appear when told."""
 
-    def __init__(self, tmp_path, scene, settings=None, **more):
+    def __init__(self, tmp_path, scene, settings=None, *, pace=PATIENT, **more):
         self.people = []
         self.settings = settings or Config()
         base = Stage(tmp_path / "unused")
@@ -76,6 +79,8 @@ class World:
         self.device = Device(self.recogniser, self.store, self.settings, now=self.clock)
         self.lines = RecordedLines()
         self.verdict = {"error": None}
+        self.may_pass = threading.Event()
+        self.may_pass.set()
         camera = CameraSettings(source=f"dir:{scene}?fps=30&loop=1", reopen_first_s=0.05, reopen_longest_s=0.1)
         self.kiosk = Kiosk(
             self.device,
@@ -83,10 +88,12 @@ class World:
             lines=self.lines,
             clock=self.clock,
             self_test=self.self_test,
+            pace=pace,
             **more,
         )
 
     def self_test(self):
+        self.may_pass.wait(LIMIT_S)
         if self.verdict["error"] is not None:
             raise self.verdict["error"]
         return "all came out as stored"
@@ -100,25 +107,24 @@ class World:
         self.store.close()
 
     def armed(self):
-        until(lambda: self.kiosk.health().is_armed)
+        until(lambda: self.kiosk.requests.health().is_armed)
         return self
 
     def enrol(self, seed, name="Person A"):
         details = Details(name=name, vendor_data=name)
-        return self.store.enrol(Enrolment([template(seed)], details)).session_number
+        return self.store.people.enrol(Enrolment([template(seed)], details)).session_number
 
     def acts(self, kind):
         return [one.entry.details for one in self.store.decisions(DecisionFilter(kinds=(kind,))).decisions]
 
 
 def test_a_kiosk_is_armed_after_its_self_test_and_lets_a_known_person_in(tmp_path, scene):
-    world, may_pass = World(tmp_path, scene), threading.Event()
-    testing = world.kiosk._self_test
-    world.kiosk._self_test = lambda: (may_pass.wait(LIMIT_S), testing())[1]
+    world = World(tmp_path, scene)
+    world.may_pass.clear()
     with world:
         world.enrol(1)
-        assert not world.kiosk.health().is_armed
-        may_pass.set()
+        assert not world.kiosk.requests.health().is_armed
+        world.may_pass.set()
         world.armed()
         world.people.append(A)
         until(lambda: world.lines.pulses == 1)
@@ -128,14 +134,12 @@ def test_a_kiosk_is_armed_after_its_self_test_and_lets_a_known_person_in(tmp_pat
         assert decision.entry.status == "Approved"
         assert world.acts(Kind.DOOR) == [{"what": "relay_on", "of": decision.entry.request_id}]
         assert not world.kiosk.hanging
-        until(lambda: (still := world.kiosk.still()) and still.size_wh == (320, 240))
+        until(lambda: (still := world.kiosk.requests.still()) and still.size_wh == (320, 240))
     assert Output.RELAY not in world.lines.lit
 
 
-def test_without_a_passed_self_test_nobody_is_judged_and_it_is_tried_again(tmp_path, scene, monkeypatch):
-    monkeypatch.setattr("kiosk.daemon.kiosk.RETEST_S", 0.1)
-    monkeypatch.setattr("kiosk.daemon.kiosk.ROUND_S", 0.05)
-    world = World(tmp_path, scene)
+def test_without_a_passed_self_test_nobody_is_judged_and_it_is_tried_again(tmp_path, scene):
+    world = World(tmp_path, scene, pace=BRISK)
     world.verdict["error"] = ModelFileError("two people came together")
     with world:
         world.people.append(A)
@@ -147,10 +151,8 @@ def test_without_a_passed_self_test_nobody_is_judged_and_it_is_tried_again(tmp_p
         until(lambda: world.store.decisions().total == 1)
 
 
-def test_a_store_that_failed_closes_until_it_takes_facts_again(tmp_path, scene, monkeypatch):
-    monkeypatch.setattr("kiosk.daemon.kiosk.STORE_PROBE_S", 0.1)
-    monkeypatch.setattr("kiosk.daemon.kiosk.ROUND_S", 0.05)
-    with World(tmp_path, scene) as world:
+def test_a_store_that_failed_closes_until_it_takes_facts_again(tmp_path, scene):
+    with World(tmp_path, scene, pace=BRISK) as world:
         world.armed()
         saving, probing = world.device.save, world.store.probe
 
@@ -160,35 +162,30 @@ def test_a_store_that_failed_closes_until_it_takes_facts_again(tmp_path, scene, 
         world.device.save = world.store.probe = full
         world.people.append(A)
         until(lambda: "store_unreadable" in world.kiosk.monitor.states())
-        (state,) = [one for one in world.kiosk.health().states if one.condition == "store_unreadable"]
+        (state,) = [one for one in world.kiosk.requests.health().states if one.condition == "store_unreadable"]
         assert "disk full" in state.sentence
-        assert not world.kiosk.health().is_armed
+        assert not world.kiosk.requests.health().is_armed
         world.device.save, world.store.probe = saving, probing
         world.armed()
         assert world.lines.pulses == 0
 
 
 def test_a_disk_that_does_not_answer_closes_the_kiosk_and_ends_no_thread(tmp_path, scene, monkeypatch):
-    monkeypatch.setattr("kiosk.daemon.kiosk.ROUND_S", 0.05)
-    monkeypatch.setattr("kiosk.daemon.kiosk.FIGURES_S", 0.05)
-    monkeypatch.setattr("kiosk.daemon.kiosk.STORE_PROBE_S", 0.1)
-    with World(tmp_path, scene) as world:
+    with World(tmp_path, scene, pace=BRISK) as world:
         world.armed()
 
         def failing(_path):
             raise OSError(errno.EIO, "Input/output error")
 
         with monkeypatch.context() as broken:
-            broken.setattr("kiosk.daemon.kiosk.shutil.disk_usage", failing)
+            broken.setattr(shutil, "disk_usage", failing)
             until(lambda: {"disk_full", "store_unreadable"} <= set(world.kiosk.monitor.states()))
         world.armed()
         assert not world.kiosk.is_broken
 
 
-def test_what_the_door_did_while_the_store_failed_is_recorded_afterwards(tmp_path, scene, monkeypatch):
-    monkeypatch.setattr("kiosk.daemon.kiosk.STORE_PROBE_S", 0.1)
-    monkeypatch.setattr("kiosk.daemon.kiosk.ROUND_S", 0.05)
-    with World(tmp_path, scene) as world:
+def test_what_the_door_did_while_the_store_failed_is_recorded_afterwards(tmp_path, scene):
+    with World(tmp_path, scene, pace=BRISK) as world:
         world.armed()
         recording = world.store.record_act
 
@@ -206,7 +203,7 @@ def test_what_the_door_did_while_the_store_failed_is_recorded_afterwards(tmp_pat
 def test_an_alarm_switches_the_kiosk_off_over_a_restart(tmp_path, scene):
     with World(tmp_path, scene) as world:
         world.armed()
-        world.kiosk.set_alarm(is_armed=True, actor="key-1")
+        world.kiosk.requests.set_alarm(is_armed=True, actor="key-1")
         world.people.append(A)
         until(lambda: world.kiosk.judge.newest is not None)
         assert world.kiosk.monitor.states().count("alarm_armed") == 1
@@ -214,8 +211,8 @@ def test_an_alarm_switches_the_kiosk_off_over_a_restart(tmp_path, scene):
 
     with World(tmp_path, scene) as world:
         until(lambda: "starting" not in world.kiosk.monitor.states())
-        assert not world.kiosk.health().is_armed
-        world.kiosk.set_alarm(is_armed=False, actor="key-1")
+        assert not world.kiosk.requests.health().is_armed
+        world.kiosk.requests.set_alarm(is_armed=False, actor="key-1")
         world.armed()
         assert world.acts(Kind.POLICY) == [{"is_alarm_armed": False}, {"is_alarm_armed": True}]
 
@@ -228,10 +225,10 @@ def test_a_kiosk_whose_notes_are_spoilt_stays_off_and_says_how_to_go_on(tmp_path
 
     with World(tmp_path, scene) as world:
         until(lambda: "starting" not in world.kiosk.monitor.states())
-        (state,) = [one for one in world.kiosk.health().states if one.condition == "alarm_armed"]
+        (state,) = [one for one in world.kiosk.requests.health().states if one.condition == "alarm_armed"]
         assert "standing.json" in state.sentence
         assert "/device/door/alarm" in state.sentence
-        world.kiosk.set_alarm(is_armed=False, actor="operator-1")
+        world.kiosk.requests.set_alarm(is_armed=False, actor="operator-1")
         world.armed()
     assert not read_restart(tmp_path / "state").is_spoilt
 
@@ -248,7 +245,7 @@ def test_an_alarm_that_is_armed_while_declines_are_kept_is_kept_too(tmp_path, sc
         syncing(handle)
 
     monkeypatch.setattr("kiosk.entrance.restart.os.fsync", slow)
-    failed = []
+    failed, tries = [], patience_of(world.settings).save(Tries(5, 0.0, 1e9), time.monotonic())
 
     def told(work):
         try:
@@ -256,8 +253,8 @@ def test_an_alarm_that_is_armed_while_declines_are_kept_is_kept_too(tmp_path, sc
         except StoreError as error:
             failed.append(error)
 
-    judging = threading.Thread(target=told, args=(lambda: world.kiosk._keep_tries(Tries(5, 0.0, 1e9)),))
-    arming = threading.Thread(target=told, args=(lambda: world.kiosk.set_alarm(is_armed=True, actor="key-1"),))
+    judging = threading.Thread(target=told, args=(lambda: world.kiosk.restart.keep(tries=tries),))
+    arming = threading.Thread(target=told, args=(lambda: world.kiosk.requests.set_alarm(is_armed=True, actor="key-1"),))
     judging.start()
     assert is_writing.wait(LIMIT_S)
     arming.start()
@@ -274,7 +271,7 @@ def test_an_alarm_that_is_armed_while_declines_are_kept_is_kept_too(tmp_path, sc
 
 def test_an_alarm_armed_while_it_is_being_disarmed_stays_armed(tmp_path, scene, monkeypatch):
     world = World(tmp_path, scene)
-    world.kiosk.set_alarm(is_armed=True, actor="key-1")
+    world.kiosk.requests.set_alarm(is_armed=True, actor="key-1")
     recording, is_recording, may_go_on = world.store.record_act, threading.Event(), threading.Event()
 
     def slow(kind, **more):
@@ -285,7 +282,7 @@ def test_an_alarm_armed_while_it_is_being_disarmed_stays_armed(tmp_path, scene, 
 
     monkeypatch.setattr(world.store, "record_act", slow)
     disarming, arming = (
-        threading.Thread(target=world.kiosk.set_alarm, kwargs={"is_armed": is_armed, "actor": "key-1"})
+        threading.Thread(target=world.kiosk.requests.set_alarm, kwargs={"is_armed": is_armed, "actor": "key-1"})
         for is_armed in (False, True)
     )
     disarming.start()
@@ -306,8 +303,8 @@ def test_an_alarm_armed_while_it_is_being_disarmed_stays_armed(tmp_path, scene, 
 def test_an_operator_opens_the_door_even_of_a_kiosk_that_is_closed_and_it_is_in_the_log(tmp_path, scene):
     with World(tmp_path, scene) as world:
         until(lambda: world.kiosk.door.beat > 0)
-        world.kiosk.set_alarm(is_armed=True, actor="key-1")
-        world.kiosk.release(actor="operator-1")
+        world.kiosk.requests.set_alarm(is_armed=True, actor="key-1")
+        world.kiosk.requests.release(actor="operator-1")
 
         assert world.lines.pulses == 1
         (entry,) = (one.entry for one in world.store.decisions(DecisionFilter(kinds=(Kind.RELEASE,))).decisions)
@@ -322,14 +319,14 @@ def test_a_code_must_be_one_persons(tmp_path, scene, people, said):
         for seed in range(people):
             world.enrol(seed + 1, name="same-code")
         with pytest.raises(RefusedError, match=said):
-            world.kiosk.claim("same-code", actor="key-1")
+            world.kiosk.requests.claim("same-code", actor="key-1")
 
 
 def test_a_code_lets_its_person_in(tmp_path, scene):
     with World(tmp_path, scene, config(entrance={"mode": "verify"})) as world:
         world.enrol(1, name="card-7")
         world.armed()
-        assert world.kiosk.claim("card-7", actor="key-1") == 30.0
+        assert world.kiosk.requests.claim("card-7", actor="key-1") == 30.0
         world.people.append(A)
         until(lambda: world.lines.pulses == 1)
 
@@ -341,11 +338,11 @@ def test_a_guided_enrolment_goes_through_the_desk(tmp_path, scene):
         world.kiosk.news.listen(lambda news: heard.append(news) if news.topic is Topic.ENROLMENT else None)
         world.armed()
         consent = Consent("2026-11", time.time())
-        world.kiosk.begin_enrolment(Details(name="Person C"), consent, is_allowlisted=True, actor="operator-1")
+        world.kiosk.requests.begin_enrolment(Details(name="Person C"), consent, is_allowlisted=True, actor="operator-1")
         world.people.append(template(3))
         until(lambda: heard and heard[-1].data["state"] == "added")
 
-        (subject,) = world.store.subjects().subjects
+        (subject,) = world.store.people.subjects().subjects
         assert subject.is_allowlisted
         assert subject.details.consent_version == "2026-11"
 
@@ -356,7 +353,7 @@ def test_settings_that_can_are_taken_while_it_runs_and_the_others_want_a_new_sta
         world.enrol(1)
         stricter = config(entrance={"identify_threshold": 100.0, "review_margin": 0.0}, degraded={"pad_off": "closed"})
         assert world.kiosk.reload(stricter)
-        assert not world.kiosk.health().is_armed
+        assert not world.kiosk.requests.health().is_armed
         assert not world.kiosk.reload(config(camera={"rotation": 90}))
         assert not world.kiosk.reload(config(api={"port": 8081}))
         assert not world.kiosk.reload(config(health={"holdover_h": 1.0}))
@@ -365,9 +362,8 @@ def test_settings_that_can_are_taken_while_it_runs_and_the_others_want_a_new_sta
         world.armed()
 
 
-def test_a_thread_that_hangs_or_ends_is_named(tmp_path, scene, monkeypatch, caplog):
-    monkeypatch.setattr("kiosk.daemon.kiosk.JUDGE_LATE_S", 0.3)
-    with World(tmp_path, scene) as world:
+def test_a_thread_that_hangs_or_ends_is_named(tmp_path, scene, caplog):
+    with World(tmp_path, scene, pace=replace(PATIENT, judge_late_s=0.3)) as world:
         world.armed()
         stuck = threading.Event()
         world.kiosk.judge.take = lambda *_: stuck.wait(5.0)
@@ -434,31 +430,31 @@ def test_the_status_file_tells_the_state_and_names_nobody(tmp_path, scene):
     assert "Person A" not in text
 
 
-def test_a_look_that_a_stop_overtook_tells_no_more_that_anybody_is_armed(tmp_path, scene, monkeypatch):
+def test_a_look_that_a_stop_overtook_tells_no_more_that_anybody_is_armed(tmp_path, scene):
     path = tmp_path / "status.json"
-    with World(tmp_path, scene, status_file=path) as world:
-        world.armed()
-        until(path.exists)
-        counting, is_counting, may_go_on = world.kiosk._count, threading.Event(), threading.Event()
+    is_slow, is_counting, may_go_on = threading.Event(), threading.Event(), threading.Event()
 
-        def slow():
+    def figures():
+        if is_slow.is_set():
             is_counting.set()
             assert may_go_on.wait(LIMIT_S)
-            counting()
+        return {}
 
-        monkeypatch.setattr(world.kiosk, "_count", slow)
+    with World(tmp_path, scene, pace=BRISK, status_file=path, more_figures=figures) as world:
+        world.armed()
+        until(path.exists)
+        is_slow.set()
         assert is_counting.wait(LIMIT_S)
         world.kiosk.close()
         may_go_on.set()
-        until(lambda: not any(thread.is_alive() for thread in world.kiosk._threads))
+        until(lambda: world.kiosk.is_stopped)
 
         assert not path.exists()
 
 
-def test_a_status_file_that_could_not_be_written_is_written_once_there_is_room(tmp_path, scene, monkeypatch):
-    monkeypatch.setattr("kiosk.daemon.kiosk.ROUND_S", 0.05)
+def test_a_status_file_that_could_not_be_written_is_written_once_there_is_room(tmp_path, scene):
     path = tmp_path / "run" / "status.json"
-    with World(tmp_path, scene, status_file=path) as world:
+    with World(tmp_path, scene, status_file=path, pace=BRISK) as world:
         world.armed()
         assert not path.parent.exists()
         path.parent.mkdir()

@@ -55,6 +55,7 @@ def test_a_match_is_answered_by_the_cloud_in_the_same_shape_and_saved_as_its_wor
     assert told["device"]["decided_by"] == "cloud"
     (logged,) = kiosk.device.store.decisions().decisions
     assert (logged.entry.status, logged.entry.details["decided_by"]) == ("Approved", "cloud")
+    assert logged.entry.details["unjudged"] is True
     assert len(fake.sessions) == 1
 
 

@@ -6,15 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kiosk.device.device import Device, Reference
+from kiosk.device.calls import answer_match, answer_search
+from kiosk.device.device import Device
+from kiosk.device.enrol import Reference, admit
 from kiosk.networks.inference import read_pack, standard_pack
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config
 from kiosk.settings.sections import MatchSettings, SearchSettings
 from kiosk.store.directory import initialise, open_store
+from kiosk.store.keys import read_keys
 from kiosk.store.store import Store
 from kiosk.store.subjects import Details, Enrolment
-from kiosk.store.vault import read_keys
 from kiosk.types import Entity, Sample, Template
 
 PACK = read_pack(standard_pack())
@@ -67,48 +69,48 @@ def numbers(answer):
 
 def test_what_another_process_changes_is_seen_by_the_next_search(device, directory):
     probe = sample(template(1))
-    before = numbers(device.search(probe))
+    before = numbers(answer_search(device, probe))
     other: Store = open_store(directory, read_keys(directory), now=lambda: NOW)
 
     with other:
-        number = other.enrol(enrolment(1)).session_number
-        enrolled = device.search(probe)["face_search"]["status"]
-        other.block(number)
-        blocked = device.search(probe)["face_search"]["status"]
-        other.unblock(number)
-        other.patch(number, lambda one: replace(one, valid_until=NOW - 1))
-        expired = numbers(device.search(probe))
-        other.patch(number, lambda one: replace(one, valid_until=None))
-        other.add_reference(number, template(2))
-        second = numbers(device.search(sample(template(2))))
-        other.forget(number)
-        gone = numbers(device.search(probe)) + numbers(device.search(sample(template(2))))
+        number = other.people.enrol(enrolment(1)).session_number
+        enrolled = answer_search(device, probe)["face_search"]["status"]
+        other.people.block(number)
+        blocked = answer_search(device, probe)["face_search"]["status"]
+        other.people.unblock(number)
+        other.people.patch(number, lambda one: replace(one, valid_until=NOW - 1))
+        expired = numbers(answer_search(device, probe))
+        other.people.patch(number, lambda one: replace(one, valid_until=None))
+        other.people.add_reference(number, template(2))
+        second = numbers(answer_search(device, sample(template(2))))
+        other.people.forget(number)
+        gone = numbers(answer_search(device, probe)) + numbers(answer_search(device, sample(template(2))))
 
     assert before == []
     assert (enrolled, blocked, expired, second, gone) == ("In Review", "Declined", [], [number], [])
 
 
 def test_a_person_is_one_row_with_the_best_of_their_references(device):
-    device.store.enrol(Enrolment([template(1), template(5, like=1, cosine=0.8)], Details()))
+    device.store.people.enrol(Enrolment([template(1), template(5, like=1, cosine=0.8)], Details()))
 
-    (row,) = device.search(sample(template(1)))["face_search"]["matches"]
+    (row,) = answer_search(device, sample(template(1)))["face_search"]["matches"]
 
     assert row["similarity_percentage"] == 100.0
 
 
 def test_at_most_five_people_are_listed_best_first_and_ties_in_order_of_enrolment(device):
     for cosine in (0.6, 0.7, 0.7, 0.8, 0.9, 0.5, 0.95):
-        device.store.enrol(Enrolment([template(9, like=1, cosine=cosine)], Details()))
+        device.store.people.enrol(Enrolment([template(9, like=1, cosine=cosine)], Details()))
 
-    assert numbers(device.search(sample(template(1)))) == [7, 5, 4, 2, 3]
+    assert numbers(answer_search(device, sample(template(1)))) == [7, 5, 4, 2, 3]
 
 
 def test_a_blocked_person_is_named_however_many_look_more_alike(device):
-    device.store.enrol(Enrolment([template(9, like=1, cosine=0.5)], Details(), is_blocklisted=True))
+    device.store.people.enrol(Enrolment([template(9, like=1, cosine=0.5)], Details(), is_blocklisted=True))
     for cosine in (0.9, 0.91, 0.92, 0.93, 0.94, 0.95):
-        device.store.enrol(Enrolment([template(9, like=1, cosine=cosine)], Details()))
+        device.store.people.enrol(Enrolment([template(9, like=1, cosine=cosine)], Details()))
 
-    answer = device.search(sample(template(1)))
+    answer = answer_search(device, sample(template(1)))
 
     assert answer["face_search"]["status"] == "Declined"
     assert len(numbers(answer)) == 5
@@ -119,10 +121,10 @@ def test_the_blocklist_may_ask_for_less(directory):
     config = Config(search=SearchSettings(similarity_threshold=90.0, blocklist_threshold=60.0))
     with opened(directory, config) as device:
         near = template(9, like=1, cosine=SCALE.cosine(65))
-        device.store.enrol(Enrolment([near], Details(), is_blocklisted=True))
-        device.store.enrol(Enrolment([near], Details()))
+        device.store.people.enrol(Enrolment([near], Details(), is_blocklisted=True))
+        device.store.people.enrol(Enrolment([near], Details()))
 
-        answer = device.search(sample(template(1)))
+        answer = answer_search(device, sample(template(1)))
 
     assert answer["face_search"]["status"] == "Declined"
     assert numbers(answer) == [1]
@@ -130,24 +132,26 @@ def test_the_blocklist_may_ask_for_less(directory):
 
 def test_a_person_exactly_at_the_threshold_is_listed(device):
     for score in (70.1, 69.8):
-        device.store.enrol(Enrolment([template(9, like=1, cosine=SCALE.cosine(score))], Details()))
+        device.store.people.enrol(Enrolment([template(9, like=1, cosine=SCALE.cosine(score))], Details()))
 
-    assert numbers(device.search(sample(template(1)))) == [1]
+    assert numbers(answer_search(device, sample(template(1)))) == [1]
 
 
 def test_references_of_another_model_are_never_searched(device):
     other = Template(template(1).vector, "f" * 64)
-    device.store.enrol(Enrolment([other], Details()))
+    device.store.people.enrol(Enrolment([other], Details()))
 
-    answer = device.search(sample(template(1)))
+    answer = answer_search(device, sample(template(1)))
 
     assert numbers(answer) == []
     assert answer["device"]["gallery_size"] == 0
 
 
 def test_an_answer_is_saved_with_its_thresholds_and_the_size_of_the_gallery(device):
-    device.store.enrol(enrolment(1))
-    answer = device.search(sample(template(1), faces=2), vendor_data="visit", metadata={"gate": 3}, actor="test")
+    device.store.people.enrol(enrolment(1))
+    answer = answer_search(
+        device, sample(template(1), faces=2), vendor_data="visit", metadata={"gate": 3}, actor="test"
+    )
 
     (logged,) = device.store.decisions().decisions
 
@@ -160,8 +164,8 @@ def test_an_answer_is_saved_with_its_thresholds_and_the_size_of_the_gallery(devi
 
 
 def test_nothing_is_saved_when_the_request_says_so(device):
-    device.search(sample(template(1)), save=False)
-    device.match(sample(template(1)), sample(template(2)), save=False)
+    answer_search(device, sample(template(1)), save=False)
+    answer_match(device, sample(template(1)), sample(template(2)), save=False)
 
     assert device.store.decisions().total == 0
 
@@ -170,7 +174,7 @@ def test_a_match_in_the_review_band_waits_for_a_person(directory):
     with opened(directory, Config(match=MatchSettings(review_threshold=60))) as device:
         near = sample(template(9, like=1, cosine=SCALE.cosine(55)))
 
-        found = device.match(sample(template(1)), near)["face_match"]
+        found = answer_match(device, sample(template(1)), near)["face_match"]
 
     assert (found["status"], found["score"]) == ("In Review", 55)
 
@@ -179,7 +183,7 @@ def test_two_enrolments_of_one_face_at_once_store_one(device):
     outcomes = []
 
     def enrol():
-        outcomes.append(device.admit([Reference(template(1), 1.0)], Enrolment([], Details())).kind)
+        outcomes.append(admit(device, [Reference(template(1), 1.0)], Enrolment([], Details())).kind)
 
     threads = [threading.Thread(target=enrol) for _ in range(8)]
     for thread in threads:
@@ -188,11 +192,11 @@ def test_two_enrolments_of_one_face_at_once_store_one(device):
         thread.join()
 
     assert sorted(outcomes) == ["added"] + ["duplicate"] * 7
-    assert device.store.subjects(limit=10).total == 1
+    assert device.store.people.subjects(limit=10).total == 1
 
 
 def test_searches_go_on_while_people_come_and_go(device):
-    device.store.enrol(enrolment(1))
+    device.store.people.enrol(enrolment(1))
     stop, failures = threading.Event(), []
 
     def look():
@@ -205,9 +209,9 @@ def test_searches_go_on_while_people_come_and_go(device):
     for thread in threads:
         thread.start()
     for seed in range(2, 40):
-        number = device.store.enrol(enrolment(seed)).session_number
+        number = device.store.people.enrol(enrolment(seed)).session_number
         if seed % 2:
-            device.store.forget(number)
+            device.store.people.forget(number)
     stop.set()
     for thread in threads:
         thread.join()

@@ -10,20 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kiosk.door.door import (
-    PATTERNS,
-    TICK_S,
-    Debounce,
-    Door,
-    DoorState,
-    GpiodLines,
-    Happened,
-    Input,
-    Output,
-    Signal,
-    main,
-    make_safe,
-)
+from kiosk.door.__main__ import main
+from kiosk.door.door import TICK_S, Debounce, Door, DoorState, Happened
+from kiosk.door.lines import GpiodLines, Input, Output, make_safe
+from kiosk.door.signals import PATTERNS, Signal
 from kiosk.errors import ConfigError, DoorError
 from kiosk.rules.grant import Grant, Refusal, RefusalReason
 from kiosk.settings.config import load_config

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from kiosk.device.device import Device, Outgoing
+from kiosk.device.device import Device
+from kiosk.device.outgoing import Outgoing
 from kiosk.door.door import Door
 from kiosk.entrance.decide import Entrance
 from kiosk.entrance.judge import Judge
@@ -18,13 +19,13 @@ from kiosk.health.monitor import Monitor
 from kiosk.networks.inference import read_pack, standard_pack
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.recognition.quality import Quality
-from kiosk.rules.grant import policy
+from kiosk.rules.conditions import policy
 from kiosk.rules.presentation import Ready
 from kiosk.rules.schedule import read_schedule
 from kiosk.settings.config import Config
 from kiosk.store.directory import initialise, open_store
+from kiosk.store.keys import read_keys
 from kiosk.store.subjects import Details, Enrolment, Subject
-from kiosk.store.vault import read_keys
 from kiosk.testing.fakes import ManualClock, RecordedLines
 from kiosk.types import Face, Frame, RgbImage, Template
 
@@ -58,7 +59,13 @@ class Stage:
     """Everything of a kiosk but threads, networks and a camera."""
 
     def __init__(
-        self, directory: Path, config: Config | None = None, *, outgoing: Outgoing | None = None, **more: Any
+        self,
+        directory: Path,
+        config: Config | None = None,
+        *,
+        outgoing: Outgoing | None = None,
+        has_door: bool = True,
+        **more: Any,
     ) -> None:
         """Set it up; `more` goes to the judge."""
         state = directory / "state"
@@ -93,7 +100,7 @@ class Stage:
             broadcast,
             self.config,
             clock=self.clock,
-            door=self.door,
+            door=self.door if has_door else None,
             keep=self.kept.append,
             **more,
         )
@@ -160,7 +167,7 @@ class Stage:
         return outcomes
 
     def enrol(self, *templates: Template, name: str = "Person A", plan: str | None = None, **more: Any) -> Subject:
-        return self.store.enrol(Enrolment(templates, Details(name=name, vendor_data=name, plan=plan), **more))
+        return self.store.people.enrol(Enrolment(templates, Details(name=name, vendor_data=name, plan=plan), **more))
 
     def told(self, topic: Topic) -> list[dict[str, Any]]:
         return [dict(one.data) for one in self.news if one.topic is topic]

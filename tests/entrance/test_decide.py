@@ -179,7 +179,7 @@ def test_a_claim_of_somebody_forgotten_or_of_another_model_is_declined(stage):
     number = stage.enrol(Template(template(1).vector, "b" * 64)).session_number
 
     assert ruled(stage.entrance.verify(ready(template(1)), number)) == ("Declined", "no_reference")
-    stage.store.forget(number)
+    stage.store.people.forget(number)
     assert ruled(stage.entrance.verify(ready(template(1)), number)) == ("Declined", "no_reference")
 
 
@@ -205,7 +205,7 @@ def test_what_names_a_person_is_gone_when_the_person_is_forgotten(stage):
     number = stage.enrol(template(1)).session_number
     verdict = stage.entrance.identify(ready(template(1)))
 
-    stage.store.forget(number)
+    stage.store.people.forget(number)
 
     (logged,) = stage.store.decisions(DecisionFilter(request_id=verdict.request_id)).decisions
     assert logged.answer is None
@@ -258,7 +258,7 @@ def test_an_enrolment_keeps_every_good_frame_and_the_consent(stage):
 
     outcome = stage.entrance.enrol(frames, Details(name="Person C"), CONSENT, is_allowlisted=False, photograph=b"jpeg")
 
-    subject = stage.store.subject(outcome.subject.session_number)
+    subject = stage.store.people.subject(outcome.subject.session_number)
     assert (outcome.kind, subject.references, subject.images) == ("added", 3, 1)
     assert (subject.details.consent_version, subject.details.consent_at) == ("2026-11", NOW)
 
@@ -275,7 +275,7 @@ def test_an_enrolment_finds_duplicates_blocked_people_two_people_and_poor_frames
     ]
 
     assert kinds == ["duplicate", "blocklisted", "mixed", "poor"]
-    assert stage.store.subjects().total == 2
+    assert stage.store.people.subjects().total == 2
 
 
 def test_a_suspected_attack_is_declined_and_saved(stage):
@@ -286,6 +286,6 @@ def test_a_suspected_attack_is_declined_and_saved(stage):
 
 
 def _condition(name):
-    from kiosk.rules.grant import Condition
+    from kiosk.rules.conditions import Condition
 
     return Condition(name)

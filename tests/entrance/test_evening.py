@@ -38,8 +38,8 @@ def evening(tmp_path, recogniser, people):
     """A door that knows Person A and blocks Person B."""
     made = Replay(tmp_path / "state", recogniser, config(attempts=WAYS_IN), fps=FPS)
     known = {name: recogniser.analyse(image).template for name, image in people.items()}
-    made.store.enrol(Enrolment([known["a_2"]], Details(name="Person A", vendor_data="a")))
-    made.store.enrol(Enrolment([known["b_1"]], Details(name="Person B"), is_blocklisted=True))
+    made.store.people.enrol(Enrolment([known["a_2"]], Details(name="Person A", vendor_data="a")))
+    made.store.people.enrol(Enrolment([known["b_1"]], Details(name="Person B"), is_blocklisted=True))
     yield made
     made.close()
 
@@ -128,7 +128,7 @@ def test_strangers_one_after_the_other_lock_the_door_for_those_after_them_too(ev
 
 def test_a_code_lets_in_its_own_person_alone(evening, people):
     evening.reload(config(entrance={"mode": "verify"}))
-    (person_a,) = evening.store.find("a")
+    (person_a,) = evening.store.people.find("a")
     play(evening, seconds=1.0)
 
     unasked = play(evening, walking_up(people["a_1"]))

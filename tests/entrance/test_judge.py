@@ -4,16 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from kiosk.door.door import Output
-from kiosk.entrance.judge import ENROLMENT_S
+from kiosk.door.lines import Output
+from kiosk.entrance.expected import ENROLMENT_S
 from kiosk.entrance.news import Consent, Topic
 from kiosk.errors import ModelFileError, RefusedError, StoreError
-from kiosk.rules.grant import Condition, Patience, Tries
+from kiosk.rules.conditions import Condition
+from kiosk.rules.patience import Patience, Tries
 from kiosk.rules.presentation import Ready
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.subjects import Details
-from kiosk.types import Status
+from kiosk.types import Origin, Status
 from tests.entrance.staged import NOW, Stage, config, template
 
 CONSENT = Consent("2026-11", NOW)
@@ -145,15 +146,15 @@ def test_a_disk_that_takes_its_time_opens_nothing_once_its_person_stands_there_n
 
 
 def decline(stage, number):
-    stage.store.patch(number, lambda one: replace(one, status=Status.DECLINED))
+    stage.store.people.patch(number, lambda one: replace(one, status=Status.DECLINED))
 
 
 def end_today(stage, number):
-    stage.store.patch(number, lambda one: replace(one, valid_until=NOW))
+    stage.store.people.patch(number, lambda one: replace(one, valid_until=NOW))
 
 
 WITHDRAWN = [
-    pytest.param(lambda stage, number: stage.store.block(number), "blocklisted", id="blocked"),
+    pytest.param(lambda stage, number: stage.store.people.block(number), "blocklisted", id="blocked"),
     pytest.param(decline, "not_approved", id="declined"),
     pytest.param(end_today, "not_valid", id="out of date"),
 ]
@@ -161,7 +162,7 @@ WITHDRAWN = [
 
 @pytest.mark.parametrize(
     "withdraw",
-    [*(one.values[0] for one in WITHDRAWN), lambda stage, number: stage.store.forget(number)],
+    [*(one.values[0] for one in WITHDRAWN), lambda stage, number: stage.store.people.forget(number)],
     ids=["blocked", "declined", "out of date", "forgotten"],
 )
 def test_a_late_approval_opens_nothing_for_somebody_who_may_not_come_in_any_more(stage, withdraw):
@@ -331,8 +332,8 @@ class Counsel:
         self.asked.append((decision.kind, decision.thresholds, photographs["user_image"][:2]))
         if not self.answers:
             return decision
-        heard = {"decided_by": "cloud", "remote_request_id": "r-1"}
-        return replace(decision, status=self.status, score=88.0, details={**decision.details, **heard})
+        details = {**decision.details, "remote_request_id": "r-1"}
+        return replace(decision, status=self.status, score=88.0, details=details, origin=Origin.CLOUD)
 
 
 BORDERLINE = template(9, like=1, similarity=75.0)
@@ -441,7 +442,7 @@ def test_a_no_or_no_answer_opens_nothing(tmp_path, counsel, expected):
 def test_somebody_blocked_meanwhile_does_not_come_in_by_the_clouds_word(tmp_path):
     stage = stage_with(tmp_path, Counsel(), is_answering=False)
     stage.show(BORDERLINE, seconds=1.0)
-    stage.store.block(1)
+    stage.store.people.block(1)
     stage.tasks.pop()()
     stage.show(BORDERLINE, seconds=1.0)
     stage.close()
@@ -533,12 +534,12 @@ ENROLLING = {"enrolment": {"consent_version": "2026-11", "gather_s": 0.3}}
 def test_a_guided_enrolment_stores_the_person_who_steps_up(tmp_path):
     stage = stage_for(tmp_path, "enrol", **ENROLLING)
     stage.show(A, seconds=2.0)
-    nobody_asked = stage.store.subjects().total
+    nobody_asked = stage.store.people.subjects().total
     stage.show(seconds=2.0)
 
     enrolment = stage.judge.begin_enrolment(Details(name="Person A"), CONSENT, is_allowlisted=False)
     stage.show(A, seconds=3.0)
-    (subject,) = stage.store.subjects().subjects
+    (subject,) = stage.store.people.subjects().subjects
     news = stage.told(Topic.ENROLMENT)
     stage.close()
 
@@ -567,7 +568,7 @@ def test_an_enrolment_that_was_cancelled_stores_nobody(tmp_path):
     stage.judge.cancel_enrolment(enrolment)
     stage.judge.cancel_enrolment(enrolment)
     stage.show(A, seconds=3.0)
-    total = stage.store.subjects().total
+    total = stage.store.people.subjects().total
     stage.close()
 
     assert total == 0
@@ -577,17 +578,17 @@ def test_an_enrolment_that_was_cancelled_stores_nobody(tmp_path):
 def test_an_enrolment_that_is_being_stored_cannot_be_cancelled_and_is_not_said_to_be(tmp_path):
     stage = stage_for(tmp_path, "enrol", **ENROLLING)
     enrolment = stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False)
-    admitting, refused = stage.device.admit, []
+    storing, refused = stage.store.people.enrol, []
 
-    def admit(*given, **named):
+    def store(*given, **named):
         with pytest.raises(RefusedError, match="is being stored") as refusal:
             stage.judge.cancel_enrolment(enrolment)
         refused.append(refusal)
-        return admitting(*given, **named)
+        return storing(*given, **named)
 
-    stage.device.admit = admit
+    stage.store.people.enrol = store
     stage.show(A, seconds=3.0)
-    total = stage.store.subjects().total
+    total = stage.store.people.subjects().total
     stage.close()
 
     states = [one["state"] for one in stage.told(Topic.ENROLMENT)]
@@ -609,7 +610,7 @@ def test_an_enrolment_that_was_left_alone_takes_nobody_who_comes_later(tmp_path,
         stage.show(seconds=0.2)
         stage.judge.reload(stage.config, stage.schedule(stage.config))
     stage.show(STRANGER, seconds=3.0)
-    stored = stage.store.subjects().total
+    stored = stage.store.people.subjects().total
     stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False)
     stage.close()
 
@@ -624,7 +625,7 @@ def test_an_enrolment_whose_store_fails_is_told_so(tmp_path):
     def fail(*_, **__):
         raise StoreError("disk full")
 
-    stage.store.enrol = fail
+    stage.store.people.enrol = fail
     stage.show(A, seconds=3.0)
     stage.close()
 
@@ -737,8 +738,7 @@ def test_every_decision_is_logged_once_over_many_visits(stage):
 
 
 def test_a_kiosk_without_a_door_decides_all_the_same(tmp_path):
-    stage = Stage(tmp_path)
-    stage.judge._door = None
+    stage = Stage(tmp_path, has_door=False)
     stage.enrol(A)
     stage.show(A, seconds=2.0)
     stage.close()

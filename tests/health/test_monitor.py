@@ -4,7 +4,7 @@ import pytest
 
 from kiosk.errors import StoreError
 from kiosk.health.monitor import Monitor, throttled
-from kiosk.rules.grant import Condition, policy
+from kiosk.rules.conditions import Condition, policy
 from kiosk.testing.fakes import ManualClock
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kiosk.cli.doctor import self_test
 from kiosk.errors import KioskError, ModelFileError
 from kiosk.networks.download import KNOWN_PACKS, RemoteFile, RemotePack, download
 from kiosk.networks.inference import checked, load_recogniser, open_session, read_pack, standard_pack
+from kiosk.networks.self_test import self_test
 
 PACK = read_pack(standard_pack())
 TASKS = ["finder", "mesh", "recogniser", "attributes"]

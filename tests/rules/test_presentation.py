@@ -1,5 +1,5 @@
 import math
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import cv2
@@ -29,7 +29,6 @@ from kiosk.rules.presentation import (
     overlap,
     shift,
 )
-from kiosk.settings.sections import PresentationSettings
 from kiosk.types import Face, Template
 from tests.conftest import GOLDEN, read
 
@@ -495,11 +494,6 @@ def test_overlap_and_shift_are_symmetric_and_in_range(x, y, u, v, w, h, k, m):
     assert overlap(one, other) == pytest.approx(overlap(other, one))
     assert shift(one, other) == pytest.approx(shift(other, one))
     assert overlap(one, one) == pytest.approx(1.0)
-
-
-def test_the_settings_are_the_limits():
-    assert Limits(**asdict(PresentationSettings())) == Limits()
-    assert [one.name for one in fields(PresentationSettings)] == [one.name for one in fields(Limits)]
 
 
 @pytest.mark.parametrize(

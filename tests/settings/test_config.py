@@ -70,6 +70,8 @@ def test_the_environment_goes_before_the_file(tmp_path):
         pytest.param("[search]\nwarn_fpir = nan\n", "want 0.0 to 1.0", id="not a number"),
         pytest.param("[models]\nfinder_runtime = 'tf'\n", "want onnx or tflite", id="choice"),
         pytest.param("[camera]\nrotation = 45\n", "want 0 or 90 or 180 or 270, got 45", id="numeric choice"),
+        pytest.param("[presentation]\nkeep_s = 0.2\n", r"\[presentation\]: want 0 <= gather_s < keep_s", id="limits"),
+        pytest.param("[attempts]\nfree_tries = 8\n", r"\[attempts\]: want 0 <= free_tries", id="patience"),
         pytest.param("[models]\nproviders = []\n", "one or more", id="no provider"),
         pytest.param("models = 3\n", r"want a section \[models\]", id="no section"),
         pytest.param("[models\n", "is not TOML", id="broken"),

@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 
 from kiosk.errors import KeyMissingError, StoreError
-from kiosk.store import backup, check, restore, schema
+from kiosk.store import schema
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.directory import DATABASE_NAME, initialise, open_store
+from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME, Key, new_key, read_keys
 from kiosk.store.outbox import Message
-from kiosk.store.rekey import rekey
 from kiosk.store.store import HEAD_NAME, Store
 from kiosk.store.subjects import Details, Enrolment
-from kiosk.store.vault import KEY_NAME, NEXT_KEY_NAME, Key, new_key, read_keys
+from kiosk.store.upkeep import backup, check, restore
+from kiosk.store.upkeep.rekey import rekey
 from kiosk.types import Template
 
 MODEL = "a" * 64
@@ -47,7 +48,7 @@ def enrolment(seed: int) -> Enrolment:
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     with initialise(tmp_path / "state", now=clock) as store:
-        store.enrol_many([enrolment(seed) for seed in range(30)])
+        store.people.enrol_many([enrolment(seed) for seed in range(30)])
         store.record_decision(
             NewDecision(
                 Kind.FACE_MATCH,
@@ -109,12 +110,12 @@ def test_a_backup_holds_nothing_readable(saved: Path, directory: Path) -> None:
 
 def test_a_backup_is_made_while_others_write(directory: Path, keys: tuple[Key, ...]) -> None:
     with opened(directory, keys) as store, opened(directory, keys) as other:
-        other.enrol(enrolment(77))
+        other.people.enrol(enrolment(77))
         file = back_up(store)
-        other.enrol(enrolment(78))
+        other.people.enrol(enrolment(78))
 
         assert file.header.subjects == 31
-        assert store.subjects(limit=0).total == 32
+        assert store.people.subjects(limit=0).total == 32
 
 
 @pytest.mark.parametrize("place", [0, 9, 40, 2000, -1])
@@ -149,7 +150,7 @@ def test_a_backup_cut_off_anywhere_is_found(saved: Path, keys: tuple[Key, ...], 
 def test_a_backup_cut_off_between_two_chunks_is_found(directory: Path, keys: tuple[Key, ...]) -> None:
     with opened(directory, keys) as store:
         big = enrolment(50)
-        store.enrol(Enrolment(big.templates, images=[b"j" * 3_000_000]))
+        store.people.enrol(Enrolment(big.templates, images=[b"j" * 3_000_000]))
         path = back_up(store).path
     content = path.read_bytes()
     head = 12 + int.from_bytes(content[8:12], "big")
@@ -198,9 +199,9 @@ def test_a_restore_brings_back_what_was_saved(saved: Path, keys: tuple[Key, ...]
     done = restore.restore(tmp_path / "new", saved, keys, now=clock)
 
     with opened(tmp_path / "new", keys) as store:
-        assert done.subjects == store.subjects().total == 30
-        assert store.find("v7")[0].details.name == NAME
-        assert sum(len(chunk.ids) for chunk in store.references(MODEL)) == 30
+        assert done.subjects == store.people.subjects().total == 30
+        assert store.people.find("v7")[0].details.name == NAME
+        assert sum(len(chunk.ids) for chunk in store.references.chunks(MODEL)) == 30
         assert store.verify_log().is_intact
 
 
@@ -218,9 +219,9 @@ def test_a_restore_says_what_it_gave_up_and_the_log_goes_on_after_it(
     saved: Path, directory: Path, keys: tuple[Key, ...]
 ) -> None:
     with opened(directory, keys) as store:
-        store.enrol(enrolment(91))
-        store.block(5)
-        store.block(6)
+        store.people.enrol(enrolment(91))
+        store.people.block(5)
+        store.people.block(6)
         lost_hash = store.verify_log().last_hash
 
     done = restore.restore(directory, saved, keys, now=clock, overwrite=True)
@@ -232,20 +233,20 @@ def test_a_restore_says_what_it_gave_up_and_the_log_goes_on_after_it(
         assert verdict.notes == ("records 33 to 35 are missing: given up by the restore in record 36",)
         record = store.decisions(DecisionFilter(kinds=(Kind.RESTORE,))).decisions[0].entry
         assert record.details["last_hash"] == lost_hash
-        assert store.enrol(enrolment(92)).session_number == 32  # 31 was given out before
+        assert store.people.enrol(enrolment(92)).session_number == 32  # 31 was given out before
 
 
 def test_whoever_was_forgotten_stays_forgotten(saved: Path, directory: Path, keys: tuple[Key, ...]) -> None:
     with opened(directory, keys) as store:
-        session_id = store.find("v3")[0].session_id
-        store.forget(4)
+        session_id = store.people.find("v3")[0].session_id
+        store.people.forget(4)
 
     done = restore.restore(directory, saved, keys, now=clock, overwrite=True)
 
     assert done.forgotten_again == 1
     with opened(directory, keys) as store:
-        assert store.find("v3") == store.find(session_id) == ()
-        assert store.subjects().total == 29
+        assert store.people.find("v3") == store.people.find(session_id) == ()
+        assert store.people.subjects().total == 29
         answers = [row.answer for row in store.decisions().decisions]
         assert answers == [None]
         assert store.verify_log().is_intact
@@ -253,20 +254,20 @@ def test_whoever_was_forgotten_stays_forgotten(saved: Path, directory: Path, key
 
 def test_the_erasure_list_alone_is_enough(saved: Path, directory: Path, keys: tuple[Key, ...]) -> None:
     with opened(directory, keys) as store:
-        store.forget(4)
+        store.people.forget(4)
     (directory / DATABASE_NAME).unlink()
 
     restore.restore(directory, saved, keys, now=clock)
 
     with opened(directory, keys) as store:
-        assert store.subject(4) is None
+        assert store.people.subject(4) is None
 
 
 def test_a_scrubbed_backup_does_not_hold_the_forgotten(
     saved: Path, directory: Path, keys: tuple[Key, ...], tmp_path: Path
 ) -> None:
     with opened(directory, keys) as store:
-        store.forget(4)
+        store.people.forget(4)
         erasures = directory / "erasures.jsonl"
 
         assert backup.scrub(store.database, saved.parent, erasures, keys) == (saved,)
@@ -275,8 +276,8 @@ def test_a_scrubbed_backup_does_not_hold_the_forgotten(
     assert backup.verify(saved, keys).subjects == 29
     restore.restore(tmp_path / "new", saved, keys, now=clock)
     with opened(tmp_path / "new", keys) as store:
-        assert store.subject(4) is None
-        assert store.subject(5) is not None
+        assert store.people.subject(4) is None
+        assert store.people.subject(5) is not None
 
 
 def test_a_scrub_takes_out_whom_the_side_file_does_not_name_yet(
@@ -284,7 +285,7 @@ def test_a_scrub_takes_out_whom_the_side_file_does_not_name_yet(
 ) -> None:
     monkeypatch.setattr("kiosk.store.erasure._append_list", lambda *_: None)  # another process is about to
     with opened(directory, keys) as store:
-        store.forget(4)
+        store.people.forget(4)
 
         assert backup.scrub(store.database, saved.parent, directory / "erasures.jsonl", keys) == (saved,)
 
@@ -336,7 +337,7 @@ def test_an_older_schema_is_restored_only_when_told(directory: Path, keys: tuple
     restore.restore(tmp_path / "new", file.path, keys, now=clock, migrate=True)
 
     with opened(tmp_path / "new", keys) as store:
-        assert store.subjects().total == 30
+        assert store.people.subjects().total == 30
         assert store.imports.begin("/media") == 1
 
 
@@ -350,7 +351,7 @@ def test_a_sound_store_needs_no_repair(directory: Path, keys: tuple[Key, ...]) -
 
 def test_a_repair_says_first_what_it_would_lose(saved: Path, directory: Path, keys: tuple[Key, ...]) -> None:
     with opened(directory, keys) as store:
-        store.block(7)
+        store.people.block(7)
     damage(directory)
     before = (directory / DATABASE_NAME).read_bytes()
 
@@ -365,7 +366,7 @@ def test_a_repair_says_first_what_it_would_lose(saved: Path, directory: Path, ke
 
 def test_a_repair_takes_the_newest_good_backup(saved: Path, directory: Path, keys: tuple[Key, ...]) -> None:
     with opened(directory, keys) as store:
-        store.enrol(enrolment(91))
+        store.people.enrol(enrolment(91))
         newer = back_up(store, at=NOW + 86400).path
     newer.write_bytes(newer.read_bytes()[:-1])
     damage(directory)
@@ -377,9 +378,9 @@ def test_a_repair_takes_the_newest_good_backup(saved: Path, directory: Path, key
     assert done is not None
     assert done.backup == saved.name
     with opened(directory, keys) as store:
-        assert store.subjects().total == 30
+        assert store.people.subjects().total == 30
         assert store.verify_log().is_intact
-        assert store.enrol(enrolment(92)).session_number == 32
+        assert store.people.enrol(enrolment(92)).session_number == 32
 
 
 def test_without_a_good_backup_a_repair_changes_nothing(directory: Path, keys: tuple[Key, ...]) -> None:
@@ -422,7 +423,7 @@ def test_a_damaged_index_is_built_anew_and_nothing_is_lost(directory: Path, keys
 
     assert restore.diagnose(directory, keys).is_sound
     with opened(directory, keys) as store:
-        assert store.subjects().total == 30
+        assert store.people.subjects().total == 30
 
 
 @pytest.mark.parametrize(
@@ -454,7 +455,7 @@ def test_the_full_check_names_a_row_changed_by_hand(
 def test_after_a_rekey_everything_opens_with_the_new_key_only(directory: Path, keys: tuple[Key, ...]) -> None:
     with opened(directory, keys) as store:
         old_public_key = store.vault.public_key
-        before = store.subjects().subjects
+        before = store.people.subjects().subjects
 
     rekey(directory, keys, now=clock)
 
@@ -464,9 +465,9 @@ def test_after_a_rekey_everything_opens_with_the_new_key_only(directory: Path, k
         opened(directory, keys)
     with opened(directory, fresh) as store:
         assert store.notices == ()
-        assert store.subjects().subjects == before
-        assert store.find("v7") != ()
-        assert store.images(3) == (b"jpeg",)
+        assert store.people.subjects().subjects == before
+        assert store.people.find("v7") != ()
+        assert store.people.images(3) == (b"jpeg",)
         assert store.outbox.rows()[0].payload == {"p": 1}
         assert store.decisions(DecisionFilter(vendor_data="v3")).decisions[0].answer == {"a": 1}
         assert store.verify_log().is_intact
@@ -479,7 +480,7 @@ def test_a_rekey_cut_short_before_its_commit_keeps_the_old_key(directory: Path) 
     new_key().write(directory / NEXT_KEY_NAME)
 
     with opened(directory) as store:
-        assert store.subjects().total == 30
+        assert store.people.subjects().total == 30
     rekey(directory, read_keys(directory), now=clock)
 
     with opened(directory) as store:
@@ -500,7 +501,7 @@ def test_a_rekey_cut_short_after_its_commit_is_finished_at_the_start(directory: 
 
     assert not (directory / NEXT_KEY_NAME).exists()
     with opened(directory) as store:
-        assert store.subjects().total == 30
+        assert store.people.subjects().total == 30
 
 
 def test_a_rekey_that_finds_a_damaged_row_changes_nothing(directory: Path, keys: tuple[Key, ...]) -> None:
@@ -513,7 +514,7 @@ def test_a_rekey_that_finds_a_damaged_row_changes_nothing(directory: Path, keys:
 
     with opened(directory) as store:
         assert store.verify_log().is_intact
-        assert store.subject(1) is not None
+        assert store.people.subject(1) is not None
 
 
 def test_a_key_provided_by_systemd_is_not_written_to_disk(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from kiosk.store import chain
 from kiosk.store.chain import Entry, Head, Kind, Signed
-from kiosk.store.vault import Cipher, Key, Vault
+from kiosk.store.keys import Key
+from kiosk.store.vault import Cipher, Vault
 from kiosk.types import ClockState
 
 VAULT = Vault(Key(bytes(32)), Cipher.AES_256_GCM)

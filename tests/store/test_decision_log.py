@@ -15,10 +15,10 @@ from kiosk.store import chain
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.directory import open_store
+from kiosk.store.keys import read_keys
 from kiosk.store.outbox import Message, OutboxState
 from kiosk.store.store import HEAD_NAME, Store
 from kiosk.store.subjects import Enrolment
-from kiosk.store.vault import read_keys
 from kiosk.types import ClockState
 from tests.store.stored import ANN, MODEL, NOW, Clock, enrolment, raw, template
 
@@ -71,7 +71,7 @@ def test_decisions_come_newest_first_and_in_pages(store: Store) -> None:
 
 
 def test_acts_are_no_decisions_unless_asked_for(store: Store) -> None:
-    store.enrol(enrolment(1))
+    store.people.enrol(enrolment(1))
 
     assert store.decisions().total == 0
     assert store.decisions(DecisionFilter(kinds=())).total == 2
@@ -145,10 +145,10 @@ def test_a_row_that_was_sent_stays_sent(store: Store) -> None:
 
 
 def test_the_log_of_a_working_store_is_intact(store: Store) -> None:
-    store.enrol(enrolment(1))
-    store.block(1)
+    store.people.enrol(enrolment(1))
+    store.people.block(1)
     store.record_decision(NewDecision(Kind.FACE_MATCH, "Approved", vendor_data="x"))
-    store.forget(1)
+    store.people.forget(1)
 
     verdict = store.verify_log()
 
@@ -206,7 +206,7 @@ def test_an_attacker_past_the_triggers_is_found(store: Store, directory: Path, s
 def test_a_cut_off_log_is_noticed_at_the_start_and_stays_on_record(directory: Path, clock: Clock) -> None:
     keys = read_keys(directory)
     with open_store(directory, keys, now=clock) as store:
-        store.enrol_many([enrolment(seed) for seed in range(3)])
+        store.people.enrol_many([enrolment(seed) for seed in range(3)])
     with raw(directory) as connection:
         connection.execute("DROP TRIGGER log_is_never_cut")
         connection.execute("DELETE FROM log WHERE seq > 2")
@@ -216,13 +216,13 @@ def test_a_cut_off_log_is_noticed_at_the_start_and_stays_on_record(directory: Pa
         assert store.notices == ("log records 3 to 4 are lost",)
         assert "records 3 to 4 are missing" in store.verify_log().faults
         assert store.record_act(Kind.SETTINGS).seq == 6
-        assert store.enrol(enrolment(9)).session_number == 4
+        assert store.people.enrol(enrolment(9)).session_number == 4
 
 
 def test_a_lost_head_file_is_noticed_once_and_stays_a_fault_of_the_log(directory: Path, clock: Clock) -> None:
     keys = read_keys(directory)
     with open_store(directory, keys, now=clock) as store:
-        store.enrol(enrolment(1))
+        store.people.enrol(enrolment(1))
     (directory / HEAD_NAME).unlink()
 
     with open_store(directory, keys, now=clock) as store:
@@ -233,7 +233,7 @@ def test_a_lost_head_file_is_noticed_once_and_stays_a_fault_of_the_log(directory
 
 
 def test_an_exported_log_can_be_verified_elsewhere(store: Store) -> None:
-    store.enrol(Enrolment([template(1)], ANN))
+    store.people.enrol(Enrolment([template(1)], ANN))
     store.record_decision(NewDecision(Kind.FACE_MATCH, "Approved", score=80, vendor_data="secret"))
 
     text = "".join(store.export_log("json"))

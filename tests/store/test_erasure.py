@@ -15,17 +15,17 @@ from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.directory import open_store
 from kiosk.store.erasure import SAMPLE_BYTES, SCAN_BYTES, holds_any
+from kiosk.store.keys import read_keys
 from kiosk.store.outbox import Message, OutboxState
 from kiosk.store.store import Store
 from kiosk.store.subjects import Details, Enrolment
-from kiosk.store.vault import read_keys
 from tests.store.stored import ANN, DAY, NOW, Clock, enrolment, files_with, needles, raw, template
 
 # ---- forgetting
 
 
 def test_neither_vector_nor_name_is_ever_in_a_file(store: Store, directory: Path) -> None:
-    store.enrol(Enrolment([template(1)], ANN, images=[b"JFIF-photograph-of-ann"]))
+    store.people.enrol(Enrolment([template(1)], ANN, images=[b"JFIF-photograph-of-ann"]))
     store.record_decision(NewDecision(Kind.FACE_MATCH, "Approved", vendor_data="vendor-ann", subjects=(1,)))
 
     for needle in needles():
@@ -33,8 +33,8 @@ def test_neither_vector_nor_name_is_ever_in_a_file(store: Store, directory: Path
 
 
 def test_after_forget_not_even_the_ciphertext_is_left(store: Store, directory: Path) -> None:
-    store.enrol_many([enrolment(seed) for seed in range(40)])
-    ann = store.enrol(Enrolment([template(1)] * 3, ANN, images=[b"jpeg" * 3000]))
+    store.people.enrol_many([enrolment(seed) for seed in range(40)])
+    ann = store.people.enrol(Enrolment([template(1)] * 3, ANN, images=[b"jpeg" * 3000]))
     store.record_decision(
         NewDecision(
             Kind.FACE_MATCH,
@@ -60,7 +60,7 @@ def test_after_forget_not_even_the_ciphertext_is_left(store: Store, directory: P
         ]
     assert len(sealed) == 7
 
-    receipt = store.forget(ann.session_number)
+    receipt = store.people.forget(ann.session_number)
 
     assert receipt.is_complete
     for content in sealed:
@@ -72,7 +72,7 @@ def test_after_forget_not_even_the_ciphertext_is_left(store: Store, directory: P
 
 def test_forgetting_at_random_leaves_no_ciphertext(store: Store, directory: Path) -> None:
     rng = np.random.default_rng(5)
-    store.enrol_many([enrolment(seed, Details(name="n" * int(rng.integers(400)))) for seed in range(300)])
+    store.people.enrol_many([enrolment(seed, Details(name="n" * int(rng.integers(400)))) for seed in range(300)])
     with raw(directory) as connection:
         rows = connection.execute(
             "SELECT subject, template, details FROM reference JOIN subject ON session_number = subject"
@@ -80,7 +80,7 @@ def test_forgetting_at_random_leaves_no_ciphertext(store: Store, directory: Path
 
     gone = [rows[place] for place in rng.permutation(300)[:40]]
     for number, _, _ in gone:
-        store.forget(number)
+        store.people.forget(number)
 
     content = b"".join(path.read_bytes() for path in directory.iterdir())
     for _, sealed_template, details in gone:
@@ -89,15 +89,15 @@ def test_forgetting_at_random_leaves_no_ciphertext(store: Store, directory: Path
 
 
 def test_after_forget_the_log_keeps_status_and_score_only(store: Store) -> None:
-    store.enrol(Enrolment([template(1)], ANN))
-    store.enrol(enrolment(2))
+    store.people.enrol(Enrolment([template(1)], ANN))
+    store.people.enrol(enrolment(2))
     kept = store.record_decision(
         NewDecision(Kind.FACE_SEARCH, "In Review", score=88.5, subjects=(1, 2), answer={"name": "Ann"})
     )
     by_vendor = store.record_decision(NewDecision(Kind.FACE_MATCH, "Approved", score=70, vendor_data="vendor-ann"))
     other = store.record_decision(NewDecision(Kind.FACE_MATCH, "Approved", vendor_data="v2", answer={"name": "Bob"}))
 
-    store.forget(1)
+    store.people.forget(1)
 
     rows = {row.entry.request_id: row for row in store.decisions().decisions}
     for entry in (kept, by_vendor):
@@ -107,23 +107,23 @@ def test_after_forget_the_log_keeps_status_and_score_only(store: Store) -> None:
     assert rows[other.request_id].answer == {"name": "Bob"}
     assert store.decisions(DecisionFilter(vendor_data="vendor-ann")).total == 0
     assert store.verify_log().is_intact
-    assert store.find("vendor-ann") == ()
+    assert store.people.find("vendor-ann") == ()
 
 
 def test_forgetting_takes_the_person_out_of_the_outbox(store: Store) -> None:
-    store.enrol(Enrolment([template(1)], ANN))
+    store.people.enrol(Enrolment([template(1)], ANN))
     store.record_decision(NewDecision(Kind.FACE_MATCH, "Approved", session_number=1, outbox=(Message("replay"),)))
 
-    store.forget(1)
+    store.people.forget(1)
 
     (row,) = store.outbox.rows()
     assert (row.state, row.payload) == (OutboxState.SUPERSEDED, None)
 
 
 def test_the_receipt_is_signed_and_names_nobody(store: Store) -> None:
-    ann = store.enrol(Enrolment([template(1)], ANN))
+    ann = store.people.enrol(Enrolment([template(1)], ANN))
 
-    receipt = store.forget(ann.session_number)
+    receipt = store.people.forget(ann.session_number)
 
     assert chain.receipt_holds(receipt.text, store.vault.public_key)
     body = json.loads(receipt.text)["receipt"]
@@ -134,14 +134,14 @@ def test_the_receipt_is_signed_and_names_nobody(store: Store) -> None:
 def test_what_a_reader_held_up_is_erased_at_the_next_start(directory: Path, clock: Clock) -> None:
     keys = read_keys(directory)
     with open_store(directory, keys, now=clock, busy_s=0.0) as store:
-        number = store.enrol(Enrolment([template(1)], ANN)).session_number
+        number = store.people.enrol(Enrolment([template(1)], ANN)).session_number
         with raw(directory) as reader:
             reader.execute("BEGIN")
             sealed = reader.execute("SELECT template FROM reference").fetchone()[0]
-            receipt = store.forget(number)
+            receipt = store.people.forget(number)
 
         assert not receipt.is_complete
-        assert store.subject(number) is None
+        assert store.people.subject(number) is None
 
     open_store(directory, keys, now=clock).close()
     assert files_with(directory, sealed[:16]) == []
@@ -151,8 +151,8 @@ def test_what_a_reader_held_up_is_erased_at_the_next_start(directory: Path, cloc
 def test_an_erasure_cut_short_is_finished_at_the_next_start(directory: Path, clock: Clock) -> None:
     keys = read_keys(directory)
     with open_store(directory, keys, now=clock) as store:
-        store.enrol(Enrolment([template(1)], ANN))
-        store.forget(1)
+        store.people.enrol(Enrolment([template(1)], ANN))
+        store.people.forget(1)
     (directory / "erasures.jsonl").unlink()  # as if killed just before it was written
     with raw(directory) as connection:
         connection.execute("INSERT INTO kiosk VALUES ('unclean', '1')")
@@ -163,17 +163,17 @@ def test_an_erasure_cut_short_is_finished_at_the_next_start(directory: Path, clo
 
 
 def test_the_sweep_forgets_whose_time_is_over(store: Store, clock: Clock) -> None:
-    store.enrol(replace(enrolment(1), retention_until=NOW + DAY))
-    store.enrol(replace(enrolment(2), retention_until=NOW + 2 * DAY))
-    store.enrol(enrolment(3))
+    store.people.enrol(replace(enrolment(1), retention_until=NOW + DAY))
+    store.people.enrol(replace(enrolment(2), retention_until=NOW + 2 * DAY))
+    store.people.enrol(enrolment(3))
 
     clock.advance(DAY)
-    assert store.sweep() == ()  # exactly at the date they are kept
+    assert store.people.sweep() == ()  # exactly at the date they are kept
     clock.advance(1)
-    receipts = store.sweep()
+    receipts = store.people.sweep()
 
     assert [receipt.session_number for receipt in receipts] == [1]
-    assert [one.session_number for one in store.subjects().subjects] == [2, 3]
+    assert [one.session_number for one in store.people.subjects().subjects] == [2, 3]
     row = store.decisions(DecisionFilter(kinds=(Kind.FORGET,))).decisions[0]
     assert row.entry.actor == "sweep"
 

@@ -16,9 +16,10 @@ from kiosk.errors import KeyMissingError, ModelMismatchError, RefusedError, Stor
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.directory import DATABASE_NAME, hold, initialise, open_store
+from kiosk.store.keys import new_key, read_keys
 from kiosk.store.store import Store
 from kiosk.store.subjects import Enrolment, ImportedFile, Subject, SubjectFilter
-from kiosk.store.vault import Cipher, new_key, read_keys
+from kiosk.store.vault import Cipher
 from kiosk.types import Status
 from tests.store.stored import ANN, DAY, MODEL, NOW, OTHER_MODEL, Clock, D, enrolment, files_with, raw, template
 
@@ -26,7 +27,7 @@ from tests.store.stored import ANN, DAY, MODEL, NOW, OTHER_MODEL, Clock, D, enro
 
 
 def test_a_person_reads_back_as_enrolled(store: Store) -> None:
-    stored = store.enrol(
+    stored = store.people.enrol(
         Enrolment(
             [template(1), template(2)],
             ANN,
@@ -41,19 +42,19 @@ def test_a_person_reads_back_as_enrolled(store: Store) -> None:
         )
     )
 
-    assert store.subject(stored.session_number) == stored
+    assert store.people.subject(stored.session_number) == stored
     assert stored.details == ANN
     assert (stored.references, stored.images) == (2, 1)
-    assert store.images(stored.session_number) == (b"jpeg",)
+    assert store.people.images(stored.session_number) == (b"jpeg",)
     assert stored.retention_until == NOW + 3 * 365.25 * DAY
 
 
 def test_numbers_rise_and_are_never_given_out_again(store: Store) -> None:
-    first = store.enrol(enrolment(1)).session_number
-    last = store.enrol(enrolment(2)).session_number
-    store.forget(last)
+    first = store.people.enrol(enrolment(1)).session_number
+    last = store.people.enrol(enrolment(2)).session_number
+    store.people.forget(last)
 
-    assert store.enrol(enrolment(3)).session_number == last + 1 == first + 2
+    assert store.people.enrol(enrolment(3)).session_number == last + 1 == first + 2
 
 
 @pytest.mark.parametrize(
@@ -64,36 +65,36 @@ def test_numbers_rise_and_are_never_given_out_again(store: Store) -> None:
     ],
 )
 def test_a_person_is_found_by(store: Store, text: str) -> None:
-    ann = store.enrol(Enrolment([template(1)], ANN))
-    store.enrol(enrolment(2))
+    ann = store.people.enrol(Enrolment([template(1)], ANN))
+    store.people.enrol(enrolment(2))
 
-    assert store.find(text) == (ann,)
-    assert store.find(ann.session_id) == (ann,)
+    assert store.people.find(text) == (ann,)
+    assert store.people.find(ann.session_id) == (ann,)
 
 
 @pytest.mark.parametrize("text", ["2", "vendor-an", "AB", "", "9" * 40, "²", "' OR 1=1 --"])
 def test_nobody_is_found_by_a_part_or_by_nonsense(store: Store, text: str) -> None:
-    store.enrol(Enrolment([template(1)], ANN))
+    store.people.enrol(Enrolment([template(1)], ANN))
 
-    assert store.find(text) == ()
+    assert store.people.find(text) == ()
 
 
 def test_people_come_in_the_order_of_enrolment_and_in_pages(store: Store) -> None:
-    numbers = store.enrol_many([enrolment(seed) for seed in range(7)])
+    numbers = store.people.enrol_many([enrolment(seed) for seed in range(7)])
 
-    page = store.subjects(limit=3, offset=2)
+    page = store.people.subjects(limit=3, offset=2)
 
     assert page.total == 7
     assert tuple(subject.session_number for subject in page.subjects) == numbers[2:5]
 
 
 def test_people_can_be_filtered(store: Store) -> None:
-    one, two, three = store.enrol_many([enrolment(seed) for seed in range(3)])
-    store.block(two)
-    store.allow(three)
+    one, two, three = store.people.enrol_many([enrolment(seed) for seed in range(3)])
+    store.people.block(two)
+    store.people.allow(three)
 
     def found(wanted: SubjectFilter) -> list[int]:
-        return [subject.session_number for subject in store.subjects(wanted).subjects]
+        return [subject.session_number for subject in store.people.subjects(wanted).subjects]
 
     assert found(SubjectFilter(is_blocklisted=True)) == [two]
     assert found(SubjectFilter(is_blocklisted=False)) == [one, three]
@@ -103,10 +104,10 @@ def test_people_can_be_filtered(store: Store) -> None:
 
 
 def test_block_and_unblock_are_acts_in_the_log(store: Store) -> None:
-    number = store.enrol(enrolment(1)).session_number
+    number = store.people.enrol(enrolment(1)).session_number
 
-    blocked = store.block(number, reason="seen at the back door", actor="key-7")
-    unblocked = store.unblock(number)
+    blocked = store.people.block(number, reason="seen at the back door", actor="key-7")
+    unblocked = store.people.unblock(number)
 
     assert blocked.is_blocklisted
     assert blocked.details.block_reason == "seen at the back door"
@@ -118,55 +119,55 @@ def test_block_and_unblock_are_acts_in_the_log(store: Store) -> None:
 
 
 def test_a_patch_stores_what_changed_and_logs_only_which_fields(store: Store) -> None:
-    ann = store.enrol(Enrolment([template(1)], ANN))
+    ann = store.people.enrol(Enrolment([template(1)], ANN))
     changed = replace(ann, details=replace(ANN, name="Ann Married"), valid_until=NOW + DAY)
 
-    store.patch(ann.session_number, lambda _: changed)
+    store.people.patch(ann.session_number, lambda _: changed)
 
-    assert store.subject(ann.session_number) == changed
+    assert store.people.subject(ann.session_number) == changed
     page = store.decisions(DecisionFilter(kinds=(Kind.PATCH,)))
     assert page.decisions[0].entry.details["changed"] == ["valid_until", "name"]
 
 
 def test_a_patch_never_touches_the_lists(store: Store) -> None:
-    ann = store.enrol(Enrolment([template(1)], ANN))
-    store.block(ann.session_number, reason="why")
+    ann = store.people.enrol(Enrolment([template(1)], ANN))
+    store.people.block(ann.session_number, reason="why")
 
-    patched = store.patch(ann.session_number, lambda one: replace(one, status=Status.DECLINED))
+    patched = store.people.patch(ann.session_number, lambda one: replace(one, status=Status.DECLINED))
 
     assert patched.is_blocklisted
     assert patched.details.block_reason == "why"
 
 
 def test_a_patch_that_changes_nothing_leaves_no_trace(store: Store) -> None:
-    ann = store.enrol(Enrolment([template(1)], ANN))
-    version = store.version()
+    ann = store.people.enrol(Enrolment([template(1)], ANN))
+    version = store.references.version()
 
-    store.patch(ann.session_number, lambda one: one)
+    store.people.patch(ann.session_number, lambda one: one)
 
-    assert store.version() == version
+    assert store.references.version() == version
 
 
 def test_a_patch_that_is_refused_half_way_leaves_the_person_as_they_were(store: Store) -> None:
-    ann = store.enrol(Enrolment([template(1)], ANN))
+    ann = store.people.enrol(Enrolment([template(1)], ANN))
 
     def refuse(_: Subject) -> Subject:
         raise RefusedError("the dates contradict each other")
 
     with pytest.raises(RefusedError):
-        store.patch(ann.session_number, refuse)
+        store.people.patch(ann.session_number, refuse)
 
-    assert store.subject(ann.session_number) == ann
+    assert store.people.subject(ann.session_number) == ann
 
 
 def acts(store: Store) -> list[Callable[[int], object]]:
     return [
-        store.block,
-        store.unblock,
-        store.allow,
-        store.disallow,
-        store.forget,
-        lambda number: store.add_reference(number, template(1)),
+        store.people.block,
+        store.people.unblock,
+        store.people.allow,
+        store.people.disallow,
+        store.people.forget,
+        lambda number: store.people.add_reference(number, template(1)),
     ]
 
 
@@ -181,7 +182,7 @@ def test_an_act_on_nobody_is_refused_and_stores_nothing(store: Store, act: int) 
 
 
 def test_what_names_a_person_shows_in_no_repr(store: Store) -> None:
-    ann = store.enrol(Enrolment([template(1)], replace(ANN, block_reason="why")))
+    ann = store.people.enrol(Enrolment([template(1)], replace(ANN, block_reason="why")))
     decision = NewDecision(Kind.FACE_MATCH, "Approved", vendor_data="vendor-ann", answer={"x": "Ann"})
     store.record_decision(decision)
 
@@ -196,9 +197,9 @@ def test_what_names_a_person_shows_in_no_repr(store: Store) -> None:
 
 def test_references_come_back_bit_for_bit_in_the_order_of_enrolment(store: Store) -> None:
     templates = [template(seed) for seed in range(10)]
-    store.enrol_many([Enrolment([one]) for one in templates])
+    store.people.enrol_many([Enrolment([one]) for one in templates])
 
-    chunks = list(store.references(MODEL, chunk_rows=4))
+    chunks = list(store.references.chunks(MODEL, chunk_rows=4))
 
     assert [len(chunk.ids) for chunk in chunks] == [4, 4, 2]
     found = np.concatenate([chunk.vectors for chunk in chunks])
@@ -209,77 +210,77 @@ def test_references_come_back_bit_for_bit_in_the_order_of_enrolment(store: Store
 
 
 def test_a_store_without_references_gives_no_chunk(store: Store) -> None:
-    assert list(store.references(MODEL)) == []
-    assert list(store.references(MODEL, [1, 2])) == []
-    assert store.members().session_numbers.shape == (0,)
+    assert list(store.references.chunks(MODEL)) == []
+    assert list(store.references.chunks(MODEL, [1, 2])) == []
+    assert store.references.members().session_numbers.shape == (0,)
 
 
 def test_references_of_another_model_are_left_out(store: Store) -> None:
-    number = store.enrol(enrolment(1)).session_number
-    store.add_reference(number, template(2, OTHER_MODEL, 16))
+    number = store.people.enrol(enrolment(1)).session_number
+    store.people.add_reference(number, template(2, OTHER_MODEL, 16))
 
-    assert [chunk.vectors.shape for chunk in store.references(MODEL)] == [(1, D)]
-    assert [chunk.vectors.shape for chunk in store.references(OTHER_MODEL)] == [(1, 16)]
+    assert [chunk.vectors.shape for chunk in store.references.chunks(MODEL)] == [(1, D)]
+    assert [chunk.vectors.shape for chunk in store.references.chunks(OTHER_MODEL)] == [(1, 16)]
 
 
 def test_a_model_has_one_length(store: Store) -> None:
-    store.enrol(enrolment(1))
+    store.people.enrol(enrolment(1))
 
     with pytest.raises(ModelMismatchError, match="templates of 32 numbers, got 16"):
-        store.enrol(Enrolment([template(2, MODEL, 16)]))
+        store.people.enrol(Enrolment([template(2, MODEL, 16)]))
 
-    assert store.subjects().total == 1
+    assert store.people.subjects().total == 1
 
 
 def test_single_vectors_come_in_the_order_asked(store: Store) -> None:
-    store.enrol_many([enrolment(seed) for seed in range(1200)])
+    store.people.enrol_many([enrolment(seed) for seed in range(1200)])
     ids = [1200, 3, 3, *range(1, 1100)]
 
-    vectors = store.vectors(ids, MODEL)
+    vectors = store.references.vectors(ids, MODEL)
 
     np.testing.assert_array_equal(vectors, [template(one - 1).vector for one in ids])
 
 
 def test_a_vector_that_is_gone_is_not_a_number_and_the_others_are_right(store: Store) -> None:
-    store.enrol_many([enrolment(1), enrolment(2)])
-    store.forget(1)
+    store.people.enrol_many([enrolment(1), enrolment(2)])
+    store.people.forget(1)
 
-    vectors = store.vectors([1, 2, 99], MODEL)
+    vectors = store.references.vectors([1, 2, 99], MODEL)
 
     assert np.isnan(vectors).all(axis=1).tolist() == [True, False, True]
     np.testing.assert_array_equal(vectors[1], template(2).vector)
-    assert len(store.vectors([1], MODEL)) == 1
+    assert len(store.references.vectors([1], MODEL)) == 1
 
 
 def test_members_tell_lists_status_and_dates(store: Store) -> None:
-    store.enrol_many([enrolment(1), replace(enrolment(2), valid_until=NOW)])
-    store.block(1)
-    store.patch(2, lambda one: replace(one, status=Status.DECLINED))
+    store.people.enrol_many([enrolment(1), replace(enrolment(2), valid_until=NOW)])
+    store.people.block(1)
+    store.people.patch(2, lambda one: replace(one, status=Status.DECLINED))
 
-    members = store.members()
+    members = store.references.members()
 
     assert members.session_numbers.tolist() == [1, 2]
     assert members.is_blocklisted.tolist() == [True, False]
     assert [list(Status)[place] for place in members.status] == [Status.APPROVED, Status.DECLINED]
     assert members.valid_from.tolist() == [-np.inf, -np.inf]
     assert members.valid_until.tolist() == [np.inf, NOW]
-    assert store.members([2, 77]).session_numbers.tolist() == [2]
+    assert store.references.members([2, 77]).session_numbers.tolist() == [2]
 
 
 def test_another_process_sees_who_changed(directory: Path, store: Store, clock: Clock) -> None:
-    store.enrol_many([enrolment(1), enrolment(2), enrolment(3)])
-    version = store.version()
+    store.people.enrol_many([enrolment(1), enrolment(2), enrolment(3)])
+    version = store.references.version()
     with open_store(directory, read_keys(directory), now=clock) as other:
-        other.block(2)
-        other.forget(3)
-        other.add_reference(2, template(9))
-        other.enrol(enrolment(4))
+        other.people.block(2)
+        other.people.forget(3)
+        other.people.add_reference(2, template(9))
+        other.people.enrol(enrolment(4))
 
-    changes = store.changes_since(version)
+    changes = store.references.changes_since(version)
 
     assert changes.subjects == (2, 3, 4)
-    assert store.members(changes.subjects).session_numbers.tolist() == [2, 4]
-    assert store.changes_since(changes.version).subjects == ()
+    assert store.references.members(changes.subjects).session_numbers.tolist() == [2, 4]
+    assert store.references.changes_since(changes.version).subjects == ()
 
 
 # ---- key
@@ -303,7 +304,7 @@ def test_a_wrong_key_refuses_with_one_line(directory: Path, clock: Clock) -> Non
 
 
 def test_the_key_is_in_no_file_but_its_own(store: Store, directory: Path) -> None:
-    store.enrol(Enrolment([template(1)], ANN))
+    store.people.enrol(Enrolment([template(1)], ANN))
     secret = (directory / "kiosk.key").read_text().strip()
 
     assert files_with(directory, secret.encode()) == ["kiosk.key"]
@@ -320,7 +321,7 @@ def test_with_a_credential_no_key_file_is_made(tmp_path: Path, clock: Clock) -> 
 
 
 def test_files_are_for_their_owner_only(store: Store, directory: Path) -> None:
-    store.enrol(enrolment(1))
+    store.people.enrol(enrolment(1))
 
     modes = {path.name: path.stat().st_mode & 0o077 for path in directory.iterdir()}
 
@@ -331,11 +332,11 @@ def test_files_are_for_their_owner_only(store: Store, directory: Path) -> None:
 @pytest.mark.parametrize("cipher", list(Cipher))
 def test_a_store_keeps_the_cipher_it_was_made_with(tmp_path: Path, clock: Clock, cipher: Cipher) -> None:
     with initialise(tmp_path, now=clock, cipher=cipher) as store:
-        store.enrol(enrolment(1))
+        store.people.enrol(enrolment(1))
 
     with open_store(tmp_path, read_keys(tmp_path), now=clock) as store:
         assert store.vault.cipher is cipher
-        assert len(list(store.references(MODEL))) == 1
+        assert len(list(store.references.chunks(MODEL))) == 1
 
 
 # ---- damage
@@ -362,19 +363,19 @@ def test_a_store_keeps_the_cipher_it_was_made_with(tmp_path: Path, clock: Clock,
     ],
 )
 def test_a_row_changed_outside_the_kiosk_is_refused_by_name(store: Store, directory: Path, sql: str, what: str) -> None:
-    store.enrol_many([enrolment(1), enrolment(2)])
-    store.block(1)
+    store.people.enrol_many([enrolment(1), enrolment(2)])
+    store.people.block(1)
     with raw(directory) as connection:
         connection.execute(sql)
 
     with pytest.raises(StoreError, match=f"{what} was changed or damaged"):
-        store.members(), list(store.references(MODEL))
+        store.references.members(), list(store.references.chunks(MODEL))
 
 
 def test_a_torn_page_is_refused_at_the_start(directory: Path, clock: Clock) -> None:
     keys = read_keys(directory)
     with open_store(directory, keys, now=clock) as store:
-        store.enrol_many([enrolment(seed) for seed in range(200)])
+        store.people.enrol_many([enrolment(seed) for seed in range(200)])
     with (directory / DATABASE_NAME).open("r+b") as file:
         file.seek(4096 * 12)
         file.write(b"\xff" * 2048)
@@ -414,7 +415,7 @@ def test_the_store_of_a_newer_program_is_refused(directory: Path, clock: Clock) 
 
 def test_an_import_goes_on_where_it_stopped(store: Store) -> None:
     run = store.imports.begin("/media/usb/people")
-    store.enrol(enrolment(1), imported=ImportedFile(run, "Ann Example.jpg", 5, "added"))
+    store.people.enrol(enrolment(1), imported=ImportedFile(run, "Ann Example.jpg", 5, "added"))
     store.imports.mark(ImportedFile(run, "blurred.jpg", 6, "poor"))
 
     again = store.imports.begin("/media/usb/people")
@@ -437,9 +438,9 @@ def test_a_file_name_is_not_stored(store: Store, directory: Path) -> None:
 
 def test_an_import_that_goes_on_does_not_bring_back_the_forgotten(store: Store) -> None:
     run = store.imports.begin("/media/people")
-    store.enrol(enrolment(1), imported=ImportedFile(run, "ann.jpg", 5, "added"))
+    store.people.enrol(enrolment(1), imported=ImportedFile(run, "ann.jpg", 5, "added"))
 
-    store.forget(1)
+    store.people.forget(1)
 
     assert store.imports.outcome(run, "ann.jpg", 5) == "forgotten"
 
@@ -453,12 +454,12 @@ def test_readers_and_writers_in_threads_see_whole_facts(store: Store) -> None:
 
     def read() -> None:
         while not done.is_set():
-            people = store.subjects(limit=1000).subjects
+            people = store.people.subjects(limit=1000).subjects
             faults.extend(repr(subject) for subject in people if subject.references != 2)
 
     def write(start: int) -> None:
         for seed in range(start, start + 15):
-            store.enrol(Enrolment([template(seed), template(seed + 1)]))
+            store.people.enrol(Enrolment([template(seed), template(seed + 1)]))
 
     readers = [threading.Thread(target=read) for _ in range(2)]
     writers = [threading.Thread(target=write, args=(100 * n,)) for n in range(3)]
@@ -471,14 +472,14 @@ def test_readers_and_writers_in_threads_see_whole_facts(store: Store) -> None:
         thread.join()
 
     assert faults == []
-    assert store.subjects().total == 45
+    assert store.people.subjects().total == 45
     assert store.verify_log().is_intact
 
 
 def test_two_open_stores_share_one_chain(directory: Path, store: Store, clock: Clock) -> None:
     with open_store(directory, read_keys(directory), now=clock) as other:
         threads = [
-            threading.Thread(target=lambda mine=mine: [mine.enrol(enrolment(n)) for n in range(20)])
+            threading.Thread(target=lambda mine=mine: [mine.people.enrol(enrolment(n)) for n in range(20)])
             for mine in (store, other)
         ]
         for thread in threads:
@@ -486,7 +487,7 @@ def test_two_open_stores_share_one_chain(directory: Path, store: Store, clock: C
         for thread in threads:
             thread.join()
 
-    assert store.subjects().total == 40
+    assert store.people.subjects().total == 40
     assert store.verify_log().is_intact
 
 
@@ -494,20 +495,20 @@ def test_a_full_disk_is_told_and_nothing_half_is_stored(directory: Path, clock: 
     keys = read_keys(directory)
     big = Enrolment([template(1)], ANN, images=[b"j" * 200_000])
     with open_store(directory, keys, now=clock) as store:
-        store.enrol(enrolment(1))
+        store.people.enrol(enrolment(1))
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         limit = (directory / DATABASE_NAME).stat().st_size + 100_000
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
         try:
             with pytest.raises(StoreError, match="disk full"):
-                store.enrol(big)
+                store.people.enrol(big)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-        assert store.subjects().total == 1
-        store.enrol(big)
+        assert store.people.subjects().total == 1
+        store.people.enrol(big)
     with open_store(directory, keys, now=clock) as store:
-        assert store.subjects().total == 2
+        assert store.people.subjects().total == 2
         assert store.verify_log().is_intact
 
 
@@ -526,4 +527,4 @@ def test_a_closed_store_says_so(store: Store) -> None:
     store.close()
 
     with pytest.raises(StoreError, match="is closed"):
-        store.version()
+        store.references.version()

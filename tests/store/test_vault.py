@@ -8,20 +8,8 @@ from pathlib import Path
 import pytest
 
 from kiosk.errors import KeyMissingError, StoreError
-from kiosk.store.vault import (
-    KEY_NAME,
-    NEXT_KEY_NAME,
-    SEALED_BYTES,
-    Cipher,
-    InvalidTag,
-    Key,
-    Vault,
-    fastest_cipher,
-    new_key,
-    read_key,
-    read_keys,
-    vault_for,
-)
+from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME, Key, new_key, read_key, read_keys
+from kiosk.store.vault import SEALED_BYTES, Cipher, InvalidTag, Vault, fastest_cipher, vault_for
 
 SECRET = bytes(range(32))
 KEY = Key(SECRET)

@@ -13,7 +13,8 @@ import gpiod
 import pytest
 from gpiod.line import Direction, Value
 
-from kiosk.door.door import Door, GpiodLines, Happened
+from kiosk.door.door import Door, Happened
+from kiosk.door.lines import GpiodLines
 from kiosk.rules.grant import Grant
 from kiosk.settings.sections import DoorSettings
 
@@ -24,7 +25,7 @@ LIMIT_S = 120.0  # for a process to start on an emulated processor
 HOLD = f"""
 import sys, time
 sys.path[:] = {sys.path!r}
-from kiosk.door.door import GpiodLines, Output
+from kiosk.door.lines import GpiodLines, Output
 lines = GpiodLines({CHIP!r}, {OFFSETS!r})
 lines.set({{Output.RELAY: True}})
 print("on", flush=True)

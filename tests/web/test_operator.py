@@ -15,8 +15,9 @@ import pytest
 
 from kiosk.cloud.credentials import Credentials
 from kiosk.cloud.view import CloudView
+from kiosk.device.enrol import enrol_person
 from kiosk.entrance.news import Still, Topic
-from kiosk.rules.grant import Degradation
+from kiosk.rules.conditions import Degradation
 from kiosk.settings.config import Sources
 from kiosk.settings.sections import CloudSettings
 from kiosk.store import chain
@@ -65,7 +66,7 @@ def operator(chromium, served):
 
 def enrolled(served, name: str, **details):
     """Make person A known by the real networks."""
-    outcome = served.device.enrol([A1], Enrolment(templates=(), details=Details(name=name, **details)))
+    outcome = enrol_person(served.device, [A1], Enrolment(templates=(), details=Details(name=name, **details)))
     assert outcome.subject is not None
     return outcome.subject
 
@@ -162,7 +163,7 @@ def test_somebody_is_enrolled_from_a_file_judged_before_anything_is_stored(opera
     page.get_by_role("button", name="Enrol", exact=True).click()
 
     page.get_by_role("heading", name="Person B").wait_for()
-    (subject,) = served.device.store.subjects(limit=5).subjects
+    (subject,) = served.device.store.people.subjects(limit=5).subjects
     assert subject.details.name == "Person B"
 
 
@@ -200,12 +201,12 @@ def test_somebody_is_blocked_with_a_reason_and_unblocked(operator, served):
     page.get_by_label("Reason").fill("left in a dispute")
     page.get_by_role("dialog").get_by_role("button", name="Block").click()
     page.get_by_text("left in a dispute").wait_for()
-    assert served.device.store.subject(subject.session_number).is_blocklisted
+    assert served.device.store.people.subject(subject.session_number).is_blocklisted
     page.get_by_role("button", name="Unblock").click()
     page.get_by_role("dialog").get_by_role("button", name="Unblock").click()
 
     page.locator(".banner.bad").wait_for(state="detached")
-    assert not served.device.store.subject(subject.session_number).is_blocklisted
+    assert not served.device.store.people.subject(subject.session_number).is_blocklisted
 
 
 def test_forgetting_erases_and_gives_a_receipt_that_holds(operator, served):
@@ -220,7 +221,7 @@ def test_forgetting_erases_and_gives_a_receipt_that_holds(operator, served):
 
     receipt = Path(download.value.path()).read_text(encoding="utf-8")
     assert chain.receipt_holds(receipt, served.device.store.vault.public_key)
-    assert served.device.store.subject(subject.session_number) is None
+    assert served.device.store.people.subject(subject.session_number) is None
 
 
 def test_only_what_was_changed_of_a_person_is_sent(operator, served):
@@ -428,7 +429,7 @@ def test_a_change_without_the_sessions_token_is_refused(operator, served):
     )
 
     assert status == 403
-    assert served.device.store.subject(subject.session_number) is not None
+    assert served.device.store.people.subject(subject.session_number) is not None
 
 
 def test_a_script_put_into_the_page_does_not_run(operator):

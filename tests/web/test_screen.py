@@ -145,7 +145,7 @@ def test_a_broken_line_is_told_and_mended_by_itself(chromium, tmp_path):
 def enrolling(served, chromium):
     """Give the kiosk's screen in mode enrol."""
     config = served.device.config
-    served.device.config = replace(config, entrance=replace(EntranceSettings(), mode="enrol"))
+    served.device.apply(replace(config, entrance=replace(EntranceSettings(), mode="enrol")))
     with opened(chromium, served.url, viewport={"width": 800, "height": 480}) as (page, watch):
         watch.expects(409)  # what a cancel that comes too late is answered
         served.kiosk.news.publish(Topic.SCREEN, {**IDLE, "mode": "enrol"})

@@ -10,7 +10,7 @@ import pytest
 from kiosk.api.routes.pages import WEB
 from kiosk.api.routes.settings import CHANGEABLE
 from kiosk.rules.admission import DoorReason
-from kiosk.rules.grant import Condition
+from kiosk.rules.conditions import Condition
 from kiosk.rules.presentation import Guidance
 
 LANGUAGES = {name: json.loads((WEB / "common" / f"{name}.json").read_text(encoding="utf-8")) for name in ("en", "de")}

@@ -62,7 +62,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 def _row(call: Call, one: LoggedDecision) -> dict[str, Any]:
     """Return a record for JSON; the name is the store's of now, so a forgotten person has none."""
     entry, store = one.entry, call.context.device.store
-    subject = None if entry.session_number is None else store.subject(entry.session_number)
+    subject = None if entry.session_number is None else store.people.subject(entry.session_number)
     return {
         "seq": entry.seq,
         "at": contract.timestamp(entry.at),

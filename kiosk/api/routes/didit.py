@@ -1,6 +1,6 @@
 """Didit's routes: face match, face search, what was saved of them, and the health check.
 
-The wire is didit/contract.py's, the decisions are device/device.py's; here a form becomes their arguments. What is
+The wire is didit/contract.py's, the decisions are device/calls.py's; here a form becomes their arguments. What is
 wrong with a call is said field by field, all of it at once.
 """
 
@@ -27,9 +27,10 @@ from kiosk.api.schema import (
     TEXT,
 )
 from kiosk.api.uploads import Form
+from kiosk.device.calls import answer_match, answer_search
 from kiosk.device.deferral import defer
 from kiosk.didit import contract
-from kiosk.entrance.news import Topic
+from kiosk.entrance.news import PublishedDecision
 from kiosk.errors import ImageError, ModelFileError, StoreError
 from kiosk.store.accounts import Role
 from kiosk.store.chain import Kind
@@ -91,21 +92,17 @@ async def _judged(call: Call, kind: Kind, work: Callable[[], dict[str, Any]], *,
     kiosk = call.context.kiosk
     if save and kiosk is not None:
         judged = found[PATH_BY_KIND[kind]]
-        risks = [warning["risk"] for warning in judged["warnings"]]
-        kiosk.news.publish(
-            Topic.DECISION,
-            {
-                "request_id": found["request_id"],
-                "kind": kind.value,
-                "status": judged["status"],
-                "score": judged.get("score"),
-                "session_number": None,
-                "name": None,
-                "reasons": risks,
-                "opened": False,
-                "is_alarm": Risk.FACE_IN_BLOCKLIST.value in risks,
-                "at": call.context.now(),
-            },
+        risks = tuple(warning["risk"] for warning in judged["warnings"])
+        kiosk.news.publish_decision(
+            PublishedDecision(
+                found["request_id"],
+                kind.value,
+                judged["status"],
+                judged.get("score"),
+                risks,
+                is_alarm=Risk.FACE_IN_BLOCKLIST.value in risks,
+                at=call.context.now(),
+            )
         )
     return answer(found)
 
@@ -128,7 +125,8 @@ async def face_match(call: Call) -> Response:
         except ModelFileError as error:
             decline = call.context.config.match.decline_threshold if threshold is None else threshold
             return _deferred(call, form, Kind.FACE_MATCH, photographs, error=error, thresholds={"decline": decline})
-        return call.context.device.match(
+        return answer_match(
+            call.context.device,
             samples["user_image"],
             samples["ref_image"],
             threshold=threshold,
@@ -160,7 +158,8 @@ async def face_search(call: Call) -> Response:
             return _deferred(
                 call, form, Kind.FACE_SEARCH, photographs, error=error, fields={"search_type": search_type}
             )
-        found = call.context.device.search(
+        found = answer_search(
+            call.context.device,
             samples["user_image"],
             search_type=search_type,
             save=save,
@@ -256,7 +255,7 @@ def _page_link(call: Call, limit: int, offset: int) -> str:
 
 async def healthcheck(call: Call) -> Response:
     """Say whether calls can be answered."""
-    check: Callable[[], int] = call.context.device.store.version
+    check: Callable[[], int] = call.context.device.store.references.version
     try:
         await call.run(check)
     except StoreError:

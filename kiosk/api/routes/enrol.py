@@ -17,7 +17,8 @@ from kiosk.api.operation import Call, Operation, Part, answer, field_errors, rea
 from kiosk.api.routes.people import FLAG, LONGEST_TEXT, MOMENT, MOMENTS, SHORT, SUBJECT, TEXTS, about, known, misfits
 from kiosk.api.schema import ANSWER_400, BOOLEAN, INTEGER, NUMBER, STRING, TEXT, array, closed, or_null
 from kiosk.api.uploads import Form
-from kiosk.device.device import SAME_PERSON_SCORE, EnrolmentResult, Found
+from kiosk.device.device import Found
+from kiosk.device.enrol import SAME_PERSON_SCORE, EnrolmentResult, assess, enrol_person
 from kiosk.errors import ImageError
 from kiosk.recognition import quality
 from kiosk.recognition.match import compare
@@ -68,8 +69,14 @@ async def _enrol(call: Call, form: Form, enrolment: Enrolment) -> Response:
         raise field_errors(form.errors)
 
     def work() -> EnrolmentResult:
-        return call.context.device.enrol(
-            photographs, enrolment, rotate=rotate, take_largest=largest, allow_duplicate=double, actor=call.actor
+        return enrol_person(
+            call.context.device,
+            photographs,
+            enrolment,
+            rotate=rotate,
+            take_largest=largest,
+            allow_duplicate=double,
+            actor=call.actor,
         )
 
     try:
@@ -154,7 +161,7 @@ def _weighed(call: Call, photograph: bytes, *, rotate: bool) -> dict[str, Any]:
 
 
 def _alike(call: Call, one: Found) -> dict[str, Any]:
-    subject = call.context.device.store.subject(one.subject)
+    subject = call.context.device.store.people.subject(one.subject)
     return {
         "session_number": one.subject,
         "name": subject.details.name if subject is not None else None,
@@ -175,20 +182,20 @@ async def add_reference(call: Call) -> Response:
 
     def work() -> EnrolmentResult | Subject:
         device = call.context.device
-        assessed = device.assess(photograph, rotate=rotate, take_largest=largest)
+        assessed = assess(device, photograph, rotate=rotate, take_largest=largest)
         if isinstance(assessed, EnrolmentResult):
             return assessed
         objection = _not_theirs(call, subject, assessed.template)
         if objection is not None:
             return objection
-        device.store.add_reference(
+        device.store.people.add_reference(
             subject.session_number,
             assessed.template,
             quality=assessed.quality,
             image=assessed.photograph,
             actor=call.actor,
         )
-        return device.store.subject(subject.session_number) or subject
+        return device.store.people.subject(subject.session_number) or subject
 
     try:
         done = await call.recognise(work)
@@ -203,7 +210,7 @@ def _not_theirs(call: Call, subject: Subject, template: Template) -> EnrolmentRe
     """Return why a photograph is not this person's: a stranger's reference would let the stranger in."""
     device = call.context.device
     held = device.gallery.references_of(subject.session_number)
-    vectors = device.store.vectors(list(held), template.model) if held else np.zeros((0, 0), np.float32)
+    vectors = device.store.references.vectors(list(held), template.model) if held else np.zeros((0, 0), np.float32)
     scores = [
         device.scale.similarity_percentage(compare(template, Template(vector, template.model)))
         for vector in vectors

@@ -28,7 +28,7 @@ def figures(call: Call) -> dict[str, Any]:
         "version": __version__,
         "gallery": {"people": gallery.subjects, **device.gallery_figures(gallery.references, listed)},
         "outbox": {state.value: count for state, count in device.store.outbox.counts().items()},
-        "store": {"notices": list(device.store.notices), "bytes": device.store.database.path.stat().st_size},
+        "store": {"notices": list(device.store.notices), "bytes": device.store.size_bytes},
         "models": {"recogniser": device.recogniser.model},
         "api": {"waiting": call.context.queue.waiting, "threads": call.context.queue.threads},
     }
@@ -59,7 +59,7 @@ def _reasons(call: Call) -> list[str]:
         told = kiosk.health()
         return [] if told.is_armed else [state.condition for state in told.states] or ["not_armed"]
     try:
-        call.context.device.store.version()
+        call.context.device.store.references.version()
     except StoreError:
         return ["store_unreadable"]
     return []

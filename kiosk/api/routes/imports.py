@@ -28,7 +28,8 @@ from kiosk.api.operation import Call, Operation, Part, answer, busy, field_error
 from kiosk.api.routes.decisions import JOB_STATE, STARTED
 from kiosk.api.schema import ANSWER_400, INTEGER, STRING, TEXT, array, closed, or_null
 from kiosk.api.uploads import MOST_HEADER_BYTES, NO_FILE, boundary_of
-from kiosk.device.device import Device, EnrolmentResult, Reference
+from kiosk.device.device import Device
+from kiosk.device.enrol import EnrolmentResult, Reference, admit, assess
 from kiosk.errors import ImageError
 from kiosk.recognition.photo import MAX_BYTES, TOO_LARGE
 from kiosk.store.accounts import Role
@@ -247,14 +248,14 @@ def _one(device: Device, item: Item, file: IO[bytes], actor: str) -> Iterator[tu
     assessed: list[tuple[str, Reference | EnrolmentResult]] = []
     for name, source in item.files:
         try:
-            assessed.append((name, device.assess(_read(file, source))))
+            assessed.append((name, assess(device, _read(file, source))))
         except ImageError as error:
             assessed.append((name, EnrolmentResult("unreadable", str(error))))
     references = [one for _, one in assessed if isinstance(one, Reference)]
     outcome = None
     if references:
         enrolment = Enrolment(templates=(), details=Details(name=item.name), source="import")
-        outcome = device.admit(references, enrolment, actor=actor)
+        outcome = admit(device, references, enrolment, actor=actor)
     for name, one in assessed:
         told = one if isinstance(one, EnrolmentResult) else outcome
         assert told is not None  # a Reference was admitted

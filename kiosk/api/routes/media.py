@@ -11,8 +11,7 @@ from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, not_found
 from kiosk.api.schema import TEXT
-from kiosk.store.store import Store
-from kiosk.store.vault import CHECK_BYTES
+from kiosk.store.store import MAC_BYTES, Store
 
 LIFETIME_S = 3600.0  # the contract's
 _TOKEN = struct.Struct(">qq")  # session_number, seconds UTC of its end
@@ -42,12 +41,12 @@ def with_links(store: Store, answer: dict[str, Any], base_url: str, now: float) 
 def _has_image(store: Store, row: dict[str, Any]) -> bool:
     """Whether a row is about somebody of this device, which a cloud's answer in its place is not."""
     number = row.get("session_number")
-    subject = store.subject(number) if isinstance(number, int) else None
+    subject = store.people.subject(number) if isinstance(number, int) else None
     return subject is not None and subject.images > 0 and subject.session_id == row.get("session_id")
 
 
 def _check(store: Store, plain: bytes) -> bytes:
-    return store.vault.mac(b"media|" + plain)
+    return store.mac(b"media|" + plain)
 
 
 async def media(call: Call) -> Response:
@@ -60,10 +59,10 @@ async def media(call: Call) -> Response:
         number, ends = _TOKEN.unpack(plain)
     except (ValueError, struct.error):
         raise not_found() from None
-    is_ours = len(check) == CHECK_BYTES and hmac.compare_digest(check, _check(store, plain))
+    is_ours = len(check) == MAC_BYTES and hmac.compare_digest(check, _check(store, plain))
     if not is_ours or call.context.now() >= ends:
         raise not_found()
-    images = await call.run(lambda: store.images(number))
+    images = await call.run(lambda: store.people.images(number))
     if not images:
         raise not_found()
     kind = next((kind for signature, kind in _KINDS if images[-1].startswith(signature)), "image/tiff")

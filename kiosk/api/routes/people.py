@@ -73,7 +73,7 @@ def _time(seconds: float | None) -> str | None:
 
 def known(call: Call) -> Subject:
     """Return whom the path names, or refuse."""
-    subject = call.context.device.store.subject(call.number())
+    subject = call.context.device.store.people.subject(call.number())
     if subject is None:
         raise not_found()
     return subject
@@ -93,9 +93,9 @@ async def people(call: Call) -> Response:
 def _page(call: Call, asked: str | None, wanted: SubjectFilter, limit: int, offset: int) -> SubjectPage:
     store = call.context.device.store
     if asked is None:
-        return store.subjects(wanted, limit=limit, offset=offset)
-    by_number = {subject.session_number: subject for subject in store.find(asked)}
-    for subject in store.subjects(replace(wanted, document_number=asked), limit=limit).subjects:
+        return store.people.subjects(wanted, limit=limit, offset=offset)
+    by_number = {subject.session_number: subject for subject in store.people.find(asked)}
+    for subject in store.people.subjects(replace(wanted, document_number=asked), limit=limit).subjects:
         by_number.setdefault(subject.session_number, subject)
     found = [
         subject
@@ -148,7 +148,7 @@ async def change(call: Call) -> Response:
         return new
 
     def work() -> Subject:
-        return call.context.device.store.patch(known(call).session_number, changed, actor=call.actor)
+        return call.context.device.store.people.patch(known(call).session_number, changed, actor=call.actor)
 
     return answer(about(await call.run(work), whole=True))
 
@@ -185,22 +185,22 @@ async def block(call: Call) -> Response:
     reason = (await call.json()).get("reason") if int(call.request.headers.get("content-length") or 0) else None
     if reason is not None and (not isinstance(reason, str) or len(reason) > LONGEST_TEXT):
         raise field_errors({"reason": [f"Want a text of at most {LONGEST_TEXT} characters."]})
-    return await _listed(call, partial(call.context.device.store.block, reason=(reason or "").strip() or None))
+    return await _listed(call, partial(call.context.device.store.people.block, reason=(reason or "").strip() or None))
 
 
 async def unblock(call: Call) -> Response:
     """Take a person off the blocklist."""
-    return await _listed(call, call.context.device.store.unblock)
+    return await _listed(call, call.context.device.store.people.unblock)
 
 
 async def allow(call: Call) -> Response:
     """Put a person on the allowlist."""
-    return await _listed(call, call.context.device.store.allow)
+    return await _listed(call, call.context.device.store.people.allow)
 
 
 async def disallow(call: Call) -> Response:
     """Take a person off the allowlist."""
-    return await _listed(call, call.context.device.store.disallow)
+    return await _listed(call, call.context.device.store.people.disallow)
 
 
 async def forget(call: Call) -> Response:
@@ -208,7 +208,7 @@ async def forget(call: Call) -> Response:
 
     def work() -> str:
         known(call)
-        receipt = call.context.device.store.forget(call.number(), actor=call.actor)
+        receipt = call.context.device.store.people.forget(call.number(), actor=call.actor)
         call.context.forgotten()
         return receipt.text
 

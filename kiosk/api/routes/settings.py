@@ -16,10 +16,10 @@ from starlette.responses import Response
 from kiosk.api.operation import Call, Operation, Refusal, answer, field_errors, refusal
 from kiosk.api.schema import ANSWER_400, ANY_OBJECT, BOOLEAN, NUMBER, STRING, TEXT, array, closed, or_null
 from kiosk.errors import ConfigError
+from kiosk.rules.patience import Patience
 from kiosk.settings.config import Config, Sources
 from kiosk.settings.sections import (
     ApiSettings,
-    AttemptSettings,
     EnrolmentSettings,
     EntranceSettings,
     MatchSettings,
@@ -34,7 +34,7 @@ _WHOLE = {
     "search": SearchSettings,
     "entrance": EntranceSettings,
     "schedule": ScheduleSettings,
-    "attempts": AttemptSettings,
+    "attempts": Patience,
 }
 CHANGEABLE = frozenset(
     {f"{section}.{one.name}" for section, kind in _WHOLE.items() for one in fields(kind)}
@@ -127,7 +127,7 @@ def _apply(call: Call, config: Config) -> None:
     if call.context.apply is not None:
         call.context.apply(config)
     else:
-        call.context.device.config = config
+        call.context.device.apply(config)
 
 
 def _sections(body: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

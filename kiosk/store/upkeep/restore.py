@@ -16,21 +16,25 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kiosk.errors import StoreError
-from kiosk.store import backup, chain, check, erasure, outbox, schema, subject_rows
+from kiosk.store import chain, erasure, outbox, schema, subject_rows
 from kiosk.store.chain import Kind
 from kiosk.store.database import Database
 from kiosk.store.decision_log import DecisionLog, HeadFile
 from kiosk.store.directory import DATABASE_NAME, hold, open_store
-from kiosk.store.store import BACKUPS_NAME, HEAD_NAME, untrusted
-from kiosk.store.vault import Cipher, sync_directory, vault_for
+from kiosk.store.durable import sync_directory
+from kiosk.store.erasure import BACKUPS_NAME
+from kiosk.store.store import HEAD_NAME, untrusted
+from kiosk.store.upkeep import backup, check
+from kiosk.store.vault import Cipher, vault_for
 from kiosk.types import ClockState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from kiosk.store.backup import BackupFile, Header
-    from kiosk.store.vault import Key, Vault
+    from kiosk.store.keys import Key
+    from kiosk.store.upkeep.backup import BackupFile, Header
+    from kiosk.store.vault import Vault
 
 RESTORING_NAME = "kiosk.db.restoring"
 
@@ -116,7 +120,7 @@ def restore(
         finally:
             _remove(target)
     with open_store(directory, keys, now=now, clock_state=clock_state) as store:
-        count = store.subjects(limit=0).total
+        count = store.people.subjects(limit=0).total
     return Restored(path.name, header.created_at, count, forgotten, old.lost, old.lost_unread)
 
 

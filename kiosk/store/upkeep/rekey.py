@@ -24,9 +24,10 @@ from kiosk.store.chain import Entry, Head, Kind
 from kiosk.store.database import Database
 from kiosk.store.decision_log import DecisionLog, HeadFile
 from kiosk.store.directory import DATABASE_NAME, hold, unlock
+from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME, Key, new_key, replace_key
 from kiosk.store.store import HEAD_NAME, untrusted
 from kiosk.store.subjects import vendor_lookup
-from kiosk.store.vault import KEY_NAME, NEXT_KEY_NAME, InvalidTag, Key, Vault, new_key, replace_key
+from kiosk.store.vault import InvalidTag, Vault
 from kiosk.types import ClockState
 
 if TYPE_CHECKING:

@@ -28,18 +28,9 @@ from kiosk.store import chain, erasure, schema, subject_rows
 from kiosk.store.chain import Head
 from kiosk.store.database import Database
 from kiosk.store.decision_log import DecisionLog
-from kiosk.store.vault import (
-    AEAD_BY_CIPHER,
-    KEY_BYTES,
-    TAG_BYTES,
-    Cipher,
-    InvalidTag,
-    Key,
-    Vault,
-    create_file,
-    sync_directory,
-    vault_for,
-)
+from kiosk.store.durable import create_file, sync_directory
+from kiosk.store.keys import KEY_BYTES, Key
+from kiosk.store.vault import AEAD_BY_CIPHER, TAG_BYTES, Cipher, InvalidTag, Vault, vault_for
 from kiosk.types import ClockState
 
 if TYPE_CHECKING:

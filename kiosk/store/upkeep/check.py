@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kiosk.errors import KeyMissingError, StoreError
-from kiosk.store import backup, schema, subject_rows
+from kiosk.store import schema, subject_rows
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import HeadFile
+from kiosk.store.upkeep import backup
 from kiosk.store.vault import Cipher, InvalidTag, Vault, vault_for
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kiosk.store.database import Database
-    from kiosk.store.vault import Key
+    from kiosk.store.keys import Key
 
 SHOWN = 20
 _INDEX_FAULTS = ("missing from index", "wrong # of entries in index", "non-unique entry in index")

@@ -1,0 +1,86 @@
+"""What the API asks of a running kiosk: the protocol RunningKiosk of entrance/news.py."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from kiosk.daemon.report import HealthReport
+from kiosk.daemon.wiring import ALARM, Parts
+from kiosk.entrance.judge import encoded
+from kiosk.entrance.news import Consent, Health, Still
+from kiosk.errors import RefusedError
+from kiosk.rules.conditions import Condition
+from kiosk.store.chain import Kind
+from kiosk.store.subjects import Details
+
+log = logging.getLogger("kiosk.daemon")
+
+
+class Requests:
+    """Answers what is asked of a running kiosk. Safe in several threads."""
+
+    def __init__(self, parts: Parts, report: HealthReport) -> None:
+        """Take the parts that are asked."""
+        self.news = parts.news
+        self._parts, self._report = parts, report
+        self._alarming = threading.Lock()
+
+    def health(self) -> Health:
+        """Return how the kiosk is."""
+        return self._report.health()
+
+    def still(self) -> Still | None:
+        """Return the newest picture."""
+        newest = self._parts.judge.newest
+        if newest is None:
+            return None
+        frame, faces = newest
+        height, width = frame.image.shape[:2]
+        boxes = tuple(
+            (round(x1), round(y1), round(x2), round(y2)) for x1, y1, x2, y2 in (f.box.tolist() for f in faces)
+        )
+        return Still(encoded(frame.image), (width, height), time.monotonic() - frame.captured_at, boxes)
+
+    def claim(self, code: str, *, actor: str) -> float:
+        """Say who will step up next."""
+        found = self._parts.device.store.people.find(code)
+        if len(found) != 1:
+            raise RefusedError("nobody has this code" if not found else "several people have this code")
+        seconds = self._parts.judge.claim(found[0].session_number)
+        log.info("claim actor=%s seconds=%g", actor, seconds)
+        return seconds
+
+    def release(self, *, actor: str) -> None:
+        """Open the door for one pulse, as an operator."""
+        if self._parts.door is None:
+            raise RefusedError("this kiosk drives no door; set [door] chip and relay")
+        entry = self._parts.device.store.record_act(Kind.RELEASE, actor=actor)
+        refusal = self._parts.door.release(entry.request_id)
+        log.info("release actor=%s request_id=%s opened=%s", actor, entry.request_id, refusal is None)
+        if refusal is not None:
+            raise RefusedError(f"the door was not opened: {refusal.reason.value}")
+
+    def set_alarm(self, *, is_armed: bool, actor: str) -> None:
+        """Take an alarm system's word."""
+        monitor = self._parts.monitor
+        if is_armed:  # closed first, whatever the disk says, and whoever is disarming it now
+            monitor.hold(Condition.ALARM_ARMED, ALARM)
+        with self._alarming:  # whole words, one after the other: the last one that was kept is the one in force
+            if is_armed:
+                monitor.hold(Condition.ALARM_ARMED, ALARM)
+            self._parts.restart.keep(is_alarm_armed=is_armed)
+            self._parts.device.store.record_act(Kind.POLICY, details={"is_alarm_armed": is_armed}, actor=actor)
+            if not is_armed:
+                monitor.end(Condition.ALARM_ARMED)
+
+    def begin_enrolment(self, details: Details, consent: Consent, *, is_allowlisted: bool, actor: str) -> str:
+        """Enrol the person who stands in front of the camera."""
+        enrolment = self._parts.judge.begin_enrolment(details, consent, is_allowlisted=is_allowlisted)
+        log.info("enrolment id=%s actor=%s", enrolment, actor)
+        return enrolment
+
+    def cancel_enrolment(self, enrolment: str) -> None:
+        """End an enrolment without storing anything."""
+        self._parts.judge.cancel_enrolment(enrolment)

@@ -1,0 +1,181 @@
+"""A person enrolled: photographs are assessed, and their references stored unless something speaks against it."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from kiosk.device.device import Device, Found
+from kiosk.errors import StoreError
+from kiosk.recognition import quality
+from kiosk.recognition.embed import fuse
+from kiosk.recognition.match import compare
+from kiosk.recognition.photo import decode
+from kiosk.store.subjects import Enrolment, ImportedFile, Subject
+from kiosk.types import Template
+
+SAME_PERSON_SCORE = 50.0
+"""Least score between the photographs of one enrolment; at 1 stranger in 100 it finds a swapped file, no more."""
+
+ENROLLING_NAME = ".enrolling"  # locked while a process enrols
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What one photograph gives to an enrolment."""
+
+    template: Template
+    quality: float  # sharpness of the face, see quality.py
+    photograph: bytes | None = field(default=None, repr=False)  # where a setting keeps them
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentResult:
+    """What became of an enrolment."""
+
+    kind: str  # "added", "duplicate", "blocklisted", "no_face", "several_faces", "poor", "mixed"
+    sentence: str = field(repr=False)
+    subject: Subject | None = None
+    of: Found | None = None  # whom it duplicates, or also is
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether somebody was enrolled."""
+        return self.kind == "added"
+
+
+def enrol_person(
+    device: Device,
+    photographs: Sequence[bytes],
+    enrolment: Enrolment,
+    *,
+    rotate: bool = False,
+    take_largest: bool = False,
+    allow_duplicate: bool = False,
+    actor: str = "",
+) -> EnrolmentResult:
+    """Enrol a person from one photograph or several, unless something speaks against it.
+
+    Args:
+        device: whose networks and store.
+        photographs: JPEG, PNG, WebP or TIFF; each of this person alone.
+        enrolment: who it is; its templates, qualities and images are filled here.
+        rotate: try quarter turns.
+        take_largest: of several faces in a photograph take the largest, instead of refusing it.
+        allow_duplicate: enrol although somebody who looks the same is enrolled.
+        actor: who asks, for the log.
+
+    Raises:
+        ImageError: a photograph is no picture we take.
+    """
+    references = []
+    for number, photograph in enumerate(photographs, 1):
+        assessed = assess(device, photograph, rotate=rotate, take_largest=take_largest)
+        if isinstance(assessed, EnrolmentResult):
+            which = f"photograph {number}: " if len(photographs) > 1 else ""
+            return EnrolmentResult(assessed.kind, which + assessed.sentence)
+        references.append(assessed)
+    return admit(device, references, enrolment, allow_duplicate=allow_duplicate, actor=actor)
+
+
+def assess(
+    device: Device, photograph: bytes, *, rotate: bool = False, take_largest: bool = False
+) -> Reference | EnrolmentResult:
+    """Return what a photograph gives as a reference, or why it gives none.
+
+    Raises:
+        ImageError: it is no picture we take.
+    """
+    image = decode(photograph)
+    faces, angle = device.recogniser.find_upright(image) if rotate else (device.recogniser.detect(image), 0)
+    if not faces:
+        return EnrolmentResult("no_face", "no face could be found")
+    if len(faces) > 1 and not take_largest:
+        boxes = "; ".join(",".join(str(round(float(side))) for side in face.box) for face in faces)
+        return EnrolmentResult("several_faces", f"{len(faces)} faces (boxes {boxes}); give a photograph of one person")
+    upright = device.recogniser.turn(image, angle)
+    face = device.recogniser.sharpen(upright, faces[0])
+    measured = quality.measure(upright, face)
+    objection = quality.objection(measured)
+    if objection is not None:
+        return EnrolmentResult("poor", objection)
+    kept = photograph if device.config.store.keep_images else None
+    return Reference(device.recogniser.extract(upright, face), measured.sharpness, kept)
+
+
+def admit(
+    device: Device,
+    references: Sequence[Reference],
+    enrolment: Enrolment,
+    *,
+    allow_duplicate: bool = False,
+    imported: ImportedFile | None = None,
+    actor: str = "",
+) -> EnrolmentResult:
+    """Store a person with references from `assess`, unless they are blocklisted, enrolled already, or not one.
+
+    Args:
+        device: whose store.
+        references: of one person.
+        enrolment: who it is; its templates, qualities and images are filled here.
+        allow_duplicate: enrol although somebody who looks the same is enrolled.
+        imported: the item of an import run, marked done in the same transaction.
+        actor: who asks, for the log.
+    """
+    templates = [reference.template for reference in references]
+    for number, template in enumerate(templates[1:], 2):
+        score = device.scale.similarity_percentage(compare(templates[0], template))
+        if score < SAME_PERSON_SCORE:
+            return EnrolmentResult(
+                "mixed",
+                f"photographs 1 and {number} seem to show two people (similarity {score}); enrol them apart",
+            )
+    with device.enrolling, _alone(device):  # two enrolments of one face at once would not see each other
+        objection = _objection_to(device, fuse(templates), allow_duplicate=allow_duplicate)
+        if objection is not None and not enrolment.is_blocklisted:
+            return objection
+        subject = device.store.people.enrol(
+            replace(
+                enrolment,
+                templates=templates,
+                qualities=[reference.quality for reference in references],
+                images=tuple(reference.photograph for reference in references if reference.photograph is not None),
+            ),
+            imported=imported,
+            actor=actor,
+        )
+    of = objection.of if objection is not None else None  # a blocked face may be somebody enrolled
+    return EnrolmentResult("added", f"enrolled as number {subject.session_number}", subject, of)
+
+
+@contextmanager
+def _alone(device: Device) -> Iterator[None]:
+    """Keep other processes from enrolling meanwhile."""
+    path = device.store.directory / ENROLLING_NAME
+    try:
+        file = path.open("w")
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}; make the state directory writable") from error
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # ends with the file, and with the process
+        yield
+
+
+def _objection_to(device: Device, template: Template, *, allow_duplicate: bool) -> EnrolmentResult | None:
+    found = device.find(template, whatever_dates=True)  # who is known from tomorrow on is known
+    block_at, _ = device.thresholds(device.gallery.references)
+    for one in found:
+        if one.is_blocklisted and one.similarity >= block_at:
+            return EnrolmentResult(
+                "blocklisted", f"the face is on the blocklist (number {one.subject}, {one.similarity} %)", of=one
+            )
+    if found and not allow_duplicate:
+        one = found[0]
+        return EnrolmentResult(
+            "duplicate",
+            f"already enrolled as number {one.subject} ({one.similarity} %); --allow-duplicate enrols all the same",
+            of=one,
+        )
+    return None

@@ -1,0 +1,238 @@
+"""What is told of one person at the door: the screen's state, the lamps, and the news for operators.
+
+The state is the truth and the message is made from it; nobody reads the message back.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass, replace
+from enum import Enum
+from types import MappingProxyType
+from typing import Any
+
+from kiosk.device.enrol import EnrolmentResult
+from kiosk.door.door import Door
+from kiosk.door.signals import Signal
+from kiosk.entrance.decide import DoorDecision
+from kiosk.entrance.news import Broadcast, PublishedDecision, Topic
+from kiosk.health.monitor import Monitor
+from kiosk.rules.conditions import Allowed, allowed
+from kiosk.rules.grant import Refusal
+from kiosk.rules.patience import Tries
+from kiosk.rules.presentation import Decided, FrameOutcome, Guidance, TimedOut, Waiting
+from kiosk.store.chain import Kind
+from kiosk.types import Status, SubjectId
+
+SCREEN_STEP_S = 0.1  # between two pieces of news of which only the face's place differs
+
+log = logging.getLogger("kiosk.judge")
+
+Place = tuple[float, float, float, float]
+"""A face's box, xyxy, in shares of the frame's width and height."""
+
+
+class ScreenState(str, Enum):
+    """Which of its pictures the screen shows."""
+
+    IDLE = "idle"  # nobody is there
+    GUIDE = "guide"  # somebody is followed, and hears what to do
+    BUSY = "busy"  # a decision is on its way, or its person is to step away
+    RESULT = "result"
+    LOCKED = "locked"  # after declines in a row
+    CLOSED = "closed"  # nobody is judged
+
+
+class Result(str, Enum):
+    """What the person is told of a decision: never why, and a blocked person what a stranger is told."""
+
+    WELCOME = "welcome"
+    REVIEW = "review"
+    DECLINED = "declined"
+    CHECKED = "checked"
+    ENROLLED = "enrolled"
+    NOT_ENROLLED = "not_enrolled"
+
+
+RESULTS = MappingProxyType(
+    {Status.APPROVED: Result.WELCOME, Status.IN_REVIEW: Result.REVIEW, Status.DECLINED: Result.DECLINED}
+)
+LAMPS = MappingProxyType(
+    {
+        ScreenState.IDLE: Signal.IDLE,
+        ScreenState.GUIDE: Signal.LOOKING,
+        ScreenState.LOCKED: Signal.LOCKED_OUT,
+        ScreenState.CLOSED: Signal.FAULT,
+    }
+)
+"""What the lamps show with a state; a decision and its relay show the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What the screen shows: all that anybody in front of the kiosk may see."""
+
+    state: ScreenState
+    guidance: Guidance | None = None
+    result: Result | None = None
+    other_way: bool = False  # another way in is offered
+    held_s: int = 0  # until somebody is judged again
+    reasons: tuple[str, ...] = ()  # the degraded states that close the kiosk
+    mode: str = ""  # of [entrance] mode
+    face: Place | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as it is published: JSON."""
+        return {
+            "guidance": self.guidance.value if self.guidance is not None else None,
+            "result": self.result.value if self.result is not None else None,
+            "other_way": self.other_way,
+            "held_s": self.held_s,
+            "reasons": list(self.reasons),
+            "state": self.state.value,
+            "mode": self.mode,
+            "face": list(self.face) if self.face is not None else None,
+        }
+
+
+class Announcer:
+    """Tells screen, lamps, operators and the log. Its screen is one thread's; `enrolment` is safe in any."""
+
+    def __init__(self, news: Broadcast, monitor: Monitor, door: Door | None) -> None:
+        """Take who hears the news, the degraded states, and the door with its lamps, if there is one."""
+        self._news, self._monitor, self._door = news, monitor, door
+        self._screen: Screen | None = None
+        self._shown_at = float("-inf")  # monotonic s
+        self._result: Result | None = None
+
+    # ---- decisions
+
+    def decision(self, decided: DoorDecision, refusal: Refusal | None) -> None:
+        """Tell of a decision.
+
+        Args:
+            decided: as it was saved.
+            refusal: why the door did not open for it, where it should have.
+        """
+        is_open = decided.may_open and refusal is None and self._door is not None
+        self._result = Result.CHECKED if decided.kind is Kind.FACE_SEARCH else RESULTS[decided.status]
+        if decided.may_open and refusal is not None:  # approved, but too late or not allowed: try again, not welcome
+            self._result = Result.REVIEW
+        reasons = [*decided.reasons, *([refusal.reason.value, *refusal.states] if refusal is not None else [])]
+        if self._door is not None:
+            lamp = Signal.GRANTED if is_open else Signal.DECLINED
+            self._door.show(Signal.IDLE if decided.kind is Kind.FACE_SEARCH else lamp)
+        subject = decided.subject
+        self._news.publish_decision(
+            PublishedDecision(
+                decided.request_id,
+                decided.kind.value,
+                decided.status.value,
+                decided.score,
+                tuple(reasons),
+                is_alarm=decided.is_alarm,
+                at=decided.at,
+                session_number=subject.session_number if subject is not None else None,
+                name=subject.details.name if subject is not None else None,
+                is_opened=is_open,
+            )
+        )
+        log.log(
+            logging.WARNING if decided.is_alarm or (decided.may_open and refusal is not None) else logging.INFO,
+            "decision request_id=%s kind=%s status=%s reasons=%s score=%s opened=%s",
+            decided.request_id,
+            decided.kind.value,
+            decided.status.value.replace(" ", "_"),
+            ",".join(reasons),
+            decided.score,
+            is_open,
+        )
+
+    def forget_result(self) -> None:
+        """Show no result any more: its person has left, or the next decision begins."""
+        self._result = None
+
+    def fault(self) -> None:
+        """Show by the lamps that something failed."""
+        if self._door is not None:
+            self._door.show(Signal.FAULT)
+
+    # ---- enrolments
+
+    def enrolment(
+        self, name: str, state: str, sentence: str, number: SubjectId | None = None, guidance: Guidance | None = None
+    ) -> None:
+        """Tell how far a guided enrolment is; `name` is its id, `state` as `RunningKiosk.begin_enrolment` has them."""
+        told = guidance.value if guidance is not None else None
+        self._news.publish(
+            Topic.ENROLMENT,
+            {"id": name, "state": state, "sentence": sentence, "guidance": told, "session_number": number},
+        )
+
+    def enrolment_over(self, name: str, outcome: EnrolmentResult) -> None:
+        """Tell what became of a guided enrolment, on the screen too."""
+        self._result = Result.ENROLLED if outcome.is_stored else Result.NOT_ENROLLED
+        number = outcome.subject.session_number if outcome.subject is not None else None
+        self.enrolment(name, outcome.kind, outcome.sentence, number)
+        log.info("enrolment id=%s outcome=%s", name, outcome.kind)
+
+    # ---- the screen
+
+    @property
+    def is_guiding(self) -> bool:
+        """Whether the screen guides somebody who is followed."""
+        return self._screen is not None and self._screen.state is ScreenState.GUIDE
+
+    def show(
+        self,
+        outcome: FrameOutcome | None,
+        now: float,
+        *,
+        mode: str,
+        tries: Tries,
+        is_pending: bool,
+        face: Place | None = None,
+        enrolment: str | None = None,
+    ) -> None:
+        """Show what a frame has brought; what is shown already is not published again.
+
+        Args:
+            outcome: of the frame; None where none came.
+            now: monotonic s.
+            mode: of [entrance] mode.
+            tries: the declines in a row.
+            is_pending: a decision waits for its person or for the cloud.
+            face: where the largest face is.
+            enrolment: id of the guided enrolment that waits for its person.
+        """
+        screen = replace(self._next(outcome, now, tries, is_pending=is_pending), mode=mode, face=face)
+        before, is_moved = self._screen, screen != self._screen
+        is_new = before is None or replace(screen, face=None) != replace(before, face=None)
+        if not is_new and not (is_moved and now - self._shown_at >= SCREEN_STEP_S):
+            return
+        if is_new and self._door is not None and screen.state in LAMPS:
+            self._door.show(LAMPS[screen.state])
+        if is_new and screen.state is ScreenState.GUIDE and enrolment is not None:
+            self.enrolment(enrolment, "waiting", "", guidance=screen.guidance)
+        self._screen, self._shown_at = screen, now
+        self._news.publish(Topic.SCREEN, screen.as_dict())
+
+    def _next(self, outcome: FrameOutcome | None, now: float, tries: Tries, *, is_pending: bool) -> Screen:
+        """Return what is to be shown, but for the mode and the face's place."""
+        states, table = self._monitor.states(), self._monitor.table
+        if allowed(states, table) is Allowed.CLOSED:
+            closing = sorted(state for state in states if table.get(state, Allowed.CLOSED) is Allowed.CLOSED)
+            return Screen(ScreenState.CLOSED, reasons=tuple(closing))
+        if is_pending:
+            return Screen(ScreenState.BUSY, Guidance.WAIT)
+        if self._result is not None:
+            step_away = outcome.guidance if isinstance(outcome, Decided) else None
+            return Screen(ScreenState.RESULT, step_away, self._result)
+        if tries.is_held(now):
+            return Screen(ScreenState.LOCKED, other_way=True, held_s=math.ceil(tries.held_until - now))
+        if isinstance(outcome, Waiting | TimedOut):
+            is_offered = self._screen is not None and self.is_guiding and self._screen.other_way
+            other_way = isinstance(outcome, TimedOut) or is_offered  # once offered, for as long as they are guided
+            return Screen(ScreenState.GUIDE, outcome.guidance, other_way=other_way)
+        return Screen(ScreenState.BUSY, outcome.guidance) if isinstance(outcome, Decided) else Screen(ScreenState.IDLE)

@@ -1,0 +1,107 @@
+"""The degraded states of a kiosk, and what each of them leaves: the table that guard, screen and health read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import MappingProxyType
+
+
+class Condition(str, Enum):
+    """A degraded state of the kiosk."""
+
+    CAMERA_LOST = "camera_lost"
+    FRAMES_LATE = "frames_late"  # the camera is live, and no picture of it is about now
+    STORE_UNREADABLE = "store_unreadable"
+    SELF_TEST_FAILED = "self_test_failed"
+    CLOCK_UNTRUSTED = "clock_untrusted"
+    DISK_FULL = "disk_full"
+    GALLERY_STALE = "gallery_stale"
+    PAD_FAILED = "pad_failed"  # presentation-attack detection is wanted and does not run
+    PAD_OFF = "pad_off"  # nobody wanted it
+    THROTTLED = "throttled"  # the processor slows itself down: heat or a weak supply
+    DOOR_FAULT = "door_fault"
+    ALARM_ARMED = "alarm_armed"  # an alarm system asked for no more decisions
+    STARTING = "starting"  # nothing was tested yet
+
+
+class Allowed(str, Enum):
+    """What a degraded state leaves of the kiosk, from most to least."""
+
+    OPEN = "open"  # everything; health and each decision name the state
+    LOG_ONLY = "log_only"  # people are judged and recorded, nothing opens
+    CLOSED = "closed"  # nobody is judged
+
+
+@dataclass(frozen=True, slots=True)
+class Degradation:
+    """A degraded state that holds now."""
+
+    condition: str  # of Condition
+    sentence: str  # what is wrong, and how to mend it
+    leaves: str  # of Allowed: what is still allowed
+    since: float  # seconds UTC
+
+
+STRICTNESS = (Allowed.OPEN, Allowed.LOG_ONLY, Allowed.CLOSED)
+
+POLICY: Mapping[str, Allowed] = MappingProxyType(
+    {
+        Condition.CAMERA_LOST.value: Allowed.CLOSED,
+        Condition.FRAMES_LATE.value: Allowed.CLOSED,
+        Condition.STORE_UNREADABLE.value: Allowed.CLOSED,
+        Condition.SELF_TEST_FAILED.value: Allowed.CLOSED,  # its scores mean nothing, so they are not logged either
+        Condition.CLOCK_UNTRUSTED.value: Allowed.LOG_ONLY,  # nobody knows who is still valid, nor whose hour it is
+        Condition.DISK_FULL.value: Allowed.CLOSED,  # an entry that cannot be recorded does not happen
+        Condition.GALLERY_STALE.value: Allowed.LOG_ONLY,  # whoever was blocked since then would still be let in
+        Condition.PAD_FAILED.value: Allowed.LOG_ONLY,
+        # Off is what the installer chose, not something that broke: closing would make the choice unusable.
+        Condition.PAD_OFF.value: Allowed.OPEN,
+        # Slow is not wrong: the decisions are the same, and one that comes too late is refused by its frame's age.
+        Condition.THROTTLED.value: Allowed.OPEN,
+        Condition.DOOR_FAULT.value: Allowed.LOG_ONLY,
+        Condition.ALARM_ARMED.value: Allowed.CLOSED,
+        Condition.STARTING.value: Allowed.CLOSED,
+    }
+)
+"""What each state leaves when nothing is set. A state that is not in the table closes."""
+
+FIXED = frozenset(
+    {
+        Condition.CAMERA_LOST,
+        Condition.FRAMES_LATE,
+        Condition.STORE_UNREADABLE,
+        Condition.SELF_TEST_FAILED,
+        Condition.DOOR_FAULT,
+        Condition.ALARM_ARMED,
+        Condition.STARTING,
+    }
+)
+"""States that no setting can loosen: there is nothing left to decide with, or nothing to open."""
+
+
+def policy(chosen: Mapping[str, str]) -> Mapping[str, Allowed]:
+    """Return the table with an installer's choices in it.
+
+    Args:
+        chosen: condition to "open", "log_only" or "closed".
+
+    Raises:
+        ValueError: no such condition, no such choice, or one that cannot be loosened.
+    """
+    table = dict(POLICY)
+    for condition, allowed in chosen.items():
+        if Condition(condition) in FIXED and Allowed(allowed) is not Allowed.CLOSED:
+            raise ValueError(f"{condition} cannot be set to {allowed}: there would be nothing to decide with")
+        table[Condition(condition).value] = Allowed(allowed)
+    return MappingProxyType(table)
+
+
+def allowed(states: Collection[str], table: Mapping[str, Allowed] = POLICY) -> Allowed:
+    """Return what the states leave together: the strictest counts, one that the table does not know closes.
+
+    >>> allowed([]).value, allowed(["throttled", "gallery_stale"]).value, allowed(["on_fire"]).value
+    ('open', 'log_only', 'closed')
+    """
+    return max((table.get(state, Allowed.CLOSED) for state in states), key=STRICTNESS.index, default=Allowed.OPEN)

@@ -1,0 +1,122 @@
+"""The device's key: one of 32 bytes, and the files it lies in.
+
+The master key lies in the systemd credential or in a 0600 file beside the database; never in the
+database, a log or a backup. A key on the same card protects a copied database or backup, not a
+stolen card.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from kiosk.errors import KeyMissingError, StoreError
+from kiosk.store.durable import sync_directory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY_BYTES = 32
+KEY_NAME = "kiosk.key"
+NEXT_KEY_NAME = "kiosk.key.new"  # lies beside the old one from the start of a rekey to its end
+
+
+class Key:
+    """A master key. Its bytes show in no repr and no message."""
+
+    __slots__ = ("_secret",)
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) != KEY_BYTES:
+            raise ValueError(f"a key has {KEY_BYTES} bytes, got {len(secret)}")
+        self._secret = secret
+
+    def __repr__(self) -> str:
+        return f"Key({self.check})"
+
+    def derive(self, use: str, size: int = KEY_BYTES) -> bytes:
+        """Return the subkey for one use."""
+        hkdf = HKDF(hashes.SHA256(), size, salt=None, info=b"kiosk/" + use.encode())
+        return hkdf.derive(self._secret)
+
+    @property
+    def check(self) -> str:
+        """Name the key without giving it away; kept in the store to tell a wrong key."""
+        return self.derive("check", 8).hex()
+
+    def write(self, path: Path) -> None:
+        """Write the key to a new 0600 file, whole or not at all; an existing file is never overwritten."""
+        if path.exists():
+            raise StoreError(f"{path} exists; a key is never overwritten")
+        part = path.with_name(f".{path.name}.part")
+        try:
+            part.unlink(missing_ok=True)  # left by a cut; its mode may be anything
+            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(self._secret.hex().encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            part.rename(path)  # half a key beside a good one would keep the store shut
+            sync_directory(path.parent)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise StoreError(f"cannot write the key to {path}: {error.strerror}") from error
+
+
+def new_key() -> Key:
+    """Return a fresh random key."""
+    return Key(os.urandom(KEY_BYTES))
+
+
+def read_key(path: Path) -> Key:
+    """Read one key file: 32 bytes, or 64 hexadecimal digits.
+
+    Raises:
+        KeyMissingError: no such file, others may read it, or it holds no key.
+    """
+    try:
+        mode = path.stat().st_mode
+        content = path.read_bytes()
+    except OSError as error:
+        raise KeyMissingError(f"no key at {path} ({error.strerror})") from error
+    if mode & stat.S_IRWXO:
+        raise KeyMissingError(f"everyone may read the key {path}; set it to 0600 with chmod")
+    if len(content) == KEY_BYTES:
+        return Key(content)
+    try:
+        return Key(bytes.fromhex(content.decode("ascii")))
+    except ValueError:  # its text might quote the key, so it is not chained
+        raise KeyMissingError(
+            f"{path} holds no key: want {KEY_BYTES} bytes or {2 * KEY_BYTES} hexadecimal digits"
+        ) from None
+
+
+def read_keys(directory: Path, credentials: Path | None = None) -> tuple[Key, ...]:
+    """Return the keys that may open the store of a state directory, the likeliest first.
+
+    Two keys are there only when a rekey was cut short; the store knows which one is in force.
+
+    Args:
+        directory: the state directory.
+        credentials: `$CREDENTIALS_DIRECTORY` of systemd, where it holds a `kiosk.key`.
+
+    Raises:
+        KeyMissingError: no key in either place.
+    """
+    for place in (credentials, directory):
+        if place is not None and (place / KEY_NAME).exists():
+            names = [KEY_NAME, NEXT_KEY_NAME]
+            return tuple(read_key(place / name) for name in names if (place / name).exists())
+    raise KeyMissingError(
+        f"no {KEY_NAME} in {directory} nor among the credentials; without its key a store cannot be read"
+    )
+
+
+def replace_key(directory: Path) -> None:
+    """Put the next key in the place of the old one: the last step of a rekey."""
+    (directory / NEXT_KEY_NAME).replace(directory / KEY_NAME)
+    sync_directory(directory)

@@ -1,0 +1,269 @@
+"""The people of a store: enrolled, changed, listed, found, forgotten.
+
+Each method that changes something is one transaction: the fact, its record in the decision log, its outbox row and its
+line for other processes are stored together or not at all.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING
+
+from kiosk.store import erasure, import_runs, outbox, subject_rows
+from kiosk.store.chain import Kind, Signed
+from kiosk.store.subjects import Enrolment, ImportedFile, Receipt, Subject, SubjectFilter, SubjectPage
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from kiosk.store.database import Database
+    from kiosk.store.decision_log import Transaction
+    from kiosk.store.outbox import Message
+    from kiosk.store.vault import Vault
+    from kiosk.types import SubjectId, Template
+
+
+class People:
+    """The people of one store; `Store.people` is it."""
+
+    def __init__(
+        self,
+        directory: Path,
+        database: Database,
+        vault: Vault,
+        *,
+        transaction: Callable[[], AbstractContextManager[Transaction]],
+        now: Callable[[], float],
+        retention_s: float,
+    ) -> None:
+        self._directory, self._database, self._vault = directory, database, vault
+        self._transaction, self._now, self._retention_s = transaction, now, retention_s
+
+    def enrol(
+        self,
+        enrolment: Enrolment,
+        *,
+        imported: ImportedFile | None = None,
+        messages: Sequence[Message] = (),
+        actor: str = "",
+    ) -> Subject:
+        """Store a person, in one transaction with log, outbox and the import's mark.
+
+        Returns:
+            The person, with the session_number that a search will answer with.
+        """
+        with self._transaction() as transaction:
+            subject, signed = self._enrol(transaction, enrolment, actor)
+            for message in messages:
+                outbox.insert(transaction.connection, self._vault, signed.seq, message, self._now())
+            if imported is not None:
+                import_runs.insert(transaction.connection, self._vault, imported, subject.session_number)
+        return subject
+
+    def enrol_many(self, enrolments: Sequence[Enrolment], *, actor: str = "") -> tuple[SubjectId, ...]:
+        """Store several people in one transaction; return their session_numbers in order."""
+        with self._transaction() as transaction:
+            return tuple(self._enrol(transaction, enrolment, actor)[0].session_number for enrolment in enrolments)
+
+    def enrol_within(self, transaction: Transaction, enrolment: Enrolment, *, actor: str) -> Subject:
+        """Store a person within somebody else's transaction."""
+        return self._enrol(transaction, enrolment, actor)[0]
+
+    def vanish_within(self, transaction: Transaction, number: SubjectId, *, actor: str) -> None:
+        """Unblock somebody whom nothing keeps here any more: nobody finds them, and the next sweep forgets them."""
+        known, now = self._known(transaction.connection, number), self._now()
+        gone = replace(known, is_blocklisted=False, valid_until=now, retention_until=now)
+        subject_rows.update(transaction.connection, self._vault, gone)
+        transaction.record(Kind.UNBLOCK, session_number=number, actor=actor)
+
+    def _enrol(self, transaction: Transaction, enrolment: Enrolment, actor: str) -> tuple[Subject, Signed]:
+        now, until = self._now(), enrolment.retention_until
+        subject = subject_rows.insert(
+            transaction.connection,
+            self._vault,
+            enrolment,
+            session_id=str(uuid.uuid4()),
+            now=now,
+            retention_until=now + self._retention_s if until is None else until,
+        )
+        signed = transaction.record(
+            Kind.ENROL,
+            session_number=subject.session_number,
+            details={
+                "references": subject.references,
+                "source": subject.source,
+                "status": subject.status.value,
+                "is_blocklisted": subject.is_blocklisted,
+                "is_allowlisted": subject.is_allowlisted,
+            },
+            actor=actor,
+        )
+        return subject, signed
+
+    def add_reference(
+        self,
+        number: SubjectId,
+        template: Template,
+        *,
+        quality: float | None = None,
+        image: bytes | None = None,
+        actor: str = "",
+    ) -> int:
+        """Add one more reference of someone enrolled; return its id."""
+        with self._transaction() as transaction:
+            connection, now = transaction.connection, self._now()
+            self._known(connection, number)
+            reference = subject_rows.insert_reference(
+                connection, self._vault, number, template, quality=quality, now=now
+            )
+            if image is not None:
+                subject_rows.insert_image(connection, self._vault, number, image, now)
+            subject_rows.touch(connection, number)
+            transaction.record(
+                Kind.REFERENCE,
+                session_number=number,
+                details={"reference": reference, "model": template.model},
+                actor=actor,
+            )
+        return reference
+
+    def patch(self, number: SubjectId, change: Callable[[Subject], Subject], *, actor: str = "") -> Subject:
+        """Change details, status and the three dates of a person.
+
+        Other fields keep what the store has; the lists have acts of their own: `block`, `unblock`,
+        `allow`, `disallow`.
+
+        Args:
+            number: of the person.
+            change: given the person as the store has them now, returns them changed, with `dataclasses.replace`;
+                called within the transaction, so that no change made meanwhile is undone. What it raises goes on.
+            actor: for the log.
+        """
+        with self._transaction() as transaction:
+            known = self._known(transaction.connection, number)
+            subject = change(known)
+            new = replace(
+                known,
+                details=replace(subject.details, block_reason=known.details.block_reason),
+                status=subject.status,
+                valid_from=subject.valid_from,
+                valid_until=subject.valid_until,
+                retention_until=subject.retention_until,
+            )
+            changed = [
+                field.name
+                for old_part, new_part in ((known, new), (known.details, new.details))
+                for field in fields(old_part)
+                if field.name != "details" and getattr(old_part, field.name) != getattr(new_part, field.name)
+            ]
+            if changed:
+                subject_rows.update(transaction.connection, self._vault, new)
+                transaction.record(
+                    Kind.PATCH,
+                    session_number=new.session_number,
+                    details={"changed": changed, "status": new.status.value},
+                    actor=actor,
+                )
+        return new
+
+    def block(self, number: SubjectId, *, reason: str | None = None, actor: str = "") -> Subject:
+        """Put a person on the blocklist; the reason is sealed."""
+        return self._list(number, Kind.BLOCK, actor, reason)
+
+    def unblock(self, number: SubjectId, *, actor: str = "") -> Subject:
+        """Take a person off the blocklist."""
+        return self._list(number, Kind.UNBLOCK, actor)
+
+    def allow(self, number: SubjectId, *, actor: str = "") -> Subject:
+        """Put a person on the allowlist."""
+        return self._list(number, Kind.ALLOW, actor)
+
+    def disallow(self, number: SubjectId, *, actor: str = "") -> Subject:
+        """Take a person off the allowlist."""
+        return self._list(number, Kind.DISALLOW, actor)
+
+    def _list(self, number: SubjectId, kind: Kind, actor: str, reason: str | None = None) -> Subject:
+        with self._transaction() as transaction:
+            known = self._known(transaction.connection, number)
+            if kind in (Kind.BLOCK, Kind.UNBLOCK):
+                subject = replace(
+                    known,
+                    is_blocklisted=kind is Kind.BLOCK,
+                    details=replace(known.details, block_reason=reason),
+                )
+            else:
+                subject = replace(known, is_allowlisted=kind is Kind.ALLOW)
+            subject_rows.update(transaction.connection, self._vault, subject)
+            transaction.record(kind, session_number=number, actor=actor)
+        return subject
+
+    def forget(self, number: SubjectId, *, actor: str = "") -> Receipt:
+        """Erase a person: rows, references, images, answers that name them, WAL, freed pages.
+
+        What remains: their session_number, statuses and scores in the decision log, and their
+        session_id in the list of erasures. Backups made before hold the sealed rows until
+        `backup.scrub` rewrote them or they were deleted; the receipt names them.
+
+        Raises:
+            StoreError: nobody has this number.
+        """
+        return self._forget([number], actor)[0]
+
+    def overdue(self) -> tuple[SubjectId, ...]:
+        """Return whose retention date has passed."""
+        with self._database.read() as connection:
+            return erasure.overdue(connection, self._now())
+
+    def sweep(self) -> tuple[Receipt, ...]:
+        """Forget everyone whose retention date has passed. To be called daily."""
+        numbers = self.overdue()
+        receipts = self._forget(numbers, "sweep") if numbers else ()
+        if not receipts:
+            erasure.finish(self._database, self._directory)
+        return receipts
+
+    def _forget(self, numbers: Sequence[SubjectId], actor: str) -> tuple[Receipt, ...]:
+        now = self._now()
+        erased = []
+        with self._transaction() as transaction:
+            connection = transaction.connection
+            for number in numbers:
+                subject = self._known(connection, number)
+                remains = erasure.erase(connection, self._vault, subject)
+                signed = transaction.record(Kind.FORGET, session_number=number, details=remains.counts, actor=actor)
+                erasure.remember(connection, subject, signed.seq, now)
+                subject_rows.touch(connection, number)
+                erased.append((subject, signed, remains))
+        return erasure.conclude(self._database, self._directory, self._vault, erased, at=now)
+
+    def subject(self, number: SubjectId) -> Subject | None:
+        """Return a person; None when nobody has this number."""
+        with self._database.read() as connection:
+            return subject_rows.read(connection, self._vault, number)
+
+    def find(self, text: str) -> tuple[Subject, ...]:
+        """Return who has this session_number, session_id, vendor_data or document number."""
+        with self._database.read() as connection:
+            return subject_rows.find(connection, self._vault, text)
+
+    def subjects(self, wanted: SubjectFilter | None = None, *, limit: int = 100, offset: int = 0) -> SubjectPage:
+        """Return people in the order of enrolment."""
+        with self._database.read() as connection:
+            return SubjectPage(
+                *subject_rows.page(connection, self._vault, wanted or SubjectFilter(), limit=limit, offset=offset)
+            )
+
+    def images(self, number: SubjectId) -> tuple[bytes, ...]:
+        """Return the photographs kept of a person, oldest first; mostly none are."""
+        with self._database.read() as connection:
+            return subject_rows.images(connection, self._vault, number)
+
+    def _known(self, connection: sqlite3.Connection, number: SubjectId) -> Subject:
+        subject = subject_rows.read(connection, self._vault, number)
+        if subject is None:
+            raise subject_rows.nobody(number)
+        return subject

@@ -1,0 +1,60 @@
+"""A running kiosk without camera, door or threads: for whoever tries the API or a client of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kiosk.entrance.news import Broadcast, Consent, Health, Still
+from kiosk.errors import RefusedError
+from kiosk.rules.conditions import Degradation
+from kiosk.store.subjects import Details
+
+JPEG = b"\xff\xd8\xff\xd9"  # the shortest thing that begins and ends as one
+
+
+class ScriptedKiosk:
+    """A `RunningKiosk` that does what a test says and remembers what it was asked."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """Take the wall clock, s UTC; with `refusal` set, every request is refused in these words."""
+        self.news = Broadcast(now)
+        self.asked: list[tuple[Any, ...]] = []
+        self.refusal: str | None = None
+        self.picture: Still | None = Still(JPEG, (640, 480), 0.1, ())
+        self.states: tuple[Degradation, ...] = ()
+
+    def health(self) -> Health:
+        """Return how it is: armed while `states` is empty."""
+        return Health(not self.states, "identify", self.states, {"camera": {"fps": 30}})
+
+    def still(self) -> Still | None:
+        """Return `picture`."""
+        return self.picture
+
+    def claim(self, code: str, *, actor: str) -> float:
+        """Remember a code."""
+        self._ask("claim", code, actor)
+        return 30.0
+
+    def release(self, *, actor: str) -> None:
+        """Remember a release."""
+        self._ask("release", actor)
+
+    def set_alarm(self, *, is_armed: bool, actor: str) -> None:
+        """Remember an alarm system's word."""
+        self._ask("alarm", is_armed, actor)
+
+    def begin_enrolment(self, details: Details, consent: Consent, *, is_allowlisted: bool, actor: str) -> str:
+        """Remember an enrolment."""
+        self._ask("enrol", details, consent, is_allowlisted, actor)
+        return "e1"
+
+    def cancel_enrolment(self, enrolment: str) -> None:
+        """Remember that an enrolment was cancelled."""
+        self._ask("cancel", enrolment)
+
+    def _ask(self, *what: Any) -> None:
+        if self.refusal is not None:
+            raise RefusedError(self.refusal)
+        self.asked.append(what)
