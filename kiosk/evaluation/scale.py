@@ -116,8 +116,6 @@ def _most_errors(fmr: float, total: int) -> int | None:
     """Return the most false matches of which the 95 % bound is at most `fmr`; None where not even none is enough."""
     if upper_bound(0, total) > fmr:
         return None
-    if fmr * total > 1e4:  # noqa: PLR2004  from there the normal distribution serves
-        return int(fmr * total - 1.645 * np.sqrt(fmr * total))
     low, high = 0, int(fmr * total)
     while low < high:
         middle = (low + high + 1) // 2

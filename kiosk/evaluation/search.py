@@ -17,7 +17,7 @@ from kiosk.errors import ConfigError
 from kiosk.evaluation.acquire import Acquired
 from kiosk.evaluation.match import least_cosine
 from kiosk.evaluation.pairs import INTERVAL, ROUNDS, SEED
-from kiosk.gallery.gallery import fpir
+from kiosk.gallery.rates import fpir
 from kiosk.recognition.match import ScoreScale
 from kiosk.types import Floats
 

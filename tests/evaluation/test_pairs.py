@@ -115,6 +115,8 @@ def test_no_more_strangers_than_asked_for_reach_the_cosine_of_an_fmr() -> None:
     [
         pytest.param(0, 1000, 0.0030, id="the rule of three"),
         pytest.param(5, 1000, 0.01051, id="five in a thousand"),
+        pytest.param(100, 10_000, 0.01181, id="the most that is summed up"),
+        pytest.param(101, 10_000, 0.01192, id="and the first that is not"),
         pytest.param(0, 0, 1.0, id="nothing tried, nothing known"),
     ],
 )
