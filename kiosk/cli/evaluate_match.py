@@ -37,7 +37,7 @@ def evaluate_match(chosen: argparse.Namespace) -> None:
     if chosen.html is not None:
         chosen.html.touch()  # a place that cannot be written is better known before the work than after it
     acquired, notes = acquire_all(chosen, config, pack, photographs)
-    gates = Gates(EntranceSettings().verify_threshold)
+    gates = Gates(EntranceSettings().verify_threshold, EntranceSettings().age_low)
     report = evaluate(acquired, pack.scale, gates, groups=groups)
     if chosen.html is not None:
         chosen.html.write_text(match_as_html(report, pack.scale, pack.name), encoding="utf-8")

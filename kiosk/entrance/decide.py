@@ -22,7 +22,7 @@ from kiosk.gallery.search import Query
 from kiosk.gallery.snapshot import Among
 from kiosk.recognition import quality
 from kiosk.recognition.match import compare
-from kiosk.rules.admission import DoorReason, weigh, weigh_claim
+from kiosk.rules.admission import DoorReason, hold_for_age, weigh, weigh_claim
 from kiosk.rules.presentation import Ready
 from kiosk.rules.schedule import EVERYBODY, Schedule
 from kiosk.settings.sections import EntranceSettings, SearchSettings
@@ -34,6 +34,9 @@ from kiosk.types import Entity, Origin, Risk, Sample, Status, SubjectId, Templat
 ACTOR = "door"
 Photograph = Callable[[], bytes]
 """Makes a JPEG of the best frame; called only where it is wanted."""
+
+Age = Callable[[], float | None]
+"""Estimates the age in years on the best frame; called only where it can change the decision."""
 
 SLACK = 1e-5  # of a cosine: a floor surely under the shown score, which is then looked at
 RISKS = MappingProxyType(
@@ -47,6 +50,10 @@ LISTED = 2  # the most alike person and the next
 def nothing() -> bytes:
     """Return no photograph."""
     return b""
+
+
+def unknown_age() -> None:
+    """Return no age."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,8 +141,8 @@ class Entrance:
         """Decide by other settings from now on."""
         self._settings, self._schedule = settings, schedule
 
-    def identify(self, ready: Ready, photograph: Photograph = nothing) -> DoorDecision:
-        """Find out who it is, 1:N, and whether they may come in."""
+    def identify(self, ready: Ready, photograph: Photograph = nothing, age: Age = unknown_age) -> DoorDecision:
+        """Find out who it is, 1:N, and whether they may come in; `age` is asked only where they may."""
         settings, store, seen = self._settings, self.device.store, self._search(ready.probe)
         best = seen.ranked[0] if seen.ranked else None
         score = best.similarity if best is not None else None
@@ -147,19 +154,21 @@ class Entrance:
         if subject is None:  # also where the person was forgotten since the search
             is_past = self._is_out_of_date(ready.probe, seen.threshold)
             status, why = Status.DECLINED, DoorReason.NOT_VALID if is_past else DoorReason.UNKNOWN
-        status, why = self._held_against(subject, seen, status, why)
+        status, why = self._of_age(*self._held_against(subject, seen, status, why), age)
         if why is DoorReason.BLOCKLISTED and seen.blocked is not None:
             score, subject = seen.blocked.similarity, store.people.subject(seen.blocked.subject)
         ruled = _Ruled(status, why, score, subject, {"identify": seen.threshold}, seen.references)
         return self._save(Kind.IDENTIFY, ready, ruled, photograph)
 
-    def verify(self, ready: Ready, claimed: SubjectId, photograph: Photograph = nothing) -> DoorDecision:
+    def verify(
+        self, ready: Ready, claimed: SubjectId, photograph: Photograph = nothing, age: Age = unknown_age
+    ) -> DoorDecision:
         """Find out whether it is the person who was claimed, 1:1; somebody on the blocklist is found all the same."""
         settings, seen = self._settings, self._search(ready.probe)
         subject = self.device.store.people.subject(claimed)
         likeness = self._likeness(ready.probe, claimed) if subject is not None else None
         status, why = weigh_claim(likeness, threshold=settings.verify_threshold, review_margin=settings.review_margin)
-        status, why = self._held_against(subject, seen, status, why)
+        status, why = self._of_age(*self._held_against(subject, seen, status, why), age)
         ruled = _Ruled(status, why, likeness, subject, {"verify": settings.verify_threshold}, None)
         return self._save(Kind.VERIFY, ready, ruled, photograph)
 
@@ -302,6 +311,12 @@ class Entrance:
         plan = subject.details.plan or EVERYBODY
         closure = self._schedule.closure(self._now(), plan, is_clock_trusted=is_trusted)
         return (status, why) if closure is None else (Status.DECLINED, DoorReason(closure.value))
+
+    def _of_age(self, status: Status, why: DoorReason, age: Age) -> tuple[Status, DoorReason]:
+        """Hold somebody for their age; where the cloud could still say yes, it is not asked."""
+        may_enter = status is Status.APPROVED or why is DoorReason.BORDERLINE
+        age_low = self._settings.age_low
+        return hold_for_age(status, why, age(), age_low=age_low) if may_enter and age_low > 0.0 else (status, why)
 
     def _is_valid(self, subject: Subject) -> bool:
         now = self._now()
