@@ -1,7 +1,7 @@
 """Does the curve of a site's own people hold for its other people, and does the gallery as its own cohort help?
 
-The number that would change a decision: a rate on the other people of more than twice what the curve stated and above its
-95 % bound; a false-non-match rate that rises with the cohort.
+The number that would change a decision: a rate on the other people of more than twice what the curve stated and above
+its 95 % bound; a false-non-match rate that rises with the cohort.
 
     python benchmarks/bench_site.py UTK.jsonl GROUPS.csv LFW.jsonl
 

@@ -64,7 +64,7 @@ class Template:
 
     vector: Floats = field(repr=False)  # (D,) float32, unit length
     model: str  # digest of the manifest's recogniser; two models never compare
-    norm: float | None = None  # of the features before they got unit length; None where only these were kept
+    quality: float | None = None  # 0..100, how well the model knew this face; None where only the vector was kept
 
     def __post_init__(self) -> None:
         """Refuse a vector that would make every later score wrong."""

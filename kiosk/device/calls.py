@@ -136,6 +136,11 @@ def _about_match(device: Device, user: Sample, reference: Sample, decline: int) 
     if user.template is not None and reference.template is not None:
         cosine = compare(user.template, reference.template)
         about |= {"cosine": round(cosine, 6), "fmr": float(f"{device.scale.fmr(cosine):.3g}")}
+        qualities = user.template.quality, reference.template.quality
+        if None not in qualities:  # another pack's model may not tell
+            about["face_quality"] = [
+                round(one, 1) for one in qualities if one is not None
+            ]  # of the user, the reference
     return about
 
 

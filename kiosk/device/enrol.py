@@ -101,8 +101,11 @@ def assess(
     objection = quality.objection(measured)
     if objection is not None:
         return EnrolmentResult("poor", objection)
+    template = device.recogniser.extract(upright, face)
+    if (objection := quality.objection_to(template)) is not None:
+        return EnrolmentResult("poor", objection)
     kept = photograph if device.config.store.keep_images else None
-    return Reference(device.recogniser.extract(upright, face), measured.sharpness, kept)
+    return Reference(template, measured.sharpness, kept)
 
 
 def admit(

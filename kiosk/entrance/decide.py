@@ -195,6 +195,9 @@ class Entrance:
         for measured in ready.qualities:
             if (objection := quality.objection(measured)) is not None:
                 return EnrolmentResult("poor", objection)
+        for template in ready.templates:
+            if (objection := quality.objection_to(template)) is not None:
+                return EnrolmentResult("poor", objection)
         references = [
             Reference(template, measured.sharpness, photograph if at == 0 else None)
             for at, (template, measured) in enumerate(zip(ready.templates, ready.qualities, strict=True))

@@ -27,6 +27,7 @@ from kiosk.rules.limits import Limits
 from kiosk.rules.presentation import unfit
 from kiosk.types import Floats
 
+NOTES_FORMAT = 2  # rises when a note says something else
 AHEAD = 4  # photographs analysed before the oldest is written down, per worker
 
 
@@ -37,7 +38,7 @@ class Acquired:
     photograph: Photograph
     vector: Floats | None = field(repr=False)  # (D,) unit length, of the largest face; None: not acquired
     age: float = 0.0  # years, estimated
-    norm: float = 0.0  # of the features, see types.Template
+    quality: float | None = None  # of the template
     serves_as_probe: bool = False  # its light, sharpness and pose would let the door judge it
     serves_as_reference: bool = False  # the gate of enrolment takes it
     why_not: str = ""  # the sentence, where nothing was acquired
@@ -60,9 +61,9 @@ def analyse(recogniser: Recogniser, photograph: Photograph, limits: Limits) -> A
         photograph,
         template.vector,
         age,
-        template.norm or 0.0,
+        template.quality,
         serves_as_probe=unfit(measured, limits) is None,
-        serves_as_reference=quality.objection(measured) is None,
+        serves_as_reference=quality.objection(measured) is None and quality.objection_to(template) is None,
     )
 
 
@@ -115,7 +116,7 @@ def _written(file: TextIO, photograph: Photograph, result: Future[Acquired] | Ac
         "of": _identity(photograph.path),
         "vector": None if found.vector is None else base64.b64encode(found.vector.astype("<f4").tobytes()).decode(),
         "age": found.age,
-        "norm": found.norm,
+        "quality": found.quality,
         "probe": found.serves_as_probe,
         "reference": found.serves_as_reference,
         "why_not": found.why_not,
@@ -128,7 +129,12 @@ def _written(file: TextIO, photograph: Photograph, result: Future[Acquired] | Ac
 def _from_note(photograph: Photograph, note: Mapping[str, Any]) -> Acquired:
     coded = note["vector"]
     vector = None if coded is None else np.frombuffer(base64.b64decode(coded), "<f4").astype(np.float32)
-    return Acquired(photograph, vector, note["age"], note["norm"], note["probe"], note["reference"], note["why_not"])
+    return Acquired(photograph, vector, note["age"], note["quality"], note["probe"], note["reference"], note["why_not"])
+
+
+def _head(made_by: str) -> str:
+    """Return the first line of the notes, without its end."""
+    return json.dumps({"made_by": made_by, "format": NOTES_FORMAT})
 
 
 def _identity(path: Path) -> str:
@@ -149,7 +155,7 @@ def _read_notes(path: Path, made_by: str) -> dict[str, Mapping[str, Any]] | None
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError):
         return None
-    if lines[0] != json.dumps({"made_by": made_by}):
+    if lines[0] != _head(made_by):
         return None
     known = {}
     for line in lines[1:]:
@@ -175,5 +181,5 @@ def _open_notes(path: Path, made_by: str, *, is_new: bool) -> TextIO:
         file = os.fdopen(os.open(path, mode, 0o600), "w" if is_new else "a", encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    file.write(json.dumps({"made_by": made_by}) + "\n" if is_new else "\n")  # behind a line that was cut off
+    file.write(_head(made_by) + "\n" if is_new else "\n")  # behind a line that was cut off
     return file

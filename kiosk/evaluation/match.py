@@ -198,15 +198,15 @@ def granted(
 def error_versus_discard(
     acquired: Sequence[Acquired], vectors: Floats, people: NDArray[np.intp], scale: ScoreScale
 ) -> list[tuple[float, float | None]]:
-    """Return FNMR at score 70 of what is left when the poorest photographs, by their template's norm, are left out."""
-    norms = np.array([one.norm for one in acquired])
+    """Return FNMR at score 70 of what is left when the poorest photographs, by their template, are left out."""
+    qualities = np.array([one.quality or 0.0 for one in acquired])
     one, other = mated_pairs(people)
     missed = np.einsum("ij,ij->i", vectors[one], vectors[other]) < least_cosine(scale, 70)
-    rank = np.empty(len(norms), np.intp)
-    rank[np.argsort(norms, kind="stable")] = np.arange(len(norms))
+    rank = np.empty(len(qualities), np.intp)
+    rank[np.argsort(qualities, kind="stable")] = np.arange(len(qualities))
     rows: list[tuple[float, float | None]] = []
     for share in DISCARDED:
-        kept = (rank[one] >= share * len(norms)) & (rank[other] >= share * len(norms))
+        kept = (rank[one] >= share * len(qualities)) & (rank[other] >= share * len(qualities))
         rows.append((share, float(missed[kept].mean()) if kept.any() else None))
     return rows
 

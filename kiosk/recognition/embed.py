@@ -31,6 +31,8 @@ class Embedder:
     model: str  # digest that every template carries
     length: int  # D
     side: int = 112
+    norm_zero: float = 0.0  # length of the features at which quality is 0, and
+    norm_full: float = 0.0  # at which it is 100; the model's, from the manifest; 0 where it was not measured
 
     def extract(self, image: RgbImage, face: Face) -> Template:
         """Return the template of a face; a dark one is smoothed and brightened first.
@@ -51,7 +53,16 @@ class Embedder:
                 f"the recogniser gave {features.size} numbers of length {length}, want {self.length} of a finite one; "
                 "run: kiosk doctor"
             )
-        return Template(features / np.float32(length), self.model, length)
+        return Template(features / np.float32(length), self.model, self._quality(length))
+
+    def _quality(self, norm: float) -> float | None:
+        """Return how well the model knew a face: the length of its features, on a scale of 0..100.
+
+        A network trained with angular margins makes short vectors of what it cannot place (Meng et al. 2021, MagFace).
+        """
+        if not self.norm_full > self.norm_zero:
+            return None
+        return min(100.0, max(0.0, 100.0 * (norm - self.norm_zero) / (self.norm_full - self.norm_zero)))
 
 
 def lit(crop: RgbImage) -> RgbImage:
