@@ -20,9 +20,10 @@ from kiosk.recognition.photo import decode
 
 THUMBNAIL_PX = 120
 STYLE = (
-    "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem;color:#1b2733}"
+    "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b2733}"
     "table{border-collapse:collapse;margin:.5rem 0 2rem;font-variant-numeric:tabular-nums}"
-    "td,th{padding:.25rem 1rem .25rem 0;text-align:right}td:first-child,th:first-child{text-align:left}"
+    "td,th{padding:.25rem 1rem .25rem 0;text-align:right;white-space:nowrap}"
+    "td:first-child,th:first-child{text-align:left}"
     "th{border-bottom:1px solid #9aa7b3}svg{max-width:100%;height:auto}.none,small{color:#5a6874}"
     ".pairs{display:grid;grid-template-columns:repeat(auto-fill,minmax(260px,1fr));gap:1rem}"
     "figure{margin:0}figure img{width:120px;height:120px;object-fit:cover;margin-right:6px;background:#e6eaee}"
