@@ -75,7 +75,7 @@ class Replay:
             clock=self.clock,
             door=self.door,
         )
-        self.watch = Watch(settings.camera, self.clock.now)
+        self.watch = Watch(replace(settings.camera, source="dir:replayed"), self.clock.now)  # whose pictures come again
         self.monitor.hold(Condition.CAMERA_LOST, "The camera is being opened.")
         self.number = 0
         self.trace: list[str] = []

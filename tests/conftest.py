@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +23,11 @@ from tests.store.stored import Clock
 # A machine's pace is no fact about the code, and the same commit must give the same examples.
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("tests")
+
+# Tests talk to this machine alone: a proxy could not reach it, and other people's clients, here and in the processes
+# that tests start, would ask it. A test about proxies sets its own.
+for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+    del os.environ[name]
 
 ROOT = Path(__file__).parent.parent
 MODELS = ROOT / "models"

@@ -38,8 +38,6 @@ ALLOWED = {  # each file's own library
 LONGEST_CLASS = 250  # lines; a longer one holds two subjects, unless a reason stands here
 LONG_CLASSES = {
     "cloud/sender.py Sender": "one row of the outbox on its way: each step knows what the one before it left behind",
-    "entrance/decide.py Entrance": "to be divided with the judge",
-    "entrance/judge.py Judge": "to be divided: claims, enrolments, late approvals and the screen beside the judging",
     "testing/fake_cloud.py FakeCloud": "one server with many routes that share a lock and the faults a test orders",
 }
 FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

@@ -13,7 +13,7 @@ import math
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -23,6 +23,7 @@ from kiosk.store.accounts import Account, Accounts, Role
 WINDOW_S = 60.0  # what the limits are counted over
 MOST_ADDRESSES = 4096  # remembered; whoever sends from more than these is not one address to be locked out
 MOST_CALLERS = 4096
+PROXIED = 20  # times as many failures lock out all clients of one proxy
 MOST_SESSIONS = 256
 TOKEN_BYTES = 32
 HOUR_S = 3600.0
@@ -47,6 +48,18 @@ class Caller:
     def role(self) -> Role:
         """What they may do."""
         return self.account.role
+
+    def may(self, role: Role, scope: str | None) -> bool:
+        """Whether they may do what wants this role, or a key with this scope."""
+        return self.account.role >= role or (scope is not None and scope in self.account.scopes)
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Where a call comes from."""
+
+    address: str  # of the client; behind a trusted proxy the one it forwards for
+    proxy: str | None = None  # the trusted proxy's own address, where there is one
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,36 +162,48 @@ class Access:
 
     # ---- lock-out
 
-    def locked_s(self, address: str) -> float:
-        """Return how long an address is still locked out; 0 when it is not."""
+    def locked_s(self, sender: Sender) -> float:
+        """Return how long a sender is still locked out; 0 when it is not."""
         with self._lock:
-            failures = self._failures.get(network(address)) or []
-            if len(failures) < self._settings.wrong_keys:
-                return 0.0
-            return max(0.0, failures[-1] + self._settings.lockout_s - self._monotonic())
+            return max(self._left_s(name, most) for name, most in self._counters(sender))
 
-    def _failed(self, address: str) -> None:
+    def _left_s(self, name: str, most: int) -> float:
+        failures = self._failures.get(name) or []
+        return max(0.0, failures[-1] + self._settings.lockout_s - self._monotonic()) if len(failures) >= most else 0.0
+
+    def _failed(self, sender: Sender) -> None:
         """Count a wrong key or password; a right one between two wrong ones forgives nothing."""
         with self._lock:
-            name, now = network(address), self._monotonic()
-            kept = [at for at in self._failures.get(name) or [] if now - at < self._settings.lockout_s]
-            self._failures.put(name, [*kept, now][-self._settings.wrong_keys :])
+            now = self._monotonic()
+            for name, most in self._counters(sender):
+                kept = [at for at in self._failures.get(name) or [] if now - at < self._settings.lockout_s]
+                self._failures.put(name, [*kept, now][-most:])
+
+    def _counters(self, sender: Sender) -> list[tuple[str, int]]:
+        """Return what a sender's failures count with, and how many lock it out.
+
+        A client behind a trusted proxy counts by itself. Whoever sits on the proxy's own machine can write any
+        address into the header, so the proxy counts too, with a larger number.
+        """
+        wrong = self._settings.wrong_keys
+        counters = [(network(sender.address), wrong)]
+        return counters if sender.proxy is None else [*counters, (f"proxy {network(sender.proxy)}", wrong * PROXIED)]
 
     # ---- keys and passwords
 
-    def by_key(self, key: str, address: str) -> Caller | None:
-        """Return whose key this is; a wrong one counts against the address."""
+    def by_key(self, key: str, sender: Sender) -> Caller | None:
+        """Return whose key this is; a wrong one counts against the sender."""
         account = self.accounts.by_key(key)
         if account is None:
-            self._failed(address)
+            self._failed(sender)
             return None
         return Caller(account)
 
-    def by_password(self, name: str, password: str, address: str) -> Caller | None:
-        """Return whose name and password these are; wrong ones count against the address. Some 300 ms."""
+    def by_password(self, name: str, password: str, sender: Sender) -> Caller | None:
+        """Return whose name and password these are; wrong ones count against the sender. Some 300 ms."""
         account = self.accounts.by_password(name, password)
         if account is None:
-            self._failed(address)
+            self._failed(sender)
             return None
         return Caller(account)
 
@@ -239,6 +264,59 @@ def network(address: str) -> str:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
+def sender_of(peer: str, forwarded_for: str, proxies: Sequence[str]) -> Sender:
+    """Return whose call this is: the peer's, or behind a trusted proxy its client's.
+
+    A proxy appends the address that it sees, so the list is read from its end; what stands before the first address
+    that is no proxy's was written by the client itself and counts for nothing. This machine is always trusted.
+
+    Args:
+        peer: the address of the connection's other end.
+        forwarded_for: the header X-Forwarded-For; empty where there is none.
+        proxies: trusted addresses and networks, as [api] trusted_proxies has them.
+
+    >>> sender_of("127.0.0.1", "203.0.113.9, 198.51.100.66", ())
+    Sender(address='198.51.100.66', proxy='127.0.0.1')
+    >>> sender_of("192.0.2.1", "198.51.100.66", ())
+    Sender(address='192.0.2.1', proxy=None)
+    >>> sender_of("192.0.2.1", "198.51.100.66:4711, 192.0.2.2", ("192.0.2.0/24",)).address
+    '198.51.100.66'
+    """
+    if not _is_trusted(peer, proxies):
+        return Sender(peer)
+    client = None
+    for text in reversed(forwarded_for.split(",")):
+        address = _bare(text.strip())
+        if address is None:
+            break
+        client = address
+        if not _is_trusted(address, proxies):
+            break
+    return Sender(peer) if client is None else Sender(client, peer)
+
+
+def _is_trusted(address: str, proxies: Sequence[str]) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    parsed = mapped or parsed
+    return parsed.is_loopback or any(parsed in ipaddress.ip_network(one, strict=False) for one in proxies)
+
+
+def _bare(text: str) -> str | None:
+    """Return an address without brackets and port; None for what is none."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return str(ipaddress.ip_address(text.partition("%")[0]))
+    except ValueError:
+        return None
 
 
 def is_loopback(address: str) -> bool:

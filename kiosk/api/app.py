@@ -86,6 +86,7 @@ def build(
     apply: Callable[[Config], None] | None = None,
     changing: threading.Lock | None = None,
     forgotten: Callable[[], None] = nothing,
+    screen_token: str | None = None,
     now: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Application:
@@ -99,6 +100,7 @@ def build(
         apply: puts changed settings into force, or refuses them with a ConfigError; None: they become the device's.
         changing: held while settings are changed; None: nobody else changes them.
         forgotten: called after somebody was forgotten, to take them out of the backups.
+        screen_token: by which the kiosk's own screen is known; None: it needs a key like everybody else.
         now: seconds UTC.
         monotonic: s; limits are counted with it.
     """
@@ -114,6 +116,7 @@ def build(
         apply=apply,
         forgotten=forgotten,
         changing=changing or threading.Lock(),
+        screen_token=screen_token,
         is_secure=bool(device.config.api.tls_certificate),
     )
     by_path: dict[str, dict[str, Operation]] = defaultdict(dict)

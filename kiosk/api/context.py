@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from kiosk.settings.config import Config, Sources
 WORKERS = 8  # threads for short work with the store and the desk
 BODIES_BYTES = 128 << 20  # of all bodies under way
 MOST_STREAMS = 32  # listeners and viewers at once
+MOST_STREAMS_OF_ONE = 6  # of one account, or of the kiosk's own screen: a page holds two
 
 
 class Cloud(Protocol):
@@ -42,6 +44,36 @@ def nothing() -> None:
     """Do nothing."""
 
 
+class Streams:
+    """The streams under way: so many for all, so many for each caller. Used by the event loop alone."""
+
+    def __init__(self, most: int, most_of_one: int) -> None:
+        """Take the limits."""
+        self._most, self._most_of_one = most, most_of_one
+        self._open: Counter[str] = Counter()
+
+    @property
+    def under_way(self) -> int:
+        """How many there are."""
+        return self._open.total()
+
+    def is_full(self, caller: str) -> bool:
+        """Whether a caller may open no further stream now."""
+        return self.under_way >= self._most or self._open[caller] >= self._most_of_one
+
+    @contextmanager
+    def place(self, caller: str) -> Iterator[bool]:
+        """Hold a place while a stream lasts; False: others that began at the same time took the last one."""
+        is_free = not self.is_full(caller)
+        self._open[caller] += is_free
+        try:
+            yield is_free
+        finally:
+            self._open[caller] -= is_free
+            if not self._open[caller]:
+                del self._open[caller]
+
+
 @dataclass(slots=True)
 class Context:
     """Everything a route may need."""
@@ -55,13 +87,14 @@ class Context:
     apply: Callable[[Config], None] | None = None  # puts changed settings into force; may refuse with a ConfigError
     forgotten: Callable[[], None] = nothing  # called after somebody was forgotten: takes them out of backups
     is_secure: bool = False  # served under TLS
+    screen_token: str | None = None  # by which the kiosk's own screen is known; None: nobody is the screen
     changing: threading.Lock = field(default_factory=threading.Lock)  # held while settings are changed
     queue: CallQueue = field(init=False)
     workers: ThreadPoolExecutor = field(init=False)
     memory: MemoryBudget = field(init=False)
     counts: Counts = field(init=False)
     closing: threading.Event = field(init=False)
-    streams: asyncio.Semaphore = field(init=False)
+    streams: Streams = field(init=False)
     passwords: threading.Semaphore = field(init=False)
     reviewing: threading.Lock = field(init=False)
     jobs: Jobs = field(init=False)
@@ -74,7 +107,7 @@ class Context:
         self.memory = MemoryBudget(BODIES_BYTES)
         self.counts = Counts()
         self.closing = threading.Event()
-        self.streams = asyncio.Semaphore(MOST_STREAMS)
+        self.streams = Streams(MOST_STREAMS, MOST_STREAMS_OF_ONE)
         self.passwords = threading.Semaphore(2)  # scrypt takes 32 MB each
         self.reviewing = threading.Lock()
         self.jobs = Jobs(self.closing)

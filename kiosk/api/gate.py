@@ -17,10 +17,12 @@ from urllib.parse import urlsplit
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kiosk.api.access import Allowance, Caller, is_csrf_right, is_loopback, network
+from kiosk.api.access import Allowance, Caller, is_csrf_right, is_loopback, network, sender_of
 from kiosk.api.context import Context
 from kiosk.api.operation import Call, Operation, Refusal, answer, busy, not_found, refusal, refusal_of
 from kiosk.api.queue import FullError
+from kiosk.api.screen_token import COOKIE as SCREEN_COOKIE
+from kiosk.api.screen_token import is_screen
 from kiosk.api.uploads import MemoryFullError
 from kiosk.errors import KioskError
 
@@ -50,7 +52,7 @@ class Endpoint:
     def __init__(self, context: Context, path: str, operations: Mapping[str, Operation]) -> None:
         """Take what may be done at a path, by method."""
         self.path, self.operations = path, operations
-        self._house = context
+        self._context = context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a call."""
@@ -75,30 +77,35 @@ class Endpoint:
             call.close()
 
     async def _admit(self, request: Request, operation: Operation) -> tuple[Call, Allowance | None]:
-        context = self._house
+        context = self._context
         address = request.client.host if request.client else ""
         is_here = is_loopback(address) and not any(name in request.headers for name in PROXIED)
+        is_own_screen = is_here and is_screen(context.screen_token, request.cookies.get(SCREEN_COOKIE, ""))
         deadline = asyncio.get_running_loop().time() + context.config.api.body_timeout_s
-        call = Call(request, context, operation, None, address, is_here, deadline)
+        forwarded_for = ",".join(request.headers.getlist("x-forwarded-for"))
+        sender = sender_of(address, forwarded_for, context.config.api.trusted_proxies)
+        call = Call(request, context, operation, None, sender, deadline, is_screen=is_own_screen)
         if operation.is_write:
             _refuse_other_sites(request)
         call.caller = await self._caller(call)
         allowance = self._count(call)
-        if operation.role is not None and not (operation.is_free_here and is_here):
+        is_free = (operation.is_free_here and is_here) or (operation.is_for_screen and is_own_screen)
+        if operation.role is not None and not is_free:
             if call.caller is None:
                 raise refusal(401, NO_KEY)
-            if call.caller.role < operation.role:
+            if not call.caller.may(operation.role, operation.scope):
                 raise refusal(403, "You do not have permission to perform this action.")
         return call, allowance
 
     async def _caller(self, call: Call) -> Caller | None:
         """Return who asks by key or by cookie; None for nobody."""
-        headers, access = call.request.headers, self._house.access
+        headers, access = call.request.headers, self._context.access
         kind, _, bearer = headers.get("authorization", "").partition(" ")
         key = headers.get("x-api-key") or (bearer.strip() if kind.lower() == "bearer" else None)
         if key is not None:
-            refuse_locked(access.locked_s(call.address))
-            caller = await call.run(lambda: access.by_key(key[:LONGEST_TOKEN], call.address))
+            caller = await call.run(lambda: access.by_key(key[:LONGEST_TOKEN], call.sender))
+            if caller is None:  # a right key is let in from an address that others guess from
+                refuse_locked(access.locked_s(call.sender))
             if caller is None and call.operation.role is not None:
                 raise refusal(401, NO_KEY)
             return caller
@@ -114,8 +121,8 @@ class Endpoint:
     def _count(self, call: Call) -> Allowance | None:
         if not call.operation.is_limited:
             return None
-        access = self._house.access
-        who = f"account {call.caller.id}" if call.caller is not None else f"address {network(call.address)}"
+        access = self._context.access
+        who = f"account {call.caller.id}" if call.caller is not None else f"address {network(call.sender.address)}"
         allowance = (access.writes if call.operation.is_write else access.reads).take(who)
         if allowance.wait_s > 0:
             raise Refusal(429, {"detail": "Request was throttled."}, allowance.headers)
@@ -123,7 +130,7 @@ class Endpoint:
 
 
 def refuse_locked(locked_s: float) -> None:
-    """Refuse an address from which too many wrong keys or passwords came, whatever it brings now."""
+    """Refuse a sender from whom too many wrong keys or passwords came."""
     if locked_s > 0:
         wait = str(int(locked_s) + 1)
         raise refusal(429, "Too many wrong keys or passwords came from this address.", Retry_After=wait)
@@ -141,7 +148,7 @@ class Gate:
 
     def __init__(self, app: ASGIApp, context: Context) -> None:
         """Take the routes and what they share."""
-        self._app, self._house = app, context
+        self._app, self._context = app, context
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a call, whatever happens."""
@@ -181,7 +188,7 @@ class Gate:
             took = time.perf_counter() - began
             route = scope.get("kiosk.route", "unknown")
             method = scope["method"] if scope["method"] in _METHODS else "OTHER"
-            self._house.counts.add(route, method, status, took)
+            self._context.counts.add(route, method, status, took)
             LOG.info(
                 "call method=%s route=%s status=%d ms=%.1f id=%s", method, route, status, took * 1000.0, request_id
             )

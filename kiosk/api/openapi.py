@@ -72,7 +72,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         told["requestBody"] = {"required": True, "content": {"application/json": {"schema": dict(operation.json)}}}
     if operation.role is not None:
         told["description"] = f"For {operation.role.word}s and above."
-        told["security"] = [{}, *SECURITY] if operation.is_free_here else SECURITY
+        told["security"] = [{}, *SECURITY] if operation.is_free_here or operation.is_for_screen else SECURITY
     else:
         told["security"] = []
     return told

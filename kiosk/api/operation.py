@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from kiosk.api.access import Caller
+from kiosk.api.access import Caller, Sender
 from kiosk.api.uploads import (
     MOST_FORM_BYTES,
     Form,
@@ -119,7 +119,9 @@ class Operation:
     sentence: str
     answers: Mapping[int, Schema | None]  # by status; None for a body that is not JSON
     role: Role | None = None  # the least; None: anybody
+    scope: str | None = None  # a key with this scope may call it too, whatever its role
     is_free_here: bool = False  # a caller on this machine needs no key
+    is_for_screen: bool = False  # the kiosk's own screen needs no key
     query: tuple[Parameter, ...] = ()
     form: Mapping[str, Part] | None = None
     json: Schema | None = None
@@ -141,9 +143,9 @@ class Call:
     context: Context
     operation: Operation
     caller: Caller | None
-    address: str
-    is_here: bool  # from this machine
+    sender: Sender
     deadline: float  # of the event loop, by when the body must be in
+    is_screen: bool = False  # the kiosk's own screen: from this machine, with its token
     _forms: list[Form] = field(default_factory=list)
 
     @property

@@ -23,7 +23,7 @@ from kiosk.errors import ConfigError
 from kiosk.settings.sections import ApiSettings
 from kiosk.store.accounts import Accounts
 
-HEAD_S = 10.0  # from one answer, or the connection's start, to the next call's whole head
+HEAD_S = 10.0
 MOST_HEAD_BYTES = 16_384
 MOST_CONNECTIONS = 256
 MOST_OF_ONE = 64  # connections of one address
@@ -83,6 +83,7 @@ class _Listening(socket.socket):
 class _Protocol(H11Protocol):
     """uvicorn's protocol with a time for heads."""
 
+    head_s = HEAD_S
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -113,7 +114,7 @@ class _Protocol(H11Protocol):
     def _arm(self) -> None:
         self._disarm()
         if not self.transport.is_closing():
-            self._timer = self.loop.call_later(HEAD_S, self.transport.abort)
+            self._timer = self.loop.call_later(self.head_s, self.transport.abort)
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -149,9 +150,20 @@ def check_exposure(settings: ApiSettings, accounts: Accounts) -> None:
 class Server:
     """Serves an application from a thread of its own."""
 
-    def __init__(self, app: ASGIApp, settings: ApiSettings) -> None:
-        """Take the application and [api] of the settings; nothing is opened yet."""
+    def __init__(
+        self, app: ASGIApp, settings: ApiSettings, *, head_s: float = HEAD_S, grace_s: float = GRACE_S + 1.0
+    ) -> None:
+        """Put the parts together; nothing is opened yet.
+
+        Args:
+            app: the application.
+            settings: [api] of the settings.
+            head_s: from one answer, or the connection's start, to the next call's whole head.
+            grace_s: how long `close` waits for the thread.
+        """
         self._app, self._settings = app, settings
+        self._protocol = type("_Timed", (_Protocol,), {"head_s": head_s})
+        self._grace_s = grace_s
         self._socket: socket.socket | None = None
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -179,7 +191,7 @@ class Server:
             more = {"ssl_certfile": settings.tls_certificate, "ssl_keyfile": settings.tls_key}
         config = uvicorn.Config(
             self._app,
-            http=_Protocol,
+            http=self._protocol,
             ws="none",
             lifespan="off",
             loop="asyncio",
@@ -232,6 +244,6 @@ class Server:
         if self._server is not None:
             self._server.should_exit = True
         if self._thread is not None:
-            self._thread.join(GRACE_S + 1.0)
+            self._thread.join(self._grace_s)
         if self._socket is not None and not self.is_alive:  # a thread that is late closes it, and needs it until then
             self._socket.close()

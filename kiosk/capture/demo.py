@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from itertools import pairwise
 
 import cv2
 import numpy as np
 
+from kiosk.capture.slot import Attention
 from kiosk.types import RgbImage
 
 PAUSE_S, APPROACH_S, STAY_S, LEAVE_S = 1.5, 2.0, 2.5, 0.5
@@ -22,6 +24,8 @@ SHIFTS = 64  # the noise is one picture that moves, by that many px in either di
 WALL_TOP, WALL_BOTTOM = (176, 182, 188), (84, 88, 96)
 SWAY = 0.01  # of the frame's width: nobody stands perfectly still
 SWAY_S = 1.7
+FEW_LOOKS = 3  # the first may be at an older frame, and the third comes once the second was judged
+MOST_LOOKS = 60  # at somebody who stands there: whoever cannot be judged goes as well, and those after them have a turn
 LEAST_BLUR_PX = 0.1  # less changes no pixel
 
 
@@ -127,6 +131,14 @@ class Scene:
             image[top:, max(0, left) : max(0, left) + room] = drawn[: self._height - top, cut : cut + room]
 
 
+class Phase(Enum):
+    """Of a visit."""
+
+    PAUSE = "pause"
+    THERE = "there"
+    LEAVING = "leaving"
+
+
 class Demo:
     """People who walk up one after the other, stand, and leave, with a pause before each."""
 
@@ -149,16 +161,57 @@ class Demo:
         """How many frames the visits of all people take."""
         return round(self._whole_s * self._fps)
 
-    def frame(self, number: int) -> RgbImage:
+    def frame(self, moment: int, number: int | None = None) -> RgbImage:
         """Draw a frame.
 
         Args:
-            number: from 0; after the last visit the first person comes again.
+            moment: of the scene, in frames from 0; after the last visit the first person comes again.
+            number: chooses the noise; another one while the scene stands still.
 
         Returns:
             (H, W, 3) uint8 RGB.
         """
-        return self._scene.draw(number / self._fps % self._whole_s, number)
+        return self._scene.draw(moment / self._fps % self._whole_s, moment if number is None else number)
+
+    def phase(self, moment: int) -> Phase:
+        """Return how far the visit of a moment is."""
+        at_s = moment / self._fps % VISIT_S
+        if at_s < PAUSE_S:
+            return Phase.PAUSE
+        return Phase.THERE if at_s < VISIT_S - LEAVE_S else Phase.LEAVING
+
+
+class Cues:
+    """Holds a demo until the kiosk is done with its people, however slow the machine is.
+
+    Nobody leaves before there was a decision, and nobody comes before the kiosk saw the last one gone.
+    """
+
+    def __init__(self, demo: Demo) -> None:
+        self._demo = demo
+        self._came = self._went = Attention()
+
+    def let_go_on(self, moment: int, seen: Attention) -> bool:
+        """Say whether the scene may go on to the next moment.
+
+        Args:
+            moment: of the scene now, in frames; the next call is about the same one or the next.
+            seen: what the kiosk made of the frames so far.
+        """
+        here, there = self._demo.phase(moment), self._demo.phase(moment + 1)
+        if here is there:
+            return True
+        is_undecided = seen.decisions == self._came.decisions and seen.looks - self._came.looks < MOST_LOOKS
+        if here is Phase.THERE and is_undecided:
+            return False
+        if there is Phase.THERE:
+            looks = seen.looks - self._went.looks
+            if looks < FEW_LOOKS or (not seen.is_idle and looks < MOST_LOOKS):
+                return False
+            self._came = seen
+        if there is Phase.PAUSE:
+            self._went = seen
+        return True
 
 
 def walk_up(at_s: float, stay_s: float = STAY_S, near: float = NEAR, x: float = 0.5) -> tuple[Pose, ...]:

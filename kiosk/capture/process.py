@@ -87,6 +87,7 @@ class Camera:
         self._watch = Watch(settings, time.monotonic())
         self._told = self._watch.report
         self._number = 0
+        self._decisions, self._is_idle = 0, False
         self._child: Child | None = None
         self._abandoned: list[Child] = []
         self._due = float("inf")  # before the thread runs there is nothing to be late for
@@ -133,6 +134,18 @@ class Camera:
         """What the camera is now."""
         with self._changed:
             return self._watch.check(time.monotonic()) if self._child is not None else self._watch.report
+
+    def cue(self, decisions: int, *, is_idle: bool) -> None:
+        """Tell a demo's people what became of them; other cameras care for nothing of it.
+
+        Args:
+            decisions: how many there were so far.
+            is_idle: whether the kiosk follows nobody now.
+        """
+        with self._changed:
+            self._decisions, self._is_idle = decisions, is_idle
+            if self._child is not None:
+                self._child.slot.tell(decisions, is_idle=is_idle)
 
     def latest(self, after: int, timeout_s: float) -> Frame | None:
         """Return the newest frame.
@@ -194,6 +207,7 @@ class Camera:
             return
         with self._changed:
             self._child = child
+            child.slot.tell(self._decisions, is_idle=self._is_idle)
             self._watch.opened(time.monotonic())
 
     def _judge(self, child: Child) -> None:
@@ -335,7 +349,7 @@ def die_with(parent: int) -> None:
 def write_frames(source: Source, settings: CameraSettings, slot: Slot, first_number: int) -> None:
     """Turn what a camera sees the right way up, look at it, and put it into the slot."""
     dropped = 0 if source.is_recorded else settings.warmup_frames
-    with contextlib.closing(shots(source)) as frames:
+    with contextlib.closing(shots(source, slot.attention)) as frames:
         for number, (image, captured_at) in enumerate(frames, first_number - dropped):
             if slot.is_stopped:
                 break

@@ -28,8 +28,9 @@ CHANNELS = 3
 CONTROL_BYTES = mmap.PAGESIZE
 _ORDER = struct.Struct("<BB")  # the buffer in the middle; has the reader not seen it
 _NOTE = struct.Struct("<BxxxI")  # is the note no fault; its length
+_ATTENTION = struct.Struct("<II?")  # the reader's Attention
 _ABOUT = struct.Struct("<QdIIddQ")  # one frame's About
-_STOP_AT, _ORDER_AT, _NOTE_AT, _NEWEST_AT, _BUFFERS_AT, _TEXT_AT = 0, 8, 16, 64, 128, 512
+_STOP_AT, _ORDER_AT, _NOTE_AT, _ATTENTION_AT, _NEWEST_AT, _BUFFERS_AT, _TEXT_AT = 0, 8, 16, 24, 64, 128, 512
 _ABOUT_STRIDE = 64
 TEXT_BYTES = CONTROL_BYTES - _TEXT_AT
 LOCK_TRIES, LOCK_PAUSE_S = 50, 0.0001  # a writer that was stopped with the lock in its hand must not stop us
@@ -46,6 +47,15 @@ class About:
     luma: float  # 0..255, mean
     contrast: float  # 0..128, standard deviation of the luma
     digest: int  # two frames with the same one have the same pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """What the reader made of the frames so far; a camera knows nothing of it, a demo's people do."""
+
+    looks: int = 0  # frames taken
+    decisions: int = 0  # about somebody
+    is_idle: bool = False  # whether nobody is followed or decided about now
 
 
 class Slot:
@@ -108,7 +118,25 @@ class Slot:
         """Whether the reader wants no more."""
         return bool(self._memory[_STOP_AT])
 
+    def attention(self) -> Attention:
+        """Return what the reader made of the frames."""
+        fcntl.lockf(self.memory_fd, fcntl.LOCK_EX, 1)
+        try:
+            return Attention(*_ATTENTION.unpack_from(self._memory, _ATTENTION_AT))
+        finally:
+            fcntl.lockf(self.memory_fd, fcntl.LOCK_UN, 1)
+
     # The reader's end
+
+    def tell(self, decisions: int, *, is_idle: bool) -> None:
+        """Tell the writer what its frames led to; it hears the newest word alone, and none while it holds the lock."""
+        if not self._locked():
+            return
+        try:
+            looks, *_ = _ATTENTION.unpack_from(self._memory, _ATTENTION_AT)
+            _ATTENTION.pack_into(self._memory, _ATTENTION_AT, looks, decisions, is_idle)
+        finally:
+            fcntl.lockf(self.memory_fd, fcntl.LOCK_UN, 1)
 
     def stop(self) -> None:
         """Ask the writer to end."""
@@ -144,6 +172,8 @@ class Slot:
             if is_fresh:
                 _ORDER.pack_into(self._memory, _ORDER_AT, self._front, 0)
                 self._front = middle
+                looks, *told = _ATTENTION.unpack_from(self._memory, _ATTENTION_AT)
+                _ATTENTION.pack_into(self._memory, _ATTENTION_AT, looks + 1 & 0xFFFFFFFF, *told)
         finally:
             fcntl.lockf(self.memory_fd, fcntl.LOCK_UN, 1)
         about = About(*_ABOUT.unpack_from(self._memory, _BUFFERS_AT + self._front * _ABOUT_STRIDE))

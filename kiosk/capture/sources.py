@@ -25,7 +25,8 @@ from typing import Any, TypeAlias
 import cv2
 import numpy as np
 
-from kiosk.capture.demo import Demo
+from kiosk.capture.demo import Cues, Demo
+from kiosk.capture.slot import Attention
 from kiosk.errors import CameraLostError, ConfigError
 from kiosk.types import RgbImage
 
@@ -43,7 +44,13 @@ OPTIONS: Mapping[str, Mapping[str, tuple[float, float, float]]] = MappingProxyTy
         "v4l2": {"width": (640, 64, 8192), "height": (480, 64, 8192), "fps": (30, 1, 240)},
         "file": {"fps": (0, 0, 1000), "loop": (0, 0, 1)},
         "dir": {"fps": (10, 0.1, 1000), "loop": (0, 0, 1)},
-        "demo": {"width": (640, 64, 4096), "height": (480, 64, 4096), "fps": (15, 1, 240), "loop": (0, 0, 1)},
+        "demo": {
+            "width": (640, 64, 4096),
+            "height": (480, 64, 4096),
+            "fps": (15, 1, 240),
+            "loop": (0, 0, 1),
+            "wait": (0, 0, 1),
+        },
     }
 )
 OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 5000, 2000  # FFmpeg's; the reading one was seen to fire three times in a row
@@ -162,8 +169,12 @@ def _options(kind: str, query: str) -> Mapping[str, float]:
     return MappingProxyType(chosen)
 
 
-def shots(source: Source) -> Shots:
+def shots(source: Source, attention: Callable[[], Attention] = Attention) -> Shots:
     """Open a camera and yield what it sees.
+
+    Args:
+        source: the camera.
+        attention: what the kiosk made of the frames; the people of a demo with wait=1 go by it.
 
     Raises:
         CameraLostError: it cannot be opened, stopped, or gives what is no picture.
@@ -178,7 +189,7 @@ def shots(source: Source) -> Shots:
         "https": _mjpeg,
         "file": _file,
         "dir": _directory,
-        "demo": _demo,
+        "demo": lambda demo: _demo(demo, attention),
     }
     return openers[source.kind](source)
 
@@ -273,14 +284,17 @@ def _directory(source: Source) -> Shots:
     raise RecordingEndedError
 
 
-def _demo(source: Source) -> Shots:
+def _demo(source: Source, attention: Callable[[], Attention]) -> Shots:
     options = source.options
     portraits = [_read(path) for path in source.portraits]
     demo = Demo(portraits, (int(options["width"]), int(options["height"])), options["fps"])
+    cues = Cues(demo)
+    moment = 0
     for number, _ in zip(itertools.count(), _paced(options["fps"]), strict=False):
-        if number >= demo.frames and not options["loop"]:
+        if moment >= demo.frames and not options["loop"]:
             raise RecordingEndedError
-        yield demo.frame(number), time.monotonic()
+        yield demo.frame(moment, number), time.monotonic()
+        moment += not options["wait"] or cues.let_go_on(moment, attention())
 
 
 def _repeated(paths: list[Path], *, loop: bool) -> Generator[Path, None, None]:

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from enum import Enum
 
 from kiosk.capture.slot import About
+from kiosk.capture.sources import RECORDED
 from kiosk.settings.sections import CameraSettings
 
 STEADY_S = 30.0  # a camera that worked this long failed anew, not again
 BLIND_REOPEN_S = 60.0  # a camera that stays blind is opened anew this rarely: mostly it is night, or a hand
+REPEAT_S = 5.0  # a camera whose frames repeated is live again after so long without a repeat
+REMEMBERED = 10_000  # digests of earlier frames: five minutes at 30 frames a second, about 1 MB
 JITTER = 0.5  # of a wait is by chance, so that the cameras of a site do not come back all at once
 
 
@@ -23,9 +26,15 @@ class State(str, Enum):
     OPENING = "opening"
     LIVE = "live"
     LOST = "lost"
-    FROZEN = "frozen"
+    FROZEN = "frozen"  # the same pixels again and again, or earlier frames that come again
     BLACK = "black"  # or white, or of one even tone: the sentence says which
     ENDED = "ended"  # a recording that does not loop
+
+
+REPEATING = (
+    "Earlier frames come again, pixel for pixel: a recording is played into the camera's connection, or the camera "
+    "itself repeats frames. If it is known to do that, set [camera] frozen_after_s = 0."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,9 @@ class Watch:
         self._newest: About | None = None  # kept over openings
         self._changed_at = now  # when pixels were last seen to change
         self._blind_since: float | None = None
+        self._may_repeat = not settings.frozen_after_s or settings.source.partition(":")[0] in RECORDED
+        self._earlier: dict[int, None] = {}  # digests of frames that others followed, oldest first
+        self._repeated_at: float | None = None  # when such a frame came again
 
     def opened(self, now: float) -> None:
         """Begin anew: another process captures."""
@@ -62,11 +74,24 @@ class Watch:
         # A camera opened anew that shows the picture it froze with is frozen still.
         if not is_same or (self._arrived_at is None and self.report.state is not State.FROZEN):
             self._changed_at = now
+        if not self._may_repeat and not is_same:
+            self._compare(about, now)
         self._newest, self._arrived_at = about, now
         if blindness(about, self._settings) is None:
             self._blind_since = None
         elif self._blind_since is None:
             self._blind_since = now
+
+    def _compare(self, about: About, now: float) -> None:
+        """Note a frame that came before. A sensor's noise never gives a whole frame twice; a recording does."""
+        if blindness(about, self._settings) is not None:  # black and white frames are all alike
+            return
+        if about.digest in self._earlier:
+            self._repeated_at = now
+        self._earlier.pop(about.digest, None)
+        self._earlier[about.digest] = None
+        if len(self._earlier) > REMEMBERED:
+            del self._earlier[next(iter(self._earlier))]
 
     def check(self, now: float) -> Report:
         """Judge by the clock what was seen so far."""
@@ -78,6 +103,8 @@ class Watch:
             self.fail(f"No frame came for {settings.lost_after_s:g} s.", now)
         elif settings.frozen_after_s and self._arrived_at - self._changed_at >= settings.frozen_after_s:
             self._say(State.FROZEN, f"The picture has not changed for {settings.frozen_after_s:g} s.", now)
+        elif self._repeated_at is not None and now - self._repeated_at < REPEAT_S:
+            self._say(State.FROZEN, REPEATING, now)
         elif (blind := blindness(newest, settings)) and (
             self.report.state is State.BLACK
             or (self._blind_since is not None and now - self._blind_since >= settings.blind_after_s)

@@ -26,6 +26,7 @@ from kiosk.device.device import Device
 from kiosk.errors import CloudError, ConfigError
 from kiosk.settings.config import Config
 from kiosk.store.outbox import OutboxState
+from kiosk.store.remote_lists import Lists
 from kiosk.store.store import Store
 
 
@@ -111,9 +112,22 @@ def cloud_status(chosen: argparse.Namespace) -> int:
             print(f"{label}: {status[name]}{' s' if name == 'clock_skew_s' else ''}")
     for one in status["lists"]:
         print(f"List {one['list']}: {one['entries']} entries, {one['unusable']} unusable, as of {one['complete_at']}")
+    for one in status["held_lists"]:
+        print(
+            f"List {one['list']} lost {one['vanished']} of its entries on {one['since']}. Nobody was unblocked. "
+            f"If that is right, confirm it: kiosk cloud confirm-list {one['list']}"
+        )
     if status["alarm"]:
         print(f"ALARM: {status['alarm']}")
     return REFUSED if status["alarm"] else 0
+
+
+def cloud_confirm_list(chosen: argparse.Namespace) -> None:
+    """Confirm that a list lost most of its entries."""
+    with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
+        held = Lists(store).confirm(chosen.list)
+    sentence = f"confirmed: the next reading of list {held.list} unblocks {held.vanished} entries"
+    _say(chosen, {"list": held.list, "vanished": held.vanished}, sentence)
 
 
 def cloud_outbox(chosen: argparse.Namespace) -> None:

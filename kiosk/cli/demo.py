@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kiosk.capture.sources import PICTURES
+from kiosk.daemon.kiosk import Kiosk
 from kiosk.entrance.news import News, Topic
 from kiosk.errors import ConfigError
 from kiosk.settings.config import Config
@@ -20,7 +21,7 @@ def demo_settings(config: Config) -> Config:
     camera = config.camera
     if camera.source == type(camera)().source:
         loop = "&loop=1" if sys.stdout.isatty() else ""
-        camera = replace(camera, source=f"demo:?width=640&height=480&fps=15{loop}")
+        camera = replace(camera, source=f"demo:?width=640&height=480&fps=15&wait=1{loop}")
     near = min(config.presentation.face_low_px, DEMO_FACE_PX)
     return replace(
         config,
@@ -63,3 +64,22 @@ class DecisionPrinter:
             )
         elif news.topic is Topic.DOOR:
             print(f"{moment}  door: {told['what']}", flush=True)
+
+
+class DemoCue:
+    """Tells the people of a demo when they were decided about, and when the next may come."""
+
+    def __init__(self, kiosk: Kiosk) -> None:
+        """Take the kiosk whose camera shows the demo."""
+        self._kiosk = kiosk
+        self._decisions, self._is_idle = 0, False
+
+    def __call__(self, news: News) -> None:
+        """Take note of a decision, and of whether nobody is there."""
+        if news.topic is Topic.DECISION:
+            self._decisions += 1
+        elif news.topic is Topic.SCREEN:
+            self._is_idle = news.data["state"] == "idle"
+        else:
+            return
+        self._kiosk.camera.cue(self._decisions, is_idle=self._is_idle)

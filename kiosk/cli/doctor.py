@@ -20,6 +20,7 @@ from kiosk.health.clock import EARLIEST_S
 from kiosk.networks.self_test import self_test
 from kiosk.settings.config import Config
 from kiosk.store.directory import DATABASE_NAME
+from kiosk.store.mount import is_read_only, read_only
 from kiosk.store.store import HEAD_NAME
 from kiosk.store.upkeep.check import inspect
 
@@ -96,6 +97,9 @@ def runtime_words() -> str:
 def _store(chosen: argparse.Namespace, config: Config) -> Iterator[Finding]:
     directory = assembly.state_of(chosen)
     nearest = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if nearest.is_dir() and is_read_only(nearest) and (directory / DATABASE_NAME).exists():
+        yield Finding("store", False, read_only(directory), "mount it writable, or replace the card")
+        return
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         yield Finding("store", False, f"{nearest} is no folder that can be written to", "give another with --state")
         return

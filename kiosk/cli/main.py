@@ -300,6 +300,8 @@ def _add_cloud(add: Adder) -> None:
     top_up = cloud("cloud top-up", "cloud", "print a link and a QR code where a person can pay")
     top_up.add_argument("--amount", type=_count, default=50, metavar="DOLLARS", help="50 or more (default 50)")
     cloud("cloud status", "cloud", "say what waits and how the way there is; exit 3 when sending has stopped")
+    confirm = cloud("cloud confirm-list", "cloud", "confirm that a list lost most of its entries, which unblocks them")
+    confirm.add_argument("list", metavar="LIST", help="its id, as `kiosk cloud status` prints it")
     rows = cloud("cloud outbox", "cloud", "list what waits, came or was refused")
     rows.add_argument("--which", choices=("waiting", "sending", "sent", "rejected", "superseded"))
     rows.add_argument("--limit", type=_count, default=100, metavar="N", help="longest list (default 100)")
@@ -364,9 +366,22 @@ def _add_serve(add: Adder) -> None:
     )
     serve.add_argument("--bind", metavar="ADDRESS", help="where to listen (default: [api] bind)")
     serve.add_argument("--port", type=_port, metavar="N", help="port (default: [api] port); 0 for any free one")
+    screen = add(
+        "screen",
+        "serve",
+        "print the address by which a browser on this machine becomes the kiosk's screen",
+        more='For example: chromium --kiosk "$(kiosk screen)". Keep it secret: it shows the camera\'s picture.',
+    )
+    screen.add_argument("--renew", action="store_true", help="make a new address; every screen must be opened again")
     key = _group(add, "key", "keys of programs that call the API")
     create = key("key create", "serve", "make a key; its text is the last line printed, and kept nowhere")
     create.add_argument("--role", choices=("device", "operator", "admin"), required=True, help="what it may do")
+    create.add_argument(
+        "--scope",
+        action="append",
+        choices=("alarm",),
+        help="what it may do beyond its role: alarm, to arm and disarm as an alarm panel does",
+    )
     create.add_argument("--name", default="key", help="what lists call it")
     create.add_argument("--expires", type=_days, metavar="DAYS", help="days it is good for (default: no end)")
     key("key list", "serve", "list keys; their texts are kept nowhere")

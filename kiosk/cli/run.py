@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import cv2
 
 from kiosk import assembly
+from kiosk.api.screen_token import screen_token
 from kiosk.capture.process import Camera
 from kiosk.capture.watch import Report
-from kiosk.cli.demo import DecisionPrinter, demo_settings, portraits_in
+from kiosk.cli.demo import DecisionPrinter, DemoCue, demo_settings, portraits_in
 from kiosk.cli.main import REFUSED
 from kiosk.daemon.kiosk import Kiosk, serve
 from kiosk.device.device import Device
@@ -119,6 +120,7 @@ def _run(
         parts.callback(kiosk.close)
         if chosen.demo is not None:
             kiosk.news.listen(DecisionPrinter())
+            kiosk.news.listen(DemoCue(kiosk))
         kiosk.start()
         if sync is not None:
             sync.start()
@@ -166,6 +168,7 @@ def _serve_api(chosen: argparse.Namespace, kiosk: Kiosk, sync: Sync | None, part
         if not kiosk.reload(demo_settings(config) if chosen.demo is not None else config):
             raise ConfigError("this setting is taken at a start only: write it into kiosk.toml")
 
+    token = screen_token(assembly.state_of(chosen))
     application = app.build(
         device,
         kiosk=kiosk.requests,
@@ -174,6 +177,7 @@ def _serve_api(chosen: argparse.Namespace, kiosk: Kiosk, sync: Sync | None, part
         apply=apply,
         changing=kiosk.changing,
         forgotten=lambda: assembly.scrub_backups(device.store),
+        screen_token=token,
         now=kiosk.clock,
     )
     server = app.Server(application, settings)
@@ -182,18 +186,24 @@ def _serve_api(chosen: argparse.Namespace, kiosk: Kiosk, sync: Sync | None, part
     server.start()
     log.info("api address=%s", server.address)
     if chosen.demo is not None:
-        print(f"The kiosk's screen: {server.address}/kiosk   operators: {server.address}/", flush=True)
+        print(f"The kiosk's screen: {server.address}/kiosk?screen={token}", flush=True)
+        print(f"Operators: {server.address}/", flush=True)
     return server
 
 
-def _reload(chosen: argparse.Namespace, kiosk: Kiosk, supervisor: Supervisor, again: threading.Event) -> bool:
+def _reload(
+    chosen: argparse.Namespace,
+    kiosk: Kiosk,
+    supervisor: Supervisor,
+    again: threading.Event,
+    *,
+    load: Callable[[argparse.Namespace], Config] = assembly.load_settings,
+) -> bool:
     """Take the settings as they are on disk now; say whether the process must start anew for them."""
     supervisor.tell(RELOADING=1, MONOTONIC_USEC=time.monotonic_ns() // 1000)
     try:
         with kiosk.changing:  # a page may be changing them: what is read here must be no older than what is in force
-            config = (
-                assembly.load_settings(chosen) if chosen.demo is None else demo_settings(assembly.load_settings(chosen))
-            )
+            config = load(chosen) if chosen.demo is None else demo_settings(load(chosen))
             Camera(config.camera, kiosk.camera.source.portraits)  # a source that cannot be is a wrong setting too
             is_taken = kiosk.reload(config)
     except KioskError as error:

@@ -88,11 +88,11 @@ def _groups_as_text(pack: Pack) -> list[str]:
     if not groups:
         return []
     lines = ["", "Strangers of one group who reach a score (FMR; in brackets the 95 % bound at 70)"]
-    lines.append(f"{'':<26}{'pairs':>10}{'at 50':>11}{'at 70':>11}{'':>12}{'at 90':>11}")
+    lines.append(f"{'':<30}{'pairs':>10}{'at 50':>11}{'at 70':>11}{'':>12}{'at 90':>11}")
     for group in groups:
         at_50, at_70, at_90 = (float(group[f"fmr_{score}"]) for score in (50, 70, 90))
         lines.append(
-            f"{group['name']:<26}{group['non_mated']:>10,}{at_50:>11.2g}{at_70:>11.2g}"
+            f"{group['name']:<30}{group['non_mated']:>10,}{at_50:>11.2g}{at_70:>11.2g}"
             f"{'(' + format(float(group['bound_70']), '.2g') + ')':>12}{at_90:>11.2g}"
         )
     return [*lines, "At 90 what is left are mostly errors of the photographs' truth: one person under two names."]

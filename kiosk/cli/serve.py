@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 
 from kiosk import assembly
+from kiosk.api.screen_token import screen_token
 from kiosk.cloud.sync import Sync
 from kiosk.didit import contract
 from kiosk.errors import ConfigError
@@ -66,17 +67,29 @@ def serve(chosen: argparse.Namespace) -> None:
                 sync.close()
 
 
+def screen(chosen: argparse.Namespace) -> None:
+    """Print the address by which a browser on this machine becomes the kiosk's screen."""
+    settings = assembly.load_settings(chosen).api
+    token = screen_token(assembly.state_of(chosen), renew=chosen.renew)
+    scheme = "https" if settings.tls_certificate else "http"
+    address = f"{scheme}://127.0.0.1:{settings.port}/kiosk?screen={token}"
+    print(json.dumps({"address": address}) if chosen.json else address)
+    if chosen.renew:
+        assembly.note("a running kiosk takes the new token from its next start on")
+
+
 def key_create(chosen: argparse.Namespace) -> None:
     """Make a key; its text is the last line, alone."""
     expires = None if chosen.expires is None else time.time() + chosen.expires * DAY_S
     with assembly.open_store(chosen, assembly.load_settings(chosen)) as store:
         account, text = Accounts(store, now=time.time).create_key(
-            chosen.name, Role[chosen.role.upper()], expires_at=expires, actor="cli"
+            chosen.name, Role[chosen.role.upper()], scopes=chosen.scope or (), expires_at=expires, actor="cli"
         )
     if chosen.json:
         print(json.dumps({**_about(account), "key": text}, indent=2))
         return
-    print(f"Key {account.id}, role {account.role.word}, {_until(account)}. It is shown this once:")
+    scopes = f", scope {', '.join(sorted(account.scopes))}" if account.scopes else ""
+    print(f"Key {account.id}, role {account.role.word}{scopes}, {_until(account)}. It is shown this once:")
     print(text)
 
 
@@ -154,6 +167,7 @@ def _about(account: Account) -> dict[str, object]:
         "id": account.id,
         "name": account.name,
         "role": account.role.word,
+        "scopes": sorted(account.scopes),
         "created_at": contract.timestamp(account.created_at),
         "expires_at": None if account.expires_at is None else contract.timestamp(account.expires_at),
         "revoked_at": None if account.revoked_at is None else contract.timestamp(account.revoked_at),

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +189,12 @@ def store_rekey(chosen: argparse.Namespace) -> None:
     print("Everything is sealed with the new key. Copies of the old one open old backups only.")
 
 
-def store_sweep(chosen: argparse.Namespace) -> int:
+def store_sweep(
+    chosen: argparse.Namespace,
+    *,
+    is_synced: Callable[[], bool] = is_synced,
+    was_set: Callable[[float], bool] = was_set,
+) -> int:
     """Forget everyone whose retention has ended, by a clock that somebody vouches for."""
     settings = assembly.load_settings(chosen)
     is_trusted = (

@@ -97,6 +97,9 @@ class Puller:
         gone = self._lists.put_into_force(name, self._now())
         if gone:
             self._device.store.people.sweep()
+        for held in self._lists.held():
+            if held.list == name:
+                log.warning("list shrinking held list=%s vanished=%d passes=%d", name, held.vanished, held.passes)
         log.info("list in force list=%s entries=%d vanished=%d", name, count, gone)
 
     def _stage(self, name: str, entry: ListEntry) -> None:

@@ -49,6 +49,7 @@ class Pace:
     look_after_s: tuple[float, ...] = (15.0, 60.0, 300.0)  # from the loss to each search
     stopped_s: float = 300.0  # between two looks at the balance
     recover_s: float = 15.0  # from a start to the first search for what a crash left
+    again_s: float = 30.0  # after a turn or a list's pulling failed
     between_s: float = 0.5  # between two rows: each syncs the disk four times, and the door's decisions go before
 
 

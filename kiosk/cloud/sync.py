@@ -30,7 +30,6 @@ from kiosk.settings.sections import CloudSettings
 LOCK_NAME = ".sending"
 TURN_S = 1.0  # longest sleep: the beat goes on, and settings of the clock are noticed
 CLOSE_S = 1.5
-PULL_AGAIN_S = 30.0  # after a failure
 LOCK_AGAIN_S = 10.0
 HOUR_S = 3600.0
 
@@ -74,7 +73,8 @@ class Sync:
             rng: for jitter.
             pace: waits; a drill makes them shorter.
         """
-        store = device.store
+        store, pace = device.store, pace or Pace()
+        self._again_s = pace.again_s
         self.credentials = Credentials(store, credentials_directory)
         self._settings, self._monotonic = settings, monotonic
         self._wire, self.cloud = connect(settings, self.credentials, now=now, monotonic=monotonic)
@@ -175,12 +175,12 @@ class Sync:
                 if self._stopping.is_set():
                     return
                 log.error("cloud turn failed reason=%r", str(error))  # noqa: TRY400  expected: its sentence says all
-                wait_s = PULL_AGAIN_S
+                wait_s = self._again_s
             except Exception as error:  # noqa: BLE001  a thread that ended would leave lists and outbox as they are
                 frames = "".join(traceback.format_tb(error.__traceback__))  # without the message: it may quote somebody
                 log.error("cloud turn failed error=%s\n%s", type(error).__name__, frames)  # noqa: TRY400
                 self._fault = f"Sending and pulling fail ({type(error).__name__}); the log says where."
-                wait_s = PULL_AGAIN_S
+                wait_s = self._again_s
             else:
                 self._fault = None
             until = self._monotonic() + wait_s
@@ -200,7 +200,7 @@ class Sync:
             return 0.0 if self._puller.step() else wait_s
         except CloudError as error:
             log.warning("list not pulled reason=%r", str(error))
-            self._pull_after = now + max(PULL_AGAIN_S, float(getattr(error, "retry_after_s", 0.0)))
+            self._pull_after = now + max(self._again_s, float(getattr(error, "retry_after_s", 0.0)))
             return wait_s
 
     def _take_lock(self) -> bool:

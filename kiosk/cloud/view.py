@@ -54,6 +54,11 @@ class CloudView:
                 }
                 for one in self._lists.complete()
             ],
+            "held_lists": [
+                {"list": one.list, "since": timestamp(one.since), "vanished": one.vanished, "passes": one.passes}
+                for one in self._lists.held()
+                if not one.is_confirmed
+            ],
             "clock_skew_s": notes.get("clock_skew_s"),
         }
 

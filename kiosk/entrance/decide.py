@@ -154,7 +154,7 @@ class Entrance:
         if subject is None:  # also where the person was forgotten since the search
             is_past = self._is_out_of_date(ready.probe, seen.threshold)
             status, why = Status.DECLINED, DoorReason.NOT_VALID if is_past else DoorReason.UNKNOWN
-        status, why = self._of_age(*self._held_against(subject, seen, status, why), age)
+        status, why = _of_age(settings.age_low, age, *self._held_against(subject, seen, status, why))
         if why is DoorReason.BLOCKLISTED and seen.blocked is not None:
             score, subject = seen.blocked.similarity, store.people.subject(seen.blocked.subject)
         ruled = _Ruled(status, why, score, subject, {"identify": seen.threshold}, seen.references)
@@ -166,9 +166,9 @@ class Entrance:
         """Find out whether it is the person who was claimed, 1:1; somebody on the blocklist is found all the same."""
         settings, seen = self._settings, self._search(ready.probe)
         subject = self.device.store.people.subject(claimed)
-        likeness = self._likeness(ready.probe, claimed) if subject is not None else None
+        likeness = _likeness(self.device, ready.probe, claimed) if subject is not None else None
         status, why = weigh_claim(likeness, threshold=settings.verify_threshold, review_margin=settings.review_margin)
-        status, why = self._of_age(*self._held_against(subject, seen, status, why), age)
+        status, why = _of_age(settings.age_low, age, *self._held_against(subject, seen, status, why))
         ruled = _Ruled(status, why, likeness, subject, {"verify": settings.verify_threshold}, None)
         return self._save(Kind.VERIFY, ready, ruled, photograph)
 
@@ -192,11 +192,8 @@ class Entrance:
         self, ready: Ready, details: Details, consent: Consent, *, is_allowlisted: bool, photograph: bytes | None
     ) -> EnrolmentResult:
         """Store the person with every good frame as a reference, unless something speaks against it."""
-        for measured in ready.qualities:
-            if (objection := quality.objection(measured)) is not None:
-                return EnrolmentResult("poor", objection)
-        for template in ready.templates:
-            if (objection := quality.objection_to(template)) is not None:
+        for measured, template in zip(ready.qualities, ready.templates, strict=True):
+            if (objection := quality.objection(measured) or quality.objection_to(template)) is not None:
                 return EnrolmentResult("poor", objection)
         references = [
             Reference(template, measured.sharpness, photograph if at == 0 else None)
@@ -216,9 +213,8 @@ class Entrance:
             answered: the question's decision as `Outgoing.second` returned it.
             captured_at: monotonic s, of a frame in which the person stands there still.
         """
-        subject = (
-            self.device.store.people.subject(verdict.subject.session_number) if verdict.subject is not None else None
-        )
+        claimed, people = verdict.subject, self.device.store.people
+        subject = people.subject(claimed.session_number) if claimed is not None else None
         if not answered.origin.is_cloud or subject is None:
             return None
         why = DoorReason.SECOND_OPINION
@@ -258,9 +254,8 @@ class Entrance:
     def suspect(self, ready: Ready) -> DoorDecision:
         """Record that the detection of photographs and masks refused a presentation."""
         kind = Kind.VERIFY if self._settings.mode == "verify" else Kind.IDENTIFY
-        return self._save(
-            kind, ready, _Ruled(Status.DECLINED, DoorReason.ATTACK_SUSPECTED, None, None, {}, None), nothing
-        )
+        ruled = _Ruled(Status.DECLINED, DoorReason.ATTACK_SUSPECTED, None, None, {}, None)
+        return self._save(kind, ready, ruled, nothing)
 
     # ---- what is found
 
@@ -287,13 +282,6 @@ class Entrance:
         (found,) = held.search_all(probe, [Query(scale.cosine(threshold) - SLACK, 1, Among.EVER)], now=self._now())
         return any(scale.similarity_percentage(candidate.cosine) >= threshold for candidate in found)
 
-    def _likeness(self, probe: Template, claimed: SubjectId) -> float | None:
-        """Return the similarity with the most alike reference of a person; None where there is none of this model."""
-        model, scale = self.device.recogniser.model, self.device.scale
-        blocks = self.device.store.references.chunks(model, [claimed])
-        cosines = [compare(probe, Template(vector.copy(), model)) for block in blocks for vector in block.vectors]
-        return scale.similarity_percentage(max(cosines)) if cosines else None
-
     # ---- what speaks against it
 
     def _held_against(
@@ -306,7 +294,7 @@ class Entrance:
             return status, why
         if subject.status is not Status.APPROVED:
             return subject.status, DoorReason.NOT_APPROVED
-        if not self._is_valid(subject):
+        if not subject.is_valid_at(self._now()):
             return Status.DECLINED, DoorReason.NOT_VALID
         is_trusted = self._is_clock_trusted()
         if not is_trusted and (subject.valid_from is not None or subject.valid_until is not None):
@@ -314,17 +302,6 @@ class Entrance:
         plan = subject.details.plan or EVERYBODY
         closure = self._schedule.closure(self._now(), plan, is_clock_trusted=is_trusted)
         return (status, why) if closure is None else (Status.DECLINED, DoorReason(closure.value))
-
-    def _of_age(self, status: Status, why: DoorReason, age: Age) -> tuple[Status, DoorReason]:
-        """Hold somebody for their age; where the cloud could still say yes, it is not asked."""
-        may_enter = status is Status.APPROVED or why is DoorReason.BORDERLINE
-        age_low = self._settings.age_low
-        return hold_for_age(status, why, age(), age_low=age_low) if may_enter and age_low > 0.0 else (status, why)
-
-    def _is_valid(self, subject: Subject) -> bool:
-        now = self._now()
-        begun = subject.valid_from is None or subject.valid_from <= now
-        return begun and (subject.valid_until is None or now < subject.valid_until)
 
     # ---- what is saved
 
@@ -384,3 +361,17 @@ class Entrance:
     def _wanted(self, decision: NewDecision, photograph: Photograph) -> Mapping[str, bytes]:
         """Make the photograph only where it is to leave with the decision."""
         return {"user_image": photograph()} if self.device.outgoing.wants_photographs(decision) else {}
+
+
+def _likeness(device: Device, probe: Template, claimed: SubjectId) -> float | None:
+    """Return the similarity with the most alike reference of a person; None where there is none of this model."""
+    model, scale = device.recogniser.model, device.scale
+    blocks = device.store.references.chunks(model, [claimed])
+    cosines = [compare(probe, Template(vector.copy(), model)) for block in blocks for vector in block.vectors]
+    return scale.similarity_percentage(max(cosines)) if cosines else None
+
+
+def _of_age(age_low: float, age: Age, status: Status, why: DoorReason) -> tuple[Status, DoorReason]:
+    """Hold somebody for their age; where the cloud could still say yes, it is not asked."""
+    may_enter = status is Status.APPROVED or why is DoorReason.BORDERLINE
+    return hold_for_age(status, why, age(), age_low=age_low) if may_enter and age_low > 0.0 else (status, why)

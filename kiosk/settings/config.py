@@ -8,7 +8,10 @@ environment overrides the file, for instance KIOSK_SEARCH_SIMILARITY_THRESHOLD=8
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
+import reprlib
 import sys
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -43,6 +46,13 @@ else:
 PREFIX = "KIOSK_"
 SYSTEM_STATE = Path("/var/lib/kiosk")
 SYSTEM_FILE = Path("/etc/kiosk/kiosk.toml")
+LONGEST_INT_BITS = 200
+LONGEST_SENTENCE = 600
+_USER_INFO = re.compile(r"(?<=//)[^/@\s]+(?=@)")
+_QUERY = re.compile(r"(?<=\?).*", re.DOTALL)
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+_SHORT.maxlevel = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +99,7 @@ def load_config(
     for name, kind in known.items():
         values = sections.get(name, {})
         if not isinstance(values, dict):
-            raise ConfigError(f"{path}: want a section [{name}], got {name} = {values!r}")
+            raise ConfigError(f"{path}: want a section [{name}], got {name} = {_shown(values)}")
         built[name] = _section(name, kind, {**values, **changes.get(name, {})}, environment)
     return Config(**built)
 
@@ -150,7 +160,9 @@ def _read(path: Path) -> dict[str, Any]:
             return tomllib.load(file)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ConfigError(f"{path} is not TOML the kiosk reads: brackets within brackets, too deep") from None
+    except ValueError as error:  # not TOML, not UTF-8, or a number of thousands of digits
         raise ConfigError(f"{path} is not TOML: {error}") from error
 
 
@@ -172,8 +184,10 @@ def _section(name: str, kind: type, values: Mapping[str, Any], environment: Mapp
         chosen[one.name] = _checked(where, one, types[one.name], value)
     try:
         return kind(**chosen)
+    except ConfigError as error:
+        raise ConfigError(_clipped(str(error))) from None
     except ValueError as error:  # a section that is a rule refuses as rules do
-        raise ConfigError(f"[{name}]: {error}") from None
+        raise ConfigError(_clipped(f"[{name}]: {error}")) from None
 
 
 def _from_text(where: str, kind: Any, text: str) -> Any:
@@ -183,7 +197,7 @@ def _from_text(where: str, kind: Any, text: str) -> Any:
         try:
             return kind(text)
         except ValueError:
-            raise ConfigError(f"{where}: want {_word(kind)}, got {text!r}") from None
+            raise ConfigError(f"{where}: want {_word(kind)}, got {_shown(text)}") from None
     return [part.strip() for part in text.split(",") if part.strip()] if kind == tuple[str, ...] else text
 
 
@@ -192,17 +206,22 @@ def _checked(where: str, one: Field[Any], kind: Any, value: Any) -> Any:
         if not (isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value)) or not (
             value or one.metadata.get("may_be_empty")
         ):
-            raise ConfigError(f"{where}: want a list of one or more texts, got {value!r}")
+            raise ConfigError(f"{where}: want a list of one or more texts, got {_shown(value)}")
         return tuple(value)
     if kind is float and type(value) is int:
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            raise ConfigError(f"{where}: want a number that is less than 1e308, got {_shown(value)}") from None
     if type(value) is not kind:  # a bool is an int to isinstance, and is not one to whoever wrote it
-        raise ConfigError(f"{where}: want {_word(kind)}, got {value!r}")
+        raise ConfigError(f"{where}: want {_word(kind)}, got {_shown(value)}")
     low, high, choices = one.metadata["low"], one.metadata["high"], one.metadata.get("choices")
+    if kind is float and low is None and not math.isfinite(value):
+        raise ConfigError(f"{where}: want a finite number, got {value}")
     if low is not None and not low <= value <= high:  # a NaN fails this too
-        raise ConfigError(f"{where}: want {low} to {high}, got {value}")
+        raise ConfigError(f"{where}: want {low} to {high}, got {_shown(value)}")
     if choices and value not in choices:
-        raise ConfigError(f"{where}: want {' or '.join(map(str, choices))}, got {value!r}")
+        raise ConfigError(f"{where}: want {' or '.join(map(str, choices))}, got {_shown(value)}")
     return value
 
 
@@ -223,23 +242,29 @@ def describe() -> str:
 
 
 def show(config: Config) -> str:
-    """Return the settings in force as TOML."""
+    """Return the settings in force as TOML, without the passwords in addresses."""
     lines = []
     for section in fields(config):
         lines.append(f"[{section.name}]")
         values = getattr(config, section.name)
-        lines += [f"{one.name} = {_toml(getattr(values, one.name))}" for one in fields(values)] + [""]
+        shown = {one.name: getattr(values, one.name) for one in fields(values)}
+        lines += [
+            f"{name} = {_toml(without_secrets(value) if isinstance(value, str) else value)}"
+            for name, value in shown.items()
+        ]
+        lines.append("")
     return "\n".join(lines)
 
 
-def state_directory(chosen: str | None, environment: Mapping[str, str] = os.environ) -> Path:
+def state_directory(
+    chosen: str | None, environment: Mapping[str, str] = os.environ, *, system: Path = SYSTEM_STATE
+) -> Path:
     """Return where the state lives: --state, KIOSK_STATE, /var/lib/kiosk where writable, else the home's share."""
     named = chosen or environment.get("KIOSK_STATE")
     if named:
         return Path(named).expanduser()
-    nearest = SYSTEM_STATE if SYSTEM_STATE.exists() else SYSTEM_STATE.parent
-    if os.access(nearest, os.W_OK):
-        return SYSTEM_STATE
+    if os.access(system if system.exists() else system.parent, os.W_OK):
+        return system
     home = environment.get("XDG_DATA_HOME")
     return (Path(home) if home else Path.home() / ".local" / "share") / "kiosk"
 
@@ -253,6 +278,28 @@ def _toml(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(_toml(part) for part in value) + "]"
     return str(value)
+
+
+def _shown(value: Any) -> str:
+    """Return a value for a sentence: short, whatever somebody wrote, and without control characters."""
+    if isinstance(value, int) and value.bit_length() > LONGEST_INT_BITS:
+        return "a number of very many digits"
+    return _SHORT.repr(value)
+
+
+def _clipped(sentence: str) -> str:
+    """Return a sentence that quotes a setting: short, and without control characters."""
+    shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in sentence)
+    return shown if len(shown) <= LONGEST_SENTENCE else f"{shown[:400]} … {shown[-150:]}"
+
+
+def without_secrets(value: str) -> str:
+    """Return a setting's text without the name, password and query of an address in it.
+
+    >>> without_secrets("rtsp://anna:s3cret@camera/live?token=1"), without_secrets("dir:frames?fps=10")
+    ('rtsp://***@camera/live?***', 'dir:frames?fps=10')
+    """
+    return _QUERY.sub("***", _USER_INFO.sub("***", value)) if "://" in value else value
 
 
 def _word(kind: Any) -> str:

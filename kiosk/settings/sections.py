@@ -7,6 +7,7 @@ be together.
 
 from __future__ import annotations
 
+import ipaddress
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -359,8 +360,23 @@ class ApiSettings:
     )
     wrong_keys: int = setting(10, "Wrong keys or passwords from one address that lock it out.", low=1, high=1000)
     lockout_s: float = setting(900.0, "How long it stays locked out.", low=1.0, high=86400.0, unit="s")
+    trusted_proxies: tuple[str, ...] = setting(
+        (),
+        "Addresses or networks of reverse proxies whose X-Forwarded-For is believed; this machine always is.",
+        may_be_empty=True,
+    )
     session_h: float = setting(12.0, "How long an operator stays signed in.", low=0.1, high=168.0, unit="h")
     language: str = setting("en", "Language of the pages until somebody chooses another.", choices=("en", "de"))
+
+    def __post_init__(self) -> None:
+        """A proxy is an address or a network, never a name."""
+        for text in self.trusted_proxies:
+            try:
+                ipaddress.ip_network(text, strict=False)
+            except ValueError:
+                raise ConfigError(
+                    f"trusted_proxies has {text!r}; want an address such as 192.0.2.7 or a network such as 192.0.2.0/24"
+                ) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from kiosk.store.vault import InvalidTag, Vault
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from kiosk.store.store import Store
 
@@ -35,6 +35,10 @@ LONGEST_NAME = 100
 # 32 MB and some 80 ms on this class of machine: OWASP's second choice (2023), as memory is short on a Pi.
 SCRYPT = {"n": 1 << 15, "r": 8, "p": 3, "maxmem": 1 << 26}
 SALT_BYTES = 16
+
+
+SCOPES = ("alarm",)
+"""What a key may be allowed beyond its role: alarm, to arm and disarm as an alarm panel does."""
 
 
 class Role(IntEnum):
@@ -61,6 +65,7 @@ class Account:
     created_at: float
     expires_at: float | None
     revoked_at: float | None
+    scopes: frozenset[str] = frozenset()  # of SCOPES: what a key may do beyond its role
     mark: str = ""  # changes with the password or key, and tells nothing of it: a session ends with its password
 
     def is_good(self, now: float) -> bool:
@@ -87,11 +92,24 @@ class Accounts:
     # ---- keys
 
     def create_key(
-        self, name: str, role: Role, *, expires_at: float | None = None, actor: str = ""
+        self,
+        name: str,
+        role: Role,
+        *,
+        scopes: Iterable[str] = (),
+        expires_at: float | None = None,
+        actor: str = "",
     ) -> tuple[Account, str]:
-        """Make a key; return it and its text, which nothing keeps."""
+        """Make a key; return it and its text, which nothing keeps.
+
+        Raises:
+            ConfigError: a name, scope or date will not do.
+        """
+        granted = sorted(set(scopes))
+        if unknown := [scope for scope in granted if scope not in SCOPES]:
+            raise ConfigError(f"there is no scope {unknown[0]!r}; there are {', '.join(SCOPES)}")
         secret = urlsafe_b64encode(secrets.token_bytes(SECRET_BYTES)).decode().rstrip("=")
-        account = self._insert("key", name, role, expires_at, {"digest": _digest(secret)}, actor=actor)
+        account = self._insert("key", name, role, expires_at, {"digest": _digest(secret)}, scopes=granted, actor=actor)
         return account, f"{PREFIX}_{account.id}_{secret}"
 
     def by_key(self, text: str) -> Account | None:
@@ -199,6 +217,7 @@ class Accounts:
         verifier: dict[str, str],
         *,
         lookup: bytes | None = None,
+        scopes: Sequence[str] = (),
         actor: str,
     ) -> Account:
         name = _checked_name(name)
@@ -206,7 +225,7 @@ class Accounts:
         now = float(self._now())
         if expires_at is not None and expires_at <= now:
             raise ConfigError("want an expiry in the future")
-        account = Account(row, kind, role, name, now, expires_at, None)
+        account = Account(row, kind, role, name, now, expires_at, None, frozenset(scopes))
         with self._store.transaction() as transaction:
             transaction.connection.execute(
                 "INSERT INTO access (id, kind, role, lookup, created_at, expires_at, revoked_at, sealed) "
@@ -214,11 +233,14 @@ class Accounts:
                 (row, kind, role.word, lookup, now, expires_at, self._seal(account, verifier)),
             )
             details: dict[str, Any] = {"id": row, "act": "created", "kind": kind, "role": role.word}
+            if scopes:
+                details["scopes"] = list(scopes)
             transaction.record(Kind.KEY, details=details, actor=actor)
         return account
 
     def _seal(self, account: Account, verifier: dict[str, str]) -> bytes:
-        plain = json.dumps({"name": account.name, **verifier}).encode()
+        scopes = {"scopes": sorted(account.scopes)} if account.scopes else {}
+        plain = json.dumps({"name": account.name, **scopes, **verifier}).encode()
         return self._store.vault.seal(
             plain,
             _context(
@@ -234,9 +256,9 @@ class Accounts:
     def _account(self, found: tuple[Any, ...]) -> tuple[Account, dict[str, str]]:
         row, kind, role, created, expires, revoked, _ = found
         verifier = _open(self._store.vault, found)
-        name = verifier.pop("name")
+        name, scopes = verifier.pop("name"), frozenset(verifier.pop("scopes", ()))
         mark = _digest(verifier.get("digest") or verifier["hash"])[:16]
-        return Account(row, kind, Role[role.upper()], name, created, expires, revoked, mark), verifier
+        return Account(row, kind, Role[role.upper()], name, created, expires, revoked, scopes, mark), verifier
 
 
 def _open(vault: Vault, found: tuple[Any, ...]) -> dict[str, str]:

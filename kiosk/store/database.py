@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from kiosk.errors import StoreError
+from kiosk.store.mount import is_read_only, read_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,7 @@ CHECKPOINT_PAGES = 200  # 0.8 MB of WAL: small enough that an SD card catches up
 CACHE_KIB = 8192
 FAULTS_SHOWN = 3
 
+_DAMAGE = ("malformed", "not a database", "corrupt", "UTF-8", "no such table", "no such column", "syntax error")
 _SETTINGS = f"""
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
@@ -147,23 +149,25 @@ class Database:
         """Turn SQLite's errors into `StoreError`s that say what to do."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # sqlite3 decodes a damaged text before it says a word
             raise StoreError(self._advice(error)) from error
 
-    def _advice(self, error: sqlite3.Error) -> str:
-        text = str(error)
+    def _advice(self, error: Exception) -> str:
+        text = "a text is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
         name = self.path
-        if "disk is full" in text:
-            return f"{name}: disk full; nothing was stored. Make room and try again"
-        if "disk I/O error" in text:
-            return f"{name}: cannot write (disk full or failing); nothing was stored ({text})"
-        if "locked" in text or "busy" in text:
-            return f"{name}: another process has held the store for {self._busy_s:.0f} s; try again"
-        if "readonly" in text or "unable to open" in text:
-            return f"{name}: {text}; check that this account owns the state directory"
-        if "malformed" in text or "not a database" in text or "corrupt" in text:
-            return f"{name} is damaged ({text}); run `kiosk store repair`"
-        return f"{name}: {text}"
+        if is_read_only(name.parent):
+            return read_only(name.parent)
+        advice = (
+            (("disk is full",), f"{name}: disk full; nothing was stored. Make room and try again"),
+            (("disk I/O error",), f"{name}: cannot write (disk full or failing); nothing was stored ({text})"),
+            (
+                ("locked", "busy"),
+                f"{name}: another process has held the store for {self._busy_s:.0f} s; try again",
+            ),
+            (("readonly", "unable to open"), f"{name}: {text}; check that this account owns the state directory"),
+            (_DAMAGE, f"{name} is damaged ({text}); run `kiosk store repair`"),
+        )
+        return next((said for signs, said in advice if any(sign in text for sign in signs)), f"{name}: {text}")
 
     def _writer_connection(self) -> sqlite3.Connection:
         if self._writer is None:

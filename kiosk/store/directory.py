@@ -20,6 +20,7 @@ from kiosk.store.database import BUSY_S, Database
 from kiosk.store.durable import create_file
 from kiosk.store.erasure import BACKUPS_NAME
 from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME, Key, new_key, replace_key
+from kiosk.store.mount import is_read_only, read_only
 from kiosk.store.store import RETENTION_S, Store, untrusted
 from kiosk.store.upkeep import backup
 from kiosk.store.vault import Cipher, Vault, fastest_cipher, vault_for
@@ -158,7 +159,7 @@ def take(directory: Path, *, exclusive: bool) -> int:
     try:
         lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StoreError(f"no store at {directory} ({error.strerror}); run `kiosk init`") from error
+        raise StoreError(_why_closed(directory, error)) from error
     try:
         fcntl.flock(lock, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except OSError as error:
@@ -169,6 +170,17 @@ def take(directory: Path, *, exclusive: bool) -> int:
             else f"the store in {directory} is being replaced; try again in a minute"
         ) from error
     return lock
+
+
+def _why_closed(directory: Path, error: OSError) -> str:
+    """Return why a state directory cannot be used, and what mends it."""
+    if isinstance(error, FileNotFoundError) and not directory.exists():
+        return f"no store at {directory} ({error.strerror}); run `kiosk init`"
+    if is_read_only(directory):
+        return read_only(directory)
+    if isinstance(error, PermissionError):
+        return f"{directory}: {error.strerror}; run this as the account that owns the store (on a device: sudo kiosk …)"
+    return f"{directory}: {error.strerror}; the store there cannot be used before that is mended"
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kiosk.errors import RefusedError
 from kiosk.store import subject_rows
 from kiosk.store.chain import Kind
 from kiosk.store.schema import row_context
@@ -15,11 +17,15 @@ from kiosk.store.subjects import Details, Enrolment
 from kiosk.types import Status, Template
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Collection
 
     from kiosk.store.store import Store
 
 SOURCE = "list_entry"
+HELD = "held_list."  # before a list's name, in the notes of the cloud
+AGREEING_PASSES = 5  # that must say the same before a list is believed that lost most of its entries
+AGREEING_S = 86400.0  # over at least so long
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,18 @@ class Complete:
     at: float  # s UTC, of the end of the pass
     entries: int
     unusable: int  # of these, without a face that can be searched for
+
+
+@dataclass(frozen=True, slots=True)
+class HeldShrink:
+    """A list that lost most of its entries, or all: those stay blocked until an operator or time confirms it."""
+
+    list: str
+    since: float  # s UTC, of the first pass that said so
+    vanished: int
+    passes: int  # that said exactly this, one after the other
+    is_confirmed: bool  # by an operator, for the next pass
+    digest: str  # of the entries that vanished
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +131,39 @@ class Lists:
         with self._store.database.read() as connection:
             return int(connection.execute("SELECT count(*) FROM list_staged WHERE list = ?", (name,)).fetchone()[0])
 
-    def put_into_force(self, name: str, now: float) -> int:
+    def held(self) -> tuple[HeldShrink, ...]:
+        """Return the lists whose shrinking waits for a confirmation."""
+        with self._store.database.read() as connection:
+            rows = connection.execute("SELECT value FROM cloud_note WHERE name LIKE ? ORDER BY name", (f"{HELD}%",))
+            return tuple(HeldShrink(**json.loads(value)) for (value,) in rows.fetchall())
+
+    def confirm(self, name: str) -> HeldShrink:
+        """Take an operator's word that a list did lose its entries; its next pass unblocks them, and is due at once.
+
+        Raises:
+            RefusedError: nothing of this list waits for a confirmation.
+        """
+        found = next((one for one in self.held() if one.list == name), None)
+        if found is None:
+            raise RefusedError(f"no list {name} waits for a confirmation")
+        confirmed = replace(found, is_confirmed=True)
+        with self._store.transaction() as transaction:
+            _write_held(transaction.connection, confirmed)
+            transaction.connection.execute("UPDATE list_complete SET at = 0 WHERE list = ?", (name,))
+            details = {"confirmed_list": name, "vanished": found.vanished}
+            transaction.record(Kind.SETTINGS, details=details, actor="operator")
+        return confirmed
+
+    def put_into_force(self, name: str, now: float, *, is_ended: bool = False) -> int:
         """Block everybody new of a complete pass, unblock who vanished: one transaction.
+
+        An answer that takes most of a list away frees nobody by itself, as an empty answer is also what a broken
+        server gives: see `_may_vanish`.
+
+        Args:
+            name: the list.
+            now: s UTC.
+            is_ended: the settings name the list no more, so everybody of it vanishes.
 
         Returns:
             How many vanished; nothing keeps them here any more, so the next sweep forgets them.
@@ -146,7 +195,11 @@ class Lists:
                     "INSERT INTO list_entry (list, entry, subject) VALUES (?, ?, ?)",
                     (name, entry, subject.session_number),
                 )
-            vanished = tuple(number for entry, number in in_force.items() if entry not in {row[1] for row in rows})
+            staying = {row[1] for row in rows}
+            gone = {entry: number for entry, number in in_force.items() if entry not in staying}
+            vanished = tuple(gone.values())
+            if not is_ended and not _may_vanish(connection, name, gone, len(in_force), now):
+                vanished = ()
             for number in vanished:
                 store.people.vanish_within(transaction, number, actor="cloud")
                 connection.execute("DELETE FROM list_entry WHERE list = ? AND subject = ?", (name, number))
@@ -167,9 +220,41 @@ class Lists:
         ended = [one.list for one in self.complete() if one.list not in names]
         for name in ended:
             self.begin(name, 0)
-            self.put_into_force(name, now)
+            self.put_into_force(name, now, is_ended=True)
             with self._store.database.write() as connection:
                 connection.execute("DELETE FROM list_complete WHERE list = ?", (name,))
+                connection.execute("DELETE FROM cloud_note WHERE name = ?", (HELD + name,))
         if ended:
             self._store.people.sweep()
         return len(ended)
+
+
+def _may_vanish(connection: sqlite3.Connection, name: str, gone: Collection[str], in_force: int, now: float) -> bool:
+    """Say whether the entries a pass no longer has are unblocked; note what is held back.
+
+    At most half of a list vanishes at once. More, or the last entry, is held until an operator confirms it or
+    `AGREEING_PASSES` passes over `AGREEING_S` say exactly the same.
+    """
+    if not gone or (2 * len(gone) <= in_force):
+        connection.execute("DELETE FROM cloud_note WHERE name = ?", (HELD + name,))
+        return True
+    digest = hashlib.sha256("\n".join(sorted(gone)).encode()).hexdigest()
+    row = connection.execute("SELECT value FROM cloud_note WHERE name = ?", (HELD + name,)).fetchone()
+    before = HeldShrink(**json.loads(row[0])) if row else None
+    if before is not None and before.is_confirmed and len(gone) <= before.vanished:
+        connection.execute("DELETE FROM cloud_note WHERE name = ?", (HELD + name,))
+        return True
+    if before is None or before.digest != digest:
+        before = HeldShrink(name, now, len(gone), 0, is_confirmed=False, digest=digest)
+    held = replace(before, passes=before.passes + 1)
+    if held.passes >= AGREEING_PASSES and now - held.since >= AGREEING_S:
+        connection.execute("DELETE FROM cloud_note WHERE name = ?", (HELD + name,))
+        return True
+    _write_held(connection, held)
+    return False
+
+
+def _write_held(connection: sqlite3.Connection, held: HeldShrink) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO cloud_note (name, value) VALUES (?, ?)", (HELD + held.list, json.dumps(asdict(held)))
+    )

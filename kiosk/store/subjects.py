@@ -82,6 +82,11 @@ class Subject:
     images: int
     details: Details = field(repr=False)
 
+    def is_valid_at(self, now: float) -> bool:
+        """Whether the dates of the person include a time, s UTC; the last moment is not part of them."""
+        has_begun = self.valid_from is None or self.valid_from <= now
+        return has_begun and (self.valid_until is None or now < self.valid_until)
+
 
 @dataclass(frozen=True, slots=True)
 class SubjectPage:

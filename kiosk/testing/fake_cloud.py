@@ -111,6 +111,7 @@ class FakeCloud:
         self.credits = Decimal(credits_)
         self.writes_per_minute = writes_per_minute
         self.score_of = score_of
+        self.most_image_bytes = MOST_IMAGE
         self.late_s = 2.0
         self.retry_after = "1"
         self.faceless: set[bytes] = set()
@@ -318,7 +319,7 @@ class FakeCloud:
         if missing := {name: ["No file was submitted."] for name in _files_of(service) if not files.get(name)}:
             raise _Refused(400, missing)
         for name, content in files.items():
-            if len(content) > MOST_IMAGE:
+            if len(content) > self.most_image_bytes:
                 raise _Refused(400, {name: ["File size should not exceed 5 MB"]})
         with self._lock:
             begun = time.monotonic()

@@ -29,6 +29,7 @@ PASSWORD = "correct horse battery"
 A1, A2, B1, C1 = (
     (GOLDEN / name).read_bytes() for name in ("person_a_1.jpg", "person_a_2.jpg", "person_b_1.jpg", "person_c_1.jpg")
 )
+SCREEN_TOKEN = "of-the-kiosks-own-screen"
 
 
 @functools.cache
@@ -49,6 +50,15 @@ class Served:
     kiosk: ScriptedKiosk | None
     keys: dict[str, str] = field(repr=False)
     accounts: dict[str, Account]
+
+    @property
+    def screen_url(self) -> str:
+        """The address by which a browser becomes the kiosk's screen."""
+        return f"{self.url}/kiosk?screen={SCREEN_TOKEN}"
+
+    def screen(self) -> httpx.Client:
+        """Return a client with the cookie of the kiosk's screen."""
+        return self.client(cookies={"kiosk_screen": SCREEN_TOKEN})
 
     def client(self, role: str | None = None, **options: Any) -> httpx.Client:
         """Return a client with the key of a role, or without one."""
@@ -73,6 +83,7 @@ def serving(
     *,
     config: Config | None = None,
     api_settings: Mapping[str, Any] | None = None,
+    server_settings: Mapping[str, float] | None = None,
     with_desk: bool = True,
     **more: Any,
 ) -> Iterator[Served]:
@@ -85,12 +96,12 @@ def serving(
     store = initialise(directory, now=wall, cipher=Cipher.AES_256_GCM)
     kiosk = ScriptedKiosk(wall) if with_desk else None
     with Device(networks(), store, config, now=wall) as device:
-        application = app.build(device, kiosk=kiosk, now=wall, monotonic=monotonic, **more)
+        application = app.build(device, kiosk=kiosk, screen_token=SCREEN_TOKEN, now=wall, monotonic=monotonic, **more)
         known = application.context.access.accounts
         made = {role.word: known.create_key(role.word, role) for role in Role}
         accounts = {word: account for word, (account, _) in made.items()}
         accounts["person"] = known.create_operator("Person C", Role.ADMIN, PASSWORD)
-        server = app.Server(application, settings)
+        server = app.Server(application, settings, **(server_settings or {}))
         server.start()
         try:
             yield Served(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from kiosk.api.access import Access, Limiter, is_csrf_right
+from kiosk.api.access import PROXIED, Access, Limiter, Sender, is_csrf_right, sender_of
 from kiosk.errors import ConfigError, RefusedError, StoreError
 from kiosk.settings.sections import ApiSettings
 from kiosk.store.accounts import Accounts, Role
@@ -18,7 +18,7 @@ from kiosk.store.upkeep import rekey
 from tests.store.stored import Clock, files_with, raw
 
 PASSWORD = "correct horse battery"
-HERE = "192.0.2.7"
+HERE = Sender("192.0.2.7")
 
 
 @pytest.fixture
@@ -273,7 +273,7 @@ def test_wrong_keys_lock_their_address_out_and_no_other(access, clock):
     access.by_key("kiosk_no_no", HERE)
 
     assert access.locked_s(HERE) == 60.0
-    assert access.locked_s("192.0.2.8") == 0.0
+    assert access.locked_s(Sender("192.0.2.8")) == 0.0
     clock.advance(60)
     assert access.locked_s(HERE) == 0.0
 
@@ -295,12 +295,48 @@ def test_wrong_passwords_count_with_wrong_keys(access):
     assert access.locked_s(HERE) > 0.0
 
 
+def test_clients_of_one_proxy_are_locked_out_one_by_one(access):
+    for _ in range(3):
+        access.by_key("no", Sender("198.51.100.66", proxy="127.0.0.1"))
+
+    assert access.locked_s(Sender("198.51.100.66", proxy="127.0.0.1")) > 0.0
+    assert access.locked_s(Sender("203.0.113.7", proxy="127.0.0.1")) == 0.0
+    assert access.locked_s(Sender("127.0.0.1")) == 0.0
+
+
+def test_who_writes_another_address_into_each_call_is_locked_out_with_the_proxy(access):
+    for last in range(3 * PROXIED):
+        access.by_password("Person C", "no", Sender(f"198.51.100.{last}", proxy="127.0.0.1"))
+
+    assert access.locked_s(Sender("203.0.113.7", proxy="127.0.0.1")) > 0.0
+    assert access.locked_s(Sender("127.0.0.1")) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded_for", "proxies", "address"),
+    [
+        pytest.param("127.0.0.1", "", (), "127.0.0.1", id="no header"),
+        pytest.param("127.0.0.1", "198.51.100.66", (), "198.51.100.66", id="a proxy on this machine"),
+        pytest.param("::1", "2001:db8::7", (), "2001:db8::7", id="IPv6"),
+        pytest.param("192.0.2.1", "198.51.100.66", (), "192.0.2.1", id="a stranger's header counts for nothing"),
+        pytest.param("192.0.2.1", "198.51.100.66", ("192.0.2.0/24",), "198.51.100.66", id="a proxy of the settings"),
+        pytest.param("127.0.0.1", "203.0.113.9, 198.51.100.66", (), "198.51.100.66", id="what a client wrote itself"),
+        pytest.param("127.0.0.1", "198.51.100.66, 192.0.2.2", ("192.0.2.2",), "198.51.100.66", id="two proxies"),
+        pytest.param("127.0.0.1", "nonsense", (), "127.0.0.1", id="no address"),
+        pytest.param("127.0.0.1", "unknown, 198.51.100.66:4711", (), "198.51.100.66", id="with a port"),
+        pytest.param("127.0.0.1", "[2001:db8::7]:4711", (), "2001:db8::7", id="IPv6 with a port"),
+    ],
+)
+def test_a_call_counts_with_its_client(peer, forwarded_for, proxies, address):
+    assert sender_of(peer, forwarded_for, proxies).address == address
+
+
 def test_a_whole_ipv6_network_is_one_sender(access):
     for last in range(3):
-        access.by_key("no", f"2001:db8::{last}")
+        access.by_key("no", Sender(f"2001:db8::{last}"))
 
-    assert access.locked_s("2001:db8::ffff") > 0.0
-    assert access.locked_s("2001:db8:1::1") == 0.0
+    assert access.locked_s(Sender("2001:db8::ffff")) > 0.0
+    assert access.locked_s(Sender("2001:db8:1::1")) == 0.0
 
 
 # ---- limits

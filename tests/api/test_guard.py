@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
 from kiosk.api import app
+from kiosk.api.context import MOST_STREAMS_OF_ONE
 from kiosk.api.routes.pages import WEB
+from kiosk.api.screen_token import screen_token
 from kiosk.store.accounts import Role
 from tests.api.served import A1, PASSWORD, match_files, serving
+from tests.patience import until
 
 KEYED = [one for one in app.OPERATIONS if one.role is not None]
+GUARDED = [one for one in KEYED if not one.is_free_here and not one.is_for_screen]
 SECRET_NAME = "Person C, <script>alert(1)</script>"
 
 
@@ -43,7 +47,7 @@ def named(operation):
 # ---- keys and roles
 
 
-@pytest.mark.parametrize("operation", [one for one in KEYED if not one.is_free_here], ids=named)
+@pytest.mark.parametrize("operation", GUARDED, ids=named)
 def test_without_a_key_every_guarded_route_answers_401(served, operation):
     answer = served.call(operation.method, path_of(operation))
 
@@ -58,9 +62,7 @@ def test_a_wrong_key_answers_401_even_where_this_machine_needs_none(served, oper
     assert (answer.status_code, answer.json()) == (401, {"detail": "Invalid API Key."})
 
 
-@pytest.mark.parametrize(
-    "operation", [one for one in KEYED if one.role > Role.DEVICE and not one.is_free_here], ids=named
-)
+@pytest.mark.parametrize("operation", [one for one in GUARDED if one.role > Role.DEVICE], ids=named)
 def test_a_lower_role_answers_403_and_does_nothing(served, operation):
     lower = Role(operation.role - 1).word
     before = served.device.store.log.tail().seq
@@ -94,16 +96,30 @@ def test_a_key_may_come_as_a_bearer_as_prometheus_sends_it(served):
     assert answer.status_code == 200
 
 
-def test_wrong_keys_lock_the_address_out_with_right_ones_too(fresh):
+def test_wrong_keys_lock_their_sender_out_and_a_right_key_still_works(fresh):
     with fresh.client() as client:
-        for _ in range(3):
+        for _ in range(2):
             assert client.get("/v3/sessions/", headers={"x-api-key": "wrong"}).status_code == 401
-        locked = client.get("/v3/sessions/", headers={"x-api-key": fresh.keys["device"]})
+        locked = [client.get("/v3/sessions/", headers={"x-api-key": "wrong"}) for _ in range(2)]
+        right = client.get("/v3/sessions/", headers={"x-api-key": fresh.keys["device"]})
         fresh.monotonic.advance(900)
-        later = client.get("/v3/sessions/", headers={"x-api-key": fresh.keys["device"]})
+        later = client.get("/v3/sessions/", headers={"x-api-key": "wrong"})
 
-    assert (locked.status_code, int(locked.headers["retry-after"])) == (429, 901)
-    assert later.status_code == 200
+    assert [(answer.status_code, int(answer.headers["retry-after"])) for answer in locked] == [(429, 901)] * 2
+    assert right.status_code == 200
+    assert later.status_code == 401
+
+
+def test_one_guesser_behind_a_proxy_locks_nobody_else_out(fresh):
+    def ask(key, client):
+        return fresh.call("GET", "/v3/sessions/", headers={"x-api-key": key, "X-Forwarded-For": client}).status_code
+
+    guesses = [ask("wrong", "198.51.100.66") for _ in range(4)]
+
+    assert guesses == [401, 401, 429, 429]
+    assert ask(fresh.keys["device"], "203.0.113.7") == 200
+    assert ask("wrong", "203.0.113.7") == 401
+    assert fresh.call("GET", "/v3/sessions/", "device").status_code == 200
 
 
 def test_wrong_passwords_lock_the_address_out(fresh):
@@ -201,18 +217,17 @@ def test_a_change_that_a_page_of_another_site_sends_is_refused(served, origin):
 
 
 def test_a_change_that_our_own_page_sends_is_taken(served):
-    answer = served.call(
-        "POST", "/device/enrolments", json={"consent": {"version": "1"}}, headers={"origin": served.url}
-    )
+    with served.screen() as client:
+        answer = client.post("/device/enrolments", json={"consent": {"version": "1"}}, headers={"origin": served.url})
 
     assert answer.status_code == 201
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
 def test_a_form_that_a_browser_sends_unasked_is_no_json(served, kind):
-    answer = served.call(
-        "POST", "/device/enrolments", content=b'{"consent": {"version": "1"}}', headers={"content-type": kind}
-    )
+    with served.screen() as client:
+        body = b'{"consent": {"version": "1"}}'
+        answer = client.post("/device/enrolments", content=body, headers={"content-type": kind})
 
     assert answer.status_code == 400
 
@@ -226,7 +241,7 @@ def test_a_name_made_to_point_here_is_refused(served, host):
 
 @pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1", "[::1]:8080"])
 def test_this_machines_own_names_are_taken(served, host):
-    assert served.call("GET", "/device/screen", headers={"host": host}).status_code == 200
+    assert served.call("GET", "/device/screen", "device", headers={"host": host}).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/device/camera/still.jpg", "/device/screen/preview.mjpg"])
@@ -237,8 +252,89 @@ def test_a_program_elsewhere_that_asks_for_decisions_does_not_watch_the_door(ser
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
-def test_who_comes_through_a_proxy_is_not_from_this_machine(served, header):
-    assert served.call("GET", "/device/screen", headers={header: "192.0.2.1"}).status_code == 401
+def test_who_comes_through_a_proxy_is_not_the_kiosks_screen(served, header):
+    with served.screen() as client:
+        assert client.get("/device/screen").status_code == 200
+        assert client.get("/device/screen", headers={header: "192.0.2.1"}).status_code == 401
+
+
+@pytest.mark.parametrize("operation", [one for one in KEYED if one.is_for_screen], ids=named)
+def test_a_program_on_this_machine_is_not_the_kiosks_screen(served, operation):
+    for cookies in ({}, {"kiosk_screen": ""}, {"kiosk_screen": "guessed"}):
+        with served.client(cookies=cookies) as client:
+            assert client.request(operation.method, path_of(operation)).status_code == 401
+
+
+def test_the_address_of_the_screen_becomes_a_cookie_that_scripts_cannot_read(served):
+    with served.client() as client:
+        wrong = client.get("/kiosk", params={"screen": "guessed"})
+        right = client.get(served.screen_url)
+
+    assert (wrong.status_code, wrong.headers.get("set-cookie")) == (403, None)
+    assert (right.status_code, right.headers["location"]) == (303, "/kiosk")
+    cookie = right.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+
+
+def test_a_screen_token_is_kept_for_the_kiosk_alone_and_renewed_when_asked(tmp_path):
+    token = screen_token(tmp_path)
+
+    assert screen_token(tmp_path) == token
+    assert (tmp_path / "screen.token").stat().st_mode & 0o077 == 0
+    assert screen_token(tmp_path, renew=True) != token
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.chmod(0o644), lambda path: path.write_text("short")])
+def test_a_screen_token_that_others_may_have_read_is_replaced(tmp_path, spoil):
+    token = screen_token(tmp_path)
+    spoil(tmp_path / "screen.token")
+
+    assert screen_token(tmp_path) != token
+
+
+def test_only_who_may_end_an_alarm_ends_it(fresh):
+    accounts = fresh.application.context.access.accounts
+    _, panel = accounts.create_key("panel", Role.DEVICE, scopes=("alarm",))
+
+    def disarm(key):
+        headers = {"x-api-key": key}
+        return fresh.call("POST", "/device/door/alarm", json={"is_armed": False}, headers=headers).status_code
+
+    assert disarm(fresh.keys["device"]) == 403
+    assert fresh.kiosk.asked == []
+    assert [disarm(key) for key in (panel, fresh.keys["operator"], fresh.keys["admin"])] == [200] * 3
+    assert fresh.call("POST", "/device/door/release", headers={"x-api-key": panel}).status_code == 403
+
+
+def test_a_key_shows_its_scopes_and_takes_no_other(fresh):
+    made = fresh.call("POST", "/device/keys", "admin", json={"name": "panel", "role": "device", "scopes": ["alarm"]})
+    wrong = fresh.call("POST", "/device/keys", "admin", json={"name": "x", "role": "device", "scopes": ["door"]})
+
+    assert (made.status_code, made.json()["scopes"]) == (201, ["alarm"])
+    assert (wrong.status_code, wrong.json()) == (400, {"scopes": ["Want a list of alarm."]})
+    listed = fresh.call("GET", "/device/keys", "admin").json()["keys"]
+    assert [one["scopes"] for one in listed if one["name"] == "panel"] == [["alarm"]]
+
+
+def test_one_caller_cannot_take_the_streams_of_all(served):
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(served.screen())
+        opened, begun = [], []
+        for _ in range(MOST_STREAMS_OF_ONE + 1):
+            answer = stack.enter_context(client.stream("GET", "/device/screen/events"))
+            opened.append(answer.status_code)
+            begun.append(answer.iter_raw())
+            next(begun[-1])
+        with served.client("operator") as other, other.stream("GET", "/device/events") as answer:
+            assert answer.status_code == 200
+
+    assert opened == [200] * MOST_STREAMS_OF_ONE + [503]
+
+
+def test_asking_for_a_streams_headers_holds_no_stream(served):
+    for _ in range(3 * MOST_STREAMS_OF_ONE):
+        assert served.call("HEAD", "/device/events", "operator").status_code == 200
 
 
 # ---- files and texts
@@ -365,7 +461,8 @@ def test_half_a_character_in_metadata_is_a_400(served):
 def test_at_the_kiosk_itself_nobody_chooses_their_own_hours_or_standing(served, wanted):
     said = {"consent": {"version": "2026-11"}, "name": "Person A", **wanted}
     before = len(served.kiosk.asked)
-    alone = served.call("POST", "/device/enrolments", json=said)
+    with served.screen() as client:
+        alone = client.post("/device/enrolments", json=said)
     asked = len(served.kiosk.asked)
     helped = served.call("POST", "/device/enrolments", "operator", json=said)
 
@@ -384,10 +481,7 @@ def test_the_log_says_route_and_status_and_nothing_of_anybody(served, caplog):
         answer = served.call("POST", "/v3/face-match/", "device", files=match_files(), data=data)
         served.call("GET", "/device/subjects?q=very-personal", "operator")
         served.call("GET", "/very-personal", "operator")
-        deadline = time.monotonic() + 10
-        while "route=unknown status=404" not in caplog.text:  # the line is written once the answer is on its way
-            assert time.monotonic() < deadline
-            time.sleep(0.01)  # the server's thread is on its way
+        until(lambda: "route=unknown status=404" in caplog.text)  # it is written once the answer is on its way
 
     assert "route=/v3/face-match/ status=200 ms=" in caplog.text
     assert f"id={answer.headers['x-request-id']}" in caplog.text
@@ -408,3 +502,14 @@ def test_a_failure_of_ours_is_a_500_without_its_reason(fresh, caplog):
     assert answer.json()["request_id"] == answer.headers["x-request-id"]
     assert "RuntimeError" in caplog.text
     assert "<script>" not in answer.text + caplog.text
+
+
+def test_streams_that_end_give_their_places_back(fresh):
+    streams = fresh.application.context.streams
+    with fresh.screen() as client:
+        for _ in range(3 * MOST_STREAMS_OF_ONE):
+            with client.stream("GET", "/device/screen/events") as answer:
+                assert answer.status_code == 200
+                next(answer.iter_raw())
+            until(lambda: not streams.is_full("screen"))
+    until(lambda: streams.under_way == 0)

@@ -23,7 +23,7 @@ from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.scripted_kiosk import JPEG
 from kiosk.types import Status
 from tests.api.served import A1, A2, B1, C1, NOW, serving
-from tests.patience import BUSY_S, until
+from tests.patience import BUSY_S, LIMIT_S, until
 
 
 @pytest.fixture
@@ -279,7 +279,7 @@ def test_what_nobody_was_asked_about_is_no_review(served):
     [
         ("POST", "/device/door/claim", "device", {"code": "user-1"}, ("claim", "user-1")),
         ("POST", "/device/door/release", "operator", None, ("release",)),
-        ("POST", "/device/door/alarm", "device", {"is_armed": True}, ("alarm", True)),
+        ("POST", "/device/door/alarm", "operator", {"is_armed": True}, ("alarm", True)),
     ],
 )
 def test_the_door_is_asked_in_the_callers_name_and_may_refuse(served, method, path, role, body, asked):
@@ -354,18 +354,18 @@ def test_news_reach_several_listeners_in_order(served):
         with served.client("operator") as client, client.stream("GET", "/device/events?topics=decision") as stream:
             lines = stream.iter_lines()
             next(lines)  # the server listens before it says its first word
-            ready.wait(10)
+            ready.wait(LIMIT_S)
             numbers = (json.loads(line[6:])["n"] for line in lines if line.startswith("data: "))
             heard[number] = [next(numbers) for _ in range(20)]
 
     threads = [threading.Thread(target=listen, args=(number,)) for number in range(2)]
     for thread in threads:
         thread.start()
-    ready.wait(10)
+    ready.wait(LIMIT_S)
     for number in range(20):
         served.kiosk.news.publish(Topic.DECISION, {"n": number})
     for thread in threads:
-        thread.join(10)
+        thread.join(LIMIT_S)
 
     assert heard == {0: list(range(20)), 1: list(range(20))}
 
@@ -385,7 +385,7 @@ def test_a_reader_who_does_not_read_holds_up_nobody(served):
 def test_the_kiosks_own_screen_hears_of_nobody_else(served):
     for told in ({"state": "duplicate", "session_number": 7}, {"state": "added", "session_number": 8}):
         news = {"id": "e1", "sentence": "already enrolled as number 7", **told}
-        with served.client() as client, client.stream("GET", "/device/screen/events") as stream:
+        with served.screen() as client, client.stream("GET", "/device/screen/events") as stream:
             lines = stream.iter_lines()
             next(lines)
             served.kiosk.news.publish(Topic.DECISION, {"name": "Person A"})
@@ -396,7 +396,7 @@ def test_the_kiosks_own_screen_hears_of_nobody_else(served):
 
 
 def test_the_preview_is_a_row_of_jpegs(served):
-    with served.client() as client, client.stream("GET", "/device/screen/preview.mjpg") as stream:
+    with served.screen() as client, client.stream("GET", "/device/screen/preview.mjpg") as stream:
         assert stream.headers["content-type"].startswith("multipart/x-mixed-replace; boundary=")
         assert JPEG in next(stream.iter_raw())
 

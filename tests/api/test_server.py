@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import threading
@@ -42,7 +43,7 @@ def hasty(tmp_path):
 
 def connected(served):
     line = socket.create_connection(served.server.address.removeprefix("http://").split(":"))
-    line.settimeout(15)
+    line.settimeout(LIMIT_S)
     return line
 
 
@@ -86,7 +87,7 @@ def test_a_body_that_drips_is_cut_off_in_the_same_time(hasty):
         line.sendall(head(hasty) + b'--b\r\nContent-Disposition: form-data; name="user_image"\r\n\r\n')
         line.settimeout(0.1)
         answer = b""
-        while not answer and time.monotonic() - began < 10:
+        while not answer and time.monotonic() - began < LIMIT_S:
             line.sendall(b"-")
             try:
                 answer = line.recv(4096)
@@ -94,7 +95,7 @@ def test_a_body_that_drips_is_cut_off_in_the_same_time(hasty):
                 continue
 
     assert answer.startswith(b"HTTP/1.1 408 ")
-    assert hasty.application.context.memory.held == 0
+    until(lambda: hasty.application.context.memory.held == 0)
 
 
 def test_half_a_call_from_who_hung_up_leaves_nothing_behind(served):
@@ -110,17 +111,17 @@ def test_half_a_call_from_who_hung_up_leaves_nothing_behind(served):
 
 
 @pytest.mark.parametrize("beginning", [b"", b"GET /healthz HT"], ids=["silent", "half a head"])
-def test_a_connection_that_asks_nothing_is_closed(served, monkeypatch, beginning):
-    monkeypatch.setattr(server, "HEAD_S", 0.3)
-    with connected(served) as line:
-        line.sendall(beginning)
+def test_a_connection_that_asks_nothing_is_closed(tmp_path, beginning):
+    with serving(tmp_path / "state", server_settings={"head_s": 0.3}) as served, connected(served) as line:
+        with contextlib.suppress(ConnectionError):  # a busy machine sends half a head when it is closed already
+            line.sendall(beginning)
 
         assert is_ended(line)
 
 
-def test_the_rest_of_a_refused_body_holds_no_connection(served, monkeypatch):
-    monkeypatch.setattr(server, "HEAD_S", 3.0)  # for the whole head too
-    with connected(served) as line:
+def test_the_rest_of_a_refused_body_holds_no_connection(tmp_path):
+    more = {"head_s": 3.0}  # for the whole head too
+    with serving(tmp_path / "state", server_settings=more) as served, connected(served) as line:
         line.sendall(head(served, length=10**9).replace(served.keys["device"].encode(), b"wrong"))
         assert line.recv(4096).startswith(b"HTTP/1.1 401 ")
 
@@ -196,7 +197,7 @@ def test_a_full_line_answers_503_and_says_when_to_come_back(served):
     assert int(answer.headers["retry-after"]) >= 1
     assert list(answer.json()) == ["detail"]
     for one in work:
-        one.result(10)
+        one.result(LIMIT_S)
     assert served.call("POST", "/v3/face-match/", "device", files=match_files()).status_code == 200
 
 
@@ -219,13 +220,16 @@ def test_who_hangs_up_loses_the_place_in_the_line(tmp_path):
         line = served.application.context.queue
         held = [line.submit(going_on.wait) for _ in range(line.threads)]
         try:
-            with pytest.raises(httpx.ReadTimeout), served.client("device") as client:
-                client.post("/v3/face-match/", files=match_files(), timeout=0.5)
+            with connected(served) as caller, served.client("device") as client:
+                call = client.build_request("POST", "/v3/face-match/", files=match_files())
+                said = "".join(f"{name}: {value}\r\n" for name, value in call.headers.items())
+                caller.sendall(f"POST /v3/face-match/ HTTP/1.1\r\n{said}\r\n".encode() + call.read())
+                until(lambda: line.waiting == 1)
             until(lambda: line.waiting == 0)
         finally:
             going_on.set()
         for one in held:
-            one.result(10)
+            one.result(LIMIT_S)
         assert served.device.store.decisions().total == 0
 
 
@@ -353,10 +357,9 @@ def test_under_tls_the_cookie_travels_under_tls_only(tmp_path, certificate):
 
 
 def test_a_thread_that_is_late_to_end_keeps_its_socket_until_then(tmp_path, monkeypatch):
-    monkeypatch.setattr(server, "GRACE_S", -1.0)  # nobody waits for it
     ended, failed = threading.Event(), []
     monkeypatch.setattr(threading, "excepthook", lambda told: failed.append(told.exc_value))
-    with serving(tmp_path / "state") as served:
+    with serving(tmp_path / "state", server_settings={"grace_s": 0.0}) as served:  # nobody waits for it
         shutting = served.server._server.shutdown
 
         async def late(**given):

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from kiosk.capture import sources
-from kiosk.capture.demo import VISIT_S, Demo
+from kiosk.capture.demo import MOST_LOOKS, VISIT_S, Cues, Demo
+from kiosk.capture.slot import Attention
 from kiosk.capture.sources import RecordingEndedError, driver_time, parse_source, shots
 from kiosk.errors import CameraLostError, ConfigError
-from tests.patience import BUSY_S, until
+from tests.patience import BUSY_S, LIMIT_S
 
 SECRET = "rtsp://user:pa%24s@192.168.1.9:8554/ch1?password=geheim"
 
@@ -208,6 +209,38 @@ def test_a_demo_is_a_camera_that_reads_the_portraits_it_is_given(folder):
     np.testing.assert_array_equal(images[2], Demo([picture(0)[:, :, ::-1]], (64, 64), 240.0).frame(2))
 
 
+def run_until_held(cues, demo, moment, **seen):
+    while moment < demo.frames and cues.let_go_on(moment, Attention(**seen)):
+        moment += 1
+    return moment
+
+
+def test_nobody_leaves_a_demo_undecided_or_comes_before_the_last_was_seen_to_go():
+    demo = Demo([picture(1), picture(2)], (64, 64), 10.0)
+    cues = Cues(demo)
+
+    comes = run_until_held(cues, demo, 0, looks=9)
+    leaves = run_until_held(cues, demo, comes, looks=9, is_idle=True)
+    next_comes = run_until_held(cues, demo, leaves, looks=20, decisions=1)
+    too_soon = run_until_held(cues, demo, next_comes, looks=22, decisions=1, is_idle=True)
+    next_leaves = run_until_held(cues, demo, next_comes, looks=23, decisions=1, is_idle=True)
+    end = run_until_held(cues, demo, next_leaves, looks=24, decisions=2)
+
+    assert (comes, leaves, next_comes, too_soon, next_leaves, end) == (14, 59, 79, 79, 124, 130)
+
+
+def test_whoever_cannot_be_judged_leaves_a_demo_after_many_looks_and_the_next_has_a_turn():
+    demo = Demo([picture(1), picture(2)], (64, 64), 10.0)
+    cues = Cues(demo)
+
+    comes = run_until_held(cues, demo, 0, looks=MOST_LOOKS - 1)
+    leaves = run_until_held(cues, demo, comes, looks=MOST_LOOKS)
+    held = run_until_held(cues, demo, leaves, looks=2 * MOST_LOOKS - 1)
+    next_comes = run_until_held(cues, demo, leaves, looks=2 * MOST_LOOKS)
+
+    assert (comes, leaves, held, next_comes) == (14, 59, 59, 79)
+
+
 # Motion JPEG
 
 
@@ -252,7 +285,7 @@ def test_motion_jpeg_is_read_frame_by_frame(web, tell_length, kind):
     def serve(request):
         begin(request, f"multipart/x-mixed-replace; boundary={kind}")
         for number in range(3):
-            assert wanted.acquire(timeout=5)
+            assert wanted.acquire(timeout=LIMIT_S)
             send(request, jpeg(number), tell_length=tell_length)
         request.wfile.write(b"--frame--\r\n")
 
@@ -264,28 +297,26 @@ def test_motion_jpeg_is_read_frame_by_frame(web, tell_length, kind):
 
 
 def test_a_reader_slower_than_the_stream_gets_the_newest_and_a_damaged_frame_is_skipped(web):
-    sent = threading.Event()
+    may_go_on = threading.Event()
 
     def serve(request):
         begin(request)
         send(request, b"no picture")
         send(request, jpeg(0))
-        sent.wait(5)
+        may_go_on.wait(LIMIT_S)
         for number in range(1, 30):
             send(request, jpeg(number))
-        web.is_sent = True
-        threading.Event().wait(0.5)
 
-    web.serve, web.is_sent = serve, False
+    web.serve, before = serve, set(threading.enumerate())
     frames = shots(parse_source(web.url))
     next(frames)
-    sent.set()
-    until(lambda: web.is_sent)
+    (following,) = [one for one in threading.enumerate() if one.name == "mjpeg" and one not in before]
+    may_go_on.set()
+    following.join(LIMIT_S)  # it has read the stream to its end
 
-    taken = 1  # unless the last bytes are still under way on the loopback
-    while np.abs(next(frames)[0].astype(int) - picture(29)[:, :, ::-1]).mean() >= 10:
-        taken += 1
-    assert taken < 15
+    image, _ = next(frames)
+
+    assert np.abs(image.astype(int) - picture(29)[:, :, ::-1]).mean() < 10
 
 
 @pytest.mark.parametrize(

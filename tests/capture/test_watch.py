@@ -1,5 +1,7 @@
 """Facts about the judgement of a camera; time is what the test says it is."""
 
+from dataclasses import replace
+
 import pytest
 
 from kiosk.capture.slot import About
@@ -151,3 +153,77 @@ def test_waits_double_up_to_the_longest_and_begin_anew():
 
 def test_chance_shortens_a_wait_by_half_at_most():
     assert Backoff(0.5, 30.0, lambda: 1.0).next_s() == 0.25
+
+
+def looped(length, *, rounds=3, fps=25.0, **more):
+    """Frames of a recording of some length, played again and again."""
+    return [
+        (number / fps, about(number, digest=1000 + number % length, **more)) for number in range(1, length * rounds)
+    ]
+
+
+@pytest.mark.parametrize("length", [2, 3, 50, 1000])
+def test_a_recording_played_in_a_loop_is_not_live(length):
+    watch = watched(looped(length))
+
+    assert watch.report.state is State.FROZEN
+    assert watch.report.sentence.startswith("Earlier frames come again")
+
+
+def test_a_loop_is_noticed_as_soon_as_its_second_round_begins():
+    frames = looped(50)
+
+    assert watched(frames[:49]).report.state is State.LIVE
+    assert watched(frames[:51]).report.state is State.FROZEN
+
+
+def test_a_recording_that_is_played_backwards_and_forwards_is_not_live():
+    order = [*range(1, 30), *range(28, 1, -1)]
+
+    watch = watched([(at / 25.0, about(at, digest=frame)) for at, frame in enumerate(order, 1)])
+
+    assert watch.report.state is State.FROZEN
+
+
+def test_a_camera_that_repeated_is_live_again_after_enough_fresh_frames():
+    frames = looped(2)
+    watch = watched(frames)
+    last = frames[-1][0]
+    for step in range(1, 200):
+        watch.see(about(1000 + step), last + step * 0.04)
+
+    assert watch.check(last + 4.9).state is State.FROZEN
+    assert watch.check(last + 8.0).state is State.LIVE
+
+
+def test_a_loop_that_the_camera_was_opened_anew_with_is_still_one():
+    watch = watched(looped(50)[:49])
+    watch.opened(2.0)
+    watch.see(about(50, digest=1001), 2.1)
+
+    assert watch.check(2.1).state is State.FROZEN
+
+
+@pytest.mark.parametrize(
+    ("settings", "more"),
+    [
+        pytest.param({"frozen_after_s": 0.0}, {}, id="a camera known to repeat"),
+        pytest.param({"source": "file:video.mp4?loop=1"}, {}, id="a video file"),
+        pytest.param({"source": "dir:frames?loop=1"}, {}, id="a folder of frames"),
+        pytest.param({"source": "demo:"}, {}, id="the demo"),
+    ],
+)
+def test_frames_may_come_again_where_they_are_known_to(settings, more):
+    assert watched(looped(50, **more), replace(SETTINGS, **settings)).report.state is State.LIVE
+
+
+def test_black_frames_are_a_blind_camera_and_no_recording():
+    watch = watched(looped(50, luma=0.0))
+
+    assert watch.report.state is State.BLACK
+
+
+def test_the_newest_frame_looked_at_twice_is_no_repeat():
+    watch = watched([(at, about(number)) for number in range(1, 60) for at in (number * 0.04, number * 0.04 + 0.02)])
+
+    assert watch.report.state is State.LIVE

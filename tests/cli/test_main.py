@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kiosk.cli.main import main
+from kiosk.cli.main import build_parser, main
+from kiosk.cli.store import store_sweep
 from kiosk.store.directory import open_store
 from kiosk.store.keys import read_keys
 from tests.store.stored import DAY, enrolment
@@ -43,6 +44,19 @@ def kiosk(capsys):
         code = main([str(argument) for argument in arguments])
         captured = capsys.readouterr()
         return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def sweep(capsys):
+    """Run `kiosk store sweep` with a kernel that says whether it keeps the clock; return as `kiosk` does."""
+
+    def run(*arguments, is_kept):
+        chosen = build_parser().parse_args(arguments)
+        code = store_sweep(chosen, is_synced=lambda: is_kept, was_set=lambda _within_s: False)
+        captured = capsys.readouterr()
+        return code or 0, captured.out, captured.err
 
     return run
 
@@ -198,27 +212,23 @@ def test_forgetting_takes_a_person_out_of_the_backups_beside_the_store_too(kiosk
     ids=["nobodys", "kept", "trusted", "kept_by_hand"],
 )
 def test_a_clock_that_nobody_vouches_for_forgets_nobody(
-    kiosk, state, tmp_path, monkeypatch, is_kept, settings, options, forgotten
+    kiosk, sweep, state, tmp_path, is_kept, settings, options, forgotten
 ):
     kiosk("init")
     with open_store(state, read_keys(state), now=time.time) as store:
         store.people.enrol(replace(enrolment(1), retention_until=time.time() - DAY))
-    monkeypatch.setattr("kiosk.cli.store.is_synced", lambda: is_kept)
-    monkeypatch.setattr("kiosk.cli.store.was_set", lambda _within_s: False)
     (tmp_path / "kiosk.toml").write_text(settings)
 
-    code, _, err = kiosk("--config", tmp_path / "kiosk.toml", "store", "sweep", *options)
+    code, _, err = sweep("--config", str(tmp_path / "kiosk.toml"), "store", "sweep", *options, is_kept=is_kept)
 
     assert (code, "nobody vouches for this clock" in err) == ((0, False) if forgotten else (3, True))
     assert kiosk("gallery", "show", "1")[0] == (1 if forgotten else 0)
 
 
-def test_a_sweep_that_forgets_nobody_needs_no_clock(kiosk, monkeypatch):
+def test_a_sweep_that_forgets_nobody_needs_no_clock(kiosk, sweep):
     kiosk("enrol", A1, "--name", "Person A")
-    monkeypatch.setattr("kiosk.cli.store.is_synced", lambda: False)
-    monkeypatch.setattr("kiosk.cli.store.was_set", lambda _within_s: False)
 
-    assert kiosk("store", "sweep")[:2] == (0, "--- 0 forgotten ---\n")
+    assert sweep("store", "sweep", is_kept=False)[:2] == (0, "--- 0 forgotten ---\n")
 
 
 def test_photographs_of_two_people_are_not_one_persons(kiosk):

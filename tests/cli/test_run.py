@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -16,13 +17,15 @@ from types import SimpleNamespace
 import pytest
 
 from kiosk.cli import run
+from kiosk.cli.demo import DemoCue
+from kiosk.entrance.news import Broadcast, Topic
 from kiosk.health.supervisor import Supervisor
 from kiosk.settings.config import Config
 from kiosk.store.directory import open_store, run_alone
 from kiosk.store.keys import read_keys
 from kiosk.store.subjects import Details, Enrolment
 from tests.conftest import GOLDEN, read
-from tests.patience import BUSY_S
+from tests.patience import BUSY_S, LIMIT_S
 
 DECIDED = re.compile(r"^\d\d:\d\d:\d\d  (.{18}) (\S+( Review)?) ")
 
@@ -44,17 +47,23 @@ def demo(tmp_path):
     return tmp_path
 
 
+@contextlib.contextmanager
 def running(demo, *, stderr=subprocess.DEVNULL, **settings):
+    """Run the demo; it is over with the test, whatever becomes of that."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KIOSK_")}
     environment |= {"KIOSK_STATE": str(demo / "state"), "KIOSK_API_ENABLED": "false"}
     environment |= {"KIOSK_CAMERA_LOST_AFTER_S": "60", "KIOSK_CAMERA_OPEN_WITHIN_S": "60", **settings}  # it plays once
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "kiosk", "run", "--demo", str(demo / "visitors")],
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
         env=environment,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def logged(demo):
@@ -81,7 +90,7 @@ def test_a_decision_that_was_told_of_is_in_the_log_however_the_kiosk_ends(demo, 
         line = process.stdout.readline()
         began = time.monotonic()
         process.send_signal(sent)
-        process.communicate(timeout=30)
+        process.communicate(timeout=LIMIT_S)
         took_s = time.monotonic() - began
 
     assert "Person A" in line
@@ -90,7 +99,7 @@ def test_a_decision_that_was_told_of_is_in_the_log_however_the_kiosk_ends(demo, 
     assert logged(demo) == ["Approved"]
 
 
-def test_settings_are_read_and_put_into_force_while_no_page_changes_them(monkeypatch):
+def test_settings_are_read_and_put_into_force_while_no_page_changes_them():
     seen, changing = [], threading.Lock()
 
     def settings(_chosen):
@@ -101,19 +110,38 @@ def test_settings_are_read_and_put_into_force_while_no_page_changes_them(monkeyp
         seen.append(changing.locked())
         return True
 
-    monkeypatch.setattr("kiosk.assembly.load_settings", settings)
     camera = SimpleNamespace(source=SimpleNamespace(portraits=()))
     kiosk = SimpleNamespace(changing=changing, reload=reload, camera=camera)
 
-    asked_for_a_new_start = run._reload(SimpleNamespace(demo=None), kiosk, Supervisor({}), threading.Event())
+    asked_for_a_new_start = run._reload(
+        SimpleNamespace(demo=None), kiosk, Supervisor({}), threading.Event(), load=settings
+    )
 
     assert not asked_for_a_new_start
     assert (seen, changing.locked()) == ([True, True], False)
 
 
+def test_the_people_of_a_demo_hear_of_each_decision_and_of_an_idle_screen():
+    told, news = [], Broadcast(time.time)
+    camera = SimpleNamespace(cue=lambda decisions, *, is_idle: told.append((decisions, is_idle)))
+    news.listen(DemoCue(SimpleNamespace(camera=camera)))
+
+    for topic, data in (
+        (Topic.SCREEN, {"state": "idle"}),
+        (Topic.SCREEN, {"state": "guide"}),
+        (Topic.DECISION, {}),
+        (Topic.DOOR, {}),
+        (Topic.SCREEN, {"state": "result"}),
+        (Topic.SCREEN, {"state": "idle"}),
+    ):
+        news.publish(topic, data)
+
+    assert told == [(0, True), (0, False), (1, False), (1, False), (1, True)]
+
+
 def test_a_second_kiosk_on_the_same_state_directory_is_refused(demo):
     with run_alone(demo / "state"), running(demo, stderr=subprocess.PIPE) as process:
-        told, said = process.communicate(timeout=60)
+        told, said = process.communicate(timeout=2 * LIMIT_S)
 
     assert process.returncode == 1
     assert "a kiosk runs from" in said
@@ -142,7 +170,7 @@ def test_settings_of_the_start_are_taken_by_a_new_start_of_the_same_process_and_
             before, told[:] = told[:], []
             process.send_signal(signal.SIGTERM)
             await_fact("STOPPING=1")
-            process.communicate(timeout=30)
+            process.communicate(timeout=LIMIT_S)
 
     assert process.returncode == 0
     assert not any("STOPPING" in line for line in before)

@@ -27,7 +27,15 @@ from kiosk.testing.fake_cloud import FakeCloud
 from kiosk.types import Template
 from tests.patience import LIMIT_S
 
-QUICK = Pace(first_s=0.02, longest_s=0.2, look_after_s=(0.02, 0.05, 0.1), stopped_s=0.2, recover_s=0.02, between_s=0.0)
+QUICK = Pace(
+    first_s=0.02,
+    longest_s=0.2,
+    look_after_s=(0.02, 0.05, 0.1),
+    stopped_s=0.2,
+    recover_s=0.02,
+    again_s=0.05,
+    between_s=0.0,
+)
 PACK = read_pack(standard_pack())
 
 

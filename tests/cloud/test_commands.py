@@ -240,12 +240,12 @@ def test_sending_without_a_network_ends_in_time_and_keeps_what_waits(run, fake, 
     assert waiting in run("outbox")[1]
 
 
-def test_a_call_that_is_refused_is_parked_told_and_sent_again_when_asked(run, fake, waiting, monkeypatch):
+def test_a_call_that_is_refused_is_parked_told_and_sent_again_when_asked(run, fake, waiting):
     run("key", secret=fake.api_key)
 
-    with monkeypatch.context() as patched:
-        patched.setattr("kiosk.testing.fake_cloud.MOST_IMAGE", 3)  # bytes: any photograph is too large
-        refused = run("send")
+    most, fake.most_image_bytes = fake.most_image_bytes, 3  # any photograph is too large
+    refused = run("send")
+    fake.most_image_bytes = most
     (row,) = json.loads(run("outbox", "--which", "rejected", "--json")[1])
     again = run("retry", str(row["id"]))
     after = run("send")

@@ -163,7 +163,7 @@ def test_no_answer_is_never_a_yes_and_costs_no_more_than_its_time(opened, fake, 
 
 
 def test_a_call_that_the_fallback_made_in_vain_is_not_billed_again(opened, fake):
-    kiosk = opened(fallback=True)
+    kiosk = opened(fallback=True, fallback_s=30.0)
     syncing = sync(kiosk, fake)
     fake.fail("done-reset", path="/v3/face-match/")
 

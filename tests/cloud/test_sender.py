@@ -351,10 +351,7 @@ def test_the_pace_of_tests_is_the_products_but_shorter():
     assert len(QUICK.look_after_s) == len(Pace().look_after_s)
 
 
-def test_a_fault_of_ours_ends_no_thread_and_is_told_in_health_until_it_is_over(
-    kiosk, fake, syncing, monkeypatch, caplog
-):
-    monkeypatch.setattr("kiosk.cloud.sync.PULL_AGAIN_S", 0.05)
+def test_a_fault_of_ours_ends_no_thread_and_is_told_in_health_until_it_is_over(kiosk, fake, syncing, caplog):
     name, stepping, is_broken = "Person A", syncing.sender.step, threading.Event()
     is_broken.set()
 

@@ -9,13 +9,14 @@ import sys
 import pytest
 
 from kiosk.health.supervisor import Supervisor, log_to_stderr
+from tests.patience import LIMIT_S
 
 
 @pytest.fixture
 def wire(tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "notify"))
-        listening.settimeout(2.0)
+        listening.settimeout(LIMIT_S)
         yield listening
 
 

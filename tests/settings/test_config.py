@@ -1,11 +1,15 @@
+import contextlib
 import re
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kiosk.errors import ConfigError
 from kiosk.settings.config import Config, describe, load_config, show, state_directory
+from kiosk.settings.sections import CameraSettings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -110,20 +114,130 @@ def test_what_is_shown_can_be_read_back(tmp_path):
     tomllib.loads(show(config))
 
 
-def test_the_state_directory_is_the_options_then_the_environments_then_the_homes(tmp_path, monkeypatch):
-    monkeypatch.setattr("kiosk.settings.config.SYSTEM_STATE", tmp_path / "none" / "kiosk")
+def test_the_state_directory_is_the_options_then_the_environments_then_the_homes(tmp_path):
+    missing = tmp_path / "none" / "kiosk"
 
-    assert state_directory("chosen", {"KIOSK_STATE": "named"}).name == "chosen"
-    assert state_directory(None, {"KIOSK_STATE": "named"}).name == "named"
-    assert state_directory(None, {"XDG_DATA_HOME": str(tmp_path)}) == tmp_path / "kiosk"
+    assert state_directory("chosen", {"KIOSK_STATE": "named"}, system=missing).name == "chosen"
+    assert state_directory(None, {"KIOSK_STATE": "named"}, system=missing).name == "named"
+    assert state_directory(None, {"XDG_DATA_HOME": str(tmp_path)}, system=missing) == tmp_path / "kiosk"
 
 
-def test_the_system_directory_serves_where_it_can_be_written(tmp_path, monkeypatch):
-    monkeypatch.setattr("kiosk.settings.config.SYSTEM_STATE", tmp_path / "kiosk")
-
-    assert state_directory(None, {}) == tmp_path / "kiosk"
+def test_the_system_directory_serves_where_it_can_be_written(tmp_path):
+    assert state_directory(None, {}, system=tmp_path / "kiosk") == tmp_path / "kiosk"
 
 
 def test_a_misspelt_variable_is_refused_as_a_misspelt_setting_is():
-    with pytest.raises(ConfigError, match=r"KIOSK_MATCH_DECLINE_TRESHOLD overrides nothing; \[match\] knows decline_"):
+    sentence = r"KIOSK_MATCH_DECLINE_TRESHOLD overrides nothing; \[match\] knows age_low, decline_"
+    with pytest.raises(ConfigError, match=sentence):
         load_config(None, {"KIOSK_MATCH_DECLINE_TRESHOLD": "50"})
+
+
+# ---- hostile values
+
+DIGITS = [pytest.param("9" * count, id=f"{count} digits") for count in (400, 5000)]
+HOSTILE = [
+    *DIGITS,
+    pytest.param("-" + "9" * 400, id="as many, below zero"),
+    pytest.param("1e400", id="beyond a float"),
+    pytest.param("nan", id="no number"),
+    pytest.param("[" * 2000 + "]" * 2000, id="brackets in brackets"),
+    pytest.param("{a=" * 2000 + "1" + "}" * 2000, id="tables in tables"),
+    pytest.param('"x"', id="a text"),
+    pytest.param('"' + "x" * 100_000 + '"', id="a long text"),
+    pytest.param('["a", 1]', id="a mixed list"),
+    pytest.param("1979-05-27T07:32:00Z", id="a date"),
+    pytest.param("{a = 1}", id="a table"),
+    pytest.param('"\\u0000"', id="a NUL"),
+    pytest.param('"\\u001b[31m"', id="a control sequence"),
+]
+PLACES = [f"{section.name}.{one.name}" for section in fields(Config) for one in fields(getattr(Config(), section.name))]
+
+
+def refusals(place, load):
+    """Return the sentence that refuses a setting, if any."""
+    try:
+        load()
+    except ConfigError as error:
+        return [(place, str(error))]
+    return []
+
+
+def names_it(place, said):
+    section, _, name = place.partition(".")
+    words = (name, f"[{section}]", f"KIOSK_{section}_{name}".upper(), "is not TOML", *name.split("_"))
+    return any(word in said for word in words) and len(said) < 1000 and said.isprintable()
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_no_value_of_any_setting_ends_in_anything_but_a_sentence(tmp_path, value):
+    path = tmp_path / "kiosk.toml"
+    refused = []
+    for place in PLACES:
+        section, _, name = place.partition(".")
+        path.write_text(f"[{section}]\n{name} = {value}\n", encoding="utf-8")
+        refused += refusals(place, lambda: load_config(path))
+
+    assert refused
+    assert [(place, said[:200]) for place, said in refused if not names_it(place, said)] == []
+
+
+@pytest.mark.parametrize(
+    "value", [text for one in DIGITS for text in (one.values[0], "-" + one.values[0])], ids=range(4)
+)
+def test_no_value_of_the_environment_ends_in_anything_but_a_sentence(value):
+    refused = []
+    for place in PLACES:
+        variable = f"KIOSK_{place.replace('.', '_')}".upper()
+        refused += refusals(place, lambda variable=variable: load_config(None, {variable: value}))
+
+    assert refused
+    assert [(place, said[:200]) for place, said in refused if not names_it(place, said)] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a={" + "[" * 5000,
+        "a={[" * 5000,
+        "[" * 5000,
+        "[a" + ".a" * 5000 + "]",
+        "a" + ".a" * 5000 + " = 1",
+        "match = 1",
+        "match = " + "9" * 5000,
+        "[[match]]",
+        "\udcff".encode("utf-8", "surrogateescape").decode("latin-1"),
+        "\x00",
+    ],
+    ids=range(10),
+)
+def test_no_file_ends_in_anything_but_a_sentence(tmp_path, text):
+    path = tmp_path / "kiosk.toml"
+    path.write_text(text, encoding="utf-8")
+
+    with pytest.raises(ConfigError) as refused:
+        load_config(path)
+
+    assert len(str(refused.value)) < 1000
+
+
+@given(st.text(max_size=200))
+def test_whatever_stands_in_a_file_is_settings_or_a_sentence(tmp_path_factory, text):
+    path = tmp_path_factory.mktemp("fuzz") / "kiosk.toml"
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+
+    with contextlib.suppress(ConfigError):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("http://camera/snap?user=admin&pwd=s3cret", "http://camera/snap?***"),
+        ("rtsp://admin:s3cret@camera:554/live", "rtsp://***@camera:554/live"),
+        ("dir:frames?fps=10&loop=1", "dir:frames?fps=10&loop=1"),
+    ],
+)
+def test_settings_in_force_are_shown_without_the_secrets_of_an_address(value, shown):
+    config = Config(camera=replace(CameraSettings(), source=value))
+
+    assert f'source = "{shown}"' in show(config)

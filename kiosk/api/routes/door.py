@@ -143,9 +143,10 @@ OPERATIONS = (
         "POST",
         "/device/door/alarm",
         alarm,
-        "Take an alarm system's word: while it is armed nobody is judged.",
+        "Take an alarm system's word: while it is armed nobody is judged. Keys with the scope alarm may call it too.",
         {200: closed(is_armed=BOOLEAN), **_SENT},
-        role=Role.DEVICE,
+        role=Role.OPERATOR,
+        scope="alarm",
         json=closed(is_armed=BOOLEAN),
     ),
     Operation(
@@ -161,10 +162,10 @@ OPERATIONS = (
         "POST",
         "/device/enrolments",
         begin_enrolment,
-        "Enrol whoever stands in front of the camera, in mode enrol; free of keys on this machine.",
+        "Enrol whoever stands in front of the camera, in mode enrol; the kiosk's own screen needs no key.",
         {201: closed(id=STRING), **_SENT},
         role=Role.OPERATOR,
-        is_free_here=True,
+        is_for_screen=True,
         json=opened(
             {"consent": closed(version={**SHORT, "minLength": 1})},
             **dict.fromkeys(TEXTS, SHORT),
@@ -175,16 +176,16 @@ OPERATIONS = (
         "DELETE",
         "/device/enrolments/{id}",
         cancel_enrolment,
-        "End a guided enrolment without storing anything; free of keys on this machine.",
+        "End a guided enrolment without storing anything; the kiosk's own screen needs no key.",
         {204: None, 409: TEXT, 503: TEXT},
         role=Role.OPERATOR,
-        is_free_here=True,
+        is_for_screen=True,
     ),
     Operation(
         "GET",
         "/device/screen",
         screen,
-        "Return what the kiosk's screen needs to know; free of keys on this machine.",
+        "Return what the kiosk's screen needs to know; the kiosk's own screen needs no key.",
         {
             200: closed(
                 mode=STRING,
@@ -199,6 +200,6 @@ OPERATIONS = (
             )
         },
         role=Role.DEVICE,
-        is_free_here=True,
+        is_for_screen=True,
     ),
 )

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable
+from contextlib import aclosing
 
 from starlette.responses import Response, StreamingResponse
 
@@ -85,35 +86,51 @@ def _event(news: News, *, for_anybody: bool) -> str:
     return f"event: {news.topic.value}\nid: {news.number}\ndata: {data}\n\n"
 
 
+def _streamed(call: Call, content: AsyncGenerator[str | bytes, None], kind: str) -> Response:
+    """Answer with a stream that holds a place among all streams; HEAD asks for the headers alone and holds none."""
+    streams, caller = call.context.streams, call.actor
+    if streams.is_full(caller):
+        raise busy("Too many listen already.")
+    headers = {"X-Accel-Buffering": "no"}
+    if call.request.method == "HEAD":
+        return Response(media_type=kind, headers=headers)
+
+    async def placed() -> AsyncIterator[str | bytes]:
+        with streams.place(caller) as is_free:
+            if is_free:
+                async with aclosing(content):  # so that a listener ends with its stream
+                    async for part in content:
+                        yield part
+
+    return StreamingResponse(placed(), media_type=kind, headers=headers)
+
+
 def stream(call: Call, topics: Collection[Topic], *, for_anybody: bool = False) -> Response:
     """Return a stream of events."""
     kiosk = call.context.running()
-    if call.context.streams.locked():
-        raise busy("Too many listen already.")
 
-    async def events() -> AsyncIterator[str]:
-        async with call.context.streams:
-            listener = Listener(kiosk.news, topics)
-            quiet_s = told = 0.0
-            try:
-                yield "retry: 2000\n\n"
-                while not call.context.closing.is_set():
-                    news = await listener.next(LOOK_S)
-                    if listener.lost > told:
-                        told = listener.lost
-                        yield f": {listener.lost} lost\n\n"
-                    if news is not None:
-                        quiet_s = 0.0
-                        yield _event(news, for_anybody=for_anybody)
-                        continue
-                    quiet_s += LOOK_S
-                    if quiet_s >= HEARTBEAT_S:
-                        quiet_s = 0.0
-                        yield ": still here\n\n"
-            finally:
-                listener.close()
+    async def events() -> AsyncGenerator[str | bytes, None]:
+        listener = Listener(kiosk.news, topics)
+        quiet_s = told = 0.0
+        try:
+            yield "retry: 2000\n\n"
+            while not call.context.closing.is_set():
+                news = await listener.next(LOOK_S)
+                if listener.lost > told:
+                    told = listener.lost
+                    yield f": {listener.lost} lost\n\n"
+                if news is not None:
+                    quiet_s = 0.0
+                    yield _event(news, for_anybody=for_anybody)
+                    continue
+                quiet_s += LOOK_S
+                if quiet_s >= HEARTBEAT_S:
+                    quiet_s = 0.0
+                    yield ": still here\n\n"
+        finally:
+            listener.close()
 
-    return StreamingResponse(events(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    return _streamed(call, events(), "text/event-stream")
 
 
 async def events(call: Call) -> Response:
@@ -134,19 +151,16 @@ async def screen_events(call: Call) -> Response:
 async def preview(call: Call) -> Response:
     """Stream the camera's picture, for the kiosk's own screen."""
     kiosk = call.context.running()
-    if call.context.streams.locked():
-        raise busy("Too many look already.")
 
-    async def frames() -> AsyncIterator[bytes]:
-        async with call.context.streams:
-            while not call.context.closing.is_set():
-                still = await call.run(kiosk.still)
-                if still is not None and still.age_s < STALE_S:
-                    yield _part(still.jpeg)
-                await asyncio.sleep(FRAME_S)
+    async def frames() -> AsyncGenerator[str | bytes, None]:
+        while not call.context.closing.is_set():
+            still = await call.run(kiosk.still)
+            if still is not None and still.age_s < STALE_S:
+                yield _part(still.jpeg)
+            await asyncio.sleep(FRAME_S)
 
     kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
-    return StreamingResponse(frames(), media_type=kind)
+    return _streamed(call, frames(), kind)
 
 
 def _part(jpeg: bytes) -> bytes:
@@ -173,20 +187,20 @@ OPERATIONS = (
         "GET",
         "/device/screen/events",
         screen_events,
-        f"Server-sent events for the kiosk's screen: {_topics(SCREEN_TOPICS)}; free of keys on this machine.",
+        f"Server-sent events for the kiosk's screen: {_topics(SCREEN_TOPICS)}; it needs no key.",
         {200: None, 409: TEXT, 503: TEXT},
         role=Role.DEVICE,
-        is_free_here=True,
+        is_for_screen=True,
         media_type="text/event-stream",
     ),
     Operation(
         "GET",
         "/device/screen/preview.mjpg",
         preview,
-        "The camera's picture, at most ten a second, for the kiosk's screen; free of keys on this machine.",
+        "The camera's picture, at most ten a second, for the kiosk's screen; it needs no key.",
         {200: None, 409: TEXT, 503: TEXT},
         role=Role.OPERATOR,  # as the still: a program that asks for decisions watches nobody at the door
-        is_free_here=True,
+        is_for_screen=True,
         media_type="multipart/x-mixed-replace",
     ),
 )

@@ -76,7 +76,9 @@ def _metrics(call: Call) -> Iterable[str]:
     told = _health(call)
     known = figures(call)
     yield from gauge("kiosk_info", "Version and model.", {__version__: 1}, "version")
-    yield from gauge("kiosk_armed", "Whether somebody who steps up may be let in.", int(told["is_armed"]))
+    yield from gauge("kiosk_ready", "Whether the kiosk does its work, as /readyz says.", int(not _reasons(call)))
+    if context.kiosk is not None:  # `kiosk serve` has no door that could be armed
+        yield from gauge("kiosk_armed", "Whether somebody who steps up may be let in.", int(told["is_armed"]))
     if told["states"]:
         states = {state["condition"]: 1 for state in told["states"]}
         yield from gauge("kiosk_degraded", "Degraded states that hold now.", states, "condition")

@@ -32,7 +32,7 @@ from kiosk.api.schema import (
 )
 from kiosk.didit import contract
 from kiosk.errors import ConfigError, RefusedError
-from kiosk.store.accounts import LONGEST_NAME, Account, Role
+from kiosk.store.accounts import LONGEST_NAME, SCOPES, Account, Role
 from kiosk.store.outbox import OutboxState
 
 DAY_S = 86400.0
@@ -47,6 +47,7 @@ def _about(account: Account) -> dict[str, Any]:
         "id": account.id,
         "name": account.name,
         "role": account.role.word,
+        "scopes": sorted(account.scopes),
         "created_at": contract.timestamp(account.created_at),
         "expires_at": None if account.expires_at is None else contract.timestamp(account.expires_at),
         "is_revoked": account.revoked_at is not None,
@@ -64,10 +65,13 @@ async def create_key(call: Call) -> Response:
     body = await call.json()
     errors: dict[str, list[str]] = {}
     name, role, days = body.get("name"), body.get("role"), body.get("expires_days")
+    scopes = body.get("scopes", [])
     if not isinstance(name, str) or not 0 < len(name.strip()) <= LONGEST_NAME or not name.strip().isprintable():
         errors["name"] = [f"Want a name of 1 to {LONGEST_NAME} printable characters."]
     if not isinstance(role, str) or role not in ROLES:
         errors["role"] = [f"Want one of {', '.join(ROLES)}."]
+    if not isinstance(scopes, list) or not all(scope in SCOPES for scope in scopes):
+        errors["scopes"] = [f"Want a list of {', '.join(SCOPES)}."]
     if days is not None and (isinstance(days, bool) or not isinstance(days, (int, float)) or not 0 < days <= MOST_DAYS):
         errors["expires_days"] = [f"Ensure this value is between 1 and {MOST_DAYS}."]
     if errors:
@@ -76,7 +80,9 @@ async def create_key(call: Call) -> Response:
     accounts = call.context.access.accounts
     try:
         account, text = await call.run(
-            lambda: accounts.create_key(str(name), ROLES[str(role)], expires_at=expires, actor=call.actor)
+            lambda: accounts.create_key(
+                str(name), ROLES[str(role)], scopes=scopes, expires_at=expires, actor=call.actor
+            )
         )
     except ConfigError as error:
         raise refusal(400, str(error)) from None
@@ -128,6 +134,7 @@ KEY = {
     "id": STRING,
     "name": STRING,
     "role": {"type": "string", "enum": list(ROLES)},
+    "scopes": array({"type": "string", "enum": list(SCOPES)}),
     "created_at": TIME,
     "expires_at": or_null(TIME),
     "is_revoked": BOOLEAN,
@@ -154,6 +161,7 @@ OPERATIONS = (
                 "name": {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME},
                 "role": {"type": "string", "enum": list(ROLES)},
             },
+            scopes=array({"type": "string", "enum": list(SCOPES)}),
             expires_days=or_null({"type": "number", "exclusiveMinimum": 0, "maximum": MOST_DAYS}),
         ),
     ),

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from starlette.responses import Response
 
-from kiosk.api.operation import Call, Operation, not_found
-from kiosk.api.schema import TEXT
+from kiosk.api.operation import Call, Operation, Parameter, not_found, refusal
+from kiosk.api.routes.people import SHORT
+from kiosk.api.schema import ANSWER_400, TEXT
+from kiosk.api.screen_token import COOKIE, is_screen
 
 WEB = Path(__file__).parent.parent.parent / "web"
 KINDS = {
@@ -18,6 +20,7 @@ KINDS = {
     ".json": "application/json",
     ".svg": "image/svg+xml",
 }
+COOKIE_S = 400 * 86400  # the longest that browsers keep one
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
     "font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; "
@@ -45,8 +48,23 @@ async def operator_page(call: Call) -> Response:
 
 
 async def kiosk_page(call: Call) -> Response:
-    """Return the kiosk's screen."""
-    return await call.run(lambda: _file(call, "screen/index.html"))
+    """Return the kiosk's screen; an address with the screen's token becomes a cookie and leaves the address bar."""
+    token = call.word("screen")
+    if token is None:
+        return await call.run(lambda: _file(call, "screen/index.html"))
+    if not is_screen(call.context.screen_token, token):
+        raise refusal(403, "This is not the token of the kiosk's screen. `kiosk screen` prints the right address.")
+    response = Response(status_code=303, headers={"Location": "/kiosk"})
+    response.set_cookie(
+        COOKIE,
+        token,
+        max_age=COOKIE_S,
+        path="/",
+        httponly=True,
+        samesite="strict",
+        secure=call.context.is_secure,
+    )
+    return response
 
 
 async def web_file(call: Call) -> Response:
@@ -68,8 +86,9 @@ OPERATIONS = (
         "GET",
         "/kiosk",
         kiosk_page,
-        "The kiosk's screen.",
-        {200: None, 304: None, 404: TEXT},
+        "The kiosk's screen. `kiosk screen` prints the address by which a browser on the device becomes it.",
+        {200: None, 303: None, 304: None, 400: ANSWER_400, 403: TEXT, 404: TEXT},
+        query=(Parameter("screen", "The token of the kiosk's screen.", SHORT),),
         media_type="text/html",
     ),
     Operation(

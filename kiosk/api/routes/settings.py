@@ -6,7 +6,6 @@ Cameras, lines, addresses, certificates and the cloud stay with whoever writes k
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
@@ -15,9 +14,9 @@ from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, Refusal, answer, field_errors, refusal
 from kiosk.api.schema import ANSWER_400, ANY_OBJECT, BOOLEAN, NUMBER, STRING, TEXT, array, closed, or_null
-from kiosk.errors import ConfigError
+from kiosk.errors import ConfigError, StoreError
 from kiosk.rules.patience import Patience
-from kiosk.settings.config import Config, Sources
+from kiosk.settings.config import Config, Sources, without_secrets
 from kiosk.settings.sections import (
     ApiSettings,
     EnrolmentSettings,
@@ -41,7 +40,6 @@ CHANGEABLE = frozenset(
     | {f"enrolment.{one.name}" for one in fields(EnrolmentSettings)}
     | {f"api.{one.name}" for one in fields(ApiSettings) if one.name == "language"}
 ) - {"entrance.idle_fps"}
-_USER_INFO = re.compile(r"(?<=//)[^/@\s]+(?=@)")
 _KINDS = {bool: "boolean", int: "integer", float: "number", str: "text", tuple: "lines"}
 
 
@@ -56,7 +54,7 @@ def _told(call: Call, config: Config) -> list[dict[str, Any]]:
             told.append(
                 {
                     "name": name,
-                    "value": _USER_INFO.sub("***", value) if isinstance(value, str) else _plain(value),
+                    "value": without_secrets(value) if isinstance(value, str) else _plain(value),
                     "default": _plain(one.default),
                     "sentence": one.metadata["sentence"],
                     "unit": one.metadata.get("unit"),
@@ -114,12 +112,18 @@ def _change(call: Call, sources: Sources, body: Mapping[str, Any]) -> Config:
         _apply(call, new)
     except ConfigError as error:
         raise refusal(400, str(error)) from None
+    store = context.device.store
+    try:
+        store.record_act(Kind.SETTINGS, details={"changed": sorted(body)}, actor=call.actor)
+    except StoreError:  # what cannot be recorded does not happen
+        _apply(call, before)
+        raise
     try:
         sources.keep(_sections(body))
     except ConfigError:
         _apply(call, before)
+        store.record_act(Kind.SETTINGS, details={"not_kept": sorted(body)}, actor=call.actor)
         raise
-    context.device.store.record_act(Kind.SETTINGS, details={"changed": sorted(body)}, actor=call.actor)
     return new
 
 
