@@ -40,9 +40,8 @@ def templates(notes: Path) -> tuple[list[str], np.ndarray]:
 
 def stranger_cosines(vectors: np.ndarray, people: np.ndarray) -> np.ndarray:
     """Return the cosines of all pairs of two people."""
-    first, second = np.triu_indices(len(vectors), 1)
-    other = people[first] != people[second]
-    return np.einsum("ij,ij->i", vectors[first[other]], vectors[second[other]])
+    upper = np.triu(people[:, np.newaxis] != people[np.newaxis, :], 1)
+    return (vectors @ vectors.T)[upper]
 
 
 def groups_of_sixty(people: list[str], vectors: np.ndarray, groups: dict[str, str], suspect: float) -> dict[str, Any]:
@@ -113,20 +112,20 @@ def cohort_on_lfw(people: list[str], vectors: np.ndarray) -> dict[str, Any]:
     rest = np.array([at for at, person in enumerate(people) if person not in set(enrolled)])
     probes, owners = vectors[rest], np.unique(names[rest], return_inverse=True)[1]
     means = cohort.means(probes)
-    first, second = np.triu_indices(len(probes), 1)
-    other = owners[first] != owners[second]
-    raw = np.einsum("ij,ij->i", probes[first], probes[second])
+    raw = probes @ probes.T
+    shared = (means[:, np.newaxis] + means[np.newaxis, :]) / 2 - cohort.level
+    upper = np.triu(owners[:, np.newaxis] != owners[np.newaxis, :], 1)
     one, two = mated_pairs(owners)
     raw_mated = np.einsum("ij,ij->i", probes[one], probes[two])
     found: dict[str, Any] = {}
     for strength in (0.0, STRENGTH, 1.0):
-        strangers = raw[other] - strength * ((means[first] + means[second])[other] / 2 - cohort.level)
+        strangers = (raw - strength * shared)[upper]
         mated = raw_mated - strength * ((means[one] + means[two]) / 2 - cohort.level)
         ranked = np.sort(strangers)[::-1]
         found[f"strength_{strength:g}"] = {
             f"fnmr_at_{fmr:g}": float((mated < ranked[int(fmr * len(ranked))]).mean()) for fmr in (1e-3, 1e-4, 1e-5)
         }
-    return {"non_mated": int(other.sum()), "mated": len(raw_mated), **found}
+    return {"non_mated": int(upper.sum()), "mated": len(raw_mated), **found}
 
 
 def cohort_on_groups(people: list[str], vectors: np.ndarray, groups: dict[str, str], at: float) -> dict[str, Any]:

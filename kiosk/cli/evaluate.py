@@ -32,6 +32,12 @@ def add_commands(evaluate: Adder) -> None:
         "measure how often a search lists a stranger and misses somebody enrolled, 1:N",
         more="Half of the people of DIR are enrolled, with one photograph each; all other photographs are searched.",
     )
+    evaluate(
+        "evaluate site",
+        "evaluate_site",
+        "tell what scores stand for among the people enrolled here, beside what the shipped scale states",
+        more="Everyone enrolled is a stranger to everyone else, so a gallery of some 200 people tells its own rates.",
+    )
     for command in (match, search):
         command.add_argument("folder", metavar="DIR", type=Path, help="a folder for each person")
         command.add_argument(

@@ -12,10 +12,10 @@ from kiosk.types import Floats
 SCALE = ScoreScale((-0.1, 0.25, 0.34, 0.45, 0.54, 0.61), (0.0, 1.0, 2.0, 4.0, 6.0, 8.0))
 
 
-def strangers(people: int, *, alike: float = 0.0, seed: int = 0) -> Floats:
+def strangers(people: int, *, alike: float = 0.0, seed: int = 0, depth: int = 64) -> Floats:
     """Return one unit vector of each, the more alike the more of a common direction they share."""
     rng = np.random.default_rng(seed)
-    raw = rng.normal(size=(people, 64)) + alike * np.sqrt(64) * np.eye(64)[0]
+    raw = rng.normal(size=(people, depth)) + alike * np.sqrt(depth) * np.eye(depth)[0]
     return (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
 
 
