@@ -19,6 +19,7 @@ import numpy as np
 from about import ROOT, about_run, store
 from tqdm import tqdm
 
+from kiosk.errors import ImageError
 from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
 from kiosk.recognition.match import compare
 from kiosk.recognition.photo import decode
@@ -38,7 +39,10 @@ def doubtful_choices(recogniser: Recogniser, folder: Path) -> tuple[int, list[st
     paths = sorted(folder.glob("*/*.jpg"))
     found = []
     for path in tqdm(paths):
-        faces = recogniser.detect(decode(path.read_bytes()))
+        try:
+            faces = recogniser.detect(decode(path.read_bytes()))
+        except ImageError:  # one is cut off
+            continue
         if faces and faces[0].confidence < SURE and any(face.confidence >= SURE for face in faces):
             found.append(str(path))
     return len(paths), found

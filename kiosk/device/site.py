@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from kiosk.device.device import Device
+from kiosk.errors import KioskError
 from kiosk.gallery.site_curve import LEAST_PEOPLE, SiteCurve, draw_people, measure_site, stricter_score
 from kiosk.recognition.match import ScoreScale
 from kiosk.types import Floats
+
+log = logging.getLogger("kiosk.site")
 
 SUSPECT_SCORE = 90.0  # pairs from here on are taken out: one person enrolled twice looks like that
 SCORES = (50.0, 70.0, 80.0, 90.0)
@@ -43,6 +48,48 @@ def measure_here(device: Device, *, least_people: int = LEAST_PEOPLE) -> SiteCur
         return None
     stacked = np.stack([np.asarray(vector, np.float32) for vector in vectors.values()])
     return measure_site(stacked, suspect_cosine=device.scale.cosine(SUSPECT_SCORE), least_people=least_people)
+
+
+class SiteWatch:
+    """Measures a device's people anew where somebody came or went, in a thread of its own."""
+
+    def __init__(self, device: Device, *, least_people: int = LEAST_PEOPLE) -> None:
+        """Take the device whose `site_curve` is kept up to date."""
+        self._device, self._least_people = device, least_people
+        self._version = -1
+        self._running: threading.Thread | None = None
+
+    def refresh(self) -> None:
+        """Begin to measure if the people changed since the last time; returns at once.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        references = self._device.store.references
+        version = references.version()
+        if version == self._version or (self._running is not None and self._running.is_alive()):
+            return
+        self._version = version
+        if len(references.members().session_numbers) < self._least_people:
+            self._device.site_curve = None
+            return
+        self._running = threading.Thread(target=self._measure, name="site", daemon=True)
+        self._running.start()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until a measurement that runs has ended."""
+        if self._running is not None:
+            self._running.join(timeout_s)
+
+    def _measure(self) -> None:
+        try:
+            self._device.site_curve = measure_here(self._device, least_people=self._least_people)
+        except KioskError as error:  # the earlier curve stays, and the next round tries again
+            self._version = -1
+            log.warning("site_curve result=failed reason=%r", str(error))
+            return
+        site = self._device.site_curve
+        log.info("site_curve people=%s pairs=%s", *((site.people, site.pairs) if site is not None else (0, 0)))
 
 
 def scores_here(scale: ScoreScale, site: SiteCurve) -> list[ScoreHere]:

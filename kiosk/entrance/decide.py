@@ -167,9 +167,10 @@ class Entrance:
         settings, seen = self._settings, self._search(ready.probe)
         subject = self.device.store.people.subject(claimed)
         likeness = _likeness(self.device, ready.probe, claimed) if subject is not None else None
-        status, why = weigh_claim(likeness, threshold=settings.verify_threshold, review_margin=settings.review_margin)
+        threshold = self.device.held_here(settings.verify_threshold)
+        status, why = weigh_claim(likeness, threshold=threshold, review_margin=settings.review_margin)
         status, why = _of_age(settings.age_low, age, *self._held_against(subject, seen, status, why))
-        ruled = _Ruled(status, why, likeness, subject, {"verify": settings.verify_threshold}, None)
+        ruled = _Ruled(status, why, likeness, subject, {"verify": threshold}, None)
         return self._save(Kind.VERIFY, ready, ruled, photograph)
 
     def screen(self, ready: Ready, entity: Entity, photograph: Photograph = nothing) -> DoorDecision:
@@ -257,13 +258,11 @@ class Entrance:
         ruled = _Ruled(Status.DECLINED, DoorReason.ATTACK_SUSPECTED, None, None, {}, None)
         return self._save(kind, ready, ruled, nothing)
 
-    # ---- what is found
-
     def _search(self, probe: Template) -> _Seen:
         device, settings, scale = self.device, self._settings, self.device.scale
         held = device.gallery
         wanted = SearchSettings(similarity_threshold=settings.identify_threshold, hold_fpir=settings.hold_fpir)
-        threshold = listing_threshold(wanted, scale, held.references)
+        threshold = self.device.held_here(listing_threshold(wanted, scale, held.references))
         floor = threshold - max(settings.review_margin, settings.lead)
         queries = [
             Query(scale.cosine(settings.blocklist_threshold) - SLACK, 1, Among.BLOCKLISTED),
@@ -281,8 +280,6 @@ class Entrance:
         held, scale = self.device.gallery, self.device.scale
         (found,) = held.search_all(probe, [Query(scale.cosine(threshold) - SLACK, 1, Among.EVER)], now=self._now())
         return any(scale.similarity_percentage(candidate.cosine) >= threshold for candidate in found)
-
-    # ---- what speaks against it
 
     def _held_against(
         self, subject: Subject | None, seen: _Seen, status: Status, why: DoorReason
@@ -355,7 +352,9 @@ class Entrance:
 
     def _question(self, decision: NewDecision, photograph: Photograph) -> Question | None:
         """Put the decision as a 1:1 comparison by the door's own threshold, if the cloud may be asked that."""
-        asked = replace(decision, kind=Kind.VERIFY, thresholds={"verify": self._settings.verify_threshold})
+        asked = replace(
+            decision, kind=Kind.VERIFY, thresholds={"verify": self.device.held_here(self._settings.verify_threshold)}
+        )
         return Question(asked, {"user_image": photograph()}) if self.device.outgoing.asks(asked) else None
 
     def _wanted(self, decision: NewDecision, photograph: Photograph) -> Mapping[str, bytes]:

@@ -19,8 +19,10 @@ from kiosk.types import Floats
 
 LEAST_PEOPLE = 200
 """Below, the site's people cannot tell: 200 give 19,900 pairs, whose bound at 1e-3 is a factor of 1.4 wide."""
-MOST_PEOPLE = 4096
-"""Of a larger gallery so many are drawn: 8.4 million pairs, a few seconds, and a bound of 4e-7."""
+MOST_PEOPLE = 2048
+"""Of a larger gallery so many are drawn: 2.1 million pairs, under a second, and a bound of 1.4e-6."""
+FEWEST_BEHIND = 10
+"""Pairs at or above a cosine from which the curve is carried on: the most alike pair alone is chance."""
 BINS = 20_000  # of the cosine, -1..1
 BLOCK = 512
 Z_95 = 1.6449  # of the normal distribution, one-sided
@@ -44,6 +46,11 @@ class SiteCurve:
     def bound(self, cosine: float) -> float:
         """Return the rate at or above a cosine that 95 of 100 such sites stay below."""
         return float(self.bounds[_bin(cosine)])
+
+    @property
+    def sure_cosine(self) -> float:
+        """The highest cosine that enough pairs reach for the curve to be carried on from there."""
+        return _edge(np.flatnonzero(self.rates * self.pairs >= FEWEST_BEHIND)[-1:]) or -1.0
 
     @property
     def reach(self) -> float:
@@ -108,17 +115,15 @@ def draw_people(subjects: Iterable[int], rng: np.random.Generator, *, most: int 
 def stricter(scale: ScoreScale, site: SiteCurve | None, rarity: float) -> float:
     """Return the cosine that holds a false-match rate of 10 to the minus `rarity` by the scale and at this site.
 
-    Where the site's bound does not reach so far, it lies as far beyond the shipped curve as it does at its reach.
+    Where too few pairs of the site reach so far, it lies as far beyond the shipped curve as where enough do.
     """
     shipped = scale.cosine_at_rarity(rarity)
     if site is None:
         return shipped
-    here = site.cosine_by_bound(10.0**-rarity)
-    if here is not None:
-        return max(shipped, here)
-    reach = -math.log10(site.reach)
-    at_reach = site.cosine_by_bound(site.reach)
-    return shipped if at_reach is None else shipped + max(0.0, at_reach - scale.cosine_at_rarity(reach))
+    sure_bound = site.bound(site.sure_cosine)
+    if 10.0**-rarity >= sure_bound:
+        return max(shipped, site.cosine_by_bound(10.0**-rarity) or shipped)
+    return shipped + max(0.0, site.sure_cosine - scale.cosine_at_rarity(-math.log10(sure_bound)))
 
 
 def stricter_score(scale: ScoreScale, site: SiteCurve | None, score: float) -> float:

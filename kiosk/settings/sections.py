@@ -293,6 +293,12 @@ class EntranceSettings:
     idle_fps: float = setting(
         10.0, "Frames a second that are looked at while nobody is there.", low=1.0, high=240.0, unit="1/s"
     )
+    scale: str = setting(
+        "stricter",
+        "What the door's thresholds stand for: the shipped scale, or whichever is stricter of it and the rates among "
+        "the people enrolled here, once some 200 are.",
+        choices=("stricter", "shipped"),
+    )
     age_low: float = setting(
         15.0,
         "Estimated age below which somebody who would be let in goes to review instead, as scores do not hold for "

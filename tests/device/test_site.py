@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from kiosk.device.site import as_dict, measure_here
+from kiosk.device.site import SiteWatch, as_dict, measure_here
+from kiosk.store.chain import Kind
 from kiosk.types import Template
-from tests.entrance.staged import PACK, D, Stage
+from tests.entrance.staged import PACK, D, Stage, ready
 from tests.gallery.test_site_curve import strangers
 
 
@@ -69,3 +71,51 @@ def test_several_references_of_a_person_count_once(stage: Stage) -> None:
 
     assert site is not None
     assert (site.people, site.taken_out) == (50, 0)
+
+
+def test_a_door_takes_the_stricter_of_the_shipped_scale_and_its_own_people(stage: Stage) -> None:
+    first, *_ = enrol(stage, 60)
+    device = stage.device
+    before = device.held_here(76.0)
+
+    watch = SiteWatch(device, least_people=50)
+    watch.refresh()
+    watch.wait(60.0)
+
+    raised = device.held_here(76.0)
+    probe = Template(strangers(1, alike=0.6, depth=D)[0], PACK.template_model)
+    assert before == 76.0
+    assert raised > 76.0
+    decided = stage.entrance.verify(ready(probe), first)
+    (logged,) = stage.store.decisions(limit=1).decisions
+    assert decided.kind is Kind.VERIFY
+    assert logged.entry.thresholds["verify"] == raised
+
+
+def test_the_shipped_scale_alone_counts_where_the_setting_says_so(stage: Stage) -> None:
+    enrol(stage, 60)
+    stage.device.site_curve = measure_here(stage.device, least_people=50)
+
+    entrance = replace(stage.device.config.entrance, scale="shipped")
+    stage.device.apply(replace(stage.device.config, entrance=entrance))
+
+    assert stage.device.held_here(76.0) == 76.0
+
+
+def test_a_site_of_too_few_people_keeps_no_curve(stage: Stage) -> None:
+    enrol(stage, 60)
+    stage.device.site_curve = measure_here(stage.device, least_people=50)
+
+    SiteWatch(stage.device).refresh()
+
+    assert stage.device.site_curve is None
+    assert stage.device.held_here(76.0) == 76.0
+
+
+def test_no_threshold_is_lowered_by_people_less_alike_than_the_scale_states(stage: Stage) -> None:
+    vectors = strangers(60, depth=D)
+    for vector in vectors:
+        stage.enrol(Template(vector, PACK.template_model))
+    stage.device.site_curve = measure_here(stage.device, least_people=50)
+
+    assert all(stage.device.held_here(score) >= score for score in (30.0, 70.0, 76.0, 80.0, 95.0, 100.0))
