@@ -20,6 +20,8 @@ MOST_POINTS = 400  # of a curve: more cannot be seen
 
 def det_plot(report: MatchReport) -> str:
     """Draw FNMR over FMR, both logarithmic, with the scores where they lie."""
+    if not report.mated or not report.non_mated:
+        return '<p class="none">There are no pairs of one person, or none of strangers.</p>'
     fmr, fnmr = report.spread.det()
     decades = max(1, math.ceil(math.log10(max(10, report.non_mated))))
     least_fnmr = min(LEAST_FNMR, 10.0 ** -math.ceil(math.log10(max(10, report.mated))))

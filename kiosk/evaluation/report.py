@@ -31,7 +31,7 @@ STYLE = (
     "@media print{figure{break-inside:avoid}}</style>"
 )
 HEAD = ("score", "cosine", "false matches", "FMR", "95 %", "false non-matches", "FNMR", "95 %")
-GROUP_HEAD = ("group", "people", "pairs", "FMR@50", "FMR@70", "FMR@90", "let in", "95 % below", "FNMR@70")
+GROUP_HEAD = ("group", "people", "pairs", "FMR@50", "FMR@70", "FMR@90", "let in", "FMR@70 below", "FNMR@70")
 
 
 def match_as_text(report: MatchReport) -> str:
