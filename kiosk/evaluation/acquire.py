@@ -19,9 +19,8 @@ from typing import Any, TextIO
 import numpy as np
 
 from kiosk.errors import ConfigError, ImageError
-from kiosk.evaluation.photographs import Photograph
+from kiosk.evaluation.photographs import Photograph, read_picture
 from kiosk.recognition import quality
-from kiosk.recognition.photo import decode
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.rules.limits import Limits
 from kiosk.rules.presentation import unfit
@@ -47,8 +46,8 @@ class Acquired:
 def analyse(recogniser: Recogniser, photograph: Photograph, limits: Limits) -> Acquired:
     """Analyse one photograph as the API would; a picture that cannot be read counts as not acquired."""
     try:
-        image = decode(photograph.path.read_bytes())
-    except (ImageError, OSError) as error:
+        image = read_picture(photograph.path)
+    except ImageError as error:
         return Acquired(photograph, None, why_not=str(error))
     faces = recogniser.detect(image)
     if not faces:

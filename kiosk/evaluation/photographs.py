@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kiosk.errors import ConfigError
+import numpy as np
+from PIL import Image
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"})
+from kiosk.errors import ConfigError, ImageError
+from kiosk.recognition.photo import decode
+from kiosk.types import RgbImage
+
+PORTABLE = frozenset({".pgm", ".ppm", ".pnm"})  # in which sets for research come; the API does not take them
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff"}) | PORTABLE
 COLUMNS = {"person", "group"}
 
 
@@ -41,6 +48,22 @@ def read_people(root: Path) -> list[Photograph]:
         kinds = ", ".join(sorted(SUFFIXES))
         raise ConfigError(f"{root} has no photographs; want {root.name}/PERSON/photographs ({kinds})")
     return found
+
+
+def read_picture(path: Path) -> RgbImage:
+    """Return the pixels of a photograph, as the API would read them.
+
+    Raises:
+        ImageError: it cannot be read, or is no picture.
+    """
+    try:
+        data = path.read_bytes()
+        if path.suffix.lower() in PORTABLE:
+            with Image.open(io.BytesIO(data), formats=["PPM"]) as picture:
+                return np.asarray(picture.convert("RGB"), np.uint8).copy()
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow's words for a damaged file
+        raise ImageError(f"Invalid image: {error}") from error
+    return decode(data)
 
 
 def read_groups(path: Path, people: set[str]) -> Mapping[str, str]:

@@ -13,10 +13,10 @@ from PIL import Image
 from kiosk.errors import ImageError
 from kiosk.evaluation.match import MatchReport, NamedPair, bounds
 from kiosk.evaluation.pairs import Rates
+from kiosk.evaluation.photographs import read_picture
 from kiosk.evaluation.plots import calibration_plot, det_plot, discard_plot
 from kiosk.evaluation.search import SearchReport
 from kiosk.recognition.match import ScoreScale
-from kiosk.recognition.photo import decode
 
 THUMBNAIL_PX = 120
 STYLE = (
@@ -208,8 +208,8 @@ def _short(path: str) -> str:
 
 def _thumbnail(path: str) -> str:
     try:
-        picture = Image.fromarray(decode(Path(path).read_bytes()))
-    except (OSError, ImageError):
+        picture = Image.fromarray(read_picture(Path(path)))
+    except ImageError:
         return '<img alt="cannot be read any more">'
     picture.thumbnail((2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX))
     file = io.BytesIO()

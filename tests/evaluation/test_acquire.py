@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from kiosk.cli.main import main
-from kiosk.errors import ConfigError
+from kiosk.errors import ConfigError, ImageError
 from kiosk.evaluation.acquire import Acquired, acquire
-from kiosk.evaluation.photographs import read_people
+from kiosk.evaluation.photographs import read_people, read_picture
 from kiosk.networks.inference import load_recogniser, read_pack
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.rules.limits import Limits
@@ -168,3 +168,16 @@ def test_a_page_that_cannot_be_written_is_told_before_the_work(people: Path, tmp
     locked.mkdir(mode=0o500)
 
     assert main(["--state", str(tmp_path), "evaluate", "match", str(people), "--html", str(locked / "page.html")]) == 1
+
+
+def test_the_pictures_of_research_sets_are_read_too(tmp_path: Path) -> None:
+    grey = tmp_path / "anna" / "1.pgm"
+    grey.parent.mkdir()
+    grey.write_bytes(b"P5 3 2 255\n" + bytes(range(6)))
+    torn = tmp_path / "anna" / "2.pgm"
+    torn.write_bytes(b"P5 300 200 255\n" + bytes(6))
+
+    assert [one.path.name for one in read_people(tmp_path)] == ["1.pgm", "2.pgm"]
+    assert read_picture(grey)[1, 2].tolist() == [5, 5, 5]
+    with pytest.raises(ImageError, match="Invalid image"):
+        read_picture(torn)
