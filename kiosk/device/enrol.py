@@ -106,7 +106,10 @@ def assess(
     if objection is not None:
         return EnrolmentResult("poor", objection)
     kept = (as_jpeg(image) if is_heic(photograph) else photograph) if device.config.store.keep_images else None
-    return Reference(device.recogniser.extract(upright, face), measured.sharpness, kept)
+    template = device.recogniser.extract(upright, face)
+    if (objection := quality.objection_to(template)) is not None:
+        return EnrolmentResult("poor", objection)
+    return Reference(template, measured.sharpness, kept)
 
 
 def admit(

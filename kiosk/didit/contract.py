@@ -44,6 +44,13 @@ SENTENCES: Mapping[Risk, tuple[str, str]] = {
         "Multiple faces detected",
         "Multiple faces were detected in the provided image, making it unclear which face to use.",
     ),
+    Risk.AGE_BELOW_SCALE: (
+        "Age below scale",
+        (
+            "A face is estimated to be younger than the people the score scale was measured on. Children resemble one "
+            "another more, so the score stands for more false matches than it says."
+        ),
+    ),
 }
 
 

@@ -261,14 +261,17 @@ class Judge:
         def photograph() -> bytes:
             return encoded(best.image)
 
+        def age() -> float:
+            return recogniser.describe(best.image, recogniser.sharpen(best.image, face))[0]
+
         if mode == "verify":
             if claimed is None:
                 raise RefusedError("the code ran out before its person was judged")
-            return entrance.verify(ready, claimed, photograph)
+            return entrance.verify(ready, claimed, photograph, age)
         if mode == "screen":
             entity = recogniser.entity(best.image, recogniser.sharpen(best.image, face))
             return entrance.screen(ready, entity, photograph)
-        return entrance.identify(ready, photograph)
+        return entrance.identify(ready, photograph, age)
 
     def _open(self, decided: DoorDecision) -> Refusal | None:
         return self._door.open(Grant(decided.request_id, decided.captured_at)) if self._door is not None else None

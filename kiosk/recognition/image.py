@@ -117,6 +117,27 @@ def place(image: RgbImage, side: int, corner_xy: tuple[int, int] = (0, 0)) -> Rg
     return square
 
 
+def window(image: RgbImage, corner_xy: tuple[int, int], side: int) -> RgbImage:
+    """Cut a square out of an image; what of it lies outside the image is black.
+
+    Args:
+        image: (H, W, 3) uint8.
+        corner_xy: top left, px of the image; may lie outside.
+        side: edge of the square, px.
+
+    Returns:
+        (side, side, 3) uint8; a view where the square lies wholly inside.
+    """
+    left, top = corner_xy
+    part = image[max(0, top) : max(0, top + side), max(0, left) : max(0, left + side)]
+    if part.shape[:2] == (side, side):
+        return part
+    square = np.zeros((side, side, 3), np.uint8)
+    x, y = max(0, -left), max(0, -top)
+    square[y : y + part.shape[0], x : x + part.shape[1]] = part
+    return square
+
+
 def letterbox(image: RgbImage, side: int) -> tuple[RgbImage, float]:
     """Fit an image into a square, keeping its shape; the rest stays black.
 
@@ -253,6 +274,18 @@ def crop(image: RgbImage, box_xyxy: Floats, margin: float = 0.0) -> RgbImage:
     left, right = (min(max(round(x), 0), width) for x in (x1 - more, x2 + more))
     top, bottom = (min(max(round(y), 0), height) for y in (y1 - more, y2 + more))
     return image[top:bottom, left:right]
+
+
+def brighten(image: RgbImage, gain: float, blur_px: float) -> RgbImage:
+    """Smooth an image by a Gaussian and multiply it; values stop at 255.
+
+    Args:
+        image: (H, W, 3) uint8.
+        gain: factor, above 0.
+        blur_px: standard deviation of the Gaussian.
+    """
+    smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), blur_px)
+    return np.asarray(np.clip(smooth * gain + 0.5, 0, 255), np.uint8)
 
 
 def laplacian(luma: Floats) -> Floats:

@@ -151,10 +151,11 @@ def _weighed(call: Call, photograph: bytes, *, rotate: bool) -> dict[str, Any]:
     upright = recogniser.turn(image, angle)
     face = recogniser.sharpen(upright, faces[0])
     measured = quality.measure(upright, face)
-    objection = quality.objection(measured)
+    template = recogniser.extract(upright, face)
+    objection = quality.objection(measured) or quality.objection_to(template)
     if len(faces) > 1:
         objection = f"{len(faces)} faces; give a photograph of one person"
-    alike = device.find(recogniser.extract(upright, face), whatever_dates=True)
+    alike = device.find(template, whatever_dates=True)
     return {
         "faces": len(faces),
         "ok": objection is None,
