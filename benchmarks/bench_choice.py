@@ -16,9 +16,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from about import ROOT, about_run, store
 from tqdm import tqdm
 
+from benchmarks.about import ROOT, about_run, store
 from kiosk.errors import ImageError
 from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
 from kiosk.recognition.match import compare
@@ -81,6 +81,8 @@ def main() -> None:
     rows = []
     for name, (photo, other) in pairs.items():
         reference = recogniser.analyse(decode(other.read_bytes())).template
+        if reference is None:
+            raise SystemExit(f"{other} shows no face to compare with")
         for size_wh in SIZES_WH:
             found = scores(recogniser, decode(photo.read_bytes()), reference, size_wh)
             below = sum(score < LEAST_SCORE for score in found)

@@ -20,8 +20,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from about import about_run, store
-
+from benchmarks.about import about_run, store
 from kiosk.networks.inference import read_pack, standard_pack
 
 AGES = {"0-5": "ages 0 to 5", "6-12": "ages 6 to 12", "13-17": "ages 13 to 17"}

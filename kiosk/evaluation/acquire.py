@@ -10,7 +10,7 @@ import base64
 import json
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,8 +74,10 @@ def acquire(
     notes: Path,
     made_by: str,
     workers: int,
-) -> Iterator[Acquired]:
+) -> Generator[Acquired, None, None]:
     """Analyse photographs side by side and yield them in order; those an earlier run wrote into `notes` are read there.
+
+    Closed before its end, it finishes what is begun and gives up the rest.
 
     Args:
         recogniser: its networks run on one thread each.

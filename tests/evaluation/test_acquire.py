@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -41,7 +41,9 @@ def people(tmp_path: Path) -> Path:
     return tmp_path / "people"
 
 
-def run(recogniser: Recogniser, people: Path, notes: Path, made_by: str = "these models") -> Iterator[Acquired]:
+def run(
+    recogniser: Recogniser, people: Path, notes: Path, made_by: str = "these models"
+) -> Generator[Acquired, None, None]:
     return acquire(recogniser, read_people(people), Limits(), notes=notes, made_by=made_by, workers=2)
 
 
@@ -58,7 +60,8 @@ def counted(recogniser: Recogniser, calls: list[int]) -> Recogniser:
 def test_what_was_analysed_before_a_stop_is_not_analysed_again(
     recogniser: Recogniser, people: Path, tmp_path: Path
 ) -> None:
-    notes, calls = tmp_path / "notes.jsonl", []
+    notes = tmp_path / "notes.jsonl"
+    calls: list[int] = []
     stopped = run(recogniser, people, notes)
     first = list(islice(stopped, 2))
     stopped.close()
@@ -71,6 +74,8 @@ def test_what_was_analysed_before_a_stop_is_not_analysed_again(
         "person_b_1.jpg",
         "torn.jpg",
     ]
+    assert whole[0].vector is not None
+    assert first[0].vector is not None
     assert (whole[0].vector == first[0].vector).all()
     assert len(calls) == 1
 
@@ -85,7 +90,8 @@ def test_a_torn_picture_is_a_failure_to_acquire_with_its_reason(
 
 
 def test_notes_cut_off_in_a_line_lose_that_line_only(recogniser: Recogniser, people: Path, tmp_path: Path) -> None:
-    notes, calls = tmp_path / "notes.jsonl", []
+    notes = tmp_path / "notes.jsonl"
+    calls: list[int] = []
     list(run(recogniser, people, notes))
     whole = notes.read_bytes().rstrip(b"\n")
     notes.write_bytes(whole[: whole.rindex(b"\n") - 20])  # the torn picture's line gone, the one before it cut
@@ -100,7 +106,8 @@ def test_notes_cut_off_in_a_line_lose_that_line_only(recogniser: Recogniser, peo
 
 
 def test_notes_of_other_models_count_for_nothing(recogniser: Recogniser, people: Path, tmp_path: Path) -> None:
-    notes, calls = tmp_path / "notes.jsonl", []
+    notes = tmp_path / "notes.jsonl"
+    calls: list[int] = []
     list(run(recogniser, people, notes))
 
     list(run(counted(recogniser, calls), people, notes, made_by="others"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,7 +76,7 @@ def test_groups_count_pairs_within_themselves_and_may_have_none() -> None:
         pytest.param({"fit": False}, False, id="too poor"),
     ],
 )
-def test_the_door_lets_in_whom_its_gates_let_pass(change: dict[str, float], *, is_let_in: bool) -> None:
+def test_the_door_lets_in_whom_its_gates_let_pass(change: dict[str, Any], *, is_let_in: bool) -> None:
     twins = [
         Acquired(
             Photograph(name, Path(name)), np.eye(1, 8, dtype=np.float32)[0], one.age, 9.0, *(one.serves_as_probe,) * 2

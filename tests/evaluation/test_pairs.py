@@ -83,6 +83,7 @@ def test_people_who_err_together_widen_the_interval() -> None:
     (single,), (repeated,) = pairs.count(once, people, [0.4]), pairs.count(often, owners, [0.4])
 
     assert single.fmr_interval is not None
+    assert repeated.fmr_interval is not None
     np.testing.assert_allclose(repeated.fmr_interval, single.fmr_interval, rtol=1e-6)
 
 

@@ -74,7 +74,8 @@ def test_too_few_people_take_nothing_away() -> None:
     means = few.means(strangers(3, seed=2))
 
     assert not few.is_large_enough
-    np.testing.assert_allclose(evened(np.float32([0.4, 0.5, 0.6]), few.level, means, few.level), [0.4, 0.5, 0.6])
+    cosines = np.array([0.4, 0.5, 0.6], np.float32)
+    np.testing.assert_allclose(evened(cosines, few.level, means, few.level), cosines)
 
 
 def test_a_cohort_is_drawn_from_people_each_once() -> None:

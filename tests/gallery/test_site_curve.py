@@ -16,7 +16,7 @@ def strangers(people: int, *, alike: float = 0.0, seed: int = 0, depth: int = 64
     """Return one unit vector of each, the more alike the more of a common direction they share."""
     rng = np.random.default_rng(seed)
     raw = rng.normal(size=(people, depth)) + alike * np.sqrt(depth) * np.eye(depth)[0]
-    return (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(raw / np.linalg.norm(raw, axis=1, keepdims=True), np.float32)
 
 
 def curve(vectors: Floats, suspect_cosine: float = 0.95) -> SiteCurve:

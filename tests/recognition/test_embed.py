@@ -16,6 +16,7 @@ from kiosk.recognition.quality import luminance, objection_to
 from kiosk.types import Face, Floats, RgbImage, Template
 
 MODELS = Path(__file__).parent.parent.parent / "models"
+LANDMARKS = np.array([[0, 0], [9, 0], [5, 5], [1, 9], [8, 9]], np.float32)  # of a small face
 
 
 class Features:
@@ -83,9 +84,7 @@ def test_a_face_at_a_tenth_of_the_light_is_known_again(recogniser: Recogniser, p
 def test_quality_is_the_length_of_the_features_on_a_scale(norm: float, quality: float, person_a: RgbImage) -> None:
     embedder = Embedder(Features(norm, 0.0), "m", 2, norm_zero=7.0, norm_full=15.0)
 
-    template = embedder.extract(
-        person_a, Face(np.zeros(4, np.float32), np.float32([[0, 0], [9, 0], [5, 5], [1, 9], [8, 9]]), 1.0)
-    )
+    template = embedder.extract(person_a, Face(np.zeros(4, np.float32), LANDMARKS, 1.0))
 
     assert template.quality == pytest.approx(quality)
 
@@ -93,9 +92,7 @@ def test_quality_is_the_length_of_the_features_on_a_scale(norm: float, quality: 
 def test_a_model_whose_scale_is_not_known_tells_no_quality(person_a: RgbImage) -> None:
     embedder = Embedder(Features(9.0, 0.0), "m", 2)
 
-    template = embedder.extract(
-        person_a, Face(np.zeros(4, np.float32), np.float32([[0, 0], [9, 0], [5, 5], [1, 9], [8, 9]]), 1.0)
-    )
+    template = embedder.extract(person_a, Face(np.zeros(4, np.float32), LANDMARKS, 1.0))
 
     assert template.quality is None
     assert objection_to(template) is None
@@ -103,7 +100,7 @@ def test_a_model_whose_scale_is_not_known_tells_no_quality(person_a: RgbImage) -
 
 @pytest.mark.parametrize(("quality", "is_refused"), [(24.9, True), (25.0, False), (80.0, False)])
 def test_enrolment_refuses_what_the_model_hardly_knew(quality: float, *, is_refused: bool) -> None:
-    said = objection_to(Template(np.float32([1.0, 0.0]), "m", quality))
+    said = objection_to(Template(np.array([1.0, 0.0], np.float32), "m", quality))
 
     assert (said is not None) is is_refused
 

@@ -72,7 +72,8 @@ def test_no_reference_is_no_likeness():
     ],
 )
 def test_somebody_younger_than_scores_hold_for_goes_to_review(seen, age, expected):
-    assert hold_for_age(*seen, age, age_low=15.0) == expected
+    status, why = seen
+    assert hold_for_age(status, why, age, age_low=15.0) == expected
 
 
 def test_an_age_of_zero_holds_nobody():
