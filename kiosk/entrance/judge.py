@@ -11,8 +11,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-import cv2
-
 from kiosk.device.device import Device
 from kiosk.door.door import Door
 from kiosk.entrance.decide import DoorDecision, Entrance
@@ -22,6 +20,7 @@ from kiosk.entrance.pending import PendingApproval
 from kiosk.entrance.screen import Announcer, Place
 from kiosk.errors import KioskError, RefusedError, StoreError
 from kiosk.health.monitor import Monitor
+from kiosk.recognition.image import encoded
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.recognition.quality import Quality, measure
 from kiosk.rules.conditions import Allowed, Condition, allowed
@@ -46,7 +45,6 @@ from kiosk.store.decision_log import NewDecision
 from kiosk.store.subjects import Details
 from kiosk.types import Face, Frame, RgbImage, Status, SubjectId, Template
 
-JPEG_QUALITY = 90
 DISORDER_S = 3.0  # of pictures that count for nothing until the kiosk says that it judges nobody
 
 log = logging.getLogger("kiosk.judge")
@@ -294,19 +292,6 @@ class Judge:
         condition = Condition.STORE_UNREADABLE if isinstance(error, StoreError) else Condition.SELF_TEST_FAILED
         self._monitor.hold(condition, str(error))
         self._announcer.fault()
-
-
-def encoded(image: RgbImage) -> bytes:
-    """Return a picture as a JPEG.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-    """
-    is_done, jpeg = cv2.imencode(
-        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    )
-    assert is_done  # a picture in memory of its own cannot fail to be a JPEG
-    return bytes(jpeg)
 
 
 def _view(frame: Frame, faces: Sequence[Face], recogniser: Recogniser) -> View:

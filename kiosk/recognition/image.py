@@ -1,4 +1,4 @@
-"""Pixels in, pixels out: turn, fit, align and crop.
+"""Pixels in, pixels out: turn, fit, align and crop; and a frame as a JPEG.
 
 The one module of the core that uses cv2. All images are (H, W, 3) uint8 RGB unless a docstring says
 otherwise, and no function here changes the image it is given.
@@ -35,6 +35,7 @@ Source: `arcface_src` in deepinsight/insightface, recognition/common/face_align.
 GREY = 127  # fills what lies outside a picture: a network that shifts pixels by their mean reads it as nothing
 AREA_OVERSAMPLING = 4  # source samples a target pixel averages along each edge; see `shrink`
 ALIASING_SCALE = 0.5  # bilinear sampling reads 2 x 2 pixels, so below this it skips some
+JPEG_QUALITY = 90  # of a frame that is shown or kept
 
 
 def rotate(image: RgbImage, angle_deg: int) -> RgbImage:
@@ -291,3 +292,16 @@ def brighten(image: RgbImage, gain: float, blur_px: float) -> RgbImage:
 def laplacian(luma: Floats) -> Floats:
     """Return the second derivative of a (H, W) float32 picture: large where it is sharp."""
     return np.asarray(cv2.Laplacian(luma, cv2.CV_32F), np.float32)
+
+
+def encoded(image: RgbImage) -> bytes:
+    """Return a camera's frame as a JPEG; photographs that people give are `photo.as_jpeg`'s.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+    """
+    is_done, jpeg = cv2.imencode(
+        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    )
+    assert is_done  # a picture in memory of its own cannot fail to be a JPEG
+    return bytes(jpeg)
