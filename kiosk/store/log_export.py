@@ -8,12 +8,12 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from kiosk.store import chain
+from kiosk.text import cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from kiosk.text import cell
-from kiosk.store.chain import Signed
+    from kiosk.store.chain import Signed
 
 EXPORT_COLUMNS = (
     "seq",
