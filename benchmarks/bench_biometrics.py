@@ -96,8 +96,7 @@ def curve(strangers: np.ndarray) -> tuple[list[float], list[float], float, dict[
     """Return the knots of the FMR curve (cosine, -log10 FMR), how far it is measured, and the tail's fit.
 
     Beyond the counts, the tail goes on as a normal distribution's, fitted between the FMRs of TAIL: the quantile
-    function of the FMR is a straight line of the cosine there. Measured tails fall faster, so the line errs towards
-    more false matches.
+    function of the FMR is a straight line of the cosine there.
     """
     ranked = np.sort(strangers)[::-1]
     knots = [
@@ -183,8 +182,8 @@ def write_scale(manifest: Path, measured: dict[str, Any], result: str) -> None:
     tail = (
         f"Beyond FMR 1e-{found['measured_rarity']:.0f} the counts do not reach, one false match in "
         f"{measured['non_mated']:,} being the least that could be seen: there the curve goes on as a normal "
-        f"distribution's tail, fitted between FMR {TAIL[0]:g} and {TAIL[1]:g}. Measured tails fall faster, so this "
-        "errs towards more false matches."
+        f"distribution's tail, fitted between FMR {TAIL[0]:g} and {TAIL[1]:g}. Among "
+        "adults of mixed origin fewer strangers reach a score than it states, within groups more: see the groups."
     )
     limits = (
         "Not claimed: rates for other cameras, ages and origins than these photographs', for twins or siblings, "

@@ -38,6 +38,17 @@ def scale() -> str:
         how = "measured" if cosine <= pack.scale.cosine_at_rarity(pack.measured["measured_rarity"]) else "extrapolated"
         lines.append(f"| {score} | {cosine:.3f} | 1 in {1 / pack.scale.fmr(cosine):,.0f} | {how} |")
     lines += ["", " ".join(pack.measured["sentences"])]
+    if groups := pack.measured.get("group", []):
+        lines += [
+            "",
+            "| strangers of one group | pairs | reach 50 | reach 70 (95 % bound) | reach 90 |",
+            "|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {group['name']} ({group['origin']}) | {group['non_mated']:,} | {group['fmr_50']:.1e} "
+            f"| {group['fmr_70']:.1e} ({group['bound_70']:.1e}) | {group['fmr_90']:.1e} |"
+            for group in groups
+        ]
     if measured is not None:
         rows = "; ".join(
             f"{row['fnmr']:.1%} at FMR {row['fmr']:g} ({row['interval'][0]:.1%} to {row['interval'][1]:.1%})"

@@ -65,6 +65,7 @@ class Template:
 
     vector: Floats = field(repr=False)  # (D,) float32, unit length
     model: str  # digest of the manifest's recogniser; two models never compare
+    quality: float | None = None  # 0..100, how well the model knew this face; None where only the vector was kept
 
     def __post_init__(self) -> None:
         """Refuse a vector that would make every later score wrong."""
@@ -147,6 +148,7 @@ class Risk(str, Enum):
     MULTIPLE_FACES_DETECTED = "MULTIPLE_FACES_DETECTED"
     LOW_LIVENESS_SCORE = "LOW_LIVENESS_SCORE"
     LIVENESS_FACE_ATTACK = "LIVENESS_FACE_ATTACK"
+    AGE_BELOW_SCALE = "AGE_BELOW_SCALE"  # ours: no word of Didit's
 
 
 class LogType(str, Enum):

@@ -73,6 +73,8 @@ def _models(config: Config) -> Iterator[Finding]:
         return
     yield Finding("models", True, f"pack {pack.name}, {len(pack.models)} files as measured, loaded in {took_ms:.0f} ms")
     yield Finding("runtime", True, runtime_words())
+    if (years := pack.measured.get("holds_from_age")) is not None:
+        yield _age(config, float(years))
     try:
         yield Finding("golden faces", True, self_test(pack, recogniser))
     except KioskError as error:
@@ -90,6 +92,14 @@ def _presentations(pack: Pack, config: Config, recogniser: Recogniser) -> Findin
     is_own = is_calibrated(config.pad, pack.spec("liveness").sha256)
     about = "calibrated for this site" if is_own else "not calibrated for this site: kiosk evaluate pad --calibrate"
     return Finding("golden presentations", True, f"{said}; level {config.pad.chosen_level}, {about}")
+
+
+def _age(config: Config, years: float) -> Finding:
+    """Say from which age scores hold, and whether the door sends younger people to review."""
+    said = f"scores hold from about {years:.0f} years; younger strangers reach them far more often"
+    if config.entrance.age_low >= years:
+        return Finding("age", True, f"{said}, and the door sends them to review")
+    return Finding("age", False, f"{said}, and the door lets them in", f"set [entrance] age_low = {years:.0f} or more")
 
 
 def runtime_words() -> str:

@@ -122,7 +122,7 @@ def _assess(device: Device, item: Item, rotate: bool) -> Assessed:  # noqa: FBT0
                 raise ImageError("it is no regular file")
             if about.st_size > MAX_BYTES:
                 raise ImageError(TOO_LARGE)
-            assessed.append((path, assess(device, path.read_bytes(), rotate=rotate, with_heic=True)))
+            assessed.append((path, assess(device, path.read_bytes(), rotate=rotate, with_heic=True).outcome))
         except (ImageError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             assessed.append((path, EnrolmentResult("unreadable", reason)))

@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 from kiosk import __version__
+from kiosk.cli.evaluate import add_commands as add_evaluations
 from kiosk.didit.contract import parse_threshold
 from kiosk.errors import KioskError
 from kiosk.rules.text import shown
@@ -74,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_pad(add)
     _add_people(add)
     _add_models(add)
+    add_evaluations(_group(add, "evaluate", "error rates on photographs whose truth is known"))
     _add_store(add)
     _add_cloud(add)
     _add_serve(add)

@@ -34,6 +34,8 @@ def models_show(chosen: argparse.Namespace) -> None:
         origin = f"{source.get('registry', '')} {source.get('package', '')} {source.get('version', '')}".strip()
         print(f"  {model.task:<11} {model.path.name:<22} {size:5.1f} MB  {model.licence:<11} {origin}")
         print(f"              {model.about.get('precision', '')}  sha256 {model.sha256[:16]}…")
+        if training := model.about.get("training_data"):
+            print(f"              trained on: {training}")
     print("\n" + as_text(pack))
     if chosen.svg is not None:
         print(f"Drawn into {chosen.svg}")
@@ -106,7 +108,13 @@ def _about(pack: Pack) -> dict[str, Any]:
         "pack": pack.name,
         "directory": str(pack.directory),
         "models": [
-            {"task": model.task, "file": model.path.name, "sha256": model.sha256, "licence": model.licence}
+            {
+                "task": model.task,
+                "file": model.path.name,
+                "sha256": model.sha256,
+                "licence": model.licence,
+                "training_data": model.about.get("training_data"),
+            }
             for model in pack.models
         ],
         "scale": {

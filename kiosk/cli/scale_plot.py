@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from html import escape
+
 from kiosk.networks.inference import Pack
 
 SCORES = (10, 20, 30, 40, 50, 60, 70, 80, 90)
@@ -22,7 +25,7 @@ def as_text(pack: Pack) -> str:
         share = f"1 in {1 / fmr:,.0f}" if fmr < 0.5 else f"{fmr:.0%}"  # noqa: PLR2004  "1 in 1" says nothing
         bar = "#" * max(1, round(BAR * (cosine + 0.2) / 1.2))
         lines.append(f"{score:>5}   {cosine:6.3f}   {share:<16} {bar}{how}")
-    return "\n".join([*lines, "", *_sentences(pack)])
+    return "\n".join([*lines, *_groups_as_text(pack), "", *_sentences(pack)])
 
 
 def as_svg(pack: Pack) -> str:
@@ -62,10 +65,37 @@ def as_svg(pack: Pack) -> str:
     for points, dash in ((measured, ""), (beyond, ' stroke-dasharray="7 5"')):
         path = " ".join(f"{x(cosine):.1f},{y(rarity):.1f}" for cosine, rarity in points)
         parts.append(f'<polyline points="{path}" fill="none" stroke="#0b5cad" stroke-width="2.5"{dash}/>')
+    parts += [
+        f'<circle cx="{x(pack.scale.cosine(70)):.1f}" r="4" '
+        f'cy="{y(-math.log10(max(float(group["fmr_70"]), 1e-7))):.1f}" '
+        f'fill="#b3261e"><title>{escape(group["name"])}</title></circle>'
+        for group in pack.measured.get("group", [])
+    ]
+    if pack.measured.get("group"):
+        parts.append(
+            f'<text x="{WIDTH - RIGHT}" y="{TOP + 34}" text-anchor="end" fill="#b3261e">'
+            "dots: strangers of one group at 70</text>"
+        )
     parts.append(
         f'<text x="{WIDTH - RIGHT}" y="{TOP + 16}" text-anchor="end">solid: measured, dashed: extrapolated</text>'
     )
     return "\n".join([*parts, "</svg>", ""])
+
+
+def _groups_as_text(pack: Pack) -> list[str]:
+    """Return the rates within groups of people, where the pack says them."""
+    groups = pack.measured.get("group", [])
+    if not groups:
+        return []
+    lines = ["", "Strangers of one group who reach a score (FMR; in brackets the 95 % bound at 70)"]
+    lines.append(f"{'':<30}{'pairs':>10}{'at 50':>11}{'at 70':>11}{'':>12}{'at 90':>11}")
+    for group in groups:
+        at_50, at_70, at_90 = (float(group[f"fmr_{score}"]) for score in (50, 70, 90))
+        lines.append(
+            f"{group['name']:<30}{group['non_mated']:>10,}{at_50:>11.2g}{at_70:>11.2g}"
+            f"{'(' + format(float(group['bound_70']), '.2g') + ')':>12}{at_90:>11.2g}"
+        )
+    return [*lines, "At 90 what is left are mostly errors of the photographs' truth: one person under two names."]
 
 
 def _sentences(pack: Pack) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from kiosk.cloud.client import CallRefusedError, Cloud
 from kiosk.cloud.wire import NoAnswerError
 from kiosk.device.device import Device
-from kiosk.device.enrol import EnrolmentResult, assess
+from kiosk.device.enrol import assess
 from kiosk.didit.answers import ListEntry, ListPage
 from kiosk.errors import CloudError, ImageError
 from kiosk.store.remote_lists import Lists, Pass
@@ -117,8 +117,8 @@ class Puller:
             log.warning("list entry unusable list=%s entry=%s reason=%r", name, entry.id, str(error))
             self._lists.stage(name, entry.id, None, outcome="unusable")
             return
-        if isinstance(assessed, EnrolmentResult):
-            log.warning("list entry unusable list=%s entry=%s reason=%r", name, entry.id, assessed.kind)
+        if assessed.objection is not None:
+            log.warning("list entry unusable list=%s entry=%s reason=%r", name, entry.id, assessed.objection.kind)
             self._lists.stage(name, entry.id, None, outcome="unusable")
         else:
             self._lists.stage(name, entry.id, assessed.template, outcome="new")

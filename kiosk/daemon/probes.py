@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from kiosk.daemon.pace import Pace
 from kiosk.daemon.wiring import Parts
+from kiosk.device.site import SiteWatch
 from kiosk.errors import KioskError, StoreError
 from kiosk.health.clock import STEP_S
 from kiosk.health.monitor import Probe, throttled
@@ -116,6 +117,7 @@ class SelfTest:
         self._run, self._monitor, self._device, self._pace = run, parts.monitor, parts.device, pace
         self._detector = parts.detector
         self._tested_at = float("-inf")
+        self._site = SiteWatch(parts.device)
 
     def run_if_due(self) -> None:
         """Run the test where its time has come."""
@@ -133,6 +135,7 @@ class SelfTest:
         try:
             said = self._run()
             held = self._device.gallery.references
+            self._site.refresh()
         except KioskError as error:
             condition = Condition.STORE_UNREADABLE if isinstance(error, StoreError) else Condition.SELF_TEST_FAILED
             self._monitor.hold(condition, str(error))

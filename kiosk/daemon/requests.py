@@ -8,9 +8,9 @@ import time
 
 from kiosk.daemon.report import HealthReport
 from kiosk.daemon.wiring import ALARM, Parts
-from kiosk.entrance.look import encoded
 from kiosk.entrance.news import Consent, Health, Still
 from kiosk.errors import RefusedError
+from kiosk.recognition.image import encoded
 from kiosk.rules.conditions import Condition
 from kiosk.store.chain import Kind
 from kiosk.store.subjects import Details

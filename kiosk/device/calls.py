@@ -12,7 +12,7 @@ from typing import Any
 
 from kiosk.device.device import Device, Found
 from kiosk.didit import contract
-from kiosk.recognition.match import compare, decide_search
+from kiosk.recognition.match import compare, decide_search, warn_of_age
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.subjects import Subject
@@ -36,6 +36,7 @@ def answer_match(
     decline = settings.decline_threshold if threshold is None else threshold
     review = settings.review_threshold or None
     decision = device.recogniser.match(user, reference, decline_threshold=decline, review_threshold=review)
+    decision = warn_of_age(decision, user, reference, age_low=settings.age_low)
     request_id = str(uuid.uuid4())
     answer = contract.match_answer(
         decision,
@@ -137,6 +138,11 @@ def _about_match(device: Device, user: Sample, reference: Sample, decline: int) 
     if user.template is not None and reference.template is not None:
         cosine = compare(user.template, reference.template)
         about |= {"cosine": round(cosine, 6), "fmr": float(f"{device.scale.fmr(cosine):.3g}")}
+        qualities = user.template.quality, reference.template.quality
+        if None not in qualities:  # another pack's model may not tell
+            about["face_quality"] = [
+                round(one, 1) for one in qualities if one is not None
+            ]  # of the user, the reference
     return about
 
 

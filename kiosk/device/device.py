@@ -5,6 +5,7 @@ Command line, daemon and API all go through here; `calls.py` answers Didit's cal
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from kiosk.device.outgoing import NothingLeaves, Outgoing
 from kiosk.device.thresholds import gallery_figures, search_thresholds
 from kiosk.gallery.gallery import Gallery
 from kiosk.gallery.search import Query
+from kiosk.gallery.site_curve import SiteCurve, stricter_score
 from kiosk.gallery.snapshot import Among, Flag
 from kiosk.recognition.match import ScoreScale
 from kiosk.recognition.pipeline import Recogniser
@@ -69,6 +71,9 @@ class Device:
         self.enrolling = threading.Lock()
         """Held while somebody is enrolled: two enrolments of one face at once would not see each other."""
 
+        self.site_curve: SiteCurve | None = None
+        """The rates among the people enrolled, see site.SiteWatch; None before they are measured, or where too few."""
+
         self._live = LiveGallery(recogniser, store)
 
     def __enter__(self) -> Device:  # noqa: PYI034  typing.Self is not in Python 3.10
@@ -120,6 +125,12 @@ class Device:
             n: references searched; where a setting holds the FPIR, the thresholds rise with it.
         """
         return search_thresholds(self.config.search, self.scale, n)
+
+    def held_here(self, threshold: float) -> float:
+        """Return the score from which a door's threshold holds at this site too what it states; never a lower one."""
+        if self.site_curve is None or self.config.entrance.scale == "shipped":
+            return threshold
+        return max(threshold, math.ceil(stricter_score(self.scale, self.site_curve, threshold) * 10) / 10)
 
     def gallery_figures(self, n: int, threshold: float) -> dict[str, Any]:
         """Return what a threshold means among `n` references."""

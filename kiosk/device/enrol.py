@@ -14,8 +14,9 @@ from kiosk.recognition.embed import fuse
 from kiosk.recognition.match import compare
 from kiosk.recognition.photo import as_jpeg
 from kiosk.recognition.photo_kinds import is_heic
+from kiosk.recognition.quality import Quality
 from kiosk.store.subjects import Enrolment, ImportedFile, Subject
-from kiosk.types import Status, Template
+from kiosk.types import Face, Status, Template
 
 SAME_PERSON_SCORE = 50.0
 """Least score between the photographs of one enrolment; at 1 stranger in 100 it finds a swapped file, no more."""
@@ -33,6 +34,14 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class Objection:
+    """Why a photograph gives no reference."""
+
+    kind: str  # "no_face", "several_faces", "poor"
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class EnrolmentResult:
     """What became of an enrolment."""
 
@@ -45,6 +54,29 @@ class EnrolmentResult:
     def is_stored(self) -> bool:
         """Whether somebody was enrolled."""
         return self.kind == "added"
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What one photograph shows, and what it gives to an enrolment: either a reference or an objection."""
+
+    faces: tuple[Face, ...]  # largest first; boxes in px of the upright picture
+    quality: Quality | None = None  # of the largest; None where there is no face
+    template: Template | None = field(default=None, repr=False)  # of the largest, also of one that is refused
+    objection: Objection | None = None
+    reference: Reference | None = None
+
+    @property
+    def outcome(self) -> Reference | EnrolmentResult:
+        """The reference, or the refusal as it is told to whoever enrols: of several faces it names the boxes."""
+        if self.objection is None:
+            assert self.reference is not None  # the one or the other
+            return self.reference
+        sentence = self.objection.sentence
+        if self.objection.kind == "several_faces":
+            boxes = "; ".join(",".join(str(round(float(side))) for side in face.box) for face in self.faces)
+            sentence = f"{len(self.faces)} faces (boxes {boxes}); give a photograph of one person"
+        return EnrolmentResult(self.objection.kind, sentence)
 
 
 def enrol_person(
@@ -74,19 +106,26 @@ def enrol_person(
     references = []
     for number, photograph in enumerate(photographs, 1):
         assessed = assess(device, photograph, rotate=rotate, take_largest=take_largest, with_heic=True)
-        if isinstance(assessed, EnrolmentResult):
+        outcome = assessed.outcome
+        if isinstance(outcome, EnrolmentResult):
             which = f"photograph {number}: " if len(photographs) > 1 else ""
-            return EnrolmentResult(assessed.kind, which + assessed.sentence)
-        references.append(assessed)
+            return EnrolmentResult(outcome.kind, which + outcome.sentence)
+        references.append(outcome)
     return admit(device, references, enrolment, allow_duplicate=allow_duplicate, actor=actor)
 
 
 def assess(
     device: Device, photograph: bytes, *, rotate: bool = False, take_largest: bool = False, with_heic: bool = False
-) -> Reference | EnrolmentResult:
-    """Return what a photograph gives as a reference, or why it gives none; the rest as `enrol_person` takes it.
+) -> Assessment:
+    """Return what a photograph shows, and the reference it gives or why it gives none.
+
+    The largest face is measured and its template made also where it is refused: a preview says whom it looks like.
 
     Args:
+        device: whose networks and decoder; its settings say whether the photograph is kept.
+        photograph: of this person alone.
+        rotate: try quarter turns.
+        take_largest: of several faces take the largest, instead of refusing the photograph.
         with_heic: also take HEIC; it is kept as JPEG.
 
     Raises:
@@ -95,18 +134,19 @@ def assess(
     image = device.decoder(photograph, with_heic=with_heic)
     faces, angle = device.recogniser.find_upright(image) if rotate else (device.recogniser.detect(image), 0)
     if not faces:
-        return EnrolmentResult("no_face", "no face could be found")
-    if len(faces) > 1 and not take_largest:
-        boxes = "; ".join(",".join(str(round(float(side))) for side in face.box) for face in faces)
-        return EnrolmentResult("several_faces", f"{len(faces)} faces (boxes {boxes}); give a photograph of one person")
+        return Assessment((), objection=Objection("no_face", "no face could be found"))
     upright = device.recogniser.turn(image, angle)
     face = device.recogniser.sharpen(upright, faces[0])
     measured = quality.measure(upright, face)
-    objection = quality.objection(measured)
-    if objection is not None:
-        return EnrolmentResult("poor", objection)
+    template = device.recogniser.extract(upright, face)
+    shown = Assessment(tuple(faces), measured, template)
+    if len(faces) > 1 and not take_largest:
+        several = f"{len(faces)} faces; give a photograph of one person"
+        return replace(shown, objection=Objection("several_faces", several))
+    if poor := quality.objection(measured) or quality.objection_to(template):
+        return replace(shown, objection=Objection("poor", poor))
     kept = (as_jpeg(image) if is_heic(photograph) else photograph) if device.config.store.keep_images else None
-    return Reference(device.recogniser.extract(upright, face), measured.sharpness, kept)
+    return replace(shown, reference=Reference(template, measured.sharpness, kept))
 
 
 def admit(

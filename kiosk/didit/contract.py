@@ -55,6 +55,13 @@ SENTENCES: Mapping[Risk, tuple[str, str]] = {
         "Liveness Face Attack",
         "The system detected a potential attempt to bypass the liveness check.",
     ),
+    Risk.AGE_BELOW_SCALE: (
+        "Age below scale",
+        (
+            "A face is estimated to be younger than the people the score scale was measured on. Children resemble one "
+            "another more, so the score stands for more false matches than it says."
+        ),
+    ),
 }
 
 

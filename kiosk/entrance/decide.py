@@ -19,7 +19,7 @@ from kiosk.didit.contract import match_row, timestamp
 from kiosk.gallery.search import Query
 from kiosk.gallery.snapshot import Among
 from kiosk.recognition.match import compare
-from kiosk.rules.admission import DoorReason, weigh, weigh_claim
+from kiosk.rules.admission import DoorReason, hold_for_age, weigh, weigh_claim
 from kiosk.rules.presentation import Ready
 from kiosk.rules.schedule import EVERYBODY, Schedule
 from kiosk.settings.sections import EntranceSettings, SearchSettings
@@ -31,6 +31,9 @@ from kiosk.types import Entity, Origin, Risk, Sample, Status, SubjectId, Templat
 ACTOR = "door"
 Photograph = Callable[[], bytes]
 """Makes a JPEG of the best frame; called only where it is wanted."""
+
+Age = Callable[[], float | None]
+"""Estimates the age in years on the best frame; called only where it can change the decision."""
 
 SLACK = 1e-5  # of a cosine: a floor surely under the shown score, which is then looked at
 RISKS = MappingProxyType(
@@ -44,6 +47,10 @@ LISTED = 2  # the most alike person and the next
 def nothing() -> bytes:
     """Return no photograph."""
     return b""
+
+
+def unknown_age() -> None:
+    """Return no age."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,8 +138,8 @@ class Entrance:
         """Decide by other settings from now on."""
         self._settings, self._schedule = settings, schedule
 
-    def identify(self, ready: Ready, photograph: Photograph = nothing) -> DoorDecision:
-        """Find out who it is, 1:N, and whether they may come in."""
+    def identify(self, ready: Ready, photograph: Photograph = nothing, age: Age = unknown_age) -> DoorDecision:
+        """Find out who it is, 1:N, and whether they may come in; `age` is asked only where they may."""
         settings, store, seen = self._settings, self.device.store, self._search(ready.probe)
         best = seen.ranked[0] if seen.ranked else None
         score = best.similarity if best is not None else None
@@ -144,20 +151,23 @@ class Entrance:
         if subject is None:  # also where the person was forgotten since the search
             is_past = self._is_out_of_date(ready.probe, seen.threshold)
             status, why = Status.DECLINED, DoorReason.NOT_VALID if is_past else DoorReason.UNKNOWN
-        status, why = self._held_against(subject, seen, status, why)
+        status, why = _of_age(settings.age_low, age, *self._held_against(subject, seen, status, why))
         if why is DoorReason.BLOCKLISTED and seen.blocked is not None:
             score, subject = seen.blocked.similarity, store.people.subject(seen.blocked.subject)
         ruled = _Ruled(status, why, score, subject, {"identify": seen.threshold}, seen.references)
         return self._save(Kind.IDENTIFY, ready, ruled, photograph)
 
-    def verify(self, ready: Ready, claimed: SubjectId, photograph: Photograph = nothing) -> DoorDecision:
+    def verify(
+        self, ready: Ready, claimed: SubjectId, photograph: Photograph = nothing, age: Age = unknown_age
+    ) -> DoorDecision:
         """Find out whether it is the person who was claimed, 1:1; somebody on the blocklist is found all the same."""
         settings, seen = self._settings, self._search(ready.probe)
         subject = self.device.store.people.subject(claimed)
         likeness = _likeness(self.device, ready.probe, claimed) if subject is not None else None
-        status, why = weigh_claim(likeness, threshold=settings.verify_threshold, review_margin=settings.review_margin)
-        status, why = self._held_against(subject, seen, status, why)
-        ruled = _Ruled(status, why, likeness, subject, {"verify": settings.verify_threshold}, None)
+        threshold = self.device.held_here(settings.verify_threshold)
+        status, why = weigh_claim(likeness, threshold=threshold, review_margin=settings.review_margin)
+        status, why = _of_age(settings.age_low, age, *self._held_against(subject, seen, status, why))
+        ruled = _Ruled(status, why, likeness, subject, {"verify": threshold}, None)
         return self._save(Kind.VERIFY, ready, ruled, photograph)
 
     def screen(self, ready: Ready, entity: Entity, photograph: Photograph = nothing) -> DoorDecision:
@@ -238,7 +248,7 @@ class Entrance:
         device, settings, scale = self.device, self._settings, self.device.scale
         held = device.gallery
         wanted = SearchSettings(similarity_threshold=settings.identify_threshold, hold_fpir=settings.hold_fpir)
-        threshold = listing_threshold(wanted, scale, held.references)
+        threshold = self.device.held_here(listing_threshold(wanted, scale, held.references))
         floor = threshold - max(settings.review_margin, settings.lead)
         queries = [
             Query(scale.cosine(settings.blocklist_threshold) - SLACK, 1, Among.BLOCKLISTED),
@@ -256,8 +266,6 @@ class Entrance:
         held, scale = self.device.gallery, self.device.scale
         (found,) = held.search_all(probe, [Query(scale.cosine(threshold) - SLACK, 1, Among.EVER)], now=self._now())
         return any(scale.similarity_percentage(candidate.cosine) >= threshold for candidate in found)
-
-    # ---- what speaks against it
 
     def _held_against(
         self, subject: Subject | None, seen: _Seen, status: Status, why: DoorReason
@@ -331,7 +339,9 @@ class Entrance:
 
     def _question(self, decision: NewDecision, photograph: Photograph) -> Question | None:
         """Put the decision as a 1:1 comparison by the door's own threshold, if the cloud may be asked that."""
-        asked = replace(decision, kind=Kind.VERIFY, thresholds={"verify": self._settings.verify_threshold})
+        asked = replace(
+            decision, kind=Kind.VERIFY, thresholds={"verify": self.device.held_here(self._settings.verify_threshold)}
+        )
         return Question(asked, {"user_image": photograph()}) if self.device.outgoing.asks(asked) else None
 
     def _wanted(self, decision: NewDecision, photograph: Photograph) -> Mapping[str, bytes]:
@@ -345,3 +355,9 @@ def _likeness(device: Device, probe: Template, claimed: SubjectId) -> float | No
     blocks = device.store.references.chunks(model, [claimed])
     cosines = [compare(probe, Template(vector.copy(), model)) for block in blocks for vector in block.vectors]
     return scale.similarity_percentage(max(cosines)) if cosines else None
+
+
+def _of_age(age_low: float, age: Age, status: Status, why: DoorReason) -> tuple[Status, DoorReason]:
+    """Hold somebody for their age; where the cloud could still say yes, it is not asked."""
+    may_enter = status is Status.APPROVED or why is DoorReason.BORDERLINE
+    return hold_for_age(status, why, age(), age_low=age_low) if may_enter and age_low > 0.0 else (status, why)

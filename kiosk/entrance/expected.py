@@ -200,8 +200,8 @@ def store_person(
 
     Whoever chose their own name and codes, with no operator beside them, waits for one's approval.
     """
-    for measured in ready.qualities:
-        if (objection := quality.objection(measured)) is not None:
+    for measured, template in zip(ready.qualities, ready.templates, strict=True):
+        if (objection := quality.objection(measured) or quality.objection_to(template)) is not None:
             return EnrolmentResult("poor", objection)
     references = [
         Reference(template, measured.sharpness, photograph if at == 0 else None)

@@ -17,12 +17,13 @@ from kiosk.door.door import Door
 from kiosk.entrance.decide import DoorDecision, Entrance
 from kiosk.entrance.expected import ExpectedPerson
 from kiosk.entrance.liveness_step import LivenessStep
-from kiosk.entrance.look import Look, encoded
+from kiosk.entrance.look import Look
 from kiosk.entrance.news import Broadcast, Consent
 from kiosk.entrance.pending import PendingApproval
 from kiosk.entrance.screen import Announcer, Place
 from kiosk.errors import KioskError, RefusedError, StoreError
 from kiosk.health.monitor import Monitor
+from kiosk.recognition.image import encoded
 from kiosk.recognition.liveness import Verdict
 from kiosk.rules.admission import DoorReason
 from kiosk.rules.conditions import Allowed, Condition, allowed
@@ -286,14 +287,17 @@ class Judge:
         def photograph() -> bytes:
             return encoded(best.image)
 
+        def age() -> float:
+            return recogniser.describe(best.image, recogniser.sharpen(best.image, face))[0]
+
         if mode == "verify":
             if claimed is None:
                 raise RefusedError("the code ran out before its person was judged")
-            return entrance.verify(ready, claimed, photograph)
+            return entrance.verify(ready, claimed, photograph, age)
         if mode == "screen":
             entity = recogniser.entity(best.image, recogniser.sharpen(best.image, face))
             return entrance.screen(ready, entity, photograph)
-        return entrance.identify(ready, photograph)
+        return entrance.identify(ready, photograph, age)
 
     def _open(self, decided: DoorDecision) -> Refusal | None:
         """Ask the relay; first once more the store, as somebody may have been blocked while the decision was saved."""

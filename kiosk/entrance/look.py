@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
-
 from kiosk.entrance.screen import Place
 from kiosk.recognition.flash import Shown
 from kiosk.recognition.liveness import Seen
 from kiosk.recognition.pipeline import MESH_PRESENCE, Recogniser
 from kiosk.recognition.quality import Quality, measure
 from kiosk.rules.presentation import View
-from kiosk.types import Face, Floats, Frame, RgbImage, Template
-
-JPEG_QUALITY = 90
+from kiosk.types import Face, Floats, Frame, Template
 
 
 class Look:
@@ -72,16 +68,3 @@ class Look:
         if id(face) not in self._templates:
             self._templates[id(face)] = self._recogniser.extract(self.frame.image, self._sharp(face)[0])
         return self._templates[id(face)]
-
-
-def encoded(image: RgbImage) -> bytes:
-    """Return a picture as a JPEG.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-    """
-    is_done, jpeg = cv2.imencode(
-        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    )
-    assert is_done  # a picture in memory of its own cannot fail to be a JPEG
-    return bytes(jpeg)

@@ -1,4 +1,4 @@
-"""Pixels in, pixels out: turn, fit, align and crop.
+"""Pixels in, pixels out: turn, fit, align and crop; and a frame as a JPEG.
 
 The one module of the core that uses cv2. All images are (H, W, 3) uint8 RGB unless a docstring says
 otherwise, and no function here changes the image it is given.
@@ -36,6 +36,7 @@ Source: `arcface_src` in deepinsight/insightface, recognition/common/face_align.
 GREY = 127  # fills what lies outside a picture: a network that shifts pixels by their mean reads it as nothing
 AREA_OVERSAMPLING = 4  # source samples a target pixel averages along each edge; see `shrink`
 ALIASING_SCALE = 0.5  # bilinear sampling reads 2 x 2 pixels, so below this it skips some
+JPEG_QUALITY = 90  # of a frame that is shown or kept
 
 
 def rotate(image: RgbImage, angle_deg: int) -> RgbImage:
@@ -115,6 +116,27 @@ def place(image: RgbImage, side: int, corner_xy: tuple[int, int] = (0, 0)) -> Rg
     height, width = image.shape[:2]
     square = np.zeros((side, side, 3), np.uint8)
     square[top : top + height, left : left + width] = image
+    return square
+
+
+def window(image: RgbImage, corner_xy: tuple[int, int], side: int) -> RgbImage:
+    """Cut a square out of an image; what of it lies outside the image is black.
+
+    Args:
+        image: (H, W, 3) uint8.
+        corner_xy: top left, px of the image; may lie outside.
+        side: edge of the square, px.
+
+    Returns:
+        (side, side, 3) uint8; a view where the square lies wholly inside.
+    """
+    left, top = corner_xy
+    part = image[max(0, top) : max(0, top + side), max(0, left) : max(0, left + side)]
+    if part.shape[:2] == (side, side):
+        return part
+    square = np.zeros((side, side, 3), np.uint8)
+    x, y = max(0, -left), max(0, -top)
+    square[y : y + part.shape[0], x : x + part.shape[1]] = part
     return square
 
 
@@ -256,6 +278,18 @@ def crop(image: RgbImage, box_xyxy: Floats, margin: float = 0.0) -> RgbImage:
     return image[top:bottom, left:right]
 
 
+def brighten(image: RgbImage, gain: float, blur_px: float) -> RgbImage:
+    """Smooth an image by a Gaussian and multiply it; values stop at 255.
+
+    Args:
+        image: (H, W, 3) uint8.
+        gain: factor, above 0.
+        blur_px: standard deviation of the Gaussian.
+    """
+    smooth = cv2.GaussianBlur(image.astype(np.float32), (0, 0), blur_px)
+    return np.asarray(np.clip(smooth * gain + 0.5, 0, 255), np.uint8)
+
+
 def laplacian(luma: Floats) -> Floats:
     """Return the second derivative of a (H, W) float32 picture: large where it is sharp."""
     return np.asarray(cv2.Laplacian(luma, cv2.CV_32F), np.float32)
@@ -295,3 +329,16 @@ def track(before: NDArray[np.uint8], after: NDArray[np.uint8], points: Floats) -
     is_same = np.linalg.norm(np.asarray(back) - points, axis=1) < 1.0
     good = (found.ravel() == 1) & (found_back.ravel() == 1) & is_same
     return np.asarray(there, np.float32), np.asarray(good, np.bool_)
+
+
+def encoded(image: RgbImage) -> bytes:
+    """Return a camera's frame as a JPEG; photographs that people give are `photo.as_jpeg`'s.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+    """
+    is_done, jpeg = cv2.imencode(
+        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    )
+    assert is_done  # a picture in memory of its own cannot fail to be a JPEG
+    return bytes(jpeg)

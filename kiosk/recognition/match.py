@@ -9,13 +9,13 @@ shown 70 never stands for less than 70.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
 from kiosk.errors import ModelMismatchError
-from kiosk.types import LogType, Risk, Status, Template, Warned
+from kiosk.types import LogType, Risk, Sample, Status, Template, Warned
 
 ANCHORS = ((0.0, 0.0), (1.0, 30.0), (2.0, 50.0), (4.0, 70.0), (6.0, 90.0))
 """(-log10 FMR, score): 30 is one stranger in ten, 50 one in a hundred, 70 one in 10^4, 90 one in 10^6."""
@@ -134,6 +134,23 @@ def decide_match(
     if review_threshold is not None and score < review_threshold:
         return MatchDecision(Status.IN_REVIEW, score, (Warned(Risk.LOW_FACE_MATCH_SIMILARITY, LogType.WARNING),))
     return MatchDecision(Status.APPROVED, score)
+
+
+def warn_of_age(decision: MatchDecision, user: Sample, reference: Sample, *, age_low: float) -> MatchDecision:
+    """Return the decision, with a warning where either face compared is estimated younger than the scale holds for.
+
+    The status stays: Didit's contract has no such rule. A search needs none, as its answer lists people to look at.
+
+    Args:
+        decision: of `decide_match`.
+        user: the largest face of which was compared.
+        reference: likewise.
+        age_low: years from which the scale holds; 0 for no warning.
+    """
+    ages = [sample.entities[0].age for sample in (user, reference) if sample.entities]
+    if decision.score is None or all(age >= age_low for age in ages):
+        return decision
+    return replace(decision, warnings=(*decision.warnings, Warned(Risk.AGE_BELOW_SCALE, LogType.INFORMATION)))
 
 
 @dataclass(frozen=True, slots=True)

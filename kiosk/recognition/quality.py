@@ -10,10 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kiosk.recognition.image import align, laplacian
-from kiosk.types import Face, Floats, RgbImage
+from kiosk.recognition.image import ARCFACE_SIDE, align, laplacian
+from kiosk.types import Face, Floats, RgbImage, Template
 
 REC601 = np.array([0.299, 0.587, 0.114], np.float32)  # luma weights, ITU-R BT.601
+TEMPLATE_QUALITY_LOW = 25.0
+"""Least quality of a reference's template.
+
+Measured on 3,818 press photographs: four in 1,000 lie below, and miss their own person at score 70 in nine of ten
+comparisons. As a predictor of such a miss (area under the curve) it reaches 0.86; light, contrast, sharpness, size and
+pose reach 0.44 to 0.67.
+"""
 INNER = slice(24, 96)  # of the aligned crop: eyes to chin, without hair and background
 
 
@@ -38,6 +45,13 @@ class Floor:
     contrast: float = 8.0
     sharpness: float = 12.0
     frontality: float = 0.25
+
+
+def luminance(crop: RgbImage) -> float:
+    """Return the mean luma of the inner face of an aligned crop, 0..255."""
+    side = crop.shape[0]
+    inner = slice(side * INNER.start // ARCFACE_SIDE, side * INNER.stop // ARCFACE_SIDE)
+    return float((crop[inner, inner].astype(np.float32) @ REC601).mean())
 
 
 def measure(image: RgbImage, face: Face) -> Quality:
@@ -77,6 +91,20 @@ def objection(quality: Quality, floor: Floor | None = None) -> str | None:
     if quality.frontality < least.frontality:
         return "the face is turned away; look into the camera"
     return None
+
+
+def objection_to(template: Template, least: float = TEMPLATE_QUALITY_LOW) -> str | None:
+    """Return why a template is too poor for a reference, as a sentence; None if it is not, or its model does not tell.
+
+    >>> objection_to(Template(np.float32([1, 0]), "model", 80.0)) is None
+    True
+    """
+    if template.quality is None or template.quality >= least:
+        return None
+    return (
+        f"the face is hard to recognise (quality {template.quality:.0f} of 100, {least:.0f} are needed); "
+        "take another photograph, from the front and in good light"
+    )
 
 
 def _frontality(landmarks: Floats) -> float:

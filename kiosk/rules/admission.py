@@ -28,6 +28,7 @@ class DoorReason(str, Enum):
     UNKNOWN_PLAN = "unknown_plan"
     CLOCK_UNTRUSTED = "clock_untrusted"
     SECOND_OPINION = "second_opinion"  # the cloud was asked about a borderline likeness, and answered
+    AGE_BELOW_SCALE = "age_below_scale"  # estimated younger than the people that scores were measured on
     ATTACK_SUSPECTED = "attack_suspected"  # the detection of photographs and masks said so
     LIVENESS_UNDETERMINED = "liveness_undetermined"  # it could not tell: no challenge was met, or too little was seen
 
@@ -68,3 +69,23 @@ def weigh_claim(likeness: float | None, *, threshold: float, review_margin: floa
         return Status.DECLINED, DoorReason.NO_REFERENCE
     status, why = weigh(likeness, None, threshold=threshold, review_margin=review_margin, lead=0.0)
     return status, DoorReason.OTHER_PERSON if why is DoorReason.UNKNOWN else why
+
+
+def hold_for_age(status: Status, why: DoorReason, age: float | None, *, age_low: float) -> tuple[Status, DoorReason]:
+    """Send somebody who would be let in to review where scores do not hold for their age; leave all else as it is.
+
+    A borderline likeness stays in review, by this reason: nothing but a person may say yes to it then.
+
+    Args:
+        status: so far.
+        why: its reason.
+        age: years, estimated; None where nothing estimated it, which holds nobody up.
+        age_low: years from which the scale holds; 0 for never.
+
+    >>> [hold_for_age(Status.APPROVED, DoorReason.MATCHED, age, age_low=15.0)[0].value for age in (14.9, 15.0, None)]
+    ['In Review', 'Approved', 'Approved']
+    """
+    may_enter = status is Status.APPROVED or why is DoorReason.BORDERLINE
+    if may_enter and age_low > 0.0 and age is not None and not age >= age_low:  # a NaN is no age
+        return Status.IN_REVIEW, DoorReason.AGE_BELOW_SCALE
+    return status, why

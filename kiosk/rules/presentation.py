@@ -125,7 +125,7 @@ def inspect(face: Face, view: View, limits: Limits) -> Quality | Guidance:
     if guidance := _misplaced(face, view.size_wh, limits):
         return guidance
     quality = view.measure(face)
-    return _unfit(quality, limits) or quality
+    return unfit(quality, limits) or quality
 
 
 def _misplaced(face: Face, size_wh: tuple[int, int], limits: Limits) -> Guidance | None:
@@ -143,7 +143,8 @@ def _misplaced(face: Face, size_wh: tuple[int, int], limits: Limits) -> Guidance
     return None
 
 
-def _unfit(quality: Quality, limits: Limits) -> Guidance | None:
+def unfit(quality: Quality, limits: Limits) -> Guidance | None:
+    """Return what would mend a face's light, pose or sharpness; None where they are good enough to be judged."""
     if not quality.luminance >= limits.luminance_low:
         return Guidance.TOO_DARK
     if not quality.luminance <= limits.luminance_high:
@@ -175,7 +176,8 @@ class _Kept:
 
     number: int
     captured_at: float
-    worth: float
+    worth: float  # by what was measured on pixels, which is known before the template is
+    rank: float
     quality: Quality
     template: Template
 
@@ -358,11 +360,14 @@ class Presenter:
         if not is_last and len(kept) >= limits.frames and worth <= min(one.worth for one in kept):
             return Guidance.HOLD_STILL
         template = view.extract(subject.face)
-        this = _Kept(view.number, at, worth, quality, template)
+        # How well the model knew the face predicts a miss better than what is measured on pixels; so where it tells,
+        # it decides which frames are kept.
+        rank = worth if template.quality is None else template.quality
+        this = _Kept(view.number, at, worth, rank, quality, template)
         if any(compare(template, one.template) < self._same_cosine for one in kept):  # another person in the same place
             self._subject = _Subject(subject.face, at, (this,), at)
             return Guidance.HOLD_STILL
-        best = sorted(kept, key=lambda one: one.worth)[max(0, len(kept) + 1 - limits.frames) :]
+        best = sorted(kept, key=lambda one: one.rank)[max(0, len(kept) + 1 - limits.frames) :]
         chosen = (*sorted(best, key=lambda one: one.number), this)
         self._subject = replace(subject, kept=chosen, gathered_from=since)
         if not is_last:
@@ -370,7 +375,7 @@ class Presenter:
         templates = tuple(one.template for one in chosen)
         probe = fuse(templates)
         self._judged, self._subject, self._attendance = _Judged(probe), None, None
-        best_frame = max(chosen, key=lambda one: (one.worth, one.number)).number
+        best_frame = max(chosen, key=lambda one: (one.rank, one.number)).number
         qualities = tuple(one.quality for one in chosen)
         return Ready(probe, templates, qualities, tuple(one.number for one in chosen), best_frame, at)
 

@@ -46,6 +46,14 @@ class MatchSettings:
     review_threshold: int = setting(
         0, "Score below which an approved match goes to review instead; 0 for never.", low=0, high=100, unit="score"
     )
+    age_low: float = setting(
+        15.0,
+        "Estimated age below which a match carries the warning AGE_BELOW_SCALE, as scores do not hold for children; "
+        "0 for never.",
+        low=0.0,
+        high=100.0,
+        unit="years",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +318,7 @@ class EntranceSettings:
         80.0, "Similarity from which a person found in the gallery may enter.", low=30.0, high=100.0, unit="score"
     )
     verify_threshold: float = setting(
-        70.0, "Similarity with the claimed person from which they may enter.", low=30.0, high=100.0, unit="score"
+        76.0, "Similarity with the claimed person from which they may enter.", low=30.0, high=100.0, unit="score"
     )
     hold_fpir: float = setting(
         0.001,
@@ -342,6 +350,20 @@ class EntranceSettings:
     )
     idle_fps: float = setting(
         10.0, "Frames a second that are looked at while nobody is there.", low=1.0, high=240.0, unit="1/s"
+    )
+    scale: str = setting(
+        "stricter",
+        "What the door's thresholds stand for: the shipped scale, or whichever is stricter of it and the rates among "
+        "the people enrolled here, once some 200 are.",
+        choices=("stricter", "shipped"),
+    )
+    age_low: float = setting(
+        15.0,
+        "Estimated age below which somebody who would be let in goes to review instead, as scores do not hold for "
+        "children; 0 for never.",
+        low=0.0,
+        high=100.0,
+        unit="years",
     )
 
 

@@ -13,7 +13,7 @@ from kiosk.store import chain
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-from kiosk.store.chain import Signed
+    from kiosk.store.chain import Signed
 
 EXPORT_COLUMNS = (
     "seq",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import threading
 import time
 import zipfile
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kiosk.api.routes import people
 from kiosk.device.enrol import enrol_person
@@ -163,6 +165,64 @@ def test_a_photographs_worth_is_told_and_nothing_stored(served):
 
     assert (told["faces"], told["ok"]) == (1, True)
     assert told["looks_like"][0]["name"] == "Person A"
+    assert served.device.store.references.count() == 1
+
+
+def group_photograph():
+    """Return Person B beside a larger Person A."""
+    both = Image.new("RGB", (700, 500))
+    both.paste(Image.open(io.BytesIO(A2)).resize((400, 500)), (0, 0))
+    both.paste(Image.open(io.BytesIO(B1)).resize((280, 350)), (410, 0))
+    return both
+
+
+@pytest.mark.parametrize(
+    ("picture", "kind", "previewed", "enrolled", "alike"),
+    [
+        pytest.param(
+            Image.new("RGB", (200, 200), "grey"),
+            "no_face",
+            (0, "no face could be found"),
+            r"no face could be found",
+            [],
+            id="no face",
+        ),
+        pytest.param(
+            group_photograph(),
+            "several_faces",
+            (2, "2 faces; give a photograph of one person"),
+            r"2 faces \(boxes \d+,\d+,\d+,\d+; \d+,\d+,\d+,\d+\); give a photograph of one person",
+            ["Person A"],
+            id="two faces",
+        ),
+        pytest.param(
+            Image.open(io.BytesIO(A2)).point(lambda level: level // 16),
+            "poor",
+            (1, "the face is too dark; put light in front of it"),
+            r"the face is too dark; put light in front of it",
+            ["Person A"],
+            id="too dark",
+        ),
+    ],
+)
+def test_a_refused_photograph_is_told_by_preview_and_enrolment_each_in_its_words(
+    served, picture, kind, previewed, enrolled, alike
+):
+    enrol(served, name="Person A")
+    held = io.BytesIO()
+    picture.save(held, "PNG")
+
+    told = served.call("POST", "/device/quality", "operator", files={"image": held.getvalue()}).json()
+    refusal = enrol(served, held.getvalue())
+    added = served.call("POST", "/device/subjects/1/references", "operator", files={"image": held.getvalue()})
+
+    assert (told["faces"], told["sentence"]) == previewed
+    assert not told["ok"]
+    assert (told["quality"] is None) == (kind == "no_face")
+    assert [one["name"] for one in told["looks_like"]] == alike
+    assert (refusal.status_code, refusal.json()["outcome"]) == (409, kind)
+    assert re.fullmatch(enrolled, refusal.json()["sentence"])
+    assert (added.status_code, added.json()) == (409, refusal.json())
     assert served.device.store.references.count() == 1
 
 

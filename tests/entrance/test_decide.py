@@ -166,15 +166,33 @@ def test_hours_close_the_door_for_those_they_are_meant_for(tmp_path):
 @pytest.mark.parametrize(
     ("similarity", "expected"),
     [
-        (70.0, ("Approved", "matched")),
-        (69.0, ("In Review", "borderline")),
-        (59.0, ("Declined", "other_person")),
+        (76.0, ("Approved", "matched")),
+        (75.0, ("In Review", "borderline")),
+        (65.0, ("Declined", "other_person")),
     ],
 )
 def test_a_claim_is_held_against_the_persons_best_reference(stage, similarity, expected):
     number = stage.enrol(template(9), template(1)).session_number
 
     assert ruled(stage.entrance.verify(likeness(similarity), number)) == expected
+
+
+def test_somebody_younger_than_scores_hold_for_goes_to_review_by_either_way(stage):
+    number = stage.enrol(template(1)).session_number
+
+    found = stage.entrance.identify(ready(template(1)), age=lambda: 9.0)
+    claimed = stage.entrance.verify(ready(template(1)), number, age=lambda: 9.0)
+    grown = stage.entrance.identify(ready(template(1)), age=lambda: 30.0)
+
+    assert ruled(found) == ruled(claimed) == ("In Review", "age_below_scale")
+    assert ruled(grown) == ("Approved", "matched")
+
+
+def test_nobodys_age_is_estimated_where_it_changes_nothing(stage):
+    def never():
+        raise AssertionError("this must not be called")
+
+    assert ruled(stage.entrance.identify(ready(template(1)), age=never)) == ("Declined", "unknown")
 
 
 def test_a_claim_of_somebody_forgotten_or_of_another_model_is_declined(stage):

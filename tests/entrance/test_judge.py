@@ -347,7 +347,7 @@ def test_a_borderline_person_whom_the_cloud_knows_comes_in_by_a_fresh_frame_and_
     stage.close()
 
     assert pulses(stage) == 1
-    assert counsel.asked == [(Kind.VERIFY, {"verify": 70.0}, b"\xff\xd8")]
+    assert counsel.asked == [(Kind.VERIFY, {"verify": 76.0}, b"\xff\xd8")]
     assert [(entry.kind, entry.status) for entry in entries] == [
         (Kind.IDENTIFY, "In Review"),
         (Kind.REVISION, "Approved"),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+import cv2
 import numpy as np
 import pytest
 
@@ -271,3 +272,68 @@ def test_every_turned_photograph_is_set_upright(
                 wrong.append((path.name, turn, angle))
 
     assert wrong == []
+
+
+# ---- the right face (issue 13)
+
+EMPTY_CORNERS = (385, 816, 1029, 1333, 1338, 1396, 1728, 2167, 2222, 2541, 3591)
+"""Of the photographs of lfw/ in order: where a corner, a hand or an arm was chosen over the face in the middle."""
+
+
+@pytest.mark.parametrize("detector", ["onnxruntime"], indirect=True)
+def test_no_corner_hand_or_arm_is_chosen_over_a_face(
+    detector: Detector, shared_faces: Path, read_photo: ReadPhoto
+) -> None:
+    paths = sorted((shared_faces / "lfw").glob("*/*.jpg"))
+    assert len(paths) == 3819
+
+    for at in EMPTY_CORNERS:
+        chosen = detector.detect(read_photo(paths[at]))[0]
+
+        x1, y1, x2, y2 = chosen.box
+        assert chosen.confidence >= 0.75
+        assert 85 < (x1 + x2) / 2 < 165, at  # the pictures are 250 px, their person in the middle
+        assert 85 < (y1 + y2) / 2 < 165, at
+
+
+@pytest.mark.parametrize("detector", ["onnxruntime"], indirect=True)
+@pytest.mark.parametrize(
+    ("size_wh", "width", "place"),
+    [
+        pytest.param((1920, 1080), 60, (0.95, 0.05), id="1080p"),
+        pytest.param((3840, 2160), 105, (0.95, 0.05), id="4K"),
+        pytest.param((4000, 3000), 60, (0.95, 0.05), id="12 megapixels, the smallest"),
+        pytest.param((4000, 3000), 128, (0.95, 0.05), id="12 megapixels"),
+    ],
+)
+def test_a_small_face_in_a_large_picture_has_its_own_box(
+    detector: Detector, person_a: RgbImage, size_wh: tuple[int, int], width: int, place: tuple[float, float]
+) -> None:
+    box = detector.detect(person_a)[0].box
+    scale = width / float(box[2] - box[0])
+    small = cv2.resize(person_a, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    scene = np.full((size_wh[1], size_wh[0], 3), 120, np.uint8)
+    left = int((size_wh[0] - small.shape[1]) * place[0])
+    top = int((size_wh[1] - small.shape[0]) * place[1])
+    scene[top : top + small.shape[0], left : left + small.shape[1]] = small
+
+    (found,) = detector.detect(scene)
+
+    true_box = box * scale + np.array([left, top, left, top], np.float32)
+    assert overlap(true_box, found.box[np.newaxis])[0] > 0.6
+    refined, presence = detector.refine(scene, found)
+    by_hand = np.array([[250, 120], [308, 119], [279, 155], [245, 180], [313, 180]]) * scale + [left, top]
+    assert presence > 0.9
+    np.testing.assert_allclose(refined.landmarks, by_hand, atol=0.07 * width)
+
+
+def test_a_box_in_doubt_beside_a_sure_one_needs_a_closer_look() -> None:
+    mesh = ScriptedSession(np.zeros((1, 1, 1, 1404), np.float32), np.full((1, 1, 1, 1), 9.0))
+    regressors, logits = raw_outputs(r300=2.0, r600=0.5)
+    regressors[0, 600, 2:4] = 60.0  # the larger, and of middling confidence
+    scripted = Detector(ScriptedSession(regressors, logits), mesh)
+
+    faces = scripted.detect(np.zeros((256, 256, 3), np.uint8), thorough=False)
+
+    # The closer look gets the same two boxes for a part of another place and scale: neither lies on the doubted one.
+    assert [face.confidence > 0.75 for face in faces] == [True]

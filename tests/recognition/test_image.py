@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from kiosk.recognition import image
+from kiosk.recognition.photo import decode
 from kiosk.types import RgbImage
 
 
@@ -159,3 +160,11 @@ def test_a_crop_stays_within_the_image(box: list[float], margin: float, shape: t
     part = image.crop(noise(80, 100), np.array(box, np.float32), margin)
 
     assert part.shape[:2] == shape
+
+
+def test_a_frame_becomes_a_jpeg_in_its_own_colours() -> None:
+    frame = np.full((40, 60, 3), (200, 40, 10), np.uint8)
+
+    seen = decode(image.encoded(frame))
+
+    np.testing.assert_allclose(seen.astype(int), frame, atol=3)

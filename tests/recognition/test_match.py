@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kiosk.errors import ModelMismatchError
-from kiosk.recognition.match import ANCHORS, ScoreScale, compare, decide_match, decide_search
-from kiosk.types import LogType, Risk, Status, Template
+from kiosk.recognition.match import ANCHORS, ScoreScale, compare, decide_match, decide_search, warn_of_age
+from kiosk.types import Entity, LogType, Risk, Sample, Status, Template
 
 SCALE = ScoreScale((-0.1, 0.1, 0.25, 0.34, 0.45, 0.54), (0.01, 0.3, 1.0, 2.0, 4.0, 6.0))
 cosines = st.floats(-1.0, 1.0)
@@ -153,3 +153,32 @@ def test_a_search_is_decided_by_the_contracts_table(faces, blocked, known, allow
     decision = decide_search(faces=faces, is_blocklisted=blocked, is_known=known, allow_multiple_faces=allow)
 
     assert (decision.status, risks(decision)) == (status, warned)
+
+
+def aged(*years):
+    return Sample(tuple(Entity((0, 0, 9, 9), 0.9, age, "female") for age in years), 0, None)
+
+
+@pytest.mark.parametrize(
+    ("user", "reference", "is_warned"),
+    [
+        pytest.param(aged(30.0), aged(14.9), True, id="a young reference"),
+        pytest.param(aged(9.0), aged(30.0), True, id="a young user"),
+        pytest.param(aged(15.0), aged(15.0), False, id="both just old enough"),
+        pytest.param(aged(30.0, 4.0), aged(30.0), False, id="a child behind the largest face"),
+    ],
+)
+def test_a_match_of_somebody_younger_than_scores_hold_for_says_so(user, reference, is_warned):
+    decided = decide_match(85, decline_threshold=30)
+
+    warned = warn_of_age(decided, user, reference, age_low=15.0)
+
+    assert warned.status is Status.APPROVED
+    assert risks(warned) == ([(Risk.AGE_BELOW_SCALE, LogType.INFORMATION)] if is_warned else [])
+
+
+def test_no_age_is_warned_of_where_nothing_was_compared_or_the_setting_says_never():
+    nothing = decide_match(None, decline_threshold=30)
+
+    assert warn_of_age(nothing, aged(9.0), aged(), age_low=15.0) is nothing
+    assert warn_of_age(decide_match(85, decline_threshold=30), aged(9.0), aged(9.0), age_low=0.0).warnings == ()

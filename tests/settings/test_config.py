@@ -127,7 +127,8 @@ def test_the_system_directory_serves_where_it_can_be_written(tmp_path):
 
 
 def test_a_misspelt_variable_is_refused_as_a_misspelt_setting_is():
-    with pytest.raises(ConfigError, match=r"KIOSK_MATCH_DECLINE_TRESHOLD overrides nothing; \[match\] knows decline_"):
+    sentence = r"KIOSK_MATCH_DECLINE_TRESHOLD overrides nothing; \[match\] knows age_low, decline_"
+    with pytest.raises(ConfigError, match=sentence):
         load_config(None, {"KIOSK_MATCH_DECLINE_TRESHOLD": "50"})
 
 

@@ -576,17 +576,17 @@ def test_a_settings_change_is_taken_as_a_whole_or_not_at_all(chromium, tmp_path)
         page.get_by_role("heading", name="Today").wait_for()
         show(page, "settings")
 
-        page.get_by_label("Enter from, with a code").fill("75")
+        page.get_by_label("Enter from, with a code").fill("78")
         page.get_by_label("Enter from, found in the gallery").fill("1000")
         page.get_by_role("button", name="Apply").click()
         page.locator("[aria-invalid=true]").wait_for()
-        assert served.device.config.entrance.verify_threshold == 70.0
+        assert served.device.config.entrance.verify_threshold == 76.0
         page.get_by_label("Enter from, found in the gallery").fill("85")
         page.get_by_role("button", name="Apply").click()
 
         page.get_by_text("Applied.").wait_for()
         entrance = served.device.config.entrance
-        assert (entrance.verify_threshold, entrance.identify_threshold) == (75.0, 85.0)
+        assert (entrance.verify_threshold, entrance.identify_threshold) == (78.0, 85.0)
 
 
 def test_the_audit_finds_nobody_twice_where_nobody_is(operator, served):

@@ -21,7 +21,6 @@ from kiosk.device import enrol as enrolling
 from kiosk.device.device import Found
 from kiosk.device.enrol import SAME_PERSON_SCORE, EnrolmentResult, assess
 from kiosk.errors import ImageError
-from kiosk.recognition import quality
 from kiosk.recognition.match import compare
 from kiosk.recognition.photo import MAX_BYTES
 from kiosk.rules.text import objection
@@ -135,31 +134,21 @@ async def assess_photograph(call: Call) -> Response:
     if form.errors:
         raise field_errors(form.errors)
     try:
-        return answer(await call.recognise(lambda: _weighed(call, photograph, rotate=rotate)))
+        return answer(await call.recognise(lambda: _preview(call, photograph, rotate=rotate)))
     except ImageError as error:
         raise field_errors({"image": [str(error)]}) from None
 
 
-def _weighed(call: Call, photograph: bytes, *, rotate: bool) -> dict[str, Any]:
+def _preview(call: Call, photograph: bytes, *, rotate: bool) -> dict[str, Any]:
     device = call.context.device
-    recogniser = device.recogniser
-    image = device.decoder(photograph, with_heic=True)
-    faces, angle = recogniser.find_upright(image) if rotate else (recogniser.detect(image), 0)
-    if not faces:
-        sentence = "no face could be found"
-        return {"faces": 0, "ok": False, "sentence": sentence, "quality": None, "looks_like": []}
-    upright = recogniser.turn(image, angle)
-    face = recogniser.sharpen(upright, faces[0])
-    measured = quality.measure(upright, face)
-    objection = quality.objection(measured)
-    if len(faces) > 1:
-        objection = f"{len(faces)} faces; give a photograph of one person"
-    alike = device.find(recogniser.extract(upright, face), whatever_dates=True)
+    assessed = assess(device, photograph, rotate=rotate, with_heic=True)
+    objection, measured, template = assessed.objection, assessed.quality, assessed.template
+    alike = device.find(template, whatever_dates=True) if template is not None else []
     return {
-        "faces": len(faces),
+        "faces": len(assessed.faces),
         "ok": objection is None,
-        "sentence": objection or "good enough",
-        "quality": {name: round(value, 2) for name, value in asdict(measured).items()},
+        "sentence": "good enough" if objection is None else objection.sentence,
+        "quality": None if measured is None else {name: round(value, 2) for name, value in asdict(measured).items()},
         "looks_like": [_alike(call, one) for one in alike],
     }
 
@@ -186,17 +175,17 @@ async def add_reference(call: Call) -> Response:
 
     def work() -> EnrolmentResult | Subject:
         device = call.context.device
-        assessed = assess(device, photograph, rotate=rotate, take_largest=largest, with_heic=True)
-        if isinstance(assessed, EnrolmentResult):
-            return assessed
-        objection = _not_theirs(call, subject, assessed.template)
+        outcome = assess(device, photograph, rotate=rotate, take_largest=largest, with_heic=True).outcome
+        if isinstance(outcome, EnrolmentResult):
+            return outcome
+        objection = _not_theirs(call, subject, outcome.template)
         if objection is not None:
             return objection
         device.store.people.add_reference(
             subject.session_number,
-            assessed.template,
-            quality=assessed.quality,
-            image=assessed.photograph,
+            outcome.template,
+            quality=outcome.quality,
+            image=outcome.photograph,
             actor=call.actor,
         )
         return device.store.people.subject(subject.session_number) or subject

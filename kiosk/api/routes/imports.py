@@ -339,7 +339,7 @@ def _one(device: Device, item: Item, file: IO[bytes], actor: str) -> Iterator[tu
     assessed: list[tuple[str, Reference | EnrolmentResult]] = []
     for name, source in item.files:
         try:
-            assessed.append((name, assess(device, _read(file, source), with_heic=True)))
+            assessed.append((name, assess(device, _read(file, source), with_heic=True).outcome))
         except ImageError as error:
             assessed.append((name, EnrolmentResult("unreadable", str(error))))
     references = [one for _, one in assessed if isinstance(one, Reference)]

@@ -1,0 +1,113 @@
+"""The false-match rate among the people enrolled here: measured from the store, told beside the shipped scale."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from kiosk.device.device import Device
+from kiosk.errors import KioskError
+from kiosk.gallery.site_curve import LEAST_PEOPLE, SiteCurve, draw_people, measure_site, stricter_score
+from kiosk.recognition.match import ScoreScale
+from kiosk.types import Floats
+
+log = logging.getLogger("kiosk.site")
+
+SUSPECT_SCORE = 90.0  # pairs from here on are taken out: one person enrolled twice looks like that
+SCORES = (50.0, 70.0, 80.0, 90.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreHere:
+    """What a score stands for at this site."""
+
+    score: float
+    stated: float  # false-match rate by the shipped scale
+    here: float  # among the people of this site
+    bound: float  # its upper 95 % bound
+    holds_from: float  # the score from which the stated rate holds here too; never a lower one
+
+
+def measure_here(device: Device, *, least_people: int = LEAST_PEOPLE) -> SiteCurve | None:
+    """Compare the people enrolled with one another, one reference each; None where they are too few.
+
+    Of a large gallery some thousands are drawn, the same ones each time. People forgotten are in no later curve, and no
+    curve holds anything of one person.
+    """
+    store, model = device.store.references, device.recogniser.model
+    people = draw_people(store.members().session_numbers.tolist(), np.random.default_rng(0))
+    vectors: dict[int, Floats] = {}
+    for block in store.chunks(model, people):
+        for subject, vector in zip(block.subjects.tolist(), block.vectors, strict=True):
+            vectors.setdefault(int(subject), vector)
+    if not vectors:
+        return None
+    stacked = np.stack([np.asarray(vector, np.float32) for vector in vectors.values()])
+    return measure_site(stacked, suspect_cosine=device.scale.cosine(SUSPECT_SCORE), least_people=least_people)
+
+
+class SiteWatch:
+    """Measures a device's people anew where somebody came or went, in a thread of its own."""
+
+    def __init__(self, device: Device, *, least_people: int = LEAST_PEOPLE) -> None:
+        """Take the device whose `site_curve` is kept up to date."""
+        self._device, self._least_people = device, least_people
+        self._version = -1
+        self._running: threading.Thread | None = None
+
+    def refresh(self) -> None:
+        """Begin to measure if the people changed since the last time; returns at once.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        references = self._device.store.references
+        version = references.version()
+        if version == self._version or (self._running is not None and self._running.is_alive()):
+            return
+        self._version = version
+        if len(references.members().session_numbers) < self._least_people:
+            self._device.site_curve = None
+            return
+        self._running = threading.Thread(target=self._measure, name="site", daemon=True)
+        self._running.start()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until a measurement that runs has ended."""
+        if self._running is not None:
+            self._running.join(timeout_s)
+
+    def _measure(self) -> None:
+        try:
+            self._device.site_curve = measure_here(self._device, least_people=self._least_people)
+        except KioskError as error:  # the earlier curve stays, and the next round tries again
+            self._version = -1
+            log.warning("site_curve result=failed reason=%r", str(error))
+            return
+        site = self._device.site_curve
+        log.info("site_curve people=%s pairs=%s", *((site.people, site.pairs) if site is not None else (0, 0)))
+
+
+def scores_here(scale: ScoreScale, site: SiteCurve) -> list[ScoreHere]:
+    """Return what the usual scores stand for at a site."""
+    rows = []
+    for score in SCORES:
+        cosine = scale.cosine(score)
+        holds_from = round(stricter_score(scale, site, score), 1)
+        rows.append(ScoreHere(score, scale.fmr(cosine), site.fmr(cosine), site.bound(cosine), holds_from))
+    return rows
+
+
+def as_dict(scale: ScoreScale, site: SiteCurve) -> dict[str, Any]:
+    """Return a site's curve for JSON."""
+    return {
+        "people": site.people,
+        "pairs": site.pairs,
+        "taken_out": site.taken_out,
+        "least_rate": site.reach,
+        "scores": [asdict(row) for row in scores_here(scale, site)],
+    }
