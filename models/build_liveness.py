@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from build_detector import halve_weights, name_in_order, replace_prelu
 
 from kiosk.recognition.image import squeeze
 from kiosk.testing.pad_material import Held, Sensor, draw_room, hold_print, hold_screen, stand
+from models.build_detector import halve_weights, name_in_order, replace_prelu
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -49,3 +49,26 @@ def add_commands(evaluate: Adder) -> None:
             type=Path,
             help="keep what was acquired in this file (default: removed at the end)",
         )
+    _add_pad(evaluate)
+
+
+def _add_pad(evaluate: Adder) -> None:
+    pad = evaluate(
+        "evaluate pad",
+        "pad",
+        "judge recorded presentations and attacks; print APCER, BPCER and their bounds",
+        more="DIR/bona_fide/PERSON/CLIP/ and DIR/SPECIES/INSTRUMENT/CLIP/ hold clips: frames NN.png, fps.txt and, "
+        "where a challenge was asked, challenge.json, as kiosk record pad writes them. Each clip is replayed through "
+        "the judge of the door. A clip without a challenge counts as not answered at levels active and strict.",
+    )
+    pad.add_argument("directory", metavar="DIR", type=Path)
+    pad.add_argument(
+        "--level", choices=("passive", "active", "strict"), help="judge at this level (default: [pad] level)"
+    )
+    pad.add_argument("--html", metavar="FILE", type=Path, help="also write a page")
+    pad.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="set [pad] network_low from the bona fide clips of every other person, and judge on the other people, on "
+        "other days where days are told",
+    )

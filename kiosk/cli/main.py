@@ -75,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_pad(add)
     _add_people(add)
     _add_models(add)
-    add_evaluations(_group(add, "evaluate", "error rates on photographs whose truth is known"))
+    add_evaluations(_group(add, "evaluate", "error rates on photographs and recordings whose truth is known"))
     _add_store(add)
     _add_cloud(add)
     _add_serve(add)
@@ -206,26 +206,6 @@ def _add_pad(add: Adder) -> None:
     )
     liveness.add_argument("image", metavar="IMAGE", type=Path, help="the photograph")
     liveness.add_argument("--rotate", action="store_true", help="try quarter turns to find an upright face")
-    evaluate = _group(add, "evaluate", "error rates on recordings of your own site")
-    pad = evaluate(
-        "evaluate pad",
-        "pad",
-        "judge recorded presentations and attacks; print APCER, BPCER and their bounds",
-        more="DIR/bona_fide/PERSON/CLIP/ and DIR/SPECIES/INSTRUMENT/CLIP/ hold clips: frames NN.png, fps.txt and, "
-        "where a challenge was asked, challenge.json, as kiosk record pad writes them. Each clip is replayed through "
-        "the judge of the door. A clip without a challenge counts as not answered at levels active and strict.",
-    )
-    pad.add_argument("directory", metavar="DIR", type=Path)
-    pad.add_argument(
-        "--level", choices=("passive", "active", "strict"), help="judge at this level (default: [pad] level)"
-    )
-    pad.add_argument("--html", metavar="FILE", type=Path, help="also write a page")
-    pad.add_argument(
-        "--calibrate",
-        action="store_true",
-        help="set [pad] network_low from the bona fide clips of every other person, and judge on the other people, on "
-        "other days where days are told",
-    )
     record = _group(add, "record", "recordings for kiosk evaluate")
     clip = record(
         "record pad",

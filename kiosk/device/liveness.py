@@ -17,7 +17,6 @@ from kiosk.recognition import quality
 from kiosk.recognition.cues import CueLimits, SpoofNetwork
 from kiosk.recognition.liveness import Verdict
 from kiosk.recognition.liveness_photo import PhotographJudgement, judge_photograph
-from kiosk.recognition.photo import decode
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.types import LogType, Risk, Sample, Status, Template, Warned
@@ -60,7 +59,7 @@ def answer_liveness(
         ModelFileError: the networks failed.
     """
     decline = DEFAULT_THRESHOLD if threshold is None else threshold
-    recogniser, image = device.recogniser, decode(photograph)
+    recogniser, image = device.recogniser, device.decoder(photograph)
     faces, angle = recogniser.find_upright(image) if rotate else (recogniser.detect(image), 0)
     upright = recogniser.turn(image, angle)
     exact = [recogniser.sharpen(upright, face) for face in faces]

@@ -8,10 +8,11 @@ from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.scripted_liveness import ScriptedDetector
-from tests.api.served import A1, networks, serving
-from tests.conftest import MODELS
+from tests.api.served import networks, serving
+from tests.conftest import GOLDEN, MODELS, read
 
-PERSON, PRINT = ((MODELS / "golden" / f"presentation_{name}.jpg").read_bytes() for name in ("bona_fide_1", "print"))
+PERSON_FILE = MODELS / "golden" / "presentation_bona_fide_1.jpg"
+PERSON, PRINT = PERSON_FILE.read_bytes(), (MODELS / "golden" / "presentation_print.jpg").read_bytes()
 
 
 @pytest.fixture
@@ -27,10 +28,11 @@ def ask(served, photograph, **fields):
 
 
 def tight_crop():
-    image = cv2.imdecode(np.frombuffer(A1, np.uint8), cv2.IMREAD_COLOR)
-    face = networks().detect(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))[0]
+    image = read(GOLDEN / "person_a_1.jpg")
+    face = networks().detect(image)[0]
     x1, y1, x2, y2 = (round(float(side)) for side in face.box)
-    return cv2.imencode(".jpg", image[max(0, y1 - 20) : y2 + 20, max(0, x1 - 20) : x2 + 20])[1].tobytes()
+    crop = image[max(0, y1 - 20) : y2 + 20, max(0, x1 - 20) : x2 + 20]
+    return cv2.imencode(".jpg", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def test_a_person_is_approved_and_saved_with_what_was_judged(served):
@@ -89,8 +91,9 @@ def test_no_face_is_declined(served):
 
 
 def test_somebody_on_the_blocklist_is_declined_even_where_nothing_is_saved_but_not_under_their_own_code(served):
-    template = networks().analyse(cv2.cvtColor(cv2.imdecode(np.frombuffer(PERSON, np.uint8), 1), cv2.COLOR_BGR2RGB))
-    served.device.store.people.enrol(Enrolment([template.template], Details(vendor_data="v-1"), is_blocklisted=True))
+    template = networks().analyse(read(PERSON_FILE)).template
+    assert template is not None
+    served.device.store.people.enrol(Enrolment([template], Details(vendor_data="v-1"), is_blocklisted=True))
 
     other = ask(served, PERSON, save_api_request="false", vendor_data="v-2").json()["liveness"]
     own = ask(served, PERSON, vendor_data="v-1").json()["liveness"]

@@ -48,8 +48,8 @@ def portrait(recogniser):
     image = np.ascontiguousarray(
         image[max(0, int(y - 1.6 * edge)) : int(y + 1.9 * edge), max(0, int(x - 1.6 * edge)) : int(x + 1.6 * edge)]
     )
-    scale = 420 / image.shape[0]
-    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    size = round(image.shape[1] * 420 / image.shape[0]), 420
+    image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8)
     return MovingPortrait(image, trace_depth(detector, image, detector.detect(image)[0]))
 
 
@@ -75,7 +75,7 @@ class Real(Stage):
             self.wall.advance(1 / FPS)
             self.door.tick()
             self.number += 1
-            shown = Step(Phase.ASKING, prompt=self.judge._liveness.prompt)
+            shown = Step(Phase.ASKING, prompt=self.judge._liveness.prompt if self.judge._liveness else None)
             self.judge.take(Frame(actor(shown, self.clock.now), self.clock.now, self.number), self.clock.now)
             if self.decisions:
                 return (step + 1) / FPS

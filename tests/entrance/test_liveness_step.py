@@ -1,6 +1,7 @@
 """Facts about the step that tells a person from a picture: in each mode, late, and where the detection fails."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
@@ -207,7 +208,7 @@ def test_no_vector_goes_into_the_log(make):
 
 
 def answered_late(make, **more):
-    tasks = []
+    tasks: list[Callable[[], None]] = []
     stage = make(outgoing=Counsel(), beside=tasks.append, **more)
     stage.follow(BORDERLINE, seconds=4.0)
     assert [one["status"] for one in stage.decisions] == ["In Review"]

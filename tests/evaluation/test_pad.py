@@ -38,7 +38,11 @@ FPS = 12
 def person() -> Follower:
     recogniser = load_recogniser(read_pack(MODELS))
     image = read(GOLDEN / "person_c_1.jpg")
-    points = trace_depth(recogniser.detect.__self__, image, recogniser.detect(image)[0])
+    points = trace_depth(
+        recogniser.detect.__self__,
+        image,  # type: ignore[attr-defined]  # a bound method
+        recogniser.detect(image)[0],
+    )
     return follower_of(MovingPortrait(image, points), np.random.default_rng(1))
 
 
@@ -309,7 +313,9 @@ def test_the_interval_over_people_is_wider_than_one_over_presentations():
     alike, unlike = [(1, 10)] * 10, [(10, 10)] + [(0, 10)] * 9
 
     assert bootstrap(alike) == (0.1, 0.1)
-    low, high = bootstrap(unlike)
+    bounds = bootstrap(unlike)
+    assert bounds is not None
+    low, high = bounds
     assert low == 0.0
     assert high >= 0.3
     assert bootstrap([(1, 10)]) is None
@@ -328,7 +334,7 @@ def frames_at(fps, seconds, person):
 
 
 def test_a_recording_is_read_back_as_it_was_labelled(person, tmp_path):
-    said = []
+    said: list[str] = []
     folder = clip_folder(tmp_path, "bona_fide", "anna")
 
     written = record_clip(frames_at(12, 5, person), folder, 2.0, LEFT, {"light": "dusk"}, said.append)

@@ -55,7 +55,8 @@ def portraits(recogniser):
         middle = (face.box[:2] + face.box[2:]) / 2
         left, top = (int(max(0, value - 1.6 * edge)) for value in middle)
         image = np.ascontiguousarray(image[top : int(middle[1] + 1.9 * edge), left : int(middle[0] + 1.6 * edge)])
-        image = cv2.resize(image, None, fx=420 / image.shape[0], fy=420 / image.shape[0], interpolation=cv2.INTER_CUBIC)
+        size = round(image.shape[1] * 420 / image.shape[0]), 420
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8)
         found[name] = MovingPortrait(image, trace_depth(detector, image, detector.detect(image)[0]))
     return found
 
@@ -143,10 +144,16 @@ def test_colours_that_do_not_show_leave_strict_unanswered(judge, people, recogni
         assert judgement.reason is Reason.TOO_BRIGHT
 
 
+class PromptAsker(RandomAsker):
+    """Asks soon, and draws nothing for it."""
+
+    def hold_s(self) -> float:
+        return 0.2
+
+
 def test_someone_who_cannot_turn_the_head_is_asked_for_something_else(judge, people, recogniser):
     seed = next(seed for seed in range(20) if RandomAsker(Level.ACTIVE, Random(seed)).next(Tried(), can_open=True).side)
-    asker = RandomAsker(Level.ACTIVE, Random(seed))
-    asker.hold_s = lambda: 0.2
+    asker = PromptAsker(Level.ACTIVE, Random(seed))
     person = people(refuses=frozenset({Kind.TURN}))
 
     liveness = Liveness(Level.ACTIVE, asker, judge(Level.PASSIVE)._network, same_person(recogniser, 70.0))
@@ -276,7 +283,8 @@ def test_a_second_face_starts_anew(judge, people, recogniser):
 
 
 def test_a_gap_in_mid_challenge_starts_anew(judge, people, recogniser):
-    person, empty, seen = people(), np.full((480, 640, 3), 90, np.uint8), []
+    person, empty = people(), np.full((480, 640, 3), 90, np.uint8)
+    seen: list[float] = []
 
     def leaving(step, now):
         if step.prompt is not None or seen:
@@ -323,7 +331,7 @@ def test_a_wholly_covered_scene_is_denied_and_a_person_in_it_is_not(judge, peopl
 def test_restarts_serve_nobody_to_choose_the_challenge(judge, people, recogniser):
     """Whoever steps out of view whenever the challenge does not suit has spent the tries."""
     person, empty = people(), np.full((480, 640, 3), 90, np.uint8)
-    seen = []
+    seen: list[float] = []
 
     def choosy(step, now):
         if step.prompt is not None and not (seen and now - seen[-1] < 1.0):

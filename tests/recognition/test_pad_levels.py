@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from kiosk.recognition.challenges import FLASH, MOVEMENTS, Kind
+from kiosk.recognition.challenges import FLASH, MOVEMENTS, Challenge, Kind
 from kiosk.recognition.pad_levels import (
     CHALLENGES,
     Level,
@@ -19,7 +19,7 @@ LEFT, RIGHT, MOUTH = MOVEMENTS
 
 def asked(asker, *, can_open=True):
     """Return what is asked of somebody who answers everything."""
-    met = ()
+    met: tuple[Challenge, ...] = ()
     for _ in range(asker.count):
         met = (*met, asker.next(Tried(met=met), can_open=can_open))
     return met
