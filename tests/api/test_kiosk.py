@@ -19,6 +19,7 @@ from PIL import Image
 from kiosk.api.routes import people
 from kiosk.device.enrol import enrol_person
 from kiosk.entrance.news import Topic
+from kiosk.errors import StoreError
 from kiosk.rules.conditions import Degradation
 from kiosk.settings.config import Sources
 from kiosk.store.chain import Kind, receipt_holds
@@ -560,3 +561,33 @@ def test_an_operator_confirms_the_clock_and_a_device_key_does_not(tmp_path):
     assert (refused.status_code, confirmed.status_code) == (403, 200)
     assert confirmed.json()["confirmed_at"].startswith("2027-01-15")
     assert heard == [actor]
+
+
+def test_a_change_of_settings_that_cannot_be_recorded_does_not_happen(served, tmp_path):
+    store: Any = served.device.store
+    recording = store.record_act
+
+    def full(*_, **__):
+        raise StoreError("disk full; nothing was stored")
+
+    store.record_act = full
+    try:
+        answer = served.call("PATCH", "/device/settings", "admin", json={"match.decline_threshold": 55})
+    finally:
+        store.record_act = recording
+
+    assert answer.status_code == 503
+    assert served.device.config.match.decline_threshold != 55
+    assert not (tmp_path / "settings.toml").exists()
+
+
+def test_readiness_and_metrics_say_the_same_with_and_without_a_door(served, tmp_path):
+    with serving(tmp_path / "other", with_desk=False) as serve_only:
+        ready = serve_only.call("GET", "/readyz").json()["is_ready"]
+        lines = serve_only.call("GET", "/metrics", "device").text.splitlines()
+    armed = served.call("GET", "/metrics", "device").text.splitlines()
+
+    assert ready is True
+    assert "kiosk_ready 1" in lines
+    assert not any(line.startswith("kiosk_armed") for line in lines)
+    assert {"kiosk_ready 1", "kiosk_armed 1"} <= set(armed)
