@@ -22,8 +22,8 @@ BEST = 20  # whose cosines are averaged
 STRENGTH = 0.5
 """Share that is taken away.
 
-Measured (benchmarks/results/site.json): on press photographs FNMR at FMR 1e-5 falls from 3.7 to 3.5 % with 0.5, to 3.6 %
-with 1.0; within the worst of eight groups of adults strangers reach a cosine 22 times as often as on average without,
+Measured (benchmarks/results/site.json): on press photographs FNMR at FMR 1e-5 falls from 3.7 to 3.5 % with 0.5, to 3.6
+% with 1.0; within the worst of eight groups of adults strangers reach a cosine 22 times as often as on average without,
 17 times with 0.5, 13 times with 1.0.
 """
 
