@@ -70,6 +70,10 @@ class Doorway:
             if self.door is not None:
                 self.door.connect(nobody_decides, POLICY)
             return
+        self.take_room()
+
+    def take_room(self) -> None:
+        """Take the room that waiting acts want, while the disk has some."""
         try:
             self.acts.prepare()
         except OSError as error:
@@ -161,4 +165,7 @@ def open_doorway(
         guard = Guard(lines) if is_shared else None
         door = Door(lines, settings, clock=time.monotonic, states=nobody_decides, guard=guard)
         door.start()
-    return Doorway(door, UnrecordedActs(directory), clock=clock)
+    doorway = Doorway(door, UnrecordedActs(directory), clock=clock)
+    if directory.is_dir():  # else there is no store yet
+        doorway.take_room()
+    return doorway

@@ -40,14 +40,14 @@ class Guard:
             finally:
                 os._exit(0)
         os.close(reading)
-        self._is_alive = True
+        self._is_alive, self._has_ended = True, False
 
     @property
     def is_alive(self) -> bool:
         """Whether the child runs and takes what it is told."""
-        if self._is_alive and os.waitpid(self._pid, os.WNOHANG)[0] != 0:
-            self._is_alive = False
-        return self._is_alive
+        if not self._has_ended and os.waitpid(self._pid, os.WNOHANG)[0] != 0:
+            self._has_ended = True
+        return self._is_alive and not self._has_ended
 
     @property
     def pid(self) -> int:
@@ -65,12 +65,12 @@ class Guard:
         """End the child."""
         os.close(self._writing)
         until = time.monotonic() + END_S
-        while self._is_alive and self.is_alive and time.monotonic() < until:
+        while self.is_alive and time.monotonic() < until:
             time.sleep(0.01)  # it has nothing to do but to end
-        if self._is_alive:
+        if not self._has_ended:  # stopped, or stuck in a slow line
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
-            self._is_alive = False
+            self._has_ended = True
 
 
 class NoGuard:

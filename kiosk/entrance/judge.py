@@ -301,7 +301,12 @@ class Judge:
 
     def _open(self, decided: DoorDecision) -> Refusal | None:
         """Ask the relay; first once more the store, as somebody may have been blocked while the decision was saved."""
-        if not self._entrance.still_stands(decided):
+        try:
+            stands = self._entrance.still_stands(decided)
+        except StoreError as error:  # the decision is saved and is told of; it opens nothing
+            self._fault(error)
+            return Refusal(RefusalReason.CLOSED, (Condition.STORE_UNREADABLE.value,))
+        if not stands:
             return Refusal(RefusalReason.WITHDRAWN)
         return self._door.open(Grant(decided.request_id, decided.captured_at)) if self._door is not None else None
 

@@ -117,10 +117,10 @@ class Accounts:
         """Return whose key this is; None for a wrong, expired or revoked one."""
         row, secret = _parts(text)
         try:
-            found = self._read("id = ? AND kind = 'key'", row) if row else None
-        except StoreError:
+            found = self._row("id = ? AND kind = 'key'", row) if row else None
+        except StoreError:  # of the whole database; a row that was edited is an error below
             return self._copied.by_key(text)
-        return _whose_key(found, secret, self._now())
+        return _whose_key(None if found is None else self._account(found), secret, self._now())
 
     # ---- operators
 
@@ -142,10 +142,10 @@ class Accounts:
     def by_password(self, name: str, password: str) -> Account | None:
         """Return whose name and password these are; takes as long where nobody has the name. Some 100 ms, 32 MB."""
         try:
-            found = self._read("lookup = ?", self._lookup(name.strip()))
-        except StoreError:
+            found = self._row("lookup = ?", self._lookup(name.strip()))
+        except StoreError:  # as in `by_key`
             return self._copied.by_password(name, password)
-        return _whose_password(found, password, self._now())
+        return _whose_password(None if found is None else self._account(found), password, self._now())
 
     def set_password(self, name: str, password: str, *, actor: str = "") -> Account:
         """Give an operator another password."""
@@ -167,10 +167,10 @@ class Accounts:
     def get(self, row: str) -> Account | None:
         """Return an account, good or not."""
         try:
-            found = self._read("id = ?", row)
-        except StoreError:
+            found = self._row("id = ?", row)
+        except StoreError:  # as in `by_key`
             return self._copied.get(row)
-        return found[0] if found else None
+        return self._account(found)[0] if found is not None else None
 
     def all(self, kind: str) -> tuple[Account, ...]:
         """Return every key, or every operator, oldest first; those revoked too."""
@@ -259,9 +259,15 @@ class Accounts:
         )
 
     def _read(self, where: str, value: object) -> tuple[Account, dict[str, str]] | None:
-        with self._store.database.read() as connection:
-            row = connection.execute(f"SELECT {COLUMNS} FROM access WHERE {where}", (value,)).fetchone()
+        row = self._row(where, value)
         return None if row is None else self._account(row)
+
+    def _row(self, where: str, value: object) -> tuple[Any, ...] | None:
+        with self._store.database.read() as connection:
+            row: tuple[Any, ...] | None = connection.execute(
+                f"SELECT {COLUMNS} FROM access WHERE {where}", (value,)
+            ).fetchone()
+        return row
 
     def _account(self, found: tuple[Any, ...]) -> tuple[Account, dict[str, str]]:
         return _account(self._store.vault, found)

@@ -472,6 +472,7 @@ def test_at_the_kiosk_itself_nobody_chooses_their_own_hours_or_standing(served, 
 
     assert (alone.status_code, list(alone.json())) == (400, list(wanted))
     assert (asked, helped.status_code) == (before, 201)
+    assert served.kiosk.asked[-1][4]  # attended: by an operator
 
 
 @pytest.mark.parametrize("query", ["kind=' OR 1=1", "status=x' --", "session_number=1 OR 1=1"])

@@ -22,10 +22,8 @@ from tests.patience import LIMIT_S, until
 @pytest.fixture
 def doorway(tmp_path):
     lines = RecordedLines()
-    (tmp_path / "state").mkdir()
     opened: Any = open_doorway(lines, Config().door, tmp_path / "state", clock=time.time, is_shared=False)
     opened.lines = lines
-    (tmp_path / "state").rmdir()
     yield opened
     opened.close()
 
