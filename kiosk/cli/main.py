@@ -325,7 +325,19 @@ def _add_cloud(add: Adder) -> None:
 def _add_store(add: Adder) -> None:
     add("init", "store", "make the state directory, its key and an empty store")
     log = _group(add, "log", "the decision log")
-    log("log verify", "store", "find any edit, gap or cut; exit 3 if there is one")
+    verify = log("log verify", "store", "find any edit, gap or cut; exit 3 if there is one")
+    verify.add_argument(
+        "--anchor",
+        action="append",
+        default=[],
+        metavar="TEXT|FILE",
+        help="the log must hold what this anchor names, or all anchors of a file; can be given several times",
+    )
+    anchor = log(
+        "log anchor", "store", "print the newest record's number and hash, signed: to be kept where the device is not"
+    )
+    anchor.add_argument("--to", type=Path, metavar="FILE", help="also add it to a file, such as one on a stick")
+    anchor.add_argument("--qr", action="store_true", help="also show it as a QR code, for a phone")
     export = log("log export", "store", "write the log to stdout", json=False)
     export.add_argument("--format", choices=("csv", "json"), default="csv")
     listing = log("log list", "store", "list the newest decisions")

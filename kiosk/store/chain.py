@@ -7,7 +7,7 @@ signature vouches for everything before it, and an edit, a gap or another order 
 What a chain alone cannot show is that its end was cut off: the shorter chain is a good chain. The
 store therefore keeps the newest (seq, hash) in a second file as a `Head`. Somebody who can put back
 an older head file *and* the older database at once is found only by comparing with a head that left
-the device: an export, a receipt, a backup.
+the device: an anchor (see anchor.py), an export, a receipt, a backup.
 
 The log holds no personal data. `vendor_data` enters as a commitment, SHA-256 of a random salt and
 the text; salt and text lie encrypted elsewhere, and once they are erased the commitment says nothing.
@@ -203,12 +203,12 @@ def receipt_holds(text: str, public_key: bytes) -> bool:
         body = canonical(fields["receipt"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return False
-    return _is_signed(public_key, signature, _RECEIPT_DOMAIN + body.encode())
+    return is_signature(public_key, signature, _RECEIPT_DOMAIN + body.encode())
 
 
 def is_signed(signed: Signed, public_key: bytes) -> bool:
     """Say whether one record is unchanged and signed by the device with this public key."""
-    return hashlib.sha256(signed.record.encode()).digest() == signed.hash and _is_signed(
+    return hashlib.sha256(signed.record.encode()).digest() == signed.hash and is_signature(
         public_key, signed.signature, _RECORD_DOMAIN + signed.hash
     )
 
@@ -297,7 +297,7 @@ class _Walk:
     def _check_signature(self, signed: Signed, *, last: bool) -> None:
         self._unchecked = signed
         if self._every_signature or last:
-            if not _is_signed(self._key, signed.signature, _RECORD_DOMAIN + signed.hash):
+            if not is_signature(self._key, signed.signature, _RECORD_DOMAIN + signed.hash):
                 self._fault(f"record {signed.seq} is not signed by this device")
             self._unchecked = None
 
@@ -324,6 +324,11 @@ class _Walk:
             self._faults.append(text)
 
 
+def keys_in(entry: Entry) -> tuple[bytes, ...]:
+    """Return the public keys that an INIT or REKEY record names."""
+    return tuple(_key_in(entry, name) for name in ("public_key", "next_public_key") if name in entry.details)
+
+
 def _key_in(entry: Entry, name: str) -> bytes:
     try:
         return bytes.fromhex(entry.details[name])
@@ -331,7 +336,8 @@ def _key_in(entry: Entry, name: str) -> bytes:
         return b""  # no key verifies nothing, so every signature after it is a fault
 
 
-def _is_signed(public_key: bytes, signature: bytes, message: bytes) -> bool:
+def is_signature(public_key: bytes, signature: bytes, message: bytes) -> bool:
+    """Say whether the holder of an Ed25519 key signed a message; False where it is no key at all."""
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
     except (InvalidSignature, ValueError):

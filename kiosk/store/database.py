@@ -77,10 +77,16 @@ class Database:
             connection = self._writer_connection()
             if connection.in_transaction:
                 raise StoreError("a transaction is open already in this thread")
-            connection.execute("BEGIN IMMEDIATE")
             try:
+                connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
+            except sqlite3.IntegrityError:
+                _roll_back(connection)
+                raise
+            except sqlite3.Error:
+                self._give_up_writer()
+                raise
             except BaseException:
                 _roll_back(connection)
                 raise
@@ -93,15 +99,25 @@ class Database:
             try:
                 connection.execute("BEGIN")
                 yield connection
-            finally:
-                _roll_back(connection)
+            except sqlite3.Error:
+                connection.close()  # see _give_up_writer
+                raise
+            except BaseException:
+                self._give_back(connection)
+                raise
+            else:
                 self._give_back(connection)
 
     @contextmanager
     def alone(self) -> Iterator[sqlite3.Connection]:
         """Lend the writing connection outside a transaction: checkpoint, VACUUM, backup."""
         with self._lock, self.translated():
-            yield self._writer_connection()
+            connection = self._writer_connection()
+            try:
+                yield connection
+            except sqlite3.Error:
+                self._give_up_writer()
+                raise
 
     def clear_wal(self) -> bool:
         """Move all of the WAL into the database and cut it to nothing.
@@ -174,6 +190,16 @@ class Database:
             self._writer = self._connect()
         return self._writer
 
+    def _give_up_writer(self) -> None:
+        """Close a connection that failed; the next use opens another.
+
+        A disk that failed once may leave a connection that never works again: where the file could not be opened for
+        writing, SQLite opens it for reading only and keeps that for the connection's life.
+        """
+        connection, self._writer = self._writer, None
+        if connection is not None:
+            connection.close()  # rolls back what is open
+
     def _borrow(self) -> sqlite3.Connection:
         with self._idle_lock:
             if self._idle:
@@ -183,6 +209,7 @@ class Database:
         return connection
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
+        _roll_back(connection)
         with self._idle_lock:
             if not self._is_closed:
                 self._idle.append(connection)
