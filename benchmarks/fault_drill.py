@@ -290,6 +290,10 @@ def attempt(bench: Bench, act: dict[str, Any], fault: Fault) -> bool:
         findings += hold_against(directory, known, None if "done" in said else act, survived, later)
     except (KioskError, OSError) as error:
         findings.append(f"the store does not open: {error}")
+    if "closed database" in said.get("refused", ""):
+        findings.append(f"a programmer's words come out: {said['refused']}")
+    if survived and "nothing was" in said.get("refused", ""):
+        findings.append(f"all of it is there, and its caller was told otherwise: {said['refused']}")
     if is_met:
         bench.tally.count(act["act"], fault, survived, is_done="done" in said)
     for finding in findings:

@@ -28,6 +28,7 @@ CHECKPOINT_PAGES = 200  # 0.8 MB of WAL: small enough that an SD card catches up
 CACHE_KIB = 8192
 FAULTS_SHOWN = 3
 
+_IO_ERROR = "disk I/O error"
 _DAMAGE = ("malformed", "not a database", "corrupt", "UTF-8", "no such table", "no such column", "syntax error")
 _SETTINGS = f"""
     PRAGMA journal_mode = WAL;
@@ -77,15 +78,22 @@ class Database:
             connection = self._writer_connection()
             if connection.in_transaction:
                 raise StoreError("a transaction is open already in this thread")
+            is_whole = False
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
+                is_whole = True
                 connection.execute("COMMIT")
             except sqlite3.IntegrityError:
                 _roll_back(connection)
                 raise
-            except sqlite3.Error:
+            except sqlite3.Error as error:
                 self._give_up_writer()
+                if is_whole and _IO_ERROR in str(error):
+                    raise StoreError(  # the WAL may hold all of it, and a start after a crash would take it up
+                        f"{self.path}: disk full or failing while this was being stored ({error}); "
+                        "look whether it is there before trying again"
+                    ) from error
                 raise
             except BaseException:
                 _roll_back(connection)
@@ -175,7 +183,7 @@ class Database:
             return read_only(name.parent)
         advice = (
             (("disk is full",), f"{name}: disk full; nothing was stored. Make room and try again"),
-            (("disk I/O error",), f"{name}: cannot write (disk full or failing); nothing was stored ({text})"),
+            ((_IO_ERROR,), f"{name}: cannot write (disk full or failing); nothing was stored ({text})"),
             (
                 ("locked", "busy"),
                 f"{name}: another process has held the store for {self._busy_s:.0f} s; try again",
