@@ -37,7 +37,7 @@ def read_restart(directory: Path) -> RestartState:
             raise TypeError
     except FileNotFoundError:
         return RestartState()
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return RestartState({}, is_alarm_armed=True, is_spoilt=True)
     return RestartState(tries, is_armed)
 

@@ -178,7 +178,7 @@ def parse(record: str) -> Entry:
         fields["clock"] = ClockState(fields["clock"])
         fields["warnings"] = tuple(fields.get("warnings", ()))
         return Entry(**fields)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("not a record of the log") from error
 
 
@@ -201,7 +201,7 @@ def receipt_holds(text: str, public_key: bytes) -> bool:
         fields = json.loads(text)
         signature = bytes.fromhex(fields["signature"])
         body = canonical(fields["receipt"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
     return is_signature(public_key, signature, _RECEIPT_DOMAIN + body.encode())
 

@@ -233,7 +233,7 @@ def find(connection: sqlite3.Connection, vault: Vault, text: str) -> tuple[Subje
 
     A number is a number: it never stands for somebody whose vendor_data happens to look like one.
     """
-    if not text.strip():
+    if not text.strip() or not _is_text(text):
         return ()
     if text.isdecimal():
         subject = read(connection, vault, int(text)) if len(text) <= NUMBER_DIGITS else None
@@ -243,6 +243,15 @@ def find(connection: sqlite3.Connection, vault: Vault, text: str) -> tuple[Subje
         (text, vendor_lookup(vault, text)),
     ).fetchall()
     return tuple(_subject(vault, row) for row in rows)
+
+
+def _is_text(text: str) -> bool:
+    """Whether a text can be written down: half a surrogate pair, as a broken code may bring, cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def page(
