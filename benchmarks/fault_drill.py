@@ -20,10 +20,12 @@ import argparse
 import ctypes
 import json
 import os
+import platform
 import random
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -67,7 +69,7 @@ FIRST_ACTS = (  # of the prepared store
 )
 SHORT_ACTS = ("enrol", "decide", "forget", "restore", "rekey")
 SHORT_TRIES = 45  # of all that the short acts have, by chance
-MOST_CALLS = 400  # of one kind in one act: more means that something goes round in circles
+MOST_CALLS = 2_000  # of one kind in one act: more means that something goes round in circles
 ANSWER_S = 60.0
 GAVE_UP = "a fault that is over must leave a store that works"
 MENDED = 99  # the seed of the act after the fault
@@ -337,14 +339,14 @@ def faults_of(call: str) -> list[tuple[str, str, str]]:
     return [(call, error, form) for error, form in FORMS]
 
 
-def drill(place: Path, acts: Sequence[str], calls: Sequence[str], tally: Tally) -> None:
-    """Try every fault of every act."""
+def drill(place: Path, acts: Sequence[str], calls: Sequence[str], tally: Tally, *, step: int = 1) -> None:
+    """Try every fault of every act, or every `step`-th."""
     bench = Bench(place, place / "template", prepare(place / "template"), tally)
     for name in acts:
         act = plan(bench.template, name)
         for call in calls:
             for _, error, form in faults_of(call):
-                for n in range(1, MOST_CALLS):
+                for n in range(1, MOST_CALLS, step):
                     if not attempt(bench, act, Fault(call, n, form, error)):
                         break
         print(f"{name}: {tally.tried[name]} faults, {len(tally.findings)} findings", file=sys.stderr, flush=True)
@@ -388,6 +390,30 @@ def begin_again_with_shim(scratch: Path) -> None:
     sys.exit(done.returncode)
 
 
+def keep(tally: Tally) -> None:
+    """Write the figures of the acts that were tried among the results, and leave those of others."""
+    kept = json.loads(RESULT.read_text()) if RESULT.exists() else {"acts": {}}
+    for act, tried in tally.tried.items():
+        findings = [finding for finding in tally.findings if finding.startswith(f"{act}, ")]
+        kept["acts"][act] = {
+            "faults_met": tried,
+            "done_all_the_same": tally.acknowledged[act],
+            "refused": tally.refused[act],
+            "whole_though_refused": tally.whole_though_refused[act],
+            "findings": findings,
+        }
+    about = {
+        "question": (__doc__ or "").splitlines()[0],
+        "faults_met": sum(one["faults_met"] for one in kept["acts"].values()),
+        "findings": sum(len(one["findings"]) for one in kept["acts"].values()),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "command": "benchmarks/fault_drill.py --keep",
+    }
+    RESULT.write_text(json.dumps({**about, "acts": kept["acts"]}, indent=2) + "\n")
+
+
 def may_trace() -> bool:
     """Whether strace can be set on a process of ours that runs already."""
     with subprocess.Popen(["sleep", "60"]) as child:  # whichever sleep there is
@@ -409,6 +435,8 @@ def main() -> int:
     parser.add_argument(
         "--fault", action="append", help='only this one, such as "enrol, openat 1 once EIO"; repeatable'
     )
+    parser.add_argument("--step", type=int, default=1, help="try every n-th call only")
+    parser.add_argument("--keep", action="store_true", help="keep the figures of these acts among the results")
     parser.add_argument("--seed", type=int, default=3)
     given = parser.parse_args()
     if shutil.which("strace") is None:
@@ -429,7 +457,7 @@ def main() -> int:
             calls = [call for call in (*CALLS, "short") if wanted & set(call.split(","))]
             if not has_shim():
                 calls.remove("short")
-            drill(Path(scratch), given.acts.split(","), calls, tally)
+            drill(Path(scratch), given.acts.split(","), calls, tally, step=given.step)
     told = {
         "question": (__doc__ or "").splitlines()[0],
         "tried": sum(tally.tried.values()),
@@ -442,6 +470,8 @@ def main() -> int:
         "elapsed_s": round(time.monotonic() - start, 1),
     }
     print(json.dumps(told, indent=2))
+    if given.keep:
+        keep(tally)
     return 1 if tally.findings else 0
 
 
