@@ -204,11 +204,11 @@ DEVICE = Vault(Key(bytes(32)), Cipher.AES_256_GCM).public_key
 
 
 def read_log_record(content: bytes) -> None:
-    text = content.decode("utf-8", "replace")
+    text = content.decode("utf-8", "surrogateescape")
     assert not chain.receipt_holds(text, DEVICE)
     with contextlib.suppress(ValueError):
         chain.parse(text)
-    chain.verify([chain.Signed(1, text, bytes(32), bytes(64))])
+    chain.verify([chain.Signed(seq, text, bytes(32), bytes(64)) for seq in (1, 3)])
 
 
 def read_anchor(content: bytes) -> None:
@@ -247,6 +247,7 @@ def read_kept_state(content: bytes, scratch: Path) -> None:
 
 # ---- what failed once, by its reader
 
+RECORD = {"v": 1, "seq": 1, "at": 1.0, "kind": "INIT", "request_id": "r", "prev_hash": chain.NO_HASH, "clock": "synced"}
 DEEP = b"[" * 600 + b"]" * 600
 HUGE = b"1" + b"0" * 400
 FOUND_BEFORE = [
@@ -263,6 +264,17 @@ FOUND_BEFORE = [
     ),
     pytest.param(read_webhook, b'{"timestamp": ' + HUGE + b"}", id="a signed time of 401 digits"),
     pytest.param(read_log_record, b"[" * 100_000, id="a record of brackets"),
+    pytest.param(
+        read_log_record,
+        written({**RECORD, "seq": 3, "kind": "RESTORE", "details": ["replaces"]}),
+        id="a restore whose details are a list",
+    ),
+    pytest.param(read_log_record, b"\xff", id="a record of half a character"),
+    pytest.param(
+        read_log_record,
+        b'{"receipt": {"act": "\\ud800"}, "signature": "' + b"00" * 64 + b'"}',
+        id="a receipt of half a character",
+    ),
 ]
 FILES_FOUND_BEFORE = [
     pytest.param(read_backup, b"[" * 60_000, id="a backup's head of brackets"),
@@ -337,13 +349,20 @@ def test_any_webhook_is_read_or_refused(content: bytes) -> None:
     read_webhook(content)
 
 
-RECORD = {"v": 1, "seq": 1, "at": 1.0, "kind": "INIT", "request_id": "r", "prev_hash": chain.NO_HASH, "clock": "synced"}
+ACTS = (
+    ("INIT", {"public_key": "00" * 32}),
+    ("REKEY", {"next_public_key": "00" * 32}),
+    ("RESTORE", {"replaces": [2, 2], "last_hash": "0"}),
+    ("LOSS", {"lost": [2, 2], "head": "missing"}),
+)
 
 
 @look
 @given(
     cut_and_flipped(
-        bent({**RECORD, "details": {"public_key": "00" * 32}, "warnings": ["a"]}).map(written)
+        st.one_of(bent({**RECORD, "kind": kind, "details": details, "warnings": ["a"]}) for kind, details in ACTS).map(
+            written
+        )
         | bent({"receipt": {"act": "forget"}, "signature": "00" * 64}).map(written)
     )
 )

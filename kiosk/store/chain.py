@@ -177,9 +177,12 @@ def parse(record: str) -> Entry:
         fields["kind"] = Kind(fields["kind"])
         fields["clock"] = ClockState(fields["clock"])
         fields["warnings"] = tuple(fields.get("warnings", ()))
-        return Entry(**fields)
+        entry = Entry(**fields)
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("not a record of the log") from error
+    if type(entry.seq) is not int or not isinstance(entry.at, (int, float)) or not isinstance(entry.details, dict):
+        raise ValueError("a record whose fields are of another kind")
+    return entry
 
 
 def sign_entry(entry: Entry, sign: Callable[[bytes], bytes]) -> Signed:
@@ -200,17 +203,22 @@ def receipt_holds(text: str, public_key: bytes) -> bool:
     try:
         fields = json.loads(text)
         signature = bytes.fromhex(fields["signature"])
-        body = canonical(fields["receipt"])
+        body = canonical(fields["receipt"]).encode()
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
-    return is_signature(public_key, signature, _RECEIPT_DOMAIN + body.encode())
+    return is_signature(public_key, signature, _RECEIPT_DOMAIN + body)
 
 
 def is_signed(signed: Signed, public_key: bytes) -> bool:
     """Say whether one record is unchanged and signed by the device with this public key."""
-    return hashlib.sha256(signed.record.encode()).digest() == signed.hash and is_signature(
+    return _digest(signed.record) == signed.hash and is_signature(
         public_key, signed.signature, _RECORD_DOMAIN + signed.hash
     )
+
+
+def _digest(record: str) -> bytes:
+    """Return the hash of any text; of half a character too, as one that was changed may hold."""
+    return hashlib.sha256(record.encode("utf-8", "surrogatepass")).digest()
 
 
 def commit(salt: bytes, text: str) -> str:
@@ -255,7 +263,7 @@ class _Walk:
         """Hold one record against the one before."""
         seq = signed.seq
         self._records += 1
-        digest = hashlib.sha256(signed.record.encode()).digest()
+        digest = _digest(signed.record)
         if digest != signed.hash:
             self._fault(f"record {seq} was edited")
         try:
