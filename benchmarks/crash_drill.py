@@ -44,6 +44,7 @@ RESULT = Path(__file__).parent / "results" / "crash-drill.json"
 FULL_ROUNDS = 500
 ROUNDS_PER_STORE = 50  # then a new store, so that checking all of it stays quick
 LIFE_S = 0.06  # a child lives at most this long after its first act; an act takes some 1-5 ms
+LONG_LIFE_S = 1.0  # every fourth one: a backup or a restore takes a hundred times as long
 LEAST_ROOM_BYTES = 40_000  # for a file of a child whose disk fills up: the WAL after two acts
 BODIES_BYTES = 100_000  # beyond the database's size: the WAL after some ten acts, or a checkpoint
 WEIGHTS = {
@@ -155,7 +156,9 @@ def drill(rounds: int, seed: int, place: Path) -> Tally:
             size = (directory / DATABASE_NAME).stat().st_size
             limit = rng.randrange(LEAST_ROOM_BYTES, size + BODIES_BYTES)
             tally.rounds_disk_full += 1
-        said = run_child(directory, rng.getrandbits(40), rng.uniform(0.0, LIFE_S), limit)
+        said = run_child(
+            directory, rng.getrandbits(40), rng.uniform(0.0, LONG_LIFE_S if number % 4 == 1 else LIFE_S), limit
+        )
         under_way: dict[str, Any] | None = None
         for message in said:
             if "act" in message:

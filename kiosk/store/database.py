@@ -183,7 +183,7 @@ class Database:
             return read_only(name.parent)
         advice = (
             (("disk is full",), f"{name}: disk full; nothing was stored. Make room and try again"),
-            ((_IO_ERROR,), f"{name}: cannot write (disk full or failing); nothing was stored ({text})"),
+            ((_IO_ERROR,), f"{name}: disk full or failing ({text})"),
             (
                 ("locked", "busy"),
                 f"{name}: another process has held the store for {self._busy_s:.0f} s; try again",

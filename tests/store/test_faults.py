@@ -20,6 +20,7 @@ FOUND_BEFORE = (
     "restore, fsync 3 once EIO",
     # the head file failed as the restored store was opened, and with it the opening
     "restore, pwrite64 303 once EIO",
+    "restore, ftruncate 8 once EIO",
     # a person was forgotten, and whoever asked for it got the system's error about the list of backups
     "forget, openat 16 once EIO",
     "sweep, openat 3 lasting ENOSPC",
