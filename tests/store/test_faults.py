@@ -9,7 +9,7 @@ import pytest
 
 DRILL = Path(__file__).parent.parent.parent / "benchmarks" / "fault_drill.py"
 CANNOT_TRACE = 2  # the drill's exit code
-FOUND_BEFORE = (
+FOUND_BEFORE = (  # the numbers count calls of SQLite 3.40; under another version they may meet a neighbour
     # a file that could not be opened for writing once left a connection that only read, until the next start
     "reference, openat 1 once EIO",
     "reference, openat 2 once EIO",
