@@ -395,13 +395,7 @@ def keep(tally: Tally) -> None:
     kept = json.loads(RESULT.read_text()) if RESULT.exists() else {"acts": {}}
     for act, tried in tally.tried.items():
         findings = [finding for finding in tally.findings if finding.startswith(f"{act}, ")]
-        kept["acts"][act] = {
-            "faults_met": tried,
-            "done_all_the_same": tally.acknowledged[act],
-            "refused": tally.refused[act],
-            "whole_though_refused": tally.whole_though_refused[act],
-            "findings": findings,
-        }
+        kept["acts"][act] = {"faults_met": tried, "findings": findings}
     about = {
         "question": (__doc__ or "").splitlines()[0],
         "faults_met": sum(one["faults_met"] for one in kept["acts"].values()),
