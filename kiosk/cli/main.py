@@ -428,8 +428,18 @@ def _add_cloud(add: Adder) -> None:
 
 def _add_store(add: Adder) -> None:
     add("init", "store", "make the state directory, its key and an empty store")
-    log = _group(add, "log", "verify, list and export the decision log")
-    log("log verify", "store", "check every record for changes and gaps; exit 3 if there is one")
+    log = _group(add, "log", "verify, list, anchor and export the decision log")
+    verify = log("log verify", "store", "check every record for changes and gaps; exit 3 if there is one")
+    verify.add_argument(
+        "--anchor",
+        action="append",
+        default=[],
+        metavar="TEXT|FILE",
+        help="also check that the log holds the record of this anchor, or of all anchors in a file; may be repeated",
+    )
+    anchor = log("log anchor", "store", "print the newest record's number and hash, signed, to be kept elsewhere")
+    anchor.add_argument("--to", type=Path, metavar="FILE", help="also add it to a file, such as one on a stick")
+    anchor.add_argument("--qr", action="store_true", help="also show it as a QR code, for a phone")
     export = log("log export", "store", "write the whole log to stdout", json=False)
     export.add_argument("--format", choices=("csv", "json"), default="csv", help="form of the output (default csv)")
     listing = log("log list", "store", "list the newest decisions")

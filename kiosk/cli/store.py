@@ -6,15 +6,20 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import segno
 
 from kiosk import assembly
 from kiosk.cli.main import REFUSED
 from kiosk.didit import contract
 from kiosk.errors import ConfigError, StoreError
 from kiosk.health.clock import is_synced, was_set
+from kiosk.store import anchor as anchor_module
+from kiosk.store.anchor import Anchor
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.directory import initialise
 from kiosk.store.erasure import BACKUPS_NAME
@@ -43,8 +48,11 @@ def init(chosen: argparse.Namespace) -> None:
 
 def log_verify(chosen: argparse.Namespace) -> int:
     """Find any edit, gap or cut."""
+    anchors = [anchor for given in chosen.anchor for anchor in _anchors(given)]
     with _store(chosen) as store:
         verdict = store.verify_log()
+        missed = anchor_module.faults(store, anchors)
+    verdict = replace(verdict, faults=(*missed, *verdict.faults), fault_count=verdict.fault_count + len(missed))
     if chosen.json:
         about = {"is_intact": verdict.is_intact, "records": verdict.records, "last_hash": verdict.last_hash}
         print(json.dumps({**about, "faults": verdict.faults, "notes": verdict.notes}, indent=2))
@@ -53,9 +61,33 @@ def log_verify(chosen: argparse.Namespace) -> int:
             print(text)
         if verdict.is_intact:
             print(f"{verdict.records} records, each signed and in its place; the newest is {verdict.last_hash[:16]}…")
+            if anchors:
+                print(f"The log holds what {len(anchors)} anchors name.")
         else:
             print(f"{verdict.fault_count} faults in {verdict.records} records")
     return 0 if verdict.is_intact else REFUSED
+
+
+def _anchors(given: str) -> Sequence[Anchor]:
+    """Return the anchor of a text, or those of a file."""
+    if given.lstrip().startswith(anchor_module.NAME):
+        return [anchor_module.read(given)]
+    return anchor_module.read_file(Path(given))
+
+
+def log_anchor(chosen: argparse.Namespace) -> None:
+    """Print the newest record's number and hash, signed."""
+    with _store(chosen) as store:
+        anchor = anchor_module.make(store, time.time())
+    if chosen.to is not None:
+        anchor_module.append(chosen.to, anchor)
+    if chosen.json:
+        about = {"store_id": anchor.store_id, "seq": anchor.seq, "hash": anchor.hash, "at": anchor.at}
+        print(json.dumps({**about, "text": anchor.text}, indent=2))
+        return
+    if chosen.qr:
+        segno.make(anchor.text, error="l").terminal(sys.stdout, compact=True)
+    print(anchor.text)
 
 
 def log_export(chosen: argparse.Namespace) -> None:

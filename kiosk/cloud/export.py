@@ -96,7 +96,7 @@ def _key(head: bytes, passphrase: str) -> bytes:
         if about["format"] != FORMAT or not 2 <= n <= MOST_N or r != R or p != P:  # noqa: PLR2004  scrypt's least
             raise ValueError(FORMAT)
         return Scrypt(salt=bytes.fromhex(about["salt"]), length=32, n=n, r=r, p=p).derive(passphrase.encode())
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise ConfigError("this is no export of a kiosk's outbox") from None
 
 

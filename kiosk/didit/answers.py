@@ -6,7 +6,6 @@ Fields we do not know are passed over; one we need that is missing, or of anothe
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -136,7 +135,7 @@ def sentence(body: bytes, *hidden: str | None) -> str:
         return ""  # a web page
     try:
         found = _words(parse(body), "")
-    except CloudError:
+    except (CloudError, RecursionError):  # brackets within brackets, too deep
         found = body[:LONGEST_SENTENCE].decode("ascii", "replace")
     found = " ".join(found.split())
     for text in hidden:
@@ -210,7 +209,7 @@ def read_session(body: Any) -> CloudSession:
     if isinstance(metadata, str):  # as it was sent: JSON in a text field
         try:
             metadata = json.loads(metadata)
-        except ValueError:
+        except (ValueError, RecursionError):
             metadata = None
     known = {status.value: status for status in Status}
     return CloudSession(
@@ -282,7 +281,7 @@ def _status(about: Mapping[str, Any]) -> Status:
 
 def _percentage(value: Any, name: str) -> float:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not 0.0 <= value <= HUNDRED:
+    if not is_number or not 0.0 <= value <= HUNDRED:  # which NaN and a number of 400 digits are not either
         raise _missing(name)
     return float(value)
 

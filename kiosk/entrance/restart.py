@@ -37,7 +37,7 @@ def read_restart(directory: Path) -> RestartState:
         return _parse(_reserve(directory).read() or (directory / NAME).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return RestartState()
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return RestartState({}, is_alarm_armed=True, is_spoilt=True)
 
 

@@ -7,7 +7,7 @@ signature covers everything before it, and an edit, a gap or another order shows
 What a chain alone cannot show is that its end was cut off: the shorter chain is a good chain. The
 store therefore keeps the newest (seq, hash) in a second file as a `Head`. Somebody who can put back
 an older head file *and* the older database at once is found only by comparing with a head that left
-the device: an export, a receipt, a backup.
+the device: an anchor (see anchor.py), an export, a receipt, a backup.
 
 The log holds no personal data. `vendor_data` enters as a commitment, SHA-256 of a random salt and
 the text; salt and text lie encrypted elsewhere, and once they are erased the commitment says nothing.
@@ -181,9 +181,12 @@ def parse(record: str) -> Entry:
         fields["kind"] = Kind(fields["kind"])
         fields["clock"] = ClockState(fields["clock"])
         fields["warnings"] = tuple(fields.get("warnings", ()))
-        return Entry(**fields)
-    except (KeyError, TypeError, AttributeError) as error:
+        entry = Entry(**fields)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("not a record of the log") from error
+    if type(entry.seq) is not int or not isinstance(entry.at, (int, float)) or not isinstance(entry.details, dict):
+        raise ValueError("a record whose fields are of another kind")
+    return entry
 
 
 def sign_entry(entry: Entry, sign: Callable[[bytes], bytes]) -> Signed:
@@ -204,17 +207,22 @@ def receipt_holds(text: str, public_key: bytes) -> bool:
     try:
         fields = json.loads(text)
         signature = bytes.fromhex(fields["signature"])
-        body = canonical(fields["receipt"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+        body = canonical(fields["receipt"]).encode()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return False
-    return _is_signed(public_key, signature, _RECEIPT_DOMAIN + body.encode())
+    return is_signature(public_key, signature, _RECEIPT_DOMAIN + body)
 
 
 def is_signed(signed: Signed, public_key: bytes) -> bool:
     """Say whether one record is unchanged and signed by the device with this public key."""
-    return hashlib.sha256(signed.record.encode()).digest() == signed.hash and _is_signed(
+    return _digest(signed.record) == signed.hash and is_signature(
         public_key, signed.signature, _RECORD_DOMAIN + signed.hash
     )
+
+
+def _digest(record: str) -> bytes:
+    """Return the hash of any text; of half a character too, as one that was changed may hold."""
+    return hashlib.sha256(record.encode("utf-8", "surrogatepass")).digest()
 
 
 def commit(salt: bytes, text: str) -> str:
@@ -259,7 +267,7 @@ class _Walk:
         """Hold one record against the one before."""
         seq = signed.seq
         self._records += 1
-        digest = hashlib.sha256(signed.record.encode()).digest()
+        digest = _digest(signed.record)
         if digest != signed.hash:
             self._fault(f"record {seq} was edited")
         try:
@@ -301,7 +309,7 @@ class _Walk:
     def _check_signature(self, signed: Signed, *, last: bool) -> None:
         self._unchecked = signed
         if self._every_signature or last:
-            if not _is_signed(self._key, signed.signature, _RECORD_DOMAIN + signed.hash):
+            if not is_signature(self._key, signed.signature, _RECORD_DOMAIN + signed.hash):
                 self._fault(f"record {signed.seq} is not signed by this device")
             self._unchecked = None
 
@@ -328,6 +336,11 @@ class _Walk:
             self._faults.append(text)
 
 
+def keys_in(entry: Entry) -> tuple[bytes, ...]:
+    """Return the public keys that an INIT or REKEY record names."""
+    return tuple(_key_in(entry, name) for name in ("public_key", "next_public_key") if name in entry.details)
+
+
 def _key_in(entry: Entry, name: str) -> bytes:
     try:
         return bytes.fromhex(entry.details[name])
@@ -335,7 +348,8 @@ def _key_in(entry: Entry, name: str) -> bytes:
         return b""  # no key verifies nothing, so every signature after it is a fault
 
 
-def _is_signed(public_key: bytes, signature: bytes, message: bytes) -> bool:
+def is_signature(public_key: bytes, signature: bytes, message: bytes) -> bool:
+    """Say whether the holder of an Ed25519 key signed a message; False where it is no key at all."""
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
     except (InvalidSignature, ValueError):

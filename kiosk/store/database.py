@@ -28,6 +28,7 @@ CHECKPOINT_PAGES = 200  # 0.8 MB of WAL: small enough that an SD card catches up
 CACHE_KIB = 8192
 FAULTS_SHOWN = 3
 
+_IO_ERROR = "disk I/O error"
 _DAMAGE = ("malformed", "not a database", "corrupt", "UTF-8", "no such table", "no such column", "syntax error")
 _SETTINGS = f"""
     PRAGMA journal_mode = WAL;
@@ -77,10 +78,23 @@ class Database:
             connection = self._writer_connection()
             if connection.in_transaction:
                 raise StoreError("a transaction is open already in this thread")
-            connection.execute("BEGIN IMMEDIATE")
+            is_whole = False
             try:
+                connection.execute("BEGIN IMMEDIATE")
                 yield connection
+                is_whole = True
                 connection.execute("COMMIT")
+            except sqlite3.IntegrityError:
+                _roll_back(connection)
+                raise
+            except sqlite3.Error as error:
+                self._give_up_writer()
+                if is_whole and _IO_ERROR in str(error):
+                    raise StoreError(  # the WAL may hold all of it, and a start after a crash would take it up
+                        f"{self.path}: disk full or failing while this was being stored ({error}); "
+                        "look whether it is there before trying again"
+                    ) from error
+                raise
             except BaseException:
                 _roll_back(connection)
                 raise
@@ -93,15 +107,25 @@ class Database:
             try:
                 connection.execute("BEGIN")
                 yield connection
-            finally:
-                _roll_back(connection)
+            except sqlite3.Error:
+                connection.close()  # see _give_up_writer
+                raise
+            except BaseException:
+                self._give_back(connection)
+                raise
+            else:
                 self._give_back(connection)
 
     @contextmanager
     def alone(self) -> Iterator[sqlite3.Connection]:
         """Lend the writing connection outside a transaction: checkpoint, VACUUM, backup."""
         with self._lock, self.translated():
-            yield self._writer_connection()
+            connection = self._writer_connection()
+            try:
+                yield connection
+            except sqlite3.Error:
+                self._give_up_writer()
+                raise
 
     def clear_wal(self) -> bool:
         """Move all of the WAL into the database and cut it to nothing.
@@ -159,7 +183,7 @@ class Database:
             return read_only(name.parent)
         advice = (
             (("disk is full",), f"{name}: disk full; nothing was stored. Make room and try again"),
-            (("disk I/O error",), f"{name}: cannot write (disk full or failing); nothing was stored ({text})"),
+            ((_IO_ERROR,), f"{name}: disk full or failing ({text})"),
             (
                 ("locked", "busy"),
                 f"{name}: another process has held the store for {self._busy_s:.0f} s; try again",
@@ -174,6 +198,16 @@ class Database:
             self._writer = self._connect()
         return self._writer
 
+    def _give_up_writer(self) -> None:
+        """Close a connection that failed; the next use opens another.
+
+        A disk that failed once may leave a connection that never works again: where the file could not be opened for
+        writing, SQLite opens it for reading only and keeps that for the connection's life.
+        """
+        connection, self._writer = self._writer, None
+        if connection is not None:
+            connection.close()  # rolls back what is open
+
     def _borrow(self) -> sqlite3.Connection:
         with self._idle_lock:
             if self._idle:
@@ -183,6 +217,7 @@ class Database:
         return connection
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
+        _roll_back(connection)
         with self._idle_lock:
             if not self._is_closed:
                 self._idle.append(connection)

@@ -97,11 +97,17 @@ class HeadFile:
         self._mac = vault.mac
 
     def read(self) -> Head | None:
-        """Return the head; None when there is no good one."""
+        """Return the head; None when there is no good one.
+
+        Raises:
+            StoreError: the disk does not give it back; a head may be there.
+        """
         try:
             return chain.decode_head(self._path.read_bytes(), self._mac)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise StoreError(f"{self._path} cannot be read: {error.strerror}; look at the disk") from error
 
     def advance(self, head: Head) -> None:
         """Write a newer head; an older one changes nothing (two processes may race)."""

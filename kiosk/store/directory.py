@@ -71,7 +71,11 @@ def initialise(
     chosen = cipher or fastest_cipher()
     vault = Vault(key, chosen)
     database = Database(path, lock=take(directory, exclusive=False))
-    create_file(path)
+    try:
+        create_file(path)
+    except OSError as error:
+        database.close()
+        raise StoreError(f"cannot make {path}: {error.strerror}") from error
     store = Store(directory, database, vault, now=now, clock_state=clock_state)
     try:
         with store.transaction() as transaction:
@@ -131,9 +135,15 @@ def open_store(
         store = Store(directory, database, vault, now=now, clock_state=clock_state, retention_s=retention_s)
         if version < schema.VERSION:
             store.record_act(Kind.MIGRATE, details={"from": version, "to": schema.VERSION})
-        _note_losses(store)
+        try:
+            _note_losses(store)
+        except OSError as error:  # the head only lags behind: the next act writes it
+            store.notices += (f"the head file cannot be written: {error.strerror}",)
         if not erasure.finish(database, directory):
             store.notices += ("an erasure is not finished: the disk is full, or a reader is stuck",)
+    except OSError as error:
+        database.close()
+        raise StoreError(_why_closed(directory, error)) from error
     except BaseException:
         database.close()
         raise

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -190,7 +191,8 @@ def read_list(path: Path) -> frozenset[str]:
     for line in lines:
         text, _, check = line.rpartition("\t")
         if check == _line_check(text):
-            found.add(json.loads(text)["session_id"])
+            with suppress(ValueError, KeyError, TypeError, RecursionError):  # the check has no key: anybody can make it
+                found.add(str(json.loads(text)["session_id"]))
     return frozenset(found)
 
 
@@ -269,7 +271,11 @@ def conclude(
     """Do what is left after the erasing transaction; return what each person is given."""
     is_complete = finish(database, directory)
     is_complete = is_complete and is_gone(database, directory, [remains for _, _, remains in erased])
-    backups = sorted(path.name for path in (directory / BACKUPS_NAME).glob("*.backup"))
+    backups: list[str] | None
+    try:
+        backups = sorted(path.name for path in (directory / BACKUPS_NAME).glob("*.backup"))
+    except OSError:  # the erasure is stored: nobody may be told that it failed
+        backups, is_complete = None, False
     return tuple(
         receipt(subject, signed, remains, vault, at=at, is_complete=is_complete, backups=backups)
         for subject, signed, remains in erased
@@ -284,9 +290,9 @@ def receipt(
     *,
     at: float,
     is_complete: bool,
-    backups: Sequence[str],
+    backups: Sequence[str] | None,
 ) -> Receipt:
-    """Return what the person is given, signed by the device."""
+    """Return what the person is given, signed by the device; `backups` is None where they could not be listed."""
     body: dict[str, Any] = {
         "act": "forget",
         "session_number": subject.session_number,
@@ -295,7 +301,7 @@ def receipt(
         "erased": dict(remains.counts),
         "is_complete": is_complete,
         "kept": "session_number, status and score in the decision log; session_id in the erasures",
-        "backups_made_before": list(backups),
+        "backups_made_before": None if backups is None else list(backups),
         "log_seq": signed.seq,
         "log_hash": signed.hash.hex(),
         "public_key": vault.public_key.hex(),

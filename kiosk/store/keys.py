@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives import hashes
@@ -65,7 +66,8 @@ class Key:
             part.rename(path)  # half a key beside a good one would keep the store shut
             sync_directory(path.parent)
         except OSError as error:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):  # a disk that fails may fail here too; the next `write` removes it
+                part.unlink(missing_ok=True)
             raise StoreError(f"cannot write the key to {path}: {error.strerror}") from error
 
 

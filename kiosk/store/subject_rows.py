@@ -233,7 +233,7 @@ def find(connection: sqlite3.Connection, vault: Vault, text: str) -> tuple[Subje
 
     A number is a number: it never stands for a person whose vendor_data happens to look like one.
     """
-    if not text.strip():
+    if not text.strip() or not _is_text(text):
         return ()
     if text.isdecimal():
         subject = read(connection, vault, int(text)) if len(text) <= NUMBER_DIGITS else None
@@ -258,6 +258,15 @@ def taken(connection: sqlite3.Connection, vault: Vault, enrolment: Enrolment) ->
     # A session_id is a code too; a number never stands for a vendor_data, see `find`.
     is_id = vendor and not vendor.isdecimal() and find(connection, vault, vendor)
     return "vendor_data" if is_id else None
+
+
+def _is_text(text: str) -> bool:
+    """Whether a text can be written down: half a surrogate pair, as a broken code may bring, cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def page(

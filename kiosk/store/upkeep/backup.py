@@ -378,5 +378,5 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[Header, bytes, bytes]:
         fields = json.loads(head if magic == MAGIC else b"")
         wrapped = bytes.fromhex(fields.pop("key"))
         return Header(**fields), wrapped, hashlib.sha256(head).digest()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise StoreError(f"{path} is no backup of the kiosk, or its head is damaged") from error

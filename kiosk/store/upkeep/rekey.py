@@ -86,6 +86,8 @@ def rekey(
                     replace_key(directory)
                 HeadFile(directory / HEAD_NAME, new).replace(head)
             erasure.finish(database, directory)
+        except OSError as error:
+            raise StoreError(f"{directory}: {error.strerror}; the old key stays in force") from error
         finally:
             database.close()
     return entry

@@ -119,8 +119,11 @@ def restore(
             raise StoreError(f"{directory}: {error.strerror}; nothing was restored") from error
         finally:
             _remove(target)
-    with open_store(directory, keys, now=now, clock_state=clock_state) as store:
-        count = store.people.subjects(limit=0).total
+    try:
+        with open_store(directory, keys, now=now, clock_state=clock_state) as store:
+            count = store.people.subjects(limit=0).total
+    except StoreError as error:
+        raise StoreError(f"{path.name} is in place, but the store does not open yet: {error}") from error
     return Restored(path.name, header.created_at, count, forgotten, old.lost, old.lost_unread)
 
 
@@ -306,7 +309,13 @@ def _swap(target: Path, live: Path) -> None:
         live.with_name(live.name + tail).unlink(missing_ok=True)
     sync_directory(live.parent)
     target.replace(live)
-    sync_directory(live.parent)
+    try:
+        sync_directory(live.parent)
+    except OSError as error:
+        raise StoreError(
+            f"{live}: the backup is in place, but the disk failed ({error.strerror}): "
+            "a power cut may bring the old store back; look at the disk, then restore again"
+        ) from error
 
 
 def _remove(target: Path) -> None:
