@@ -479,7 +479,7 @@ def test_closing_is_quick_and_leaves_the_relay_off(tmp_path, scene):
 
 
 def guarded(tmp_path, scene, detector, **pad):
-    settings = config(pad={"level": "passive", **pad})
+    settings = config(pad={"level": "passive", "face_share_high": 0.8, **pad})  # the scripted face is large
     return World(tmp_path, scene, settings, pace=BRISK, detector=detector)
 
 
