@@ -19,7 +19,7 @@ from kiosk.errors import ModelFileError, RefusedError
 from kiosk.health.monitor import Monitor
 from kiosk.networks.liveness import liveness_limits
 from kiosk.recognition.challenges import Answer, Kind
-from kiosk.recognition.cues import SpoofNetwork
+from kiosk.recognition.cues import EmptyScene, SpoofNetwork, remember_scene
 from kiosk.recognition.detect import overlap
 from kiosk.recognition.flash import Shown, draw_colours
 from kiosk.recognition.liveness import Hint, Judgement, Liveness, LivenessLimits, Phase, Prompt, Reason, Seen, Verdict
@@ -42,9 +42,14 @@ from kiosk.settings.sections import PadSettings
 from kiosk.types import Face, Floats, Template
 
 FRESH_S = 3.0  # within which a person who was found to be one must be decided about, or is judged anew
+EMPTY_S = 5.0  # without a face, after which a picture shows the empty scene
+REMEMBER_S = 60.0  # between two pictures of it: the light changes, and furniture moves
 LATEST_S = 1.0  # by which a screen may show its first colour late; later, it is another presentation's
 STILL_S = 1.0  # for which a late approval's person counts as seen to be one
-TOO_BRIGHT = "Daylight drowns the screen's colours on faces here: shade the kiosk, or set [pad] flashes = false."
+TOO_BRIGHT = (
+    "Daylight drowns the screen's colours on faces here, so whoever must answer them does not come in: shade the "
+    "kiosk, or set [pad] flashes = false."
+)
 GUIDANCE = {
     Hint.LOOK_AHEAD: Guidance.TURN_TO_CAMERA,
     Hint.STEP_BACK: Guidance.STEP_BACK,
@@ -109,6 +114,7 @@ class LivenessStep:
         self._fed_at = float("-inf")  # s, when the judgement saw a frame last
         self._is_asked = False  # whether anything was asked in this presentation
         self._watch: _Watch | None = None
+        self._empty = _Empty()
         self._box: Floats | None = None
         self._lock = threading.Lock()  # guards what the screen says
         self._shown_from: tuple[int, float] | None = None  # the attempt whose first colour was shown, and when
@@ -162,6 +168,7 @@ class LivenessStep:
         if isinstance(outcome, Decided):
             self._follow_decided(look, people, is_waiting=is_waiting)
             return outcome
+        self._empty.see(look, is_empty=isinstance(outcome, Nobody) and not look.faces)
         if isinstance(outcome, Nobody | Left) or not is_armed:
             self.drop()
             return outcome
@@ -261,6 +268,7 @@ class LivenessStep:
             self._network(),
             self._is_same,
             limits=self._limits,
+            scene=self._empty.scene,
             can_ask=settings.screen,
             colours=self._draw_colours,
         )
@@ -307,6 +315,29 @@ class LivenessStep:
             self._watch.see(look.seen(people))
         except ModelFileError as error:
             self._fail(str(error))
+
+
+class _Empty:
+    """What the camera sees while nobody is there, remembered now and then."""
+
+    def __init__(self) -> None:
+        self.scene: EmptyScene | None = None
+        self._since: float | None = None  # when nobody was there first, s of the frames
+        self._at = float("-inf")  # when it was remembered, s
+
+    def see(self, look: Look, *, is_empty: bool) -> None:
+        """Take note of a frame."""
+        now = look.frame.captured_at
+        if not is_empty:
+            self._since = None
+            return
+        since = self._since = now if self._since is None else self._since
+        if now - since < EMPTY_S or now - self._at < REMEMBER_S:
+            return
+        self._at = now
+        scene = remember_scene(look.frame.image)
+        if scene.can_judge:
+            self.scene = scene
 
 
 class _Watch:

@@ -4,10 +4,12 @@ import json
 from dataclasses import replace
 from random import Random
 
+import numpy as np
 import pytest
 
 from kiosk.daemon.wiring import hold_level, step_of
 from kiosk.entrance.news import Topic
+from kiosk.recognition.pad_levels import Level, RandomAsker
 from kiosk.store.subjects import Details
 from kiosk.testing.scripted_liveness import ScriptedDetector
 from tests.entrance.staged import Stage, config, template
@@ -71,7 +73,8 @@ def test_a_known_person_who_does_what_is_asked_comes_in_and_the_log_says_how_it_
     assert (stage.liveness["verdict"], stage.liveness["level"]) == ("bona_fide", level)
     assert stage.liveness["model"] == "scripted"
     answers = [one["answer"] for one in stage.liveness["challenges"]]
-    assert answers == ["met"] * {"passive": 0, "active": 1, "strict": 2}[level]
+    assert answers == ["met"] * RandomAsker(Level(level), Random(1), has_flashes=False).count
+    assert len({one["kind"] for one in stage.liveness["challenges"]}) == {"passive": 0, "active": 1, "strict": 2}[level]
     assert stage.liveness["cues"]["network"]["value"] == pytest.approx(0.9)
 
 
@@ -201,6 +204,28 @@ def test_no_vector_goes_into_the_log(make):
 
     assert len(json.dumps(stage.liveness)) < 1000
     assert not any(isinstance(value, list) and len(value) > 10 for value in stage.liveness.values())
+
+
+def test_a_medium_that_covers_the_whole_of_the_empty_scene_is_an_attack(make):
+    stage = make()
+    stage.show(seconds=7.0)
+
+    stage.scene = np.random.default_rng(5).integers(60, 200, stage.scene.shape, np.uint8)
+    stage.follow(A, seconds=6.0)
+
+    assert pulses(stage) == 0
+    assert [one["reasons"] for one in stage.decisions] == [["attack_suspected"]]
+    assert stage.liveness["cues"]["covered"]["outcome"] == "denies"
+
+
+def test_before_the_empty_scene_of_always_a_person_comes_in(make):
+    stage = make()
+    stage.show(seconds=7.0)
+
+    stage.follow(A, seconds=6.0)
+
+    assert pulses(stage) == 1
+    assert stage.liveness["cues"]["covered"]["outcome"] == "passes"
 
 
 # ---- late
