@@ -193,7 +193,8 @@ class Entrance:
             for at, (template, measured) in enumerate(zip(ready.templates, ready.qualities, strict=True))
         ]
         agreed = replace(details, consent_version=consent.version, consent_at=consent.at)
-        return admit(self.device, references, Enrolment((), agreed, is_allowlisted=is_allowlisted), actor=ACTOR)
+        enrolment = Enrolment((), agreed, is_allowlisted=is_allowlisted, liveness=ready.liveness)
+        return admit(self.device, references, enrolment, actor=ACTOR)
 
     def revise(
         self, verdict: DoorDecision, ready: Ready, answered: NewDecision, captured_at: float
