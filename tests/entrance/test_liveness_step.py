@@ -304,6 +304,16 @@ def test_a_late_yes_opens_nothing_for_a_picture_held_up_meanwhile(make):
     assert stage.decisions[-1]["opened"] is False
 
 
+def test_a_late_yes_that_comes_after_many_frames_opens_while_its_person_stands_there_still(make):
+    stage, tasks = answered_late(make)
+
+    stage.show(BORDERLINE, seconds=8.0)
+    tasks.pop()()
+    stage.show(BORDERLINE, seconds=0.2)
+
+    assert pulses(stage) == 1
+
+
 def test_a_late_yes_opens_nothing_where_nobody_was_seen_for_a_while(make):
     stage, tasks = answered_late(make, presentation={"rearm_s": 3.0})
 
