@@ -187,7 +187,7 @@ schema_of() { "$opt/releases/$1/bin/python" -I -c 'from kiosk.store.schema impor
 faults() {
   python3 -I - "$status" <<'PYTHON'
 import json, sys, time
-blamed = {"starting", "self_test_failed", "store_unreadable", "camera_lost", "door_fault"}
+blamed = {"starting", "self_test_failed", "pad_failed", "store_unreadable", "camera_lost", "door_fault"}
 try:
     with open(sys.argv[1], encoding="utf-8") as file:
         status = json.load(file)

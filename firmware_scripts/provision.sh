@@ -2,8 +2,8 @@
 # Make an installed kiosk this device: its key, its store, the first operator; then start it. Run once, as root, on the
 # device itself.
 #
-#   provision.sh --key tpm|host|file --copy DIR|print|none [--name NAME] [--operator NAME] [--tls]
-#   provision.sh --key tpm|host|file --restore COPY [--name NAME] [--operator NAME] [--tls]
+#   provision.sh --key tpm|host|file --copy DIR|print|none [--name NAME] [--operator NAME] [--screen yes|no] [--tls]
+#   provision.sh --key tpm|host|file --restore COPY [--name NAME] [--operator NAME] [--screen yes|no] [--tls]
 #
 #   --key tpm         seal the device's key with its TPM: a stolen card is of no use without the device
 #   --key host        seal it with the secret of this system, which lies on the same card: protects backups and copied
@@ -18,6 +18,8 @@
 #   --passphrase-file FILE   the copy's passphrase in a file's first line, for machines; else it is asked for
 #   --name NAME       host name of the device
 #   --operator NAME   the first operator, an administrator; the password is shown once (default: admin)
+#   --screen yes|no   whether a screen in front of the visitor can ask for a movement, so that photographs are told from
+#                     people; recorded as [pad] screen, asked on a terminal where it is left out
 #   --tls             make a certificate of its own, so that the API can be reached from other machines
 #
 # Safe to run again: what is there stays as it is, and only what is missing is made.
@@ -28,7 +30,7 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=firmware_scripts/appliance.sh
 . "$root/firmware_scripts/appliance.sh"
 
-seal="" copy="" restored="" passphrase_file="" name="" operator=admin wants_tls=false
+seal="" copy="" restored="" passphrase_file="" name="" operator=admin screen="" wants_tls=false
 while [ $# -gt 0 ]; do
   case "$1" in
     -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" && exit ;;
@@ -41,15 +43,22 @@ while [ $# -gt 0 ]; do
       if [ "$1" = --restore ]; then restored="$2"; else passphrase_file="$2"; fi
       shift 2
       ;;
-    --key | --copy | --name | --operator)
+    --key | --copy | --name | --operator | --screen)
       [ -n "${2:-}" ] || fail "$1 wants a value; see --help"
-      case "$1" in --key) seal="$2" ;; --copy) copy="$2" ;; --name) name="$2" ;; --operator) operator="$2" ;; esac
+      case "$1" in
+        --key) seal="$2" ;;
+        --copy) copy="$2" ;;
+        --name) name="$2" ;;
+        --operator) operator="$2" ;;
+        --screen) screen="$2" ;;
+      esac
       shift 2
       ;;
     *) fail "provision.sh does not know '$1'; see --help" ;;
   esac
 done
 [ -z "$restored" ] || [ -z "$copy" ] || fail "--restore takes the key out of a copy; there is one already, so leave --copy out"
+case "$screen" in "" | yes | no) ;; *) fail "--screen wants yes or no, not '$screen'" ;; esac
 want_root
 is_running || fail "this device's key is made on the device: run it there, when it has started"
 [ -x "$opt/current/bin/kiosk" ] || fail "no kiosk is installed here; run install.sh first"
@@ -211,9 +220,41 @@ make_operator() {
   printf 'Operator %s, password (shown this once): %s\n' "$operator" "$password"
 }
 
+# Record whether there is a screen: with one, the kiosk asks for a movement that no photograph can make.
+record_screen() {
+  if [ "$(awk '/^[[:space:]]*\[/ { is_pad = ($1 == "[pad]") } is_pad && /^[[:space:]]*screen[[:space:]]*=/ { print "yes" }' \
+    "$config")" ]; then
+    echo "[pad] screen is set already in $config."
+    return
+  fi
+  if [ -z "$screen" ] && [ -t 0 ]; then
+    read -r -p "Is there a screen in front of the visitor? [yes/no] " screen
+  fi
+  case "$screen" in
+    yes) screen=true ;;
+    no) screen=false ;;
+    *)
+      echo "Nobody said whether there is a screen, so nobody is asked for a movement: photographs are only deterred."
+      echo "Run again with --screen yes, or set [pad] screen = true in $config."
+      return
+      ;;
+  esac
+  cp -p "$config" "$config.part"
+  if grep -q '^[[:space:]]*\[pad\]' "$config"; then
+    sed -i "s/^[[:space:]]*\[pad\].*/&\nscreen = $screen/" "$config.part"
+  else
+    printf '\n[pad]\nscreen = %s\n' "$screen" >>"$config.part"
+  fi
+  mv -T "$config.part" "$config"
+  sync -f "$(dirname "$config")"
+  echo "Recorded [pad] screen = $screen in $config."
+}
+
 if [ -n "$name" ]; then hostnamectl set-hostname "$name"; fi
 step "Key"
 make_key
+step "Screen"
+record_screen
 step "Store"
 if [ -e "$state/kiosk.db" ]; then echo "The store is there already."; else "$kiosk" init; fi
 step "Operator"

@@ -284,6 +284,7 @@ def test_a_link_is_switched_in_one_step_and_leaves_nothing_beside(tmp_path):
         ('{"at": NOW, "states": []}', []),
         ('{"at": NOW, "states": [{"condition": "clock_untrusted"}, {"condition": "pad_off"}]}', []),
         ('{"at": NOW, "states": [{"condition": "camera_lost"}]}', ["camera_lost"]),
+        ('{"at": NOW, "states": [{"condition": "pad_failed"}, {"condition": "pad_passive"}]}', ["pad_failed"]),
         ('{"at": 0, "states": []}', ["silent"]),
         ("{", ["silent"]),
         (None, ["silent"]),

@@ -1,6 +1,7 @@
 """One person at the door, from frames to an opening.
 
-Read `judge` first (frames → presentation → decision → opening), then `decide` (its decision), `expected` (whom the
-mode waits for), `pending` (an approval that waits), `screen` (what is told of it) and `news` (who hears of it).
+Read `judge` first (frames → presentation → decision → opening), then `look` (one frame), `liveness_step` (a person, or
+a picture of one?), `decide` (the decision), `expected` (whom the mode waits for), `pending` (an approval that waits),
+`screen` (what is told of it) and `news` (who hears of it).
 Imports device and below.
 """

@@ -174,9 +174,8 @@ class Entrance:
         """Look for duplicates and blocked people, by the rules of Didit's Face Search; nothing opens."""
         sample = Sample((entity,), 0, ready.probe)
         decision = NewDecision(Kind.FACE_SEARCH, "", actor=ACTOR)  # not made yet; whether it may leave is known before
-        told = {} if ready.liveness is None else {"liveness": ready.liveness}
-        photographs = self._wanted(decision, photograph)
-        answer = answer_search(self.device, sample, photographs=photographs, actor=ACTOR, details=told)
+        wanted = self._wanted(decision, photograph)
+        answer = answer_search(self.device, sample, photographs=wanted, actor=ACTOR, details=_judged(ready))
         found = answer["face_search"]
         return DoorDecision(
             answer["request_id"],
@@ -334,7 +333,7 @@ class Entrance:
             "reasons": [why.value],
             "states": sorted(self._states()),
             "frames": len(ready.frames),
-            **({"liveness": ready.liveness} if ready.liveness is not None else {}),
+            **_judged(ready),
         }
 
     def _question(self, decision: NewDecision, photograph: Photograph) -> Question | None:
@@ -347,6 +346,11 @@ class Entrance:
     def _wanted(self, decision: NewDecision, photograph: Photograph) -> Mapping[str, bytes]:
         """Make the photograph only where it is to leave with the decision."""
         return {"user_image": photograph()} if self.device.outgoing.wants_photographs(decision) else {}
+
+
+def _judged(ready: Ready) -> dict[str, Any]:
+    """Return what the log says of how the person was told from a picture; nothing where that is off."""
+    return {} if ready.liveness is None else {"liveness": ready.liveness}
 
 
 def _likeness(device: Device, probe: Template, claimed: SubjectId) -> float | None:

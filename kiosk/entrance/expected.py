@@ -212,5 +212,6 @@ def store_person(
         replace(details, consent_version=consent.version, consent_at=consent.at),
         status=Status.APPROVED if is_attended else Status.IN_REVIEW,
         is_allowlisted=is_allowlisted,
+        liveness=ready.liveness,
     )
     return admit(device, references, enrolment, is_code_unique=True, actor=ACTOR)

@@ -19,7 +19,7 @@ from kiosk.errors import ModelFileError, RefusedError
 from kiosk.health.monitor import Monitor
 from kiosk.networks.liveness import liveness_limits
 from kiosk.recognition.challenges import Answer, Kind
-from kiosk.recognition.cues import SpoofNetwork
+from kiosk.recognition.cues import EmptyScene, SpoofNetwork, remember_scene
 from kiosk.recognition.detect import overlap
 from kiosk.recognition.flash import Shown, draw_colours
 from kiosk.recognition.liveness import Hint, Judgement, Liveness, LivenessLimits, Phase, Prompt, Reason, Seen, Verdict
@@ -42,9 +42,14 @@ from kiosk.settings.sections import PadSettings
 from kiosk.types import Face, Floats, Template
 
 FRESH_S = 3.0  # within which a person who was found to be one must be decided about, or is judged anew
+EMPTY_S = 5.0  # without a face, after which a picture shows the empty scene
+REMEMBER_S = 60.0  # between two pictures of it: the light changes, and furniture moves
 LATEST_S = 1.0  # by which a screen may show its first colour late; later, it is another presentation's
 STILL_S = 1.0  # for which a late approval's person counts as seen to be one
-TOO_BRIGHT = "Daylight drowns the screen's colours on faces here: shade the kiosk, or set [pad] flashes = false."
+TOO_BRIGHT = (
+    "Daylight drowns the screen's colours on faces here, so whoever must answer them does not come in: shade the "
+    "kiosk, or set [pad] flashes = false."
+)
 GUIDANCE = {
     Hint.LOOK_AHEAD: Guidance.TURN_TO_CAMERA,
     Hint.STEP_BACK: Guidance.STEP_BACK,
@@ -109,6 +114,7 @@ class LivenessStep:
         self._fed_at = float("-inf")  # s, when the judgement saw a frame last
         self._is_asked = False  # whether anything was asked in this presentation
         self._watch: _Watch | None = None
+        self._empty = _Empty()
         self._box: Floats | None = None
         self._lock = threading.Lock()  # guards what the screen says
         self._shown_from: tuple[int, float] | None = None  # the attempt whose first colour was shown, and when
@@ -162,6 +168,7 @@ class LivenessStep:
         if isinstance(outcome, Decided):
             self._follow_decided(look, people, is_waiting=is_waiting)
             return outcome
+        self._empty.see(look, is_empty=isinstance(outcome, Nobody) and not look.faces)
         if isinstance(outcome, Nobody | Left) or not is_armed:
             self.drop()
             return outcome
@@ -187,14 +194,15 @@ class LivenessStep:
         judgement, proved = self._judgement, list(self._templates.values())
         if judgement is None:
             raise RefusedError("nobody was judged to be a person")
+        is_fresh = ready.captured_at - self._judged_at <= FRESH_S
         if judgement.verdict is Verdict.BONA_FIDE and not (
-            proved and all(self._is_same(one, other) for one in ready.templates for other in proved)
+            is_fresh and proved and all(self._is_same(one, other) for one in ready.templates for other in proved)
         ):
             judgement = replace(judgement, verdict=Verdict.UNDETERMINED, reason=Reason.RESTARTED, probe_frames=())
         self.drop()
         is_person = judgement.verdict is Verdict.BONA_FIDE
-        self._watch = _Watch(self._start_watching, self._box, self._limits.overlap_low) if is_person else None
-        self._tell_light(judgement)
+        self._watch = _Watch(self._start_watching, self._box, self._limits) if is_person else None
+        _tell_light(self._monitor, judgement)
         log.info("liveness verdict=%s score=%s reason=%s", judgement.verdict.value, judgement.score, judgement.reason)
         return judgement
 
@@ -261,6 +269,7 @@ class LivenessStep:
             self._network(),
             self._is_same,
             limits=self._limits,
+            scene=self._empty.scene,
             can_ask=settings.screen,
             colours=self._draw_colours,
         )
@@ -289,13 +298,6 @@ class LivenessStep:
             return ()
         return tuple(Shown(one.at_s + late_s, one.colour) for one in prompt.colours)
 
-    def _tell_light(self, judgement: Judgement) -> None:
-        flashes = [one for one in judgement.challenges if one.challenge.kind is Kind.FLASH]
-        if any(one.answer is Answer.MET for one in flashes):
-            self._monitor.end(Condition.PAD_TOO_BRIGHT)
-        elif any(one.answer is Answer.UNDETERMINED for one in flashes):
-            self._monitor.hold(Condition.PAD_TOO_BRIGHT, TOO_BRIGHT)
-
     # ---- after the decision
 
     def _follow_decided(self, look: Look, people: Sequence[Face], *, is_waiting: bool) -> None:
@@ -309,31 +311,67 @@ class LivenessStep:
             self._fail(str(error))
 
 
+def _tell_light(monitor: Monitor, judgement: Judgement) -> None:
+    """Hold or end the state that it is too bright for colours, where colours were shown."""
+    flashes = [one for one in judgement.challenges if one.challenge.kind is Kind.FLASH]
+    if any(one.answer is Answer.MET for one in flashes):
+        monitor.end(Condition.PAD_TOO_BRIGHT)
+    elif any(one.answer is Answer.UNDETERMINED for one in flashes):
+        monitor.hold(Condition.PAD_TOO_BRIGHT, TOO_BRIGHT)
+
+
+class _Empty:
+    """What the camera sees while nobody is there, remembered now and then."""
+
+    def __init__(self) -> None:
+        self.scene: EmptyScene | None = None
+        self._since: float | None = None  # when nobody was there first, s of the frames
+        self._at = float("-inf")  # when it was remembered, s
+
+    def see(self, look: Look, *, is_empty: bool) -> None:
+        """Take note of a frame."""
+        now = look.frame.captured_at
+        if not is_empty:
+            self._since = None
+            return
+        since = self._since = now if self._since is None else self._since
+        if now - since < EMPTY_S or now - self._at < REMEMBER_S:
+            return
+        self._at = now
+        scene = remember_scene(look.frame.image)
+        if scene.can_judge:
+            self.scene = scene
+
+
 class _Watch:
     """Whether the one who was decided about stands there still, without a gap, and no cue denies."""
 
-    def __init__(self, start: Callable[[], Liveness], box: Floats | None, overlap_low: float) -> None:
-        self._start, self._box, self._overlap_low = start, box, overlap_low
-        self._liveness = start()
+    def __init__(self, start: Callable[[], Liveness], box: Floats | None, limits: LivenessLimits) -> None:
+        self._start, self._box, self._limits = start, box, limits
+        self._liveness: Liveness | None = None
+        self._at: float | None = None  # of the last frame with the face, s; before the first, the disk may be slow
         self._until = float("-inf")
-        self._is_first, self._is_broken = True, False
+        self._is_broken = False
 
     def see(self, seen: Seen) -> None:
         """Take the next frame."""
+        if seen.faces:
+            box, at = seen.faces[0].box, seen.captured_at
+            is_late = self._at is not None and at - self._at > self._limits.gap_s
+            is_elsewhere = self._box is None or float(overlap(self._box, box[None])[0]) < self._limits.overlap_low
+            self._is_broken = self._is_broken or is_late or is_elsewhere
+            self._box, self._at = box, at
         if self._is_broken:
             return
-        if self._is_first and seen.faces:  # the disk may have held up the frames; the face's place has not changed
-            self._is_first = False
-            box = seen.faces[0].box
-            self._is_broken = self._box is None or float(overlap(self._box, box[None])[0]) < self._overlap_low
+        self._liveness = self._liveness or self._start()
         step = self._liveness.see(seen)
-        self._is_broken = self._is_broken or step.restarted is not None
+        self._is_broken = step.restarted is not None
         if step.judgement is None:
             return
         if step.judgement.verdict is Verdict.BONA_FIDE:
             self._until = seen.captured_at + STILL_S
         self._is_broken = self._is_broken or step.judgement.verdict is Verdict.ATTACK
-        self._liveness = self._start()
+        self._liveness = None
 
     def holds(self, now: float) -> bool:
         """Whether it was so a moment ago; monotonic s."""

@@ -63,8 +63,8 @@ POLICY: Mapping[str, Allowed] = MappingProxyType(
         # Off is what the installer chose, not something that broke: closing would make the choice unusable.
         Condition.PAD_OFF.value: Allowed.OPEN,
         Condition.PAD_PASSIVE.value: Allowed.OPEN,  # as chosen, and better than off
-        Condition.PAD_UNCALIBRATED.value: Allowed.OPEN,  # its limits are stricter than a site's own would be, or looser
-        Condition.PAD_TOO_BRIGHT.value: Allowed.OPEN,  # whoever is asked for colours is asked for something else
+        Condition.PAD_UNCALIBRATED.value: Allowed.OPEN,  # its limits are those measured elsewhere
+        Condition.PAD_TOO_BRIGHT.value: Allowed.OPEN,  # who must answer colours is let in by nothing else
         # Slow is not wrong: the decisions are the same, and one that comes too late is refused by its frame's age.
         Condition.THROTTLED.value: Allowed.OPEN,
         Condition.DOOR_FAULT.value: Allowed.LOG_ONLY,

@@ -104,6 +104,7 @@ class People:
                 "status": subject.status.value,
                 "is_blocklisted": subject.is_blocklisted,
                 "is_allowlisted": subject.is_allowlisted,
+                **({"liveness": enrolment.liveness} if enrolment.liveness is not None else {}),
             },
             actor=actor,
         )

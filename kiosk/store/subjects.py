@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kiosk.types import Status, SubjectId, Template
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -54,6 +54,7 @@ class Enrolment:
     valid_from: float | None = None
     valid_until: float | None = None
     retention_until: float | None = None  # None: now and the store's retention
+    liveness: Mapping[str, Any] | None = None  # for the log: how the person was told from a picture; not personal
 
     def __post_init__(self) -> None:
         """A quality belongs to a template."""

@@ -126,3 +126,66 @@ def test_without_a_network_that_passed_its_test_nothing_is_approved(tmp_path):
 
     assert answer.status_code == 503
     assert "liveness" not in answer.json()
+
+
+# ---- a person enrolled from the page, by a camera
+
+
+def enrol(served, photograph, **fields):
+    return served.call("POST", "/device/subjects", "operator", files={"image": ("a.jpg", photograph)}, data=fields)
+
+
+def test_a_photograph_held_up_to_the_camera_is_not_enrolled_from_the_page(served):
+    answer = enrol(served, PRINT, from_camera="true", name="Person A")
+
+    assert (answer.status_code, answer.json()["outcome"]) == (409, "not_live")
+    assert served.device.store.people.subjects().total == 0
+
+
+def test_a_person_before_the_camera_is_enrolled_from_the_page(served):
+    assert enrol(served, PERSON, from_camera="true", name="Person A").status_code == 201
+
+
+def test_a_face_that_fills_the_cameras_picture_is_not_enrolled_unjudged(served):
+    answer = enrol(served, tight_crop(), from_camera="true")
+
+    assert (answer.status_code, answer.json()["outcome"]) == (409, "not_live")
+
+
+def test_a_reference_taken_by_the_camera_must_show_a_person_too(served):
+    number = enrol(served, PERSON, from_camera="true").json()["subject"]["session_number"]
+
+    answer = served.call(
+        "POST",
+        f"/device/subjects/{number}/references",
+        "operator",
+        files={"image": ("a.jpg", PRINT)},
+        data={"from_camera": "true"},
+    )
+
+    assert (answer.status_code, answer.json()["outcome"]) == (409, "not_live")
+
+
+def test_a_photograph_that_is_uploaded_as_one_is_enrolled_as_ever(served):
+    assert enrol(served, PRINT).status_code == 201
+
+
+def test_where_the_detection_fails_nobody_is_enrolled_by_the_camera(tmp_path):
+    detector = ScriptedDetector()
+    detector.fault = "liveness.onnx: the digest differs"
+    with serving(tmp_path / "state", detector=detector) as served:
+        assert enrol(served, PERSON, from_camera="true").status_code == 503
+        assert served.device.store.people.subjects().total == 0
+
+
+# ---- the kiosk's own screen
+
+
+def test_the_screen_says_when_its_colours_began_and_nobody_else_may(served):
+    with served.screen() as screen:
+        said = screen.post("/device/screen/colours", json={"attempt": 2})
+        wrong = screen.post("/device/screen/colours", json={"attempt": True})
+
+    assert (said.status_code, wrong.status_code) == (204, 400)
+    assert served.kiosk.asked == [("colours", 2)]
+    assert served.call("POST", "/device/screen/colours", json={"attempt": 2}).status_code in {401, 403}

@@ -33,6 +33,7 @@ from kiosk.store.directory import initialise, open_store
 from kiosk.store.keys import read_keys
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.fakes import RecordedLines
+from kiosk.testing.scripted_liveness import ScriptedDetector
 from kiosk.types import Face, Template
 from tests.entrance.staged import POINTS, Stage, config, template
 from tests.patience import BUSY_S, LIMIT_S, until
@@ -476,3 +477,50 @@ def test_closing_is_quick_and_leaves_the_relay_off(tmp_path, scene):
         assert time.monotonic() - began < BUSY_S
         assert Output.RELAY not in world.lines.lit
         assert {"what": "relay_on"}.items() <= world.acts(Kind.DOOR)[0].items()
+
+
+# ---- the detection of photographs
+
+
+def guarded(tmp_path, scene, detector, **pad):
+    settings = config(pad={"level": "passive", "face_share_high": 0.8, **pad})  # the scripted face is large
+    return World(tmp_path, scene, settings, pace=BRISK, detector=detector)
+
+
+def test_a_level_has_a_state_of_its_own_and_so_has_a_site_that_is_not_calibrated(tmp_path, scene):
+    with guarded(tmp_path, scene, ScriptedDetector()) as world:
+        world.armed()
+
+        until(lambda: set(world.kiosk.monitor.states()) == {"pad_passive", "pad_uncalibrated"})
+
+    with guarded(tmp_path, scene, ScriptedDetector(), calibrated_for="scripted") as world:
+        world.armed()
+        until(lambda: world.kiosk.monitor.states() == ("pad_passive",))
+
+
+def test_without_a_network_that_passes_its_test_nobody_is_judged_and_it_is_tried_again(tmp_path, scene):
+    detector = ScriptedDetector()
+    detector.fault = "liveness.onnx: no such file"
+    with guarded(tmp_path, scene, detector) as world:
+        world.enrol(1)
+        world.people.append(A)
+        until(lambda: detector.tests >= 2 and "starting" not in world.kiosk.monitor.states())
+        seen = world.kiosk.requests.health()
+        assert world.store.decisions(DecisionFilter(kinds=(Kind.IDENTIFY,))).total == 0
+
+        detector.fault = None
+        world.armed()
+        until(lambda: world.lines.pulses == 1)  # Person A stands there still, and is judged now
+
+    assert not seen.is_armed
+    assert [state.sentence for state in seen.states if state.condition == "pad_failed"] == [
+        "liveness.onnx: no such file"
+    ]
+
+
+def test_a_detection_that_the_settings_want_and_nobody_wired_closes(tmp_path, scene):
+    with guarded(tmp_path, scene, None) as world:
+        until(lambda: "starting" not in world.kiosk.monitor.states())
+
+        assert "pad_failed" in world.kiosk.monitor.states()
+        assert not world.kiosk.requests.health().is_armed

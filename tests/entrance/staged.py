@@ -108,6 +108,7 @@ class Stage:
             **more,
         )
         self.number = 0
+        self.scene = WALL  # what the camera sees, faces apart
         self.yaw_deg, self.mouth = 0.0, 0.02  # of the largest face's mesh
         self.asked_at = 0.0  # when the screen asked nothing last
 
@@ -143,7 +144,7 @@ class Stage:
     def frame(self, *people: Template, edge: float = 120.0) -> Frame:
         """The next frame, with these people beside one another."""
         self.number += 1
-        image = WALL.copy()
+        image = self.scene.copy()
         image[0, 0] = self.number >> 8, self.number & 255, 1
         middles = [(640 * (place + 1) / (len(people) + 1), 240.0) for place in range(len(people))]
         self.people[self.number] = [

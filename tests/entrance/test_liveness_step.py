@@ -5,10 +5,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
+import numpy as np
 import pytest
 
 from kiosk.daemon.wiring import hold_level, step_of
 from kiosk.entrance.news import Topic
+from kiosk.recognition.pad_levels import Level, RandomAsker
+from kiosk.store.chain import Kind
+from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.subjects import Details
 from kiosk.testing.scripted_liveness import ScriptedDetector
 from tests.entrance.staged import Stage, config, template
@@ -22,9 +26,9 @@ GIVES_UP_S = 16.0  # two challenges of 6 s, the waits before them, and some
 class Watched(Stage):
     """A stage whose kiosk tells people from pictures, by a scripted network."""
 
-    def __init__(self, directory, level="active", *, outgoing=None, beside=None, **sections):
+    def __init__(self, directory, level="active", *, flashes=False, outgoing=None, beside=None, **sections):
         self.detector = ScriptedDetector()
-        pad = {"level": level, "screen": True, "flashes": False}
+        pad = {"level": level, "screen": True, "flashes": flashes}
         sections.setdefault("enrolment", CONSENT_TEXT)
         more = {"beside": beside} if beside is not None else {}
         super().__init__(
@@ -72,7 +76,8 @@ def test_a_known_person_who_does_what_is_asked_comes_in_and_the_log_says_how_it_
     assert (stage.liveness["verdict"], stage.liveness["level"]) == ("bona_fide", level)
     assert stage.liveness["model"] == "scripted"
     answers = [one["answer"] for one in stage.liveness["challenges"]]
-    assert answers == ["met"] * {"passive": 0, "active": 1, "strict": 2}[level]
+    assert answers == ["met"] * RandomAsker(Level(level), Random(1), has_flashes=False).count
+    assert len({one["kind"] for one in stage.liveness["challenges"]}) == {"passive": 0, "active": 1, "strict": 2}[level]
     assert stage.liveness["cues"]["network"]["value"] == pytest.approx(0.9)
 
 
@@ -152,6 +157,8 @@ def test_a_person_who_follows_is_judged_in_every_mode(make, mode):
 
     if mode == "enrol":
         assert stage.store.people.subjects().total == 2
+        newest = stage.store.decisions(DecisionFilter(kinds=(Kind.ENROL,))).decisions[0].entry
+        assert newest.details["liveness"]["verdict"] == "bona_fide"
     else:
         assert len(stage.decisions) == 1
         assert stage.liveness["verdict"] == "bona_fide"
@@ -204,6 +211,68 @@ def test_no_vector_goes_into_the_log(make):
     assert not any(isinstance(value, list) and len(value) > 10 for value in stage.liveness.values())
 
 
+def test_a_medium_that_covers_the_whole_of_the_empty_scene_is_an_attack(make):
+    stage = make()
+    stage.show(seconds=7.0)
+
+    stage.scene = np.random.default_rng(5).integers(60, 200, stage.scene.shape, np.uint8)
+    stage.follow(A, seconds=6.0)
+
+    assert pulses(stage) == 0
+    assert [one["reasons"] for one in stage.decisions] == [["attack_suspected"]]
+    assert stage.liveness["cues"]["covered"]["outcome"] == "denies"
+
+
+def test_before_the_empty_scene_of_always_a_person_comes_in(make):
+    stage = make()
+    stage.show(seconds=7.0)
+
+    stage.follow(A, seconds=6.0)
+
+    assert pulses(stage) == 1
+    assert stage.liveness["cues"]["covered"]["outcome"] == "passes"
+
+
+# ---- colours
+
+
+def asked_for_colours(make):
+    stage = make("strict", flashes=True)
+    while not (stage.told(Topic.SCREEN) and (stage.screen["challenge"] or {}).get("kind") == "flash"):
+        stage.follow(A, seconds=0.1)
+    return stage
+
+
+def test_the_screen_shows_six_colours_and_its_word_says_when_they_began(make):
+    stage = asked_for_colours(make)
+    shown, attempt = stage.screen["challenge"]["colours"], stage.screen["challenge"]["attempt"]
+    step = stage.judge._liveness
+    as_asked = [one.at_s for one in step.prompt.colours]
+
+    stage.judge.note_shown(attempt + 1)  # another one's
+    stage.show(A, seconds=0.2)
+    after_another = [one.at_s for one in step.prompt.colours]
+    stage.judge.note_shown(attempt)
+    began = stage.clock.now
+    stage.show(A, seconds=0.1)
+    stage.show(A, seconds=0.1)
+
+    assert len(set(shown)) == 6
+    assert after_another == as_asked
+    assert step.prompt.colours[0].at_s == pytest.approx(began)
+    assert np.diff([one.at_s for one in step.prompt.colours]) == pytest.approx(np.diff(as_asked))
+
+
+def test_colours_that_do_not_show_on_the_face_let_nobody_in_and_are_a_state_of_their_own(make):
+    stage = asked_for_colours(make)
+
+    stage.follow(A, seconds=20.0)
+
+    assert pulses(stage) == 0
+    assert [one["reasons"] for one in stage.decisions] == [["liveness_undetermined"]]
+    assert "pad_too_bright" in stage.monitor.states()
+
+
 # ---- late
 
 
@@ -234,6 +303,16 @@ def test_a_late_yes_opens_nothing_for_a_picture_held_up_meanwhile(make):
 
     assert pulses(stage) == 0
     assert stage.decisions[-1]["opened"] is False
+
+
+def test_a_late_yes_that_comes_after_many_frames_opens_while_its_person_stands_there_still(make):
+    stage, tasks = answered_late(make)
+
+    stage.show(BORDERLINE, seconds=8.0)
+    tasks.pop()()
+    stage.show(BORDERLINE, seconds=0.2)
+
+    assert pulses(stage) == 1
 
 
 def test_a_late_yes_opens_nothing_where_nobody_was_seen_for_a_while(make):

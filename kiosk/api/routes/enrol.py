@@ -6,14 +6,14 @@ a sentence and whom it would duplicate.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 from starlette.responses import Response
 
-from kiosk.api.operation import Call, Operation, Part, answer, field_errors, read_moment
+from kiosk.api.operation import Call, Operation, Part, answer, busy, field_errors, read_moment
 from kiosk.api.routes.people import LONGEST_TEXT, MOMENT, MOMENTS, SHORT, SUBJECT, TEXTS, UNSEEN, about, known, misfits
 from kiosk.api.schema import ANSWER_400, BOOLEAN, FLAG, INTEGER, NUMBER, STRING, TEXT, array, closed, named, or_null
 from kiosk.api.uploads import Form
@@ -21,7 +21,11 @@ from kiosk.device import enrol as enrolling
 from kiosk.device.device import Found
 from kiosk.device.enrol import SAME_PERSON_SCORE, EnrolmentResult, assess
 from kiosk.errors import ImageError
+from kiosk.networks.liveness import liveness_limits
+from kiosk.recognition.liveness import Verdict
+from kiosk.recognition.liveness_photo import judge_photograph
 from kiosk.recognition.match import compare
+from kiosk.recognition.pad_levels import Level
 from kiosk.recognition.photo import MAX_BYTES
 from kiosk.rules.text import objection
 from kiosk.store.accounts import Role
@@ -29,6 +33,10 @@ from kiosk.store.subjects import Details, Enrolment, Subject
 from kiosk.types import Template
 
 MOST_PHOTOGRAPHS = 5
+NOT_LIVE = {
+    Verdict.ATTACK: "the camera seems to see a picture of somebody and no person; upload it where that is meant",
+    Verdict.UNDETERMINED: "the face fills the picture, so nobody can tell a person from a photograph: step back",
+}
 MOST_BYTES = (MOST_PHOTOGRAPHS + 1) * MAX_BYTES
 
 
@@ -68,10 +76,13 @@ async def _enrol(call: Call, form: Form, enrolment: Enrolment) -> Response:
     rotate = form.flag("rotate", default=False)
     largest = form.flag("largest", default=False)
     double = form.flag("allow_duplicate", default=False)
+    is_of_now = form.flag("from_camera", default=False)
     if form.errors:
         raise field_errors(form.errors)
 
     def work() -> EnrolmentResult:
+        if is_of_now and (doubt := _doubt(call, photographs, rotate=rotate)) is not None:
+            return doubt
         return enrolling.enrol_person(
             call.context.device,
             photographs,
@@ -89,6 +100,26 @@ async def _enrol(call: Call, form: Form, enrolment: Enrolment) -> Response:
     if outcome.subject is None:
         return answer(_refused(outcome), 409)
     return answer({"outcome": outcome.kind, "subject": about(outcome.subject, whole=True)}, 201)
+
+
+def _doubt(call: Call, photographs: Sequence[bytes], *, rotate: bool) -> EnrolmentResult | None:
+    """Return why photographs that a camera took just now may show a picture of somebody; None where they do not."""
+    config, detector = call.context.config, call.context.detector
+    if config.pad.chosen_level == Level.OFF.value:
+        return None
+    if detector is None:
+        raise busy("No network for liveness is loaded here.")
+    network, limits = detector.tested(), liveness_limits(config.pad).cues
+    recogniser = call.context.device.recogniser
+    for photograph in photographs:
+        image = call.context.device.decoder(photograph, with_heic=True)
+        faces, angle = recogniser.find_upright(image) if rotate else (recogniser.detect(image), 0)
+        if not faces:
+            continue  # the enrolment says so itself
+        verdict = judge_photograph(recogniser.turn(image, angle), faces[0], network, limits).verdict
+        if verdict is not Verdict.BONA_FIDE:
+            return EnrolmentResult("not_live", NOT_LIVE[verdict])
+    return None
 
 
 def _refused(outcome: EnrolmentResult) -> dict[str, Any]:
@@ -169,12 +200,15 @@ async def add_reference(call: Call) -> Response:
     photograph = form.file("image")
     rotate = form.flag("rotate", default=False)
     largest = form.flag("largest", default=False)
+    is_of_now = form.flag("from_camera", default=False)
     if form.errors:
         raise field_errors(form.errors)
     subject = await call.run(lambda: known(call))
 
     def work() -> EnrolmentResult | Subject:
         device = call.context.device
+        if is_of_now and (doubt := _doubt(call, [photograph], rotate=rotate)) is not None:
+            return doubt
         outcome = assess(device, photograph, rotate=rotate, take_largest=largest, with_heic=True).outcome
         if isinstance(outcome, EnrolmentResult):
             return outcome
@@ -225,12 +259,16 @@ _IMAGES: Mapping[str, Part] = {
         is_required=True,
     ),
     "rotate": Part("Try quarter turns to find an upright face.", FLAG),
+    "from_camera": Part("A camera took them just now, so they must show the person and no picture of one.", FLAG),
     "largest": Part("Of several faces in a photograph take the largest.", FLAG),
 }
 REFUSED = named(
     "EnrolmentRefusal",
     closed(
-        outcome={"type": "string", "enum": ["duplicate", "blocklisted", "no_face", "several_faces", "poor", "mixed"]},
+        outcome={
+            "type": "string",
+            "enum": ["duplicate", "blocklisted", "no_face", "several_faces", "poor", "mixed", "not_live"],
+        },
         sentence=STRING,
         of=or_null(named("SimilarPerson", closed(session_number=INTEGER, similarity_percentage=NUMBER))),
     ),
@@ -289,6 +327,7 @@ OPERATIONS = (
         form={
             "image": Part("A photograph of this person alone.", _IMAGE, is_required=True),
             "rotate": _IMAGES["rotate"],
+            "from_camera": _IMAGES["from_camera"],
             "largest": _IMAGES["largest"],
         },
     ),

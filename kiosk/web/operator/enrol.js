@@ -88,6 +88,7 @@ export async function enrol(place, { atEnd }) {
     const isBlocking = block.control.checked;
     const body = new FormData();
     for (const [place, file] of files.entries()) body.append("image", file, `photograph-${place + 1}`);
+    if (photographs.areOfNow() && !isBlocking) body.append("from_camera", "true");
     if (isBlocking) {
       if (fields.name.control.value) body.append("name", fields.name.control.value);
       body.append("reason", reason.control.value);

@@ -58,7 +58,7 @@ export function chooser({ changed, most = MOST }) {
   async function fromDevice() {
     word.textContent = "";
     try {
-      add([await call("GET", "/device/camera/still.jpg", { as: "blob" })]);
+      add([await call("GET", "/device/camera/still.jpg", { as: "blob" })], { isOfNow: true });
     } catch (error) {
       if (error.status === undefined) throw error;
       word.textContent =
@@ -85,7 +85,7 @@ export function chooser({ changed, most = MOST }) {
     const shoot = async () => {
       const canvas = el("canvas", { width: video.videoWidth, height: video.videoHeight });
       canvas.getContext("2d").drawImage(video, 0, 0);
-      canvas.toBlob((blob) => blob && add([blob]), "image/jpeg", 0.92);
+      canvas.toBlob((blob) => blob && add([blob], { isOfNow: true }), "image/jpeg", 0.92);
     };
     put(
       webcam,
@@ -99,14 +99,14 @@ export function chooser({ changed, most = MOST }) {
     );
   }
 
-  async function add(files) {
+  async function add(files, { isOfNow = false } = {}) {
     word.textContent = "";
     for (const file of files) {
       if (taken.length >= most) {
         word.textContent = t("photograph.too_many", { n: most });
         return;
       }
-      const one = { blob: await fitting(file), verdict: null, element: el("li", { class: "photograph" }) };
+      const one = { blob: await fitting(file), isOfNow, verdict: null, element: el("li", { class: "photograph" }) };
       one.url = URL.createObjectURL(one.blob);
       taken.push(one);
       list.append(one.element);
@@ -160,6 +160,7 @@ export function chooser({ changed, most = MOST }) {
   return {
     element: el("div", { class: "stack" }, drop, webcam, word, list),
     photographs: () => taken.map((one) => one.blob),
+    areOfNow: () => taken.some((one) => one.isOfNow), // a camera took one: it must show the person, no picture of one
     verdicts: () => taken.map((one) => one.verdict),
     clear: () => {
       for (const one of taken.splice(0)) URL.revokeObjectURL(one.url);
