@@ -35,8 +35,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from store_acts import Actor, Known, apply, hold_against
-
+from benchmarks.store_acts import Actor, Known, apply, hold_against
 from kiosk.errors import StoreError
 from kiosk.store.directory import DATABASE_NAME, initialise
 

@@ -40,8 +40,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from store_acts import Actor, Known, apply, hold_against
-
+from benchmarks.store_acts import Actor, Known, apply, hold_against
 from kiosk.errors import KioskError
 from kiosk.store.directory import initialise
 

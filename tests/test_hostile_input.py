@@ -314,7 +314,8 @@ def forms(draw: Any) -> bytes:
         )
         content = draw(st.binary(max_size=200) | values.map(written) | st.just(b"x" * 3_000))
         body += b"--" + BOUNDARY + b"\r\n" + head % name + b"\r\n\r\n" + content + b"\r\n"
-    return body + b"--" + BOUNDARY + draw(st.sampled_from([b"--\r\n", b"--", b"\r\n", b""]))
+    end: bytes = draw(st.sampled_from([b"--\r\n", b"--", b"\r\n", b""]))
+    return bytes(body) + b"--" + BOUNDARY + end
 
 
 @look
@@ -360,9 +361,9 @@ ACTS = (
 @look
 @given(
     cut_and_flipped(
-        st.one_of(bent({**RECORD, "kind": kind, "details": details, "warnings": ["a"]}) for kind, details in ACTS).map(
-            written
-        )
+        st.one_of(
+            [bent({**RECORD, "kind": kind, "details": details, "warnings": ["a"]}) for kind, details in ACTS]
+        ).map(written)
         | bent({"receipt": {"act": "forget"}, "signature": "00" * 64}).map(written)
     )
 )

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,11 +39,8 @@ FPS = 12
 def person() -> Follower:
     recogniser = load_recogniser(read_pack(MODELS))
     image = read(GOLDEN / "person_c_1.jpg")
-    points = trace_depth(
-        recogniser.detect.__self__,
-        image,  # type: ignore[attr-defined]  # a bound method
-        recogniser.detect(image)[0],
-    )
+    detecting: Any = recogniser.detect  # a bound method
+    points = trace_depth(detecting.__self__, image, recogniser.detect(image)[0])
     return follower_of(MovingPortrait(image, points), np.random.default_rng(1))
 
 
