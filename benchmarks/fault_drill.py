@@ -446,7 +446,7 @@ def main() -> int:
         elif given.short:
             drill_shortly(Path(scratch), given.seed, tally)
         else:
-            wanted = set(given.calls.split())
+            wanted = set(given.calls.replace(",", " ").split())
             calls = [call for call in (*CALLS, "short") if wanted & set(call.split(","))]
             if not has_shim():
                 calls.remove("short")

@@ -16,6 +16,8 @@ FOUND_BEFORE = (  # the numbers count calls of SQLite 3.40; under another versio
     # the system's own error came out instead of a sentence
     "rekey, unlink,unlinkat 3 once ENOSPC",
     "rekey, unlink,unlinkat 4 killed EIO",
+    "restore, unlink,unlinkat 3 once EIO",
+    "restore, unlink,unlinkat 14 once EIO",
     # a backup was in place, and its operator was told that nothing was restored
     "restore, fsync 3 once EIO",
     # the head file failed as the restored store was opened, and with it the opening

@@ -18,7 +18,7 @@ import json
 import math
 import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -156,7 +156,11 @@ def backups(directory: Path, keys: Sequence[Key]) -> tuple[BackupFile, ...]:
     """Return the backups of a directory, the newest first; files that are none are left out."""
     checks = {key.check for key in keys}
     found = []
-    for path in directory.glob(f"*{SUFFIX}"):
+    try:
+        paths = tuple(directory.glob(f"*{SUFFIX}"))
+    except OSError as error:
+        raise StoreError(f"{directory} cannot be read: {error.strerror}") from error
+    for path in paths:
         try:
             header = read_header(path)
         except StoreError:
@@ -166,11 +170,18 @@ def backups(directory: Path, keys: Sequence[Key]) -> tuple[BackupFile, ...]:
 
 
 def prune(directory: Path, keys: Sequence[Key], *, keep: int = KEPT) -> tuple[Path, ...]:
-    """Delete all but the newest readable backups; return what was deleted."""
+    """Delete all but the newest readable backups; return what was deleted.
+
+    Raises:
+        StoreError: one cannot be deleted, or the folder cannot be read.
+    """
     readable = [file for file in backups(directory, keys) if file.is_readable]
     old = tuple(file.path for file in readable[max(keep, 1) :])
     for path in old:
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"{path}: {error.strerror}; this old backup is still there") from error
     return old
 
 
@@ -238,7 +249,8 @@ def _workshop(directory: Path) -> Iterator[Path]:
     except OSError as error:
         raise StoreError(f"{directory}: {error.strerror}; no backup was changed") from error
     finally:
-        _remove(copy)
+        with suppress(OSError):  # left on a disk that fails; the next one to work here removes it
+            _remove(copy)
         os.close(lock)
 
 

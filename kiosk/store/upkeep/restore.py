@@ -12,6 +12,7 @@ which records were given up, so a log exported before still tells the two apart.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -106,11 +107,14 @@ def restore(
     live = directory / DATABASE_NAME
     if live.exists() and not overwrite:
         raise StoreError(f"{live} exists; its content is given up only with --overwrite")
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot make {directory}: {error.strerror}") from error
     target = directory / RESTORING_NAME
     with hold(directory, exclusive=True):
-        _remove(target)
         try:
+            _remove(target)
             vault = backup.unpack(path, keys, target)
             old = _old_state(directory, vault, header.log_seq)
             forgotten = _prepare(target, vault, path, header, old, now=now, clock_state=clock_state, actor=actor)
@@ -118,7 +122,8 @@ def restore(
         except OSError as error:
             raise StoreError(f"{directory}: {error.strerror}; nothing was restored") from error
         finally:
-            _remove(target)
+            with suppress(OSError):  # left on a disk that fails; the next restore removes it
+                _remove(target)
     try:
         with open_store(directory, keys, now=now, clock_state=clock_state) as store:
             count = store.people.subjects(limit=0).total
