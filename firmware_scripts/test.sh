@@ -19,6 +19,13 @@ if ! command -v chromium >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ] && command -v a
   (apt_install chromium) || printf 'Note: no Chromium; the tests of the pages are skipped\n' >&2
 fi
 "$root/firmware_scripts/check.sh"
+# The tests of failing disks make real calls fail; where the tools cannot be had they skip and say so.
+if { ! command -v strace || ! command -v gcc; } >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ] &&
+  command -v apt-get >/dev/null 2>&1; then
+  step "Installing strace and gcc for the tests of failing disks"
+  (apt_install strace gcc libc6-dev) ||
+    printf 'Note: no strace or gcc; the tests of failing disks are skipped or shorter\n' >&2
+fi
 step "Running the tests"
 cd "$root"
 exec "$venv/bin/python" -m pytest -n "$(nproc)" --dist loadfile "$@"
