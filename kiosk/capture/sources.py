@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import difflib
 import itertools
 import time
 import urllib.parse
@@ -114,10 +115,11 @@ def parse_source(text: str, portraits: Sequence[Path] = ()) -> Source:
     kind, colon, rest = text.partition(":")
     if not colon or kind not in (*NETWORK, *OPTIONS):
         shown = f"{kind}:" if colon and kind.isidentifier() else "that"
-        raise ConfigError(f"[camera] source: {shown} is no camera; want {KINDS}")
+        raise ConfigError(f"[camera] source: {shown} is no camera; want {KINDS}{_meant(text, kind)}")
     if kind in NETWORK:
         if not _place(text):
-            raise ConfigError(f"[camera] source: want {kind}://host[:port]/path")
+            escapes = "; in a name or password write # as %23, / as %2F, ? as %3F, @ as %40, : as %3A, % as %25"
+            raise ConfigError(f"[camera] source: want {kind}://host[:port]/path{escapes if '@' in text else ''}")
         return Source(kind, text)
     address, _, query = rest.partition("?")
     options = _options(kind, query)
@@ -130,6 +132,20 @@ def parse_source(text: str, portraits: Sequence[Path] = ()) -> Source:
             raise ConfigError(f"[camera] source: {kind}: wants a path; want {KINDS}")
         address = str(Path(address).absolute())  # the capturing process may live elsewhere
     return Source(kind, address, options, tuple(Path(one).absolute() for one in portraits))
+
+
+def _meant(text: str, kind: str) -> str:
+    """Return which camera was probably meant, for the end of a sentence; an address is never quoted."""
+    if text.isdecimal() or text.startswith("video"):
+        return f"; did you mean v4l2:/dev/video{text.removeprefix('video')}?"
+    if text.startswith("/dev/"):
+        return f"; did you mean v4l2:{text}?"
+    if text.startswith(("/", "./", "../")):
+        return "; for a recording write file: or dir: before the path"
+    alike = {"libcamera": "picamera2", "csi": "picamera2", "usb": "v4l2", "webcam": "v4l2", "mjpeg": "http"}
+    close = difflib.get_close_matches(kind.lower(), (*NETWORK, *OPTIONS), 1)
+    meant = alike.get(kind.lower()) or (close[0] if close else "")
+    return f"; did you mean {meant}:?" if meant else ""
 
 
 def _place(url: str) -> str:
