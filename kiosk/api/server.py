@@ -128,6 +128,20 @@ def check_exposure(settings: ApiSettings, accounts: Accounts | CopiedAccounts) -
     Raises:
         ConfigError: says what is missing.
     """
+    check_encryption(settings)
+    if not is_loopback(settings.bind) and not accounts.has_any():
+        raise ConfigError(
+            f"[api]: {settings.bind} can be reached from elsewhere, and there is nobody to let in; "
+            "make a key first: kiosk key create --role admin"
+        )
+
+
+def check_encryption(settings: ApiSettings) -> None:
+    """Refuse to be reached from elsewhere in clear text.
+
+    Raises:
+        ConfigError: says what is missing.
+    """
     if bool(settings.tls_certificate) != bool(settings.tls_key):
         raise ConfigError("[api]: want both tls_certificate and tls_key, or neither")
     for path in filter(None, (settings.tls_certificate, settings.tls_key)):
@@ -139,11 +153,6 @@ def check_exposure(settings: ApiSettings, accounts: Accounts | CopiedAccounts) -
         raise ConfigError(
             f"[api]: {settings.bind} can be reached from elsewhere, so it wants tls_certificate and tls_key; "
             "or bind to 127.0.0.1"
-        )
-    if not accounts.has_any():
-        raise ConfigError(
-            f"[api]: {settings.bind} can be reached from elsewhere, and there is nobody to let in; "
-            "make a key first: kiosk key create --role admin"
         )
 
 

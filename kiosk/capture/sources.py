@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import difflib
 import itertools
-import threading
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeAlias
@@ -25,6 +22,7 @@ from typing import Any, TypeAlias
 import cv2
 import numpy as np
 
+from kiosk.capture import web_camera
 from kiosk.capture.demo import Cues, Demo
 from kiosk.capture.slot import Attention
 from kiosk.errors import CameraLostError, ConfigError
@@ -56,9 +54,6 @@ OPTIONS: Mapping[str, Mapping[str, tuple[float, float, float]]] = MappingProxyTy
 OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 5000, 2000  # FFmpeg's; the reading one was seen to fire three times in a row
 FILE_FPS = 25.0  # of a recording that does not say
 DRIVER_TIME_S = 1.0  # a driver's time older than that is of another clock
-MAX_LINE_BYTES = 1000
-MAX_PART_BYTES = 16 << 20  # a JPEG of 8 megapixels stays well below it
-JPEG_END = b"\xff\xd9"  # marker EOI; ITU-T T.81, table B.1
 PICAMERA2_WAIT_S = 2.0
 BUFFERS = 4
 ABI_CURE = (
@@ -120,10 +115,11 @@ def parse_source(text: str, portraits: Sequence[Path] = ()) -> Source:
     kind, colon, rest = text.partition(":")
     if not colon or kind not in (*NETWORK, *OPTIONS):
         shown = f"{kind}:" if colon and kind.isidentifier() else "that"
-        raise ConfigError(f"[camera] source: {shown} is no camera; want {KINDS}")
+        raise ConfigError(f"[camera] source: {shown} is no camera; want {KINDS}{_meant(text, kind)}")
     if kind in NETWORK:
         if not _place(text):
-            raise ConfigError(f"[camera] source: want {kind}://host[:port]/path")
+            escapes = "; in a name or password write # as %23, / as %2F, ? as %3F, @ as %40, : as %3A, % as %25"
+            raise ConfigError(f"[camera] source: want {kind}://host[:port]/path{escapes if '@' in text else ''}")
         return Source(kind, text)
     address, _, query = rest.partition("?")
     options = _options(kind, query)
@@ -136,6 +132,20 @@ def parse_source(text: str, portraits: Sequence[Path] = ()) -> Source:
             raise ConfigError(f"[camera] source: {kind}: wants a path; want {KINDS}")
         address = str(Path(address).absolute())  # the capturing process may live elsewhere
     return Source(kind, address, options, tuple(Path(one).absolute() for one in portraits))
+
+
+def _meant(text: str, kind: str) -> str:
+    """Return which camera was probably meant, for the end of a sentence; an address is never quoted."""
+    if text.isdecimal() or text.startswith("video"):
+        return f"; did you mean v4l2:/dev/video{text.removeprefix('video')}?"
+    if text.startswith("/dev/"):
+        return f"; did you mean v4l2:{text}?"
+    if text.startswith(("/", "./", "../")):
+        return "; for a recording write file: or dir: before the path"
+    alike = {"libcamera": "picamera2", "csi": "picamera2", "usb": "v4l2", "webcam": "v4l2", "mjpeg": "http"}
+    close = difflib.get_close_matches(kind.lower(), (*NETWORK, *OPTIONS), 1)
+    meant = alike.get(kind.lower()) or (close[0] if close else "")
+    return f"; did you mean {meant}:?" if meant else ""
 
 
 def _place(url: str) -> str:
@@ -185,8 +195,8 @@ def shots(source: Source, attention: Callable[[], Attention] = Attention) -> Sho
         "v4l2": _v4l2,
         "rtsp": _rtsp,
         "rtsps": _rtsp,
-        "http": _mjpeg,
-        "https": _mjpeg,
+        "http": _web,
+        "https": _web,
         "file": _file,
         "dir": _directory,
         "demo": lambda demo: _demo(demo, attention),
@@ -254,6 +264,10 @@ def _rtsp(source: Source) -> Shots:
         raise CameraLostError(f"{source} stopped giving frames")
 
 
+def _web(source: Source) -> Shots:
+    return web_camera.frames(source.address, str(source), source.hide)
+
+
 def _file(source: Source) -> Shots:
     while True:
         with _video(source.address, cv2.CAP_FFMPEG) as capture:
@@ -319,130 +333,6 @@ def _video(*how: Any) -> Iterator[Any]:
         capture.release()
 
 
-def _mjpeg(source: Source) -> Shots:
-    """Read motion JPEG ourselves: FFmpeg would not check an https camera's certificate."""
-    newest = _Newest(_http(source))
-    threading.Thread(target=newest.follow, name="mjpeg", daemon=True).start()
-    try:
-        while True:
-            jpeg, taken = newest.wait()
-            bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-            if bgr is not None:  # a damaged one is skipped; nothing but damaged ones is noticed as a lost camera
-                yield _rgb(bgr), taken
-    finally:
-        newest.is_wanted = False
-
-
-def _http(source: Source) -> HTTPResponse:
-    url = urllib.parse.urlsplit(source.address)
-    user, _, password = (urllib.parse.unquote(part) for part in url.netloc.rpartition("@")[0].partition(":"))
-    bare = url._replace(netloc=url.netloc.rpartition("@")[2]).geturl()
-    passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
-    passwords.add_password(None, bare, user, password)
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler({}),  # a camera is in the building
-        _Hangup(),
-        urllib.request.HTTPDigestAuthHandler(passwords),
-        urllib.request.HTTPBasicAuthHandler(passwords),
-    )
-    try:
-        response: HTTPResponse = opener.open(bare, timeout=OPEN_TIMEOUT_MS / 1000.0)
-    except (OSError, HTTPException, ValueError) as error:  # urllib's errors are OSErrors
-        if isinstance(error, urllib.error.HTTPError):
-            error.close()
-        raise CameraLostError(f"{source} cannot be opened: {source.hide(str(error))}") from None
-    kind = response.headers.get_content_type()
-    if kind != "multipart/x-mixed-replace":
-        response.close()
-        raise CameraLostError(f"{source} answers with {kind}, want motion JPEG (multipart/x-mixed-replace)")
-    return response
-
-
-class _Hangup(urllib.request.BaseHandler):
-    """Ends a connection that asked for a password: urllib leaves it open beside the next, and cameras take few."""
-
-    handler_order = 100  # before those that answer with the password
-
-    def http_error_401(self, _request: Any, response: HTTPResponse, *_: Any) -> None:
-        response.close()
-
-
-class _Newest:
-    """The newest part of a multipart answer: a slow decoder must not make the stream queue up behind it."""
-
-    def __init__(self, response: HTTPResponse) -> None:
-        self.is_wanted = True
-        self._response = response
-        self._came = threading.Condition()
-        self._part: tuple[bytes, float] | None = None
-        self._trouble = ""
-
-    def wait(self) -> tuple[bytes, float]:
-        with self._came:
-            self._came.wait_for(lambda: self._part or self._trouble)
-            part, self._part = self._part, None
-            if part is None:
-                raise CameraLostError(self._trouble)
-            return part
-
-    def follow(self) -> None:
-        trouble = "the camera's stream ended"
-        try:
-            with self._response:
-                for part in _parts(self._response):
-                    if not self.is_wanted:
-                        return
-                    with self._came:
-                        self._part = part, time.monotonic()
-                        self._came.notify()
-        except (OSError, HTTPException, ValueError) as error:
-            trouble = f"the camera's stream broke: {error}"
-        with self._came:
-            self._trouble = trouble
-            self._came.notify()
-
-
-def _parts(response: HTTPResponse) -> Generator[bytes, None, None]:
-    """Yield the parts of a multipart answer until it ends.
-
-    Raises:
-        ValueError: one is longer than any picture.
-    """
-    mark = b"--" + str(response.headers.get_param("boundary") or "").lstrip("-").encode()
-    line = b"-"
-    while line:
-        while line and not line.startswith(mark):
-            line = response.readline(MAX_LINE_BYTES)
-        length = -1
-        while line := response.readline(MAX_LINE_BYTES).strip():
-            name, _, value = line.partition(b":")
-            if name.lower() == b"content-length":
-                length = int(value)
-        if length > MAX_PART_BYTES:
-            raise ValueError(f"a picture of {length} bytes, more than {MAX_PART_BYTES}")
-        if length >= 0:
-            part, line = response.read(length), b"-"
-        else:
-            part, line = _until(response, mark)
-        if part:
-            yield part
-
-
-def _until(response: HTTPResponse, mark: bytes) -> tuple[bytes, bytes]:
-    """Read a part of unknown length and the line after it; both are empty at the end.
-
-    A JPEG tells its end itself, so that nobody waits for the mark, which comes with the next picture.
-    """
-    part = b""
-    while (line := response.readline(MAX_PART_BYTES)) and not line.startswith(mark):
-        part += line
-        if len(part) > MAX_PART_BYTES:
-            raise ValueError(f"a picture of more than {MAX_PART_BYTES} bytes")
-        if line.rstrip(b"\r\n").endswith(JPEG_END):
-            return part, b"-"
-    return part, line
-
-
 def _picamera2(source: Source) -> Shots:
     """Read a Raspberry Pi's camera; every wait has an end, and a camera that stopped is closed, never stopped.
 
@@ -462,7 +352,8 @@ def _picamera2(source: Source) -> Shots:
                 controls={"FrameDurationLimits": limits},
             )
         )
-        main = camera.camera_configuration()["main"]  # as libcamera adjusted it
+        adjusted = camera.camera_configuration()  # by libcamera
+        main, is_full = adjusted["main"], _is_full_range(adjusted.get("colour_space"))
         camera.start()
         boot_ahead_s = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
         while True:
@@ -471,7 +362,10 @@ def _picamera2(source: Source) -> Shots:
                 pixels, told = request.make_array("main"), request.get_metadata().get("SensorTimestamp", 0)
             finally:
                 request.release()
-            yield _from_libcamera(pixels, main), driver_time(told / 1e9, time.monotonic(), boot_ahead_s)
+            yield (
+                _from_libcamera(pixels, main, is_full=is_full),
+                driver_time(told / 1e9, time.monotonic(), boot_ahead_s),
+            )
     except concurrent.futures.TimeoutError:  # no TimeoutError before Python 3.11
         camera.cancel_all_and_flush()
         raise CameraLostError(f"{source} gave no frame for {PICAMERA2_WAIT_S:g} s: is its cable in place?") from None
@@ -498,7 +392,17 @@ def _open_picamera2(source: Source) -> Any:
         raise CameraLostError(f"{source} cannot be opened ({error}): is its cable in place?") from None
 
 
-def _from_libcamera(pixels: Any, stream: Mapping[str, Any]) -> RgbImage:
+def _is_full_range(colour_space: Any) -> bool:
+    """Say whether luma goes from 0 to 255, by libcamera's ColorSpace; without one it goes from 16 to 235.
+
+    >>> _is_full_range("sYCC"), _is_full_range("Rec709"), _is_full_range("Rec709/Rec709/Rec709/Full")
+    (True, False, True)
+    """
+    told = f"{colour_space} {getattr(colour_space, 'range', '')}".lower()
+    return any(word in told for word in ("sycc", "jpeg", "full"))
+
+
+def _from_libcamera(pixels: Any, stream: Mapping[str, Any], *, is_full: bool = False) -> RgbImage:
     """Return what `make_array` gave as (H, W, 3) RGB; libcamera may have chosen another format than ours."""
     width, height = stream["size"]
     name = stream["format"]
@@ -509,4 +413,20 @@ def _from_libcamera(pixels: Any, stream: Mapping[str, Any]) -> RgbImage:
     codes = {"YUV420": cv2.COLOR_YUV2RGB_I420, "NV12": cv2.COLOR_YUV2RGB_NV12}
     if name not in codes:
         raise CameraLostError(f"picamera2 gives {name}; want BGR888, RGB888, XBGR8888, XRGB8888, YUV420 or NV12")
+    if is_full:
+        return _from_full_range(pixels, name, width, height)
     return np.ascontiguousarray(cv2.cvtColor(pixels, codes[name])[:height, :width])
+
+
+def _from_full_range(pixels: Any, name: str, width: int, height: int) -> RgbImage:
+    """Return YUV 4:2:0 whose luma uses 0 to 255 as RGB; cv2's own codes stretch 16 to 235, by a seventh."""
+    rows = pixels.shape[0] * 2 // 3
+    chroma = np.ascontiguousarray(pixels[rows:])
+    if name == "NV12":
+        blue, red = (chroma.reshape(rows // 2, -1, 2)[..., one] for one in range(2))
+    else:
+        blue, red = chroma.reshape(2, rows // 2, -1)
+    whole = pixels.shape[1], rows
+    parts = [pixels[:rows], *(cv2.resize(np.ascontiguousarray(one), whole) for one in (red, blue))]
+    ycrcb = np.dstack([part[:height, :width] for part in parts])
+    return np.asarray(cv2.cvtColor(ycrcb, cv2.COLOR_YCrCb2RGB), np.uint8)

@@ -11,10 +11,12 @@ from kiosk import assembly
 from kiosk.cli import doctor as doctor_module
 from kiosk.cli.main import REFUSED
 from kiosk.cli.scale_plot import as_svg, as_text
+from kiosk.cli.start_checks import list_mistakes
 from kiosk.errors import ModelFileError
 from kiosk.networks.download import KNOWN_PACKS, download
 from kiosk.networks.inference import Pack, checked, standard_pack
 from kiosk.settings import config as config_module
+from kiosk.text import shown
 
 MEGABYTE = 1e6
 
@@ -87,10 +89,18 @@ def doctor(chosen: argparse.Namespace) -> int:
     return 0 if all(finding.is_good for finding in findings) else REFUSED
 
 
-def config_check(chosen: argparse.Namespace) -> None:
-    """Say whether the settings are right."""
-    assembly.load_settings(chosen)
-    print(json.dumps({"ok": True}) if chosen.json else "The settings are right.")
+def config_check(chosen: argparse.Namespace) -> int:
+    """Check the settings as a start does; list every mistake."""
+    mistakes = list_mistakes(chosen)
+    if chosen.json:
+        told = [{"file": str(one.file or ""), "line": one.line, "sentence": one.sentence} for one in mistakes]
+        print(json.dumps({"ok": not mistakes, **({"mistakes": told} if told else {})}))
+    else:
+        for one in mistakes:
+            print(f"Error: {shown(str(one))}", file=sys.stderr)
+        if not mistakes:
+            print("The settings are right.")
+    return 1 if mistakes else 0
 
 
 def config_show(chosen: argparse.Namespace) -> None:

@@ -94,15 +94,15 @@ def load_config(
     Raises:
         ConfigError: the file cannot be read, or a setting is unknown, of the wrong kind or out of range.
     """
-    sections = _read(path) if path is not None else {}
+    sections = read_toml(path) if path is not None else {}
     known = get_type_hints(Config)
     if unknown := sorted((set(sections) | set(changes)) - set(known)):
-        raise ConfigError(f"{path} has no use for {_list(unknown)}; its sections are {_list(sorted(known))}")
+        raise ConfigError(f"{path} has no use for {listed(unknown)}; its sections are {listed(sorted(known))}")
     built = {}
     for name, kind in known.items():
         values = sections.get(name, {})
         if not isinstance(values, dict):
-            raise ConfigError(f"{path}: want a section [{name}], got {name} = {_shown(values)}")
+            raise ConfigError(f"{path}: want a section [{name}], got {name} = {shown_value(values)}")
         built[name] = _section(name, kind, {**values, **changes.get(name, {})}, environment)
     return Config(**built)
 
@@ -117,7 +117,7 @@ class Sources:
 
     def changed(self) -> dict[str, dict[str, Any]]:
         """Return what operators changed, by section."""
-        return _read(self.changes) if self.changes is not None and self.changes.is_file() else {}
+        return read_toml(self.changes) if self.changes is not None and self.changes.is_file() else {}
 
     def load(self, more: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> Config:
         """Read all settings; `more` are changes not written yet.
@@ -172,7 +172,12 @@ def _merged(one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[st
     return {name: {**one.get(name, {}), **other.get(name, {})} for name in {*one, *other}}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a file of settings.
+
+    Raises:
+        ConfigError: it cannot be read, or is not TOML.
+    """
     try:
         with path.open("rb") as file:
             return tomllib.load(file)
@@ -187,10 +192,10 @@ def _read(path: Path) -> dict[str, Any]:
 def _section(name: str, kind: type, values: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
     settings = {one.name: one for one in fields(kind)}
     if unknown := sorted(set(values) - set(settings)):
-        raise ConfigError(f"[{name}] has no {_list(unknown)}; it knows {_list(sorted(settings))}")
+        raise ConfigError(f"[{name}] has no {listed(unknown)}; it knows {listed(sorted(settings))}")
     variables = {f"{PREFIX}{name}_{one}".upper() for one in settings}
     if unknown := sorted(v for v in environment if v.startswith(f"{PREFIX}{name}_".upper()) and v not in variables):
-        raise ConfigError(f"{_list(unknown)} overrides nothing; [{name}] knows {_list(sorted(settings))}")
+        raise ConfigError(f"{listed(unknown)} overrides nothing; [{name}] knows {listed(sorted(settings))}")
     types = get_type_hints(kind)
     chosen = {}
     for one in settings.values():
@@ -198,8 +203,8 @@ def _section(name: str, kind: type, values: Mapping[str, Any], environment: Mapp
         variable = f"{PREFIX}{name}_{one.name}".upper()
         value = values.get(one.name, one.default)
         if variable in environment:
-            where, value = variable, _from_text(variable, types[one.name], environment[variable])
-        chosen[one.name] = _checked(where, one, types[one.name], value)
+            where, value = variable, read_variable(variable, types[one.name], environment[variable])
+        chosen[one.name] = checked_setting(where, one, types[one.name], value)
     try:
         return kind(**chosen)
     except ConfigError as error:
@@ -208,38 +213,40 @@ def _section(name: str, kind: type, values: Mapping[str, Any], environment: Mapp
         raise ConfigError(_clipped(f"[{name}]: {error}")) from None
 
 
-def _from_text(where: str, kind: Any, text: str) -> Any:
+def read_variable(where: str, kind: Any, text: str) -> Any:
+    """Return what a variable of the environment says, still to be checked."""
     if kind is bool:
         return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
     if kind in (int, float):
         try:
             return kind(text)
         except ValueError:
-            raise ConfigError(f"{where}: want {_word(kind)}, got {_shown(text)}") from None
+            raise ConfigError(f"{where}: want {_word(kind)}, got {shown_value(text)}") from None
     return [part.strip() for part in text.split(",") if part.strip()] if kind == tuple[str, ...] else text
 
 
-def _checked(where: str, one: Field[Any], kind: Any, value: Any) -> Any:
+def checked_setting(where: str, one: Field[Any], kind: Any, value: Any) -> Any:
+    """Return a setting's value; `where` names it in the ConfigError that refuses it."""
     if kind == tuple[str, ...]:
         if not (isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value)) or not (
             value or one.metadata.get("may_be_empty")
         ):
-            raise ConfigError(f"{where}: want a list of one or more texts, got {_shown(value)}")
+            raise ConfigError(f"{where}: want a list of one or more texts, got {shown_value(value)}")
         return tuple(value)
     if kind is float and type(value) is int:
         try:
             value = float(value)
         except OverflowError:
-            raise ConfigError(f"{where}: want a number that is less than 1e308, got {_shown(value)}") from None
+            raise ConfigError(f"{where}: want a number that is less than 1e308, got {shown_value(value)}") from None
     if type(value) is not kind:  # a bool is an int to isinstance, and is not one to whoever wrote it
-        raise ConfigError(f"{where}: want {_word(kind)}, got {_shown(value)}")
+        raise ConfigError(f"{where}: want {_word(kind)}, got {shown_value(value)}")
     low, high, choices = one.metadata["low"], one.metadata["high"], one.metadata.get("choices")
     if kind is float and low is None and not math.isfinite(value):
         raise ConfigError(f"{where}: want a finite number, got {value}")
     if low is not None and not low <= value <= high:  # a NaN fails this too
-        raise ConfigError(f"{where}: want {low} to {high}, got {_shown(value)}")
+        raise ConfigError(f"{where}: want {low} to {high}, got {shown_value(value)}")
     if choices and value not in choices:
-        raise ConfigError(f"{where}: want {' or '.join(map(str, choices))}, got {_shown(value)}")
+        raise ConfigError(f"{where}: want {' or '.join(map(str, choices))}, got {shown_value(value)}")
     return value
 
 
@@ -306,7 +313,7 @@ def _toml(value: Any) -> str:
     return str(value)
 
 
-def _shown(value: Any) -> str:
+def shown_value(value: Any) -> str:
     """Return a value for a sentence: short, whatever somebody wrote, and without control characters."""
     if isinstance(value, int) and value.bit_length() > LONGEST_INT_BITS:
         return "a number of very many digits"
@@ -332,5 +339,6 @@ def _word(kind: Any) -> str:
     return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}[kind]
 
 
-def _list(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Return names for a sentence."""
     return ", ".join(names)

@@ -335,8 +335,8 @@ def test_a_reader_slower_than_the_stream_gets_the_newest_and_a_damaged_frame_is_
         ),
         pytest.param(
             lambda request: (begin(request), request.wfile.write(b"--frame\r\nContent-Length: x\r\n\r\n")),
-            "stream broke",
-            id="broken",
+            "stream ended",
+            id="a length that is no number",
         ),
     ],
 )
@@ -455,3 +455,51 @@ def test_what_libcamera_pads_is_cut_off(name, rows):
 
     assert image.shape == (48, 64, 3)
     assert np.ptp(image) <= 2
+
+
+@pytest.mark.parametrize("name", ["YUV420", "NV12"])
+def test_what_libcamera_gives_in_full_range_is_not_stretched(name):
+    wanted = picture(3)
+    i420 = full_range_i420(wanted)
+    pixels = i420 if name == "YUV420" else interleaved(i420)
+
+    image = sources._from_libcamera(pixels, {"size": (64, 48), "format": name}, is_full=True)
+    stretched = sources._from_libcamera(pixels, {"size": (64, 48), "format": name})
+
+    assert np.abs(image.astype(int) - wanted).mean() < 3
+    assert image.std() == pytest.approx(wanted.std(), rel=0.03)
+    assert stretched.std() > 1.1 * wanted.std()
+
+
+def full_range_i420(rgb):
+    y, red, blue = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2YCrCb))
+    half = [
+        cv2.resize(one, (rgb.shape[1] // 2, rgb.shape[0] // 2), interpolation=cv2.INTER_AREA) for one in (blue, red)
+    ]
+    return np.vstack([y, *(one.reshape(-1, rgb.shape[1]) for one in half)])
+
+
+def interleaved(i420):
+    rows, width = i420.shape[0] * 2 // 3, i420.shape[1]
+    blue, red = i420[rows:].reshape(2, rows // 2, width // 2)
+    return np.vstack([i420[:rows], np.dstack([blue, red]).reshape(rows // 2, width)])
+
+
+class FullRange(PicameraDouble):
+    format = "NV12"
+
+    def camera_configuration(self):
+        return {**super().camera_configuration(), "colour_space": "sYCC"}
+
+    def capture_request(self, *, wait):
+        request = super().capture_request(wait=wait)
+        request.make_array = lambda _: interleaved(full_range_i420(picture(3)))
+        return request
+
+
+def test_a_picamera_that_tells_full_range_is_read_so(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "picamera2", SimpleNamespace(Picamera2=FullRange))
+
+    ((image, _),) = itertools.islice(shots(parse_source("picamera2:0")), 1)
+
+    assert np.abs(image.astype(int) - picture(3)).mean() < 3
