@@ -15,8 +15,8 @@ from kiosk.cli.start_checks import list_mistakes
 from kiosk.errors import ModelFileError
 from kiosk.networks.download import KNOWN_PACKS, download
 from kiosk.networks.inference import Pack, checked, standard_pack
+from kiosk.rules.text import shown
 from kiosk.settings import config as config_module
-from kiosk.text import shown
 
 MEGABYTE = 1e6
 

@@ -133,9 +133,9 @@ class Sources:
         Raises:
             ConfigError: this section is wrong, or no file can be read.
         """
-        values = (_read(self.file) if self.file is not None else {}).get(name, {})
+        values = (read_toml(self.file) if self.file is not None else {}).get(name, {})
         if not isinstance(values, dict):
-            raise ConfigError(f"{self.file}: want a section [{name}], got {name} = {_shown(values)}")
+            raise ConfigError(f"{self.file}: want a section [{name}], got {name} = {shown_value(values)}")
         try:
             changed = self.changed().get(name, {})
         except ConfigError:  # what operators changed cannot be read: `load` says so; the door has the installer's
