@@ -249,6 +249,9 @@ class Call:
 
     async def chunks(self, most_bytes: int) -> AsyncIterator[bytes]:
         """Yield the body as it arrives, within its time and length."""
+        encoding = self.request.headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("", "identity"):
+            raise refusal(415, "A body with a Content-Encoding is not taken; send it as it is.")
         length = 0
         more = True
         while more:

@@ -21,6 +21,7 @@ from kiosk.recognition.photo import MAX_BYTES, TOO_LARGE
 
 MOST_TEXT_BYTES = 16_384  # of one text field
 MOST_PARTS = 64
+MOST_BLANKS = 1000  # behind a mark
 MOST_FORM_BYTES = 4 * MAX_BYTES  # a body beyond it is refused unread: "far over two images"
 MOST_HEADER_BYTES = 8_192  # of one part
 NO_FILE = "No file was submitted."  # the contract's words
@@ -151,6 +152,39 @@ def boundary_of(content_type: str) -> bytes | None:
     return boundary if kind == b"multipart/form-data" and boundary else None
 
 
+async def tidied(chunks: AsyncIterator[bytes], boundary: bytes) -> AsyncIterator[bytes]:
+    """Yield a multipart body without the text before its first mark and the blanks behind each.
+
+    RFC 2046, 5.1.1, says that a reader ignores both; the parser takes neither.
+
+    Args:
+        chunks: the body as it arrives.
+        boundary: see `boundary_of`.
+    """
+    mark = b"\r\n--" + boundary
+    held, is_begun = b"\r\n", False  # the first mark may be the body's first line
+    async for chunk in chunks:
+        held += chunk
+        out = b""
+        while (at := held.find(mark)) >= 0:
+            end = at + len(mark)
+            rest = held[end : end + MOST_BLANKS].lstrip(b" \t")
+            if not rest.strip(b"\r") and len(held) < end + MOST_BLANKS:
+                break  # more blanks, or the line's end, may come
+            out += held[:end] if is_begun else mark[2:]
+            is_begun = True
+            is_line = rest.startswith(b"\r\n")
+            held = held[end:].lstrip(b" \t") if is_line else held[end:]
+        else:
+            keep = len(mark) - 1
+            out += held[:-keep] if is_begun else b""
+            held = held[-keep:]
+        if out:
+            yield out
+    if is_begun and held:
+        yield held
+
+
 async def read_form(
     chunks: AsyncIterator[bytes],
     boundary: bytes,
@@ -178,13 +212,18 @@ async def read_form(
         MalformedError: it is no form.
     """
     reader = _Reader(file_names, most_files, most_file_bytes)
-    length = 0
-    try:
-        parser = MultipartParser(boundary, reader.callbacks())
+
+    async def counted() -> AsyncIterator[bytes]:
+        length = 0
         async for chunk in chunks:
             length += len(chunk)
             if length > most_bytes:
                 raise TooLargeError
+            yield chunk
+
+    try:
+        parser = MultipartParser(boundary, reader.callbacks())
+        async for chunk in tidied(counted(), boundary):
             parser.write(chunk)
             reader.settle(room)
         parser.finalize()

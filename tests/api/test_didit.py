@@ -54,6 +54,15 @@ def send(served, body, path="/v3/face-match/", kind=f"multipart/form-data; bound
     return served.call("POST", path, "device", content=body, headers={"content-type": kind})
 
 
+def test_a_body_with_a_content_encoding_is_415(served):
+    headers = {"content-type": f"multipart/form-data; boundary={BOUNDARY}", "content-encoding": "gzip"}
+
+    answer = served.call("POST", "/v3/face-match/", "device", content=b"\x1f\x8b", headers=headers)
+
+    assert answer.status_code == 415
+    assert "send it as it is" in answer.text
+
+
 def png(width, height):
     """Return a PNG whose header promises this size and whose pixels are one line."""
 

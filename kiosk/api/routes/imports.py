@@ -27,7 +27,7 @@ from kiosk.api.jobs import Job
 from kiosk.api.operation import Call, Operation, Part, answer, busy, field_errors, not_found, refusal
 from kiosk.api.routes.decisions import JOB_STATE, STARTED
 from kiosk.api.schema import ANSWER_400, INTEGER, STRING, TEXT, array, closed, named, or_null
-from kiosk.api.uploads import MOST_HEADER_BYTES, NO_FILE, boundary_of
+from kiosk.api.uploads import MOST_HEADER_BYTES, NO_FILE, boundary_of, tidied
 from kiosk.device.device import Device
 from kiosk.device.enrol import EnrolmentResult, Reference, admit, assess
 from kiosk.device.import_names import HEAD_BYTES, SUFFIXES, is_photograph, name_objection, not_taken, passed_over
@@ -167,7 +167,7 @@ async def _receive(call: Call, file: IO[bytes]) -> list[Piece]:
 
     try:
         parser = MultipartParser(boundary, receiver.callbacks())
-        async for chunk in call.chunks(MOST_BYTES):
+        async for chunk in tidied(call.chunks(MOST_BYTES), boundary):
             await call.run(partial(keep, chunk))
         parser.finalize()
     except FormParserError as error:
