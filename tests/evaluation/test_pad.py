@@ -38,11 +38,8 @@ FPS = 12
 def person() -> Follower:
     recogniser = load_recogniser(read_pack(MODELS))
     image = read(GOLDEN / "person_c_1.jpg")
-    points = trace_depth(
-        recogniser.detect.__self__,
-        image,  # type: ignore[attr-defined]  # a bound method
-        recogniser.detect(image)[0],
-    )
+    detector = recogniser.detect.__self__  # type: ignore[attr-defined]  # the method of a detector
+    points = trace_depth(detector, image, recogniser.detect(image)[0])
     return follower_of(MovingPortrait(image, points), np.random.default_rng(1))
 
 
