@@ -198,7 +198,7 @@ OPERATIONS = (
         "/device/cloud/lists/{list}/confirm",
         confirm_list,
         "Say that a list of the cloud did lose most of its entries: the next reading unblocks them.",
-        {200: closed(list=STRING, vanished=INTEGER), 409: TEXT, 503: TEXT},
+        {200: named("ListConfirmation", closed(list=STRING, vanished=INTEGER)), 409: TEXT, 503: TEXT},
         role=Role.OPERATOR,
     ),
     Operation(
