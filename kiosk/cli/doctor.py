@@ -24,7 +24,7 @@ from kiosk.networks.self_test import self_test
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config
 from kiosk.store.directory import DATABASE_NAME
-from kiosk.store.mount import is_read_only, read_only
+from kiosk.store.durable import is_read_only, read_only
 from kiosk.store.store import HEAD_NAME
 from kiosk.store.upkeep.check import inspect
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from kiosk.errors import StoreError
-from kiosk.store.mount import is_read_only, read_only
+from kiosk.store.durable import is_read_only, read_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,10 +17,9 @@ from kiosk.errors import StoreError
 from kiosk.store import chain, erasure, schema, subject_rows
 from kiosk.store.chain import Head, Kind
 from kiosk.store.database import BUSY_S, Database
-from kiosk.store.durable import create_file, open_private
+from kiosk.store.durable import create_file, is_read_only, open_private, read_only
 from kiosk.store.erasure import BACKUPS_NAME
 from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME, Key, new_key, replace_key
-from kiosk.store.mount import is_read_only, read_only
 from kiosk.store.store import RETENTION_S, Store, untrusted
 from kiosk.store.upkeep import backup
 from kiosk.store.vault import Cipher, Vault, fastest_cipher, vault_for

@@ -105,3 +105,20 @@ _SLOT = struct.Struct(">QI32s")  # number, length, digest
 
 def _digest(number: int, content: bytes) -> bytes:
     return hashlib.sha256(number.to_bytes(8, "big") + content).digest()
+
+
+def is_read_only(directory: Path) -> bool:
+    """Say whether a directory lies on a file system that is mounted read-only."""
+    try:
+        return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
+def read_only(directory: Path) -> str:
+    """Return what to say, and do, when the store's file system is read-only."""
+    return (
+        f"the store in {directory} is there, but its file system is mounted read-only, so it cannot be used. A failing "
+        "card, or a power cut, makes the kernel do that: `dmesg` says why. Make it writable (mount -o remount,rw), or "
+        "replace the card and put a backup back"
+    )

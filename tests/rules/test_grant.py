@@ -14,6 +14,7 @@ HARMLESS = {  # each has its reason in the table
     Condition.PAD_UNCALIBRATED,
     Condition.PAD_TOO_BRIGHT,
     Condition.THROTTLED,
+    Condition.LIST_HELD,
 }
 
 
