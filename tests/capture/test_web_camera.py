@@ -61,7 +61,10 @@ class Camera:
             connection.settimeout(LIMIT_S)
             request = b""
             while b"\r\n\r\n" not in request:
-                request += connection.recv(4096)
+                more = connection.recv(4096)
+                if not more:
+                    return
+                request += more
             self.requests.append(request)
             for piece in self.script(request):
                 connection.sendall(piece)
@@ -96,7 +99,8 @@ def lockstep(make, head=HEAD, ahead=1):
     def script(_request):
         yield head
         for number in range(PICTURES + 2):
-            assert seen.acquire(timeout=LIMIT_S)
+            if not seen.acquire(timeout=LIMIT_S):
+                return  # whoever read has what it wanted
             yield make(number)
 
     return script, seen
