@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -263,8 +264,8 @@ def test_shellcheck_finds_nothing():
 
 def functions(script, target, *, of="appliance.sh"):
     """Run lines of shell with the appliance's functions, in another root."""
-    lines = f'set -euo pipefail; root={ROOT}; . "$root/firmware_scripts/common.sh"; . "$root/firmware_scripts/{of}"'
-    return said_by("bash", "-c", f"{lines}; target={target}; {script}")
+    lines = f'set -euo pipefail; root={shlex.quote(str(ROOT))}; . "$root/firmware_scripts/common.sh"; . "$root/firmware_scripts/{of}"'
+    return said_by("bash", "-c", f"{lines}; target={shlex.quote(str(target))}; {script}")
 
 
 def test_a_link_is_switched_in_one_step_and_leaves_nothing_beside(tmp_path):

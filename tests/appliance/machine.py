@@ -12,6 +12,7 @@ import base64
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -123,7 +124,7 @@ class Machine:
         self.programs.mkdir()
         for name, text in {"systemctl": SYSTEMCTL, "systemd-run": SYSTEMD_RUN, "journalctl": "#!/bin/sh\n"}.items():
             self._program(name, text)
-        self._program("python3", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        self._program("python3", f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
         (folder / "cut.sh").write_text(CUT, encoding="utf-8")
         for layer in LAYERED:
             self.at(layer).mkdir(parents=True)
