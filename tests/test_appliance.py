@@ -264,7 +264,8 @@ def test_shellcheck_finds_nothing():
 
 def functions(script, target, *, of="appliance.sh"):
     """Run lines of shell with the appliance's functions, in another root."""
-    lines = f'set -euo pipefail; root={shlex.quote(str(ROOT))}; . "$root/firmware_scripts/common.sh"; . "$root/firmware_scripts/{of}"'
+    begun = f"set -euo pipefail; root={shlex.quote(str(ROOT))}"
+    lines = f'{begun}; . "$root/firmware_scripts/common.sh"; . "$root/firmware_scripts/{of}"'
     return said_by("bash", "-c", f"{lines}; target={shlex.quote(str(target))}; {script}")
 
 
