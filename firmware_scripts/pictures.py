@@ -33,9 +33,10 @@ WELCOMED = """() => document.querySelector("main[data-state=result][data-kind=go
 FLAGS = [*(["--no-sandbox"] if os.geteuid() == 0 else []), "--disable-gpu", "--hide-scrollbars"]
 
 
-def kiosk(*words: str, given: str | None = None) -> None:
-    """Run a command of the kiosk."""
-    subprocess.run([sys.executable, "-m", "kiosk", *words], input=given, text=True, check=True, capture_output=True)
+def kiosk(*words: str, given: str | None = None) -> str:
+    """Run a command of the kiosk; return what it printed."""
+    command = [sys.executable, "-m", "kiosk", *words]
+    return subprocess.run(command, input=given, text=True, check=True, capture_output=True).stdout.strip()
 
 
 @contextmanager
@@ -74,7 +75,7 @@ def take_both(url: str, password: str, folder: Path) -> None:
         browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
         page = browser.new_context(locale="en-GB", viewport={"width": 800, "height": 480}).new_page()
         page.set_default_timeout(WAIT_MS)
-        page.goto(f"{url}/kiosk")
+        page.goto(kiosk("screen"))
         page.wait_for_function(WELCOMED)
         take(page, folder / "screen.png")
         page = browser.new_context(locale="en-GB", viewport={"width": 1100, "height": 660}).new_page()
