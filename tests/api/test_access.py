@@ -107,7 +107,7 @@ def test_neither_key_nor_password_nor_name_lies_readable_on_the_disk(accounts, d
     accounts.create_operator("Person-Quite-Unique", Role.ADMIN, PASSWORD)
     store.database.clear_wal()
 
-    for needle in (text, text.rpartition("_")[2], "Front-Desk-Name", "Person-Quite-Unique", PASSWORD):
+    for needle in (text, text.split("_", 2)[2], "Front-Desk-Name", "Person-Quite-Unique", PASSWORD):
         assert files_with(directory, needle.encode()) == []
 
 
