@@ -23,6 +23,7 @@ from kiosk.settings.sections import DoorSettings
 
 TICK_S = 0.02  # of the supervisor; a pulse is that much longer at most, a debounced input that much later
 LATE_S = 0.25  # without a tick until the supervisor counts as gone
+RELEASE_TICKS = 250  # that a release waits for a supervisor that is late; a decision would be stale by then
 USED_KEPT = 64  # decisions; half a second brings far fewer, and older ones are refused for their age
 EVENTS_KEPT = 1000  # that nobody fetched; an alarm that bounces all night must not fill the memory
 
@@ -78,6 +79,15 @@ class Debounce:
             return False
         self.state = raw
         return True
+
+
+class ExitButton(Debounce):
+    """The button beside the door."""
+
+    def is_pressed(self, raw: bool, now: float) -> bool:  # noqa: FBT001  a reading
+        """Take a reading; say whether somebody just pressed it."""
+        is_first = self.state is None  # a wire that is shorted at the start is nobody's press
+        return self.feed(raw, now) and self.state is True and not is_first
 
 
 class Contact:
@@ -147,8 +157,7 @@ class Door:
         """
         self._late_s, self._guard = late_s, guard or NoGuard()
         self._lines, self._settings, self._clock, self._states, self.table = lines, settings, clock, states, table
-        self._lock = threading.Lock()
-        self._stop = threading.Event()
+        self._lock, self._stop = threading.Lock(), threading.Event()
         self._thread: threading.Thread | None = None
         self._beat = -math.inf
         self._on_since = self._until = self._off_at = -math.inf
@@ -157,7 +166,7 @@ class Door:
         self._used: deque[str] = deque(maxlen=USED_KEPT)
         self._driven: dict[Output, bool] = {}
         self._excused_until = -math.inf
-        self._contact, self._exit = Contact(settings), Debounce(settings.debounce_s)
+        self._contact, self._exit = Contact(settings), ExitButton(settings.debounce_s)
         self._lamps = Lamps()
         self._events: deque[DoorEvent] = deque(maxlen=EVENTS_KEPT)
         lines.set(dict.fromkeys(Output, False))
@@ -216,12 +225,16 @@ class Door:
     def release(self, act: str) -> Refusal | None:
         """Close the relay for one pulse because an operator says so, whatever the kiosk thinks of itself.
 
-        Args:
-            act: request_id of the operator's act in the log; opens once.
+        It waits for a supervisor that is late: one that just started, a busy machine, a slow line. `act` is the
+        request_id of the operator's act in the log; it opens once.
         """
-        with self._lock:
-            # Whoever wants out gets out, also where the second guard has died.
-            return self._pulse_once(self._clock(), act, is_guarded=False)
+        for _ in range(RELEASE_TICKS):
+            with self._lock:  # whoever wants out gets out, also where the second guard has died
+                refusal = self._pulse_once(self._clock(), act, is_guarded=False)
+            is_late = refusal is not None and refusal.reason is RefusalReason.NO_SUPERVISOR
+            if not is_late or self._thread is None or self._stop.wait(TICK_S):
+                break
+        return refusal
 
     def _pulse_once(self, now: float, decision: str, *, is_guarded: bool) -> Refusal | None:
         if decision in self._used:
@@ -297,10 +310,8 @@ class Door:
             except DoorError:
                 self._fail(now)
                 return
-            if Input.EXIT in inputs:
-                is_first = self._exit.state is None  # a wire that is shorted at the start is nobody's press
-                if self._exit.feed(inputs[Input.EXIT], now) and self._exit.state and not is_first:
-                    self._let_out(now)
+            if Input.EXIT in inputs and self._exit.is_pressed(inputs[Input.EXIT], now):
+                self._let_out(now)
             if Input.CONTACT in inputs:
                 unlocked_until = math.inf if self._is_on else self._off_at + self._settings.grace_s
                 what = self._contact.watch(inputs[Input.CONTACT], now, max(unlocked_until, self._excused_until))

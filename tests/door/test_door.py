@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from kiosk.rules.grant import Grant, Refusal, RefusalReason
 from kiosk.settings.config import load_config
 from kiosk.settings.sections import DoorSettings
 from kiosk.testing.fakes import ManualClock, RecordedLines
+from tests.patience import LIMIT_S
 
 SETTINGS = DoorSettings()
 DARK = {Output.RELAY: False, Output.GREEN: False, Output.YELLOW: False, Output.RED: False, Output.BUZZER: False}
@@ -34,6 +36,19 @@ class Flaky(RecordedLines):
             self.refusals -= 1
             raise DoorError("not this time")
         super().set(values)
+
+
+class Slow(RecordedLines):
+    """Lines that answer once they may."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_read, self.may_answer = threading.Event(), threading.Event()
+
+    def read(self):
+        self.is_read.set()
+        self.may_answer.wait(LIMIT_S)
+        return super().read()
 
 
 class Site:
@@ -593,6 +608,24 @@ def test_a_release_without_a_supervisor_or_with_broken_lines_says_so():
 
     assert broken == Refusal(RefusalReason.LOG_ONLY, ("door_fault",))
     assert alone == Refusal(RefusalReason.NO_SUPERVISOR)
+
+
+def test_a_release_just_after_the_start_waits_for_the_supervisors_first_tick():
+    with Door(RecordedLines(), SETTINGS, clock=ManualClock()) as door:
+        door.start()
+        assert door.release("act") is None
+
+
+def test_a_release_waits_for_a_supervisor_that_a_slow_line_holds_up():
+    clock, lines = ManualClock(), Slow()
+    with Door(lines, SETTINGS, clock=clock) as door, ThreadPoolExecutor(1) as caller:
+        door.start()
+        assert lines.is_read.wait(LIMIT_S)  # the tick has begun
+        clock.advance(1.0)
+        released = caller.submit(door.release, "act")
+        lines.may_answer.set()
+
+        assert released.result(LIMIT_S) is None
 
 
 def test_the_button_works_when_the_clock_went_back():
