@@ -225,8 +225,7 @@ class Door:
     def release(self, act: str) -> Refusal | None:
         """Close the relay for one pulse because an operator says so, whatever the kiosk thinks of itself.
 
-        It waits for a supervisor that is late: one that just started, a busy machine, a slow line. `act` is the
-        request_id of the operator's act in the log; it opens once.
+        It waits for a supervisor that is late. `act` is the request_id of the operator's act in the log; it opens once.
         """
         for _ in range(RELEASE_TICKS):
             with self._lock:  # whoever wants out gets out, also where the second guard has died
