@@ -133,6 +133,7 @@ def confine() -> bool:
         return False
     held = ctypes.create_string_buffer(program, len(program))
     told = _Program(len(program) // 8, ctypes.cast(held, ctypes.c_void_p))
+    _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)  # without it only root may set a filter
     return bool(_libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(told), 0, 0) == 0)
 
 
