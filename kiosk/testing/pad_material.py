@@ -192,7 +192,7 @@ class Sensor:
     def take(self, light: Floats) -> RgbImage:
         """Return the picture of a scene in linear light."""
         seen = np.clip(cv2.GaussianBlur(light, (0, 0), self.blur_px), 0.0, 1.0)
-        noise = self.rng.standard_normal(seen.shape).astype(np.float32) * np.sqrt(seen / self.electrons + 1e-6)
+        noise = np.asarray(self.rng.standard_normal(seen.shape), np.float32) * np.sqrt(seen / self.electrons + 1e-6)
         picture = to_pixels(np.asarray(seen + noise, np.float32))
         coded = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality])[1]
         return np.ascontiguousarray(np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR))[:, :, ::-1], np.uint8)

@@ -40,7 +40,7 @@ def darkened(image: RgbImage, share: float) -> RgbImage:
     """Return the picture by a share of its light, with a sensor's noise."""
     rng = np.random.default_rng(0)
     light = rng.poisson(image.astype(np.float32) * share * 6) / 6 + rng.normal(0, 2.0, image.shape)
-    return np.clip(light + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(light + 0.5, 0, 255), np.uint8)
 
 
 def grey(level: int) -> RgbImage:
