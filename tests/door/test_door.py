@@ -19,6 +19,7 @@ from kiosk.rules.grant import Grant, Refusal, RefusalReason
 from kiosk.settings.config import load_config
 from kiosk.settings.sections import DoorSettings
 from kiosk.testing.fakes import ManualClock, RecordedLines
+from tests.patience import LIMIT_S
 
 SETTINGS = DoorSettings()
 DARK = {Output.RELAY: False, Output.GREEN: False, Output.YELLOW: False, Output.RED: False, Output.BUZZER: False}
@@ -306,16 +307,16 @@ def test_the_supervisors_thread_ends_the_pulse_while_the_caller_hangs():
             while door.open(Grant("hangs", clock.now)) is not None:
                 pass
             granted.set()
-            done.wait(10.0)
+            done.wait(2 * LIMIT_S)
 
         hanging = threading.Thread(target=caller)
         hanging.start()
-        assert granted.wait(5.0)
+        assert granted.wait(LIMIT_S)
         assert lines.lit == {Output.RELAY}
 
         clock.advance(SETTINGS.pulse_s)
 
-        assert lines.wait_for(Output.RELAY, on=False, timeout_s=5.0)
+        assert lines.wait_for(Output.RELAY, on=False, timeout_s=LIMIT_S)
         assert hanging.is_alive()
         done.set()
         hanging.join()
@@ -359,7 +360,7 @@ def test_a_supervisor_that_dies_takes_the_relay_with_it():
 
         lines.is_cursed = True
 
-        assert lines.wait_for(Output.RELAY, on=False, timeout_s=5.0)
+        assert lines.wait_for(Output.RELAY, on=False, timeout_s=LIMIT_S)
         clock.advance(1.0)
         assert door.open(Grant("after", clock.now)) == Refusal(RefusalReason.NO_SUPERVISOR)
 
