@@ -180,10 +180,9 @@ def write_scale(manifest: Path, measured: dict[str, Any], result: str) -> None:
         f"{measured['people']} people in {measured['photographs']} photographs ({result})."
     )
     tail = (
-        f"Beyond FMR 1e-{found['measured_rarity']:.0f} the counts do not reach, one false match in "
-        f"{measured['non_mated']:,} being the least that could be seen: there the curve goes on as a normal "
-        f"distribution's tail, fitted between FMR {TAIL[0]:g} and {TAIL[1]:g}. Among "
-        "adults of mixed origin fewer strangers reach a score than it states, within groups more: see the groups."
+        f"Down to FMR 1e-{found['measured_rarity']:.0f} the curve is what was counted. Rarer false matches were too "
+        "few to count; there it goes on as the tail of a normal distribution, fitted between FMR "
+        f"{TAIL[0]:g} and {TAIL[1]:g}."
     )
     limits = (
         "Not claimed: rates for other cameras, ages and origins than these photographs', for twins or siblings, "

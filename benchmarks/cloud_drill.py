@@ -28,9 +28,9 @@ from typing import Any
 
 import numpy as np
 
+from kiosk.cloud.connection import Pace
 from kiosk.cloud.credentials import API_KEY, Credentials
 from kiosk.cloud.policy import Policy
-from kiosk.cloud.sender import Pace
 from kiosk.cloud.sync import Sync
 from kiosk.device.device import Device
 from kiosk.networks.inference import read_pack, standard_pack

@@ -71,7 +71,7 @@ def match_table() -> str:
     lines = [
         (
             "A whole match of two photographs of 640 by 480 px, one thread, all pipelines in turn in one run "
-            f"({found['device']}; read the ratios):"
+            f"({found['device']}; read the ratios rather than the times):"
         ),
         "",
         "| | p50 | p95 | of the kiosk's time |",
@@ -94,7 +94,7 @@ def search_table() -> str:
     if found is None:
         return ""
     lines = [
-        "An exact search for the five most alike at or above cosine 0.4, one thread, the same vectors for all:",
+        "An exact search for the five most similar at or above cosine 0.4, one thread, the same vectors for both:",
         "",
         "| N, length, vectors | kiosk p50 | faiss flat p50 | faster by | memory of float32's |",
         "|---|---|---|---|---|",
@@ -195,17 +195,18 @@ def figures() -> str:
     return "\n".join(
         (
             (
-                f"- **{row['fnmr']:.1%}** of one person's pairs of photographs are missed (FNMR; 95 % interval "
-                f"{row['interval'][0]:.1%} to {row['interval'][1]:.1%}) where {row['fmr']:.1%} of pairs of "
-                f"different people match (FMR): {measured['people']} people, {measured['photographs']} photographs."
+                f"- **{row['fnmr']:.1%}** of the pairs of photographs of one person do not match (FNMR; 95 % interval "
+                f"{row['interval'][0]:.1%} to {row['interval'][1]:.1%}), at the threshold at which {row['fmr']:.1%} "
+                f"of the pairs of two people do (FMR). {measured['people']} people, {measured['photographs']} "
+                "photographs."
             ),
             (
                 f"- **{ours:.0f} ms** for a whole match of two photographs on one thread of a server; the Python "
                 f"package face_recognition takes {other:.0f} ms in the same run."
             ),
             (
-                f"- **{relay['p50_ms']:.0f} ms** from the first good frame to the relay (p95 {relay['p95_ms']:.0f} ms) "
-                f"with {daemon['people']:,} people enrolled, on a server."
+                f"- **{relay['p50_ms']:.0f} ms** from the first good frame until the relay releases the lock (p95 "
+                f"{relay['p95_ms']:.0f} ms), with {daemon['people']:,} people enrolled, on a server."
             ),
         )
     )

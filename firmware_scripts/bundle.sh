@@ -13,7 +13,7 @@
 #   --arch            of the device (default: this machine's); --python: its Python, 3.11 on Debian 12, 3.13 on Debian 13
 #   --make-key DIR    make kiosk-release.key and kiosk-release.pub there and say what to do with them
 #
-# Run from a checkout by whoever makes a release. Takes the wheels of requirements.lock, each held against its hash.
+# Run from a checkout by whoever makes a release. Takes the wheels of requirements.lock, each checked against its hash.
 # The signature is minisign's: `minisign -Vm BUNDLE.tar.gz -p kiosk-release.pub` checks it too.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"

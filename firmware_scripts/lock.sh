@@ -5,7 +5,7 @@
 #
 # Run by whoever makes a release, not on a device. Writes requirements.lock, build.lock and tools.lock beside it: one list
 # each for x86-64 and aarch64 and for Python 3.10 to 3.14, by markers. Versions in a list stay; --upgrade looks for newer
-# ones. The uv that chooses is the one of tools.lock, held against its hash.
+# ones. The uv that chooses is the one of tools.lock, checked against its hash.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=firmware_scripts/common.sh

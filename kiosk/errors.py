@@ -38,7 +38,7 @@ class StoreError(KioskError):
 
 
 class KeyMissingError(StoreError):
-    """The device's key is missing or is not the one this store was written with."""
+    """The device's key is missing or is not the one that this store was written with."""
 
 
 class RefusedError(KioskError):

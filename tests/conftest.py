@@ -77,6 +77,15 @@ def shared_faces() -> Path:
 
 
 @pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return where a command keeps its state: a place of the test's own, without settings from the machine."""
+    for name in [name for name in os.environ if name.startswith("KIOSK_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("KIOSK_STATE", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+@pytest.fixture
 def clock() -> Clock:
     """Return the clock of `store`, which moves when told."""
     return Clock()

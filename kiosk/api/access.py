@@ -15,8 +15,9 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from kiosk.didit.contract import timestamp
 from kiosk.settings.sections import ApiSettings
 from kiosk.store.accounts import Account, Accounts, CopiedAccounts, Role
 
@@ -249,6 +250,18 @@ class Access:
         """Sign out."""
         with self._lock:
             self._sessions.drop(_digest(token))
+
+
+def about_account(account: Account) -> dict[str, Any]:
+    """Return what lists tell of a key or an operator; never the secret."""
+    return {
+        "id": account.id,
+        "name": account.name,
+        "role": account.role.word,
+        "scopes": sorted(account.scopes),
+        "created_at": timestamp(account.created_at),
+        "expires_at": None if account.expires_at is None else timestamp(account.expires_at),
+    }
 
 
 def is_csrf_right(caller: Caller | None, text: str) -> bool:

@@ -103,8 +103,8 @@ def build(
         sources: where settings come from; None: they can be read, not changed.
         apply: puts changed settings into force, or refuses them with a ConfigError; None: they become the device's.
         changing: held while settings are changed; None: nobody else changes them.
-            forgotten: called after a person was erased, to take them out of the backups.
-            confirm_clock: takes a caller's word that the clock is right, given their id; None: nobody's is taken.
+        forgotten: called after a person was erased, to take them out of the backups.
+        confirm_clock: takes a caller's word that the clock is right, given their id; None: nobody's is taken.
         screen_token: by which the kiosk's own screen is known; None: it needs a key like everybody else.
         now: seconds UTC.
         monotonic: s; limits are counted with it.

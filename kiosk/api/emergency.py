@@ -79,7 +79,7 @@ class Emergency:
         """Return the operator who asks, or refuse."""
         address = request.client.host if request.client else ""
         if is_loopback(address) and not is_loopback((request.url.hostname or "").strip("[]")):
-            raise refusal(400, "This machine is called 127.0.0.1 or localhost here.")
+            raise refusal(400, "Call this machine 127.0.0.1 or localhost in the address.")
         try:
             caller = self._caller(request, address)
         except StoreError:  # no copy, or no key that opens it: nobody can be recognised

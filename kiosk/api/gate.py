@@ -140,7 +140,7 @@ def _refuse_other_sites(request: Request) -> None:
     """Refuse what a page of another site made a browser send; programs send no Origin."""
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
-        raise refusal(403, "Calls from other sites' pages are not taken.")
+        raise refusal(403, "Calls from pages of other sites are refused; use the kiosk's own page.")
 
 
 class Gate:
@@ -237,4 +237,4 @@ def _check_host(scope: Scope) -> None:
     except ValueError:
         name = ""
     if not is_loopback(name):
-        raise refusal(400, "Want 127.0.0.1 or localhost as the Host of this address.")
+        raise refusal(400, "Call this machine 127.0.0.1 or localhost in the address.")

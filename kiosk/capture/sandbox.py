@@ -207,7 +207,7 @@ def confine(source: Source, max_pixels: int) -> str:
     """
     threads = sum(1 for _ in Path("/proc/self/task").iterdir())
     if threads != 1:  # a wall goes around the thread that asks for it and those it starts
-        raise OSError(f"{threads} threads run before the walls are up")
+        raise OSError(f"{threads} threads run already; the sandbox holds only what starts after it")
     libc = ctypes.CDLL(None, use_errno=True)
     _limit(resource.RLIMIT_DATA, MOST_DATA_BYTES + BYTES_PER_PIXEL * max_pixels)
     _limit(resource.RLIMIT_CORE, 0)

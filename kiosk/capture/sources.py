@@ -320,7 +320,7 @@ def _repeated(paths: list[Path], *, loop: bool) -> Generator[Path, None, None]:
 def _read(path: Path) -> RgbImage:
     bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if bgr is None:
-        raise CameraLostError(f"{path} is no picture")
+        raise CameraLostError(f"{path} is no picture that can be read; take it out of the folder")
     return _rgb(bgr)
 
 

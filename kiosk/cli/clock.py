@@ -27,4 +27,4 @@ def clock(chosen: argparse.Namespace) -> None:
         print(json.dumps(told, indent=2))
         return
     print(f"{told['time']}, {told['state']}; the newest record is of {told['newest_record']}")
-    print("confirmed" if chosen.act == "confirm" else told["trouble"] or "nothing speaks against it")
+    print("confirmed" if chosen.act == "confirm" else told["trouble"] or "this time is trusted")

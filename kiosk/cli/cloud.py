@@ -29,6 +29,14 @@ from kiosk.store.outbox import OutboxState
 from kiosk.store.remote_lists import Lists
 from kiosk.store.store import Store
 
+CONNECTION = {
+    "closed": "up",
+    "open": "down, tried again later",
+    "half_open": "being tried",
+    "stopped": "stopped until the key or the balance is put right",
+}
+"""Words for what the sender notes of its breaker."""
+
 
 def cloud_register(chosen: argparse.Namespace) -> None:
     """Open an account."""
@@ -103,8 +111,8 @@ def cloud_status(chosen: argparse.Namespace) -> int:
         print(json.dumps(status, indent=2))
         return REFUSED if status["alarm"] else 0
     counts = ", ".join(f"{count} {state}" for state, count in status["counts"].items() if count) or "nothing"
-    print(f"Leaves the device: {status['policy']}; API key: {'kept' if status['has_key'] else 'none'}")
-    print(f"Outbox: {counts}; the way there is {status['breaker']}")
+    print(f"Sent from this device: {status['policy']}; API key: {'kept' if status['has_key'] else 'none'}")
+    print(f"Outbox: {counts}; connection: {CONNECTION[status['breaker']]}")
     if status["oldest_waiting_s"] is not None:
         print(f"The oldest has waited for {status['oldest_waiting_s'] / 3600:.1f} h")
     for name, label in (("last_success", "Last success"), ("last_error", "Last error"), ("clock_skew_s", "Clock skew")):
@@ -219,7 +227,8 @@ def fake_cloud(chosen: argparse.Namespace) -> None:
                 raise ConfigError(f"--fault {fault}: {error}") from None
         print(f"A stand-in for Didit at {fake.url}; API key {fake.api_key}", flush=True)
         print(
-            f"GET {fake.url}/fake/state tells what it has; POST /fake/faults makes it fail. Ctrl-C ends it.", flush=True
+            f"GET {fake.url}/fake/state shows what it holds; POST /fake/faults makes it fail. Ctrl-C ends it.",
+            flush=True,
         )
         try:
             while True:
@@ -240,7 +249,7 @@ def _online(chosen: argparse.Namespace) -> Iterator[tuple[Cloud, Credentials]]:
         try:
             yield cloud, credentials
         except NoAnswerError as error:
-            raise CloudError(f"Didit cannot be asked: {error}. Is the network there?") from None
+            raise CloudError(f"Didit cannot be asked: {error}. Is this device on the network?") from None
         except BusyError as error:
             raise CloudError(f"Didit is busy ({error}); try again in {error.retry_after_s:.0f} s") from None
         except KeyRefusedError as error:

@@ -69,7 +69,12 @@ def _models(config: Config) -> Iterator[Finding]:
         recogniser = assembly.open_recogniser(config)
         took_ms = (time.perf_counter() - started) * 1000
     except KioskError as error:
-        yield Finding("models", False, str(error), "restore the model files: git checkout models, or install again")
+        yield Finding(
+            "models",
+            False,
+            str(error),
+            "put the model files back: install the kiosk again, or `git checkout models` in a checkout",
+        )
         return
     yield Finding("models", True, f"pack {pack.name}, {len(pack.models)} files as measured, loaded in {took_ms:.0f} ms")
     yield Finding("runtime", True, runtime_words())
@@ -159,7 +164,7 @@ def _gallery(config: Config, people: int, references: int) -> Finding:
     )
     held = config.search.hold_fpir
     if 0.0 < held < figures["fpir"] * ROUNDED:
-        cure = f"the model's curve ends before FPIR {held:g} at this size: hold a larger one, or split the gallery"
+        cure = f"no threshold keeps FPIR {held:g} with so many references: set a larger [search] hold_fpir"
         return Finding("gallery", False, sentence, cure)
     if figures["fpir"] <= config.search.warn_fpir:
         return Finding("gallery", True, sentence)

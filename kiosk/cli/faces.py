@@ -157,7 +157,7 @@ def forget(chosen: argparse.Namespace) -> None:
         receipt = store.people.forget(_subject(store, chosen.subject).session_number, actor="cli")
         assembly.scrub_backups(store)
     if not receipt.is_complete:
-        assembly.note("another process still held old pages; they are wiped at its next start or sweep")
+        assembly.note("another process was reading the database; its old pages are wiped at the next start or sweep")
     print(receipt.text)
 
 
@@ -212,7 +212,7 @@ def _enrol(chosen: argparse.Namespace, paths: list[Path], enrolment: Enrolment) 
         return REFUSED
     if outcome.of is not None:
         assembly.note(
-            f"the face is also number {outcome.of.subject} ({outcome.of.similarity} %), who stays as they are"
+            f"the face is {outcome.of.similarity} % similar to number {outcome.of.subject}, who was not changed"
         )
     assert outcome.subject is not None  # is_stored says so
     _print_subject(chosen, outcome.subject, "blocked" if enrolment.is_blocklisted else "enrolled")

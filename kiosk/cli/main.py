@@ -75,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_pad(add)
     _add_people(add)
     _add_models(add)
-    add_evaluations(_group(add, "evaluate", "error rates on photographs and recordings whose truth is known"))
+    add_evaluations(_group(add, "evaluate", "measure error rates on photographs and recordings of known people"))
     _add_store(add)
     _add_cloud(add)
     _add_serve(add)
@@ -134,19 +134,19 @@ def _add_running(add: Adder) -> None:
     run.add_argument(
         "--existing",
         action="store_true",
-        help="make no store where there is none: a device that lost its people must not look healthy",
+        help="end with an error where there is no store, instead of making an empty one",
     )
     run.add_argument(
         "--detect",
         action="store_true",
-        help="with --demo: look for photographs and ask for a movement, so that none of its people comes in",
+        help="with --demo: switch attack detection on; the visitors are photographs, so nobody is let in",
     )
     run.add_argument("--verbose", action="store_true", help="with --demo: also write the whole log to stderr")
     door = _group(add, "door", "operate the door of the kiosk that runs on this device")
     door(
         "door release",
         "door",
-        "open the door for one pulse, whatever state the kiosk is in",
+        "open the door once, for [door] pulse_s seconds, whatever state the kiosk is in",
         more="For root and the kiosk's own account; works also when the store, its key or the networks fail.",
     )
     clock = add(
@@ -155,12 +155,12 @@ def _add_running(add: Adder) -> None:
         "show the kiosk's time, and whether it is trusted",
         more="A clock that jumped, or is behind the newest record, is trusted again once an operator confirms it.",
     )
-    clock.add_argument("act", nargs="?", choices=("confirm",), help="confirm: the time of this machine is right")
+    clock.add_argument("act", nargs="?", choices=("confirm",), help="confirm: say that this machine's time is right")
     health = add(
         "health",
         "run",
-        "say whether the running kiosk is armed, and if not, why",
-        more="Exit 3 when it is not armed, or hangs.",
+        "say whether the running kiosk is armed (may let people in), and if not, why",
+        more="Exit 3 when it is not armed, or has stopped reporting.",
     )
     health.add_argument(
         "--file", metavar="FILE", type=Path, help="the kiosk's status file (default: [health] status_file)"
@@ -182,13 +182,19 @@ def _add_faces(add: Adder) -> None:
     match.add_argument(
         "--threshold", type=_threshold, metavar="N", help="decline below this score, 0 to 100 (default 30)"
     )
-    search = add("search", "faces", "search the enrolled people for a face, 1:N")
+    search = add(
+        "search",
+        "faces",
+        "search the enrolled people for a face, 1:N",
+        more="Exit 0 for every answer, Declined included.",
+    )
     search.add_argument("user_image", metavar="IMAGE", type=Path, help="photograph of the face")
     search.add_argument(
         "--search-type",
         choices=("most_similar", "blocklisted_or_approved"),
         default="most_similar",
-        help="most_similar: all people by similarity; blocklisted_or_approved: the blocked first, then the approved",
+        help="most_similar: everybody, the most similar first; blocklisted_or_approved: only people on the blocklist, "
+        "who come first, or on the allowlist",
     )
     for command in (match, search):
         command.add_argument("--rotate", action="store_true", help="try quarter turns until the face is upright")
@@ -201,29 +207,34 @@ def _add_pad(add: Adder) -> None:
         "liveness",
         "pad",
         "say whether a photograph shows a person or a picture of one",
-        more="By the passive cue alone, which a good copy passes; the face needs its surroundings in view. "
-        "Exit 0 on any answer, also Declined.",
+        more="One network judges the picture alone, and a good copy passes; the picture must also show what is around "
+        "the face. Exit 0 for every answer, Declined included.",
     )
     liveness.add_argument("image", metavar="IMAGE", type=Path, help="the photograph")
-    liveness.add_argument("--rotate", action="store_true", help="try quarter turns to find an upright face")
-    record = _group(add, "record", "recordings for kiosk evaluate")
+    liveness.add_argument("--rotate", action="store_true", help="try quarter turns until the face is upright")
+    record = _group(add, "record", "record people and attacks in front of the camera, for `kiosk evaluate pad`")
     clip = record(
         "record pad",
         "pad",
-        "record labelled presentations through the camera",
-        more="Stop the kiosk first: a camera serves one program. The person is asked after one second, in this "
-        "terminal. Recordings are personal data: say so to whom you record, and delete them when they are judged.",
+        "record a person or an attack (a photograph, a screen, a mask) in front of the camera",
+        more="The recordings serve to measure presentation-attack detection (pad). Stop the kiosk first: a camera "
+        "serves one program. After one second this terminal says what the person is to do. Recordings are personal "
+        "data: tell whomever you record, and delete them once they are evaluated.",
         json=False,
     )
-    clip.add_argument("--species", required=True, help="bona_fide, or the kind of attack, such as print or phone")
-    clip.add_argument("--person", metavar="NAME", help="who stands there, with --species bona_fide")
-    clip.add_argument("--instrument", metavar="NAME", help="which print or device it is, with an attack")
-    clip.add_argument("--to", metavar="DIR", type=Path, required=True, help="where the recordings lie")
+    clip.add_argument(
+        "--species",
+        required=True,
+        help="what is recorded: bona_fide for a real person, else the kind of attack, such as print or phone",
+    )
+    clip.add_argument("--person", metavar="NAME", help="who is recorded, with --species bona_fide")
+    clip.add_argument("--instrument", metavar="NAME", help="which print or device is recorded, with an attack")
+    clip.add_argument("--to", metavar="DIR", type=Path, required=True, help="folder for the recordings")
     clip.add_argument(
         "--challenge",
         choices=("turn-left", "turn-right", "mouth", "none"),
         default="none",
-        help="what is asked (default none); sides are the person's own",
+        help="movement that the person is asked for (default none); left and right are the person's own",
     )
     clip.add_argument("--seconds", type=_seconds, default=6.0, metavar="S", help="length of a clip (default 6)")
     clip.add_argument("--clips", type=_count, default=1, metavar="N", help="how many, one after the other (default 1)")
@@ -292,7 +303,7 @@ def _add_people(add: Adder) -> None:
     enrol.add_argument("--retain-until", metavar="DATE", help="day on which the person is erased")
     _add_details(enrol)
 
-    blocklist = _group(add, "blocklist", "block people, and list those who are blocked")
+    blocklist = _group(add, "blocklist", "block people, so that the kiosk declines them, and list who is blocked")
     block = blocklist("blocklist add", "faces", "block a face, or a person who is enrolled")
     block.add_argument("what", metavar="IMAGE|ID", help="a photograph, a session_number or a session_id")
     block.add_argument("--reason", help="the reason; encrypted with the person's details")
@@ -308,7 +319,7 @@ def _add_people(add: Adder) -> None:
     for name, sentence in (
         ("show", "show a person"),
         ("remove", "erase a person; prints a signed receipt"),
-        ("allow", "put a person on the allowlist"),
+        ("allow", "put a person on the allowlist, to be found by --search-type blocklisted_or_approved"),
         ("disallow", "take a person off the allowlist"),
     ):
         command = gallery(f"gallery {name}", "faces", sentence)
@@ -328,7 +339,11 @@ def _add_people(add: Adder) -> None:
         "--report", type=Path, metavar="FILE", help="where to write the CSV report (default: beside the source)"
     )
     imports.add_argument(
-        "--workers", type=_skip, default=0, metavar="N", help="photographs processed in parallel (default: one a core)"
+        "--workers",
+        type=_skip,
+        default=0,
+        metavar="N",
+        help="photographs processed in parallel (default: one per core)",
     )
     imports.add_argument(
         "--allow-duplicate", action="store_true", help="enrol even people who look like someone enrolled"
@@ -359,7 +374,7 @@ def _add_models(add: Adder) -> None:
     models = _group(add, "models", "show, check and download neural networks")
     show = models("models show", "models", "list the models, and what each score means")
     show.add_argument("--svg", type=Path, metavar="FILE", help="also write the score scale as a chart")
-    models("models check", "models", "check every model file against its digest")
+    models("models check", "models", "check every model file against its SHA-256 in the manifest")
     pull = models("models pull", "models", "download another model pack from its makers", json=False)
     pull.add_argument("pack", nargs="?", metavar="PACK", help="name of the pack; without one, all are listed")
     pull.add_argument("--to", type=Path, metavar="DIR", help="folder for the pack (default: in the state directory)")
@@ -371,7 +386,7 @@ def _add_models(add: Adder) -> None:
     add(
         "doctor",
         "models",
-        "check models, runtime and store, and say what to mend",
+        "check models, onnxruntime, store, settings and clock, and say what to mend",
         more="Runs known portraits through the networks and compares the results. Exit 3 when something is wrong.",
     )
     config = _group(add, "config", "check, show and explain the settings")
@@ -381,7 +396,7 @@ def _add_models(add: Adder) -> None:
 
 
 def _add_cloud(add: Adder) -> None:
-    cloud = _group(add, "cloud", "manage Didit's account, and what is sent to it")
+    cloud = _group(add, "cloud", "manage your account at Didit, and what is sent from this device")
     for name, sentence in (
         ("register", "open an account at Didit, which then e-mails a code"),
         ("verify", "confirm the e-mail address with that code, and keep the API key"),
@@ -397,11 +412,15 @@ def _add_cloud(add: Adder) -> None:
     top_up = cloud("cloud top-up", "cloud", "print a link, and its QR code, by which a person can pay")
     top_up.add_argument("--amount", type=_count, default=50, metavar="DOLLARS", help="amount, 50 or more (default 50)")
     cloud("cloud status", "cloud", "say what waits to be sent, and whether sending works; exit 3 when it has stopped")
-    confirm = cloud("cloud confirm-list", "cloud", "confirm that a list lost most of its entries, which unblocks them")
+    confirm = cloud(
+        "cloud confirm-list", "cloud", "say that a list of the cloud was shortened on purpose; unblocks those taken off"
+    )
     confirm.add_argument("list", metavar="LIST", help="id of the list, see `kiosk cloud status`")
     rows = cloud("cloud outbox", "cloud", "list what waits to be sent, what arrived and what was refused")
     rows.add_argument(
-        "--which", choices=("waiting", "sending", "sent", "rejected", "superseded"), help="only rows in this state"
+        "--which",
+        choices=("waiting", "sending", "sent", "rejected", "superseded"),
+        help="only rows in this state; superseded: dropped, as their person was forgotten or they waited too long",
     )
     rows.add_argument("--limit", type=_count, default=100, metavar="N", help="most rows (default 100)")
     rows.add_argument("--offset", type=_skip, default=0, metavar="N", help="rows to skip (default 0)")
@@ -411,18 +430,26 @@ def _add_cloud(add: Adder) -> None:
     send.add_argument("--within", type=_count, default=600, metavar="S", help="most seconds to spend (default 600)")
     export = cloud("cloud export", "cloud", "write what was not sent to a USB stick, encrypted; it also stays queued")
     export.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder of the stick")
-    decrypt = cloud("cloud decrypt", "cloud", "decrypt an exported file, on any machine")
+    decrypt = cloud(
+        "cloud decrypt", "cloud", "decrypt an exported file, on any machine", more="Asks for the export's passphrase."
+    )
     decrypt.add_argument("file", type=Path, metavar="FILE", help="file that `kiosk cloud export` wrote")
     decrypt.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder for its rows and photographs")
     fake = add("fake-cloud", "cloud", "run a stand-in for Didit on this machine, for trials", json=False)
     fake.add_argument("--port", type=_skip, default=0, metavar="N", help="port (default: a free one)")
-    fake.add_argument("--generation", choices=("seed", "newer"), default="newer", help="generation of Didit's API")
+    fake.add_argument(
+        "--generation",
+        choices=("seed", "newer"),
+        default="newer",
+        help="form of the answers: newer, as Didit's documentation has them (default), or seed, an older form of them",
+    )
     fake.add_argument("--credits", default="100.00", metavar="DOLLARS", help="credits of the account (default 100.00)")
     fake.add_argument(
         "--fault",
         action="append",
         metavar="NAME[:N]",
-        help="let the next N calls fail in this way, such as reset or done-hang:3",
+        help="let the next N calls fail in this way: reset, hang, half, html, wrong, redirect, 429, 500, late or "
+        "duplicate; with done- before it the call is carried out, and only its answer fails; may be repeated",
     )
 
 
@@ -435,9 +462,15 @@ def _add_store(add: Adder) -> None:
         action="append",
         default=[],
         metavar="TEXT|FILE",
-        help="also check that the log holds the record of this anchor, or of all anchors in a file; may be repeated",
+        help="also check that the log still has the record of this anchor, or of each anchor in a file, see `kiosk log "
+        "anchor`; may be repeated",
     )
-    anchor = log("log anchor", "store", "print the newest record's number and hash, signed, to be kept elsewhere")
+    anchor = log(
+        "log anchor",
+        "store",
+        "print the newest record's number and hash, signed, to be kept elsewhere",
+        more="With it `kiosk log verify --anchor` finds out whether the store was later put back to an older day.",
+    )
     anchor.add_argument("--to", type=Path, metavar="FILE", help="also add it to a file, such as one on a stick")
     anchor.add_argument("--qr", action="store_true", help="also show it as a QR code, for a phone")
     export = log("log export", "store", "write the whole log to stdout", json=False)
@@ -459,12 +492,20 @@ def _add_store(add: Adder) -> None:
     )
     restore.add_argument("backup", type=Path, metavar="FILE", help="the backup")
     restore.add_argument("--overwrite", action="store_true", help="replace the existing store")
-    restore.add_argument("--migrate", action="store_true", help="accept a backup of an older schema, and migrate it")
+    restore.add_argument(
+        "--migrate", action="store_true", help="accept a backup that an older version wrote, and convert it"
+    )
     store = _group(add, "store", "check, repair and re-encrypt the database")
     store("store check", "store", "check the whole database; exit 3 if it is damaged")
     repair = store("store repair", "store", "go back to the newest good backup, after saying what that loses")
     repair.add_argument("--yes", action="store_true", help="go back; without --yes only say what would be lost")
-    store("store rekey", "store", "make a new key, and encrypt everything with it", json=False)
+    store(
+        "store rekey",
+        "store",
+        "make a new key, and encrypt everything with it",
+        more="Stop the kiosk first. Make a new copy of the key afterwards: the old one opens old backups only.",
+        json=False,
+    )
     sweep = store("store sweep", "store", "erase the people whose retention has ended")
     sweep.add_argument("--trust-clock", action="store_true", help="erase even if the clock is not synchronised")
 
@@ -490,12 +531,18 @@ def _add_serve(add: Adder) -> None:
     screen.add_argument("--renew", action="store_true", help="make a new address; every screen must be opened again")
     key = _group(add, "key", "manage the keys of programs that call the API")
     create = key("key create", "serve", "make a key and print it, once, in the last line")
-    create.add_argument("--role", choices=("device", "operator", "admin"), required=True, help="what the key permits")
+    create.add_argument(
+        "--role",
+        choices=("device", "operator", "admin"),
+        required=True,
+        help="device: compare, search, and say whose code was shown; operator: also people, decisions and the door; "
+        "admin: also settings and keys",
+    )
     create.add_argument(
         "--scope",
         action="append",
         choices=("alarm",),
-        help="what it may do beyond its role: alarm, to arm and disarm as an alarm panel does",
+        help="what the key permits beyond its role: alarm, to arm and disarm as an alarm panel does",
     )
     create.add_argument("--name", default="key", help="name of the key in lists")
     create.add_argument("--expires", type=_days, metavar="DAYS", help="days until the key expires (default: never)")
@@ -505,7 +552,10 @@ def _add_serve(add: Adder) -> None:
     operator = _group(add, "operator", "manage the people who may sign in to the operator's page")
     role = operator("operator add", "serve", "add an operator; the password is asked for, or read from stdin")
     role.add_argument(
-        "--role", choices=("operator", "admin"), default="operator", help="what the operator may do (default operator)"
+        "--role",
+        choices=("operator", "admin"),
+        default="operator",
+        help="operator: people, decisions and the door (default); admin: also settings and keys",
     )
     for command in (
         role,

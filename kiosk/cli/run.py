@@ -242,9 +242,11 @@ def health(chosen: argparse.Namespace) -> int:
     if chosen.json:
         print(json.dumps({**status, "age_s": round(age_s, 1), "is_fresh": is_fresh}, indent=2))
     else:
-        print(f"{'armed' if status['is_armed'] else 'not armed'}, mode {status['mode']}, told {age_s:.1f} s ago")
+        print(f"{'armed' if status['is_armed'] else 'not armed'}, mode {status['mode']}, reported {age_s:.1f} s ago")
         for state in states:
             print(f"  {state['condition']} ({state['leaves']}): {state['sentence']}")
         if not is_fresh:
-            print(f"  The status is older than {chosen.max_age:g} s: the kiosk hangs or has ended.")
+            print(
+                f"  The status is older than {chosen.max_age:g} s: the kiosk hangs or has ended; systemctl status kiosk"
+            )
     return 0 if status["is_armed"] and is_fresh else REFUSED

@@ -95,7 +95,10 @@ def _groups_as_text(pack: Pack) -> list[str]:
             f"{group['name']:<30}{group['non_mated']:>10,}{at_50:>11.2g}{at_70:>11.2g}"
             f"{'(' + format(float(group['bound_70']), '.2g') + ')':>12}{at_90:>11.2g}"
         )
-    return [*lines, "At 90 what is left are mostly errors of the photographs' truth: one person under two names."]
+    return [
+        *lines,
+        "Those at 90 are mostly one person under two names: mistakes of the collection.",
+    ]
 
 
 def _sentences(pack: Pack) -> list[str]:

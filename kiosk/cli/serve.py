@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 
 from kiosk import assembly
+from kiosk.api.access import about_account
 from kiosk.api.screen_token import screen_token
 from kiosk.cloud.sync import Sync
 from kiosk.didit import contract
@@ -103,7 +104,7 @@ def key_revoke(chosen: argparse.Namespace) -> None:
     """End a key."""
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         account = Accounts(store, now=time.time).revoke(chosen.id, actor="cli")
-    print(json.dumps(_about(account), indent=2) if chosen.json else f"{account.id} opens nothing any more")
+    print(json.dumps(_about(account), indent=2) if chosen.json else f"{account.id} is revoked")
 
 
 def operator_add(chosen: argparse.Namespace) -> None:
@@ -164,12 +165,5 @@ def _until(account: Account) -> str:
 
 
 def _about(account: Account) -> dict[str, object]:
-    return {
-        "id": account.id,
-        "name": account.name,
-        "role": account.role.word,
-        "scopes": sorted(account.scopes),
-        "created_at": contract.timestamp(account.created_at),
-        "expires_at": None if account.expires_at is None else contract.timestamp(account.expires_at),
-        "revoked_at": None if account.revoked_at is None else contract.timestamp(account.revoked_at),
-    }
+    revoked_at = None if account.revoked_at is None else contract.timestamp(account.revoked_at)
+    return {**about_account(account), "revoked_at": revoked_at}

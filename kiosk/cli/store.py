@@ -23,7 +23,7 @@ from kiosk.store.anchor import Anchor
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.directory import initialise
 from kiosk.store.erasure import BACKUPS_NAME
-from kiosk.store.keys import NEXT_KEY_NAME, read_key
+from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME, read_key
 from kiosk.store.store import Store
 from kiosk.store.upkeep import backup as backup_module
 from kiosk.store.upkeep import rekey as rekey_module
@@ -42,8 +42,8 @@ def init(chosen: argparse.Namespace) -> None:
     else:
         print(f"Made a store in {directory}")
         if key is None:
-            print("Its key lies beside it, readable by this user only. Keep a copy where the device is not:")
-            print("without the key nobody reads the store, a backup neither.")
+            print(f"Its key is {directory / KEY_NAME}, which only this user may read. Keep a copy of it elsewhere:")
+            print("without the key nobody can read the store or its backups.")
 
 
 def log_verify(chosen: argparse.Namespace) -> int:
@@ -62,7 +62,7 @@ def log_verify(chosen: argparse.Namespace) -> int:
         if verdict.is_intact:
             print(f"{verdict.records} records, each signed and in its place; the newest is {verdict.last_hash[:16]}…")
             if anchors:
-                print(f"The log holds what {len(anchors)} anchors name.")
+                print(f"The log holds what {len(anchors)} anchors name: it was not put back to before them.")
         else:
             print(f"{verdict.fault_count} faults in {verdict.records} records")
     return 0 if verdict.is_intact else REFUSED
@@ -152,7 +152,7 @@ def restore(chosen: argparse.Namespace) -> None:
     """Put a backup back."""
     directory = assembly.state_of(chosen)
     if not chosen.backup.is_file():
-        raise ConfigError(f"{chosen.backup} is no file")
+        raise ConfigError(f"{chosen.backup} is no file; give a backup that `kiosk backup` wrote")
     done = restore_module.restore(
         directory,
         chosen.backup,
@@ -263,7 +263,7 @@ def _store(chosen: argparse.Namespace) -> Store:
 def _directory(chosen: argparse.Namespace) -> Path:
     directory = assembly.state_of(chosen)
     if not directory.is_dir():
-        raise StoreError(f"there is no state directory {directory}")
+        raise StoreError(f"there is no state directory {directory}; give another --state, or run `kiosk init`")
     return directory
 
 

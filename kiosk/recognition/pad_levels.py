@@ -33,7 +33,7 @@ MOVEMENTS_ONLY = 3  # challenges at level strict without colours
 CHALLENGES = {Level.OFF: 0, Level.PASSIVE: 0, Level.ACTIVE: 1, Level.STRICT: 2}
 SENTENCES = {
     Level.OFF: "Photographs and screens are not detected: whoever holds up a picture is taken for its person.",
-    Level.PASSIVE: "Only passive cues look for photographs and screens: a deterrent, which a good copy passes.",
+    Level.PASSIVE: "The picture alone is searched for photographs and screens: a deterrent, which a good copy passes.",
     Level.ACTIVE: "Each person answers one random challenge; a recording that happens to fit can pass.",
     Level.STRICT: "Each person answers two different random challenges, or three movements where no colours are shown.",
 }

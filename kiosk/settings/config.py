@@ -97,7 +97,7 @@ def load_config(
     sections = read_toml(path) if path is not None else {}
     known = get_type_hints(Config)
     if unknown := sorted((set(sections) | set(changes)) - set(known)):
-        raise ConfigError(f"{path} has no use for {listed(unknown)}; its sections are {listed(sorted(known))}")
+        raise ConfigError(f"{path} has the unknown section {listed(unknown)}; the sections are {listed(sorted(known))}")
     built = {}
     for name, kind in known.items():
         values = sections.get(name, {})
@@ -195,7 +195,7 @@ def _section(name: str, kind: type, values: Mapping[str, Any], environment: Mapp
         raise ConfigError(f"[{name}] has no {listed(unknown)}; it knows {listed(sorted(settings))}")
     variables = {f"{PREFIX}{name}_{one}".upper() for one in settings}
     if unknown := sorted(v for v in environment if v.startswith(f"{PREFIX}{name}_".upper()) and v not in variables):
-        raise ConfigError(f"{listed(unknown)} overrides nothing; [{name}] knows {listed(sorted(settings))}")
+        raise ConfigError(f"{listed(unknown)} names no setting; [{name}] knows {listed(sorted(settings))}")
     types = get_type_hints(kind)
     chosen = {}
     for one in settings.values():

@@ -91,7 +91,7 @@ def _section(found: Found, name: str, kind: Any, values: Mapping[str, Any], envi
         found.add(f"[{name}] has no {unknown}{_nearest(unknown, settings, others)}", name, unknown)
     variables = {f"{PREFIX}{name}_{one}".upper(): one for one in settings}
     for variable in sorted(v for v in environment if v.startswith(f"{PREFIX}{name}_".upper()) and v not in variables):
-        found.add(f"{variable} overrides nothing{_nearest(variable, variables, ())}")
+        found.add(f"{variable} names no setting{_nearest(variable, variables, ())}")
     for one in settings.values():
         variable = f"{PREFIX}{name}_{one.name}".upper()
         try:

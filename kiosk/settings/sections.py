@@ -23,7 +23,7 @@ from kiosk.setting import setting
 class ModelSettings:
     """[models]: which networks, and what runs them."""
 
-    pack: str = setting("", "Folder of another model pack; empty for the one that travels with the kiosk.")
+    pack: str = setting("", "Folder of another model pack; empty for the one that ships with the kiosk.")
     accept_non_commercial: bool = setting(
         False, "Load models whose licence forbids commercial use; set it only if your use is not commercial."
     )
@@ -32,7 +32,7 @@ class ModelSettings:
         ("CPUExecutionProvider",), "onnxruntime execution providers, best first; a Jetson may list TensorRT and CUDA."
     )
     finder_runtime: str = setting(
-        "onnx", "What runs the face detector: onnxruntime or LiteRT.", choices=("onnx", "tflite")
+        "onnx", "What runs the face detector: onnxruntime (onnx) or LiteRT (tflite).", choices=("onnx", "tflite")
     )
 
 
@@ -78,7 +78,11 @@ class SearchSettings:
         unit="share",
     )
     warn_fpir: float = setting(
-        0.1, "Chance that a stranger's search lists anybody from which health warns.", low=0.0, high=1.0, unit="share"
+        0.1,
+        "`kiosk doctor` warns where a stranger's search lists anybody with this chance.",
+        low=0.0,
+        high=1.0,
+        unit="share",
     )
     allow_multiple_faces: bool = setting(False, "Only mention several faces in a picture instead of asking for review.")
     max_matches: int = setting(5, "Most people in an answer.", low=1, high=100, unit="people")
@@ -166,38 +170,49 @@ class PadSettings:
 
     level: str = setting(
         "auto",
-        "Nothing (off), cues only, a deterrent (passive), one random challenge (active), two different ones (strict); "
-        "auto is active where a screen can ask, else passive.",
+        "What is asked of a visitor: nothing, and nothing is looked for (off); nothing, the picture alone is judged "
+        "(passive); one random movement (active); six colours and a movement (strict). auto is active with a screen, "
+        "else passive.",
         choices=("auto", "off", "passive", "active", "strict"),
     )
     screen: bool = setting(False, "The kiosk has a screen in front of the visitor, which can ask for a challenge.")
     flashes: bool = setting(
-        True, "The screen may show six colours in 2.4 s as a challenge; false to spare the photosensitive."
+        True,
+        "Level strict shows six colours in 2.4 s; false, for the sake of people sensitive to flashing light, asks for "
+        "three movements instead.",
     )
-    tries: int = setting(2, "Challenges a person may fail until another way in is offered.", low=1, high=5)
+    tries: int = setting(2, "Challenges that a person may fail before the screen offers another way in.", low=1, high=5)
     answer_s: float = setting(6.0, "Time for the answer to a challenge.", low=2.0, high=30.0, unit="s")
     turn_deg: float = setting(
         25.0,
-        "Least turn of the head that was asked for; below 22 a curved print passes.",
+        "Least turn of the head that counts as done; below 22 a curved print passes.",
         low=22.0,
         high=60.0,
         unit="°",
     )
     mouth_open: float = setting(
-        0.25, "Least gap of the opened mouth; prints reach 0.16.", low=0.18, high=0.6, unit="of the eyes' distance"
+        0.25,
+        "Least gap of the lips that counts as an opened mouth; prints reach 0.16.",
+        low=0.18,
+        high=0.6,
+        unit="of the eyes' distance",
     )
     network_low: float = setting(
-        0.15, "Median share of a real person, by the network, below which an attack is seen.", low=0.0, high=0.95
+        0.15,
+        "Limit for the network's answer, 0 for a picture to 1 for a person, median of the frames; below it an attack "
+        "is suspected.",
+        low=0.0,
+        high=0.95,
     )
     face_share_high: float = setting(
         0.6,
-        "Edge of a face above which its owner should step back: the edge of a print must come into view.",
+        "Edge of a face above which its owner should step back, so that the edge of a print would be seen.",
         low=0.2,
         high=0.8,
         unit="of the shorter edge",
     )
     calibrated_for: str = setting(
-        "", "Digest of the network that network_low was set for here, as kiosk evaluate pad --calibrate prints it."
+        "", "Network that network_low was measured for on this site, as `kiosk evaluate pad --calibrate` prints it."
     )
 
     @property
@@ -216,21 +231,23 @@ _LEFT = ("open", "log_only", "closed")
 
 @dataclass(frozen=True, slots=True)
 class DegradedSettings:
-    """[degraded]: what is still allowed when something is wrong; what is not listed here closes in any case."""
+    """[degraded]: what each fault leaves: all (open), judging without opening (log_only) or nothing (closed)."""
 
     clock_untrusted: str = setting(
         "log_only", "The time is not known; hours and holidays stay closed in any case.", choices=_LEFT
     )
     disk_full: str = setting("closed", "Decisions cannot be recorded.", choices=_LEFT)
-    gallery_stale: str = setting("log_only", "The list of people is not up to date.", choices=_LEFT)
+    gallery_stale: str = setting("log_only", "The cloud's blocklists are older than [health] allows.", choices=_LEFT)
     pad_off: str = setting("open", "The detection of photographs and masks is switched off.", choices=_LEFT)
-    pad_passive: str = setting("open", "Photographs are looked for, and nobody is asked for a movement.", choices=_LEFT)
+    pad_passive: str = setting(
+        "open", "Photographs are looked for in the picture alone; nobody is asked for a movement.", choices=_LEFT
+    )
     pad_uncalibrated: str = setting("open", "The limits of attack detection were not set on this site.", choices=_LEFT)
     pad_too_bright: str = setting("open", "The screen's colours do not show on faces in this light.", choices=_LEFT)
     throttled: str = setting("open", "Heat or a weak supply slows the processor down.", choices=_LEFT)
     list_held: str = setting(
         "open",
-        "A list of the cloud lost most of its entries, which stay blocked until somebody confirms.",
+        "A list of the cloud lost most of its entries; they stay blocked until an operator confirms the loss.",
         choices=_LEFT,
     )
 
@@ -247,7 +264,9 @@ class DoorSettings:
     """[door]: the lines of the relay, the lamps and the door contact, and their times."""
 
     chip: str = setting("", "GPIO device of the door, for instance /dev/gpiochip0; empty for no door.")
-    relay: int = setting(-1, "Line of the relay; -1 for none, as for all lines.", low=-1, high=1023, unit="offset")
+    relay: int = setting(
+        -1, "Line of the relay that releases the lock; -1 for none, as for all lines.", low=-1, high=1023, unit="offset"
+    )
     green: int = setting(-1, "Line of the green lamp.", low=-1, high=1023, unit="offset")
     yellow: int = setting(-1, "Line of the yellow lamp.", low=-1, high=1023, unit="offset")
     red: int = setting(-1, "Line of the red lamp.", low=-1, high=1023, unit="offset")
@@ -255,18 +274,29 @@ class DoorSettings:
     contact: int = setting(-1, "Line of the door contact; on while the door is open.", low=-1, high=1023, unit="offset")
     exit: int = setting(-1, "Line of the exit button; on while it is pressed.", low=-1, high=1023, unit="offset")
     active_low: tuple[str, ...] = setting(
-        ("exit",), "Names of the lines that are on at low level; inputs are pulled up.", may_be_empty=True
+        ("exit",), "Names of the lines that are on at low level; the kiosk pulls inputs up.", may_be_empty=True
     )
-    pulse_s: float = setting(3.0, "How long a grant keeps the relay on.", low=0.1, high=30.0, unit="s")
+    pulse_s: float = setting(3.0, "How long the relay is on for each opening.", low=0.1, high=30.0, unit="s")
     longest_pulse_s: float = setting(
-        10.0, "Hard maximum of the relay's time on, whatever is granted meanwhile.", low=0.1, high=60.0, unit="s"
+        10.0, "Longest time the relay stays on when openings follow one another.", low=0.1, high=60.0, unit="s"
     )
-    exit_opens: bool = setting(True, "The exit button drives the relay; false where it only excuses the opening.")
-    debounce_s: float = setting(0.05, "How long an input must keep still.", low=0.0, high=1.0, unit="s")
+    exit_opens: bool = setting(
+        True,
+        "The exit button switches the relay; false where the button opens the door by itself and is only recorded.",
+    )
+    debounce_s: float = setting(
+        0.05, "How long an input must stay the same before it counts.", low=0.0, high=1.0, unit="s"
+    )
     grace_s: float = setting(
-        1.0, "Time after the relay fell in which an opening door is not forced.", low=0.0, high=30.0, unit="s"
+        1.0,
+        "Time after the relay was switched off in which an opening door is not reported as forced.",
+        low=0.0,
+        high=30.0,
+        unit="s",
     )
-    held_open_s: float = setting(30.0, "Time from which a door is open too long.", low=1.0, high=3600.0, unit="s")
+    held_open_s: float = setting(
+        30.0, "Time after which an open door is reported as open too long.", low=1.0, high=3600.0, unit="s"
+    )
 
     @property
     def offsets(self) -> dict[str, int]:
@@ -288,7 +318,7 @@ class DoorSettings:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSettings:
-    """[schedule]: who may enter when; hours are local, from the first minute to before the last."""
+    """[schedule]: who may enter when; hours are local, and 07:00-19:00 ends as 19:00 begins."""
 
     time_zone: str = setting("UTC", "Time zone of the door, for instance Europe/Berlin.")
     week: tuple[str, ...] = setting(
@@ -353,8 +383,8 @@ class EntranceSettings:
     )
     scale: str = setting(
         "stricter",
-        "What the door's thresholds stand for: the shipped scale, or whichever is stricter of it and the rates among "
-        "the people enrolled here, once some 200 are.",
+        "Which false-match rates the door's thresholds stand for: those of the shipped scale (shipped), or, once 200 "
+        "people are enrolled, the higher of those and of the people here (stricter).",
         choices=("stricter", "shipped"),
     )
     age_low: float = setting(
@@ -394,18 +424,22 @@ class HealthSettings:
         "File with the kiosk's present state; empty for status.json in systemd's runtime directory, if there is one.",
     )
     self_test_s: float = setting(
-        3600.0, "How often the golden faces run through the networks.", low=10.0, high=86400.0, unit="s"
+        3600.0,
+        "How often the self-test runs the golden faces, the portraits that ship with the networks.",
+        low=10.0,
+        high=86400.0,
+        unit="s",
     )
     disk_low_mb: float = setting(200.0, "Free space below which the disk counts as full.", low=1.0, high=1e6, unit="MB")
     holdover_h: float = setting(
-        72.0, "How long a clock that was set is believed without being set again.", low=0.0, high=8760.0, unit="h"
+        72.0, "How long a clock is trusted after its last synchronisation.", low=0.0, high=8760.0, unit="h"
     )
     hot_c: float = setting(
         80.0, "Temperature of the processor from which it counts as throttled.", low=40.0, high=120.0, unit="°C"
     )
     gallery_stale_h: float = setting(
         0.0,
-        "Age of the newest complete pull of the cloud's lists from which the gallery is stale; 0 for never.",
+        "Age from which the cloud's lists, as last read completely, count as out of date; 0 for never.",
         low=0.0,
         high=8760.0,
         unit="h",
@@ -421,8 +455,8 @@ class ApiSettings:
     port: int = setting(8080, "Port to listen at.", low=1, high=65535)
     tls_certificate: str = setting("", "PEM file of the certificate, with its chain.")
     tls_key: str = setting("", "PEM file of the certificate's key.")
-    writes_per_minute: int = setting(300, "Calls that change or decide, a minute and key.", low=1, high=100_000)
-    reads_per_minute: int = setting(600, "Calls that only read, a minute and key.", low=1, high=100_000)
+    writes_per_minute: int = setting(300, "Calls that change or decide, per minute and key.", low=1, high=100_000)
+    reads_per_minute: int = setting(600, "Calls that only read, per minute and key.", low=1, high=100_000)
     queue: int = setting(
         8,
         "Calls with photographs that may wait for the recogniser; further ones are refused with 503.",
@@ -432,7 +466,7 @@ class ApiSettings:
     body_timeout_s: float = setting(
         20.0, "Time a caller has for sending the whole of a call.", low=1.0, high=600.0, unit="s"
     )
-    wrong_keys: int = setting(10, "Wrong keys or passwords from one address that lock it out.", low=1, high=1000)
+    wrong_keys: int = setting(10, "Wrong keys or passwords after which an address is locked out.", low=1, high=1000)
     lockout_s: float = setting(900.0, "How long it stays locked out.", low=1.0, high=86400.0, unit="s")
     trusted_proxies: tuple[str, ...] = setting(
         (),
@@ -449,7 +483,8 @@ class ApiSettings:
                 ipaddress.ip_network(text, strict=False)
             except ValueError:
                 raise ConfigError(
-                    f"trusted_proxies has {text!r}; want an address such as 192.0.2.7 or a network such as 192.0.2.0/24"
+                    f"[api] trusted_proxies has {text!r}; want an address such as 192.0.2.7 or a network such as "
+                    "192.0.2.0/24"
                 ) from None
 
 
@@ -466,14 +501,16 @@ class CloudSettings:
     )
     webhook_url: str = setting("", "Where summaries go, signed with the webhook secret.")
     fallback: bool = setting(
-        False, "Ask Didit when the device cannot judge: failing models, a score in the review band, an unknown person."
+        False, "Ask Didit where the device cannot decide: networks that fail, a result in review, an unknown person."
     )
     fallback_s: float = setting(3.0, "Time for Didit's answer in such a case.", low=0.2, high=30.0, unit="s")
-    second_opinion: bool = setting(False, "Ask Didit later about decisions in the review band.")
+    second_opinion: bool = setting(False, "Ask Didit later about decisions in review.")
     lists: tuple[str, ...] = setting((), "UUIDs of Didit face lists to block here.", may_be_empty=True)
     lists_every_s: float = setting(3600.0, "How often they are pulled.", low=10.0, high=604800.0, unit="s")
-    writes_per_minute: int = setting(60, "Most calls that Didit bills, a minute.", low=1, high=300)
-    probe_every_s: float = setting(60.0, "How often the server is asked while idle.", low=1.0, high=86400.0, unit="s")
+    writes_per_minute: int = setting(60, "Most billed calls to Didit per minute.", low=1, high=300)
+    probe_every_s: float = setting(
+        60.0, "How often Didit is asked whether it answers, while nothing is sent.", low=1.0, high=86400.0, unit="s"
+    )
     api_consent: str = setting(
         "call",
         "Photographs of an API call leave when its metadata says consent = true (call), or always, as you hold the "

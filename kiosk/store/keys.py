@@ -92,8 +92,10 @@ def read_key(path: Path, *, is_credential: bool = False) -> Key:
         handle = os.open(path, flags)  # what is judged is what is read
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise KeyMissingError(f"{path} is a link; move the key itself there: a link can be turned") from error
-        raise KeyMissingError(f"no key at {path} ({error.strerror})") from error
+            raise KeyMissingError(
+                f"{path} is a link, which others could point elsewhere; move the key itself there"
+            ) from error
+        raise KeyMissingError(f"no key at {path} ({error.strerror}); put the copy of the store's key there") from error
     try:
         _refuse_if_exposed(path, os.fstat(handle), path.parent.stat(), is_credential=is_credential)
         content = os.read(handle, LONGEST_FILE)
@@ -158,7 +160,7 @@ def read_keys(directory: Path, credentials: Path | None = None) -> tuple[Key, ..
             names = [name for name in (KEY_NAME, NEXT_KEY_NAME) if os.path.lexists(place / name)]
             return tuple(read_key(place / name, is_credential=place is credentials) for name in names)
     raise KeyMissingError(
-        f"no {KEY_NAME} in {directory} nor among the credentials; without its key a store cannot be read"
+        f"no {KEY_NAME} in {directory} nor among systemd's credentials; put the copy of the store's key there"
     )
 
 

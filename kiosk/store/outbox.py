@@ -309,7 +309,10 @@ class Outbox:
                 (now, row),
             ).rowcount
         if not moved:
-            raise StoreError(f"outbox row {row} was not refused, or its content is gone")
+            raise StoreError(
+                f"outbox row {row} was not refused, or its content is gone; `kiosk cloud outbox --which rejected` "
+                "lists the rows that were"
+            )
 
     def supersede(self, row: int, reason: str) -> None:
         """Drop a row that need not be sent any more; what it held is erased."""
@@ -392,7 +395,7 @@ def _move(connection: sqlite3.Connection, row: int, assignments: str, values: Se
         f"UPDATE outbox SET {assignments} WHERE id = ? AND state NOT IN ('sent', 'superseded')", [*values, row]
     ).rowcount
     if not moved:
-        raise StoreError(f"outbox row {row} is not waiting for anything")
+        raise StoreError(f"outbox row {row} was sent or dropped already; `kiosk cloud outbox` lists the rows")
 
 
 def _drop_photographs(connection: sqlite3.Connection, row: int) -> None:

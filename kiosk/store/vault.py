@@ -136,7 +136,9 @@ def vault_for(keys: tuple[Key, ...], check: str, cipher: Cipher) -> tuple[Vault,
     for place, key in enumerate(keys):
         if hmac.compare_digest(key.check, check):
             return Vault(key, cipher), place
-    raise KeyMissingError(f"the key given is not the one this store was written with (it wants key {check})")
+    raise KeyMissingError(
+        f"the key is not the one that this store was written with; put that one back (its check value is {check})"
+    )
 
 
 __all__ = ["Cipher", "InvalidTag", "Vault", "fastest_cipher", "vault_for"]

@@ -21,7 +21,8 @@ from kiosk.capture.process import Camera, Child, look
 from kiosk.capture.watch import Report, State
 from kiosk.errors import ConfigError
 from kiosk.settings.sections import CameraSettings
-from tests.patience import BUSY_S, LIMIT_S, until
+from tests.capture.frames import picture
+from tests.patience import BUSY_S, LIMIT_S, reserved_port, until
 
 PATIENT: dict[str, Any] = {"lost_after_s": 60.0, "frozen_after_s": 0.0}  # where nothing but a death may count
 QUICK = {
@@ -31,20 +32,6 @@ QUICK = {
     "frozen_after_s": 0.4,
     "open_within_s": 60.0,
 }
-
-
-def picture(number, height=48, width=64):
-    image = np.random.default_rng(number).integers(60, 200, (6, 8, 3), np.uint8)
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    folder = tmp_path / "frames"
-    folder.mkdir()
-    for number in range(10):
-        cv2.imwrite(str(folder / f"{number}.png"), picture(number))
-    return folder
 
 
 class Told(Camera):
@@ -203,7 +190,8 @@ def test_a_child_that_hangs_is_noticed_in_time_and_replaced(folder):
         camera.latest(0, LIMIT_S)
         before = children()
         for pid in before:
-            os.kill(pid, signal.SIGSTOP)
+            with contextlib.suppress(ProcessLookupError):  # replaced already, where this test itself stood still
+                os.kill(pid, signal.SIGSTOP)
         noticed_s = until(was(camera, State.LOST))
         until(lambda: not any(map(is_running, before)))
         until(is_in(camera, State.LIVE))
@@ -368,13 +356,13 @@ GLib.MainLoop().run()
 
 @pytest.fixture
 def rtsp_server():
-    """Give what starts a server, on a port of its own or on one of an earlier server."""
+    """Give what starts a server; those of one test are on one port, which no one else takes meanwhile."""
     python = shutil.which("python3", path="/usr/bin")  # gi comes from the distribution
     if python is None:
         pytest.skip("no system Python for gst-rtsp-server")
-    with contextlib.ExitStack() as servers:
+    with reserved_port() as port, contextlib.ExitStack() as servers:
 
-        def start(port=0):
+        def start():
             command = [python, "-c", RTSP, str(port)]
             process: Any = servers.enter_context(
                 subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -413,7 +401,7 @@ def test_an_rtsp_camera_that_restarts_is_lost_in_time_and_comes_back_and_no_log_
         server.wait()
         noticed_s = until(was(camera, State.LOST))
         until(lambda: any("cannot be opened" in sentence for sentence in said(camera, State.LOST)))
-        rtsp_server(server.port)
+        rtsp_server()
         again = camera.latest(frame.number, LIMIT_S)
 
     assert noticed_s < BUSY_S
@@ -427,10 +415,7 @@ def ffmpeg_camera():
     """Give what starts an ffmpeg that serves motion JPEG to one reader."""
     if shutil.which("ffmpeg") is None:
         pytest.skip("no ffmpeg: apt install ffmpeg")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with contextlib.ExitStack() as servers:
+    with reserved_port() as port, contextlib.ExitStack() as servers:
 
         def start():
             given = ["-re", "-f", "lavfi", "-i", "testsrc=size=320x240:rate=15", "-c:v", "mjpeg", "-f", "mpjpeg"]
@@ -506,7 +491,7 @@ from kiosk.settings.sections import CameraSettings
 with Camera(CameraSettings(source="dir:{folder}?fps=50&loop=1")) as camera:
     camera.latest(0, {LIMIT_S})
     print(camera._child.pid, flush=True)
-    time.sleep(60)
+    time.sleep(60)  # the parent stays until it is killed, with its camera open
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None

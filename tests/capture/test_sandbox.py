@@ -26,6 +26,7 @@ from kiosk.capture.sandbox import (
 from kiosk.capture.sources import parse_source
 from kiosk.settings.sections import CameraSettings
 from kiosk.store.keys import new_key
+from tests.capture.frames import picture
 from tests.patience import LIMIT_S, until
 
 # Put before the child's own program: on a signal it tries what a decoder taken over would, in the thread that captures,
@@ -71,20 +72,6 @@ def ask(*_):
 signal.signal(signal.SIGUSR1, ask)
 """
 REFUSED = {errno.EACCES, errno.EPERM}
-
-
-def picture(number, height=48, width=64):
-    image = np.random.default_rng(number).integers(60, 200, (6, 8, 3), np.uint8)
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    folder = tmp_path / "frames"
-    folder.mkdir()
-    for number in range(10):
-        cv2.imwrite(str(folder / f"{number}.png"), picture(number))
-    return folder
 
 
 class Streaming(ThreadingHTTPServer):

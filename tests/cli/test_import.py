@@ -10,43 +10,23 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from kiosk.cli.main import main
 from kiosk.rules.text import shown
 from kiosk.store.directory import open_store
 from kiosk.store.keys import read_keys
 from tests.conftest import GOLDEN
 from tests.decoding.bombs import scan_bomb
 
+pytestmark = pytest.mark.usefixtures("state")
 A1, A2, B1, C1 = (GOLDEN / f"person_{name}.jpg" for name in ("a_1", "a_2", "b_1", "c_1"))
 FTYP_HEIC = b"\0\0\0\x1cftypheic\0\0\0\0mif1heic" + b"\0" * 64
 
 
-@pytest.fixture(autouse=True)
-def _state(tmp_path, monkeypatch):
-    for name in list(os.environ):
-        if name.startswith("KIOSK_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("KIOSK_STATE", str(tmp_path / "state"))
-
-
 @pytest.fixture
-def run(capsys):
-    """Run a command; return its exit code, stdout and stderr."""
-
-    def go(*arguments):
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return go
-
-
-@pytest.fixture
-def imported(run):
+def imported(kiosk):
     """Import something; return the counts and the rows of the report."""
 
     def go(source, *more):
-        code, out, error = run("gallery", "import", source, "--json", *more)
+        code, out, error = kiosk("gallery", "import", source, "--json", *more)
         assert code == 0, error
         told = json.loads(out)
         content = Path(told["report"]).read_text(encoding="utf-8")
@@ -66,11 +46,11 @@ def place(root, **files):
             shutil.copy(content, path)
 
 
-def listed(run):
-    return [row["name"] for row in json.loads(run("gallery", "list", "--json")[1])["subjects"]]
+def listed(kiosk):
+    return [row["name"] for row in json.loads(kiosk("gallery", "list", "--json")[1])["subjects"]]
 
 
-def test_folders_of_thumbnails_are_nobody_and_said(run, imported, tmp_path):
+def test_folders_of_thumbnails_are_nobody_and_said(kiosk, imported, tmp_path):
     tree = tmp_path / "people"
     for path, photograph in (
         ("Person A.jpg", A1),
@@ -87,14 +67,14 @@ def test_folders_of_thumbnails_are_nobody_and_said(run, imported, tmp_path):
 
     told, rows = imported(tree)
 
-    assert sorted(listed(run)) == ["Person A", "Person C"]
+    assert sorted(listed(kiosk)) == ["Person A", "Person C"]
     assert told["people"] == {"added": 2}
     passed = {Path(row["file"]).name: row["detail"] for row in rows if row["outcome"] == "passed_over"}
     assert set(passed) == {"@eaDir", ".thumbnails", ".c.jpg", "._c.jpg", "__MACOSX", "Thumbs.db"}
     assert all(sentence.startswith("passed over: ") for sentence in passed.values())
 
 
-def test_the_bytes_decide_and_whoever_has_no_photograph_has_a_row(run, imported, tmp_path):
+def test_the_bytes_decide_and_whoever_has_no_photograph_has_a_row(kiosk, imported, tmp_path):
     tree = tmp_path / "people"
     place(
         tree,
@@ -110,7 +90,7 @@ def test_the_bytes_decide_and_whoever_has_no_photograph_has_a_row(run, imported,
 
     told, rows = imported(tree)
 
-    assert sorted(listed(run)) == ["Jfif", "Nameless"]
+    assert sorted(listed(kiosk)) == ["Jfif", "Nameless"]
     assert told["people"] == {"added": 2, "no_photograph": 3, "unreadable": 1}
     said = {row["person"]: row["detail"] for row in rows if row["outcome"] in {"no_photograph", "unreadable"}}
     assert set(said) == {"Bare", "Empty", "Words", "Heic"}
@@ -118,7 +98,7 @@ def test_the_bytes_decide_and_whoever_has_no_photograph_has_a_row(run, imported,
     assert any("the file is empty" in row["detail"] for row in rows)
 
 
-def test_names_that_no_list_can_show_are_reported_and_the_others_go_on(run, imported, tmp_path):
+def test_names_that_no_list_can_show_are_reported_and_the_others_go_on(kiosk, imported, tmp_path):
     tree = tmp_path / "people"
     composed = unicodedata.normalize("NFC", "José")
     apart = unicodedata.normalize("NFD", "José")
@@ -127,9 +107,9 @@ def test_names_that_no_list_can_show_are_reported_and_the_others_go_on(run, impo
         place(tree, **{f"{os.fsdecode(name)}__c.jpg": C1})
 
     told, rows = imported(tree)
-    run("gallery", "list")
+    kiosk("gallery", "list")
 
-    assert sorted(listed(run)) == [composed, "Person A"]
+    assert sorted(listed(kiosk)) == [composed, "Person A"]
     assert told["people"] == {"added": 2, "bad_name": 4}
     bad_form = max(composed, apart, key=lambda name: sorted((composed, apart)).index(name))  # the later of the two
     bad = {row["person"]: row["detail"] for row in rows if row["outcome"] == "bad_name"}
@@ -142,7 +122,7 @@ def test_names_that_no_list_can_show_are_reported_and_the_others_go_on(run, impo
     ("encoding", "delimiter"),
     [("utf-8", ","), ("utf-8-sig", ";"), ("utf-16", "\t"), ("utf-16-le", ";"), ("cp1252", ";")],
 )
-def test_a_table_as_excel_writes_it_is_understood(run, imported, tmp_path, encoding, delimiter):
+def test_a_table_as_excel_writes_it_is_understood(kiosk, imported, tmp_path, encoding, delimiter):
     for path in (A1, A2, B1):
         shutil.copy(path, tmp_path / path.name)
     rows = [
@@ -159,7 +139,7 @@ def test_a_table_as_excel_writes_it_is_understood(run, imported, tmp_path, encod
 
     told, report = imported(table)
 
-    assert listed(run) == ["Jürgen", "Zoë"]
+    assert listed(kiosk) == ["Jürgen", "Zoë"]
     assert told["people"] == {"added": 2, "bad_row": 1}
     assert told["photographs"] == {"added": 3}
     assert [row["detail"] for row in report if row["person"] == "Nobody"] == ["line 6: no file is named"]
@@ -228,7 +208,7 @@ def test_a_link_a_pipe_and_a_folder_of_no_use_hold_nothing_up(imported, tmp_path
     }
 
 
-def test_a_folder_of_many_people_and_every_trouble_is_accounted_for_file_by_file(run, imported, tmp_path):
+def test_a_folder_of_many_people_and_every_trouble_is_accounted_for_file_by_file(kiosk, imported, tmp_path):
     tree = tmp_path / "people"
     grey = tmp_path / "grey.png"
     Image.new("RGB", (64, 64), (90, 90, 90)).save(grey)
@@ -279,17 +259,17 @@ def test_a_folder_of_many_people_and_every_trouble_is_accounted_for_file_by_file
     assert lost == set()
     assert sum(told["people"].values()) == len(list(tree.iterdir())) - 5  # without what is nobody's
     assert all(row["detail"] for row in rows if row["outcome"] != "added")
-    assert told["photographs"]["added"] == told["people"]["added"] == len(listed(run))
+    assert told["photographs"]["added"] == told["people"]["added"] == len(listed(kiosk))
 
 
-def test_no_name_forges_a_row_of_a_list(run):
-    code, _, error = run("enrol", A1, "--name", "Person A\n#2 | Person B")
+def test_no_name_forges_a_row_of_a_list(kiosk):
+    code, _, error = kiosk("enrol", A1, "--name", "Person A\n#2 | Person B")
 
     assert code == 1
     assert error == "Error: --name contains characters that cannot be seen, such as line ends; leave them out\n"
 
 
-def test_an_error_that_quotes_a_file_name_stays_on_its_line(run):
-    _, _, error = run("match", "no\nError: such.jpg", A1)
+def test_an_error_that_quotes_a_file_name_stays_on_its_line(kiosk):
+    _, _, error = kiosk("match", "no\nError: such.jpg", A1)
 
     assert error.splitlines() == [r"Error: no\nError: such.jpg: No such file or directory"]

@@ -132,7 +132,7 @@ def test_without_a_network_every_command_says_so(run, fake, arguments):
 
     assert code == 1
     assert "Didit cannot be asked" in err
-    assert "Is the network there?" in err
+    assert "Is this device on the network?" in err
 
 
 def test_the_balance_is_printed(run, fake):

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from kiosk.cloud.sender import Breaker
+from kiosk.cloud.connection import Breaker
 from kiosk.didit.answers import Service
 from kiosk.errors import StoreError
 from kiosk.store.chain import Kind
@@ -157,7 +157,7 @@ def test_a_refused_key_stops_everything_and_another_one_starts_it_again(kiosk, f
     fake.keys = {"another"}
     decide(kiosk)
     decide(kiosk)
-    syncing.run_once(lambda: syncing.sender.breaker is Breaker.STOPPED)
+    syncing.run_once(lambda: syncing.sender.connection.breaker is Breaker.STOPPED)
     posts = [call for call in fake.calls if call[1] == "POST"]
 
     assert "kiosk cloud login" in syncing.alarm
@@ -174,7 +174,7 @@ def test_a_refused_key_stops_everything_and_another_one_starts_it_again(kiosk, f
 def test_an_empty_account_stops_everything_until_somebody_pays(kiosk, fake, syncing):
     fake.credits = fake.credits * 0
     decide(kiosk)
-    syncing.run_once(lambda: syncing.sender.breaker is Breaker.STOPPED)
+    syncing.run_once(lambda: syncing.sender.connection.breaker is Breaker.STOPPED)
 
     assert "top-up" in syncing.alarm
 
@@ -205,7 +205,7 @@ def test_the_breaker_opens_and_only_the_free_call_is_made(kiosk, fake, syncing):
     fake.fail("500", times=50)
     for number in range(8):
         decide(kiosk, number)
-    syncing.run_once(lambda: syncing.sender.breaker is Breaker.OPEN)
+    syncing.run_once(lambda: syncing.sender.connection.breaker is Breaker.OPEN)
     before = len(fake.calls)
     syncing.run_once(lambda: len(fake.calls) > before)
 
@@ -352,7 +352,7 @@ def test_what_waits_too_long_is_dropped(tmp_path, fake):
 
 
 def test_the_pace_of_tests_is_the_products_but_shorter():
-    from kiosk.cloud.sender import Pace
+    from kiosk.cloud.connection import Pace
 
     assert len(QUICK.look_after_s) == len(Pace().look_after_s)
 

@@ -180,7 +180,7 @@ def test_no_process_outlives_a_kiosk_that_was_killed():
         "from tests.decoding.bombs import *; from kiosk.decoding.decoder import *; import threading, time\n"
         "d = Decoder(Limits(30.0, 30.0)); threading.Thread(target=d, args=(slow_picture(),), daemon=True).start()\n"
         "while not d.processes: time.sleep(0.01)\n"
-        "print(*d.processes, flush=True); time.sleep(60)"
+        "print(*d.processes, flush=True); time.sleep(60)"  # it stays until it is killed, in the middle of a picture
     )
     run = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert run.stdout is not None

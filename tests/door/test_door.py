@@ -321,16 +321,16 @@ def test_the_supervisors_thread_ends_the_pulse_while_the_caller_hangs():
             while door.open(Grant("hangs", clock.now)) is not None:
                 pass
             granted.set()
-            done.wait(10.0)
+            done.wait(2 * LIMIT_S)
 
         hanging = threading.Thread(target=caller)
         hanging.start()
-        assert granted.wait(5.0)
+        assert granted.wait(LIMIT_S)
         assert lines.lit == {Output.RELAY}
 
         clock.advance(SETTINGS.pulse_s)
 
-        assert lines.wait_for(Output.RELAY, on=False, timeout_s=5.0)
+        assert lines.wait_for(Output.RELAY, on=False, timeout_s=LIMIT_S)
         assert hanging.is_alive()
         done.set()
         hanging.join()
@@ -374,7 +374,7 @@ def test_a_supervisor_that_dies_takes_the_relay_with_it():
 
         lines.is_cursed = True
 
-        assert lines.wait_for(Output.RELAY, on=False, timeout_s=5.0)
+        assert lines.wait_for(Output.RELAY, on=False, timeout_s=LIMIT_S)
         clock.advance(1.0)
         assert door.open(Grant("after", clock.now)) == Refusal(RefusalReason.NO_SUPERVISOR)
 

@@ -106,7 +106,11 @@ print("all heard")
 
 def test_a_word_said_by_a_signals_handler_never_waits_for_the_thread_it_interrupts():
     told = subprocess.run(
-        [sys.executable, "-c", WAITING.format(path=sys.path)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", WAITING.format(path=sys.path)],
+        capture_output=True,
+        text=True,
+        timeout=4 * LIMIT_S,
+        check=False,
     )
 
     assert told.stdout == "all heard\n", told.stderr

@@ -64,7 +64,7 @@ def test_the_environment_goes_before_the_file(tmp_path):
     [
         pytest.param(
             "[serch]\n",
-            "no use for serch; its sections are api, attempts, camera, cloud, degraded, door, enrolment",
+            "unknown section serch; the sections are api, attempts, camera, cloud, degraded, door, enrolment",
             id="section",
         ),
         pytest.param("[search]\nsimilarity = 80\n", "has no similarity; it knows allow_multiple", id="setting"),
@@ -127,7 +127,7 @@ def test_the_system_directory_serves_where_it_can_be_written(tmp_path):
 
 
 def test_a_misspelt_variable_is_refused_as_a_misspelt_setting_is():
-    sentence = r"KIOSK_MATCH_DECLINE_TRESHOLD overrides nothing; \[match\] knows age_low, decline_"
+    sentence = r"KIOSK_MATCH_DECLINE_TRESHOLD names no setting; \[match\] knows age_low, decline_"
     with pytest.raises(ConfigError, match=sentence):
         load_config(None, {"KIOSK_MATCH_DECLINE_TRESHOLD": "50"})
 

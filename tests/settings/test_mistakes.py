@@ -1,7 +1,6 @@
 """Facts about the check of settings: every mistake at once, each with its line and the nearest right name."""
 
 import json
-import os
 
 import pytest
 
@@ -31,15 +30,7 @@ pack = "/nowhere"
 keep_s = 0.2
 """
 
-
-@pytest.fixture(autouse=True)
-def state(tmp_path, monkeypatch):
-    """A state directory of the test's own, and no settings from the machine."""
-    for name in list(os.environ):
-        if name.startswith("KIOSK_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("KIOSK_STATE", str(tmp_path / "state"))
-    return tmp_path / "state"
+pytestmark = pytest.mark.usefixtures("state")
 
 
 @pytest.fixture
@@ -62,7 +53,7 @@ def test_every_mistake_is_listed_with_its_line_and_the_nearest_right_name(check,
     code, lines = check(MANY)
 
     wanted = {
-        "KIOSK_MATCH_DECLINE_TRESHOLD overrides nothing": "did you mean KIOSK_MATCH_DECLINE_THRESHOLD?",
+        "KIOSK_MATCH_DECLINE_TRESHOLD names no setting": "did you mean KIOSK_MATCH_DECLINE_THRESHOLD?",
         "FILE:2: [camera] source: that is no camera": "did you mean v4l2:/dev/video0?",
         "FILE:3: [camera] has no rotatoin": "did you mean rotation?",
         "FILE:5: there is no section [serch]": "did you mean search?",

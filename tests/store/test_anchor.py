@@ -108,7 +108,7 @@ def test_an_anchor_of_the_old_key_holds_after_a_rekey(directory: Path, kiosk: Ru
     code, told, _ = kiosk("log", "verify", "--anchor", before, "--anchor", after)
 
     assert code == 0
-    assert "holds what 2 anchors name" in told
+    assert "holds what 2 anchors name: it was not put back" in told
 
 
 def test_a_rollback_to_before_a_rekey_is_found(directory: Path, kiosk: Run, tmp_path: Path) -> None:

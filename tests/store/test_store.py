@@ -297,7 +297,7 @@ def test_a_copied_database_without_its_key_refuses_with_one_line(directory: Path
 
 
 def test_a_wrong_key_refuses_with_one_line(directory: Path, clock: Clock) -> None:
-    with pytest.raises(KeyMissingError, match="not the one this store was written with") as caught:
+    with pytest.raises(KeyMissingError, match="not the one that this store was written with") as caught:
         open_store(directory, [new_key()], now=clock)
 
     assert "\n" not in str(caught.value)

@@ -249,7 +249,7 @@ def test_no_key_anywhere_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_another_key_is_refused() -> None:
-    with pytest.raises(KeyMissingError, match="not the one this store was written with"):
+    with pytest.raises(KeyMissingError, match="not the one that this store was written with"):
         vault_for((new_key(),), KEY.check, Cipher.AES_256_GCM)
 
 

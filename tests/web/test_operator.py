@@ -297,8 +297,8 @@ def test_a_decision_shows_its_score_its_thresholds_and_whether_its_record_holds(
     show(page, f"decisions/{entry.request_id}")
 
     scale = page.get_by_role("img", name="Score 74.5 of 100, high.")
-    assert "Threshold Enter from: 80." in scale.get_attribute("aria-label")
-    page.get_by_text("Signature holds").wait_for()
+    assert "Enter from: 80." in scale.get_attribute("aria-label")
+    page.get_by_text("Signature valid").wait_for()
     page.get_by_text("Just below the threshold").wait_for()
 
 

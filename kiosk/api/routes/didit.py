@@ -7,6 +7,7 @@ wrong with a call is said field by field, all of it at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -47,10 +48,32 @@ from kiosk.types import Risk, Sample, Status
 KIND_BY_SERVICE: Mapping[str, Kind] = MappingProxyType(
     {kind.value: kind for kind in (Kind.FACE_MATCH, Kind.FACE_SEARCH, Kind.PASSIVE_LIVENESS)}
 )
+NO_DETECTOR = "This kiosk has no network for liveness loaded. `kiosk doctor` on the device says what to mend."
 SEARCH_TYPES = ("most_similar", "blocklisted_or_approved")
 STATUSES = tuple(status.value for status in Status)
 PATH_BY_KIND = {Kind.FACE_MATCH: "face_match", Kind.FACE_SEARCH: "face_search", Kind.PASSIVE_LIVENESS: "liveness"}
 PLURALS = {"face_match": "face_matches", "face_search": "face_searches", "liveness": "liveness_checks"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What each of Didit's calls may say besides its photographs."""
+
+    rotate: bool
+    save: bool
+    metadata: dict[str, Any] | None = field(repr=False)
+
+
+def _options(form: Form) -> _Options:
+    """Read the options, which a call's other fields come before; refuse the call where any field is wrong."""
+    options = _Options(
+        rotate=form.flag("rotate_image", default=False),
+        save=form.flag("save_api_request", default=True),
+        metadata=form.metadata("metadata"),
+    )
+    if form.errors:
+        raise field_errors(form.errors)
+    return options
 
 
 def _analysed(call: Call, form: Form, names: tuple[str, ...], *, rotate: bool) -> dict[str, Sample]:
@@ -123,15 +146,11 @@ async def match_faces(call: Call) -> Response:
     form = await call.form(*names)
     photographs = {name: form.file(name) for name in names}
     threshold = form.threshold("face_match_score_decline_threshold")
-    rotate = form.flag("rotate_image", default=False)
-    save = form.flag("save_api_request", default=True)
-    metadata = form.metadata("metadata")
-    if form.errors:
-        raise field_errors(form.errors)
+    options = _options(form)
 
     def work() -> dict[str, Any]:
         try:
-            samples = _analysed(call, form, names, rotate=rotate)
+            samples = _analysed(call, form, names, rotate=options.rotate)
         except ModelFileError as error:
             decline = call.context.config.match.decline_threshold if threshold is None else threshold
             return _deferred(call, form, Kind.FACE_MATCH, photographs, error=error, thresholds={"decline": decline})
@@ -140,14 +159,14 @@ async def match_faces(call: Call) -> Response:
             samples["user_image"],
             samples["ref_image"],
             threshold=threshold,
-            save=save,
+            save=options.save,
             vendor_data=form.text("vendor_data"),
-            metadata=metadata,
+            metadata=options.metadata,
             photographs=photographs,
             actor=call.actor,
         )
 
-    return await _judged(call, Kind.FACE_MATCH, work, save=save)
+    return await _judged(call, Kind.FACE_MATCH, work, save=options.save)
 
 
 async def search_faces(call: Call) -> Response:
@@ -155,15 +174,11 @@ async def search_faces(call: Call) -> Response:
     form = await call.form("user_image")
     photographs = {"user_image": form.file("user_image")}
     search_type = form.choice("search_type", SEARCH_TYPES, default=SEARCH_TYPES[0])
-    rotate = form.flag("rotate_image", default=False)
-    save = form.flag("save_api_request", default=True)
-    metadata = form.metadata("metadata")
-    if form.errors:
-        raise field_errors(form.errors)
+    options = _options(form)
 
     def work() -> dict[str, Any]:
         try:
-            samples = _analysed(call, form, ("user_image",), rotate=rotate)
+            samples = _analysed(call, form, ("user_image",), rotate=options.rotate)
         except ModelFileError as error:
             return _deferred(
                 call, form, Kind.FACE_SEARCH, photographs, error=error, fields={"search_type": search_type}
@@ -172,15 +187,15 @@ async def search_faces(call: Call) -> Response:
             call.context.device,
             samples["user_image"],
             search_type=search_type,
-            save=save,
+            save=options.save,
             vendor_data=form.text("vendor_data"),
-            metadata=metadata,
+            metadata=options.metadata,
             photographs=photographs,
             actor=call.actor,
         )
         return with_links(call.context.device.store, found, call.base_url, call.context.now())
 
-    return await _judged(call, Kind.FACE_SEARCH, work, save=save)
+    return await _judged(call, Kind.FACE_SEARCH, work, save=options.save)
 
 
 async def passive_liveness(call: Call) -> Response:
@@ -188,14 +203,10 @@ async def passive_liveness(call: Call) -> Response:
     form = await call.form("user_image")
     photograph = form.file("user_image")
     threshold = form.score("face_liveness_score_decline_threshold")
-    rotate = form.flag("rotate_image", default=False)
-    save = form.flag("save_api_request", default=True)
-    metadata = form.metadata("metadata")
-    if form.errors:
-        raise field_errors(form.errors)
+    options = _options(form)
     detector = call.context.detector
     if detector is None:
-        raise busy("No network for liveness is loaded here.")
+        raise busy(NO_DETECTOR)
 
     def work() -> dict[str, Any]:
         return answer_liveness(
@@ -204,16 +215,16 @@ async def passive_liveness(call: Call) -> Response:
             liveness_limits(call.context.config.pad).cues,
             photograph,
             threshold=threshold,
-            rotate=rotate,
-            save=save,
+            rotate=options.rotate,
+            save=options.save,
             vendor_data=form.text("vendor_data"),
-            metadata=metadata,
+            metadata=options.metadata,
             photographs={"user_image": photograph},
             actor=call.actor,
         )
 
     try:
-        return await _judged(call, Kind.PASSIVE_LIVENESS, work, save=save)
+        return await _judged(call, Kind.PASSIVE_LIVENESS, work, save=options.save)
     except ImageError:
         return answer({"error": "Invalid user image format."}, 400)
 

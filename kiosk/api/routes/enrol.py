@@ -14,6 +14,7 @@ import numpy as np
 from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, Part, answer, busy, field_errors, read_moment
+from kiosk.api.routes.didit import NO_DETECTOR
 from kiosk.api.routes.people import LONGEST_TEXT, MOMENT, MOMENTS, SHORT, SUBJECT, TEXTS, UNSEEN, about, known, misfits
 from kiosk.api.schema import ANSWER_400, BOOLEAN, FLAG, INTEGER, NUMBER, STRING, TEXT, array, closed, named, or_null
 from kiosk.api.uploads import Form
@@ -108,7 +109,7 @@ def _doubt(call: Call, photographs: Sequence[bytes], *, rotate: bool) -> Enrolme
     if config.pad.chosen_level == Level.OFF.value:
         return None
     if detector is None:
-        raise busy("No network for liveness is loaded here.")
+        raise busy(NO_DETECTOR)
     network, limits = detector.tested(), liveness_limits(config.pad).cues
     recogniser = call.context.device.recogniser
     for photograph in photographs:

@@ -90,7 +90,7 @@ def _streamed(call: Call, content: AsyncGenerator[str | bytes, None], kind: str)
     """Answer with a stream that holds a place among all streams; HEAD asks for the headers alone and holds none."""
     streams, caller = call.context.streams, call.actor
     if streams.is_full(caller):
-        raise busy("Too many listen already.")
+        raise busy("Too many event streams are open already; close one.")
     headers = {"X-Accel-Buffering": "no"}
     if call.request.method == "HEAD":
         return Response(media_type=kind, headers=headers)
@@ -139,7 +139,9 @@ async def follow_events(call: Call) -> Response:
     names = [name.strip() for name in (asked or "").split(",") if name.strip()]
     known = {topic.value: topic for topic in Topic}
     if wrong := sorted(set(names) - set(known)):
-        raise field_errors({"topics": [f"There is no {', '.join(wrong)[:100]}; there are {', '.join(known)}."]})
+        raise field_errors(
+            {"topics": [f"There is no topic {', '.join(wrong)[:100]}; the topics are {', '.join(known)}."]}
+        )
     return stream(call, [known[name] for name in names] or list(Topic))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from kiosk.api.access import about_account
 from kiosk.api.operation import (
     DEFAULT_ROWS,
     MOST_ROWS,
@@ -32,7 +33,6 @@ from kiosk.api.schema import (
     opened,
     or_null,
 )
-from kiosk.didit import contract
 from kiosk.errors import ConfigError, RefusedError
 from kiosk.store.accounts import LONGEST_NAME, SCOPES, Account, Role
 from kiosk.store.outbox import OutboxState
@@ -46,15 +46,7 @@ ROLES = {role.word: role for role in Role}
 
 
 def _about(account: Account) -> dict[str, Any]:
-    return {
-        "id": account.id,
-        "name": account.name,
-        "role": account.role.word,
-        "scopes": sorted(account.scopes),
-        "created_at": contract.timestamp(account.created_at),
-        "expires_at": None if account.expires_at is None else contract.timestamp(account.expires_at),
-        "is_revoked": account.revoked_at is not None,
-    }
+    return {**about_account(account), "is_revoked": account.revoked_at is not None}
 
 
 async def list_keys(call: Call) -> Response:

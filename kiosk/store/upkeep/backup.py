@@ -21,7 +21,7 @@ import sqlite3
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from kiosk.errors import KeyMissingError, StoreError
 from kiosk.store import chain, erasure, schema, subject_rows
@@ -135,10 +135,10 @@ def unpack(path: Path, keys: Sequence[Key], target: Path) -> Vault:
     database = Database(target)
     try:
         if faults := database.faults(full=True):
-            raise StoreError(f"{path} holds a damaged database: {faults[0]}")
+            raise StoreError(f"{path} holds a damaged database ({faults[0]}); use another backup")
         verdict = log_of(database, vault).verify(_head(header))
         if not verdict.is_intact:
-            raise StoreError(f"{path} holds a damaged decision log: {verdict.faults[0]}")
+            raise StoreError(f"{path} holds a damaged decision log ({verdict.faults[0]}); use another backup")
         database.clear_wal()
     finally:
         database.close()
@@ -346,13 +346,8 @@ def _seal(source: Path, target: Path, header: Header, vault: Vault) -> None:
     create_file(target)
     with source.open("rb") as reader, target.open("wb") as writer:
         writer.write(MAGIC + len(head).to_bytes(_LENGTH_BYTES, "big") + head)
-        number, chunk = 0, reader.read(CHUNK_BYTES)
-        while True:
-            following = reader.read(CHUNK_BYTES)
-            writer.write(aead.encrypt(_nonce(number, not following), chunk, context))
-            if not following:
-                break
-            number, chunk = number + 1, following
+        for nonce, chunk in _chunks(reader, CHUNK_BYTES):
+            writer.write(aead.encrypt(nonce, chunk, context))
         writer.flush()
         os.fsync(writer.fileno())
 
@@ -365,21 +360,21 @@ def _unseal(path: Path, vault: Vault, target: Path) -> None:
             aead = AEAD_BY_CIPHER[Cipher(header.cipher)](secret)
             create_file(target)
             with target.open("wb") as writer:
-                number, chunk = 0, reader.read(CHUNK_BYTES + TAG_BYTES)
-                while True:
-                    following = reader.read(CHUNK_BYTES + TAG_BYTES)
-                    writer.write(aead.decrypt(_nonce(number, not following), chunk, context))
-                    if not following:
-                        break
-                    number, chunk = number + 1, following
+                for nonce, chunk in _chunks(reader, CHUNK_BYTES + TAG_BYTES):
+                    writer.write(aead.decrypt(nonce, chunk, context))
                 writer.flush()
                 os.fsync(writer.fileno())
         except InvalidTag as error:
             raise StoreError(f"{path} is damaged or cut off; use another backup") from error
 
 
-def _nonce(number: int, is_last: bool) -> bytes:  # noqa: FBT001  # two callers, both above
-    return number.to_bytes(11, "big") + bytes([is_last])
+def _chunks(reader: BinaryIO, size: int) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the rest of a file in pieces of `size` bytes, each with its nonce: number and whether it is the last."""
+    number, chunk = 0, reader.read(size)
+    while following := reader.read(size):
+        yield number.to_bytes(11, "big") + b"\0", chunk
+        number, chunk = number + 1, following
+    yield number.to_bytes(11, "big") + b"\1", chunk
 
 
 def _read_header(file: BinaryIO, path: Path) -> tuple[Header, bytes, bytes]:
@@ -391,4 +386,6 @@ def _read_header(file: BinaryIO, path: Path) -> tuple[Header, bytes, bytes]:
         wrapped = bytes.fromhex(fields.pop("key"))
         return Header(**fields), wrapped, hashlib.sha256(head).digest()
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise StoreError(f"{path} is no backup of the kiosk, or its head is damaged") from error
+        raise StoreError(
+            f"{path} is no backup of the kiosk, or its first bytes are damaged; use another backup"
+        ) from error

@@ -79,7 +79,7 @@ def rekey(
                 key.write(directory / NEXT_KEY_NAME)
             new = Vault(key, old.cipher)
             if new.check == old.check:
-                raise StoreError("the new key is the old one")
+                raise StoreError(f"the new key is the old one; put another into {NEXT_KEY_NAME}")
             entry, head = _rewrite(database, old, new, now=now, clock_state=clock_state, actor=actor)
             with suppress(OSError):  # the new key is in force: the next start does what is left
                 if provided is None:
