@@ -41,7 +41,8 @@ from kiosk.networks.liveness import load_spoof_network
 from kiosk.recognition.challenges import FLASH, MOVEMENTS, Challenge, Kind, Side, read_mesh
 from kiosk.recognition.cues import CueLimits, CueOutcome, SpoofNetwork, Surroundings, remember_scene
 from kiosk.recognition.flash import Flash, FlashLimits, draw_colours
-from kiosk.recognition.liveness import Judgement, Liveness, Verdict
+from kiosk.recognition.judgement import Judgement, Verdict
+from kiosk.recognition.liveness import Liveness
 from kiosk.recognition.liveness_photo import judge_photograph
 from kiosk.recognition.pad_levels import Level, RandomAsker, ScriptedAsker, guessing_chance
 from kiosk.recognition.photo import decode

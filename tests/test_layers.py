@@ -38,7 +38,6 @@ ALLOWED = {  # each file's own library
 }
 LONGEST_CLASS = 250  # lines; a longer one holds two subjects, unless a reason stands here
 LONG_CLASSES = {
-    "recognition/liveness.py Liveness": "one presentation: each of its phases knows what the one before it gathered",
     "entrance/judge.py Judge": "the order of one frame's steps; what each step decides stands in files of its own",
     "cloud/sender.py Sender": "one row of the outbox on its way: each step knows what the one before it left behind",
     "testing/fake_cloud.py FakeCloud": "one server with many routes that share a lock and the faults a test orders",

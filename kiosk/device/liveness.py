@@ -15,7 +15,7 @@ from kiosk.device.device import Device
 from kiosk.didit import contract
 from kiosk.recognition import quality
 from kiosk.recognition.cues import CueLimits, SpoofNetwork
-from kiosk.recognition.liveness import Verdict
+from kiosk.recognition.judgement import Verdict
 from kiosk.recognition.liveness_photo import PhotographJudgement, judge_photograph
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision

@@ -24,7 +24,7 @@ from kiosk.entrance.screen import Announcer, Place
 from kiosk.errors import KioskError, RefusedError, StoreError
 from kiosk.health.monitor import Monitor
 from kiosk.recognition.image import encoded
-from kiosk.recognition.liveness import Verdict
+from kiosk.recognition.judgement import Verdict
 from kiosk.rules.admission import DoorReason
 from kiosk.rules.conditions import Allowed, Condition, allowed
 from kiosk.rules.grant import Grant, Refusal, RefusalReason

@@ -22,7 +22,8 @@ from kiosk.recognition.challenges import Answer, Kind
 from kiosk.recognition.cues import EmptyScene, SpoofNetwork, remember_scene
 from kiosk.recognition.detect import overlap
 from kiosk.recognition.flash import Shown, draw_colours
-from kiosk.recognition.liveness import Hint, Judgement, Liveness, LivenessLimits, Phase, Prompt, Reason, Seen, Verdict
+from kiosk.recognition.judgement import Hint, Judgement, LivenessLimits, Phase, Prompt, Reason, Seen, Verdict
+from kiosk.recognition.liveness import Liveness
 from kiosk.recognition.match import ScoreScale, compare
 from kiosk.recognition.pad_levels import Level, RandomAsker, ScriptedAsker
 from kiosk.rules.conditions import Condition

@@ -14,7 +14,8 @@ import numpy as np
 from kiosk.evaluation.pad_replay import look
 from kiosk.recognition.challenges import Kind, Side
 from kiosk.recognition.flash import Shown
-from kiosk.recognition.liveness import Judgement, Liveness, Phase, Prompt, Step
+from kiosk.recognition.judgement import Judgement, Phase, Prompt, Step
+from kiosk.recognition.liveness import Liveness
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.testing.pad_material import MovingPortrait, Sensor, draw_room, relit, stand
 from kiosk.types import RgbImage

@@ -14,7 +14,8 @@ from kiosk.networks.liveness import load_spoof_network
 from kiosk.recognition.challenges import FLASH, MOVEMENTS, Answer, Kind
 from kiosk.recognition.cues import CueLimits, CueName, CueOutcome, SpoofNetwork, remember_scene
 from kiosk.recognition.flash import draw_colours
-from kiosk.recognition.liveness import Hint, Liveness, Phase, Reason, Restart, Verdict, score_of
+from kiosk.recognition.judgement import Hint, Phase, Reason, Restart, Verdict, score_of
+from kiosk.recognition.liveness import Liveness
 from kiosk.recognition.liveness_photo import judge_photograph
 from kiosk.recognition.pad_levels import Level, RandomAsker, ScriptedAsker, Tried, guessing_chance
 from kiosk.testing.pad_actors import Loop, colour_at, follower_of, present
