@@ -34,6 +34,8 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.about import RESULTS, about_device, about_run, command_line, device_slug, store, timing
+from benchmarks.pad_cues import covered_by_people, measure_covered, measure_rigid
+from benchmarks.pad_door import measure_door
 from kiosk.evaluation.pad_rates import upper_bound
 from kiosk.evaluation.pad_replay import look, same_person
 from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
@@ -59,6 +61,7 @@ SEGMENTS = (  # of the videos: name, file, first frame, step
     ("carphone", "carphone_pristine.mp4", 0, 3),
 )
 SEEDS = (0, 1, 2)
+ASKED = "passive, asked where surroundings move with the face"
 ATTACKS = ("print", "bent_print", "cut_out", "phone", "monitor")
 PAPER = {"print", "bent_print", "cut_out"}
 LUX = 120.0
@@ -75,8 +78,12 @@ PARTS = (
     "videos",
     "loops",
     "photographs",
+    "surroundings",
+    "scene",
+    "door",
     "cost",
 )
+VISITS = 30
 PORTRAITS = 2  # of the London set, beside the two in the public domain
 LEFT, RIGHT, MOUTH = MOVEMENTS
 
@@ -106,6 +113,7 @@ class Bench:
         *,
         is_passed: bool = False,
         has_flashes: bool = True,
+        may_ask: bool = False,
     ) -> Liveness:
         """Return a judgement; without challenges they are drawn as at the door."""
         rng = Random(seed)
@@ -114,7 +122,7 @@ class Bench:
             ScriptedAsker(challenges) if challenges else RandomAsker(level, rng, has_flashes=has_flashes),
             self.passed if is_passed else self.network,
             same_person(self.recogniser, SAME_PERSON),
-            can_ask=level is not Level.PASSIVE,
+            can_ask=may_ask or level is not Level.PASSIVE,
             colours=lambda start: draw_colours(rng, start),
         )
 
@@ -216,6 +224,7 @@ def measure_attacks(bench: Bench, clips: Path, species: str, seeds: Sequence[int
     """Present each clip of a species over and over at each level, and once more where the network is passed."""
     kinds: dict[str, tuple[Level, bool]] = {
         "passive": (Level.PASSIVE, False),
+        ASKED: (Level.PASSIVE, False),
         "active": (Level.ACTIVE, False),
         "active, network passed": (Level.ACTIVE, True),
         "strict, network passed": (Level.STRICT, True),
@@ -230,7 +239,7 @@ def measure_attacks(bench: Bench, clips: Path, species: str, seeds: Sequence[int
             if level is Level.STRICT and name not in once:
                 continue
             loop = Loop(frames, reflects=species in PAPER, ambient_lux=LUX)
-            liveness = bench.liveness(level, 1000 + number, is_passed=is_passed)
+            liveness = bench.liveness(level, 1000 + number, is_passed=is_passed, may_ask=kind == ASKED)
             played = present(liveness, recogniser, loop, fps=FPS)
             found[kind].append(played.judgement)
             if played.judgement.verdict is Verdict.BONA_FIDE and level is not Level.PASSIVE:
@@ -257,7 +266,7 @@ def sum_up(result: dict[str, Any]) -> dict[str, Any]:
     if len(parts) < len(ATTACKS):
         return {}
     total = {}
-    for kind in ("passive", "active", "active, network passed", "strict, network passed"):
+    for kind in ("passive", ASKED, "active", "active, network passed", "strict, network passed"):
         presented, accepted, denied = (
             sum(part[kind][key] for part in parts) for key in ("presented", "accepted", "denied")
         )
@@ -396,10 +405,7 @@ def measure_people(
 
 def measure_loops(bench: Bench, runs: int) -> dict[str, Any]:
     """Replay a person who turns both ways and opens the mouth; the network is taken as passed."""
-    detector = bench.recogniser.detect.__self__  # type: ignore[attr-defined]
-    image = around_face(bench, read(ROOT / "tests" / "golden" / "person_c_1.jpg"))
-    portrait = MovingPortrait(image, trace_depth(detector, image, detector.detect(image)[0]))
-    person = follower_of(portrait, np.random.default_rng(0), ambient_lux=LUX)
+    person = one_person(bench)
     pause = [*person.rest] * 4
     frames: list[RgbImage] = []
     for key in ((Kind.TURN, Side.LEFT), (Kind.TURN, Side.RIGHT), (Kind.MOUTH, None)):
@@ -480,6 +486,33 @@ def _judge(bench: Bench, image: RgbImage, limits: CueLimits) -> str:
     return judge_photograph(image, found[0], bench.network, limits).verdict.value if found else "no_face"
 
 
+# ---- the cues beside the network
+
+
+def measure_scene(bench: Bench, pad: Path, clips: Path, seeds: Sequence[int], faces: Path) -> dict[str, Any]:
+    """Hold the attack clips, and people in a room, against that room as it is while it is empty."""
+    names = [(clip_name(name, seed), seed) for seed in seeds for name, *_ in SEGMENTS]
+    pictures = [read(ROOT / "tests" / "golden" / f"person_{name}.jpg") for name in ("a_1", "b_1", "c_1")]
+    pictures += [read(path) for path in sorted((faces / "london").glob("*/*neutral*"))[:PORTRAITS]]
+    people = [(image, bench.recogniser.detect(image)[0].box.tolist()) for image in pictures]
+    return {"people": covered_by_people(people, pad, names), **measure_covered(pad, clips, names)}
+
+
+def one_person(bench: Bench) -> Follower:
+    """Return a person made of a portrait in the public domain."""
+    detector = bench.recogniser.detect.__self__  # type: ignore[attr-defined]
+    image = around_face(bench, read(ROOT / "tests" / "golden" / "person_c_1.jpg"))
+    portrait = MovingPortrait(image, trace_depth(detector, image, detector.detect(image)[0]))
+    return follower_of(portrait, np.random.default_rng(0), ambient_lux=LUX)
+
+
+def measure_visits(bench: Bench, visits: int) -> dict[str, Any]:
+    """Let a person who answers at once come to the door."""
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder) / "state"
+        return measure_door(state, bench.recogniser, bench.network, one_person(bench), visits)
+
+
 # ---- cost
 
 
@@ -498,7 +531,7 @@ def measure_cost(bench: Bench, runs: int) -> dict[str, Any]:
         "mesh, all points": lambda: line.trace(image, face),  # type: ignore[misc]
         "head's pose from the mesh": lambda: read_mesh(mesh),
         "network": lambda: bench.network.judge(image, face),
-        "surroundings": lambda: surroundings.see(image, face, mesh, float(next(ticks))),
+        "surroundings": lambda: surroundings.see(image, face, mesh + np.float32(9 * (tick := next(ticks)) % 36), tick),
         "colours": lambda: flash.see(image, face, mesh, 0.0),
         "empty scene": lambda: scene.covered(image),
     }
@@ -527,7 +560,7 @@ def measure_cost(bench: Bench, runs: int) -> dict[str, Any]:
     return answer
 
 
-def measure(bench: Bench, parts: set[str], clips: Path, faces: Path, *, is_quick: bool) -> dict[str, Any]:
+def measure(bench: Bench, parts: set[str], clips: Path, faces: Path, pad: Path, *, is_quick: bool) -> dict[str, Any]:
     """Measure the parts that are wanted."""
     seeds = SEEDS[:1] if is_quick else SEEDS
     rendered = [("rendered person", multiangle_person(bench, faces), (LEFT, RIGHT, FLASH))]
@@ -540,6 +573,11 @@ def measure(bench: Bench, parts: set[str], clips: Path, faces: Path, *, is_quick
         "videos": lambda: measure_people(bench, video_people(bench, clips, seeds[:1]), "videos"),
         "loops": lambda: measure_loops(bench, 4 if is_quick else 60),
         "photographs": lambda: measure_photographs(bench, faces, 20 if is_quick else LFW_PEOPLE),
+        "surroundings": lambda: measure_rigid(
+            bench.recogniser, clips, [clip_name(name, seed) for seed in seeds for name, *_ in SEGMENTS]
+        ),
+        "scene": lambda: measure_scene(bench, pad, clips, seeds, faces),
+        "door": lambda: measure_visits(bench, 2 if is_quick else VISITS),
         "cost": lambda: measure_cost(bench, 20 if is_quick else 200),
     }
     return {part: known[part]() for part in PARTS if part in parts}
@@ -563,10 +601,10 @@ def main() -> None:
     pad, faces = chosen.pad.resolve(), chosen.faces.resolve()
     clips = (
         make_clips(chosen.scratch, pad, seeds)
-        if parts & {"colours", "videos", *(f"attacks {species}" for species in ATTACKS)}
+        if parts & {"colours", "videos", "surroundings", "scene", *(f"attacks {species}" for species in ATTACKS)}
         else Path()
     )
-    measured = measure(bench, parts, clips, faces, is_quick=chosen.quick)
+    measured = measure(bench, parts, clips, faces, pad, is_quick=chosen.quick)
     if chosen.quick:
         print(measured)
         return
