@@ -15,7 +15,7 @@ from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.subjects import Details
 from kiosk.testing.scripted_liveness import ScriptedDetector
-from tests.entrance.staged import Stage, config, template
+from tests.entrance.staged import WALL, Stage, config, template
 from tests.entrance.test_judge import BORDERLINE, CONSENT, Counsel, logged, pulses
 
 A, B = template(1), template(2)
@@ -114,6 +114,52 @@ def test_attacks_count_for_the_lock_out(make):
 
     assert [one["reasons"] for one in stage.decisions] == [["attack_suspected"]] * 2
     assert stage.screen["state"] == "locked"
+
+
+def light_the_room(stage):
+    """Let the colours of the screen fall on the room and not on the face, as where a lit screen is held up."""
+    shown = [one for one in stage.judge._liveness.prompt.colours if one.at_s <= stage.clock.now + 0.1]
+    light = 0.6 + 0.4 * np.array(shown[-1].colour if shown else (0, 0, 0)) / 255.0
+    scene = (WALL * light).astype(np.uint8)
+    scene[100:380, 180:460] = WALL[100:380, 180:460]
+    stage.scene = scene
+
+
+def test_an_answer_that_was_given_before_an_attack_serves_nobody_after_it(make):
+    """A movement is answered, then a screen is held up to the colours: whoever comes back must answer all anew."""
+    stage = asked_for_colours(make)
+    while not stage.decisions:
+        light_the_room(stage)
+        stage.show(A, seconds=0.1)
+    attack, stage.scene = stage.liveness, WALL
+
+    stage.follow(A, seconds=3.0)  # without having left
+    still = len(stage.decisions)
+    stage.show(seconds=2.0)
+    stage.show(A, seconds=4.0)  # does nothing: the answer of before is gone
+    idle = len(stage.decisions)
+    again = stage.judge._liveness.prompt
+
+    assert attack["verdict"] == "attack"
+    assert [one["answer"] for one in attack["challenges"]] == ["met", "wrong"]
+    assert [one["reasons"] for one in stage.decisions] == [["attack_suspected"]]
+    assert still == idle == 1
+    assert again.number == 1  # of the two that must be met
+    assert pulses(stage) == 0
+
+
+def test_a_code_shown_for_an_attack_serves_no_second_presentation(make):
+    stage = make(entrance={"mode": "verify", "claim_s": 60.0})
+    stage.begin("verify")
+    stage.detector.share = 0.01
+    stage.show(A, seconds=3.0)
+    stage.detector.share = 0.9
+    stage.show(seconds=3.0)
+
+    stage.follow(A, seconds=8.0)
+
+    assert [one["reasons"] for one in stage.decisions] == [["attack_suspected"]]
+    assert pulses(stage) == 0
 
 
 @pytest.mark.parametrize("mode", ["identify", "verify", "screen", "enrol"])
