@@ -24,8 +24,8 @@ Actor = Callable[[Step, float], RgbImage]
 """Gives the frame at a time, s, for what the screen shows."""
 
 REACTS_S, MOVES_S = 0.35, 0.5  # from the prompt to the first movement, and from there to the whole of it
-YAW_DEG, MOUTH = 38.0, 0.55  # how far the head and the mouth go
-STEPS = 6  # between rest and the whole movement
+YAW_DEG, MOUTH = 46.0, 0.55  # how far the head and the mouth go, unless the bar is full before
+STEPS = 8  # between rest and the whole movement
 LIGHT_LATE_S = 0.08  # from the order of a colour to its picture
 
 
