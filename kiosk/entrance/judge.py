@@ -140,6 +140,11 @@ class Judge:
         """Whether somebody is being followed; else a few frames a second will do."""
         return self._announcer.is_guiding or self._pending.is_waiting
 
+    @property
+    def wants_steady_exposure(self) -> bool:
+        """Whether the screen may soon show colours, or shows them: a camera should not even them out."""
+        return self._liveness is not None and self._liveness.wants_steady_exposure
+
     def claim(self, subject: SubjectId) -> float:
         """Expect a person to step up; return within how many seconds."""
         return self._expected.claim(subject)
@@ -278,7 +283,7 @@ class Judge:
         if self._liveness is None:
             return ready, None
         judgement = self._liveness.examine(ready)
-        return replace(ready, liveness=judgement.as_record()), DOUBTS[judgement.verdict]
+        return replace(ready, liveness=self._liveness.record(judgement)), DOUBTS[judgement.verdict]
 
     def _ask_the_mode(self, ready: Ready, best: Frame, face: Face, claimed: SubjectId | None) -> DoorDecision:
         """Decide what the mode asks: who it is, whether it is the one of the code, or whether they are known."""

@@ -28,6 +28,7 @@ class Watched(Stage):
 
     def __init__(self, directory, level="active", *, flashes=False, outgoing=None, beside=None, **sections):
         self.detector = ScriptedDetector()
+        self.exposure = "automatic"
         pad = {"level": level, "screen": True, "flashes": flashes}
         sections.setdefault("enrolment", CONSENT_TEXT)
         more = {"beside": beside} if beside is not None else {}
@@ -35,7 +36,9 @@ class Watched(Stage):
             directory,
             config(pad=pad, **sections),
             outgoing=outgoing,
-            liveness=lambda settings: step_of(settings, self.monitor, self.device, self.detector, rng=Random(1)),
+            liveness=lambda settings: step_of(
+                settings, self.monitor, self.device, self.detector, rng=Random(1), exposure=lambda: self.exposure
+            ),
             **more,
         )
 
@@ -307,6 +310,42 @@ def test_the_screen_shows_six_colours_and_its_word_says_when_they_began(make):
     assert after_another == as_asked
     assert step.prompt.colours[0].at_s == pytest.approx(began)
     assert np.diff([one.at_s for one in step.prompt.colours]) == pytest.approx(np.diff(as_asked))
+
+
+def test_the_cameras_exposure_is_held_before_the_colours_come_and_until_it_is_over(make):
+    stage = make("strict", flashes=True)
+    wanted = [stage.judge.wants_steady_exposure]
+    while not (stage.told(Topic.SCREEN) and (stage.screen["challenge"] or {}).get("kind") == "flash"):
+        stage.follow(A, seconds=0.1)
+        wanted.append(stage.judge.wants_steady_exposure)
+    stage.exposure = "held"
+    stage.follow(A, seconds=20.0)
+
+    assert wanted[0] is False  # nobody is there
+    assert wanted[-3:] == [True] * 3  # some frames before the first colour
+    assert stage.judge.wants_steady_exposure is False
+    assert stage.liveness["exposure"] == "held"
+
+
+def test_a_camera_that_cannot_hold_its_exposure_is_named_in_the_log(make):
+    stage = asked_for_colours(make)
+    stage.exposure = "cannot"
+
+    stage.follow(A, seconds=20.0)
+
+    assert stage.liveness["exposure"] == "cannot"
+
+
+@pytest.mark.parametrize(("level", "flashes"), [("active", True), ("strict", False)])
+def test_where_no_colours_are_shown_the_exposure_is_the_cameras_own(make, level, flashes):
+    stage = make(level, flashes=flashes)
+    wanted = []
+    while not stage.decisions:
+        stage.follow(A, seconds=0.1)
+        wanted.append(stage.judge.wants_steady_exposure)
+
+    assert not any(wanted)
+    assert "exposure" not in stage.liveness
 
 
 def test_colours_that_do_not_show_on_the_face_let_nobody_in_and_are_a_state_of_their_own(make):
