@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from kiosk.entrance.colours import Colours
 from kiosk.entrance.look import Look
+from kiosk.entrance.undetermined import Undetermined
 from kiosk.errors import ModelFileError, RefusedError
 from kiosk.health.monitor import Monitor
 from kiosk.networks.liveness import liveness_limits
@@ -116,6 +117,9 @@ class LivenessStep:
         self._is_asked = False  # whether anything was asked in this presentation
         self._watch: _Watch | None = None
         self._empty = _Empty()
+        self._undetermined = Undetermined(
+            self._is_same, presentations=settings.presentations, forget_s=settings.forget_s
+        )
         self._box: Floats | None = None
         self._colours = Colours(self._rng, exposure)
 
@@ -206,6 +210,8 @@ class LivenessStep:
             judgement = replace(judgement, verdict=Verdict.UNDETERMINED, reason=Reason.RESTARTED, probe_frames=())
         self.drop()
         is_person = judgement.verdict is Verdict.BONA_FIDE
+        if judgement.verdict is Verdict.UNDETERMINED and judgement.challenges:
+            self._undetermined.note(ready.probe, ready.captured_at)
         self._watch = _Watch(self._start_watching, self._box, self._limits) if is_person else None
         _tell_light(self._monitor, judgement)
         log.info("liveness verdict=%s score=%s reason=%s", judgement.verdict.value, judgement.score, judgement.reason)
@@ -235,11 +241,14 @@ class LivenessStep:
             if not self._is_asked and now - self._fed_at > self._limits.gap_s:
                 self.drop()  # their time for the whole begins when they can be judged
             return outcome
+        self._fed_at = now
+        seen = self._noting(look.seen(people, self._colours.shown(self._prompt)))
         if self._liveness is None:
             self._liveness = self._start()
-        self._fed_at = now
-        seen = look.seen(people, self._colours.shown(self._prompt))
-        step = self._liveness.see(self._noting(seen))
+            if self._undetermined.is_spent(seen.template(), now):
+                spent = replace(self._liveness.finish(), reason=Reason.SPENT)
+                return self._conclude(spent, look, people, presenter) or outcome
+        step = self._liveness.see(seen)
         if step.restarted is not None or (self._phase is Phase.ASKING and step.phase is not Phase.ASKING):
             presenter.drop_gathered()  # the probe is of frames after the challenge
             self._templates.clear()

@@ -62,6 +62,7 @@ class Reason(str, Enum):
     NOT_ASKED = "no_challenge"  # the level demands one and none was asked
     TIMED_OUT = "timed_out"
     RESTARTED = "person_changed"
+    SPENT = "tries_spent"  # this face was asked in vain too often
 
 
 @dataclass(frozen=True, slots=True)

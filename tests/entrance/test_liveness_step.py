@@ -29,7 +29,7 @@ class Watched(Stage):
     def __init__(self, directory, level="active", *, flashes=False, outgoing=None, beside=None, **sections):
         self.detector = ScriptedDetector()
         self.exposure = "automatic"
-        pad = {"level": level, "screen": True, "flashes": flashes}
+        pad = {"level": level, "screen": True, "flashes": flashes, **sections.pop("pad", {})}
         sections.setdefault("enrolment", CONSENT_TEXT)
         more = {"beside": beside} if beside is not None else {}
         super().__init__(
@@ -105,6 +105,53 @@ def test_a_picture_that_answers_nothing_is_undetermined_and_is_offered_another_w
     assert (stage.screen["result"], stage.screen["other_way"]) == ("unclear", True)
     assert stage.liveness["reason"] == "challenge_not_met"
     assert stage.kept == []  # it counts for no lock-out
+
+
+def fail(stage, person):
+    """Let a person, or a recording, stand there whom no challenge suits, and go."""
+    stage.show(person, seconds=GIVES_UP_S)
+    stage.show(seconds=2.0)
+
+
+def test_who_failed_all_tries_twice_is_offered_the_other_way_at_once_and_asked_again_after_a_while(make):
+    stage = make()
+    fail(stage, A)
+    fail(stage, A)
+    asked = [one["challenge"] for one in stage.told(Topic.SCREEN) if one["challenge"]]
+
+    stage.follow(A, seconds=2.0)
+    again = [one["challenge"] for one in stage.told(Topic.SCREEN) if one["challenge"]]
+    spent, screen = stage.liveness, stage.screen
+    stage.show(seconds=stage.config.pad.forget_s)
+    stage.follow(A, seconds=8.0)
+
+    assert len(asked) == len(again)
+    assert (spent["verdict"], spent["reason"], spent["challenges"]) == ("undetermined", "tries_spent", [])
+    assert (screen["result"], screen["other_way"]) == ("unclear", True)
+    assert stage.decisions[-1]["status"] == "Approved"
+    assert pulses(stage) == 1
+    assert all(one.declines == 0 for one in stage.kept)
+
+
+def test_what_one_face_failed_keeps_nobody_else_out(make):
+    stage = make()
+    fail(stage, B)
+    fail(stage, B)
+
+    stage.follow(A, seconds=8.0)
+
+    assert pulses(stage) == 1
+
+
+def test_a_recording_that_guesses_gets_so_many_tries_and_no_more(make):
+    """Its movements come in an order of their own; here none fits in time."""
+    stage = make(pad={"presentations": 1})
+    for _ in range(5):
+        fail(stage, A)
+
+    challenges = [one for entry in logged(stage) for one in entry.details["liveness"]["challenges"]]
+    assert len(challenges) == stage.config.pad.tries
+    assert pulses(stage) == 0
 
 
 def test_attacks_count_for_the_lock_out(make):
