@@ -34,6 +34,8 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.about import RESULTS, about_device, about_run, command_line, device_slug, store, timing
+from benchmarks.pad_cues import covered_by_people, measure_covered, measure_rigid
+from benchmarks.pad_door import measure_door
 from kiosk.evaluation.pad_rates import upper_bound
 from kiosk.evaluation.pad_replay import look, same_person
 from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
@@ -41,14 +43,15 @@ from kiosk.networks.liveness import load_spoof_network
 from kiosk.recognition.challenges import FLASH, MOVEMENTS, Challenge, Kind, Side, read_mesh
 from kiosk.recognition.cues import CueLimits, CueOutcome, SpoofNetwork, Surroundings, remember_scene
 from kiosk.recognition.flash import Flash, FlashLimits, draw_colours
-from kiosk.recognition.liveness import Judgement, Liveness, Verdict
+from kiosk.recognition.judgement import Judgement, Verdict
+from kiosk.recognition.liveness import Liveness
 from kiosk.recognition.liveness_photo import judge_photograph
 from kiosk.recognition.pad_levels import Level, RandomAsker, ScriptedAsker, guessing_chance
 from kiosk.recognition.photo import decode
-from kiosk.recognition.pipeline import Recogniser
+from kiosk.recognition.pipeline import MESH_PRESENCE, Recogniser
 from kiosk.testing.pad_actors import Follower, Loop, follower_of, present
 from kiosk.testing.pad_material import MovingPortrait, trace_depth
-from kiosk.types import RgbImage
+from kiosk.types import Face, RgbImage
 
 ROOT = Path(__file__).resolve().parent.parent
 SEGMENTS = (  # of the videos: name, file, first frame, step
@@ -58,13 +61,15 @@ SEGMENTS = (  # of the videos: name, file, first frame, step
     ("carphone", "carphone_pristine.mp4", 0, 3),
 )
 SEEDS = (0, 1, 2)
+ASKED = "passive, asked where surroundings move with the face"
 ATTACKS = ("print", "bent_print", "cut_out", "phone", "monitor")
 PAPER = {"print", "bent_print", "cut_out"}
 LUX = 120.0
 FPS = 12.0
 SAME_PERSON = 70.0
 LFW_PEOPLE = 500
-AHEAD_DEG = 8.0
+AHEAD_DEG = 19.0  # of a rendered view that looks ahead; the judge takes 20
+TURNED_DEG, TURNED_BY_DEG = 26.0, 21.0  # of one that is turned; the judge wants 25 and 20
 PARTS = (
     *(f"attacks {species}" for species in ATTACKS),
     "stills",
@@ -74,8 +79,12 @@ PARTS = (
     "videos",
     "loops",
     "photographs",
+    "surroundings",
+    "scene",
+    "door",
     "cost",
 )
+VISITS = 30
 PORTRAITS = 2  # of the London set, beside the two in the public domain
 LEFT, RIGHT, MOUTH = MOVEMENTS
 
@@ -105,6 +114,7 @@ class Bench:
         *,
         is_passed: bool = False,
         has_flashes: bool = True,
+        may_ask: bool = False,
     ) -> Liveness:
         """Return a judgement; without challenges they are drawn as at the door."""
         rng = Random(seed)
@@ -113,7 +123,7 @@ class Bench:
             ScriptedAsker(challenges) if challenges else RandomAsker(level, rng, has_flashes=has_flashes),
             self.passed if is_passed else self.network,
             same_person(self.recogniser, SAME_PERSON),
-            can_ask=level is not Level.PASSIVE,
+            can_ask=may_ask or level is not Level.PASSIVE,
             colours=lambda start: draw_colours(rng, start),
         )
 
@@ -215,6 +225,7 @@ def measure_attacks(bench: Bench, clips: Path, species: str, seeds: Sequence[int
     """Present each clip of a species over and over at each level, and once more where the network is passed."""
     kinds: dict[str, tuple[Level, bool]] = {
         "passive": (Level.PASSIVE, False),
+        ASKED: (Level.PASSIVE, False),
         "active": (Level.ACTIVE, False),
         "active, network passed": (Level.ACTIVE, True),
         "strict, network passed": (Level.STRICT, True),
@@ -229,7 +240,7 @@ def measure_attacks(bench: Bench, clips: Path, species: str, seeds: Sequence[int
             if level is Level.STRICT and name not in once:
                 continue
             loop = Loop(frames, reflects=species in PAPER, ambient_lux=LUX)
-            liveness = bench.liveness(level, 1000 + number, is_passed=is_passed)
+            liveness = bench.liveness(level, 1000 + number, is_passed=is_passed, may_ask=kind == ASKED)
             played = present(liveness, recogniser, loop, fps=FPS)
             found[kind].append(played.judgement)
             if played.judgement.verdict is Verdict.BONA_FIDE and level is not Level.PASSIVE:
@@ -256,7 +267,7 @@ def sum_up(result: dict[str, Any]) -> dict[str, Any]:
     if len(parts) < len(ATTACKS):
         return {}
     total = {}
-    for kind in ("passive", "active", "active, network passed", "strict, network passed"):
+    for kind in ("passive", ASKED, "active", "active, network passed", "strict, network passed"):
         presented, accepted, denied = (
             sum(part[kind][key] for part in parts) for key in ("presented", "accepted", "denied")
         )
@@ -286,7 +297,11 @@ def measure_colours(bench: Bench, clips: Path) -> dict[str, Any]:
 
 def around_face(bench: Bench, image: RgbImage, *, edges: float = 4.2) -> RgbImage:
     """Cut 4:3 around the largest face and bring it to 640 x 480, as a kiosk would see it."""
-    face = bench.recogniser.detect(image)[0]
+    return around(image, bench.recogniser.detect(image)[0], edges=edges)
+
+
+def around(image: RgbImage, face: Face, *, edges: float = 4.2) -> RgbImage:
+    """Cut 4:3 around a face and bring it to 640 x 480."""
     edge = float(max(face.box[2:] - face.box[:2]))
     x, y = (float(value) for value in (face.box[:2] + face.box[2:]) / 2)
     matrix = np.array([[640 / (edges * edge), 0, 320 - x * 640 / (edges * edge)], [0, 0, 0]])
@@ -296,26 +311,29 @@ def around_face(bench: Bench, image: RgbImage, *, edges: float = 4.2) -> RgbImag
     )
 
 
-def multiangle_person(bench: Bench, faces: Path) -> Follower:
-    """Return the rendered person of the multi-angle pictures, whose pose is chosen by what is asked."""
+def rendered_people(bench: Bench, faces: Path) -> Iterator[tuple[str, Follower, tuple[Challenge, ...]]]:
+    """Give the rendered people, each shown from several angles in one picture; the pose is chosen by what is asked."""
     assert bench.recogniser.trace is not None
-    seen = []
     for path in sorted((faces / "cgi").glob("cgi-multiangle-*.jpg")):
-        image = around_face(bench, read(path))
-        found = bench.recogniser.glance(image)
-        if len(found) == 1:  # in one picture somebody stands behind
-            _, presence, mesh = bench.recogniser.trace(image, found[0])
-            if presence >= 0.5:
-                seen.append((read_mesh(mesh).yaw_deg, image))
-    seen.sort(key=lambda one: one[0])
-    rest = [image for yaw, image in seen if abs(yaw) <= AHEAD_DEG]
-    left = [image for yaw, image in seen if yaw > AHEAD_DEG]
-    right = [image for yaw, image in reversed(seen) if yaw < -AHEAD_DEG]
-    poses: dict[tuple[Kind, Side | None], list[RgbImage]] = {
-        (Kind.TURN, Side.LEFT): [*rest[:1], *left],
-        (Kind.TURN, Side.RIGHT): [*rest[:1], *right],
-    }
-    return Follower(rest, poses, LUX)
+        image, views = read(path), []
+        for face in bench.recogniser.detect(image):
+            view = around(image, face)
+            found = bench.recogniser.glance(view)
+            if len(found) != 1:  # somebody stands beside
+                continue
+            _, presence, mesh = bench.recogniser.trace(view, found[0])
+            if presence >= MESH_PRESENCE:
+                views.append((read_mesh(mesh).yaw_deg, view))
+        ahead = min(views, key=lambda one: abs(one[0]), default=(90.0, None))
+        if ahead[1] is None or abs(ahead[0]) > AHEAD_DEG:
+            continue
+        poses: dict[tuple[Kind, Side | None], list[RgbImage]] = {}
+        for side, sign in ((Side.LEFT, 1.0), (Side.RIGHT, -1.0)):
+            turned = [view for yaw, view in views if sign * yaw >= max(TURNED_DEG, sign * ahead[0] + TURNED_BY_DEG)]
+            if turned:
+                poses[Kind.TURN, side] = [ahead[1], turned[0]]
+        can_turn = [one for one in (LEFT, RIGHT) if (one.kind, one.side) in poses]
+        yield path.stem, Follower([ahead[1]], poses, LUX), (*can_turn, FLASH)
 
 
 def moving_people(bench: Bench, faces: Path) -> Iterator[tuple[str, Follower, tuple[Challenge, ...]]]:
@@ -395,10 +413,7 @@ def measure_people(
 
 def measure_loops(bench: Bench, runs: int) -> dict[str, Any]:
     """Replay a person who turns both ways and opens the mouth; the network is taken as passed."""
-    detector = bench.recogniser.detect.__self__  # type: ignore[attr-defined]
-    image = around_face(bench, read(ROOT / "tests" / "golden" / "person_c_1.jpg"))
-    portrait = MovingPortrait(image, trace_depth(detector, image, detector.detect(image)[0]))
-    person = follower_of(portrait, np.random.default_rng(0), ambient_lux=LUX)
+    person = one_person(bench)
     pause = [*person.rest] * 4
     frames: list[RgbImage] = []
     for key in ((Kind.TURN, Side.LEFT), (Kind.TURN, Side.RIGHT), (Kind.MOUTH, None)):
@@ -479,6 +494,34 @@ def _judge(bench: Bench, image: RgbImage, limits: CueLimits) -> str:
     return judge_photograph(image, found[0], bench.network, limits).verdict.value if found else "no_face"
 
 
+# ---- the cues beside the network
+
+
+def measure_scene(bench: Bench, pad: Path, clips: Path, seeds: Sequence[int], faces: Path) -> dict[str, Any]:
+    """Hold the attack clips, and people in a room, against that room as it is while it is empty."""
+    names = [(clip_name(name, seed), seed) for seed in seeds for name, *_ in SEGMENTS]
+    pictures = [read(ROOT / "tests" / "golden" / f"person_{name}.jpg") for name in ("a_1", "b_1", "c_1")]
+    pictures += [read(path) for path in sorted((faces / "london").glob("*/*neutral*"))[:PORTRAITS]]
+    people = [(image, bench.recogniser.detect(image)[0].box.tolist()) for image in pictures]
+    return {"people": covered_by_people(people, pad, names), **measure_covered(pad, clips, names)}
+
+
+def one_person(bench: Bench) -> Follower:
+    """Return a person made of a portrait in the public domain."""
+    detector = bench.recogniser.detect.__self__  # type: ignore[attr-defined]
+    image = around_face(bench, read(ROOT / "tests" / "golden" / "person_c_1.jpg"))
+    portrait = MovingPortrait(image, trace_depth(detector, image, detector.detect(image)[0]))
+    return follower_of(portrait, np.random.default_rng(0), ambient_lux=LUX)
+
+
+def measure_visits(bench: Bench, visits: int) -> dict[str, Any]:
+    """Let a person who answers at once come to the door."""
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder) / "state"
+        measured: dict[str, Any] = measure_door(state, bench.recogniser, bench.network, one_person(bench), visits)
+        return measured
+
+
 # ---- cost
 
 
@@ -497,7 +540,7 @@ def measure_cost(bench: Bench, runs: int) -> dict[str, Any]:
         "mesh, all points": lambda: line.trace(image, face),  # type: ignore[misc]
         "head's pose from the mesh": lambda: read_mesh(mesh),
         "network": lambda: bench.network.judge(image, face),
-        "surroundings": lambda: surroundings.see(image, face, mesh, float(next(ticks))),
+        "surroundings": lambda: surroundings.see(image, face, mesh + np.float32(9 * (tick := next(ticks)) % 36), tick),
         "colours": lambda: flash.see(image, face, mesh, 0.0),
         "empty scene": lambda: scene.covered(image),
     }
@@ -526,19 +569,23 @@ def measure_cost(bench: Bench, runs: int) -> dict[str, Any]:
     return answer
 
 
-def measure(bench: Bench, parts: set[str], clips: Path, faces: Path, *, is_quick: bool) -> dict[str, Any]:
+def measure(bench: Bench, parts: set[str], clips: Path, faces: Path, pad: Path, *, is_quick: bool) -> dict[str, Any]:
     """Measure the parts that are wanted."""
     seeds = SEEDS[:1] if is_quick else SEEDS
-    rendered = [("rendered person", multiangle_person(bench, faces), (LEFT, RIGHT, FLASH))]
     known: dict[str, Callable[[], Any]] = {
         **{f"attacks {one}": partial(measure_attacks, bench, clips, one, seeds) for one in ATTACKS},
         "stills": lambda: measure_stills(bench, faces),
         "colours": lambda: measure_colours(bench, clips),
-        "rendered": lambda: measure_people(bench, rendered, "rendered person"),
+        "rendered": lambda: measure_people(bench, rendered_people(bench, faces), "rendered people"),
         "portraits": lambda: measure_people(bench, moving_people(bench, faces), "portraits that move"),
         "videos": lambda: measure_people(bench, video_people(bench, clips, seeds[:1]), "videos"),
         "loops": lambda: measure_loops(bench, 4 if is_quick else 60),
         "photographs": lambda: measure_photographs(bench, faces, 20 if is_quick else LFW_PEOPLE),
+        "surroundings": lambda: measure_rigid(
+            bench.recogniser, clips, [clip_name(name, seed) for seed in seeds for name, *_ in SEGMENTS]
+        ),
+        "scene": lambda: measure_scene(bench, pad, clips, seeds, faces),
+        "door": lambda: measure_visits(bench, 2 if is_quick else VISITS),
         "cost": lambda: measure_cost(bench, 20 if is_quick else 200),
     }
     return {part: known[part]() for part in PARTS if part in parts}
@@ -562,10 +609,10 @@ def main() -> None:
     pad, faces = chosen.pad.resolve(), chosen.faces.resolve()
     clips = (
         make_clips(chosen.scratch, pad, seeds)
-        if parts & {"colours", "videos", *(f"attacks {species}" for species in ATTACKS)}
+        if parts & {"colours", "videos", "surroundings", "scene", *(f"attacks {species}" for species in ATTACKS)}
         else Path()
     )
-    measured = measure(bench, parts, clips, faces, is_quick=chosen.quick)
+    measured = measure(bench, parts, clips, faces, pad, is_quick=chosen.quick)
     if chosen.quick:
         print(measured)
         return

@@ -19,7 +19,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,7 +28,7 @@ import cv2
 import numpy as np
 
 from kiosk.capture.sandbox import confine, environment_for
-from kiosk.capture.slot import About, Slot, made
+from kiosk.capture.slot import About, Attention, Exposure, Slot, made
 from kiosk.capture.sources import RecordingEndedError, Source, parse_source, shots
 from kiosk.capture.watch import STEADY_S, Backoff, Report, State, Watch
 from kiosk.errors import CameraLostError
@@ -89,7 +89,8 @@ class Camera:
         self._told = self._watch.report
         self._walls = ""
         self._number = 0
-        self._decisions, self._is_idle = 0, False
+        self._attention = Attention()
+        self._exposure = Exposure.AUTOMATIC
         self._child: Child | None = None
         self._abandoned: list[Child] = []
         self._due = float("inf")  # before the thread runs there is nothing to be late for
@@ -144,10 +145,28 @@ class Camera:
             decisions: how many there were so far.
             is_idle: whether the kiosk follows nobody now.
         """
+        self._tell_child(replace(self._attention, decisions=decisions, is_idle=is_idle))
+
+    def hold_exposure(self, *, is_wanted: bool) -> None:
+        """Have exposure and white balance stay as they are, or not; a camera that cannot goes on as it is."""
+        if self._attention.holds_exposure != is_wanted:
+            self._tell_child(replace(self._attention, holds_exposure=is_wanted))
+
+    @property
+    def exposure(self) -> Exposure:
+        """Who chooses exposure and white balance, as the camera says."""
         with self._changed:
-            self._decisions, self._is_idle = decisions, is_idle
+            return self._child.slot.exposure() if self._child is not None else Exposure.AUTOMATIC
+
+    def _tell_child(self, attention: Attention) -> None:
+        with self._changed:
+            self._attention = attention
             if self._child is not None:
-                self._child.slot.tell(decisions, is_idle=is_idle)
+                self._tell_slot(self._child.slot)
+
+    def _tell_slot(self, slot: Slot) -> None:
+        told = self._attention
+        slot.tell(told.decisions, is_idle=told.is_idle, holds_exposure=told.holds_exposure)
 
     @property
     def walls(self) -> str:
@@ -214,7 +233,7 @@ class Camera:
             return
         with self._changed:
             self._child = child
-            child.slot.tell(self._decisions, is_idle=self._is_idle)
+            self._tell_slot(child.slot)
             self._watch.opened(time.monotonic())
 
     def _judge(self, child: Child) -> None:
@@ -232,7 +251,7 @@ class Camera:
             else:
                 self._watch.check(now)
             report = self._watch.report
-            walls = child.slot.walls()
+            walls, exposure = child.slot.walls(), child.slot.exposure()
             is_wanted = not is_over and not self._watch.wants_reopening(now)
             if not is_wanted:
                 self._child = None  # in this breath: whoever asks next must not judge its last frame to be a live one
@@ -241,6 +260,9 @@ class Camera:
         if walls and walls != self._walls:
             self._walls = walls
             log.log(logging.WARNING if "no " in walls else logging.INFO, "camera sandbox=%r", walls)
+        if exposure is not self._exposure:
+            self._exposure = exposure
+            log.info("camera exposure=%s", exposure.name.lower())
         if report.state is State.LIVE and now - report.since >= STEADY_S:
             self._backoff.reset()
         if is_wanted:
@@ -369,7 +391,7 @@ def die_with(parent: int) -> None:
 def write_frames(source: Source, settings: CameraSettings, slot: Slot, first_number: int) -> None:
     """Turn what a camera sees the right way up, look at it, and put it into the slot."""
     dropped = 0 if source.is_recorded else settings.warmup_frames
-    with contextlib.closing(shots(source, slot.attention)) as frames:
+    with contextlib.closing(shots(source, slot.attention, slot.tell_exposure)) as frames:
         for number, (image, captured_at) in enumerate(frames, first_number - dropped):
             if slot.is_stopped:
                 break

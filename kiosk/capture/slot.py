@@ -17,6 +17,7 @@ import struct
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 
@@ -28,9 +29,9 @@ CHANNELS = 3
 CONTROL_BYTES = mmap.PAGESIZE
 _ORDER = struct.Struct("<BB")  # the buffer in the middle; has the reader not seen it
 _NOTE = struct.Struct("<BxxxI")  # is the note no fault; its length
-_ATTENTION = struct.Struct("<II?")  # the reader's Attention
+_ATTENTION = struct.Struct("<II??")  # the reader's Attention
 _ABOUT = struct.Struct("<QdIIddQ")  # one frame's About
-_STOP_AT, _ORDER_AT, _NOTE_AT, _ATTENTION_AT, _NEWEST_AT, _BUFFERS_AT = 0, 8, 16, 24, 64, 128
+_STOP_AT, _ORDER_AT, _NOTE_AT, _ATTENTION_AT, _EXPOSURE_AT, _NEWEST_AT, _BUFFERS_AT = 0, 8, 16, 24, 48, 64, 128
 _WALLS_AT, _TEXT_AT = 384, 512
 _ABOUT_STRIDE = 64
 TEXT_BYTES = CONTROL_BYTES - _TEXT_AT
@@ -50,13 +51,22 @@ class About:
     digest: int  # two frames with the same one have the same pixels
 
 
+class Exposure(IntEnum):
+    """Who chooses a camera's exposure and white balance."""
+
+    AUTOMATIC = 0  # the camera, all the time
+    HELD = 1  # they stay as they were when the reader asked for it
+    CANNOT = 2  # the camera, though the reader asked: it cannot be told
+
+
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """What the reader made of the frames so far; a camera knows nothing of it, a demo's people do."""
+    """What the reader made of the frames so far; a demo's people go by it."""
 
     looks: int = 0  # frames taken
     decisions: int = 0  # about somebody
     is_idle: bool = False  # whether nobody is followed or decided about now
+    holds_exposure: bool = False  # whether exposure and white balance are to stay as they are
 
 
 class Slot:
@@ -119,6 +129,10 @@ class Slot:
         text = walls.encode()[: _TEXT_AT - _WALLS_AT]
         self._memory[_WALLS_AT : _WALLS_AT + len(text)] = text
 
+    def tell_exposure(self, exposure: Exposure) -> None:
+        """Say who chooses the exposure now."""
+        self._memory[_EXPOSURE_AT] = exposure
+
     @property
     def is_stopped(self) -> bool:
         """Whether the reader wants no more."""
@@ -134,13 +148,13 @@ class Slot:
 
     # The reader's end
 
-    def tell(self, decisions: int, *, is_idle: bool) -> None:
+    def tell(self, decisions: int, *, is_idle: bool, holds_exposure: bool = False) -> None:
         """Tell the writer what its frames led to; it hears the newest word alone, and none while it holds the lock."""
         if not self._locked():
             return
         try:
             looks, *_ = _ATTENTION.unpack_from(self._memory, _ATTENTION_AT)
-            _ATTENTION.pack_into(self._memory, _ATTENTION_AT, looks, decisions, is_idle)
+            _ATTENTION.pack_into(self._memory, _ATTENTION_AT, looks, decisions, is_idle, holds_exposure)
         finally:
             fcntl.lockf(self.memory_fd, fcntl.LOCK_UN, 1)
 
@@ -195,6 +209,11 @@ class Slot:
     def walls(self) -> str:
         """Return what shuts the writer in; empty before it is."""
         return self._memory[_WALLS_AT:_TEXT_AT].rstrip(b"\0").decode(errors="replace")
+
+    def exposure(self) -> Exposure:
+        """Return who chooses the exposure; whatever a writer out of its mind may say is that it cannot be held."""
+        told = self._memory[_EXPOSURE_AT]
+        return Exposure(told) if told in Exposure._value2member_map_ else Exposure.CANNOT
 
     def _locked(self) -> bool:
         for _ in range(LOCK_TRIES):

@@ -24,13 +24,15 @@ import numpy as np
 
 from kiosk.capture import web_camera
 from kiosk.capture.demo import Cues, Demo
-from kiosk.capture.slot import Attention
+from kiosk.capture.exposure import Controls, ExposureHold, Picamera2Controls, V4l2Controls
+from kiosk.capture.slot import Attention, Exposure
 from kiosk.errors import CameraLostError, ConfigError
 from kiosk.types import RgbImage
 
 Shot: TypeAlias = tuple[RgbImage, float]
 """(H, W, 3) uint8 RGB as the camera gave it, and when it was taken: s, monotonic."""
 Shots: TypeAlias = Generator[Shot, None, None]
+Holding: TypeAlias = Callable[[Controls | None], ExposureHold]
 
 KINDS = "picamera2:0, v4l2:/dev/video0, rtsp://…, http(s)://…, file:video.mp4, dir:frames/ or demo:"
 NETWORK = ("rtsp", "rtsps", "http", "https")
@@ -179,20 +181,31 @@ def _options(kind: str, query: str) -> Mapping[str, float]:
     return MappingProxyType(chosen)
 
 
-def shots(source: Source, attention: Callable[[], Attention] = Attention) -> Shots:
+def shots(
+    source: Source,
+    attention: Callable[[], Attention] = Attention,
+    tell_exposure: Callable[[Exposure], None] = lambda _: None,
+) -> Shots:
     """Open a camera and yield what it sees.
 
     Args:
         source: the camera.
-        attention: what the kiosk made of the frames; the people of a demo with wait=1 go by it.
+        attention: what the kiosk made of the frames; the people of a demo with wait=1 go by it, and so does a
+            camera whose exposure is to be held.
+        tell_exposure: hears whether it is held.
 
     Raises:
         CameraLostError: it cannot be opened, stopped, or gives what is no picture.
         RecordingEndedError: a recording is over.
     """
+
+    def held(controls: Controls | None = None) -> ExposureHold:
+        return ExposureHold(lambda: attention().holds_exposure, tell_exposure, controls)
+
+    driven: Mapping[str, Callable[[Source, Holding], Shots]] = {"picamera2": _picamera2, "v4l2": _v4l2}
+    if source.kind in driven:
+        return driven[source.kind](source, held)
     openers: Mapping[str, Callable[[Source], Shots]] = {
-        "picamera2": _picamera2,
-        "v4l2": _v4l2,
         "rtsp": _rtsp,
         "rtsps": _rtsp,
         "http": _web,
@@ -201,7 +214,14 @@ def shots(source: Source, attention: Callable[[], Attention] = Attention) -> Sho
         "dir": _directory,
         "demo": lambda demo: _demo(demo, attention),
     }
-    return openers[source.kind](source)
+    return _followed(openers[source.kind](source), held())
+
+
+def _followed(frames: Shots, hold: ExposureHold) -> Shots:
+    with contextlib.closing(frames):
+        for image, taken in frames:
+            hold.follow(image)
+            yield image, taken
 
 
 def driver_time(told_s: float, now: float, boot_ahead_s: float = 0.0) -> float:
@@ -235,7 +255,7 @@ def _paced(fps: float) -> Generator[None, None, None]:
         time.sleep(max(0.0, due - time.monotonic()))  # a recording has no camera to wait for; in the child only
 
 
-def _v4l2(source: Source) -> Shots:
+def _v4l2(source: Source, held: Holding) -> Shots:
     with _video(source.address, cv2.CAP_V4L2) as capture:
         if not capture.isOpened():
             raise CameraLostError(f"{source} cannot be opened: is it plugged in, and may the kiosk's user read it?")
@@ -243,11 +263,14 @@ def _v4l2(source: Source) -> Shots:
         capture.set(cv2.CAP_PROP_FRAME_WIDTH, source.options["width"])
         capture.set(cv2.CAP_PROP_FRAME_HEIGHT, source.options["height"])
         capture.set(cv2.CAP_PROP_FPS, source.options["fps"])
+        hold = held(V4l2Controls(capture))
         while capture.grab():
             taken = driver_time(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0, time.monotonic())
             is_whole, bgr = capture.retrieve()
             if is_whole:
-                yield _rgb(bgr), taken
+                image = _rgb(bgr)
+                hold.follow(image)
+                yield image, taken
         raise CameraLostError(f"{source} stopped giving frames: was it unplugged?")
 
 
@@ -333,7 +356,7 @@ def _video(*how: Any) -> Iterator[Any]:
         capture.release()
 
 
-def _picamera2(source: Source) -> Shots:
+def _picamera2(source: Source, held: Holding) -> Shots:
     """Read a Raspberry Pi's camera; every wait has an end, and a camera that stopped is closed, never stopped.
 
     Stopping waits for frames that no longer come, for ever; closing does not (measured with picamera2 0.3.38).
@@ -355,6 +378,7 @@ def _picamera2(source: Source) -> Shots:
         adjusted = camera.camera_configuration()  # by libcamera
         main, is_full = adjusted["main"], _is_full_range(adjusted.get("colour_space"))
         camera.start()
+        hold = held(Picamera2Controls(camera))
         boot_ahead_s = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
         while True:
             request = camera.capture_request(wait=PICAMERA2_WAIT_S)
@@ -362,10 +386,10 @@ def _picamera2(source: Source) -> Shots:
                 pixels, told = request.make_array("main"), request.get_metadata().get("SensorTimestamp", 0)
             finally:
                 request.release()
-            yield (
-                _from_libcamera(pixels, main, is_full=is_full),
-                driver_time(told / 1e9, time.monotonic(), boot_ahead_s),
-            )
+            taken = driver_time(told / 1e9, time.monotonic(), boot_ahead_s)
+            image = _from_libcamera(pixels, main, is_full=is_full)
+            hold.follow(image)
+            yield image, taken
     except concurrent.futures.TimeoutError:  # no TimeoutError before Python 3.11
         camera.cancel_all_and_flush()
         raise CameraLostError(f"{source} gave no frame for {PICAMERA2_WAIT_S:g} s: is its cable in place?") from None

@@ -23,7 +23,7 @@ from kiosk.evaluation.pad_replay import Judge, Played, play, summarise
 from kiosk.evaluation.pad_report import as_html, as_text
 from kiosk.networks.liveness import liveness_limits, load_spoof_network
 from kiosk.recognition.challenges import Challenge, Kind, Side
-from kiosk.recognition.liveness import Verdict
+from kiosk.recognition.judgement import Verdict
 from kiosk.recognition.liveness_photo import judge_photograph
 from kiosk.recognition.pad_levels import Level
 from kiosk.recognition.photo import decode

@@ -196,11 +196,13 @@ class Kiosk:
             now = time.monotonic()
             if frame is None:
                 self.judge.rest(now)
+                self.camera.hold_exposure(is_wanted=False)
                 if self.camera.report.state is not State.LIVE:
                     self.judge.interrupt()
                 continue
             number = frame.number
             self.judge.take(frame, now)
+            self.camera.hold_exposure(is_wanted=self.judge.wants_steady_exposure)
             if not self.judge.wants_every_frame:
                 idle_s = 1.0 / self.device.config.entrance.idle_fps
                 self._stopping.wait(max(0.0, began + idle_s - time.monotonic()))

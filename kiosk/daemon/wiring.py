@@ -94,6 +94,10 @@ def wire(
         restart.keep(tries=patience_of(device.config).save(tries, time.monotonic()))
 
     opened = camera(watch_camera)
+
+    def exposure() -> str:
+        return opened.exposure.name.lower()
+
     if doorway is None:
         made = Door(lines, config.door, clock=time.monotonic) if lines is not None else None
         doorway = Doorway(made, UnrecordedActs(device.store.directory), clock=clock)
@@ -118,7 +122,7 @@ def wire(
         door=door,
         tries=patience_of(config).restore(restart.state.tries, time.monotonic()),
         keep=keep_tries,
-        liveness=lambda settings: step_of(settings, monitor, device, detector),
+        liveness=lambda settings: step_of(settings, monitor, device, detector, exposure=exposure),
     )
     return Parts(device, clock, news, monitor, restart, opened, door, doorway, judge, detector)
 
@@ -135,7 +139,13 @@ def hold_level(monitor: Monitor, config: Config, detector: Detector | None) -> N
 
 
 def step_of(
-    config: Config, monitor: Monitor, device: Device, detector: Detector | None, *, rng: Random | None = None
+    config: Config,
+    monitor: Monitor,
+    device: Device,
+    detector: Detector | None,
+    *,
+    rng: Random | None = None,
+    exposure: Callable[[], str] = lambda: "automatic",
 ) -> LivenessStep | None:
     """Return what tells a person from a photograph, as the settings want it; None where that is off."""
     if config.pad.chosen_level == Level.OFF.value or detector is None:
@@ -149,6 +159,7 @@ def step_of(
         same_person_score=limits.same_person_score,
         bystander_px=limits.bystander_px,
         rng=rng,
+        exposure=exposure,
     )
 
 

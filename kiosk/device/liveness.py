@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from kiosk.device.device import Device
+from kiosk.device.device import Device, Found
 from kiosk.didit import contract
 from kiosk.recognition import quality
 from kiosk.recognition.cues import CueLimits, SpoofNetwork
-from kiosk.recognition.liveness import Verdict
+from kiosk.recognition.judgement import Verdict
 from kiosk.recognition.liveness_photo import PhotographJudgement, judge_photograph
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
@@ -66,15 +66,16 @@ def answer_liveness(
     sample = Sample(tuple(recogniser.entity(upright, face) for face in exact), angle, None)
     warnings: list[Warned] = []
     judged: PhotographJudgement | None = None
-    luminance = None
+    face_quality = luminance = None
     if not exact:
         warnings.append(Warned(Risk.NO_FACE_DETECTED, LogType.ERROR))
     else:
         judged = judge_photograph(upright, faces[0], network, limits)
         luminance = round(100.0 * quality.measure(upright, exact[0]).luminance / LUMA_HIGH, 1)
         warnings += _warnings(judged, decline)
-        if _is_blocked(device, recogniser.extract(upright, exact[0]), vendor_data):
-            warnings.append(Warned(Risk.FACE_IN_BLOCKLIST, LogType.ERROR))
+        template = recogniser.extract(upright, exact[0])
+        face_quality = None if template.quality is None else round(template.quality, 1)
+        warnings += _screen(device, template, vendor_data)
         if len(exact) > 1:
             warnings.append(Warned(Risk.MULTIPLE_FACES_DETECTED, LogType.WARNING))
     is_declined = any(one.log_type is LogType.ERROR for one in warnings)
@@ -86,6 +87,7 @@ def answer_liveness(
         score,
         sample,
         warnings,
+        quality=face_quality,
         luminance=luminance,
         request_id=request_id,
         created_at=device.now(),
@@ -122,13 +124,18 @@ def _warnings(judged: PhotographJudgement, decline: float) -> list[Warned]:
     return found
 
 
-def _is_blocked(device: Device, template: Template, vendor_data: str | None) -> bool:
-    """Say whether somebody on the blocklist looks so, but for who is known by the caller's own identifier."""
+def _screen(device: Device, template: Template, vendor_data: str | None) -> list[Warned]:
+    """Say whom the face looks like, leaving out who is known by the caller's own identifier."""
     block_at, _ = device.thresholds(device.gallery.references)
-    for one in device.find(template, search_type="blocklisted_or_approved", whatever_dates=True):
-        if not one.is_blocklisted or one.similarity < block_at:
-            continue
+
+    def is_another(one: Found) -> bool:
         subject = device.store.people.subject(one.subject)
-        if vendor_data is None or subject is None or subject.details.vendor_data != vendor_data:
-            return True
-    return False
+        return vendor_data is None or subject is None or subject.details.vendor_data != vendor_data
+
+    blocked = device.find(template, search_type="blocklisted_or_approved", whatever_dates=True)
+    if any(one.is_blocklisted and one.similarity >= block_at and is_another(one) for one in blocked):
+        return [Warned(Risk.FACE_IN_BLOCKLIST, LogType.ERROR)]
+    alike = device.find(template, whatever_dates=True)
+    if any(not one.is_blocklisted and is_another(one) for one in alike):
+        return [Warned(Risk.DUPLICATED_FACE, LogType.INFORMATION)]
+    return []

@@ -55,6 +55,10 @@ SENTENCES: Mapping[Risk, tuple[str, str]] = {
         "Liveness Face Attack",
         "The system detected a potential attempt to bypass the liveness check.",
     ),
+    Risk.DUPLICATED_FACE: (
+        "Duplicated face",
+        "The system identified the face of another approved session, which has another identifier.",
+    ),
     Risk.AGE_BELOW_SCALE: (
         "Age below scale",
         (
@@ -150,19 +154,20 @@ def liveness_answer(
     user: Sample,
     warnings: Sequence[Warned],
     *,
+    quality: float | None,
     luminance: float | None,
     request_id: str,
     created_at: float,
     **echoed: Any,
 ) -> dict[str, Any]:
-    """Return the body of a passive liveness' 200; `face_quality` is null, as nothing here measures Didit's."""
+    """Return the body of a passive liveness' 200; quality and luminance are 0..100, null without a face."""
     body = {
         "status": status.value,
         "method": "PASSIVE",
         "score": score,
         "user_image": _image(user, age_as_text=False),
         "warnings": [_warning(warned) for warned in warnings],
-        "face_quality": None,
+        "face_quality": quality,
         "face_luminance": luminance,
     }
     return _answer("liveness", body, request_id, created_at, echoed)

@@ -24,7 +24,7 @@ from kiosk.entrance.screen import Announcer, Place
 from kiosk.errors import KioskError, RefusedError, StoreError
 from kiosk.health.monitor import Monitor
 from kiosk.recognition.image import encoded
-from kiosk.recognition.liveness import Verdict
+from kiosk.recognition.judgement import Verdict
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.rules.admission import DoorReason
 from kiosk.rules.conditions import Allowed, Condition, allowed
@@ -140,6 +140,11 @@ class Judge:
     def wants_every_frame(self) -> bool:
         """Whether somebody is being followed; else a few frames a second will do."""
         return self._announcer.is_guiding or self._pending.is_waiting
+
+    @property
+    def wants_steady_exposure(self) -> bool:
+        """Whether the screen may soon show colours, or shows them: a camera should not even them out."""
+        return self._liveness is not None and self._liveness.wants_steady_exposure
 
     def claim(self, subject: SubjectId) -> float:
         """Expect a person to step up; return within how many seconds."""
@@ -280,7 +285,7 @@ class Judge:
         if self._liveness is None:
             return ready, None
         judgement = self._liveness.examine(ready)
-        return replace(ready, liveness=judgement.as_record()), DOUBTS[judgement.verdict]
+        return replace(ready, liveness=self._liveness.record(judgement)), DOUBTS[judgement.verdict]
 
     def _open(self, decided: DoorDecision) -> Refusal | None:
         """Ask the relay; first once more the store, as somebody may have been blocked while the decision was saved."""

@@ -8,21 +8,22 @@ makes the probe is what was seen after the challenge, and must be of whom the ch
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random, SystemRandom
-from typing import Protocol
+from typing import Any, Protocol
 
+from kiosk.entrance.colours import Colours
 from kiosk.entrance.look import Look
+from kiosk.entrance.undetermined import Undetermined
 from kiosk.errors import ModelFileError, RefusedError
 from kiosk.health.monitor import Monitor
 from kiosk.networks.liveness import liveness_limits
 from kiosk.recognition.challenges import Answer, Kind
 from kiosk.recognition.cues import EmptyScene, SpoofNetwork, remember_scene
 from kiosk.recognition.detect import overlap
-from kiosk.recognition.flash import Shown, draw_colours
-from kiosk.recognition.liveness import Hint, Judgement, Liveness, LivenessLimits, Phase, Prompt, Reason, Seen, Verdict
+from kiosk.recognition.judgement import Hint, Judgement, LivenessLimits, Phase, Prompt, Reason, Seen, Verdict
+from kiosk.recognition.liveness import Liveness
 from kiosk.recognition.match import ScoreScale, compare
 from kiosk.recognition.pad_levels import Level, RandomAsker, ScriptedAsker
 from kiosk.rules.conditions import Condition
@@ -44,7 +45,6 @@ from kiosk.types import Face, Floats, Template
 FRESH_S = 3.0  # within which a person who was found to be one must be decided about, or is judged anew
 EMPTY_S = 5.0  # without a face, after which a picture shows the empty scene
 REMEMBER_S = 60.0  # between two pictures of it: the light changes, and furniture moves
-LATEST_S = 1.0  # by which a screen may show its first colour late; later, it is another presentation's
 STILL_S = 1.0  # for which a late approval's person counts as seen to be one
 TOO_BRIGHT = (
     "Daylight drowns the screen's colours on faces here, so whoever must answer them does not come in: shade the "
@@ -86,6 +86,7 @@ class LivenessStep:
         bystander_px: float,
         rng: Random | None = None,
         limits: LivenessLimits | None = None,
+        exposure: Callable[[], str] = lambda: "automatic",
     ) -> None:
         """Wait for the first person.
 
@@ -98,6 +99,7 @@ class LivenessStep:
             bystander_px: edge of a face below which it counts for nobody.
             rng: draws the challenges; None for one that nobody can foresee.
             limits: None for those of the settings.
+            exposure: who chooses the camera's exposure now, for the log.
         """
         self._level = Level(settings.chosen_level)
         self._settings, self._network, self._monitor = settings, network, monitor
@@ -115,9 +117,11 @@ class LivenessStep:
         self._is_asked = False  # whether anything was asked in this presentation
         self._watch: _Watch | None = None
         self._empty = _Empty()
+        self._undetermined = Undetermined(
+            self._is_same, presentations=settings.presentations, forget_s=settings.forget_s
+        )
         self._box: Floats | None = None
-        self._lock = threading.Lock()  # guards what the screen says
-        self._shown_from: tuple[int, float] | None = None  # the attempt whose first colour was shown, and when
+        self._colours = Colours(self._rng, exposure)
 
     @property
     def may_end(self) -> bool:
@@ -129,6 +133,12 @@ class LivenessStep:
         """What the screen is to ask."""
         return self._prompt
 
+    @property
+    def wants_steady_exposure(self) -> bool:
+        """Whether colours may be asked for in the presentation under way: it is held before they are shown."""
+        asks_colours = self._level is Level.STRICT and self._settings.flashes
+        return asks_colours and self._liveness is not None and self._judgement is None
+
     def note_shown(self, attempt: int, at: float) -> None:
         """Take the screen's word that it shows the first colour of a flash now. Safe in any thread.
 
@@ -136,8 +146,7 @@ class LivenessStep:
             attempt: of the prompt.
             at: monotonic s.
         """
-        with self._lock:
-            self._shown_from = attempt, at
+        self._colours.note_shown(attempt, at)
 
     def drop(self) -> None:
         """Begin anew with whoever comes next."""
@@ -201,10 +210,17 @@ class LivenessStep:
             judgement = replace(judgement, verdict=Verdict.UNDETERMINED, reason=Reason.RESTARTED, probe_frames=())
         self.drop()
         is_person = judgement.verdict is Verdict.BONA_FIDE
+        if judgement.verdict is Verdict.UNDETERMINED and judgement.challenges:
+            self._undetermined.note(ready.probe, ready.captured_at)
         self._watch = _Watch(self._start_watching, self._box, self._limits) if is_person else None
         _tell_light(self._monitor, judgement)
         log.info("liveness verdict=%s score=%s reason=%s", judgement.verdict.value, judgement.score, judgement.reason)
         return judgement
+
+    def record(self, judgement: Judgement) -> dict[str, Any]:
+        """Return a judgement as the log takes it; where colours were shown, with who chose the exposure."""
+        exposure = self._colours.take_exposure()
+        return {**judgement.as_record(), **({"exposure": exposure} if exposure else {})}
 
     def is_still_person(self, now: float) -> bool:
         """Whether the person who was decided about was seen without a gap, and to be one, until now: monotonic s."""
@@ -225,11 +241,14 @@ class LivenessStep:
             if not self._is_asked and now - self._fed_at > self._limits.gap_s:
                 self.drop()  # their time for the whole begins when they can be judged
             return outcome
+        self._fed_at = now
+        seen = self._noting(look.seen(people, self._colours.shown(self._prompt)))
         if self._liveness is None:
             self._liveness = self._start()
-        self._fed_at = now
-        seen = look.seen(people, self._shown())
-        step = self._liveness.see(self._noting(seen))
+            if self._undetermined.is_spent(seen.template(), now):
+                spent = replace(self._liveness.finish(), reason=Reason.SPENT)
+                return self._conclude(spent, look, people, presenter) or outcome
+        step = self._liveness.see(seen)
         if step.restarted is not None or (self._phase is Phase.ASKING and step.phase is not Phase.ASKING):
             presenter.drop_gathered()  # the probe is of frames after the challenge
             self._templates.clear()
@@ -271,7 +290,7 @@ class LivenessStep:
             limits=self._limits,
             scene=self._empty.scene,
             can_ask=settings.screen,
-            colours=self._draw_colours,
+            colours=self._colours.draw,
         )
 
     def _start_watching(self) -> Liveness:
@@ -280,23 +299,6 @@ class LivenessStep:
 
     def _is_same(self, one: Template, other: Template) -> bool:
         return compare(one, other) >= self._same_cosine
-
-    def _draw_colours(self, start_s: float) -> tuple[Shown, ...]:
-        with self._lock:
-            self._shown_from = None
-        return draw_colours(self._rng, start_s)
-
-    def _shown(self) -> tuple[Shown, ...]:
-        """Return when the colours were shown, by the screen's own word; nothing where it gave none."""
-        prompt = self._prompt
-        with self._lock:
-            said = self._shown_from
-        if prompt is None or not prompt.colours or said is None or said[0] != prompt.attempt:
-            return ()
-        late_s = said[1] - prompt.colours[0].at_s
-        if not 0.0 < late_s <= LATEST_S:
-            return ()
-        return tuple(Shown(one.at_s + late_s, one.colour) for one in prompt.colours)
 
     # ---- after the decision
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kiosk.entrance.screen import Place
 from kiosk.recognition.flash import Shown
-from kiosk.recognition.liveness import Seen
+from kiosk.recognition.judgement import Seen
 from kiosk.recognition.pipeline import MESH_PRESENCE, Recogniser
 from kiosk.recognition.quality import Quality, measure
 from kiosk.rules.presentation import View

@@ -19,7 +19,7 @@ from kiosk.entrance.decide import DoorDecision
 from kiosk.entrance.news import Broadcast, PublishedDecision, Topic
 from kiosk.health.monitor import Monitor
 from kiosk.recognition.flash import EACH_S
-from kiosk.recognition.liveness import Prompt
+from kiosk.recognition.judgement import Prompt
 from kiosk.rules.admission import DoorReason
 from kiosk.rules.conditions import Allowed, allowed
 from kiosk.rules.grant import Refusal

@@ -20,7 +20,8 @@ from kiosk.evaluation.pad_rates import (
 )
 from kiosk.recognition.cues import CueName, SpoofNetwork
 from kiosk.recognition.flash import Shown
-from kiosk.recognition.liveness import Judgement, Liveness, LivenessLimits, Reason, Seen, Verdict
+from kiosk.recognition.judgement import Judgement, LivenessLimits, Reason, Seen, Verdict
+from kiosk.recognition.liveness import Liveness
 from kiosk.recognition.match import compare
 from kiosk.recognition.pad_levels import CHALLENGES, Level, ScriptedAsker
 from kiosk.recognition.photo import decode

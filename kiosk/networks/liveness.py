@@ -12,7 +12,7 @@ from kiosk.errors import ModelFileError
 from kiosk.networks.inference import DEFAULT_PROVIDERS, Note, Pack, open_session
 from kiosk.recognition.challenges import ChallengeLimits
 from kiosk.recognition.cues import CueLimits, SpoofNetwork
-from kiosk.recognition.liveness import LivenessLimits
+from kiosk.recognition.judgement import LivenessLimits
 from kiosk.recognition.photo import decode
 from kiosk.settings.sections import PadSettings
 from kiosk.types import Face, RgbImage

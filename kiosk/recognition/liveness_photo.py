@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kiosk.recognition.cues import CueLimits, SpoofNetwork, fits
-from kiosk.recognition.liveness import Reason, Verdict, score_of
+from kiosk.recognition.judgement import Reason, Verdict, score_of
 from kiosk.types import Face, RgbImage
 
 

@@ -214,6 +214,23 @@ class PadSettings:
     calibrated_for: str = setting(
         "", "Network that network_low was measured for on this site, as `kiosk evaluate pad --calibrate` prints it."
     )
+    presentations: int = setting(
+        2,
+        "Presentations of one face that may fail all tries before it is offered the other way in at once.",
+        low=1,
+        high=20,
+    )
+    forget_s: float = setting(
+        300.0, "Time after which a presentation that failed no longer counts.", low=10.0, high=86400.0, unit="s"
+    )
+    spoken: str = setting(
+        "off",
+        "Whether challenges are said aloud: not, by the browser's own voice, or by the files of spoken_folder.",
+        choices=("off", "speech", "files"),
+    )
+    spoken_folder: str = setting(
+        "", "Folder with LANGUAGE/NAME.mp3, .ogg or .wav: turn_left, turn_right, mouth, flash, wrong_way."
+    )
 
     @property
     def chosen_level(self) -> str:
@@ -224,6 +241,8 @@ class PadSettings:
         """Refuse a challenge that nobody could be asked."""
         if self.level in {"active", "strict"} and not self.screen:
             raise ConfigError(f"[pad]: level {self.level} asks on a screen; set screen = true, or level = passive")
+        if self.spoken == "files" and not self.spoken_folder:
+            raise ConfigError("[pad]: spoken = files wants spoken_folder, or set spoken = speech")
 
 
 _LEFT = ("open", "log_only", "closed")

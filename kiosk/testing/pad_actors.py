@@ -14,7 +14,8 @@ import numpy as np
 from kiosk.evaluation.pad_replay import look
 from kiosk.recognition.challenges import Kind, Side
 from kiosk.recognition.flash import Shown
-from kiosk.recognition.liveness import Judgement, Liveness, Phase, Prompt, Step
+from kiosk.recognition.judgement import Judgement, Phase, Prompt, Step
+from kiosk.recognition.liveness import Liveness
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.testing.pad_material import MovingPortrait, Sensor, draw_room, relit, stand
 from kiosk.types import RgbImage
@@ -23,8 +24,8 @@ Actor = Callable[[Step, float], RgbImage]
 """Gives the frame at a time, s, for what the screen shows."""
 
 REACTS_S, MOVES_S = 0.35, 0.5  # from the prompt to the first movement, and from there to the whole of it
-YAW_DEG, MOUTH = 38.0, 0.55  # how far the head and the mouth go
-STEPS = 6  # between rest and the whole movement
+YAW_DEG, MOUTH = 46.0, 0.55  # how far the head and the mouth go, unless the bar is full before
+STEPS = 8  # between rest and the whole movement
 LIGHT_LATE_S = 0.08  # from the order of a colour to its picture
 
 

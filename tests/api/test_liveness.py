@@ -42,7 +42,7 @@ def test_a_person_is_approved_and_saved_with_what_was_judged(served):
     assert (judged["status"], judged["method"], judged["warnings"]) == ("Approved", "PASSIVE", [])
     assert 30.0 < judged["score"] <= 100.0
     assert len(judged["user_image"]["entities"]) == 1
-    assert judged["face_quality"] is None
+    assert 25.0 < judged["face_quality"] <= 100.0  # good enough for a reference
     assert 0.0 < judged["face_luminance"] < 100.0
     assert (answer["vendor_data"], answer["metadata"]) == ("v-1", {"step": 1})
     saved = served.call("GET", f"/v3/session/{answer['request_id']}/decision/", "device").json()
@@ -88,6 +88,7 @@ def test_no_face_is_declined(served):
 
     assert (judged["status"], judged["score"]) == ("Declined", 0)
     assert [one["risk"] for one in judged["warnings"]] == ["NO_FACE_DETECTED"]
+    assert (judged["face_quality"], judged["face_luminance"]) == (None, None)
 
 
 def test_somebody_on_the_blocklist_is_declined_even_where_nothing_is_saved_but_not_under_their_own_code(served):
@@ -102,6 +103,34 @@ def test_somebody_on_the_blocklist_is_declined_even_where_nothing_is_saved_but_n
     assert (other["status"], own["status"]) == ("Declined", "Approved")
     kinds = DecisionFilter(kinds=(Kind.PASSIVE_LIVENESS,))
     assert served.device.store.decisions(kinds).total == 1
+
+
+def test_somebody_known_by_another_identifier_is_told_and_changes_nothing(served):
+    template = networks().analyse(read(PERSON_FILE)).template
+    assert template is not None
+    served.device.store.people.enrol(Enrolment([template], Details(vendor_data="v-1")))
+
+    other = ask(served, PERSON, save_api_request="false", vendor_data="v-2").json()["liveness"]
+    nameless = ask(served, PERSON).json()["liveness"]
+    own = ask(served, PERSON, vendor_data="v-1").json()["liveness"]
+
+    for judged in (other, nameless):
+        assert [(one["risk"], one["log_type"]) for one in judged["warnings"]] == [("DUPLICATED_FACE", "information")]
+        assert judged["warnings"][0]["short_description"] == "Duplicated face"
+        assert judged["status"] == "Approved"
+    assert own["warnings"] == []
+
+
+def test_a_poor_picture_of_a_face_has_a_lower_quality(served):
+    image = cv2.cvtColor(read(PERSON_FILE), cv2.COLOR_RGB2BGR)
+    small = cv2.resize(image, None, fx=0.08, fy=0.08, interpolation=cv2.INTER_AREA)
+    poor = cv2.resize(small, image.shape[1::-1], interpolation=cv2.INTER_CUBIC)
+
+    qualities = [
+        ask(served, cv2.imencode(".png", one)[1].tobytes()).json()["liveness"]["face_quality"] for one in (image, poor)
+    ]
+
+    assert qualities[1] < qualities[0] - 5.0
 
 
 @pytest.mark.parametrize("wrong", ["-1", "100.5", "nan", "many"])
@@ -126,6 +155,56 @@ def test_without_a_network_that_passed_its_test_nothing_is_approved(tmp_path):
 
     assert answer.status_code == 503
     assert "liveness" not in answer.json()
+
+
+# ---- the order of onboarding: is it a person, are they new, the document, is it theirs
+
+
+def onboard(served, selfie, vendor_data):
+    """Take the steps that the seeds name, each with the selfie; return the answers by step."""
+
+    def post(path, **files):
+        parts = {name: (f"{name}.jpg", content) for name, content in files.items()}
+        return served.call("POST", path, "device", files=parts, data={"vendor_data": vendor_data})
+
+    return {
+        "liveness": post("/v3/passive-liveness/", user_image=selfie),
+        "search": post("/v3/face-search/", user_image=selfie),
+        "document": post("/v3/id-verification/", front_image=PERSON),
+        "match": post("/v3/face-match/", user_image=selfie, ref_image=PERSON),
+    }
+
+
+def test_the_order_of_onboarding_can_be_walked_through_and_ends_with_a_new_real_person(served):
+    answers = onboard(served, PERSON, "user-1")
+
+    assert answers["liveness"].json()["liveness"]["status"] == "Approved"
+    search = answers["search"].json()["face_search"]
+    assert (search["status"], search["total_matches"]) == ("Approved", 0)
+    document = answers["document"]  # a device that reads no documents says that there is no such step
+    assert document.status_code in {200, 400, 404}
+    if document.status_code == 404:
+        assert document.json() == {"detail": "Not found."}
+    assert answers["match"].json()["face_match"]["status"] == "Approved"
+    saved = served.call("GET", "/v3/sessions/?vendor_data=user-1", "device").json()["results"]
+    assert {one["session_id"] for one in saved} >= {
+        answers[step].json()["request_id"] for step in ("liveness", "search", "match")
+    }
+
+
+def test_the_order_of_onboarding_ends_at_its_first_step_for_a_print_and_at_its_second_for_a_known_person(served):
+    template = networks().analyse(read(PERSON_FILE)).template
+    assert template is not None
+    served.device.store.people.enrol(Enrolment([template], Details(vendor_data="user-1")))
+
+    printed, known = onboard(served, PRINT, "user-2"), onboard(served, PERSON, "user-3")
+
+    assert printed["liveness"].json()["liveness"]["status"] == "Declined"
+    assert known["liveness"].json()["liveness"]["status"] == "Approved"
+    search = known["search"].json()["face_search"]
+    assert search["total_matches"] == 1
+    assert search["matches"][0]["vendor_data"] == "user-1"
+    assert search["matches"][0]["similarity_percentage"] >= 90.0
 
 
 # ---- a person enrolled from the page, by a camera

@@ -14,7 +14,7 @@ from kiosk.daemon.wiring import step_of
 from kiosk.networks.detection import Detection
 from kiosk.networks.inference import load_recogniser, read_pack
 from kiosk.recognition.cues import CueLimits
-from kiosk.recognition.liveness import Phase, Step
+from kiosk.recognition.judgement import Phase, Step
 from kiosk.testing.pad_actors import Loop, follower_of
 from kiosk.testing.pad_material import Held, MovingPortrait, Sensor, draw_room, hold_print, trace_depth
 from kiosk.testing.scripted_liveness import ScriptedDetector

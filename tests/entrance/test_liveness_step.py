@@ -15,7 +15,7 @@ from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.subjects import Details
 from kiosk.testing.scripted_liveness import ScriptedDetector
-from tests.entrance.staged import Stage, config, template
+from tests.entrance.staged import WALL, Stage, config, template
 from tests.entrance.test_judge import BORDERLINE, CONSENT, Counsel, logged, pulses
 
 A, B = template(1), template(2)
@@ -28,14 +28,17 @@ class Watched(Stage):
 
     def __init__(self, directory, level="active", *, flashes=False, outgoing=None, beside=None, **sections):
         self.detector = ScriptedDetector()
-        pad = {"level": level, "screen": True, "flashes": flashes}
+        self.exposure = "automatic"
+        pad = {"level": level, "screen": True, "flashes": flashes, **sections.pop("pad", {})}
         sections.setdefault("enrolment", CONSENT_TEXT)
         more = {"beside": beside} if beside is not None else {}
         super().__init__(
             directory,
             config(pad=pad, **sections),
             outgoing=outgoing,
-            liveness=lambda settings: step_of(settings, self.monitor, self.device, self.detector, rng=Random(1)),
+            liveness=lambda settings: step_of(
+                settings, self.monitor, self.device, self.detector, rng=Random(1), exposure=lambda: self.exposure
+            ),
             **more,
         )
 
@@ -104,6 +107,53 @@ def test_a_picture_that_answers_nothing_is_undetermined_and_is_offered_another_w
     assert stage.kept == []  # it counts for no lock-out
 
 
+def fail(stage, person):
+    """Let a person, or a recording, stand there whom no challenge suits, and go."""
+    stage.show(person, seconds=GIVES_UP_S)
+    stage.show(seconds=2.0)
+
+
+def test_who_failed_all_tries_twice_is_offered_the_other_way_at_once_and_asked_again_after_a_while(make):
+    stage = make()
+    fail(stage, A)
+    fail(stage, A)
+    asked = [one["challenge"] for one in stage.told(Topic.SCREEN) if one["challenge"]]
+
+    stage.follow(A, seconds=2.0)
+    again = [one["challenge"] for one in stage.told(Topic.SCREEN) if one["challenge"]]
+    spent, screen = stage.liveness, stage.screen
+    stage.show(seconds=stage.config.pad.forget_s)
+    stage.follow(A, seconds=8.0)
+
+    assert len(asked) == len(again)
+    assert (spent["verdict"], spent["reason"], spent["challenges"]) == ("undetermined", "tries_spent", [])
+    assert (screen["result"], screen["other_way"]) == ("unclear", True)
+    assert stage.decisions[-1]["status"] == "Approved"
+    assert pulses(stage) == 1
+    assert all(one.declines == 0 for one in stage.kept)
+
+
+def test_what_one_face_failed_keeps_nobody_else_out(make):
+    stage = make()
+    fail(stage, B)
+    fail(stage, B)
+
+    stage.follow(A, seconds=8.0)
+
+    assert pulses(stage) == 1
+
+
+def test_a_recording_that_guesses_gets_so_many_tries_and_no_more(make):
+    """Its movements come in an order of their own; here none fits in time."""
+    stage = make(pad={"presentations": 1})
+    for _ in range(5):
+        fail(stage, A)
+
+    challenges = [one for entry in logged(stage) for one in entry.details["liveness"]["challenges"]]
+    assert len(challenges) == stage.config.pad.tries
+    assert pulses(stage) == 0
+
+
 def test_attacks_count_for_the_lock_out(make):
     stage = make(attempts={"free_tries": 1, "wait_s": 5.0, "lockout_tries": 2, "lockout_s": 60.0})
     stage.detector.share = 0.01
@@ -114,6 +164,52 @@ def test_attacks_count_for_the_lock_out(make):
 
     assert [one["reasons"] for one in stage.decisions] == [["attack_suspected"]] * 2
     assert stage.screen["state"] == "locked"
+
+
+def light_the_room(stage):
+    """Let the colours of the screen fall on the room and not on the face, as where a lit screen is held up."""
+    shown = [one for one in stage.judge._liveness.prompt.colours if one.at_s <= stage.clock.now + 0.1]
+    light = 0.6 + 0.4 * np.array(shown[-1].colour if shown else (0, 0, 0)) / 255.0
+    scene = (WALL * light).astype(np.uint8)
+    scene[100:380, 180:460] = WALL[100:380, 180:460]
+    stage.scene = scene
+
+
+def test_an_answer_that_was_given_before_an_attack_serves_nobody_after_it(make):
+    """A movement is answered, then a screen is held up to the colours: whoever comes back must answer all anew."""
+    stage = asked_for_colours(make)
+    while not stage.decisions:
+        light_the_room(stage)
+        stage.show(A, seconds=0.1)
+    attack, stage.scene = stage.liveness, WALL
+
+    stage.follow(A, seconds=3.0)  # without having left
+    still = len(stage.decisions)
+    stage.show(seconds=2.0)
+    stage.show(A, seconds=4.0)  # does nothing: the answer of before is gone
+    idle = len(stage.decisions)
+    again = stage.judge._liveness.prompt
+
+    assert attack["verdict"] == "attack"
+    assert [one["answer"] for one in attack["challenges"]] == ["met", "wrong"]
+    assert [one["reasons"] for one in stage.decisions] == [["attack_suspected"]]
+    assert still == idle == 1
+    assert again.number == 1  # of the two that must be met
+    assert pulses(stage) == 0
+
+
+def test_a_code_shown_for_an_attack_serves_no_second_presentation(make):
+    stage = make(entrance={"mode": "verify", "claim_s": 60.0})
+    stage.begin("verify")
+    stage.detector.share = 0.01
+    stage.show(A, seconds=3.0)
+    stage.detector.share = 0.9
+    stage.show(seconds=3.0)
+
+    stage.follow(A, seconds=8.0)
+
+    assert [one["reasons"] for one in stage.decisions] == [["attack_suspected"]]
+    assert pulses(stage) == 0
 
 
 @pytest.mark.parametrize("mode", ["identify", "verify", "screen", "enrol"])
@@ -261,6 +357,42 @@ def test_the_screen_shows_six_colours_and_its_word_says_when_they_began(make):
     assert after_another == as_asked
     assert step.prompt.colours[0].at_s == pytest.approx(began)
     assert np.diff([one.at_s for one in step.prompt.colours]) == pytest.approx(np.diff(as_asked))
+
+
+def test_the_cameras_exposure_is_held_before_the_colours_come_and_until_it_is_over(make):
+    stage = make("strict", flashes=True)
+    wanted = [stage.judge.wants_steady_exposure]
+    while not (stage.told(Topic.SCREEN) and (stage.screen["challenge"] or {}).get("kind") == "flash"):
+        stage.follow(A, seconds=0.1)
+        wanted.append(stage.judge.wants_steady_exposure)
+    stage.exposure = "held"
+    stage.follow(A, seconds=20.0)
+
+    assert wanted[0] is False  # nobody is there
+    assert wanted[-3:] == [True] * 3  # some frames before the first colour
+    assert stage.judge.wants_steady_exposure is False
+    assert stage.liveness["exposure"] == "held"
+
+
+def test_a_camera_that_cannot_hold_its_exposure_is_named_in_the_log(make):
+    stage = asked_for_colours(make)
+    stage.exposure = "cannot"
+
+    stage.follow(A, seconds=20.0)
+
+    assert stage.liveness["exposure"] == "cannot"
+
+
+@pytest.mark.parametrize(("level", "flashes"), [("active", True), ("strict", False)])
+def test_where_no_colours_are_shown_the_exposure_is_the_cameras_own(make, level, flashes):
+    stage = make(level, flashes=flashes)
+    wanted = []
+    while not stage.decisions:
+        stage.follow(A, seconds=0.1)
+        wanted.append(stage.judge.wants_steady_exposure)
+
+    assert not any(wanted)
+    assert "exposure" not in stage.liveness
 
 
 def test_colours_that_do_not_show_on_the_face_let_nobody_in_and_are_a_state_of_their_own(make):

@@ -128,6 +128,6 @@ def test_settings_reach_the_judgement(pack):
 
 
 def test_the_defaults_of_settings_and_judgement_are_the_same():
-    from kiosk.recognition.liveness import LivenessLimits
+    from kiosk.recognition.judgement import LivenessLimits
 
     assert liveness_limits(PadSettings()) == LivenessLimits()

@@ -14,7 +14,8 @@ from kiosk.networks.liveness import load_spoof_network
 from kiosk.recognition.challenges import FLASH, MOVEMENTS, Answer, Kind
 from kiosk.recognition.cues import CueLimits, CueName, CueOutcome, SpoofNetwork, remember_scene
 from kiosk.recognition.flash import draw_colours
-from kiosk.recognition.liveness import Hint, Liveness, Phase, Reason, Restart, Verdict, score_of
+from kiosk.recognition.judgement import Hint, Phase, Reason, Restart, Verdict, score_of
+from kiosk.recognition.liveness import Liveness
 from kiosk.recognition.liveness_photo import judge_photograph
 from kiosk.recognition.pad_levels import Level, RandomAsker, ScriptedAsker, Tried, guessing_chance
 from kiosk.testing.pad_actors import Loop, colour_at, follower_of, present
@@ -230,6 +231,49 @@ def test_a_screen_that_follows_no_colours_is_denied_where_its_surroundings_do(ju
 
     assert judgement.verdict is Verdict.ATTACK, judgement
     assert judgement.cues[-1].name is CueName.FLASH
+
+
+class Automatics:
+    """A camera's exposure and white balance, which make the mean of each channel grey, faster or slower."""
+
+    def __init__(self, actor, seconds):
+        self._actor, self._seconds = actor, seconds
+        self._gains = None
+        self._at = 0.0
+
+    def __call__(self, step, now):
+        image = self._actor(step, now).astype(np.float32)
+        wanted = 110.0 / np.maximum(image.mean(axis=(0, 1)), 1.0)
+        share = 1.0 if self._gains is None else min(1.0, (now - self._at) / self._seconds)
+        self._gains = wanted if self._gains is None else self._gains + share * (wanted - self._gains)
+        self._at = now
+        return np.clip(image * self._gains, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.5, 2.0])
+def test_a_camera_whose_exposure_cannot_be_held_lets_no_screen_pass(judge, portraits, recogniser, seconds):
+    """It evens the colours out, so that a face which shines by itself goes against them."""
+    rng = np.random.default_rng(4)
+    room, sensor, place = draw_room(rng), Sensor(rng), Held(190.0)
+    scene = hold_screen(portraits["person_c_1"].frame(), room, place)
+    corners = place.corners((468, 420))
+
+    def actor(step, now):
+        colour = colour_at(step.prompt.colours, now) if step.prompt else None
+        return sensor.take(shine(scene, corners, colour, 60.0) if colour else scene)
+
+    liveness = judge(Level.ACTIVE, FLASH, network=SpoofNetwork(AlwaysReal(), "blind"))
+    judgement = present(liveness, recogniser, Automatics(actor, seconds)).judgement
+
+    assert judgement.verdict is not Verdict.BONA_FIDE, judgement
+    assert judgement.challenges[0].answer is not Answer.MET
+
+
+@pytest.mark.parametrize("seconds", [0.5, 2.0])
+def test_a_person_before_a_camera_with_slow_automatics_is_still_seen_to_follow(judge, people, recogniser, seconds):
+    judgement = present(judge(Level.ACTIVE, FLASH), recogniser, Automatics(people(), seconds)).judgement
+
+    assert judgement.verdict is Verdict.BONA_FIDE, judgement
 
 
 def test_in_bright_light_colours_leave_it_undetermined(judge, people, recogniser):

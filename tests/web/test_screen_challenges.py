@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
+import wave
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from kiosk.entrance.news import Topic
+from kiosk.entrance.news import Still, Topic
+from kiosk.settings.config import Config
+from kiosk.settings.sections import EnrolmentSettings, PadSettings
+from tests.api.served import A1, serving
 from tests.patience import until
-from tests.web.browsed import NEEDED, playwright, serious
+from tests.web.browsed import NEEDED, opened, playwright, serious
 from tests.web.test_screen import FACE, IDLE, PICTURE_IS_SHOWN, chromium, screen, served  # noqa: F401  fixtures
 
 pytestmark = NEEDED
@@ -102,6 +109,93 @@ def test_what_could_not_be_told_offers_another_way_in_and_not_why(screen, served
     page.get_by_role("status").get_by_text("We could not check this").wait_for()
     page.get_by_text("another way in").wait_for()
     page.locator("main[data-kind=maybe]").wait_for()
+
+
+HEARD = """
+window.heard = [];
+window.SpeechSynthesisUtterance = class { constructor(text) { this.text = text; } };
+Object.defineProperty(window, "speechSynthesis", { value: {
+  speak: (one) => heard.push(`${one.lang} ${one.text}`),
+  cancel: () => heard.push("end"),
+} });
+HTMLMediaElement.prototype.play = function () {
+  const ended = this.src;
+  return new Promise((done) => {
+    this.addEventListener("loadeddata", () => { heard.push(ended); done(); });
+    this.load();
+  });
+};
+"""  # what a loudspeaker would get: a machine of tests has none, nor voices
+
+
+WEB = Path(__file__).parents[2] / "kiosk" / "web" / "common"
+
+
+def words(language):
+    return json.loads((WEB / f"{language}.json").read_text(encoding="utf-8"))
+
+
+@contextmanager
+def spoken(chromium, folder, **pad):  # noqa: F811
+    """Give a screen whose device says challenges aloud, and what was heard."""
+    consent = EnrolmentSettings(consent_version="2026-11", consent_text="We keep features of your face.")
+    config = replace(Config(), enrolment=consent, pad=PadSettings(level="active", screen=True, **pad))
+    with serving(folder / "state", config=config) as served, opened(chromium, served.url) as (page, _):  # noqa: F811
+        served.kiosk.picture = Still(A1, (480, 640), 0.1, ())
+        page.add_init_script(HEARD)
+        served.kiosk.news.publish(Topic.SCREEN, IDLE)
+        page.goto(served.screen_url)
+        page.locator("main[data-state=idle]").wait_for()
+        yield page, served
+
+
+def heard(page):
+    return [one for one in page.evaluate("heard") if one != "end"]
+
+
+def test_a_challenge_is_said_once_as_it_is_asked_in_the_language_of_now(chromium, tmp_path):  # noqa: F811
+    with spoken(chromium, tmp_path, spoken="speech") as (page, served):  # noqa: F811
+        show(served, ASKED)
+        until(lambda: heard(page) == ["en-GB Turn your head to the left"])
+        show(served, {**ASKED, "progress": 0.9})
+        show(served, CHALLENGES["wrong way"])
+        until(lambda: heard(page)[-1] == "en-GB The other way")
+        served.kiosk.news.publish(Topic.SCREEN, {**GUIDE, "challenge": None})
+        page.locator(".challenge").wait_for(state="hidden")
+        page.get_by_role("button", name="Deutsch").click()
+        page.locator("html[lang=de]").wait_for()
+        show(served, {**CHALLENGES["mouth"], "attempt": 2})
+        until(lambda: len(heard(page)) == 3)
+
+        assert heard(page)[-1] == "de-DE " + words("de")["challenge.mouth"]
+        assert page.evaluate("heard")[0] == "end"  # nothing of before is said any longer
+
+
+def test_a_challenge_is_said_by_the_file_of_its_language_and_one_without_a_file_stays_silent(chromium, tmp_path):  # noqa: F811
+    folder = tmp_path / "audio"
+    (folder / "en").mkdir(parents=True)
+    with wave.open(str(folder / "en" / "turn_left.wav"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(1600))
+    with spoken(chromium, tmp_path, spoken="files", spoken_folder=str(folder)) as (page, served):  # noqa: F811
+        show(served, ASKED)
+        until(lambda: heard(page) == [f"{served.url}/device/screen/spoken/en/turn_left"])
+        with served.screen() as client:
+            there, missing, other = (
+                client.get(f"/device/screen/spoken/{name}")
+                for name in ("en/turn_left", "de/turn_left", "en/..%2F..%2Fstate%2Fstore")
+            )
+
+    assert (there.status_code, there.headers["content-type"]) == (200, "audio/wav")
+    assert (missing.status_code, other.status_code) == (404, 404)
+
+
+def test_nothing_is_said_where_it_is_not_set(chromium, tmp_path):  # noqa: F811
+    with spoken(chromium, tmp_path) as (page, served):  # noqa: F811
+        show(served, ASKED)
+        page.get_by_role("status").get_by_text("to the left").wait_for()
+
+        assert heard(page) == []
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -11,7 +11,7 @@ from kiosk.api.routes.pages import WEB
 from kiosk.api.routes.settings import CHANGEABLE
 from kiosk.recognition.challenges import Answer, Kind
 from kiosk.recognition.cues import CueName, CueOutcome
-from kiosk.recognition.liveness import Reason, Verdict
+from kiosk.recognition.judgement import Reason, Verdict
 from kiosk.recognition.pad_levels import Level
 from kiosk.rules.admission import DoorReason
 from kiosk.rules.conditions import Condition

@@ -6,11 +6,12 @@ Without a running kiosk, under `kiosk serve`, these answer 409.
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from starlette.responses import Response
 
-from kiosk.api.operation import Call, Operation, answer, busy, field_errors
+from kiosk.api.operation import Call, Operation, answer, busy, field_errors, not_found
 from kiosk.api.routes.people import LONGEST_TEXT, SHORT, TEXTS, UNSEEN
 from kiosk.api.schema import ANSWER_400, BOOLEAN, NUMBER, STRING, TEXT, array, closed, named, opened, or_null
 from kiosk.entrance.news import Consent
@@ -19,6 +20,9 @@ from kiosk.store.accounts import Role
 from kiosk.store.subjects import Details
 
 LANGUAGES = ("en", "de")
+SPOKEN = ("turn_left", "turn_right", "mouth", "flash", "wrong_way")  # what the screen may ask
+AUDIO = {".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".wav": "audio/wav"}
+MOST_AUDIO_BYTES = 5 * 1024 * 1024
 DAY_S = 86400.0
 MOST_ATTEMPTS = 20  # at challenges in one presentation; a person has far fewer
 
@@ -129,8 +133,29 @@ async def show_screen(call: Call) -> Response:
             "retention_days": config.store.retention_days,
             "leaves_device": config.cloud.policy,
             "time_zone": config.schedule.time_zone,
+            "spoken": config.pad.spoken,
         }
     )
+
+
+async def read_spoken(call: Call) -> Response:
+    """Return the audio file of a challenge in a language, from the folder of the settings."""
+    language, name = (str(call.request.path_params[key]) for key in ("language", "name"))
+    settings = call.context.config.pad
+    if settings.spoken != "files" or language not in LANGUAGES or name not in SPOKEN:
+        raise not_found()
+
+    def find() -> Response:
+        for suffix, kind in AUDIO.items():
+            path = Path(settings.spoken_folder, language, f"{name}{suffix}")
+            try:
+                if path.stat().st_size <= MOST_AUDIO_BYTES:
+                    return Response(path.read_bytes(), media_type=kind)
+            except OSError:
+                continue
+        raise not_found()
+
+    return await call.run(find)
 
 
 _SENT = {400: ANSWER_400, 408: TEXT, 409: TEXT, 413: TEXT, 503: TEXT}
@@ -223,10 +248,21 @@ OPERATIONS = (
                     retention_days=NUMBER,
                     leaves_device=STRING,
                     time_zone=STRING,
+                    spoken=STRING,
                 ),
             )
         },
         role=Role.DEVICE,
         is_for_screen=True,
+    ),
+    Operation(
+        "GET",
+        "/device/screen/spoken/{language}/{name}",
+        read_spoken,
+        "Return what a challenge sounds like, where audio files are set; the kiosk's own screen needs no key.",
+        {200: None, 404: TEXT},
+        role=Role.DEVICE,
+        is_for_screen=True,
+        media_type="audio/*",
     ),
 )

@@ -23,7 +23,7 @@ from kiosk.device.device import Found
 from kiosk.device.enrol import SAME_PERSON_SCORE, EnrolmentResult, assess
 from kiosk.errors import ImageError
 from kiosk.networks.liveness import liveness_limits
-from kiosk.recognition.liveness import Verdict
+from kiosk.recognition.judgement import Verdict
 from kiosk.recognition.liveness_photo import judge_photograph
 from kiosk.recognition.match import compare
 from kiosk.recognition.pad_levels import Level

@@ -9,6 +9,7 @@ import { challenge, nameOf, signOf } from "./challenge.js";
 import { enrolment } from "./enrolment.js";
 import { ring } from "./ring.js";
 import { play } from "./sound.js";
+import { voice } from "./voice.js";
 import { listen } from "../common/stream.js";
 import { LANGUAGES, current, knows, named, preferred, setZone, speak, t, time } from "../common/words.js";
 
@@ -33,6 +34,7 @@ let heardAt = 0; // performance.now() of the news, for the countdown
 let isLost = false;
 let flow = null; // a guided enrolment under way
 let parts = null;
+const aloud = voice();
 let resultTimer = null;
 let languageTimer = null;
 
@@ -206,7 +208,9 @@ function draw() {
   parts.form.hidden = shown !== "form";
   parts.other.hidden = !news.other_way || shown === "idle";
   parts.cancel.hidden = !flow || shown === "lost";
-  parts.challenge.draw(shown === "guide" ? news.challenge : null);
+  const asked = shown === "guide" ? news.challenge : null;
+  parts.challenge.draw(asked);
+  aloud.follow(asked, about?.spoken);
   watch(["guide", "busy", "result"].includes(shown));
   if (shown === "idle") drawIdle(wantsEnrolment);
   else say(shown, symbol);
