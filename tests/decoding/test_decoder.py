@@ -77,6 +77,8 @@ def test_a_scan_bomb_is_refused_before_it_is_decoded(decoder, scans):
     with pytest.raises(ImageError, match=r"^Invalid image: a JPEG of 25 scans or more"):
         decoder(scan_bomb(7000, scans)[:MAX_BYTES])
 
+    assert decoder.processes == (), "it waits for no process, and takes none from others"
+
 
 def test_a_picture_that_takes_too_much_processor_time_is_stopped_and_the_next_is_decoded():
     with Decoder(QUICK) as decoder:
