@@ -28,6 +28,7 @@ MOST_HEAD_BYTES = 16_384
 MOST_CONNECTIONS = 256
 MOST_OF_ONE = 64  # connections of one address
 IDLE_S = 5  # a connection without a call is kept so long
+RESET_S = 0.1  # between looks whether a caller that closed its half is there
 GRACE_S = 1  # what a stop leaves to calls under way
 START_S = 10.0
 BACKLOG = 128
@@ -85,6 +86,7 @@ class _Protocol(H11Protocol):
 
     head_s = HEAD_S
     _timer: asyncio.TimerHandle | None = None
+    _is_half_closed = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Take a connection."""
@@ -102,10 +104,40 @@ class _Protocol(H11Protocol):
         if self._is_answering():
             self._disarm()
 
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # as asyncio has it
+        """Answer a caller that has closed its half of the connection behind a whole call; say whether ours stays open.
+
+        One that is gone looks the same until something is sent to it. So each gets a 100 (Continue), which a client
+        that waits passes over: one that is gone answers it with a reset, and loses its place in the queue. Under TLS
+        asyncio closes both halves whatever is said here.
+        """
+        cycle = self.cycle
+        is_whole = self._is_answering() and not cycle.more_body and not cycle.response_started
+        if not is_whole or self.scheme == "https":
+            return None
+        self._is_half_closed = True
+        if cycle.scope["http_version"] == "1.1":  # which has answers before the answer
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._look_for_reset()
+        return True
+
+    def _look_for_reset(self) -> None:
+        """Drop a call whose caller turned out to be gone: asyncio reads no more, and would not notice."""
+        if self.transport.is_closing() or not self._is_answering():
+            return
+        if self.transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.transport.abort()
+        else:
+            self.loop.call_later(RESET_S, self._look_for_reset)
+
     def on_response_complete(self) -> None:
         """Give the next call's head its time; what is left of a refused body falls under it too."""
         super().on_response_complete()
-        if not self._is_answering():
+        if self._is_answering():
+            return
+        if self._is_half_closed:
+            self.transport.close()
+        else:
             self._arm()
 
     def _is_answering(self) -> bool:

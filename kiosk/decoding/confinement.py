@@ -1,7 +1,11 @@
 """What a process that decodes a stranger's picture may ask of the kernel: memory, its own files, an end.
 
 A bug in a decoder can make it run its sender's code. That code then finds no key in the process, no environment, no
-network, no file to open, no process to reach and no way to start one.
+network, no file to open, no process to reach and no way to start one. Two walls of the kernel say so, each on its own:
+Landlock, in which no file is named, around the worker and all it forks; and a filter of system calls (seccomp) around
+each child. Where the kiosk is root's, the worker also leaves its account.
+
+Sources: Linux, include/uapi/linux/{landlock,seccomp,prctl}.h.
 """
 
 from __future__ import annotations
@@ -17,6 +21,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 MOST_FILES = 16
+NOBODY = 65_534  # user and group that own nothing
+LANDLOCK_CREATE_RULESET, LANDLOCK_RESTRICT_SELF = 444, 446  # the same on every architecture
+LANDLOCK_CREATE_RULESET_VERSION = 1
+_FILE_RIGHTS = ((5, 16), (3, 15), (2, 14), (1, 13))  # from a version of Landlock on: how many rights of files it knows
+_NET_VERSION, _NET_ALL = 4, 0b11  # to bind and to connect TCP
+_SCOPE_VERSION, _SCOPE_ALL = 6, 0b11  # abstract sockets, and signals to processes outside
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38  # include/uapi/linux/prctl.h
 SECCOMP_MODE_FILTER = 2
 CLONE_THREAD = 0x10000
@@ -105,6 +115,36 @@ def limit_memory(limits: Limits) -> None:
         with suppress(OSError, ValueError):  # where a sandbox forbids it, the limits of time still hold
             resource.setrlimit(what, (most, most))
     _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def leave_account() -> None:
+    """Become nobody, where this process is root's: neither its files nor its processes are within reach then."""
+    if os.geteuid() != 0:
+        return
+    with suppress(OSError):  # in a namespace that has root alone; the walls below hold without
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+
+
+def close_files() -> bool:
+    """Take every file, TCP and every process outside from this one and its children; say whether that could be done.
+
+    What is open stays open.
+    """
+    version = _libc.syscall(LANDLOCK_CREATE_RULESET, None, 0, LANDLOCK_CREATE_RULESET_VERSION)
+    if version < 1:
+        return False
+    rights = next(count for least, count in _FILE_RIGHTS if version >= least)
+    net, scopes = _NET_ALL if version >= _NET_VERSION else 0, _SCOPE_ALL if version >= _SCOPE_VERSION else 0
+    attributes = struct.pack("=QQQ", (1 << rights) - 1, net, scopes)[: 24 if scopes else 16 if net else 8]
+    ruleset = _libc.syscall(LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0)
+    if ruleset < 0:
+        return False
+    try:
+        return bool(_libc.syscall(LANDLOCK_RESTRICT_SELF, ruleset, 0) == 0)
+    finally:
+        os.close(ruleset)
 
 
 def die_with(parent: int) -> None:

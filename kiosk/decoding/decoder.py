@@ -26,8 +26,9 @@ from types import TracebackType
 from typing import Any
 
 from kiosk.decoding.confinement import Limits
-from kiosk.decoding.wire import MOST_REPLY, REQUEST, STATUS
+from kiosk.decoding.wire import MOST_REPLY, REQUEST, STATUS, WALLS
 from kiosk.errors import ImageError, StoppingError
+from kiosk.recognition import photo_jpeg
 from kiosk.recognition.photo import MAX_BYTES, MAX_PIXELS, TOO_LARGE, own_memory
 from kiosk.types import RgbImage
 
@@ -62,7 +63,7 @@ class Decoder:
         self._idle: list[_Worker] = []
         self._workers: set[_Worker] = set()
         self._is_closed = False
-        self._is_unconfined_told = False
+        self._is_missing_told = False
         self._turn = os.memfd_create("kiosk-turn", os.MFD_CLOEXEC)
         self._end = weakref.finalize(self, _end, self._workers, self._turn)  # where nobody closes it, too
 
@@ -83,6 +84,8 @@ class Decoder:
         """
         if len(data) > MAX_BYTES:
             raise ImageError(TOO_LARGE)
+        if data.startswith(photo_jpeg.SIGNATURE):
+            photo_jpeg.check(data, MAX_PIXELS)  # here too: a bomb waits for no process, and costs none
         deadline = time.monotonic() + self._limits.wall_s
         while True:
             worker = self._taken(deadline)
@@ -162,9 +165,9 @@ class Decoder:
                 worker.end()
                 with suppress(StoppingError):  # the next call tries again, and says so
                     self._idle.append(self._started())
-            if worker.is_unconfined and not self._is_unconfined_told:
-                self._is_unconfined_told = True
-                log.warning("seccomp=unavailable pictures are decoded in a process that may open files")
+            if worker.missing and not self._is_missing_told:
+                self._is_missing_told = True
+                log.warning("walls_missing=%s around the process that decodes pictures", ",".join(worker.missing))
             self._changed.notify_all()
 
 
@@ -180,7 +183,8 @@ class _Worker:
     """One process that decodes, and the memory between it and this one."""
 
     def __init__(self, limits: Limits, turn: int) -> None:
-        self.is_busy = self.is_unconfined = self._is_resting = False
+        self.is_busy = self._is_resting = False
+        self.missing: list[str] = []  # walls that do not stand around it, by its own word
         self.is_sound = True  # whether another picture may come
         with ExitStack() as opened:
             self._picture = os.memfd_create("kiosk-picture", os.MFD_CLOEXEC)
@@ -265,8 +269,7 @@ class _Worker:
     def _pixels_of(self, said: bytes) -> RgbImage | ImageError:
         try:
             answer: dict[str, Any] = json.loads(said)
-            if answer.get("confined") is False:
-                self.is_unconfined = True
+            self.missing = [wall for wall in WALLS if wall not in answer.get("walls", ())]
             if "error" in answer:
                 return ImageError(str(answer["error"]))
             height, width = int(answer["height"]), int(answer["width"])

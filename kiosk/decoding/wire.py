@@ -8,3 +8,4 @@ REQUEST = struct.Struct("<I?")  # bytes of the picture, whether HEIC is taken
 STATUS = struct.Struct("<i")  # how a child ended, as wait gives it
 MOST_REPLY = 4000  # bytes of JSON, less than a pipe takes at once
 MOST_SENTENCE = 500  # characters, of which JSON may make six bytes each
+WALLS = ("landlock", "seccomp")  # around a process that decodes; it names those that stand

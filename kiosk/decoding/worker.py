@@ -22,7 +22,16 @@ from typing import Any, NoReturn
 import numpy as np
 from PIL import Image
 
-from kiosk.decoding.confinement import Limits, confine, die_with, limit_memory, limit_processor, start_timer
+from kiosk.decoding.confinement import (
+    Limits,
+    close_files,
+    confine,
+    die_with,
+    leave_account,
+    limit_memory,
+    limit_processor,
+    start_timer,
+)
 from kiosk.decoding.wire import MOST_SENTENCE, REQUEST, STATUS
 from kiosk.errors import ImageError
 from kiosk.recognition.photo import decode, own_memory
@@ -46,7 +55,9 @@ def serve(told: Mapping[str, Any]) -> None:
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
     samples = _load_everything()
+    leave_account()
     limit_memory(limits)
+    told = {**told, "landlock": close_files()}
     gc.collect()
     gc.freeze()
     parent = os.getpid()
@@ -107,7 +118,7 @@ def _decode_one(told: Mapping[str, Any], limits: Limits, parent: int, samples: S
         gc.disable()
         for sample in samples:
             decode(sample)  # touches the memory that decoding touches, which a fork has yet to copy
-        is_confined = confine()
+        walls = [name for name, stands in (("landlock", told["landlock"]), ("seccomp", confine())) if stands]
         request = os.read(REQUESTS, REQUEST.size)
         if len(request) < REQUEST.size:
             os._exit(0)
@@ -132,9 +143,9 @@ def _decode_one(told: Mapping[str, Any], limits: Limits, parent: int, samples: S
             height, width, _ = image.shape
             if height * width < LARGE_PIXELS:
                 _write(told["pixels"], image)
-            said: dict[str, Any] = {"height": height, "width": width, "confined": is_confined}
+            said: dict[str, Any] = {"height": height, "width": width, "walls": walls}
         except ImageError as error:
-            said = {"error": str(error)[:MOST_SENTENCE], "confined": is_confined}
+            said = {"error": str(error)[:MOST_SENTENCE], "walls": walls}
         os.write(REPLIES, json.dumps(said).encode())
         os._exit(0)
     finally:

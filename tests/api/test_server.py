@@ -114,6 +114,69 @@ def test_half_a_call_from_who_hung_up_leaves_nothing_behind(served):
     until(lambda: served.application.context.memory.held == 0)
 
 
+def recognised(served):
+    """Return a whole call for the recogniser, as bytes."""
+    made = httpx.Request("POST", f"{served.server.address}/v3/face-match/", files=match_files())
+    content = made.read()
+    first = head(served, length=len(content)).replace(b"boundary=b\r", f"boundary={boundary(made)}\r".encode())
+    return first + content
+
+
+def boundary(made):
+    return made.headers["content-type"].partition("boundary=")[2]
+
+
+def rest_of(line):
+    said = b""
+    while more := line.recv(65_536):
+        said += more
+    return said
+
+
+@pytest.mark.parametrize("version", [b"HTTP/1.1", b"HTTP/1.0"])
+def test_a_caller_that_has_nothing_more_to_say_is_answered(served, version):
+    going_on = threading.Event()
+    queue = served.application.context.queue
+    work = [queue.submit(going_on.wait) for _ in range(queue.threads)]
+    with connected(served) as line:
+        line.sendall(recognised(served).replace(b"HTTP/1.1", version, 1))
+        line.shutdown(socket.SHUT_WR)
+        until(lambda: queue.waiting == 1)
+        going_on.set()
+
+        said = rest_of(line)
+
+    interim, _, answer = said.rpartition(b"HTTP/1.1 200 ")
+    assert b'"Approved"' in answer
+    assert interim in (b"", b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert version == b"HTTP/1.1" or interim == b""
+    assert all(one.result(LIMIT_S) for one in work)
+
+
+def test_two_calls_in_a_row_are_answered_after_the_half_close(served):
+    asked = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    with connected(served) as line:
+        line.sendall(asked * 2)
+        line.shutdown(socket.SHUT_WR)
+
+        assert rest_of(line).count(b"HTTP/1.1 200 ") == 2
+
+
+def test_who_hung_up_behind_a_whole_call_loses_the_place_in_the_queue(served):
+    going_on = threading.Event()
+    queue = served.application.context.queue
+    work = [queue.submit(going_on.wait) for _ in range(queue.threads)]
+    try:
+        with connected(served) as line:
+            line.sendall(recognised(served))
+            until(lambda: queue.waiting == 1)
+
+        until(lambda: queue.waiting == 0)
+    finally:
+        going_on.set()
+    assert all(one.result(LIMIT_S) for one in work)
+
+
 @pytest.mark.parametrize("beginning", [b"", b"GET /healthz HT"], ids=["silent", "half a head"])
 def test_a_connection_that_asks_nothing_is_closed(tmp_path, beginning):
     with serving(tmp_path / "state", server_settings={"head_s": 0.3}) as served, connected(served) as line:

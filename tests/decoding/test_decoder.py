@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kiosk.capture import sandbox
 from kiosk.decoding.confinement import Limits
 from kiosk.decoding.decoder import Decoder
 from kiosk.errors import ImageError, StoppingError
@@ -76,6 +77,8 @@ def test_sentences_come_through_as_they_are(decoder):
 def test_a_scan_bomb_is_refused_before_it_is_decoded(decoder, scans):
     with pytest.raises(ImageError, match=r"^Invalid image: a JPEG of 25 scans or more"):
         decoder(scan_bomb(7000, scans)[:MAX_BYTES])
+
+    assert decoder.processes == (), "it waits for no process, and takes none from others"
 
 
 def test_a_picture_that_takes_too_much_processor_time_is_stopped_and_the_next_is_decoded():
@@ -235,6 +238,52 @@ acts = {
 }
 os.write(1, " ".join(name for name, act in acts.items() if not refused(act)).encode() or b"all refused")
 """
+
+
+WALLED = """
+import os, socket
+from kiosk.decoding.confinement import close_files, limit_memory, Limits
+held = open("/etc/hostname")
+limit_memory(Limits())
+print(close_files(), flush=True)
+def refused(act):
+    try:
+        act()
+    except PermissionError:
+        return True
+    return False
+acts = {
+    "open": lambda: open("/etc/hostname"),
+    "make": lambda: open("/tmp/kiosk-walled", "w"),
+    "list": lambda: os.listdir("/proc"),
+    "execute": lambda: os.execv("/bin/true", ["true"]),
+}
+os.write(1, " ".join(name for name, act in acts.items() if not refused(act)).encode() or b"all refused")
+"""
+
+
+def test_without_a_filter_of_calls_landlock_alone_keeps_every_file_closed():
+    if sandbox.landlock_version() == 0:
+        pytest.skip("this kernel has no Landlock")
+
+    done = subprocess.run([sys.executable, "-c", WALLED], capture_output=True, text=True, check=False)
+
+    assert done.stdout.split("\n") == ["True", "all refused"], done.stderr
+
+
+def test_both_walls_stand_around_a_worker_and_nobody_owns_it_where_root_started_it(decoder, caplog):
+    decoder(photograph())
+    (pid,) = decoder.processes
+    (child,) = text(f"/proc/{pid}/task/{pid}/children").split() or [None]
+    status = dict(line.split(":\t") for line in text(f"/proc/{child or pid}/status").splitlines() if ":\t" in line)
+
+    if sandbox.landlock_version():
+        assert not caplog.records, "a wall that is missing is told"
+    assert status["NoNewPrivs"] == "1"
+    if os.geteuid() == 0:
+        assert set(status["Uid"].split()) == set(status["Gid"].split()) == {"65534"}
+        assert status["CapEff"] == "0" * 16
+        assert status["Groups"].strip() == ""
 
 
 def test_a_confined_process_can_open_connect_signal_and_start_nothing():
