@@ -354,7 +354,7 @@ class EntranceSettings:
     scale: str = setting(
         "stricter",
         "What the door's thresholds stand for: the shipped scale, or whichever is stricter of it and the rates among "
-        "the people enrolled here, once some 200 are.",
+        "the people enrolled here, once some 200 are; then more is asked, too, of a face that resembles many of them.",
         choices=("stricter", "shipped"),
     )
     age_low: float = setting(
