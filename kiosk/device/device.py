@@ -155,13 +155,18 @@ class Device:
         Args:
             n: references searched; where a setting holds the FPIR, the thresholds rise with it.
         """
-        return search_thresholds(self.config.search, self.scale, n)
+        return search_thresholds(self.config.search, self.scale, n, self._site)
+
+    @property
+    def _site(self) -> SiteCurve | None:
+        """The curve of the people enrolled, where it counts."""
+        return None if self.config.entrance.scale == "shipped" else self.site_curve
 
     def held_here(self, threshold: float) -> float:
         """Return the score from which a door's threshold holds at this site too what it states; never a lower one."""
-        if self.site_curve is None or self.config.entrance.scale == "shipped":
+        if self._site is None:
             return threshold
-        return max(threshold, math.ceil(stricter_score(self.scale, self.site_curve, threshold) * 10) / 10)
+        return max(threshold, math.ceil(stricter_score(self.scale, self._site, threshold) * 10) / 10)
 
     def held_for(self, probe: Template, subject: SubjectId, threshold: float) -> float:
         """Return the score that a probe and a person need at the door to be as sure as `threshold`; never a lower one.
@@ -187,7 +192,7 @@ class Device:
 
     def gallery_figures(self, n: int, threshold: float) -> dict[str, Any]:
         """Return what a threshold means among `n` references."""
-        return gallery_figures(self.scale, n, threshold)
+        return gallery_figures(self.scale, n, threshold, self._site)
 
     def find(self, probe: Template, *, search_type: str = "most_similar", whatever_dates: bool = False) -> list[Found]:
         """Return whom a probe looks like, as Didit's search ranks them, at most `max_matches`.

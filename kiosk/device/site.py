@@ -15,6 +15,7 @@ from kiosk.errors import KioskError
 from kiosk.gallery.cohort import draw_cohort, make_cohort
 from kiosk.gallery.site_curve import LEAST_PEOPLE, SiteCurve, draw_people, measure_site, stricter_score
 from kiosk.recognition.match import ScoreScale
+from kiosk.store.store import Store
 from kiosk.types import Floats
 
 log = logging.getLogger("kiosk.site")
@@ -40,13 +41,20 @@ def measure_here(device: Device, *, least_people: int = LEAST_PEOPLE) -> SiteCur
     Of a large gallery some thousands are drawn, the same ones each time. People forgotten are in no later curve, and no
     curve holds anything of one person.
     """
-    return _curve(device, _people_here(device), least_people)
+    return measure_stored(device.store, device.recogniser.model, device.scale, least_people=least_people)
+
+
+def measure_stored(
+    store: Store, model: str, scale: ScoreScale, *, least_people: int = LEAST_PEOPLE
+) -> SiteCurve | None:
+    """Do what `measure_here` does where no network is loaded; `model` is the digest of the recogniser's file."""
+    return _curve(_people_here(store, model), scale, least_people)
 
 
 def know_people_here(device: Device, *, least_people: int = LEAST_PEOPLE) -> None:
     """Give a device the curve of the people enrolled, and some of them as the cohort of its door; none if too few."""
-    people = _people_here(device)
-    site = _curve(device, people, least_people)
+    people = _people_here(device.store, device.recogniser.model)
+    site = _curve(people, device.scale, least_people)
     device.site_curve = site
     if site is None or people is None:
         device.take_cohort(None)
@@ -65,11 +73,10 @@ class _PeopleHere:
     vectors: Floats = field(repr=False)
 
 
-def _people_here(device: Device) -> _PeopleHere | None:
-    store, model = device.store.references, device.recogniser.model
-    people = draw_people(store.members().session_numbers.tolist(), np.random.default_rng(0))
+def _people_here(store: Store, model: str) -> _PeopleHere | None:
+    people = draw_people(store.references.members().session_numbers.tolist(), np.random.default_rng(0))
     firsts: dict[int, tuple[int, Floats]] = {}
-    for block in store.chunks(model, people):
+    for block in store.references.chunks(model, people):
         for subject, reference, vector in zip(block.subjects.tolist(), block.ids.tolist(), block.vectors, strict=True):
             firsts.setdefault(subject, (reference, vector))
     if not firsts:
@@ -79,10 +86,10 @@ def _people_here(device: Device) -> _PeopleHere | None:
     return _PeopleHere(np.array(list(firsts), np.int64), np.array(references, np.int64), stacked)
 
 
-def _curve(device: Device, people: _PeopleHere | None, least_people: int) -> SiteCurve | None:
+def _curve(people: _PeopleHere | None, scale: ScoreScale, least_people: int) -> SiteCurve | None:
     if people is None:
         return None
-    return measure_site(people.vectors, suspect_cosine=device.scale.cosine(SUSPECT_SCORE), least_people=least_people)
+    return measure_site(people.vectors, suspect_cosine=scale.cosine(SUSPECT_SCORE), least_people=least_people)
 
 
 class SiteWatch:

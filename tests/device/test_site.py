@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from kiosk.device.calls import answer_match, answer_search
-from kiosk.device.site import SiteWatch, as_dict, know_people_here, measure_here
+from kiosk.device.lookalikes import audit
+from kiosk.device.site import SiteWatch, as_dict, know_people_here, measure_here, measure_stored
 from kiosk.gallery.cohort import make_cohort
 from kiosk.store.chain import Kind
 from kiosk.types import Entity, Floats, Sample, Template
@@ -250,3 +251,66 @@ def test_a_site_of_too_few_people_has_no_cohort(stage: Stage) -> None:
 
     assert stage.device.cohort is None
     assert stage.device.held_for(Template(vectors[1], PACK.template_model), numbers[0], 76.0) == 76.0
+
+
+def hold_fpir(stage: Stage, share: float) -> None:
+    search = replace(stage.device.config.search, hold_fpir=share)
+    stage.device.apply(replace(stage.device.config, search=search))
+
+
+def test_what_a_search_expects_is_told_by_the_people_of_the_site(stage: Stage) -> None:
+    enrol(stage, 60)
+    before = stage.device.gallery_figures(60, 50.0)
+
+    know_people_here(stage.device, least_people=50)
+
+    told, site = stage.device.gallery_figures(60, 50.0), stage.device.site_curve
+    assert site is not None
+    assert told["fmr_at_threshold"] == pytest.approx(site.bound(stage.device.scale.cosine(50.0)), rel=0.01)
+    assert told["expected_false_positives"] == pytest.approx(60 * told["fmr_at_threshold"], rel=0.01)
+    assert told["fpir"] > before["fpir"]
+
+
+def test_a_chance_that_is_held_holds_for_the_people_of_the_site(stage: Stage) -> None:
+    enrol(stage, 60)
+    hold_fpir(stage, 0.01)
+    _, shipped = stage.device.thresholds(60)
+
+    know_people_here(stage.device, least_people=50)
+
+    _, raised = stage.device.thresholds(60)
+    assert raised > shipped
+    assert stage.device.gallery_figures(60, raised)["fpir"] <= 0.01
+
+
+def test_a_search_whose_chance_is_not_held_keeps_its_threshold(stage: Stage) -> None:
+    enrol(stage, 60)
+
+    know_people_here(stage.device, least_people=50)
+
+    assert stage.device.thresholds(60) == (70.0, 70.0)
+
+
+def test_the_shipped_scale_alone_tells_what_a_search_expects_where_the_setting_says_so(stage: Stage) -> None:
+    enrol(stage, 60)
+    hold_fpir(stage, 0.01)
+    before = stage.device.thresholds(60), stage.device.gallery_figures(60, 70.0)
+    know_people_here(stage.device, least_people=50)
+
+    entrance = replace(stage.device.config.entrance, scale="shipped")
+    stage.device.apply(replace(stage.device.config, entrance=entrance))
+
+    assert (stage.device.thresholds(60), stage.device.gallery_figures(60, 70.0)) == before
+
+
+def test_the_audit_tells_what_scores_stand_for_here(stage: Stage) -> None:
+    enrol(stage, 199)
+    assert audit(stage.device, 5).figures["site"] is None
+
+    stage.enrol(Template(strangers(1, alike=0.6, seed=9, depth=D)[0], PACK.template_model))
+
+    site = measure_stored(stage.store, PACK.template_model, PACK.scale)
+    assert site is not None
+    told = audit(stage.device, 5).figures["site"]
+    assert told == as_dict(PACK.scale, site)
+    assert (told["people"], [row["score"] for row in told["scores"]]) == (200, [50.0, 70.0, 80.0, 90.0])
