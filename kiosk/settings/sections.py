@@ -377,6 +377,11 @@ class EnrolmentSettings:
     consent_text: str = setting("", "The text itself, as the screen shows it.")
     references: int = setting(3, "Good frames that are kept as references of one person.", low=1, high=10)
     gather_s: float = setting(1.0, "Least time over which the frames are taken.", low=0.0, high=10.0, unit="s")
+    mirrored: bool = setting(
+        False,
+        "Average the reference of a photograph with that of its mirror image: fewer people are missed, and slightly "
+        "more strangers reach a score.",
+    )
     by: str = setting(
         "anybody",
         "Who may begin an enrolment: an operator who is signed in, or anybody at the kiosk's own screen. A person "
