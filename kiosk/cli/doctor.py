@@ -15,6 +15,7 @@ import numpy as np
 
 from kiosk import assembly
 from kiosk.capture.sandbox import available_walls
+from kiosk.device.site import measure_stored
 from kiosk.device.thresholds import gallery_figures, listing_threshold
 from kiosk.errors import KioskError
 from kiosk.health.clock import EARLIEST_S
@@ -25,7 +26,7 @@ from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config
 from kiosk.store.directory import DATABASE_NAME
 from kiosk.store.durable import is_read_only, read_only
-from kiosk.store.store import HEAD_NAME
+from kiosk.store.store import HEAD_NAME, Store
 from kiosk.store.upkeep.check import inspect
 
 ROUNDED = 0.99  # figures are shown to three digits
@@ -133,6 +134,7 @@ def _store(chosen: argparse.Namespace, config: Config) -> Iterator[Finding]:
         with assembly.open_store(chosen, config, create=False) as store:
             people = store.people.subjects(limit=1).total
             references = store.references.count()
+            gallery = _gallery(config, store, people, references)
             verdict = store.verify_log(every_signature=False)
             found = inspect(store.database, directory / HEAD_NAME, assembly.load_keys(directory))
             for notice in store.notices:
@@ -146,21 +148,24 @@ def _store(chosen: argparse.Namespace, config: Config) -> Iterator[Finding]:
         yield Finding("store", False, "; ".join(found.damage), "kiosk store repair says what can be done")
     cure = "" if verdict.is_intact else "kiosk log verify lists the faults; kiosk store repair goes back to a backup"
     faults = "" if verdict.is_intact else f", {verdict.fault_count} faults: {'; '.join(verdict.faults)}"
-    yield _gallery(config, people, references)
+    yield gallery
     yield Finding("decision log", verdict.is_intact, f"{verdict.records} records{faults}", cure)
 
 
-def _gallery(config: Config, people: int, references: int) -> Finding:
+def _gallery(config: Config, store: Store, people: int, references: int) -> Finding:
     """Say what the search threshold means at this size, and whether the gallery has outgrown the model."""
     try:
-        scale = assembly.load_pack(config).scale
+        pack = assembly.load_pack(config)
     except KioskError as error:
         return Finding("gallery", False, str(error), "see models")
-    listed = listing_threshold(config.search, scale, references)
-    figures = gallery_figures(scale, references, listed)
+    is_shipped = config.entrance.scale == "shipped"
+    site = None if is_shipped else measure_stored(store, pack.template_model, pack.scale)
+    listed = listing_threshold(config.search, pack.scale, references, site)
+    figures = gallery_figures(pack.scale, references, listed, site)
     sentence = (
         f"{people} people, {references} references; at similarity {listed} a stranger's search is expected to list "
         f"{figures['expected_false_positives']:g} people (FPIR {figures['fpir']:g})"
+        + ("" if site is None else f", as alike as the {site.people} people compared here are")
     )
     held = config.search.hold_fpir
     if 0.0 < held < figures["fpir"] * ROUNDED:

@@ -15,7 +15,7 @@ from typing import Any
 from kiosk import __version__
 from kiosk.daemon.pace import Pace
 from kiosk.daemon.wiring import Parts
-from kiosk.device.thresholds import gallery_figures, listing_threshold
+from kiosk.device.thresholds import listing_threshold
 from kiosk.entrance.news import Health, Topic
 from kiosk.errors import StoreError
 from kiosk.rules.conditions import Allowed, Condition, allowed
@@ -97,9 +97,9 @@ class HealthReport:
         try:
             held = device.gallery
             wanted = SearchSettings(similarity_threshold=entrance.identify_threshold, hold_fpir=entrance.hold_fpir)
-            threshold = listing_threshold(wanted, device.scale, held.references)
+            threshold = device.held_here(listing_threshold(wanted, device.scale, held.references))
             counted = {
-                "gallery": {"people": held.subjects, **gallery_figures(device.scale, held.references, threshold)},
+                "gallery": {"people": held.subjects, **device.gallery_figures(held.references, threshold)},
                 "outbox": {state.value: count for state, count in device.store.outbox.counts().items()},
             }
             free = shutil.disk_usage(device.store.directory).free

@@ -12,10 +12,13 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from kiosk.decoding.decoder import Decoder
 from kiosk.device.live_gallery import LiveGallery
 from kiosk.device.outgoing import NothingLeaves, Outgoing
 from kiosk.device.thresholds import gallery_figures, search_thresholds
+from kiosk.gallery.cohort import Cohort
 from kiosk.gallery.gallery import Gallery
 from kiosk.gallery.search import Query
 from kiosk.gallery.site_curve import SiteCurve, stricter_score
@@ -75,6 +78,9 @@ class Device:
         """The rates among the people enrolled, see site.SiteWatch; None before they are measured, or where too few."""
 
         self._live = LiveGallery(recogniser, store)
+        self._cohort: Cohort | None = None
+        self._cohort_wipes = -1  # of the gallery when the cohort was last compared with it
+        self._trimming = threading.Lock()
 
     def __enter__(self) -> Device:  # noqa: PYI034  typing.Self is not in Python 3.10
         return self
@@ -91,7 +97,32 @@ class Device:
     @property
     def gallery(self) -> Gallery:
         """The references of this model, up to date with every process that writes to the store."""
-        return self._live.latest()
+        held = self._live.latest()
+        if held.snapshot.wipes != self._cohort_wipes:
+            self._trim_cohort(held)
+        return held
+
+    @property
+    def cohort(self) -> Cohort | None:
+        """Some of the people enrolled, see gallery/cohort.py; nobody who was forgotten. None where they are too few."""
+        _ = self.gallery  # whoever is not in it any more leaves the cohort too
+        return self._cohort
+
+    def take_cohort(self, cohort: Cohort | None) -> None:
+        """Take another cohort; who was forgotten since it was drawn leaves it before anybody sees it."""
+        with self._trimming:
+            self._cohort, self._cohort_wipes = cohort, -1
+
+    def _trim_cohort(self, held: Gallery) -> None:
+        """Take those out of the cohort whom the gallery does not hold any more."""
+        with self._trimming:
+            wipes, cohort = held.snapshot.wipes, self._cohort
+            if cohort is not None:
+                pairs = zip(cohort.subjects.tolist(), cohort.references.tolist(), strict=True)
+                gone = np.array([one not in held.references_of(subject) for subject, one in pairs], np.bool_)
+                if gone.any():
+                    self._cohort = cohort.without(gone)
+            self._cohort_wipes = wipes
 
     def apply(self, config: Config) -> None:
         """Put other settings into force."""
@@ -124,17 +155,44 @@ class Device:
         Args:
             n: references searched; where a setting holds the FPIR, the thresholds rise with it.
         """
-        return search_thresholds(self.config.search, self.scale, n)
+        return search_thresholds(self.config.search, self.scale, n, self._site)
+
+    @property
+    def _site(self) -> SiteCurve | None:
+        """The curve of the people enrolled, where it counts."""
+        return None if self.config.entrance.scale == "shipped" else self.site_curve
 
     def held_here(self, threshold: float) -> float:
         """Return the score from which a door's threshold holds at this site too what it states; never a lower one."""
-        if self.site_curve is None or self.config.entrance.scale == "shipped":
+        if self._site is None:
             return threshold
-        return max(threshold, math.ceil(stricter_score(self.scale, self.site_curve, threshold) * 10) / 10)
+        return max(threshold, math.ceil(stricter_score(self.scale, self._site, threshold) * 10) / 10)
+
+    def held_for(self, probe: Template, subject: SubjectId, threshold: float) -> float:
+        """Return the score that a probe and a person need at the door to be as sure as `threshold`; never a lower one.
+
+        It is higher where both resemble many of the people enrolled.
+
+        Raises:
+            StoreError: the person's references cannot be read.
+        """
+        cohort = self.cohort
+        if cohort is None or self.config.entrance.scale == "shipped":
+            return threshold
+        blocks = list(self.store.references.chunks(self.recogniser.model, [subject]))
+        if not blocks:
+            return threshold
+        references = np.concatenate([block.vectors for block in blocks])
+        plain = float((references @ probe.vector).max())
+        not_counted = plain - float(cohort.counted(probe.vector, references, subject).max())
+        if not_counted <= 0.0:
+            return threshold
+        needed = self.scale.exact_score(self.scale.cosine(threshold) + not_counted)
+        return max(threshold, math.ceil(needed * 10) / 10)
 
     def gallery_figures(self, n: int, threshold: float) -> dict[str, Any]:
         """Return what a threshold means among `n` references."""
-        return gallery_figures(self.scale, n, threshold)
+        return gallery_figures(self.scale, n, threshold, self._site)
 
     def find(self, probe: Template, *, search_type: str = "most_similar", whatever_dates: bool = False) -> list[Found]:
         """Return whom a probe looks like, as Didit's search ranks them, at most `max_matches`.

@@ -146,7 +146,9 @@ def assess(
     if poor := quality.objection(measured) or quality.objection_to(template):
         return replace(shown, objection=Objection("poor", poor))
     kept = (as_jpeg(image) if is_heic(photograph) else photograph) if device.config.store.keep_images else None
-    return replace(shown, reference=Reference(template, measured.sharpness, kept))
+    averaged = device.recogniser.extract_with_mirror if device.config.enrolment.mirrored else None
+    stored = template if averaged is None else averaged(upright, face)
+    return replace(shown, reference=Reference(stored, measured.sharpness, kept))
 
 
 def admit(

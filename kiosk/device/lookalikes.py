@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from kiosk.device.device import Device
+from kiosk.device.site import as_dict, measure_here
 from kiosk.gallery.audit import outliers, pairs_above
 from kiosk.gallery.audit_report import Confusable, Report
 from kiosk.types import SubjectId
@@ -40,11 +41,13 @@ def audit(device: Device, limit: int) -> Report:
     confusable = [Confusable(subject, len(scores), max(scores)) for subject, scores in alike.items()]
     confusable.sort(key=lambda one: (-one.count, -one.highest, one.subject))
     ranked = sorted(((score, *people) for people, score in duplicates.items()), key=lambda row: (-row[0], *row[1:]))
+    site = measure_here(device)
     return Report(
         people=held.subjects,
         references=held.references,
         threshold=listed,
-        figures=device.gallery_figures(held.references, listed),
+        figures=device.gallery_figures(held.references, listed)
+        | {"site": None if site is None else as_dict(scale, site)},
         duplicates=ranked[:limit],
         outliers=sorted(unlike)[:limit],
         confusable=confusable[:limit],

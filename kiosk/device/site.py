@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kiosk.device.device import Device
 from kiosk.errors import KioskError
+from kiosk.gallery.cohort import draw_cohort, make_cohort
 from kiosk.gallery.site_curve import LEAST_PEOPLE, SiteCurve, draw_people, measure_site, stricter_score
 from kiosk.recognition.match import ScoreScale
+from kiosk.store.store import Store
 from kiosk.types import Floats
 
 log = logging.getLogger("kiosk.site")
@@ -38,23 +41,62 @@ def measure_here(device: Device, *, least_people: int = LEAST_PEOPLE) -> SiteCur
     Of a large gallery some thousands are drawn, the same ones each time. People forgotten are in no later curve, and no
     curve holds anything of one person.
     """
-    store, model = device.store.references, device.recogniser.model
-    people = draw_people(store.members().session_numbers.tolist(), np.random.default_rng(0))
-    vectors: dict[int, Floats] = {}
-    for block in store.chunks(model, people):
-        for subject, vector in zip(block.subjects.tolist(), block.vectors, strict=True):
-            vectors.setdefault(int(subject), vector)
-    if not vectors:
+    return measure_stored(device.store, device.recogniser.model, device.scale, least_people=least_people)
+
+
+def measure_stored(
+    store: Store, model: str, scale: ScoreScale, *, least_people: int = LEAST_PEOPLE
+) -> SiteCurve | None:
+    """Do what `measure_here` does where no network is loaded; `model` is the digest of the recogniser's file."""
+    return _curve(_people_here(store, model), scale, least_people)
+
+
+def know_people_here(device: Device, *, least_people: int = LEAST_PEOPLE) -> None:
+    """Give a device the curve of the people enrolled, and some of them as the cohort of its door; none if too few."""
+    people = _people_here(device.store, device.recogniser.model)
+    site = _curve(people, device.scale, least_people)
+    device.site_curve = site
+    if site is None or people is None:
+        device.take_cohort(None)
+        return
+    chosen = draw_cohort(len(people.subjects), np.random.default_rng(0))
+    columns = (people.subjects[chosen], people.references[chosen], people.vectors[chosen])
+    device.take_cohort(make_cohort(*columns, same_from=device.scale.cosine(SUSPECT_SCORE)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _PeopleHere:
+    """One reference of each person."""
+
+    subjects: NDArray[np.int64]
+    references: NDArray[np.int64]
+    vectors: Floats = field(repr=False)
+
+
+def _people_here(store: Store, model: str) -> _PeopleHere | None:
+    people = draw_people(store.references.members().session_numbers.tolist(), np.random.default_rng(0))
+    firsts: dict[int, tuple[int, Floats]] = {}
+    for block in store.references.chunks(model, people):
+        for subject, reference, vector in zip(block.subjects.tolist(), block.ids.tolist(), block.vectors, strict=True):
+            firsts.setdefault(subject, (reference, vector))
+    if not firsts:
         return None
-    stacked = np.stack([np.asarray(vector, np.float32) for vector in vectors.values()])
-    return measure_site(stacked, suspect_cosine=device.scale.cosine(SUSPECT_SCORE), least_people=least_people)
+    references, vectors = zip(*firsts.values(), strict=True)
+    stacked = np.stack([np.asarray(vector, np.float32) for vector in vectors])
+    return _PeopleHere(np.array(list(firsts), np.int64), np.array(references, np.int64), stacked)
+
+
+def _curve(people: _PeopleHere | None, scale: ScoreScale, least_people: int) -> SiteCurve | None:
+    if people is None:
+        return None
+    return measure_site(people.vectors, suspect_cosine=scale.cosine(SUSPECT_SCORE), least_people=least_people)
 
 
 class SiteWatch:
     """Measures a device's people anew where somebody came or went, in a thread of its own."""
 
     def __init__(self, device: Device, *, least_people: int = LEAST_PEOPLE) -> None:
-        """Take the device whose `site_curve` is kept up to date."""
+        """Take the device whose `site_curve` and cohort are kept up to date."""
         self._device, self._least_people = device, least_people
         self._version = -1
         self._running: threading.Thread | None = None
@@ -72,6 +114,7 @@ class SiteWatch:
         self._version = version
         if len(references.members().session_numbers) < self._least_people:
             self._device.site_curve = None
+            self._device.take_cohort(None)
             return
         self._running = threading.Thread(target=self._measure, name="site", daemon=True)
         self._running.start()
@@ -83,7 +126,7 @@ class SiteWatch:
 
     def _measure(self) -> None:
         try:
-            self._device.site_curve = measure_here(self._device, least_people=self._least_people)
+            know_people_here(self._device, least_people=self._least_people)
         except KioskError as error:  # the earlier curve stays, and the next round tries again
             self._version = -1
             log.warning("site_curve result=failed reason=%r", str(error))

@@ -144,8 +144,11 @@ class Entrance:
         best = seen.ranked[0] if seen.ranked else None
         score = best.similarity if best is not None else None
         second = seen.ranked[1].similarity if len(seen.ranked) > 1 else None
+        threshold = seen.threshold
+        if best is not None:
+            threshold = self.device.held_for(ready.probe, best.subject, threshold)
         status, why = weigh(
-            score, second, threshold=seen.threshold, review_margin=settings.review_margin, lead=settings.lead
+            score, second, threshold=threshold, review_margin=settings.review_margin, lead=settings.lead
         )
         subject = store.people.subject(best.subject) if best is not None and why is not DoorReason.UNKNOWN else None
         if subject is None:  # also where the person was forgotten since the search
@@ -154,7 +157,7 @@ class Entrance:
         status, why = _of_age(settings.age_low, age, *self._held_against(subject, seen, status, why))
         if why is DoorReason.BLOCKLISTED and seen.blocked is not None:
             score, subject = seen.blocked.similarity, store.people.subject(seen.blocked.subject)
-        ruled = _Ruled(status, why, score, subject, {"identify": seen.threshold}, seen.references)
+        ruled = _Ruled(status, why, score, subject, {"identify": threshold}, seen.references)
         return self._save(Kind.IDENTIFY, ready, ruled, photograph)
 
     def verify(
@@ -164,7 +167,7 @@ class Entrance:
         settings, seen = self._settings, self._search(ready.probe)
         subject = self.device.store.people.subject(claimed)
         likeness = _likeness(self.device, ready.probe, claimed) if subject is not None else None
-        threshold = self.device.held_here(settings.verify_threshold)
+        threshold = self.device.held_for(ready.probe, claimed, self.device.held_here(settings.verify_threshold))
         status, why = weigh_claim(likeness, threshold=threshold, review_margin=settings.review_margin)
         status, why = _of_age(settings.age_low, age, *self._held_against(subject, seen, status, why))
         ruled = _Ruled(status, why, likeness, subject, {"verify": threshold}, None)

@@ -120,10 +120,28 @@ def stricter(scale: ScoreScale, site: SiteCurve | None, rarity: float) -> float:
     shipped = scale.cosine_at_rarity(rarity)
     if site is None:
         return shipped
-    sure_bound = site.bound(site.sure_cosine)
-    if 10.0**-rarity >= sure_bound:
+    if 10.0**-rarity >= site.bound(site.sure_cosine):
         return max(shipped, site.cosine_by_bound(10.0**-rarity) or shipped)
-    return shipped + max(0.0, site.sure_cosine - scale.cosine_at_rarity(-math.log10(sure_bound)))
+    return shipped + _lead(scale, site)
+
+
+def stricter_fmr(scale: ScoreScale, site: SiteCurve | None, cosine: float) -> float:
+    """Return the false-match rate at a cosine by the scale, or the site's upper bound where that is higher.
+
+    The other way round of `stricter`: at the cosine that it returns for a rate, the rate is that one or less.
+    """
+    shipped = scale.fmr(cosine)
+    if site is None:
+        return shipped
+    if cosine <= site.sure_cosine:
+        return max(shipped, site.bound(cosine))
+    return max(shipped, scale.fmr(cosine - _lead(scale, site)))
+
+
+def _lead(scale: ScoreScale, site: SiteCurve) -> float:
+    """Return how far beyond the shipped curve the site's lies where its pairs still tell enough; never below 0."""
+    sure = site.sure_cosine
+    return max(0.0, sure - scale.cosine_at_rarity(-math.log10(site.bound(sure))))
 
 
 def stricter_score(scale: ScoreScale, site: SiteCurve | None, score: float) -> float:

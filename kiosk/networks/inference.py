@@ -310,5 +310,6 @@ def load_recogniser(
         describe=describer.describe,
         scale=pack.scale,
         model=pack.template_model,
+        extract_with_mirror=embedder.extract_with_mirror,
         trace=detector.trace if isinstance(detector, Detector) else None,
     )

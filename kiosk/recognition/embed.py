@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from kiosk.errors import ModelFileError, ModelMismatchError
 from kiosk.recognition.image import align, brighten
 from kiosk.recognition.quality import luminance
-from kiosk.types import Face, RgbImage, Session, Template
+from kiosk.types import Face, Floats, RgbImage, Session, Template
 
 DARK, VERY_DARK = 70.0, 35.0  # mean luma of the inner face
 BRIGHT = 120.0  # what a dark face is brought to
@@ -45,7 +45,30 @@ class Embedder:
             ModelFileError: the network gave something other than D finite numbers, so that no
                 comparison with it could be trusted.
         """
+        features, length = self._features(lit(align(image, face.landmarks, self.side)))
+        return Template(features / np.float32(length), self.model, self._quality(length))
+
+    def extract_with_mirror(self, image: RgbImage, face: Face) -> Template:
+        """Return the mean direction of a face's template and its mirror image's, for a reference; quality as `extract`.
+
+        It compares with every other template of this model. Takes two runs of the network.
+
+        Raises:
+            ModelFileError: as `extract` does.
+        """
         crop = lit(align(image, face.landmarks, self.side))
+        features, length = self._features(crop)
+        mirrored, mirrored_length = self._features(np.ascontiguousarray(crop[:, ::-1]))
+        both = (features / np.float32(length), mirrored / np.float32(mirrored_length))
+        fused = fuse([Template(one, self.model) for one in both])
+        return replace(fused, quality=self._quality(length))
+
+    def _features(self, crop: RgbImage) -> tuple[Floats, float]:
+        """Return what the network gives for an aligned face, and its length.
+
+        Raises:
+            ModelFileError: as `extract` says.
+        """
         features = self.network.run(crop[np.newaxis])[0].ravel().astype(np.float32)
         length = float(np.linalg.norm(features))
         if features.size != self.length or not 0.0 < length < np.inf:
@@ -53,7 +76,7 @@ class Embedder:
                 f"the recogniser gave {features.size} numbers of length {length}, want {self.length} of a finite one; "
                 "run: kiosk doctor"
             )
-        return Template(features / np.float32(length), self.model, self._quality(length))
+        return features, length
 
     def _quality(self, norm: float) -> float | None:
         """Return how well the model knew a face: the length of its features, on a scale of 0..100.

@@ -32,6 +32,9 @@ class Recogniser:
     trace: Callable[[RgbImage, Face], tuple[Face, float, Floats]] | None = None
     """As `refine`, with all 468 points of the mesh; None for a pack without one, with which no liveness is judged."""
 
+    extract_with_mirror: Callable[[RgbImage, Face], Template] | None = None
+    """As `extract`, averaged with the mirrored face, for references; None where that is not wanted."""
+
     def analyse(self, image: RgbImage, *, rotate: bool = False) -> Sample:
         """Find every face in a picture; make the template of the largest.
 

@@ -403,7 +403,8 @@ class EntranceSettings:
     scale: str = setting(
         "stricter",
         "Which false-match rates the door's thresholds stand for: those of the shipped scale (shipped), or, once 200 "
-        "people are enrolled, the higher of those and of the people here (stricter).",
+        "people are enrolled, the higher of those and of the people here (stricter); then more is also asked of a face "
+        "that resembles many of them.",
         choices=("stricter", "shipped"),
     )
     age_low: float = setting(
@@ -426,6 +427,11 @@ class EnrolmentSettings:
     consent_text: str = setting("", "The text itself, as the screen shows it.")
     references: int = setting(3, "Good frames that are kept as references of one person.", low=1, high=10)
     gather_s: float = setting(1.0, "Least time over which the frames are taken.", low=0.0, high=10.0, unit="s")
+    mirrored: bool = setting(
+        False,
+        "Average the reference of a photograph with that of its mirror image: fewer people are missed, and slightly "
+        "more strangers reach a score.",
+    )
     by: str = setting(
         "anybody",
         "Who may begin an enrolment: an operator who is signed in, or anybody at the kiosk's own screen. A person "

@@ -8,16 +8,17 @@ import pytest
 
 from kiosk.device.calls import answer_match, answer_search
 from kiosk.device.device import Device
-from kiosk.device.enrol import Reference, admit
-from kiosk.networks.inference import read_pack, standard_pack
+from kiosk.device.enrol import Reference, admit, enrol_person
+from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
 from kiosk.settings.config import Config
-from kiosk.settings.sections import MatchSettings, SearchSettings
+from kiosk.settings.sections import EnrolmentSettings, MatchSettings, SearchSettings
 from kiosk.store.directory import initialise, open_store
 from kiosk.store.keys import read_keys
 from kiosk.store.store import Store
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.networks import fixed_recogniser
 from kiosk.types import Entity, Sample, Template
+from tests.conftest import GOLDEN
 
 PACK = read_pack(standard_pack())
 SCALE = PACK.scale
@@ -216,3 +217,21 @@ def test_searches_go_on_while_people_come_and_go(device):
         thread.join()
 
     assert failures == []
+
+
+def test_a_reference_averaged_with_its_mirror_image_serves_like_any_other(directory):
+    networks, photograph = load_recogniser(PACK), (GOLDEN / "person_a_1.jpg").read_bytes()
+    store = open_store(directory, read_keys(directory), now=lambda: NOW)
+    with Device(networks, store, Config(enrolment=EnrolmentSettings(mirrored=True)), now=lambda: NOW) as device:
+        probe = device.analyse(photograph)
+        assert enrol_person(device, [photograph], Enrolment(templates=())).is_stored
+
+        (block,) = store.references.chunks(networks.model)
+        answer = answer_search(device, probe, save=False)["face_search"]
+        other = answer_match(device, probe, device.analyse((GOLDEN / "person_a_2.jpg").read_bytes()), save=False)
+
+        assert 0.95 < float(block.vectors[0] @ probe.template.vector) < 0.9999  # not the photograph's own template
+        assert answer["matches"][0]["similarity_percentage"] >= 99.0
+        device.apply(Config())
+        again = answer_match(device, probe, device.analyse((GOLDEN / "person_a_2.jpg").read_bytes()), save=False)
+        assert again["face_match"] == other["face_match"]  # a comparison of two photographs knows no such setting

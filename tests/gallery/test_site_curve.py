@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kiosk.gallery.site_curve import MOST_PEOPLE, SiteCurve, draw_people, measure_site, stricter, stricter_score
+from kiosk.gallery.site_curve import (
+    MOST_PEOPLE,
+    SiteCurve,
+    draw_people,
+    measure_site,
+    stricter,
+    stricter_fmr,
+    stricter_score,
+)
 from kiosk.recognition.match import ScoreScale
 from kiosk.types import Floats
 
@@ -106,3 +114,21 @@ def test_a_large_gallery_is_drawn_from_and_a_small_one_taken_whole() -> None:
     assert draw_people([3, 1, 2], rng) == [1, 2, 3]
     drawn = draw_people(range(10_000), rng)
     assert len(set(drawn)) == MOST_PEOPLE
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.5, 0.8])
+@pytest.mark.parametrize("rarity", [0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.5])
+def test_the_rate_at_the_cosine_that_holds_a_rate_is_that_rate_or_less(alike: float, rarity: float) -> None:
+    site = curve(strangers(220, alike=alike))
+
+    held = stricter_fmr(SCALE, site, stricter(SCALE, site, rarity) + 1e-4)
+
+    assert held <= 10.0**-rarity * (1 + 1e-6)
+
+
+def test_no_rate_is_below_the_shipped_scales() -> None:
+    site = curve(strangers(220))
+
+    for cosine in np.linspace(-0.2, 0.7, 50):
+        assert stricter_fmr(SCALE, site, float(cosine)) >= SCALE.fmr(float(cosine))
+        assert stricter_fmr(SCALE, None, float(cosine)) == SCALE.fmr(float(cosine))

@@ -77,6 +77,23 @@ def test_a_face_at_a_tenth_of_the_light_is_known_again(recogniser: Recogniser, p
     assert recogniser.scale.score(compare(bright, mended)) >= 90
 
 
+def test_a_reference_averaged_with_its_mirror_image_is_as_far_from_both(
+    recogniser: Recogniser, person_a: RgbImage
+) -> None:
+    face = recogniser.sharpen(person_a, recogniser.detect(person_a)[0])
+    flipped = np.ascontiguousarray(person_a[:, ::-1])
+    points = face.landmarks[[1, 0, 2, 4, 3]] * np.float32([-1, 1]) + np.float32([person_a.shape[1] - 1, 0])
+    turned = Face(face.box, points, face.confidence)
+    assert recogniser.extract_with_mirror is not None
+
+    reference = recogniser.extract_with_mirror(person_a, face)
+
+    plain, mirrored = recogniser.extract(person_a, face), recogniser.extract(flipped, turned)
+    assert compare(reference, plain) == pytest.approx(compare(reference, mirrored), abs=0.01)
+    assert recogniser.scale.score(compare(reference, plain)) >= 99
+    assert (reference.model, reference.quality) == (plain.model, plain.quality)
+
+
 @pytest.mark.parametrize(
     ("norm", "quality"),
     [(5.0, 0.0), (7.0, 0.0), (11.0, 50.0), (15.0, 100.0), (20.0, 100.0)],

@@ -26,8 +26,10 @@ from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.outbox import Message
 from kiosk.store.subjects import Details, Enrolment
+from kiosk.types import Template
 from tests.api.served import A1, NOW, PASSWORD, match_files, serving
 from tests.conftest import GOLDEN
+from tests.gallery.test_site_curve import strangers
 from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, running, serious
 
 VIEWS = ("today", "decisions", "reviews", "people", "people/new", "people/import", "audit", "settings", "keys")
@@ -597,3 +599,23 @@ def test_the_audit_finds_nobody_twice_where_nobody_is(operator, served):
     page.get_by_role("button", name="Start the audit").click()
 
     page.get_by_role("heading", name="Likely duplicates 0").wait_for()
+    page.get_by_text("Some 200 people must be enrolled").wait_for()
+
+
+def test_the_audit_says_what_scores_stand_for_among_the_people_enrolled(operator, served):
+    page, _ = operator
+    model = served.device.recogniser.model
+    for vector in strangers(200, alike=0.6, depth=served.device.gallery.depth):
+        served.device.store.people.enrol(Enrolment(templates=[Template(vector, model)]))
+    show(page, "audit")
+
+    page.get_by_role("button", name="Start the audit").click()
+
+    table = page.get_by_role("table", name="What a score stands for here")
+    table.get_by_role("row").nth(4).wait_for()
+    rows = [
+        row.all_inner_texts() for row in (table.get_by_role("row").nth(at).get_by_role("cell") for at in range(1, 5))
+    ]
+    assert [row[0] for row in rows] == ["50", "70", "80", "90"]
+    assert rows[1][1] == "1 in 10,000"
+    assert float(rows[1][4]) > 70.0

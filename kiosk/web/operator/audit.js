@@ -94,6 +94,7 @@ function report(found) {
         }),
       ),
     ),
+    site(figures.site),
     section(
       t("audit.duplicates"),
       t("audit.duplicates_text", { threshold: found.threshold }),
@@ -120,4 +121,36 @@ function report(found) {
       (row) => [link(row.subject), number(row.count), `${number(row.highest, 1)} %`],
     ),
   ];
+}
+
+/** What scores stand for among the people enrolled, beside what the shipped scale states. */
+function site(found) {
+  const oneIn = (rate) => (rate > 0 ? t("audit.one_in", { n: number(Math.round(1 / rate)) }) : t("audit.none_seen"));
+  return el(
+    "section",
+    { class: "card stack" },
+    el("h2", {}, t("audit.site")),
+    el("p", { class: "soft" }, found ? t("audit.site_text", { people: number(found.people) }) : t("audit.site_few")),
+    found &&
+      table(
+        t("audit.site"),
+        [
+          { words: t("column.score"), kind: "number" },
+          { words: t("audit.stated"), kind: "number" },
+          { words: t("audit.here"), kind: "number" },
+          { words: t("audit.bound"), kind: "number" },
+          { words: t("audit.holds_from"), kind: "number" },
+        ],
+        found.scores,
+        {
+          cells: (row) => [
+            number(row.score),
+            oneIn(row.stated),
+            oneIn(row.here),
+            oneIn(row.bound),
+            number(row.holds_from, 1),
+          ],
+        },
+      ),
+  );
 }
