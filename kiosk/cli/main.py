@@ -465,7 +465,9 @@ def _add_store(add: Adder) -> None:
     repair = store("store repair", "store", "go back to the newest good backup, after saying what that loses")
     repair.add_argument("--yes", action="store_true", help="go back; without --yes only say what would be lost")
     store("store rekey", "store", "make a new key, and encrypt everything with it", json=False)
-    sweep = store("store sweep", "store", "erase the people whose retention has ended")
+    sweep = store(
+        "store sweep", "store", "erase the people whose retention has ended, and old records of log and outbox"
+    )
     sweep.add_argument("--trust-clock", action="store_true", help="erase even if the clock is not synchronised")
 
 
