@@ -313,8 +313,13 @@ def _add_people(add: Adder) -> None:
     ):
         command = gallery(f"gallery {name}", "faces", sentence)
         command.add_argument("subject", metavar="ID", help="session_number, session_id or vendor_data")
+        if name == "remove":
+            _add_no_wait(command)
     forget = add("forget", "faces", "erase a person; prints a signed receipt")
     forget.add_argument("subject", metavar="ID", help="session_number, session_id or vendor_data")
+    _add_no_wait(forget)
+    receipt = add("receipt", "faces", "print the receipt of a person who was erased")
+    receipt.add_argument("subject", metavar="ID", help="session_number or session_id")
 
     imports = gallery(
         "gallery import",
@@ -423,6 +428,14 @@ def _add_cloud(add: Adder) -> None:
         action="append",
         metavar="NAME[:N]",
         help="let the next N calls fail in this way, such as reset or done-hang:3",
+    )
+
+
+def _add_no_wait(forget: argparse.ArgumentParser) -> None:
+    forget.add_argument(
+        "--no-wait",
+        action="store_true",
+        help="end once the person is erased; the search for what may be left, and the receipt, follow",
     )
 
 

@@ -249,7 +249,7 @@ CREATE TABLE list_complete (
 """
 
 # Records of the log go once a PRUNE record vouches for them, see upkeep/retention.py. `erasure` outlives the record it
-# names, and keeps the receipt; `unproven` holds what the files are still to be searched for, see proof.py.
+# names, and keeps the receipt; `unproven` holds what the files are still to be searched for, see erasure.py.
 _RETENTION = """
 DROP TRIGGER log_is_never_cut;
 CREATE INDEX log_pruned ON log (seq) WHERE kind = 'PRUNE';
@@ -275,7 +275,7 @@ DROP TABLE erasure;
 ALTER TABLE erasure_kept RENAME TO erasure;
 
 CREATE TABLE unproven (
-    session_number INTEGER PRIMARY KEY,
+    id INTEGER PRIMARY KEY,
     sealed BLOB NOT NULL
 ) STRICT;
 """
