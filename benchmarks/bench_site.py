@@ -32,6 +32,8 @@ from kiosk.recognition.match import ScoreScale
 from kiosk.settings.sections import EntranceSettings
 from kiosk.types import Floats
 
+Rates = NDArray[np.float64]
+
 SPLITS = 20
 DOORS = 12  # galleries drawn
 STRENGTHS = (0.0, STRENGTH, 1.0)
@@ -131,10 +133,11 @@ def at_a_door(probes: Floats, owners: NDArray[np.int64], references: Floats, sus
     ours, theirs = cohort.means(probes, owners), cohort.means(references, people)
     plain = probes @ references.T
     excess = np.maximum((ours[:, np.newaxis] + theirs[np.newaxis, :]) / 2 - cohort.level, 0.0)
-    return Door(plain, {strength: plain - strength * excess for strength in STRENGTHS})
+    lifted = {strength: np.asarray(plain - strength * excess, np.float32) for strength in STRENGTHS}
+    return Door(plain, lifted)
 
 
-def cohort_on_lfw(people: list[str], vectors: Floats, cosines: Floats, suspect: float) -> dict[float, Floats]:
+def cohort_on_lfw(people: list[str], vectors: Floats, cosines: Floats, suspect: float) -> dict[float, Rates]:
     """Return FMR and FNMR, (2, C), at each cosine by strength: a gallery of 420 people, strangers all others."""
     names = np.array(people)
     several = [name for name, count in zip(*np.unique(names, return_counts=True), strict=True) if count > 1]
@@ -156,7 +159,7 @@ def cohort_on_lfw(people: list[str], vectors: Floats, cosines: Floats, suspect: 
 
 def cohort_within_groups(
     people: list[str], vectors: Floats, groups: dict[str, str], cosines: Floats, suspect: float
-) -> tuple[list[str], dict[float, Floats]]:
+) -> tuple[list[str], dict[float, Rates]]:
     """Return the adult groups and, (G, C), their rates at each cosine by strength: 50 of each are enrolled."""
     adults = [at for at, person in enumerate(people) if groups.get(person, "").startswith(ADULTS)]
     group = np.array([groups[people[row]] for row in adults])

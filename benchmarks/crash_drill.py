@@ -3,10 +3,10 @@
 One lost or half fact in 500 rounds would change the store's design, so any fault ends with exit 1.
 
 A round: a child opens the store and enrols, imports, adds references, lists, changes, decides (with outbox
-rows), reviews, forgets, backs up, restores and changes the master key; it names each act on a pipe before it starts and
-acknowledges it after. The parent kills it at a random instant, opens the store, and holds it against
-what was acknowledged; of the act that was under way it may find all or nothing. In every third round
-a file-size limit makes the child's disk fill up first; what was refused must have left nothing.
+rows), reviews, forgets, prunes, backs up, restores and changes the master key; it names each act on a pipe
+before it starts and acknowledges it after. The parent kills it at a random instant, opens the store, and
+holds it against what was acknowledged; of the act that was under way it may find all or nothing. In every
+third round a file-size limit makes the child's disk fill up first; what was refused must have left nothing.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ WEIGHTS = {
     "backup": 4,
     "rekey": 2,
     "restore": 3,
+    "prune": 5,
 }
 
 
@@ -169,6 +170,8 @@ def drill(rounds: int, seed: int, place: Path) -> Tally:
             else:
                 tally.refused[message["refused"]] += 1
                 under_way = None
+                if message["refused"] == "prune":
+                    known.records = None  # of its transactions some may be there
         if under_way is not None:
             tally.killed_during[under_way["act"]] += 1
         tally.rounds += 1

@@ -61,6 +61,7 @@ FORMS = (("EIO", "once"), ("ENOSPC", "once"), ("ENOSPC", "lasting"), ("EIO", "ki
 ACTS = (
     *("enrol", "reference", "block", "unblock", "allow", "disallow", "patch", "decide", "review", "forget", "sweep"),
     *("import", "note", "key", "operator", "revoke", "secret", "backup", "rekey", "restore"),
+    "prune",
 )
 FIRST_ACTS = (  # of the prepared store
     *("enrol", "enrol", "enrol", "due", "import", "decide", "decide", "decide", "decide"),

@@ -25,7 +25,7 @@ from kiosk.store.keys import read_keys
 from kiosk.store.outbox import Message
 from kiosk.store.store import HEAD_NAME, Store
 from kiosk.store.subjects import Details, Enrolment, ImportedFile
-from kiosk.store.upkeep import backup, check
+from kiosk.store.upkeep import backup, check, retention
 from kiosk.store.upkeep.rekey import rekey
 from kiosk.store.upkeep.restore import restore
 from kiosk.types import Status, Template
@@ -172,6 +172,13 @@ class Actor:
         self.store.people.sweep()
         return {}
 
+    def _prune(self) -> dict[str, Any]:
+        now = time.time() + 1.0  # everything is old that nothing needs
+        retention.prune(
+            self.store, now=now, log_s=0.0, outbox_s=0.0, trusts_every_clock=True, batch_rows=ALL, rest=lambda: None
+        )
+        return {}
+
     def _note(self, seed: int) -> dict[str, Any]:
         self.store.record_act(NOTED[seed % len(NOTED)], details={"seed": seed})
         return {}
@@ -236,7 +243,7 @@ class Known:
     imports: dict[str, tuple[int, int]] = field(default_factory=dict)  # file → when it changed, its person
     accounts: dict[str, bool] = field(default_factory=dict)  # id → is it good
     secret: str | None = None
-    records: int = 1  # of the log: INIT
+    records: int | None = 1  # of the log: INIT. None after a prune, until `hold_against` counts them
     forgotten: set[int] = field(default_factory=set)
     snapshots: dict[str, Known] = field(default_factory=dict)  # backup → what was known when it was made
 
@@ -254,7 +261,7 @@ def apply(known: Known, act: dict[str, Any], done: dict[str, Any]) -> None:
         done: what its caller was told, or what `unsaid` found.
     """
     kind = act["act"]
-    known.records += {"backup": 0, "secret": 0, "sweep": 0, "restore": 0, "rekey": 2}.get(kind, 1)
+    _count(known, {"backup": 0, "secret": 0, "sweep": 0, "restore": 0, "rekey": 2, "prune": 0}.get(kind, 1))
     if kind in OF_A_PERSON:
         _change(known, kind, act)
     else:
@@ -278,6 +285,16 @@ def _reviewed(known: Known, act: dict[str, Any], _: dict[str, Any]) -> None:
 
 def _noted(known: Known, act: dict[str, Any], _: dict[str, Any]) -> None:
     known.noted.append(act["seed"])
+
+
+def _count(known: Known, records: int) -> None:
+    if known.records is not None:
+        known.records += records
+
+
+def _pruned(known: Known, _: dict[str, Any], __: dict[str, Any]) -> None:
+    known.noted.clear()
+    known.records = None  # which of them stay is the tests' to say, not the drill's
 
 
 def _let_in(known: Known, _: dict[str, Any], done: dict[str, Any]) -> None:
@@ -308,7 +325,7 @@ def _restored(known: Known, act: dict[str, Any], _: dict[str, Any]) -> None:
     snapshot = snapshots[act["path"]].copied()
     for item in fields(Known):
         setattr(known, item.name, getattr(snapshot, item.name))
-    known.records += 1  # RESTORE
+    _count(known, 1)  # RESTORE
     known.snapshots = snapshots
     _forget(known, forgotten & known.people.keys())
     known.forgotten |= forgotten
@@ -331,6 +348,7 @@ EFFECTS = {
     "secret": _kept_secret,
     "backup": _backed_up,
     "sweep": _swept,
+    "prune": _pruned,
     "restore": _restored,
     "rekey": _rekeyed,
 }
@@ -348,12 +366,12 @@ def _change(known: Known, kind: str, act: dict[str, Any]) -> None:
     elif kind == "patch":
         person.name, person.status = act["seed"], Status.DECLINED.value
     elif kind == "forget":
-        known.records -= 1  # counted with the person
+        _count(known, -1)  # counted with the person
         _forget(known, {act["number"]})
 
 
 def _forget(known: Known, numbers: set[int]) -> None:
-    known.records += len(numbers)
+    _count(known, len(numbers))
     known.forgotten |= numbers
     for number in numbers:
         del known.people[number]
@@ -392,6 +410,8 @@ def hold_against(
         keys = read_keys(directory)  # a rekey cut short was finished just now
         findings = check.inspect(store.database, directory / HEAD_NAME, keys)
         faults += [*findings.damage, *findings.log]
+        if under_way is not None and under_way["act"] == "prune":
+            known.records = None  # it is several transactions, of which some may be there
         with_it = known.copied()
         for act in later:
             apply(known, act, {})
@@ -406,6 +426,8 @@ def hold_against(
                 for item in fields(Known):
                     setattr(known, item.name, getattr(with_it, item.name))
         faults += found
+        if known.records is None:
+            known.records = store.verify_log().records
         for path in sorted((directory / "backups").glob("*.backup"), key=lambda path: path.stat().st_mtime)[-1:]:
             if backup.read_header(path).key_check in {key.check for key in keys}:
                 backup.verify(path, keys)
@@ -425,9 +447,10 @@ def differences(store: Store, known: Known) -> list[str]:
     noted = store.decisions(DecisionFilter(kinds=NOTED), limit=ALL).decisions
     rows = store.decisions(DecisionFilter(kinds=(Kind.FACE_SEARCH,)), limit=ALL).decisions
     accounts = Accounts(store, now=time.time)
+    records = store.verify_log().records
     good = {one.id: one.revoked_at is None for kind in ("key", "operator") for one in accounts.all(kind)}
     found: tuple[tuple[str, object, object], ...] = (
-        ("number of records in the log", store.verify_log().records, known.records),
+        ("number of records in the log", records if known.records is not None else None, known.records),
         ("decisions", {row.entry.request_id: (row.answer or {}).get("seed") for row in rows}, known.decisions),
         ("reviews", sorted(row.entry.details["of"] for row in reviews), sorted(known.reviews)),
         ("acts outside the store", sorted(row.entry.details["seed"] for row in noted), sorted(known.noted)),

@@ -37,11 +37,11 @@ from kiosk.didit import answers, webhooks
 from kiosk.didit.answers import Service
 from kiosk.entrance.restart import NAME, read_restart
 from kiosk.errors import CloudError, ConfigError, RefusedError, StoreError
-from kiosk.store import anchor, chain
+from kiosk.store import chain
 from kiosk.store.directory import initialise
 from kiosk.store.keys import Key
 from kiosk.store.store import Store
-from kiosk.store.upkeep import backup
+from kiosk.store.upkeep import anchor, backup
 from kiosk.store.vault import Cipher, Vault
 from tests.api.served import Served, serving
 from tests.didit.test_answers import SEED_MATCH, SEED_SEARCH

@@ -126,6 +126,7 @@ def build(
         screen_token=screen_token,
         is_secure=bool(device.config.api.tls_certificate),
     )
+    context.proofs.resume()
     by_path: dict[str, dict[str, Operation]] = defaultdict(dict)
     for operation in OPERATIONS:
         by_path[operation.path][operation.method] = operation

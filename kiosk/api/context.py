@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from kiosk.api.access import Access
 from kiosk.api.jobs import Jobs
 from kiosk.api.metrics import Counts
+from kiosk.api.proofs import Proofs
 from kiosk.api.queue import CallQueue
 from kiosk.api.uploads import MemoryBudget
 from kiosk.device.device import Device
@@ -101,6 +102,7 @@ class Context:
     passwords: threading.Semaphore = field(init=False)
     reviewing: threading.Lock = field(init=False)
     jobs: Jobs = field(init=False)
+    proofs: Proofs = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the threads and the memory budget."""
@@ -114,6 +116,7 @@ class Context:
         self.passwords = threading.Semaphore(2)  # scrypt takes 32 MB each
         self.reviewing = threading.Lock()
         self.jobs = Jobs(self.closing)
+        self.proofs = Proofs(self.device.store.people.erasures, self.forgotten)
 
     @property
     def config(self) -> Config:
@@ -135,4 +138,5 @@ class Context:
         self.closing.set()
         self.queue.close()
         self.jobs.close()
+        self.proofs.close()
         self.workers.shutdown(wait=False, cancel_futures=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import stat
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from kiosk.errors import ConfigError, ImageError, StoreError
 from kiosk.recognition.photo import MAX_BYTES, TOO_LARGE
 from kiosk.rules.text import objection, shown
 from kiosk.store.store import Store
-from kiosk.store.subjects import Details, Enrolment, Subject, SubjectFilter
+from kiosk.store.subjects import Details, Enrolment, Receipt, Subject, SubjectFilter
 from kiosk.types import Sample
 
 JSON_INDENT = 2
@@ -154,11 +156,46 @@ def gallery_disallow(chosen: argparse.Namespace) -> None:
 def forget(chosen: argparse.Namespace) -> None:
     """Forget a person for good."""
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
-        receipt = store.people.forget(_subject(store, chosen.subject).session_number, actor="cli")
-        assembly.scrub_backups(store)
-    if not receipt.is_complete:
+        number = _subject(store, chosen.subject).session_number
+        if chosen.no_wait:
+            session_id = store.people.erasures.erase(number, actor="cli")
+        else:
+            proven = store.people.forget(number, actor="cli")
+            assembly.scrub_backups(store)
+    if not chosen.no_wait:
+        _print_receipt(proven)
+        return
+    _prove_aside(chosen, number)
+    print(json.dumps({"session_number": number, "session_id": session_id, "receipt": None}))
+    assembly.note(f"the files are being searched for what was erased; `kiosk receipt {number}` gives the receipt")
+
+
+def receipt(chosen: argparse.Namespace) -> None:
+    """Print the receipt of somebody forgotten; prove it first where that was not done."""
+    with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
+        found = store.people.erasures.receipt(chosen.subject)
+        if found is None or not found.is_complete:
+            if store.people.erasures.prove():
+                assembly.scrub_backups(store)
+            found = store.people.erasures.receipt(chosen.subject)
+    if found is None:
+        raise StoreError(f"no receipt for {chosen.subject!r}: nobody with this number was forgotten here")
+    _print_receipt(found)
+
+
+def _print_receipt(found: Receipt) -> None:
+    if not found.is_complete:
         assembly.note("another process was reading the database; its old pages are wiped at the next start or sweep")
-    print(receipt.text)
+    print(found.text)
+
+
+def _prove_aside(chosen: argparse.Namespace, number: int) -> None:
+    """Have a process of its own do what `receipt` does; where that cannot be, the next sweep does it."""
+    place = ["--state", str(assembly.state_of(chosen)), *(["--config", str(chosen.config)] if chosen.config else [])]
+    quiet = [(os.POSIX_SPAWN_OPEN, number_of, os.devnull, os.O_RDWR, 0) for number_of in range(3)]
+    command = [sys.executable, "-m", "kiosk", *place, "receipt", str(number)]
+    with suppress(OSError):
+        os.posix_spawn(command[0], command, os.environ, file_actions=quiet, setsid=True)  # it outlives the terminal
 
 
 def _bytes(path: Path) -> bytes:

@@ -324,8 +324,13 @@ def _add_people(add: Adder) -> None:
     ):
         command = gallery(f"gallery {name}", "faces", sentence)
         command.add_argument("subject", metavar="ID", help="session_number, session_id or vendor_data")
+        if name == "remove":
+            _add_no_wait(command)
     forget = add("forget", "faces", "erase a person; prints a signed receipt")
     forget.add_argument("subject", metavar="ID", help="session_number, session_id or vendor_data")
+    _add_no_wait(forget)
+    receipt = add("receipt", "faces", "print the receipt of a person who was erased")
+    receipt.add_argument("subject", metavar="ID", help="session_number or session_id")
 
     imports = gallery(
         "gallery import",
@@ -453,6 +458,14 @@ def _add_cloud(add: Adder) -> None:
     )
 
 
+def _add_no_wait(forget: argparse.ArgumentParser) -> None:
+    forget.add_argument(
+        "--no-wait",
+        action="store_true",
+        help="end once the person is erased; the search for what may be left, and the receipt, follow",
+    )
+
+
 def _add_store(add: Adder) -> None:
     add("init", "store", "make the state directory, its key and an empty store")
     log = _group(add, "log", "verify, list, anchor and export the decision log")
@@ -506,7 +519,9 @@ def _add_store(add: Adder) -> None:
         more="Stop the kiosk first. Make a new copy of the key afterwards: the old one opens old backups only.",
         json=False,
     )
-    sweep = store("store sweep", "store", "erase the people whose retention has ended")
+    sweep = store(
+        "store sweep", "store", "erase the people whose retention has ended, and old records of log and outbox"
+    )
     sweep.add_argument("--trust-clock", action="store_true", help="erase even if the clock is not synchronised")
 
 

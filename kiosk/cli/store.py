@@ -18,16 +18,18 @@ from kiosk.cli.main import REFUSED
 from kiosk.didit import contract
 from kiosk.errors import ConfigError, StoreError
 from kiosk.health.clock import is_synced, was_set
-from kiosk.store import anchor as anchor_module
-from kiosk.store.anchor import Anchor
+from kiosk.settings.config import Config
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.directory import initialise
 from kiosk.store.erasure import BACKUPS_NAME
 from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME, read_key
 from kiosk.store.store import Store
+from kiosk.store.upkeep import anchor as anchor_module
 from kiosk.store.upkeep import backup as backup_module
 from kiosk.store.upkeep import rekey as rekey_module
 from kiosk.store.upkeep import restore as restore_module
+from kiosk.store.upkeep import retention
+from kiosk.store.upkeep.anchor import Anchor
 
 
 def init(chosen: argparse.Namespace) -> None:
@@ -51,10 +53,17 @@ def log_verify(chosen: argparse.Namespace) -> int:
     anchors = [anchor for given in chosen.anchor for anchor in _anchors(given)]
     with _store(chosen) as store:
         verdict = store.verify_log()
-        missed = anchor_module.faults(store, anchors)
-    verdict = replace(verdict, faults=(*missed, *verdict.faults), fault_count=verdict.fault_count + len(missed))
+        found = anchor_module.compare(store, anchors)
+    verdict = replace(
+        verdict,
+        faults=(*found.faults, *verdict.faults),
+        fault_count=verdict.fault_count + len(found.faults),
+        notes=(*verdict.notes, *found.beyond),
+    )
+    since = None if verdict.checkpoint is None else contract.timestamp(verdict.checkpoint.at)
     if chosen.json:
         about = {"is_intact": verdict.is_intact, "records": verdict.records, "last_hash": verdict.last_hash}
+        about |= {"whole_since": since}
         print(json.dumps({**about, "faults": verdict.faults, "notes": verdict.notes}, indent=2))
     else:
         for text in (*verdict.notes, *verdict.faults):
@@ -62,7 +71,7 @@ def log_verify(chosen: argparse.Namespace) -> int:
         if verdict.is_intact:
             print(f"{verdict.records} records, each signed and in its place; the newest is {verdict.last_hash[:16]}…")
             if anchors:
-                print(f"The log holds what {len(anchors)} anchors name: it was not put back to before them.")
+                print(f"The log holds what {found.held} anchors name: it was not put back to before them.")
         else:
             print(f"{verdict.fault_count} faults in {verdict.records} records")
     return 0 if verdict.is_intact else REFUSED
@@ -228,14 +237,10 @@ def store_sweep(
     is_synced: Callable[[], bool] = is_synced,
     was_set: Callable[[float], bool] = was_set,
 ) -> int:
-    """Erase the people whose retention has ended, by a synchronised clock."""
+    """Erase the people whose retention has ended, and what is too old in log and outbox, by a synchronised clock."""
     settings = assembly.load_settings(chosen)
-    is_trusted = (
-        chosen.trust_clock
-        or settings.degraded.clock_untrusted == "open"  # the owner's word that this clock is kept by hand
-        or is_synced()
-        or was_set(settings.health.holdover_h * 3600.0)
-    )
+    is_kept_by_hand = settings.degraded.clock_untrusted == "open"  # the owner's word
+    is_trusted = chosen.trust_clock or is_kept_by_hand or is_synced() or was_set(settings.health.holdover_h * 3600.0)
     with assembly.open_store(chosen, settings, create=False) as store:
         if not is_trusted and (overdue := store.people.overdue()):
             print(
@@ -247,6 +252,8 @@ def store_sweep(
             return REFUSED
         receipts = store.people.sweep()
         assembly.scrub_backups(store)
+        if is_trusted:
+            _prune(store, settings, trusts_every_clock=chosen.trust_clock or is_kept_by_hand)
     if chosen.json:
         print(json.dumps([json.loads(receipt.text) for receipt in receipts], indent=2))
     else:
@@ -254,6 +261,24 @@ def store_sweep(
             print(receipt.text)
         print(f"--- {len(receipts)} forgotten ---")
     return 0
+
+
+def _prune(store: Store, settings: Config, *, trusts_every_clock: bool) -> None:
+    """Remove what is too old; a log that was changed is left, and said, as the erasures have been done already."""
+    kept = settings.store
+    try:
+        pruned = retention.prune(
+            store,
+            now=time.time(),
+            log_s=kept.log_days * assembly.DAY_S if kept.log_days else None,
+            outbox_s=kept.outbox_days * assembly.DAY_S,
+            trusts_every_clock=trusts_every_clock,
+        )
+    except StoreError as error:
+        assembly.note(str(error))
+        return
+    if pruned.records or pruned.outbox:
+        assembly.note(f"removed for their age: {pruned.records} records of the log, {pruned.outbox} rows of the outbox")
 
 
 def _store(chosen: argparse.Namespace) -> Store:

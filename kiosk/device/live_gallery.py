@@ -66,6 +66,9 @@ class LiveGallery:
 
     def _catch_up(self, held: Gallery) -> None:
         changes = self._store.references.changes_since(self._version)
+        if not changes.is_whole:
+            self._gallery = self._load()
+            return
         members = self._store.references.members(changes.subjects)
         there = set(members.session_numbers.tolist())
         held.forget(*(number for number in changes.subjects if number not in there))

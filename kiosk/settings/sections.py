@@ -96,6 +96,20 @@ class StoreSettings:
         1095.75, "How long a person is kept when the enrolment does not say.", low=1.0, high=36525.0, unit="days"
     )
     keep_images: bool = setting(False, "Keep the enrolment photographs, encrypted like everything personal.")
+    log_days: float = setting(
+        365.0,
+        "How long a record of the decision log is kept that nothing needs any more; 0 for always.",
+        low=0.0,
+        high=36525.0,
+        unit="days",
+    )
+    outbox_days: float = setting(
+        90.0,
+        "How long a row of the outbox is kept after it was written, once it arrived or was given up.",
+        low=1.0,
+        high=36525.0,
+        unit="days",
+    )
 
 
 @dataclass(frozen=True, slots=True)

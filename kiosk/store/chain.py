@@ -7,7 +7,10 @@ signature covers everything before it, and an edit, a gap or another order shows
 What a chain alone cannot show is that its end was cut off: the shorter chain is a good chain. The
 store therefore keeps the newest (seq, hash) in a second file as a `Head`. Somebody who can put back
 an older head file *and* the older database at once is found only by comparing with a head that left
-the device: an anchor (see anchor.py), an export, a receipt, a backup.
+the device: an anchor (see upkeep/anchor.py), an export, a receipt, a backup.
+
+Old records may be removed (see upkeep/retention.py). A PRUNE record then vouches for what stood before them: the walk
+goes on from there, and holds what was kept of the older ones against it (see checkpoint.py).
 
 The log holds no personal data. `vendor_data` enters as a commitment, SHA-256 of a random salt and
 the text; salt and text lie encrypted elsewhere, and once they are erased the commitment says nothing.
@@ -17,13 +20,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from kiosk.store.checkpoint import Checkpoint, KeptRecords, read_checkpoint
 from kiosk.types import ClockState
 
 if TYPE_CHECKING:
@@ -64,6 +70,7 @@ class Kind(str, Enum):
     REKEY = "REKEY"
     RESTORE = "RESTORE"
     CLOCK = "CLOCK"  # an operator confirmed what time it is; details.confirmed_at, s UTC
+    PRUNE = "PRUNE"  # old records were removed; the details are a checkpoint, see checkpoint.py
     LOSS = "LOSS"  # the log ended before its signed head: records were lost or cut off
 
 
@@ -127,7 +134,8 @@ class LogCheck:
     last_hash: str
     faults: tuple[str, ...]  # at most FAULTS_SHOWN, in log order
     fault_count: int
-    notes: tuple[str, ...]  # gaps that a restore declared, changes of key
+    notes: tuple[str, ...]  # gaps that a restore declared, changes of key, what was removed for its age
+    checkpoint: Checkpoint | None = None  # None: the log reaches back to its first record
 
     @property
     def is_intact(self) -> bool:
@@ -230,11 +238,18 @@ def commit(salt: bytes, text: str) -> str:
     return hashlib.sha256(salt + text.encode()).hexdigest()
 
 
-def verify(log: Iterable[Signed], *, public_key: bytes | None = None, every_signature: bool = True) -> LogCheck:
+def verify(
+    log: Iterable[Signed],
+    *,
+    public_key: bytes | None = None,
+    every_signature: bool = True,
+    checkpoint: Checkpoint | None = None,
+) -> LogCheck:
     """Walk the log from its first record and name everything that does not fit.
 
     Args:
         log: all records, in the order of the table.
+        checkpoint: of the log's newest PRUNE record, as `newest_checkpoint` finds it; None where there is none.
         public_key: the device's, 32 bytes; the last signature must be by it. The walk itself starts
             from the key in the first record and follows each REKEY.
         every_signature: False checks only the last signature of each key, which by the chain covers
@@ -243,25 +258,54 @@ def verify(log: Iterable[Signed], *, public_key: bytes | None = None, every_sign
     Returns:
         The verdict; an empty log is not intact, since `init` writes the first record.
     """
-    walk = _Walk(every_signature=every_signature)
+    walk = Walk(every_signature=every_signature, checkpoint=checkpoint)
     for signed in log:
         walk.step(signed)
     return walk.finish(public_key)
 
 
-class _Walk:
-    """The state of one walk over the log."""
+def newest_checkpoint(log: Iterable[Signed]) -> Checkpoint | None:
+    """Return the checkpoint in force in a log; None where nothing of it was removed, or its record is damaged."""
+    found = None
+    for signed in log:
+        with suppress(ValueError):
+            if (entry := signed.entry).kind is Kind.PRUNE:
+                found = read_checkpoint(entry.details)
+    return found
 
-    def __init__(self, *, every_signature: bool) -> None:
+
+class Walk:
+    """The state of one walk over a log, or over a part of it."""
+
+    def __init__(
+        self,
+        *,
+        every_signature: bool,
+        checkpoint: Checkpoint | None = None,
+        after: tuple[int, str] = (0, NO_HASH),
+        key: bytes = b"",
+        takes_losses: bool = False,
+    ) -> None:
+        """Begin.
+
+        Args:
+            every_signature: see `verify`.
+            checkpoint: of the whole log.
+            after: seq and hash of the record before the first of a part.
+            key: public, by which a part's first records are signed; empty: the first record names it.
+            takes_losses: what a LOSS record declares is a note, no fault.
+        """
         self._every_signature = every_signature
-        self._records = 0
-        self._seq = 0
-        self._hash = NO_HASH
-        self._key = b""
-        self._unchecked: Signed | None = None
         self._faults: list[str] = []
         self._fault_count = 0
         self._notes: list[str] = []
+        self._checkpoint, self._kept, self._told = checkpoint, KeptRecords(), checkpoint is None
+        self._pruned: Checkpoint | None = None  # by the newest PRUNE record met
+        self._records = 0
+        self._seq, self._hash = after
+        self._lose = self._notes.append if takes_losses else self._fault
+        self._key = key
+        self._unchecked: Signed | None = None
 
     def step(self, signed: Signed) -> None:
         """Hold one record against the one before."""
@@ -278,14 +322,55 @@ class _Walk:
             return
         if entry.seq != seq:
             self._fault(f"record {entry.seq} stands in the place of record {seq}")
-        self._follow(entry, seq)
-        if self._records == 1:
+        if self._checkpoint is not None and seq <= self._checkpoint.through:
+            self._keep(signed, entry)
+        else:
+            self._cross()
+            self._follow(entry, seq)
+        if self._records == 1 and not self._key:
             self._key = _key_in(entry, "public_key")
         self._check_signature(signed, last=entry.kind is Kind.REKEY)
         if entry.kind is Kind.REKEY:
             self._key = _key_in(entry, "next_public_key")
             self._notes.append(f"record {seq} changed the device's key")
+        elif entry.kind is Kind.PRUNE:
+            self._note_pruning(entry)
         self._seq, self._hash = seq, digest.hex()
+
+    def _keep(self, signed: Signed, entry: Entry) -> None:
+        """Take a record from before the checkpoint, whose neighbours may be gone."""
+        if signed.seq <= self._seq:
+            self._fault(f"record {signed.seq} comes after record {self._seq}")
+        self._kept.add(signed)
+        if entry.kind is Kind.LOSS:  # what it tells stays a fault when its neighbours are gone
+            self._tell_missing_head(entry)
+            lost = entry.details.get("lost")
+            if isinstance(lost, list) and len(lost) == len(("first", "last")):
+                self._lose(f"records {lost[0]} to {lost[1]} are missing")
+
+    def _cross(self) -> None:
+        """Leave the part before the checkpoint, once: what was kept of it must be what the checkpoint names."""
+        if self._told or self._checkpoint is None:
+            return
+        self._told = True
+        found = self._checkpoint
+        at = datetime.fromtimestamp(found.at, timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+        self._notes.append(
+            f"records up to {found.through} were removed for their age, but for {found.kept} that are still needed; "
+            f"the log is whole from {at} on"
+        )
+        if not found.names(self._kept):
+            self._fault(
+                f"of the records up to {found.through}, {found.kept} were kept; the {self._kept.count} that are there "
+                "are not those"
+            )
+        self._seq, self._hash = found.through, found.hash
+
+    def _note_pruning(self, entry: Entry) -> None:
+        try:
+            self._pruned = read_checkpoint(entry.details)
+        except ValueError:
+            self._fault(f"record {entry.seq} cannot be read")
 
     def _follow(self, entry: Entry, seq: int) -> None:
         if seq <= self._seq:
@@ -297,14 +382,19 @@ class _Walk:
                 seq - 1,
             ]:
                 self._notes.append(f"{gap}: given up by the restore in record {seq}")
+            elif entry.kind is Kind.LOSS:
+                self._lose(gap)
             else:
                 self._fault(gap)
-                if entry.kind is not Kind.LOSS:
-                    return  # its prev_hash names a missing record: one fault, told once
+                return  # its prev_hash names a missing record: one fault, told once
         if entry.prev_hash != self._hash:
             self._fault(f"record {seq} does not follow the record before it")
-        if entry.kind is Kind.LOSS and entry.details.get("head") == "missing":
-            self._fault(f"the head file was missing at record {seq}: a log cut off before it would not have shown")
+        if entry.kind is Kind.LOSS:
+            self._tell_missing_head(entry)
+
+    def _tell_missing_head(self, entry: Entry) -> None:
+        if entry.details.get("head") == "missing":
+            self._lose(f"the head file was missing at record {entry.seq}: a log cut off before it would not have shown")
 
     def _check_signature(self, signed: Signed, *, last: bool) -> None:
         self._unchecked = signed
@@ -315,6 +405,9 @@ class _Walk:
 
     def finish(self, public_key: bytes | None) -> LogCheck:
         """Check what only the end can show."""
+        self._cross()
+        if self._checkpoint is not None and self._pruned != self._checkpoint:
+            self._fault("the newest checkpoint of the log is not the one that stands in it")
         if self._unchecked is not None:
             self._check_signature(self._unchecked, last=True)
         if not self._records:
@@ -328,6 +421,7 @@ class _Walk:
             tuple(self._faults),
             self._fault_count,
             tuple(self._notes),
+            self._checkpoint,
         )
 
     def _fault(self, text: str) -> None:

@@ -10,12 +10,13 @@ import fcntl
 import json
 import os
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kiosk.errors import StoreError
 from kiosk.store import chain
 from kiosk.store.chain import Entry, Head, Kind, LogCheck, Signed
+from kiosk.store.checkpoint import Checkpoint, read_checkpoint
 from kiosk.store.outbox import Message
 from kiosk.store.schema import row_context
 from kiosk.store.vault import InvalidTag, Vault
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 SALT_BYTES = 16
 PAGE_ROWS = 2000  # rows read at a time on a walk: bounds memory
+MOST_WALKS = 5  # over a log of which records are removed meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,29 +336,48 @@ class DecisionLog:
                 return
             after = rows[-1][0]
 
+    def checkpoint(self) -> Checkpoint | None:
+        """Return what vouches for the records that were removed; None where none was.
+
+        Raises:
+            StoreError: the newest PRUNE record was changed or damaged.
+        """
+        with self._database.read() as connection:
+            return checkpoint_in(connection)
+
     def verify(self, head: Head | None, *, every_signature: bool = True) -> LogCheck:
         """Walk the whole log; see `chain.verify`. Also check its end against the head file."""
-        verdict = chain.verify(self.records(), public_key=self._vault.public_key, every_signature=every_signature)
+        for _ in range(MOST_WALKS):
+            checkpoint = self._readable_checkpoint()
+            verdict = chain.verify(
+                self.records(),
+                public_key=self._vault.public_key,
+                every_signature=every_signature,
+                checkpoint=checkpoint,
+            )
+            if self._readable_checkpoint() == checkpoint:
+                break  # else records were removed under this walk
         faults = list(verdict.faults)
         if head is None:
             faults.append("there is no good head file, so a cut-off end would not show")
         elif head.seq > verdict.last_seq:
             faults.append(f"records {verdict.last_seq + 1} to {head.seq} are missing at the end")
-        elif not self._holds(head):
+        elif not self._holds(head, checkpoint):
             faults.append(f"record {head.seq} is not the one the head file names")
         more = len(faults) - len(verdict.faults)
-        return LogCheck(
-            verdict.records,
-            verdict.last_seq,
-            verdict.last_hash,
-            tuple(faults),
-            verdict.fault_count + more,
-            verdict.notes,
-        )
+        return replace(verdict, faults=tuple(faults), fault_count=verdict.fault_count + more)
 
-    def _holds(self, head: Head) -> bool:
+    def _readable_checkpoint(self) -> Checkpoint | None:
+        try:
+            return self.checkpoint()
+        except StoreError:
+            return None  # the walk names the record, and every gap that it would have explained
+
+    def _holds(self, head: Head, checkpoint: Checkpoint | None) -> bool:
         with self._database.read() as connection:
             row = connection.execute("SELECT hash FROM log WHERE seq = ?", (head.seq,)).fetchone()
+        if row is None and checkpoint is not None and head.seq <= checkpoint.through:
+            return True  # a head that lagged behind, and whose record has gone since
         return row is not None and row[0].hex() == head.hash
 
 
@@ -372,6 +393,17 @@ class Transaction:
         """Add a record of the log; arguments as `DecisionLog.append` takes them."""
         self.last = self._log.append(self.connection, kind, **what)
         return self.last
+
+
+def checkpoint_in(connection: sqlite3.Connection) -> Checkpoint | None:
+    """Return the checkpoint of the newest PRUNE record; raises as `DecisionLog.checkpoint` does."""
+    row = connection.execute("SELECT seq, record FROM log WHERE kind = 'PRUNE' ORDER BY seq DESC LIMIT 1").fetchone()
+    if row is None:
+        return None
+    try:
+        return read_checkpoint(chain.parse(row[1]).details)
+    except ValueError as error:
+        raise StoreError(f"log record {row[0]} was changed or damaged; run `kiosk log verify`") from error
 
 
 def clock_confirmed(database: Database) -> tuple[int, float]:

@@ -1,8 +1,10 @@
 """Forgetting a person: what is erased, how it is checked, what is left, and the receipt.
 
-The rows are deleted with secure_delete (their bytes become zeros in the page), the WAL is moved into
-the database and cut to nothing, and then every file of the state directory is searched for samples
-of the erased rows' ciphertext; if a stale copy is found, the database is rewritten whole (VACUUM).
+The rows are deleted with secure_delete (their bytes become zeros in the page), and the WAL is moved into
+the database and cut to nothing: milliseconds, however many people there are. Then comes the proof: every
+file of the state directory is searched for samples of the erased rows' ciphertext; if a stale copy is
+found, the database is rewritten whole (VACUUM). That reads everything, so it may be done later, by
+another process: what is to be searched for is kept, sealed, until the proof is done and the receipt kept.
 
 What this cannot reach: blocks that an SD card's controller has set aside, and copies made
 elsewhere. Both hold ciphertext only. Backups hold the sealed rows until `backup.scrub` rewrites
@@ -15,7 +17,7 @@ import hashlib
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +26,7 @@ from kiosk.errors import StoreError
 from kiosk.store import chain, outbox, subject_rows
 from kiosk.store.durable import sync_directory
 from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME
+from kiosk.store.schema import row_context
 from kiosk.store.subjects import Receipt, Subject, vendor_lookup
 from kiosk.store.vault import Vault
 
@@ -33,13 +36,14 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from kiosk.store.chain import Signed
     from kiosk.store.database import Database
 
 ERASURES_NAME = "erasures.jsonl"
 BACKUPS_NAME = "backups"
 SAMPLE_BYTES = 16  # of random-looking ciphertext: a chance meeting is out of the question
 SCAN_BYTES = 1 << 22
+NUMBER_DIGITS = 18  # a decimal number that surely fits 64 bits
+RECEIPTS_AT_ONCE = 200  # in one transaction
 _KEYS = (KEY_NAME, NEXT_KEY_NAME)
 
 
@@ -49,6 +53,18 @@ class Remains:
 
     counts: Mapping[str, int]
     samples: tuple[bytes, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """Somebody whose rows are gone, and what the proof and the receipt need."""
+
+    session_number: int
+    session_id: str
+    at: float  # s UTC
+    log_seq: int
+    log_hash: str
+    remains: Remains
 
 
 def overdue(connection: sqlite3.Connection, now: float) -> tuple[int, ...]:
@@ -142,6 +158,41 @@ def remember(connection: sqlite3.Connection, subject: Subject, seq: int, now: fl
         "INSERT INTO erasure (session_id, session_number, seq, forgotten_at) VALUES (?, ?, ?, ?)",
         (subject.session_id, subject.session_number, seq, float(now)),
     )
+
+
+def want_proof(connection: sqlite3.Connection, vault: Vault, erased: Erased) -> None:
+    """Note within the transaction what is to be searched for. Sealed: the search must not find the note."""
+    plain = {**asdict(erased), "remains": dict(erased.remains.counts)}
+    plain["samples"] = [sample.hex() for sample in erased.remains.samples]
+    row = erased.session_number
+    connection.execute(
+        "INSERT INTO unproven (id, sealed) VALUES (?, ?)",
+        (row, vault.seal(json.dumps(plain).encode(), row_context("unproven", row))),
+    )
+
+
+def unproven(connection: sqlite3.Connection, vault: Vault) -> tuple[Erased, ...]:
+    """Return whose proof is not done.
+
+    Raises:
+        StoreError: a row was changed or damaged.
+    """
+    found = []
+    for row, sealed in connection.execute("SELECT id, sealed FROM unproven ORDER BY id").fetchall():
+        plain = json.loads(subject_rows.unseal(vault, sealed, "unproven", row))
+        samples = tuple(bytes.fromhex(sample) for sample in plain.pop("samples"))
+        found.append(Erased(**{**plain, "remains": Remains(plain["remains"], samples)}))
+    return tuple(found)
+
+
+def kept_receipt(connection: sqlite3.Connection, text: str) -> Receipt | None:
+    """Return the receipt of somebody forgotten, by session_number or session_id; None where none is kept (yet)."""
+    row = connection.execute(
+        "SELECT session_number, session_id, receipt FROM erasure"
+        " WHERE (session_id = ? OR session_number = ?) AND receipt IS NOT NULL",
+        (text, int(text) if text.isascii() and text.isdecimal() and len(text) <= NUMBER_DIGITS else -1),
+    ).fetchone()
+    return None if row is None else Receipt(row[0], row[1], json.loads(row[2])["receipt"]["is_complete"], row[2])
 
 
 def finish(database: Database, directory: Path) -> bool:
@@ -260,55 +311,76 @@ def compact(database: Database) -> None:
     database.clear_wal()
 
 
-def conclude(
-    database: Database,
-    directory: Path,
-    vault: Vault,
-    erased: Sequence[tuple[Subject, Signed, Remains]],
-    *,
-    at: float,
-) -> tuple[Receipt, ...]:
-    """Do what is left after the erasing transaction; return what each person is given."""
+def prove(database: Database, directory: Path, vault: Vault, erased: Sequence[Erased] = ()) -> tuple[Receipt, ...]:
+    """Do what is left after the erasing transactions, of this and of earlier processes; keep the receipts.
+
+    It never raises: the erasures themselves are stored, and a caller told otherwise would try them again.
+
+    Args:
+        database: the live one; others may use it meanwhile.
+        directory: of the state.
+        vault: of the store.
+        erased: by the caller; each of them gets a receipt, whatever fails.
+
+    Returns:
+        The receipts, of the caller's and of all that were left to be proven. One that is not complete stays to be
+        proven again.
+    """
+    by_number = {one.session_number: one for one in erased}
+    known: dict[int, Receipt] = {}
     is_complete = finish(database, directory)
-    is_complete = is_complete and is_gone(database, directory, [remains for _, _, remains in erased])
+    try:
+        with database.read() as connection:
+            left = {one.session_number: one for one in unproven(connection, vault)}
+            for number in by_number.keys() - left.keys():  # somebody else has proven it meanwhile
+                if (kept := kept_receipt(connection, str(number))) is not None:
+                    known[number] = kept
+        by_number.update(left)
+    except StoreError:
+        is_complete = False
+    waiting = [one for number, one in by_number.items() if number not in known]
+    is_complete = is_complete and is_gone(database, directory, [one.remains for one in waiting])
     backups: list[str] | None
     try:
         backups = sorted(path.name for path in (directory / BACKUPS_NAME).glob("*.backup"))
-    except OSError:  # the erasure is stored: nobody may be told that it failed
+    except OSError:
         backups, is_complete = None, False
-    return tuple(
-        receipt(subject, signed, remains, vault, at=at, is_complete=is_complete, backups=backups)
-        for subject, signed, remains in erased
-    )
+    receipts = [receipt(one, vault, is_complete=is_complete, backups=backups) for one in waiting]
+    with suppress(StoreError):  # the disk is full: it is proven again
+        _keep_receipts(database, receipts)
+    return (*known.values(), *receipts)
 
 
-def receipt(
-    subject: Subject,
-    signed: Signed,
-    remains: Remains,
-    vault: Vault,
-    *,
-    at: float,
-    is_complete: bool,
-    backups: Sequence[str] | None,
-) -> Receipt:
+def _keep_receipts(database: Database, receipts: Sequence[Receipt]) -> None:
+    for start in range(0, len(receipts), RECEIPTS_AT_ONCE):
+        with database.write() as connection:
+            for one in receipts[start : start + RECEIPTS_AT_ONCE]:
+                connection.execute(
+                    "UPDATE erasure SET receipt = ? WHERE session_id = ?",
+                    (one.text, one.session_id),
+                )
+                if one.is_complete:
+                    connection.execute("DELETE FROM unproven WHERE id = ?", (one.session_number,))
+
+
+def receipt(erased: Erased, vault: Vault, *, is_complete: bool, backups: Sequence[str] | None) -> Receipt:
     """Return what the person is given, signed by the device; `backups` is None where they could not be listed."""
     body: dict[str, Any] = {
         "act": "forget",
-        "session_number": subject.session_number,
-        "session_id": subject.session_id,
-        "at": round(at, 3),
-        "erased": dict(remains.counts),
+        "session_number": erased.session_number,
+        "session_id": erased.session_id,
+        "at": round(erased.at, 3),
+        "erased": dict(erased.remains.counts),
         "is_complete": is_complete,
         "kept": "session_number, status and score in the decision log; session_id in the erasures",
         "backups_made_before": None if backups is None else list(backups),
-        "log_seq": signed.seq,
-        "log_hash": signed.hash.hex(),
+        "log_seq": erased.log_seq,
+        "log_hash": erased.log_hash,
         "public_key": vault.public_key.hex(),
     }
     return Receipt(
-        subject.session_number,
-        subject.session_id,
+        erased.session_number,
+        erased.session_id,
         is_complete,
         chain.sign_receipt(body, vault.sign),
     )

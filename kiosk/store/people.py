@@ -6,6 +6,7 @@ line for other processes are stored together or not at all.
 
 from __future__ import annotations
 
+import threading
 import uuid
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
@@ -40,8 +41,9 @@ class People:
         now: Callable[[], float],
         retention_s: float,
     ) -> None:
-        self._directory, self._database, self._vault = directory, database, vault
+        self._database, self._vault = database, vault
         self._transaction, self._now, self._retention_s = transaction, now, retention_s
+        self.erasures = Erasures(directory, database, vault, transaction=transaction, now=now)
 
     def enrol(
         self,
@@ -80,7 +82,7 @@ class People:
 
     def vanish_within(self, transaction: Transaction, number: SubjectId, *, actor: str) -> None:
         """Unblock somebody whom nothing keeps here any more: nobody finds them, and the next sweep forgets them."""
-        known, now = self._known(transaction.connection, number), self._now()
+        known, now = _known(transaction.connection, self._vault, number), self._now()
         gone = replace(known, is_blocklisted=False, valid_until=now, retention_until=now)
         subject_rows.update(transaction.connection, self._vault, gone)
         transaction.record(Kind.UNBLOCK, session_number=number, actor=actor)
@@ -122,7 +124,7 @@ class People:
         """Add one more reference of someone enrolled; return its id."""
         with self._transaction() as transaction:
             connection, now = transaction.connection, self._now()
-            self._known(connection, number)
+            _known(connection, self._vault, number)
             reference = subject_rows.insert_reference(
                 connection, self._vault, number, template, quality=quality, now=now
             )
@@ -150,7 +152,7 @@ class People:
             actor: for the log.
         """
         with self._transaction() as transaction:
-            known = self._known(transaction.connection, number)
+            known = _known(transaction.connection, self._vault, number)
             subject = change(known)
             new = replace(
                 known,
@@ -194,7 +196,7 @@ class People:
 
     def _list(self, number: SubjectId, kind: Kind, actor: str, reason: str | None = None) -> Subject:
         with self._transaction() as transaction:
-            known = self._known(transaction.connection, number)
+            known = _known(transaction.connection, self._vault, number)
             if kind in (Kind.BLOCK, Kind.UNBLOCK):
                 subject = replace(
                     known,
@@ -208,16 +210,8 @@ class People:
         return subject
 
     def forget(self, number: SubjectId, *, actor: str = "") -> Receipt:
-        """Erase a person: rows, references, images, answers that name them, WAL, freed pages.
-
-        What remains: their session_number, statuses and scores in the decision log, and their
-        session_id in the list of erasures. Backups made before hold the sealed rows until
-        `backup.scrub` rewrote them or they were deleted; the receipt names them.
-
-        Raises:
-            StoreError: nobody has this number.
-        """
-        return self._forget([number], actor)[0]
+        """Erase a person, and prove it; see `Erasures.forget`."""
+        return self.erasures.forget(number, actor=actor)
 
     def overdue(self) -> tuple[SubjectId, ...]:
         """Return whose retention date has passed."""
@@ -225,26 +219,8 @@ class People:
             return erasure.overdue(connection, self._now())
 
     def sweep(self) -> tuple[Receipt, ...]:
-        """Forget everyone whose retention date has passed. To be called daily."""
-        numbers = self.overdue()
-        receipts = self._forget(numbers, "sweep") if numbers else ()
-        if not receipts:
-            erasure.finish(self._database, self._directory)
-        return receipts
-
-    def _forget(self, numbers: Sequence[SubjectId], actor: str) -> tuple[Receipt, ...]:
-        now = self._now()
-        erased = []
-        with self._transaction() as transaction:
-            connection = transaction.connection
-            for number in numbers:
-                subject = self._known(connection, number)
-                remains = erasure.erase(connection, self._vault, subject)
-                signed = transaction.record(Kind.FORGET, session_number=number, details=remains.counts, actor=actor)
-                erasure.remember(connection, subject, signed.seq, now)
-                subject_rows.touch(connection, number)
-                erased.append((subject, signed, remains))
-        return erasure.conclude(self._database, self._directory, self._vault, erased, at=now)
+        """Forget everyone whose retention date has passed, and prove what has no proof yet. To be called daily."""
+        return self.erasures.sweep(self.overdue())
 
     def subject(self, number: SubjectId) -> Subject | None:
         """Return a person; None when nobody has this number."""
@@ -268,8 +244,99 @@ class People:
         with self._database.read() as connection:
             return subject_rows.images(connection, self._vault, number)
 
-    def _known(self, connection: sqlite3.Connection, number: SubjectId) -> Subject:
-        subject = subject_rows.read(connection, self._vault, number)
-        if subject is None:
-            raise subject_rows.nobody(number)
-        return subject
+
+class Erasures:
+    """Those who were forgotten, or are to be; `People.erasures` is it."""
+
+    def __init__(
+        self,
+        directory: Path,
+        database: Database,
+        vault: Vault,
+        *,
+        transaction: Callable[[], AbstractContextManager[Transaction]],
+        now: Callable[[], float],
+    ) -> None:
+        self._directory, self._database, self._vault = directory, database, vault
+        self._transaction, self._now = transaction, now
+        self._proving = threading.Lock()
+
+    def forget(self, number: SubjectId, *, actor: str = "") -> Receipt:
+        """Erase a person: rows, references, images, answers that name them, WAL, freed pages; and prove it.
+
+        What remains: their session_number, statuses and scores in the decision log, and their
+        session_id in the list of erasures. Backups made before hold the sealed rows until
+        `backup.scrub` rewrote them or they were deleted; the receipt names them.
+
+        Raises:
+            StoreError: nobody has this number.
+        """
+        erased = self._erase([number], actor)
+        return next(receipt for receipt in self._prove(erased) if receipt.session_number == number)
+
+    def erase(self, number: SubjectId, *, actor: str = "") -> str:
+        """Erase a person as `forget` does, and leave the proof to `prove`; return their session_id.
+
+        Takes milliseconds, where the proof reads the whole database.
+
+        Raises:
+            StoreError: nobody has this number.
+        """
+        erased = self._erase([number], actor)
+        erasure.finish(self._database, self._directory)
+        return erased[0].session_id
+
+    def unproven(self) -> int:
+        """Return how many erasures have no proof yet."""
+        with self._database.read() as connection:
+            return len(erasure.unproven(connection, self._vault))
+
+    def awaits_proof(self, number: SubjectId) -> str | None:
+        """Return the session_id of somebody whose erasure has no proof yet; None where that is not so."""
+        with self._database.read() as connection:
+            waiting = erasure.unproven(connection, self._vault)
+        return next((one.session_id for one in waiting if one.session_number == number), None)
+
+    def prove(self) -> tuple[Receipt, ...]:
+        """Prove the erasures that have no proof yet; return their receipts, which `receipt` gives from then on."""
+        return self._prove(()) if self.unproven() else ()
+
+    def receipt(self, text: str) -> Receipt | None:
+        """Return the receipt of somebody forgotten, by session_number or session_id; None where none is kept (yet)."""
+        with self._database.read() as connection:
+            return erasure.kept_receipt(connection, text)
+
+    def sweep(self, numbers: Sequence[SubjectId]) -> tuple[Receipt, ...]:
+        """Forget people, and prove what has no proof yet."""
+        erased = self._erase(numbers, "sweep") if numbers else ()
+        receipts = self._prove(erased) if erased or self.unproven() else ()
+        if not receipts:
+            erasure.finish(self._database, self._directory)
+        return receipts
+
+    def _erase(self, numbers: Sequence[SubjectId], actor: str) -> tuple[erasure.Erased, ...]:
+        now = self._now()
+        found = []
+        with self._transaction() as transaction:
+            connection = transaction.connection
+            for number in numbers:
+                subject = _known(connection, self._vault, number)
+                remains = erasure.erase(connection, self._vault, subject)
+                signed = transaction.record(Kind.FORGET, session_number=number, details=remains.counts, actor=actor)
+                erasure.remember(connection, subject, signed.seq, now)
+                subject_rows.touch(connection, number)
+                erased = erasure.Erased(number, subject.session_id, now, signed.seq, signed.hash.hex(), remains)
+                erasure.want_proof(connection, self._vault, erased)
+                found.append(erased)
+        return tuple(found)
+
+    def _prove(self, erased: Sequence[erasure.Erased]) -> tuple[Receipt, ...]:
+        with self._proving:  # one search does for all who wait
+            return erasure.prove(self._database, self._directory, self._vault, erased)
+
+
+def _known(connection: sqlite3.Connection, vault: Vault, number: SubjectId) -> Subject:
+    subject = subject_rows.read(connection, vault, number)
+    if subject is None:
+        raise subject_rows.nobody(number)
+    return subject

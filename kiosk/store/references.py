@@ -35,8 +35,8 @@ class ReferenceReader:
             rows = connection.execute(
                 "SELECT DISTINCT subject FROM change WHERE version > ? ORDER BY subject", (version,)
             ).fetchall()
-            newest = connection.execute("SELECT coalesce(max(version), 0) FROM change").fetchone()
-        return Changes(newest[0], tuple(number for (number,) in rows))
+            first, newest = connection.execute("SELECT min(version), coalesce(max(version), 0) FROM change").fetchone()
+        return Changes(newest, tuple(number for (number,) in rows), first is None or version >= first - 1)
 
     def members(self, numbers: Sequence[SubjectId] | None = None) -> Members:
         """Return lists, status and dates of everyone, or of those asked for who are there."""

@@ -12,6 +12,7 @@ What is personal lies in sealed columns (see `vault.py`); each is bound to its t
     log_private.sealed  JSON: vendor_data, its salt, the answer that was given
     outbox.payload      what is to be sent, with whose rows it keeps its order
     outbox_image.sealed, secret.sealed, list_staged.sealed   photographs to be sent, API keys, templates pulled
+    unproven.sealed     what of someone forgotten is still searched for
     access.sealed       JSON: name and verifier of a key or an operator
 """
 
@@ -247,7 +248,39 @@ CREATE TABLE list_complete (
 ) STRICT, WITHOUT ROWID;
 """
 
-SCRIPTS = (_FIRST, _IMPORTS, _ACCESS, _CLOUD)  # number n is SCRIPTS[n - 1]; a released one never changes
+# Records of the log go once a PRUNE record vouches for them, see upkeep/retention.py. `erasure` outlives the record it
+# names, and keeps the receipt; `unproven` holds what the files are still to be searched for, see erasure.py.
+_RETENTION = """
+DROP TRIGGER log_is_never_cut;
+CREATE INDEX log_pruned ON log (seq) WHERE kind = 'PRUNE';
+CREATE TRIGGER log_is_never_cut BEFORE DELETE ON log
+    WHEN OLD.seq > coalesce((SELECT json_extract(record, '$.details.through') FROM log
+        WHERE kind = 'PRUNE' ORDER BY seq DESC LIMIT 1), 0)
+    BEGIN SELECT RAISE(ABORT, 'the decision log is append-only'); END;
+CREATE INDEX log_person ON log (session_number) WHERE session_number IS NOT NULL;
+CREATE INDEX log_subject_seq ON log_subject (seq);
+CREATE INDEX import_file_subject ON import_file (subject) WHERE subject IS NOT NULL;
+CREATE INDEX list_entry_subject ON list_entry (subject);
+CREATE INDEX outbox_settled ON outbox (id) WHERE state IN ('sent', 'superseded');
+
+CREATE TABLE erasure_kept (
+    session_id TEXT PRIMARY KEY,
+    session_number INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    forgotten_at REAL NOT NULL,
+    receipt TEXT
+) STRICT, WITHOUT ROWID;
+INSERT INTO erasure_kept SELECT session_id, session_number, seq, forgotten_at, NULL FROM erasure;
+DROP TABLE erasure;
+ALTER TABLE erasure_kept RENAME TO erasure;
+
+CREATE TABLE unproven (
+    id INTEGER PRIMARY KEY,
+    sealed BLOB NOT NULL
+) STRICT;
+"""
+
+SCRIPTS = (_FIRST, _IMPORTS, _ACCESS, _CLOUD, _RETENTION)  # number n is SCRIPTS[n - 1]; a released one never changes
 VERSION = len(SCRIPTS)
 
 

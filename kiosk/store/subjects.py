@@ -137,6 +137,7 @@ class Changes:
 
     version: int  # ask from here next time
     subjects: tuple[SubjectId, ...]  # each once; whoever `members` then leaves out is gone
+    is_whole: bool = True  # False: lines since that version were removed for their age, so everything is loaded anew
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kiosk.api import app
 from kiosk.api.routes import people
 from kiosk.device.enrol import enrol_person
 from kiosk.entrance.news import Topic
@@ -70,6 +71,35 @@ def test_who_is_enrolled_is_shown_found_changed_and_forgotten_with_a_receipt(ser
     receipt = served.call("DELETE", path, "operator").text
     assert receipt_holds(receipt, served.device.store.vault.public_key)
     assert served.call("GET", path, "operator").status_code == 404
+
+
+def test_whoever_does_not_wait_for_the_proof_asks_for_the_receipt_later(served):
+    enrol(served, name="Person A")
+    path = "/device/subjects/1"
+    assert served.call("GET", path + "/receipt", "operator").status_code == 404
+
+    erased = served.call("DELETE", path, "operator", params={"wait": "false"})
+
+    assert erased.status_code == 202
+    assert served.call("GET", path, "operator").status_code == 404
+    address = erased.json()["receipt"]
+    assert served.call("GET", address, "operator").status_code in {200, 202}
+    until(lambda: served.call("GET", address, "operator").status_code == 200)
+    receipt = served.call("GET", address, "operator").text
+    assert receipt_holds(receipt, served.device.store.vault.public_key)
+    assert json.loads(receipt)["receipt"]["session_id"] == erased.json()["session_id"]
+    assert served.call("DELETE", path, "operator", params={"wait": "perhaps"}).status_code == 400
+
+
+def test_a_proof_that_an_earlier_process_left_is_done_at_the_start(served):
+    enrol(served, name="Person A")
+    served.device.store.people.erasures.erase(1)
+    assert served.call("GET", "/device/subjects/1/receipt", "operator").status_code == 202
+
+    second = app.build(served.device)
+
+    until(lambda: served.call("GET", "/device/subjects/1/receipt", "operator").status_code == 200)
+    second.close()
 
 
 def test_a_change_of_one_field_undoes_nothing_that_another_call_changed_meanwhile(served, monkeypatch):

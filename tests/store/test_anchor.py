@@ -10,13 +10,12 @@ import pytest
 
 from kiosk.cli.main import main
 from kiosk.errors import ConfigError
-from kiosk.store import anchor
 from kiosk.store.accounts import Accounts, Role
 from kiosk.store.chain import Kind
 from kiosk.store.directory import initialise, open_store
 from kiosk.store.keys import read_keys
 from kiosk.store.store import Store
-from kiosk.store.upkeep import backup
+from kiosk.store.upkeep import anchor, backup
 from kiosk.store.upkeep.rekey import rekey
 from kiosk.store.upkeep.restore import restore
 from tests.store.stored import NOW, Clock, enrolment

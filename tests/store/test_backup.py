@@ -295,6 +295,10 @@ def test_a_scrub_takes_out_whom_the_side_file_does_not_name_yet(
 def make_older(directory: Path) -> None:
     """Take every later migration back, as a store of the first release had it."""
     with closing(sqlite3.connect(directory / DATABASE_NAME, isolation_level=None)) as connection:
+        for index in ("log_pruned", "log_person", "log_subject_seq", "outbox_settled"):
+            connection.execute(f"DROP INDEX {index}")
+        connection.execute("ALTER TABLE erasure DROP COLUMN receipt")
+        connection.execute("DROP TABLE unproven")
         connection.execute("DROP TABLE import_file")
         connection.execute("DROP TABLE import_run")
         connection.execute("DROP TABLE access")

@@ -493,7 +493,7 @@ def test_two_open_stores_share_one_chain(directory: Path, store: Store, clock: C
 
 def test_a_full_disk_is_told_and_nothing_half_is_stored(directory: Path, clock: Clock) -> None:
     keys = read_keys(directory)
-    big = Enrolment([template(1)], ANN, images=[b"j" * 200_000])
+    big = Enrolment([template(1)], ANN, images=[b"j" * 400_000])
     with open_store(directory, keys, now=clock) as store:
         store.people.enrol(enrolment(1))
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

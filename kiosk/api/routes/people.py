@@ -211,15 +211,53 @@ async def disallow_person(call: Call) -> Response:
 
 
 async def forget_person(call: Call) -> Response:
-    """Erase a person; the answer is the signed receipt, byte for byte what was signed."""
+    """Erase a person; the answer is the signed receipt, byte for byte what was signed.
 
-    def work() -> str:
+    With wait=false it comes once the rows are gone, and the receipt is asked for later.
+    """
+    is_waiting = call.flag("wait") is not False
+
+    def work() -> tuple[str | None, str]:
         known(call)
-        receipt = call.context.device.store.people.forget(call.number(), actor=call.actor)
+        people, number = call.context.device.store.people, call.number()
+        if not is_waiting:
+            return None, people.erasures.erase(number, actor=call.actor)
+        receipt = people.forget(number, actor=call.actor)
         call.context.forgotten()
-        return receipt.text
+        return receipt.text, receipt.session_id
 
-    return Response(await call.run(work), media_type="application/json")
+    text, session_id = await call.run(work)
+    if text is not None:
+        return Response(text, media_type="application/json")
+    call.context.proofs.want()
+    return answer(_unproven(call.number(), session_id), 202)
+
+
+async def show_receipt(call: Call) -> Response:
+    """Return the receipt of somebody forgotten; 202 while the proof is under way."""
+
+    def work() -> str | tuple[int, str] | None:
+        people, number = call.context.device.store.people, call.number()
+        receipt = people.erasures.receipt(str(number))
+        if receipt is not None:
+            return receipt.text
+        session_id = people.erasures.awaits_proof(number)
+        return None if session_id is None else (number, session_id)
+
+    found = await call.run(work)
+    if found is None:
+        raise not_found()
+    if isinstance(found, tuple):
+        return answer(_unproven(*found), 202)
+    return Response(found, media_type="application/json")
+
+
+def _unproven(number: int, session_id: str) -> dict[str, Any]:
+    return {
+        "session_number": number,
+        "session_id": session_id,
+        "receipt": f"/device/subjects/{number}/receipt",
+    }
 
 
 SHORT = {"type": "string", "maxLength": LONGEST_TEXT}
@@ -251,6 +289,8 @@ SUBJECT = named(
 )
 _ONE = {404: TEXT, 503: TEXT}
 _PATH = "/device/subjects/{session_number}"
+_RECEIPT = named("ErasureReceipt", closed(receipt=ANY_OBJECT, signature=STRING))
+_LATER = named("ErasureUnderWay", closed(session_number=INTEGER, session_id=UUID, receipt=STRING))
 _CHANGES = opened(
     {},
     **{name: or_null(SHORT) for name in TEXTS},
@@ -294,7 +334,16 @@ OPERATIONS = (
         _PATH,
         forget_person,
         "Erase a person; answers the signed receipt.",
-        {200: named("ErasureReceipt", closed(receipt=ANY_OBJECT, signature=STRING)), **_ONE},
+        {200: _RECEIPT, 202: _LATER, 400: ANSWER_400, **_ONE},
+        role=Role.OPERATOR,
+        query=(Parameter("wait", "False: answer once the person is erased; the proof and the receipt follow.", FLAG),),
+    ),
+    Operation(
+        "GET",
+        _PATH + "/receipt",
+        show_receipt,
+        "Show the receipt of a person who was erased; 202 while it is being made.",
+        {200: _RECEIPT, 202: _LATER, **_ONE},
         role=Role.OPERATOR,
     ),
     Operation(

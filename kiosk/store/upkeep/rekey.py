@@ -106,7 +106,12 @@ def _rewrite(
     with database.write() as connection:
         try:
             _templates(connection, old, new)
-            for table, column in (("image", "jpeg"), ("outbox_image", "sealed"), ("secret", "sealed")):
+            for table, column in (
+                ("image", "jpeg"),
+                ("outbox_image", "sealed"),
+                ("secret", "sealed"),
+                ("unproven", "sealed"),
+            ):
                 _column(connection, old, new, table, column)
             for rows in _batches(
                 connection, "SELECT id, payload FROM outbox WHERE id > ? AND payload IS NOT NULL ORDER BY id LIMIT ?"

@@ -7,6 +7,9 @@ day: that is a good log of that day, and it brings revoked keys back. Whoever ke
 QR code, on a stick, in a file of another machine) finds it: the log must still hold the record that the anchor names.
 One anchor vouches for all records before it, as each record holds the hash of the one before.
 
+A record that was removed for its age ([store] log_days) cannot be compared any more; an anchor made within that time
+can. So a rollback would have to stay unnoticed for as long, and whoever keeps anchors makes a new one more often.
+
 The signature is the device's, so that nobody makes an anchor that never was, and a misread character shows.
 A device with a TPM could hold the newest seq in a monotonic counter of it (TPM2_NV_Increment) and compare at each
 start, beside the head file in `directory.open_store`; then a rollback would show without anybody's help.
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kiosk.store.chain import Entry, Signed
+    from kiosk.store.checkpoint import Checkpoint
     from kiosk.store.store import Store
 
 NAME = "kiosk-anchor-1"
@@ -38,6 +42,7 @@ _DOMAIN = b"kiosk-anchor-1\0"  # a signature of one kind of thing is none of ano
 _SHAPE = re.compile(
     r"kiosk-anchor-1 ([0-9a-f-]{36}) ([1-9][0-9]{0,17}) ([0-9a-f]{64}) ([0-9T:.-]{19,26}Z) ([A-Za-z0-9_-]{86})"
 )
+REMOVED = ", which was removed for its age ([store] log_days): it cannot be compared any more"
 LONGEST_LINE = 400  # characters; more is no anchor
 MOST_BYTES = 1 << 20  # of a file of anchors: one a day for ten years
 
@@ -135,25 +140,44 @@ def append(path: Path, anchor: Anchor) -> None:
         raise ConfigError(f"the anchor cannot be written to {path}: {error.strerror}") from error
 
 
-def faults(store: Store, anchors: Sequence[Anchor]) -> tuple[str, ...]:
-    """Return what is wrong with a log by anchors kept elsewhere; nothing when it holds all they name.
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What anchors kept elsewhere say of a log."""
+
+    held: int  # anchors whose record the log holds
+    faults: tuple[str, ...]
+    beyond: tuple[str, ...]  # anchors whose record was removed for its age: they say nothing any more
+
+
+def compare(store: Store, anchors: Sequence[Anchor]) -> Comparison:
+    """Hold a log against anchors.
 
     That the log itself is unbroken is `Store.verify_log`'s to say; both together leave no way to change what an
-    anchor vouches for.
+    anchor vouches for. Where nothing is left to compare, that is a fault: whoever asked must not take it for a yes.
     """
     if not anchors:
-        return ()
-    log = _Log(store.identity, {anchor.seq for anchor in anchors})
+        return Comparison(0, (), ())
+    log = _Log(store.identity, {anchor.seq for anchor in anchors}, store.log.checkpoint())
     for signed in store.log.records():
         log.add(signed)
-    return tuple(fault for anchor in anchors if (fault := log.fault(anchor)) is not None)
+    faults = tuple(fault for anchor in anchors if (fault := log.fault(anchor)) is not None)
+    beyond = tuple(log.about(anchor) + REMOVED for anchor in anchors if log.is_beyond(anchor))
+    if len(beyond) == len(anchors):
+        faults += ("no anchor names a record that is still there: use a newer one",)
+    return Comparison(len(anchors) - len(beyond) - len(faults), faults, beyond)
+
+
+def faults(store: Store, anchors: Sequence[Anchor]) -> tuple[str, ...]:
+    """Return what is wrong with a log by anchors kept elsewhere; nothing when it holds all they name."""
+    return compare(store, anchors).faults
 
 
 class _Log:
     """What of a log tells whether it holds what anchors name."""
 
-    def __init__(self, store_id: str, wanted: set[int]) -> None:
+    def __init__(self, store_id: str, wanted: set[int], checkpoint: Checkpoint | None) -> None:
         self._store_id, self._wanted = store_id, wanted
+        self._through = checkpoint.through if checkpoint is not None else 0
         self._hashes: dict[int, str] = {}
         self._keys: list[bytes] = []
         self._restores: list[Entry] = []
@@ -173,9 +197,18 @@ class _Log:
         elif entry.kind is Kind.RESTORE:
             self._restores.append(entry)
 
+    def about(self, anchor: Anchor) -> str:
+        """Return how a sentence about an anchor begins."""
+        return f"the anchor of {anchor.at} names record {anchor.seq}"
+
+    def is_beyond(self, anchor: Anchor) -> bool:
+        """Say whether an anchor of this log names a record that was removed for its age."""
+        is_gone = anchor.seq <= self._through and anchor.seq not in self._hashes
+        return is_gone and self.fault(anchor) is None
+
     def fault(self, anchor: Anchor) -> str | None:
-        """Return what is wrong by one anchor, in a sentence; None where the log holds what it names."""
-        about = f"the anchor of {anchor.at} names record {anchor.seq}"
+        """Return what is wrong by one anchor, in a sentence; None where nothing speaks against it."""
+        about = self.about(anchor)
         if anchor.store_id != self._store_id:
             return f"{about} of another store ({anchor.store_id}); this one is {self._store_id}"
         if not any(anchor.is_signed_with(key) for key in self._keys):
@@ -190,9 +223,14 @@ class _Log:
             return f"{about}, which the restore in record {restore.seq} gave up"
         if found is not None:
             return f"{about}, and another record stands there: the store was put back to an older state and went on"
+        is_removed = anchor.seq <= self._through  # see `is_beyond`
         return (
-            f"{about}, and the log ends at record {self._last}: the store was put back to an older state. "
-            "Keys revoked since are in force again: look at `kiosk key list` before anybody uses it"
+            None
+            if is_removed
+            else (
+                f"{about}, and the log ends at record {self._last}: the store was put back to an older state. "
+                "Keys revoked since are in force again: look at `kiosk key list` before anybody uses it"
+            )
         )
 
 
