@@ -68,6 +68,12 @@ def load_pack(config: Config) -> Pack:
     return found
 
 
+def holds_from_age(config: Config) -> float | None:
+    """Return from which age the scores of the pack hold, years; None where it does not say."""
+    years = load_pack(config).measured.get("holds_from_age")
+    return None if years is None else float(years)
+
+
 def thread_count() -> int:
     """Return how many threads a network gets where nothing is set."""
     return min(MOST_THREADS, max(1, (os.cpu_count() or 1) // 2))

@@ -23,6 +23,7 @@ from kiosk.api.context import Cloud, Context, nothing
 from kiosk.api.gate import Endpoint, Gate, lost
 from kiosk.api.operation import Operation
 from kiosk.api.routes import (
+    acceptance,
     decisions,
     didit,
     door,
@@ -41,6 +42,7 @@ from kiosk.api.server import Server, check_exposure
 from kiosk.device.device import Device
 from kiosk.entrance.liveness_step import Detector
 from kiosk.entrance.news import RunningKiosk
+from kiosk.evaluation.acceptance.wizard import Watch, Wizard, unwatched
 from kiosk.settings.config import Config, Sources
 from kiosk.store.accounts import Accounts
 
@@ -56,6 +58,7 @@ _SERVED: tuple[Operation, ...] = (
     *events.OPERATIONS,
     *settings.OPERATIONS,
     *keys.OPERATIONS,
+    *acceptance.OPERATIONS,
     *media.OPERATIONS,
     *pages.OPERATIONS,
 )
@@ -92,6 +95,7 @@ def build(
     screen_token: str | None = None,
     now: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
+    holds_from_age: float | None = None,
 ) -> Application:
     """Put the API together.
 
@@ -108,6 +112,7 @@ def build(
         screen_token: by which the kiosk's own screen is known; None: it needs a key like everybody else.
         now: seconds UTC.
         monotonic: s; limits are counted with it.
+        holds_from_age: from which age scores hold, years; None where the model pack does not say.
     """
     accounts = Accounts(device.store, now=now)
     access = Access(accounts, device.config.api, now=now, monotonic=monotonic)
@@ -117,6 +122,7 @@ def build(
         now=now,
         kiosk=kiosk,
         cloud=cloud,
+        wizard=_wizard(device, kiosk, now, holds_from_age),
         detector=detector,
         sources=sources,
         apply=apply,
@@ -132,6 +138,14 @@ def build(
         by_path[operation.path][operation.method] = operation
     routes = [Route(path.rstrip("/") or "/", Endpoint(context, path, methods)) for path, methods in by_path.items()]
     return Application(context, Gate(Router(routes, default=lost, redirect_slashes=False), context))
+
+
+def _wizard(
+    device: Device, kiosk: RunningKiosk | None, now: Callable[[], float], holds_from_age: float | None
+) -> Wizard:
+    """Return what leads through the acceptance; a running kiosk's presentations are timed."""
+    timed = Watch(kiosk.news) if kiosk is not None else unwatched
+    return Wizard(device, now=now, timed=timed, holds_from_age=holds_from_age)
 
 
 __all__ = ["OPERATIONS", "Application", "Server", "build", "check_exposure"]

@@ -21,6 +21,7 @@ from kiosk.device.device import Device
 from kiosk.entrance.liveness_step import Detector
 from kiosk.entrance.news import RunningKiosk
 from kiosk.errors import RefusedError
+from kiosk.evaluation.acceptance.wizard import Wizard
 from kiosk.settings.config import Config, Sources
 
 WORKERS = 8  # threads for short work with the store and the desk
@@ -83,6 +84,7 @@ class Context:
     device: Device
     access: Access
     now: Callable[[], float]  # seconds UTC
+    wizard: Wizard  # leads through the acceptance
     kiosk: RunningKiosk | None = None  # the running kiosk
     cloud: Cloud | None = None
     detector: Detector | None = None  # tells photographs from people

@@ -394,10 +394,36 @@ def _add_models(add: Adder) -> None:
         "check models, onnxruntime, store, settings and clock, and say what to mend",
         more="Runs known portraits through the networks and compares the results. Exit 3 when something is wrong.",
     )
+    _add_accept(add)
     config = _group(add, "config", "check, show and explain the settings")
     config("config check", "models", "check the settings, and say what is wrong")
     config("config show", "models", "print the settings in force", json=False)
     config("config docs", "models", "print every setting with default, range and meaning", json=False)
+
+
+def _add_accept(add: Adder) -> None:
+    accept = add(
+        "accept",
+        "accept",
+        "lead through the acceptance of this kiosk at its door, and write the signed report",
+        more="Stopped at any point, it goes on where it was; the operator's page leads through the same steps.",
+    )
+    accept.add_argument("--status", action="store_true", help="say how far it is")
+    accept.add_argument("--report", metavar="FILE", type=Path, help="write the report (HTML) and its signature beside")
+    accept.add_argument("--verify", metavar="FILE", type=Path, help="check a report against its signature")
+    accept.add_argument("--restart", action="store_true", help="begin anew; what was noted is kept under another name")
+    accept.add_argument(
+        "--goal",
+        action="append",
+        default=[],
+        metavar="STEP=PERCENT",
+        help="rate to show: people (default 5), strangers (5) or attacks (15); may be repeated",
+    )
+    accept.add_argument(
+        "--step",
+        choices=("camera", "light", "people", "strangers", "timing", "attacks", "watchdog", "power"),
+        help="do this step now",
+    )
 
 
 def _add_cloud(add: Adder) -> None:

@@ -6,6 +6,7 @@ import { problem, say } from "./notice.js";
 import { signIn } from "./sign-in.js";
 import { listen } from "../common/stream.js";
 import { LANGUAGES, current, preferred, setZone, speak, t } from "../common/words.js";
+import { acceptance } from "./acceptance.js";
 import { audit } from "./audit.js";
 import { cloud } from "./cloud.js";
 import { decision } from "./decision.js";
@@ -33,6 +34,7 @@ const ROUTES = [
   [/^cloud$/, cloud, "cloud", "cloud"],
   [/^settings$/, settings, "settings", "settings"],
   [/^keys$/, keys, "keys", "keys"],
+  [/^acceptance$/, acceptance, "acceptance", "acceptance"],
 ];
 const MENU = [
   ["today", "today"],
@@ -43,6 +45,7 @@ const MENU = [
   ["cloud", "cloud"],
   ["settings", "settings"],
   ["keys", "key"],
+  ["acceptance", "shield"],
 ];
 const ADMIN_ONLY = new Set(["keys"]);
 const CALM_MS = 2_000;
