@@ -21,6 +21,7 @@ from kiosk.entrance.look import Look
 from kiosk.entrance.news import Broadcast, Consent
 from kiosk.entrance.pending import PendingApproval
 from kiosk.entrance.screen import Announcer, Place
+from kiosk.entrance.surroundings import Surroundings
 from kiosk.errors import KioskError, RefusedError, StoreError
 from kiosk.health.monitor import Monitor
 from kiosk.recognition.image import encoded
@@ -28,6 +29,7 @@ from kiosk.recognition.judgement import Verdict
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.rules.admission import DoorReason
 from kiosk.rules.conditions import Allowed, Condition, allowed
+from kiosk.rules.furniture import StillFace
 from kiosk.rules.grant import Grant, Refusal, RefusalReason
 from kiosk.rules.limits import Limits
 from kiosk.rules.patience import Tries
@@ -111,6 +113,7 @@ class Judge:
         self._frames: dict[int, tuple[Frame, tuple[Face, ...]]] = {}
         self._newest: tuple[Frame, tuple[Face, ...]] | None = None
         self._order = _Order(monitor)
+        self._surroundings = Surroundings(monitor, config)
         self._next: tuple[Config, Schedule] | None = None  # settings to take
         self.decided = 0
         """Presentations decided about since the start."""
@@ -126,6 +129,7 @@ class Judge:
         self._config = config
         self._patience = config.attempts
         self._expected.apply(config)
+        self._surroundings.apply(config)
         self._presenter = Presenter(_limits(config), self._device.scale)
         self._liveness = self._make_liveness(config)
 
@@ -135,6 +139,11 @@ class Judge:
     def newest(self) -> tuple[Frame, tuple[Face, ...]] | None:
         """The newest frame that was looked at, and its faces, largest first."""
         return self._newest
+
+    @property
+    def still_faces(self) -> tuple[StillFace, ...]:
+        """Faces that do not move: furniture first, then what is not known to be furniture yet."""
+        return self._surroundings.still
 
     @property
     def wants_every_frame(self) -> bool:
@@ -168,9 +177,10 @@ class Judge:
         self._expected.let_go(now)
         try:
             faces = self._device.recogniser.glance(frame.image)
-            self._newest = self._frames[frame.number] = frame, tuple(faces)
-            look = Look(frame, faces, self._device.recogniser)
-            outcome = self._see(look, now)
+            found = self._surroundings.sort(frame, faces)
+            self._newest = self._frames[frame.number] = frame, found.people
+            look = Look(frame, found.people, self._device.recogniser)
+            outcome = self._see(look, now, may_be_judged=found.may_be_judged)
             if isinstance(outcome, Ready):
                 self._decide(outcome)
             elif self._pending.follow(outcome, look.view, now, self._confirm):
@@ -189,10 +199,14 @@ class Judge:
             self._show(outcome, now, look.place)
         return outcome
 
-    def _see(self, look: Look, now: float) -> FrameOutcome:
-        """Say what a frame brings: to the presenter, and to what tells a person from a photograph."""
+    def _see(self, look: Look, now: float, *, may_be_judged: bool) -> FrameOutcome:
+        """Say what a frame brings: to the presenter, and to what tells a person from a photograph.
+
+        Whoever was not seen to move yet may be a poster: frames are gathered, and nobody is let in by them.
+        """
         is_armed, step = self._is_armed(now), self._liveness
-        outcome = self._presenter.see(look.view, now, is_armed=is_armed, may_end=step is None or step.may_end)
+        may_end = may_be_judged and (step is None or step.may_end)
+        outcome = self._presenter.see(look.view, now, is_armed=is_armed, may_end=may_end)
         if step is None:
             return outcome
         waits = self._pending.is_waiting
@@ -243,6 +257,7 @@ class Judge:
         """Begin anew after the camera was lost."""
         self._pending.end()
         self._order.interrupt()
+        self._surroundings.interrupt()
         self._presenter.interrupt()
         if self._liveness is not None:
             self._liveness.drop()

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from kiosk.errors import ConfigError
 from kiosk.rules.conditions import policy
+from kiosk.rules.regions import FURNITURE_LOW_S, read_regions
 from kiosk.rules.schedule import read_schedule
 from kiosk.setting import setting
 
@@ -283,6 +284,9 @@ class DegradedSettings:
         "A list of the cloud lost most of its entries; they stay blocked until an operator confirms the loss.",
         choices=_LEFT,
     )
+    face_stays: str = setting(
+        "log_only", "A face that does not move is in view, or several are for a minute without a pause.", choices=_LEFT
+    )
 
     def __post_init__(self) -> None:
         """Refuse what the guard would refuse."""
@@ -429,6 +433,26 @@ class EntranceSettings:
         high=100.0,
         unit="years",
     )
+    furniture_s: float = setting(
+        60.0,
+        "Time without any motion after which a face is furniture, such as a poster, and ignored; before, nobody is "
+        "judged beside it. 0 to judge every face, however still.",
+        low=0.0,
+        high=3600.0,
+        unit="s",
+    )
+    ignore: tuple[str, ...] = setting(
+        (),
+        "Parts of the picture in which no face counts, such as a television: left, top, right and bottom as shares of "
+        'the picture, for instance "0.70 0.00 1.00 0.35".',
+        may_be_empty=True,
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse parts of a picture that are none, and a wait that a mannequin would outlast."""
+        _hold("entrance", lambda: read_regions(self.ignore))
+        if 0.0 < self.furniture_s < FURNITURE_LOW_S:
+            raise ConfigError(f"[entrance] furniture_s: want 0 for off, or at least {FURNITURE_LOW_S:g} s")
 
 
 @dataclass(frozen=True, slots=True)
