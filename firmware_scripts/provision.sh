@@ -234,7 +234,7 @@ record_screen() {
     yes) screen=true ;;
     no) screen=false ;;
     *)
-      echo "Nobody said whether there is a screen, so nobody is asked for a movement: photographs are only deterred."
+      echo "It is not known whether there is a screen, so visitors are asked for no movement, and a good photograph may pass."
       echo "Run again with --screen yes, or set [pad] screen = true in $config."
       return
       ;;

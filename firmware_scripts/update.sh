@@ -131,7 +131,7 @@ fi
 if ! is_newer "${release%-*}" "${old%-*}"; then
   "$may_be_older" || {
     record refused "not newer"
-    fail "$release is not newer than $old, which runs. Releases only rise: an older one has faults that were mended since.
+    fail "$release is not newer than $old, which runs. Versions only go up: an older one has faults that were mended since.
        If it must be: --allow-older, which is recorded. Nothing was changed"
   }
   record "older allowed" "by ${SUDO_USER:-root}"

@@ -7,6 +7,13 @@ import json
 
 from kiosk import assembly
 from kiosk.didit.contract import timestamp
+from kiosk.types import ClockState
+
+STATES = {
+    ClockState.SYNCED: "this time is trusted",
+    ClockState.HOLDOVER: "this time is trusted for a while: the clock was synchronised, and now runs by itself",
+    ClockState.UNTRUSTED: "the clock is not synchronised: timedatectl set-ntp true, or set it",
+}
 
 
 def clock(chosen: argparse.Namespace) -> None:
@@ -26,5 +33,6 @@ def clock(chosen: argparse.Namespace) -> None:
     if chosen.json:
         print(json.dumps(told, indent=2))
         return
-    print(f"{told['time']}, {told['state']}; the newest record is of {told['newest_record']}")
-    print("confirmed" if chosen.act == "confirm" else told["trouble"] or "this time is trusted")
+    newest_record = f"; the newest record is of {told['newest_record']}" if newest else ""
+    print(f"{told['time']}, {told['state']}{newest_record}")
+    print("confirmed" if chosen.act == "confirm" else told["trouble"] or STATES[told_by.state()])

@@ -112,7 +112,8 @@ def cloud_status(chosen: argparse.Namespace) -> int:
         return REFUSED if status["alarm"] else 0
     counts = ", ".join(f"{count} {state}" for state, count in status["counts"].items() if count) or "nothing"
     print(f"Sent from this device: {status['policy']}; API key: {'kept' if status['has_key'] else 'none'}")
-    print(f"Outbox: {counts}; connection: {CONNECTION[status['breaker']]}")
+    connection = CONNECTION[status["breaker"]] if config.cloud.is_used else "not used"
+    print(f"Outbox: {counts}; connection: {connection}")
     if status["oldest_waiting_s"] is not None:
         print(f"The oldest has waited for {status['oldest_waiting_s'] / 3600:.1f} h")
     for name, label in (("last_success", "Last success"), ("last_error", "Last error"), ("clock_skew_s", "Clock skew")):
@@ -147,6 +148,8 @@ def cloud_outbox(chosen: argparse.Namespace) -> None:
     if chosen.json:
         print(json.dumps(rows, indent=2))
         return
+    if not rows:
+        print("No row of the outbox is in this state." if chosen.which else "The outbox is empty.")
     for row in rows:
         about = row["remote_request_id"] or row["last_error"] or ""
         print(f"{row['id']:>8}  {row['state']:<10} {row['policy']:<8} {row['request_id']}  {row['attempts']}x  {about}")

@@ -205,8 +205,8 @@ def _walls() -> Finding:
     found = available_walls()
     if "no landlock" in found:
         return Finding(
-            "capture's walls",
+            "camera process",
             True,
-            f"{found}: a decoder taken over could open the kiosk's files; Linux 5.13 has Landlock",
+            f"confined by {found}: a decoder taken over could open the kiosk's files; Linux 5.13 has Landlock",
         )
-    return Finding("capture's walls", True, found)
+    return Finding("camera process", True, f"confined by {found}")

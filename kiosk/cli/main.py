@@ -16,11 +16,13 @@ from pathlib import Path
 
 from kiosk import __version__
 from kiosk.cli.evaluate import add_commands as add_evaluations
-from kiosk.didit.contract import parse_threshold
+from kiosk.cli.values import read_count, read_days, read_port, read_seconds, read_skip, read_threshold
 from kiosk.errors import KioskError
 from kiosk.rules.text import shown
 
 REFUSED = 3
+ERASED = "Backups in the state directory are rewritten without the person; copies elsewhere still hold them."
+WHO = "the person's number (session_number), session_id or vendor_data"
 
 EPILOG = """\
 first steps:
@@ -122,7 +124,7 @@ def _add_running(add: Adder) -> None:
         "run",
         "run the kiosk: camera, decisions, door, API and pages",
         more="Runs until it is stopped (Ctrl-C or SIGTERM). A lost camera is reopened indefinitely; meanwhile nothing "
-        "opens. SIGHUP reads changed settings. Under systemd it feeds the watchdog.",
+        "opens. SIGHUP reads changed settings. Under systemd it reports that it is ready and alive.",
         json=False,
     )
     run.add_argument(
@@ -180,7 +182,7 @@ def _add_faces(add: Adder) -> None:
     match.add_argument("user_image", metavar="USER", type=Path, help="photograph of the person")
     match.add_argument("ref_image", metavar="REF", type=Path, help="photograph to compare it with")
     match.add_argument(
-        "--threshold", type=_threshold, metavar="N", help="decline below this score, 0 to 100 (default 30)"
+        "--threshold", type=read_threshold, metavar="N", help="decline below this score, 0 to 100 (default 30)"
     )
     search = add(
         "search",
@@ -236,51 +238,13 @@ def _add_pad(add: Adder) -> None:
         default="none",
         help="movement that the person is asked for (default none); left and right are the person's own",
     )
-    clip.add_argument("--seconds", type=_seconds, default=6.0, metavar="S", help="length of a clip (default 6)")
-    clip.add_argument("--clips", type=_count, default=1, metavar="N", help="how many, one after the other (default 1)")
+    clip.add_argument("--seconds", type=read_seconds, default=6.0, metavar="S", help="length of a clip (default 6)")
+    clip.add_argument(
+        "--clips", type=read_count, default=1, metavar="N", help="how many, one after the other (default 1)"
+    )
     clip.add_argument(
         "--light", metavar="TEXT", help="what the light was, such as 'office, evening'; kept beside the clip"
     )
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 2.0 <= seconds <= 60.0:  # noqa: PLR2004  long enough for an answer, short enough for a disk
-        raise argparse.ArgumentTypeError(f"want 2 to 60 seconds, got {text!r}")
-    return seconds
-
-
-def _threshold(text: str) -> int:
-    try:
-        return parse_threshold(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _count(text: str) -> int:
-    """Read a number of rows: 1 to the largest that SQLite takes."""
-    if not text.isdecimal() or not 1 <= int(text) < 2**63:
-        raise argparse.ArgumentTypeError(f"want a whole number of 1 or more, got {text!r}")
-    return int(text)
-
-
-def _skip(text: str) -> int:
-    return 0 if text == "0" else _count(text)
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:  # noqa: PLR2004  the largest port there is
-        raise argparse.ArgumentTypeError(f"want a port, 0 to 65535, got {text!r}")
-    return int(text)
-
-
-def _days(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 36_525:  # noqa: PLR2004  a century
-        raise argparse.ArgumentTypeError(f"want 1 to 36525 days, got {text!r}")
-    return int(text)
 
 
 def _add_people(add: Adder) -> None:
@@ -288,7 +252,8 @@ def _add_people(add: Adder) -> None:
         "enrol",
         "faces",
         "enrol a person from photographs",
-        more="Searches first. Exit 3 when the person is enrolled already or blocked, or when a photograph is too poor.",
+        more="First looks whether the person is known. Exit 3 when the person is enrolled already or blocked, or when "
+        "a photograph is too poor.",
     )
     enrol.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="photographs of this person alone")
     enrol.add_argument(
@@ -305,29 +270,31 @@ def _add_people(add: Adder) -> None:
 
     blocklist = _group(add, "blocklist", "block people, so that the kiosk declines them, and list who is blocked")
     block = blocklist("blocklist add", "faces", "block a face, or a person who is enrolled")
-    block.add_argument("what", metavar="IMAGE|ID", help="a photograph, a session_number or a session_id")
+    block.add_argument(
+        "what", metavar="IMAGE|ID", help="a photograph, or an enrolled person's number (session_number) or session_id"
+    )
     block.add_argument("--reason", help="the reason; encrypted with the person's details")
     _add_details(block)
     remove = blocklist("blocklist remove", "faces", "unblock a person; they stay enrolled")
-    remove.add_argument("subject", metavar="ID", help="session_number, session_id or vendor_data")
+    remove.add_argument("subject", metavar="ID", help=WHO)
     blocklist("blocklist list", "faces", "list blocked people")
 
     gallery = _group(add, "gallery", "list, show, import and audit the enrolled people")
     listing = gallery("gallery list", "faces", "list the people in the order of their enrolment")
-    listing.add_argument("--limit", type=_count, default=100, metavar="N", help="most rows (default 100)")
-    listing.add_argument("--offset", type=_skip, default=0, metavar="N", help="rows to skip (default 0)")
+    listing.add_argument("--limit", type=read_count, default=100, metavar="N", help="most rows (default 100)")
+    listing.add_argument("--offset", type=read_skip, default=0, metavar="N", help="rows to skip (default 0)")
     for name, sentence in (
         ("show", "show a person"),
         ("remove", "erase a person; prints a signed receipt"),
         ("allow", "put a person on the allowlist, to be found by --search-type blocklisted_or_approved"),
         ("disallow", "take a person off the allowlist"),
     ):
-        command = gallery(f"gallery {name}", "faces", sentence)
-        command.add_argument("subject", metavar="ID", help="session_number, session_id or vendor_data")
+        command = gallery(f"gallery {name}", "faces", sentence, more=ERASED if name == "remove" else "")
+        command.add_argument("subject", metavar="ID", help=WHO)
         if name == "remove":
             _add_no_wait(command)
-    forget = add("forget", "faces", "erase a person; prints a signed receipt")
-    forget.add_argument("subject", metavar="ID", help="session_number, session_id or vendor_data")
+    forget = add("forget", "faces", "erase a person; prints a signed receipt", more=ERASED)
+    forget.add_argument("subject", metavar="ID", help=WHO)
     _add_no_wait(forget)
     receipt = add("receipt", "faces", "print the receipt of a person who was erased")
     receipt.add_argument("subject", metavar="ID", help="session_number or session_id")
@@ -345,7 +312,7 @@ def _add_people(add: Adder) -> None:
     )
     imports.add_argument(
         "--workers",
-        type=_skip,
+        type=read_skip,
         default=0,
         metavar="N",
         help="photographs processed in parallel (default: one per core)",
@@ -361,7 +328,7 @@ def _add_people(add: Adder) -> None:
         more="Finds likely duplicates, photographs unlike their own person, and the people most easily confused.",
     )
     audit.add_argument("--html", type=Path, metavar="FILE", help="also write a report with charts")
-    audit.add_argument("--limit", type=_count, default=20, metavar="N", help="most rows of each table (default 20)")
+    audit.add_argument("--limit", type=read_count, default=20, metavar="N", help="most rows of each table (default 20)")
 
 
 def _add_details(command: argparse.ArgumentParser) -> None:
@@ -380,7 +347,7 @@ def _add_models(add: Adder) -> None:
     show = models("models show", "models", "list the models, and what each score means")
     show.add_argument("--svg", type=Path, metavar="FILE", help="also write the score scale as a chart")
     models("models check", "models", "check every model file against its SHA-256 in the manifest")
-    pull = models("models pull", "models", "download another model pack from its makers", json=False)
+    pull = models("models pull", "models", "download another model pack, a set of networks", json=False)
     pull.add_argument("pack", nargs="?", metavar="PACK", help="name of the pack; without one, all are listed")
     pull.add_argument("--to", type=Path, metavar="DIR", help="folder for the pack (default: in the state directory)")
     pull.add_argument(
@@ -441,7 +408,9 @@ def _add_cloud(add: Adder) -> None:
     cloud("cloud secret", "cloud", "store the secret that signs webhooks; it is asked for, or read from a pipe")
     cloud("cloud balance", "cloud", "print the credits of the account")
     top_up = cloud("cloud top-up", "cloud", "print a link, and its QR code, by which a person can pay")
-    top_up.add_argument("--amount", type=_count, default=50, metavar="DOLLARS", help="amount, 50 or more (default 50)")
+    top_up.add_argument(
+        "--amount", type=read_count, default=50, metavar="DOLLARS", help="amount, 50 or more (default 50)"
+    )
     cloud("cloud status", "cloud", "say what waits to be sent, and whether sending works; exit 3 when it has stopped")
     confirm = cloud(
         "cloud confirm-list", "cloud", "say that a list of the cloud was shortened on purpose; unblocks those taken off"
@@ -453,21 +422,33 @@ def _add_cloud(add: Adder) -> None:
         choices=("waiting", "sending", "sent", "rejected", "superseded"),
         help="only rows in this state; superseded: dropped, as their person was forgotten or they waited too long",
     )
-    rows.add_argument("--limit", type=_count, default=100, metavar="N", help="most rows (default 100)")
-    rows.add_argument("--offset", type=_skip, default=0, metavar="N", help="rows to skip (default 0)")
+    rows.add_argument("--limit", type=read_count, default=100, metavar="N", help="most rows (default 100)")
+    rows.add_argument("--offset", type=read_skip, default=0, metavar="N", help="rows to skip (default 0)")
     retry = cloud("cloud retry", "cloud", "queue a refused row again")
-    retry.add_argument("row", type=_count, metavar="ROW", help="number of the row, see `kiosk cloud outbox`")
+    retry.add_argument("row", type=read_count, metavar="ROW", help="number of the row, see `kiosk cloud outbox`")
     send = cloud("cloud send", "cloud", "send what waits, when no kiosk is running; exit 3 if something is left")
-    send.add_argument("--within", type=_count, default=600, metavar="S", help="most seconds to spend (default 600)")
-    export = cloud("cloud export", "cloud", "write what was not sent to a USB stick, encrypted; it also stays queued")
+    send.add_argument("--within", type=read_count, default=600, metavar="S", help="most seconds to spend (default 600)")
+    export = cloud(
+        "cloud export",
+        "cloud",
+        "write what was not sent to a USB stick, encrypted; it also stays queued",
+        more="Asks for a passphrase, which `kiosk cloud decrypt` needs.",
+    )
     export.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder of the stick")
     decrypt = cloud(
         "cloud decrypt", "cloud", "decrypt an exported file, on any machine", more="Asks for the export's passphrase."
     )
     decrypt.add_argument("file", type=Path, metavar="FILE", help="file that `kiosk cloud export` wrote")
     decrypt.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder for its rows and photographs")
-    fake = add("fake-cloud", "cloud", "run a stand-in for Didit on this machine, for trials", json=False)
-    fake.add_argument("--port", type=_skip, default=0, metavar="N", help="port (default: a free one)")
+    fake = add(
+        "fake-cloud",
+        "cloud",
+        "run a stand-in for Didit on this machine, for trials",
+        more="Of its faults, hang never answers, half cuts the answer off, html answers a web page, wrong answers "
+        "another JSON, late shows a call in the list of calls only later, duplicate lists one twice.",
+        json=False,
+    )
+    fake.add_argument("--port", type=read_skip, default=0, metavar="N", help="port (default: a free one)")
     fake.add_argument(
         "--generation",
         choices=("seed", "newer"),
@@ -515,7 +496,7 @@ def _add_store(add: Adder) -> None:
     export = log("log export", "store", "write the whole log to stdout", json=False)
     export.add_argument("--format", choices=("csv", "json"), default="csv", help="form of the output (default csv)")
     listing = log("log list", "store", "list the newest decisions")
-    listing.add_argument("--limit", type=_count, default=20, metavar="N", help="most rows (default 20)")
+    listing.add_argument("--limit", type=read_count, default=20, metavar="N", help="most rows (default 20)")
     backup = add("backup", "store", "write an encrypted backup and verify it; the kiosk may run meanwhile")
     backup.add_argument(
         "--to",
@@ -561,7 +542,7 @@ def _add_serve(add: Adder) -> None:
     )
     serve.add_argument("--bind", metavar="ADDRESS", help="address to listen on (default: [api] bind)")
     serve.add_argument(
-        "--port", type=_port, metavar="N", help="port to listen on (default: [api] port); 0 for any free one"
+        "--port", type=read_port, metavar="N", help="port to listen on (default: [api] port); 0 for any free one"
     )
     screen = add(
         "screen",
@@ -586,7 +567,7 @@ def _add_serve(add: Adder) -> None:
         help="what the key permits beyond its role: alarm, to arm and disarm as an alarm panel does",
     )
     create.add_argument("--name", default="key", help="name of the key in lists")
-    create.add_argument("--expires", type=_days, metavar="DAYS", help="days until the key expires (default: never)")
+    create.add_argument("--expires", type=read_days, metavar="DAYS", help="days until the key expires (default: never)")
     key("key list", "serve", "list the keys, without their secret text")
     revoke = key("key revoke", "serve", "revoke a key at once")
     revoke.add_argument("id", metavar="ID", help="id of the key, see `kiosk key list`")

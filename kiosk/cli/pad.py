@@ -38,9 +38,9 @@ CHALLENGES = {
 }
 FIRST_FRAME_S = 15.0
 SENTENCES = {
-    Verdict.BONA_FIDE: "the passive cue sees a person",
-    Verdict.ATTACK: "the passive cue sees a picture of a person",
-    Verdict.UNDETERMINED: "the picture cannot be judged",
+    Verdict.BONA_FIDE: "the network takes it for a person",
+    Verdict.ATTACK: "the network takes it for a picture of a person",
+    Verdict.UNDETERMINED: "it cannot be judged",
 }
 WEAKNESS = "One photograph says little: a good copy passes. The door asks for a movement at levels active and strict."
 
@@ -56,7 +56,7 @@ def liveness(chosen: argparse.Namespace) -> None:
     answer: dict[str, object] = {"method": "PASSIVE", "faces": len(faces), "model": network.model}
     if not faces:
         answer |= {"status": "Declined", "score": 0.0, "verdict": Verdict.UNDETERMINED.value, "reason": "no_face"}
-        sentence = "there is no face in the picture"
+        sentence = "there is no face in it"
     else:
         found = judge_photograph(recogniser.turn(image, angle), faces[0], network, liveness_limits(config.pad).cues)
         status = "Approved" if found.verdict is Verdict.BONA_FIDE else "Declined"

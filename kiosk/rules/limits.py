@@ -39,17 +39,21 @@ class Limits:
     speed_high: float = setting(  # sideways and up; a walk past makes six, a jittery box one
         3.0, "Fastest movement across the picture that is judged.", low=0.1, high=100.0, unit="face widths a second"
     )
-    frames: int = setting(3, "Good frames whose templates make one probe.", low=1, high=20, unit="frames")
+    frames: int = setting(3, "Good frames of which one decision is made.", low=1, high=20, unit="frames")
     gather_s: float = setting(0.25, "Least time over which these frames are gathered.", low=0.0, high=5.0, unit="s")
     keep_s: float = setting(1.5, "Longest age of a frame in a decision.", low=0.1, high=10.0, unit="s")
     blink_s: float = setting(  # or no frame come
         0.5, "Longest time that a face may be missing within one presentation.", low=0.05, high=3.0, unit="s"
     )
     overlap_low: float = setting(
-        0.3, "Least intersection over union of a face's boxes in two frames.", low=0.05, high=1.0, unit="share"
+        0.3,
+        "Least overlap of one face's boxes in two frames (intersection over union).",
+        low=0.05,
+        high=1.0,
+        unit="share",
     )
     shift_high: float = setting(  # of the centres of its boxes
-        0.6, "Longest way of a face between two frames.", low=0.05, high=5.0, unit="face widths"
+        0.6, "Largest movement of a face between two frames.", low=0.05, high=5.0, unit="face widths"
     )
     same_person_score: float = setting(
         70.0, "Least score between all frames of a presentation; below, it is two people.", low=0.0, high=100.0

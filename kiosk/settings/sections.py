@@ -73,14 +73,15 @@ class SearchSettings:
     )
     hold_fpir: float = setting(
         0.0,
-        "Chance that a stranger's search lists anybody; the threshold rises with the gallery to keep it; 0 for off.",
+        "Chance that a stranger's search lists anybody; the threshold rises with the number of people to keep it; "
+        "0 for off.",
         low=0.0,
         high=0.5,
         unit="share",
     )
     warn_fpir: float = setting(
         0.1,
-        "`kiosk doctor` warns where a stranger's search lists anybody with this chance.",
+        "`kiosk doctor` warns where a stranger's search lists anybody with this chance or more.",
         low=0.0,
         high=1.0,
         unit="share",
@@ -302,7 +303,11 @@ class DoorSettings:
 
     chip: str = setting("", "GPIO device of the door, for instance /dev/gpiochip0; empty for no door.")
     relay: int = setting(
-        -1, "Line of the relay that releases the lock; -1 for none, as for all lines.", low=-1, high=1023, unit="offset"
+        -1,
+        "Line of the relay that releases the lock, as `gpioinfo` numbers it; -1 for none, as for all lines.",
+        low=-1,
+        high=1023,
+        unit="offset",
     )
     green: int = setting(-1, "Line of the green lamp.", low=-1, high=1023, unit="offset")
     yellow: int = setting(-1, "Line of the yellow lamp.", low=-1, high=1023, unit="offset")
@@ -382,15 +387,19 @@ class EntranceSettings:
         choices=("identify", "verify", "enrol", "screen"),
     )
     identify_threshold: float = setting(
-        80.0, "Similarity from which a person found in the gallery may enter.", low=30.0, high=100.0, unit="score"
+        80.0, "Similarity from which a person found among all people may enter.", low=30.0, high=100.0, unit="score"
     )
     verify_threshold: float = setting(
-        76.0, "Similarity with the claimed person from which they may enter.", low=30.0, high=100.0, unit="score"
+        76.0,
+        "Similarity with the person of the code or card from which they may enter.",
+        low=30.0,
+        high=100.0,
+        unit="score",
     )
     hold_fpir: float = setting(
         0.001,
-        "Chance that a stranger is mistaken for anybody; identify_threshold rises with the gallery to keep it; "
-        "0 for off.",
+        "Chance that a stranger is mistaken for anybody; identify_threshold rises with the number of people to keep "
+        "it; 0 for off.",
         low=0.0,
         high=0.5,
         unit="share",
@@ -533,7 +542,7 @@ class ApiSettings:
     lockout_s: float = setting(900.0, "How long it stays locked out.", low=1.0, high=86400.0, unit="s")
     trusted_proxies: tuple[str, ...] = setting(
         (),
-        "Addresses or networks of reverse proxies whose X-Forwarded-For is believed; this machine always is.",
+        "Addresses or networks of reverse proxies whose X-Forwarded-For is believed; one on this device always is.",
         may_be_empty=True,
     )
     session_h: float = setting(12.0, "How long an operator stays signed in.", low=0.1, high=168.0, unit="h")

@@ -149,7 +149,7 @@ class Lists:
         """
         found = next((one for one in self.held() if one.list == name), None)
         if found is None:
-            raise RefusedError(f"no list {name} waits for a confirmation")
+            raise RefusedError(f"no list {name} waits for a confirmation; `kiosk cloud status` names those that do")
         confirmed = replace(found, is_confirmed=True)
         with self._store.transaction() as transaction:
             _write_held(transaction.connection, confirmed)

@@ -149,7 +149,7 @@ class Site:
             text=True,
             check=False,
         )
-        return (asked.returncode == 0 and self.pulse_seen(before)) or asked.stderr
+        return (asked.returncode == 0 and self.pulse_seen(before)) or (asked.stderr, self.said)
 
     def ways_out(self):
         return {"key": self.by_key(), "button": self.press(), "command": self.by_command()}

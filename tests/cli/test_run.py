@@ -155,7 +155,7 @@ def test_a_second_kiosk_on_the_same_state_directory_is_refused(demo):
 def test_settings_of_the_start_are_taken_by_a_new_start_of_the_same_process_and_it_is_no_stop(demo, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as wire:
         wire.bind(str(tmp_path / "notify"))
-        wire.settimeout(60.0)
+        wire.settimeout(DEMO_S)
         told: list[str] = []
 
         def await_fact(fact):

@@ -200,7 +200,7 @@ def test_a_list_of_a_cloud_that_is_switched_off_blocks_nobody_from_the_next_star
         stderr=subprocess.DEVNULL,
     ) as process:
         try:
-            until(lambda: blocked(device) == [])
+            until(lambda: blocked(device) == [], 3 * LIMIT_S)  # a whole kiosk starts
         finally:
             process.terminate()
 

@@ -30,6 +30,7 @@ from kiosk.types import Template
 from tests.api.served import A1, NOW, PASSWORD, match_files, serving
 from tests.conftest import GOLDEN
 from tests.gallery.test_site_curve import strangers
+from tests.patience import until
 from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, running, serious
 
 VIEWS = ("today", "decisions", "reviews", "people", "people/new", "people/import", "audit", "settings", "keys")
@@ -261,9 +262,7 @@ def test_an_import_shows_what_became_of_each_file(operator, served, tmp_path):
 
     page.get_by_role("heading", name="Import finished").wait_for()
     page.get_by_text("Enrolled: 1", exact=True).wait_for()
-    assert (
-        page.get_by_role("row", name=re.compile("person_a_1")).get_by_text("Already enrolled", exact=True).count() == 1
-    )
+    page.get_by_role("row", name=re.compile("person_a_1")).get_by_text("Already enrolled", exact=True).wait_for()
 
 
 # ---- decisions
@@ -286,6 +285,7 @@ def test_what_happened_before_a_slow_stream_opened_is_fetched(chromium, served):
         page.get_by_role("heading", name="Today").wait_for()
         playwright.expect(page.locator(".skeleton, [aria-busy]")).to_have_count(0)
 
+        until(lambda: held or page.wait_for_timeout(20))  # ms, in which playwright's own loop fills it
         answer = served.call("POST", "/v3/face-match/", "device", files=match_files()).json()
         held[0].continue_()
 
@@ -334,7 +334,7 @@ def test_decisions_are_filtered_by_an_address_that_can_be_kept(operator, served)
     reviewable(served)
     served.device.save(NewDecision(kind=Kind.IDENTIFY, status="Declined", score=12.0))
     show(page, "decisions")
-    assert page.get_by_role("row").count() == 3  # with the headings
+    playwright.expect(page.get_by_role("row")).to_have_count(3)  # with the headings
 
     page.get_by_label("Status").select_option("Declined")
 

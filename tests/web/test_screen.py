@@ -14,7 +14,7 @@ from kiosk.entrance.news import Still, Topic
 from kiosk.settings.config import Config
 from kiosk.settings.sections import EnrolmentSettings, EntranceSettings
 from tests.api.served import A1, SCREEN_TOKEN, serving
-from tests.patience import until
+from tests.patience import reserved_port, until
 from tests.web.browsed import NEEDED, despite_crashes, opened, playwright, running, serious
 
 pytestmark = NEEDED
@@ -99,7 +99,7 @@ def test_a_locked_screen_counts_down_and_offers_another_way_in(screen, served):
     served.kiosk.news.publish(Topic.SCREEN, {**IDLE, "state": "locked", "held_s": 90, "other_way": True})
 
     page.get_by_text(re.compile(r"Try again in 1:[0-2]\d")).wait_for()
-    assert page.get_by_text("another way in").is_visible()
+    page.get_by_text("another way in").wait_for()
 
 
 def test_a_closed_screen_says_why_in_plain_words(screen, served):
@@ -108,7 +108,7 @@ def test_a_closed_screen_says_why_in_plain_words(screen, served):
     served.kiosk.news.publish(Topic.SCREEN, {**IDLE, "state": "closed", "reasons": ["camera_lost"]})
 
     page.get_by_text("Out of service").wait_for()
-    assert page.get_by_text("The camera does not work.").is_visible()
+    page.get_by_text("The camera does not work.").wait_for()
 
 
 def test_the_screen_speaks_the_language_that_is_chosen(screen, served):
@@ -122,8 +122,11 @@ def test_the_screen_speaks_the_language_that_is_chosen(screen, served):
 
 @despite_crashes
 def test_a_broken_line_is_told_and_mended_by_itself(chromium, tmp_path):
-    with serving(tmp_path / "one") as first, opened(chromium, first.url) as (page, watch):
-        port = int(first.url.rsplit(":", 1)[1])
+    with (
+        reserved_port() as port,
+        serving(tmp_path / "one", api_settings={"port": port}) as first,
+        opened(chromium, first.url) as (page, watch),
+    ):
         # A whole picture: Chromium 156 itself crashes now and then on a stream of broken ones that ends.
         first.kiosk.picture = Still(A1, (480, 640), 0.1, ())
         first.kiosk.news.publish(Topic.SCREEN, {**IDLE, "state": "result", "result": "welcome"})

@@ -1,0 +1,52 @@
+"""Values in a command's arguments: each function reads one kind, and says what it wants where it got another."""
+
+from __future__ import annotations
+
+import argparse
+
+from kiosk.didit.contract import parse_threshold
+
+
+def read_threshold(text: str) -> int:
+    """Read a decline threshold, 0 to 100."""
+    try:
+        return parse_threshold(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def read_seconds(text: str) -> float:
+    """Read the length of a clip, s."""
+    try:
+        length_s = float(text)
+    except ValueError:
+        length_s = 0.0
+    if not 2.0 <= length_s <= 60.0:  # noqa: PLR2004  long enough for an answer, short enough for a disk
+        raise argparse.ArgumentTypeError(f"want 2 to 60 seconds, got {text!r}")
+    return length_s
+
+
+def read_count(text: str) -> int:
+    """Read a number of rows: 1 to the largest that SQLite takes."""
+    if not text.isdecimal() or not 1 <= int(text) < 2**63:
+        raise argparse.ArgumentTypeError(f"want a whole number of 1 or more, got {text!r}")
+    return int(text)
+
+
+def read_skip(text: str) -> int:
+    """Read a number that may be 0."""
+    return 0 if text == "0" else read_count(text)
+
+
+def read_port(text: str) -> int:
+    """Read a port; 0 stands for any free one."""
+    if not text.isdecimal() or int(text) > 65535:  # noqa: PLR2004  the largest port there is
+        raise argparse.ArgumentTypeError(f"want a port, 0 to 65535, got {text!r}")
+    return int(text)
+
+
+def read_days(text: str) -> int:
+    """Read a number of days, a century at most."""
+    if not text.isdecimal() or not 1 <= int(text) <= 36_525:  # noqa: PLR2004  a century
+        raise argparse.ArgumentTypeError(f"want 1 to 36525 days, got {text!r}")
+    return int(text)
