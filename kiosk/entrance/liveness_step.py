@@ -115,6 +115,7 @@ class LivenessStep:
         self._templates: dict[int, Template] = {}
         self._fed_at = float("-inf")  # s, when the judgement saw a frame last
         self._is_asked = False  # whether anything was asked in this presentation
+        self._whose: Template | None = None  # the face of its first frame
         self._watch: _Watch | None = None
         self._empty = _Empty()
         self._undetermined = Undetermined(
@@ -149,7 +150,10 @@ class LivenessStep:
         self._colours.note_shown(attempt, at)
 
     def drop(self) -> None:
-        """Begin anew with whoever comes next."""
+        """Begin anew with whoever comes next; who was asked and stays without a judgement has spent a presentation."""
+        if self._is_asked and self._judgement is None and self._whose is not None:
+            self._undetermined.note(self._whose, self._fed_at)
+        self._whose = None
         self._liveness = self._prompt = self._judgement = None
         self._phase, self._templates, self._is_asked = Phase.BEFORE, {}, False
 
@@ -208,10 +212,10 @@ class LivenessStep:
             is_fresh and proved and all(self._is_same(one, other) for one in ready.templates for other in proved)
         ):
             judgement = replace(judgement, verdict=Verdict.UNDETERMINED, reason=Reason.RESTARTED, probe_frames=())
+        if judgement.verdict is Verdict.UNDETERMINED and self._is_asked:
+            self._undetermined.note(ready.probe, ready.captured_at)
         self.drop()
         is_person = judgement.verdict is Verdict.BONA_FIDE
-        if judgement.verdict is Verdict.UNDETERMINED and judgement.challenges:
-            self._undetermined.note(ready.probe, ready.captured_at)
         self._watch = _Watch(self._start_watching, self._box, self._limits) if is_person else None
         _tell_light(self._monitor, judgement)
         log.info("liveness verdict=%s score=%s reason=%s", judgement.verdict.value, judgement.score, judgement.reason)
@@ -244,8 +248,8 @@ class LivenessStep:
         self._fed_at = now
         seen = self._noting(look.seen(people, self._colours.shown(self._prompt)))
         if self._liveness is None:
-            self._liveness = self._start()
-            if self._undetermined.is_spent(seen.template(), now):
+            self._liveness, self._whose = self._start(), seen.template()
+            if self._undetermined.is_spent(self._whose, now):
                 spent = replace(self._liveness.finish(), reason=Reason.SPENT)
                 return self._conclude(spent, look, people, presenter) or outcome
         step = self._liveness.see(seen)

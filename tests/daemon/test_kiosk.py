@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from kiosk.capture.process import Camera
+from kiosk.capture.slot import Exposure
 from kiosk.daemon.kiosk import Kiosk, serve
 from kiosk.daemon.pace import Pace
 from kiosk.daemon.wiring import patience_of
@@ -117,6 +118,20 @@ class World:
 
     def acts(self, kind):
         return [one.entry.details for one in self.store.decisions(DecisionFilter(kinds=(kind,))).decisions]
+
+
+def test_the_cameras_process_hears_that_its_exposure_is_to_be_held_while_colours_may_come(tmp_path, scene):
+    """This camera is a folder, which cannot: it says so, and hears when it is over."""
+    settings = config(pad={"level": "strict", "screen": True, "face_share_high": 0.8})
+    with World(tmp_path, scene, settings, detector=ScriptedDetector()) as world:
+        world.armed()
+        before = world.kiosk.camera.exposure
+        world.people.append(A)
+        until(lambda: world.kiosk.camera.exposure is Exposure.CANNOT)
+        world.people.clear()
+        until(lambda: world.kiosk.camera.exposure is Exposure.AUTOMATIC)
+
+    assert before is Exposure.AUTOMATIC
 
 
 def test_a_kiosk_is_armed_after_its_self_test_and_lets_a_known_person_in(tmp_path, scene):

@@ -51,6 +51,10 @@ class Watched(Stage):
         return None
 
     @property
+    def screen_asks(self):
+        return bool(self.told(Topic.SCREEN)) and self.screen["challenge"] is not None
+
+    @property
     def liveness(self):
         return logged(self)[-1].details["liveness"]
 
@@ -131,6 +135,22 @@ def test_who_failed_all_tries_twice_is_offered_the_other_way_at_once_and_asked_a
     assert stage.decisions[-1]["status"] == "Approved"
     assert pulses(stage) == 1
     assert all(one.declines == 0 for one in stage.kept)
+
+
+def test_taking_a_recording_away_whenever_the_challenge_does_not_suit_it_gives_no_more_tries(make):
+    stage = make()
+    for _ in range(2):
+        while not stage.screen_asks:
+            stage.show(A, seconds=0.1)
+        stage.show(seconds=3.0)
+    before = list(stage.decisions)
+
+    stage.follow(A, seconds=3.0)
+
+    assert before == []
+    assert [one["reasons"] for one in stage.decisions] == [["liveness_undetermined"]]
+    assert stage.liveness["reason"] == "tries_spent"
+    assert pulses(stage) == 0
 
 
 def test_what_one_face_failed_keeps_nobody_else_out(make):
