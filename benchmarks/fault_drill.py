@@ -11,6 +11,9 @@ the fault ends, or the child is killed with the fault in force; a child that liv
 succeed. Then the store is opened and compared with what was acknowledged: of a refused act all is there, or nothing.
 n counts from 1 until the act ends without having met the fault. SQLite's own tests work this way (sqlite.org/testing).
 
+With --left-by-kill the store was left by a process that was killed, with what it wrote last in a write-ahead log beside
+the database; the child opens it with the fault in force, so that the calls of taking that log over fail too.
+
 Short writes are real ones: a preloaded `pwrite` or `write` that stores half of what it was given and says so.
 """
 
@@ -19,6 +22,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
+import multiprocessing
 import os
 import platform
 import random
@@ -42,7 +46,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.store_acts import Actor, Known, apply, hold_against
 from kiosk.errors import KioskError
-from kiosk.store.directory import initialise
+from kiosk.store.directory import DATABASE_NAME, initialise
 
 RESULT = Path(__file__).parent / "results" / "fault-drill.json"
 CALLS = (
@@ -138,9 +142,9 @@ class Tally:
 # ---- the child
 
 
-def live(directory: Path, act: dict[str, Any], parent: socket.socket) -> None:
+def live(directory: Path, act: dict[str, Any], parent: socket.socket, *, opens_late: bool) -> None:
     """Do one act when told, one more when told, and say what became of each."""
-    actor = Actor(directory)
+    actor = None if opens_late else Actor(directory)
     wanted = {name: value for name, value in act.items() if name != "act"}
     _say(parent, ready=True)
     for name, arguments in ((act["act"], wanted), ("decide", {"seed": MENDED})):
@@ -148,6 +152,8 @@ def live(directory: Path, act: dict[str, Any], parent: socket.socket) -> None:
         if how.get("short"):
             ctypes.CDLL(None).short_write_arm(ctypes.c_long(how["short"]))
         try:
+            if actor is None:
+                actor = Actor(directory)
             done = actor.do(name, arguments)
         except KioskError as error:
             _say(parent, refused=str(error), fired=_fired())
@@ -189,34 +195,45 @@ class Bench:
     template: Path  # the prepared store
     known: Known  # what is in it
     tally: Tally
+    is_left_by_kill: bool = False
 
 
 def prepare(directory: Path) -> Known:
     """Make a store in which every act has something to do."""
+    return _prepared(directory)[0]
+
+
+def prepare_and_be_killed(directory: Path) -> Known:
+    """Make the same store in a process that is killed: its write-ahead log is left beside the database."""
+    mine, theirs = multiprocessing.Pipe(duplex=False)
+    child = multiprocessing.get_context("fork").Process(target=_prepare_until_killed, args=(directory, theirs))
+    child.start()
+    known: Known = mine.recv()
+    child.kill()
+    child.join()
+    if not Path(f"{directory / DATABASE_NAME}-wal").stat().st_size:
+        raise AssertionError("nothing is left in the write-ahead log")
+    return known
+
+
+def _prepare_until_killed(directory: Path, line: Any) -> None:
+    known, actor = _prepared(directory, closes=False)
+    line.send(known)
+    signal.pause()
+    actor.close()  # never reached; it holds the store open until then
+
+
+def _prepared(directory: Path, *, closes: bool = True) -> tuple[Known, Actor]:
     initialise(directory, now=time.time).close()
     known, actor = Known(), Actor(directory, seed=1)
-    for act in [
-        "enrol",
-        "enrol",
-        "enrol",
-        "due",
-        "import",
-        "decide",
-        "decide",
-        "decide",
-        "decide",
-        "note",
-        "key",
-        "operator",
-        "secret",
-        "backup",
-    ]:
+    for act in FIRST_ACTS:
         _do(actor, known, act)
     for act, number in (("block", 1), ("allow", 2), ("forget", 3)):
         _do(actor, known, act, number=number)
     _do(actor, known, "enrol")
-    actor.close()
-    return known
+    if closes:
+        actor.close()
+    return known, actor
 
 
 def _do(actor: Actor, known: Known, act: str, **chosen: Any) -> None:
@@ -224,9 +241,12 @@ def _do(actor: Actor, known: Known, act: str, **chosen: Any) -> None:
     apply(known, {"act": act, **wanted}, actor.do(act, wanted))
 
 
-def plan(directory: Path, act: str) -> dict[str, Any]:
+def plan(bench: Bench, act: str) -> dict[str, Any]:
     """Return an act with arguments; who is on a list comes off it."""
-    actor = Actor(directory, seed=2)
+    copied = bench.place / "plan"  # opening a store takes over what a kill left, and the template keeps it
+    shutil.rmtree(copied, ignore_errors=True)
+    shutil.copytree(bench.template, copied)
+    actor = Actor(copied, seed=2)
     wanted = actor.plan(act)
     actor.close()
     assert wanted is not None, act
@@ -271,7 +291,7 @@ def attempt(bench: Bench, act: dict[str, Any], fault: Fault) -> bool:
     if not child:
         mine.close()
         try:
-            live(directory, act, theirs)
+            live(directory, act, theirs, opens_late=bench.is_left_by_kill)
         finally:
             os._exit(3)
     theirs.close()
@@ -339,11 +359,16 @@ def faults_of(call: str) -> list[tuple[str, str, str]]:
     return [(call, error, form) for error, form in FORMS]
 
 
-def drill(place: Path, acts: Sequence[str], calls: Sequence[str], tally: Tally, *, step: int = 1) -> None:
+def bench_at(place: Path, tally: Tally, *, left_by_kill: bool) -> Bench:
+    """Prepare a store to drill on."""
+    known = (prepare_and_be_killed if left_by_kill else prepare)(place / "template")
+    return Bench(place, place / "template", known, tally, left_by_kill)
+
+
+def drill(bench: Bench, acts: Sequence[str], calls: Sequence[str], tally: Tally, *, step: int = 1) -> None:
     """Try every fault of every act, or every `step`-th."""
-    bench = Bench(place, place / "template", prepare(place / "template"), tally)
     for name in acts:
-        act = plan(bench.template, name)
+        act = plan(bench, name)
         for call in calls:
             for _, error, form in faults_of(call):
                 for n in range(1, MOST_CALLS, step):
@@ -352,21 +377,20 @@ def drill(place: Path, acts: Sequence[str], calls: Sequence[str], tally: Tally, 
         print(f"{name}: {tally.tried[name]} faults, {len(tally.findings)} findings", file=sys.stderr, flush=True)
 
 
-def drill_again(place: Path, told: Sequence[str], tally: Tally) -> None:
+def drill_again(bench: Bench, told: Sequence[str]) -> None:
     """Try faults named as findings name them."""
-    bench = Bench(place, place / "template", prepare(place / "template"), tally)
     for text in told:
         name, _, rest = text.partition(", ")
         call, n, *how = rest.split()
-        attempt(bench, plan(bench.template, name), Fault(call, int(n), *how))
+        attempt(bench, plan(bench, name), Fault(call, int(n), *how))
 
 
-def drill_shortly(place: Path, seed: int, tally: Tally) -> None:
+def drill_shortly(bench: Bench, seed: int) -> None:
     """Try a few faults by chance: each kind of call is as likely."""
-    bench, rng = Bench(place, place / "template", prepare(place / "template"), tally), random.Random(seed)
+    rng = random.Random(seed)
     calls = [*CALLS[:-1], *(["short"] if has_shim() else [])]
     for _ in range(SHORT_TRIES):
-        act = plan(bench.template, rng.choice(SHORT_ACTS))
+        act = plan(bench, rng.choice(SHORT_ACTS))
         call, error, form = rng.choice(faults_of(rng.choice(calls)))
         n = rng.randint(1, 4)
         while not attempt(bench, act, Fault(call, n, form, error)) and n > 1:
@@ -430,6 +454,7 @@ def main() -> int:
         "--fault", action="append", help='only this one, such as "enrol, openat 1 once EIO"; repeatable'
     )
     parser.add_argument("--step", type=int, default=1, help="try every n-th call only")
+    parser.add_argument("--left-by-kill", action="store_true", help="on a store that a killed process left")
     parser.add_argument("--keep", action="store_true", help="keep the figures of these acts among the results")
     parser.add_argument("--seed", type=int, default=3)
     given = parser.parse_args()
@@ -442,16 +467,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="fault-drill-") as scratch:
         begin_again_with_shim(Path(scratch))
         tally, start = Tally(), time.monotonic()
+        bench = bench_at(Path(scratch), tally, left_by_kill=given.left_by_kill)
         if given.fault:
-            drill_again(Path(scratch), given.fault, tally)
+            drill_again(bench, given.fault)
         elif given.short:
-            drill_shortly(Path(scratch), given.seed, tally)
+            drill_shortly(bench, given.seed)
         else:
             wanted = set(given.calls.replace(",", " ").split())
             calls = [call for call in (*CALLS, "short") if wanted & set(call.split(","))]
             if not has_shim():
                 calls.remove("short")
-            drill(Path(scratch), given.acts.split(","), calls, tally, step=given.step)
+            drill(bench, given.acts.split(","), calls, tally, step=given.step)
     told = {
         "question": (__doc__ or "").splitlines()[0],
         "tried": sum(tally.tried.values()),

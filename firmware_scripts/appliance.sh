@@ -163,8 +163,11 @@ stage_release() {
 # Run a release's own check with the settings in force, and without touching the store: settings, models, golden faces.
 self_test() {
   local kiosk="$opt/releases/$1/bin/kiosk" empty
-  empty="$(in_target mktemp -d)"
-  in_target "$kiosk" config check --config "$config" >/dev/null || fail "release $1 does not take the settings in $config"
+  empty="$(in_target mktemp -d)" # and without its key, which is sealed for the kiosk's own unit
+  in_target env KIOSK_STATE="$empty" "$kiosk" config check --config "$config" >/dev/null || {
+    in_target rm -rf "$empty"
+    fail "release $1 does not take the settings in $config"
+  }
   in_target env KIOSK_STATE="$empty" "$kiosk" doctor --config "$config" || {
     in_target rm -rf "$empty"
     return 1

@@ -304,6 +304,24 @@ def test_only_what_a_release_can_be_to_blame_for_counts_against_it(status, fault
     assert said.split() == faults
 
 
+def test_a_release_is_checked_without_the_store_and_its_sealed_key(tmp_path):
+    sealed = tmp_path / "state"
+    sealed.mkdir()
+    (sealed / "kiosk.db").touch()  # its key lies elsewhere, as on a provisioned device
+    (tmp_path / "kiosk.toml").touch()
+    command = tmp_path / "releases" / "1" / "bin" / "kiosk"
+    command.parent.mkdir(parents=True)
+    command.write_text(
+        f"#!/bin/sh\ncase $1 in doctor) exit 0;; esac\nexport KIOSK_STATE=${{KIOSK_STATE:-{sealed}}}\n"
+        f'exec {shlex.quote(sys.executable)} -m kiosk "$@"\n'
+    )
+    command.chmod(0o755)
+
+    code, said = functions(f"opt={tmp_path} config={tmp_path}/kiosk.toml; self_test 1", "")
+
+    assert (code, said) == (0, "")
+
+
 def test_releases_that_nothing_points_to_are_pruned(tmp_path):
     for release in ("1", "2", "3"):
         (tmp_path / "releases" / release).mkdir(parents=True)

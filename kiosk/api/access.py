@@ -24,6 +24,7 @@ from kiosk.store.accounts import Account, Accounts, CopiedAccounts, Role
 WINDOW_S = 60.0  # what the limits are counted over
 MOST_ADDRESSES = 4096  # remembered; whoever sends from more than these is not one address to be locked out
 MOST_CALLERS = 4096
+MOST_PROXIES = 16  # in a row; a header may hold thousands of addresses
 PROXIED = 20  # times as many failures lock out all clients of one proxy
 MOST_SESSIONS = 256
 TOKEN_BYTES = 32
@@ -311,7 +312,7 @@ def sender_of(peer: str, forwarded_for: str, proxies: Sequence[str]) -> Sender:
     if not _is_trusted(peer, proxies):
         return Sender(peer)
     client = None
-    for text in reversed(forwarded_for.split(",")):
+    for text in reversed(forwarded_for.rsplit(",", MOST_PROXIES)[-MOST_PROXIES:]):
         address = _bare(text.strip())
         if address is None:
             break

@@ -15,7 +15,7 @@ from kiosk.api.access import Access
 from kiosk.api.jobs import Jobs
 from kiosk.api.metrics import Counts
 from kiosk.api.proofs import Proofs
-from kiosk.api.queue import CallQueue
+from kiosk.api.queue import CallQueue, be_nice
 from kiosk.api.uploads import MemoryBudget
 from kiosk.device.device import Device
 from kiosk.entrance.liveness_step import Detector
@@ -101,7 +101,7 @@ class Context:
     counts: Counts = field(init=False)
     closing: threading.Event = field(init=False)
     streams: Streams = field(init=False)
-    passwords: threading.Semaphore = field(init=False)
+    passwords: ThreadPoolExecutor = field(init=False)
     reviewing: threading.Lock = field(init=False)
     jobs: Jobs = field(init=False)
     proofs: Proofs = field(init=False)
@@ -115,7 +115,8 @@ class Context:
         self.counts = Counts()
         self.closing = threading.Event()
         self.streams = Streams(MOST_STREAMS, MOST_STREAMS_OF_ONE)
-        self.passwords = threading.Semaphore(2)  # scrypt takes 32 MB each
+        # scrypt takes 32 MB and 300 ms each. Threads of their own: a release must not wait behind passwords.
+        self.passwords = ThreadPoolExecutor(2, "password", initializer=be_nice)
         self.reviewing = threading.Lock()
         self.jobs = Jobs(self.closing)
         self.proofs = Proofs(self.device.store.people.erasures, self.forgotten)
@@ -142,3 +143,4 @@ class Context:
         self.jobs.close()
         self.proofs.close()
         self.workers.shutdown(wait=False, cancel_futures=True)
+        self.passwords.shutdown(wait=False, cancel_futures=True)

@@ -11,9 +11,9 @@ import base64
 import binascii
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 from kiosk.api.access import Access, Caller, is_loopback, sender_of
 from kiosk.api.gate import NO_KEY
 from kiosk.api.operation import Refusal, answer, busy, refusal
+from kiosk.api.queue import be_nice
 from kiosk.api.server import Server, check_exposure
 from kiosk.errors import KioskError, RefusedError, StoreError
 from kiosk.settings.sections import ApiSettings
@@ -50,13 +51,16 @@ class Emergency:
     ) -> None:
         """Take who may ask, [api], what opens the door in somebody's name, and how the kiosk is."""
         self._access, self._settings, self._release, self._health = access, settings, release, health
-        self._passwords = threading.Semaphore(1)  # scrypt takes 32 MB
+        # scrypt takes 32 MB and 300 ms: keys and the door do not wait behind it.
+        self._passwords = ThreadPoolExecutor(1, "password", initializer=be_nice)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a call."""
         if scope["type"] == "http":
             request = Request(scope, receive)
-            response = await asyncio.to_thread(self._answer, request)
+            is_by_password = request.headers.get("authorization", "")[:6].lower() == "basic "
+            threads = self._passwords if is_by_password and not request.headers.get("x-api-key") else None
+            response = await asyncio.get_running_loop().run_in_executor(threads, self._answer, request)
             await response(scope, receive, send)
 
     def _answer(self, request: Request) -> Response:
@@ -114,10 +118,7 @@ class Emergency:
             name, _, password = base64.b64decode(given, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             return None
-        with self._passwords:
-            if self._access.locked_s(sender) > 0.0:
-                return None
-            return self._access.by_password(name, password, sender)
+        return self._access.by_password(name, password, sender)
 
 
 _WORK: Mapping[tuple[str, str], Callable[[Emergency, Caller], Response]] = {

@@ -10,6 +10,7 @@ import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -164,8 +165,16 @@ class Call:
 
     async def run(self, work: Callable[[], Value]) -> Value:
         """Do something short with the store or the running kiosk, away from the event loop."""
+        return await self._run_in(self.context.workers, work)
+
+    async def check_password(self, work: Callable[[], Value]) -> Value:
+        """Do something that takes a processor for long, where nothing else waits for it."""
+        return await self._run_in(self.context.passwords, work)
+
+    @staticmethod
+    async def _run_in(threads: ThreadPoolExecutor, work: Callable[[], Value]) -> Value:
         try:
-            future = asyncio.get_running_loop().run_in_executor(self.context.workers, work)
+            future = asyncio.get_running_loop().run_in_executor(threads, work)
         except RuntimeError:  # the threads take nothing more
             raise busy("The kiosk is stopping.") from None
         return await future

@@ -372,3 +372,9 @@ def test_the_tables_of_callers_stay_bounded(clock):
         limiter.take(str(number))
 
     assert len(limiter._windows._rows) == 4096
+
+
+def test_of_a_header_with_thousands_of_proxies_only_the_last_are_read():
+    sender = sender_of("127.0.0.1", "198.51.100.66," + "127.0.0.1," * 20_000 + "127.0.0.1", ())
+
+    assert sender == Sender("127.0.0.1", "127.0.0.1")

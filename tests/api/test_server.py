@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -241,6 +242,80 @@ def test_an_answer_is_not_held_back_for_the_readers_acknowledgement(served):
             return time.monotonic() - began
 
         until(lambda: took() < 0.03)  # with Nagle's algorithm each would take 40 ms and more
+
+
+# ---- those who send what two readers may read as two things, or what costs more than it weighs
+
+
+@pytest.mark.parametrize(
+    ("version", "more"),
+    [
+        ("1.1", "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n"),
+        ("1.1", "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n"),
+        ("1.1", "Content-Length: 4\r\nContent-Length: 5\r\n"),
+        ("1.1", "Transfer-Encoding: chunked, identity\r\n"),
+        ("1.0", "Transfer-Encoding: chunked\r\n"),
+        ("1.1", "Content-Length : 4\r\n"),
+    ],
+)
+def test_a_call_whose_end_two_readers_see_elsewhere_is_refused_with_what_is_behind_it(served, version, more):
+    behind = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    with connected(served) as line:
+        line.sendall(f"POST /device/session HTTP/{version}\r\nHost: 127.0.0.1\r\n{more}\r\n0\r\n\r\n".encode() + behind)
+
+        said = rest_of(line)
+
+    assert said.startswith(b"HTTP/1.1 400 ")
+    assert said.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize("key", ["device", None])
+def test_a_body_in_crumbs_is_refused_after_a_thousand(served, key):
+    first = head(served).replace(b"Content-Length: 100000", b"Transfer-Encoding: chunked")
+    if key is None:
+        first = first.replace(served.keys["device"].encode(), b"wrong")
+    with connected(served) as line:
+        line.sendall(first)
+        until(lambda: is_refused(line, b"1\r\nx\r\n" * 1_000))
+
+    until(lambda: served.application.context.memory.held == 0)
+    assert _answers(served)
+
+
+def is_refused(line, more):
+    try:
+        line.sendall(more)
+    except OSError:
+        return True
+    return False
+
+
+def test_a_body_in_small_chunks_is_taken(served):
+    made = httpx.Request("POST", f"{served.server.address}/v3/face-match/", files=match_files())
+    content = made.read()
+    pieces = (content[at : at + 100] for at in range(0, len(content), 100))
+
+    answer = served.call(
+        "POST", "/v3/face-match/", "device", content=pieces, headers={"content-type": made.headers["content-type"]}
+    )
+
+    assert answer.status_code == 200
+
+
+def test_guessers_of_passwords_hold_up_neither_a_key_nor_the_door(served):
+    wrong = {"name": "Person C", "password": "wrong"}
+    with ThreadPoolExecutor(40) as pool:
+        guesses = [pool.submit(served.call, "POST", "/device/session", json=wrong) for _ in range(40)]
+        waiting = served.application.context.passwords._work_queue
+        until(lambda: waiting.qsize() > 4)
+
+        released = served.call("POST", "/device/door/release", "operator")
+
+        is_behind = guesses[-1].done()
+        statuses = {guess.result(LIMIT_S).status_code for guess in guesses}
+    assert released.status_code == 200
+    assert not is_behind
+    assert statuses == {401, 429}
 
 
 # ---- the line before the recogniser

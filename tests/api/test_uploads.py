@@ -1,10 +1,12 @@
 """Facts about forms as they arrive: what RFC 2046 says is ignored, is."""
 
 import asyncio
+import contextlib
+import time
 
 import pytest
 
-from kiosk.api.uploads import MemoryBudget, read_form
+from kiosk.api.uploads import MalformedError, MemoryBudget, read_form
 
 PARTS = [
     ("photo", b"\xff\xd8 \r\n--fram \r\n--frameless? no: " + bytes(range(256))),
@@ -25,7 +27,7 @@ def read(content, size):
         for at in range(0, len(content), size):
             yield content[at : at + size]
 
-    return asyncio.run(read_form(chunks(), b"mark", ["photo"], room=MemoryBudget(1 << 20)))
+    return asyncio.run(read_form(chunks(), b"mark", ["photo"], room=MemoryBudget(1 << 23)))
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 10_000])
@@ -39,3 +41,23 @@ def test_text_before_the_first_mark_and_blanks_behind_one_are_ignored(preamble, 
     assert form.errors == {}
     assert form.file("photo") == PARTS[0][1]
     assert form.text("note") == PARTS[1][1].decode()
+
+
+def test_lines_that_are_nearly_marks_are_bounded():
+    near = body(b"", b"").replace(PARTS[0][1], b"\r\n--marble" * 20_000)
+
+    with pytest.raises(MalformedError, match="more than 10000 lines that begin as a boundary does"):
+        read(near, 100_000)
+
+
+@pytest.mark.parametrize("filled", [b"\r", b"\r\n", b"\r\n-", b"\r\n--mark \t", b"\r\n--mark", b"--mark\r\n"])
+def test_reading_any_body_takes_time_by_its_length(filled):
+    def took_s(length):
+        begun = time.thread_time()
+        with contextlib.suppress(MalformedError):
+            read(body(b"", b"").replace(PARTS[0][1], filled * (length // len(filled))), 250_000)
+        return time.thread_time() - begun
+
+    took_s(100_000)
+
+    assert took_s(4_000_000) < 2.0  # the parser's own 0.3 s; a copy for each mark made it 20 s

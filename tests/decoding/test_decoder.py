@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kiosk.capture import sandbox
 from kiosk.decoding.confinement import Limits
@@ -214,6 +215,43 @@ def test_a_process_has_none_of_our_environment_and_none_of_our_files(decoder, tm
         b"GLIBC_TUNABLES",
     }
     assert all(one.startswith(("pipe:", "/memfd:kiosk-", "/dev/null", "anon_inode:[pidfd]")) for one in held), held
+
+
+PICTURES = ("JPEG", "PNG", "WEBP", "TIFF")
+INPUTS = int(os.environ.get("KIOSK_TEST_INPUTS", "150"))  # a third of it here; more look for longer
+
+
+def test_a_picture_with_bytes_changed_cut_or_doubled_is_one_or_refused_and_ends_no_worker(decoder):
+    rng = np.random.default_rng(int(os.environ.get("KIOSK_TEST_SEED", "0")))
+    lying = Image.Exif()
+    lying[0x0112] = 6
+    wholes = [photograph(96, 64, kind, **more) for kind in PICTURES for more in ({}, {"exif": lying})]
+    wholes.append(photograph(96, 64, "JPEG", progressive=True))
+    decoder(wholes[0])
+    before = decoder.processes
+    crashed = []
+
+    for _ in range(INPUTS // 3):
+        data = bytearray(wholes[rng.integers(len(wholes))])
+        for _ in range(rng.integers(1, 8)):
+            at, length = rng.integers(len(data)), int(rng.integers(1, 40))
+            how = rng.integers(4)
+            if how == 0:
+                data[at] = rng.integers(256)
+            elif how == 1 and len(data) > length + 1:
+                del data[at : at + length]
+            elif how == 2:
+                data[at:at] = data[at : at + length] * int(rng.integers(1, 30))
+            else:
+                data[at : at + 4] = rng.choice([b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\x01"])
+        try:
+            decoder(bytes(data))
+        except ImageError as error:
+            if "signal" in str(error):
+                crashed.append(bytes(data))
+
+    assert crashed == [], "a decoder that crashes is a bug of its library: keep the file as a test"
+    assert decoder.processes == before
 
 
 CONFINED = """

@@ -44,3 +44,7 @@ def test_no_acknowledged_fact_is_lost_to_a_call_that_fails() -> None:
 
 def test_what_a_failing_call_did_before_it_does_no_more() -> None:
     run(*(argument for fault in FOUND_BEFORE for argument in ("--fault", fault)))
+
+
+def test_no_acknowledged_fact_is_lost_as_a_store_that_a_kill_left_is_taken_over() -> None:
+    run("--short", "--left-by-kill")

@@ -50,11 +50,10 @@ async def sign_in(call: Call) -> Response:
         refuse_locked(access.locked_s(call.sender))
 
         def check() -> Caller | None:
-            with call.context.passwords:
-                refuse_locked(access.locked_s(call.sender))  # others of this sender may have been wrong meanwhile
-                return access.by_password(name, password, call.sender)
+            refuse_locked(access.locked_s(call.sender))  # others of this sender may have been wrong meanwhile
+            return access.by_password(name, password, call.sender)
 
-        caller = await call.run(check)
+        caller = await call.check_password(check)
     else:
         raise field_errors({"name": ["Give name and password, or a key."]})
     if caller is None:
