@@ -155,14 +155,15 @@ def liveness_answer(
     created_at: float,
     **echoed: Any,
 ) -> dict[str, Any]:
-    """Return the body of a passive liveness' 200; `face_quality` is null, as nothing here measures Didit's."""
+    """Return the body of a passive liveness' 200; `face_quality` is the template's, null where its model tells none."""
+    quality = None if user.template is None else user.template.quality
     body = {
         "status": status.value,
         "method": "PASSIVE",
         "score": score,
         "user_image": _image(user, age_as_text=False),
         "warnings": [_warning(warned) for warned in warnings],
-        "face_quality": None,
+        "face_quality": None if quality is None else round(quality, 1),
         "face_luminance": luminance,
     }
     return _answer("liveness", body, request_id, created_at, echoed)
