@@ -15,6 +15,7 @@ from kiosk import assembly
 from kiosk.api.access import about_account
 from kiosk.api.screen_token import screen_token
 from kiosk.cloud.sync import Sync
+from kiosk.device.site import SiteWatch
 from kiosk.didit import contract
 from kiosk.errors import ConfigError
 from kiosk.health.supervisor import Flag
@@ -60,8 +61,9 @@ def serve(chosen: argparse.Namespace) -> None:
             sync.start()
         try:
             print(f"Serving at {server.address}", flush=True)
+            site = SiteWatch(device)
             while server.is_alive and not stopped.wait(0.2):
-                pass
+                site.look()
         finally:
             device.decoder.close()  # a stranger's picture must not hold up the end
             application.close()

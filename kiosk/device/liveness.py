@@ -63,17 +63,17 @@ def answer_liveness(
     faces, angle = recogniser.find_upright(image) if rotate else (recogniser.detect(image), 0)
     upright = recogniser.turn(image, angle)
     exact = [recogniser.sharpen(upright, face) for face in faces]
-    sample = Sample(tuple(recogniser.entity(upright, face) for face in exact), angle, None)
+    template = recogniser.extract(upright, exact[0]) if exact else None
+    sample = Sample(tuple(recogniser.entity(upright, face) for face in exact), angle, template)
     warnings: list[Warned] = []
     judged: PhotographJudgement | None = None
     face_quality = luminance = None
-    if not exact:
+    if template is None:
         warnings.append(Warned(Risk.NO_FACE_DETECTED, LogType.ERROR))
     else:
         judged = judge_photograph(upright, faces[0], network, limits)
         luminance = round(100.0 * quality.measure(upright, exact[0]).luminance / LUMA_HIGH, 1)
         warnings += _warnings(judged, decline)
-        template = recogniser.extract(upright, exact[0])
         face_quality = None if template.quality is None else round(template.quality, 1)
         warnings += _screen(device, template, vendor_data)
         if len(exact) > 1:

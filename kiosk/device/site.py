@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kiosk.device.device import Device
-from kiosk.errors import KioskError
+from kiosk.errors import KioskError, StoreError
 from kiosk.gallery.cohort import draw_cohort, make_cohort
 from kiosk.gallery.site_curve import LEAST_PEOPLE, SiteCurve, draw_people, measure_site, stricter_score
 from kiosk.recognition.match import ScoreScale
@@ -21,6 +23,7 @@ from kiosk.types import Floats
 log = logging.getLogger("kiosk.site")
 
 SUSPECT_SCORE = 90.0  # pairs from here on are taken out: one person enrolled twice looks like that
+LOOK_S = 60.0  # between two looks whether somebody came or went
 SCORES = (50.0, 70.0, 80.0, 90.0)
 
 
@@ -95,9 +98,16 @@ def _curve(people: _PeopleHere | None, scale: ScoreScale, least_people: int) -> 
 class SiteWatch:
     """Measures a device's people anew where somebody came or went, in a thread of its own."""
 
-    def __init__(self, device: Device, *, least_people: int = LEAST_PEOPLE) -> None:
-        """Take the device whose `site_curve` and cohort are kept up to date."""
-        self._device, self._least_people = device, least_people
+    def __init__(
+        self,
+        device: Device,
+        *,
+        least_people: int = LEAST_PEOPLE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Take the device whose `site_curve` and cohort are kept up to date; `clock` says when `look` is due."""
+        self._device, self._least_people, self._clock = device, least_people, clock
+        self._looked_at = float("-inf")
         self._version = -1
         self._running: threading.Thread | None = None
 
@@ -118,6 +128,16 @@ class SiteWatch:
             return
         self._running = threading.Thread(target=self._measure, name="site", daemon=True)
         self._running.start()
+
+    def look(self) -> None:
+        """Do what `refresh` does where the last look was long ago; a store that cannot be read is looked at later."""
+        if self._clock() - self._looked_at < LOOK_S:
+            return
+        self._looked_at = self._clock()
+        try:
+            self.refresh()
+        except StoreError as error:
+            log.warning("site_curve result=failed reason=%r", str(error))
 
     def wait(self, timeout_s: float) -> None:
         """Wait until a measurement that runs has ended."""

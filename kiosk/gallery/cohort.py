@@ -24,7 +24,7 @@ STRENGTH = 0.5
 
 Measured (benchmarks/results/site.json) at the door's default of 76, 1:1: strangers let in fall from 1.6e-3 to 0.7e-3
 among women of Indian origin, from 1.2e-3 to 0.3e-3 among Black women, and rise in no group; FNMR on press photographs
-rises from 4.1 to 4.2 %. A threshold raised for everybody to the same effect costs 4.9 %.
+rises from 4.0 to 4.2 %. A threshold raised for everybody to the same effect costs 4.9 %.
 """
 
 

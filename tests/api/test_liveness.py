@@ -43,6 +43,8 @@ def test_a_person_is_approved_and_saved_with_what_was_judged(served):
     assert 30.0 < judged["score"] <= 100.0
     assert len(judged["user_image"]["entities"]) == 1
     assert 25.0 < judged["face_quality"] <= 100.0  # good enough for a reference
+    quality = served.device.analyse(PERSON).template.quality
+    assert judged["face_quality"] == pytest.approx(quality, abs=0.051)
     assert 0.0 < judged["face_luminance"] < 100.0
     assert (answer["vendor_data"], answer["metadata"]) == ("v-1", {"step": 1})
     saved = served.call("GET", f"/v3/session/{answer['request_id']}/decision/", "device").json()

@@ -10,9 +10,10 @@ import pytest
 
 from kiosk.device.calls import answer_match, answer_search
 from kiosk.device.lookalikes import audit
-from kiosk.device.site import SiteWatch, as_dict, know_people_here, measure_here, measure_stored
+from kiosk.device.site import LOOK_S, SiteWatch, as_dict, know_people_here, measure_here, measure_stored
 from kiosk.gallery.cohort import make_cohort
 from kiosk.store.chain import Kind
+from kiosk.testing.fakes import ManualClock
 from kiosk.types import Entity, Floats, Sample, Template
 from tests.entrance.staged import PACK, D, Stage, ready
 from tests.gallery.test_site_curve import strangers
@@ -314,3 +315,30 @@ def test_the_audit_tells_what_scores_stand_for_here(stage: Stage) -> None:
     told = audit(stage.device, 5).figures["site"]
     assert told == as_dict(PACK.scale, site)
     assert (told["people"], [row["score"] for row in told["scores"]]) == (200, [50.0, 70.0, 80.0, 90.0])
+
+
+def test_a_server_without_a_door_looks_again_now_and_then(stage: Stage) -> None:
+    clock = ManualClock()
+    watch = SiteWatch(stage.device, least_people=50, clock=clock)
+    watch.look()
+    enrol(stage, 60)
+
+    watch.look()
+    early = stage.device.site_curve  # too soon
+
+    clock.advance(LOOK_S)
+    watch.look()
+    watch.wait(60.0)
+    assert early is None
+    assert stage.device.site_curve is not None
+    assert stage.device.site_curve.people == 60
+
+
+def test_a_store_that_cannot_be_read_is_looked_at_later(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    clock = ManualClock()
+    watch = SiteWatch(stage.device, least_people=50, clock=clock)
+    stage.store.close()
+
+    watch.look()
+
+    assert "site_curve result=failed" in caplog.text
