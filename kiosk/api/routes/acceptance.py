@@ -15,7 +15,7 @@ from starlette.responses import Response
 from kiosk.api.operation import Call, Operation, answer, field_errors, not_found, refusal
 from kiosk.api.schema import ANSWER_400, ANY_OBJECT, BOOLEAN, INTEGER, NUMBER, TEXT, named, opened
 from kiosk.entrance.news import RunningKiosk
-from kiosk.errors import CameraLostError
+from kiosk.errors import ImageError, RefusedError
 from kiosk.evaluation.acceptance.findings import as_dict
 from kiosk.evaluation.acceptance.plan import HIGHEST_RATE, LOWEST_RATE, PRESENTED, Goal, Step
 from kiosk.evaluation.acceptance.signature import SUFFIX
@@ -123,8 +123,11 @@ async def download_report(call: Call) -> Response:
 def _picture(call: Call) -> RgbImage:
     still = call.context.running().still()
     if still is None or still.age_s > STALE_S:
-        raise CameraLostError("the camera gives no picture now")
-    return call.context.device.decoder(still.jpeg)
+        raise RefusedError("the camera gives no picture now; the start page says how it is")
+    try:
+        return call.context.device.decoder(still.jpeg)
+    except ImageError as error:
+        raise RefusedError(f"the camera's picture cannot be read: {error}") from None
 
 
 def _measure(kiosk: RunningKiosk, call: Call, wizard: Wizard) -> Trial:
