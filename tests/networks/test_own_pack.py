@@ -30,8 +30,8 @@ TOLD = {
 }
 SCALE = """
 [scale]
-cosine = [-0.5, 0.0, 0.9]
-rarity = [0.0, 1.0, 8.0]
+cosine = [-0.1, 0.1, 0.34, 0.54, 0.6]
+rarity = [0.0, 0.3, 2.0, 6.0, 8.0]
 """
 
 
@@ -39,6 +39,12 @@ def metadata(key: bytes, value: bytes) -> bytes:
     """Return an entry of ONNX's metadata_props as it stands at the end of a file: protobuf's field 14."""
     entry = b"\x0a" + bytes([len(key)]) + key + b"\x12" + bytes([len(value)]) + value
     return b"\x72" + bytes([len(entry)]) + entry
+
+
+def measured(pack):
+    """Give a pack the scale of the network that it is made of."""
+    manifest = pack / MANIFEST_NAME
+    manifest.write_text(manifest.read_text(encoding="utf-8") + SCALE, encoding="utf-8")
 
 
 @pytest.fixture
@@ -55,7 +61,7 @@ def pack(tmp_path, network):
 
 
 def test_an_imported_recogniser_recognises_and_its_pack_tests_itself(pack):
-    (pack / MANIFEST_NAME).open("a").write(SCALE)
+    measured(pack)
     found = read_pack(pack)
     recogniser = load_recogniser(found)
 
@@ -69,8 +75,9 @@ def test_a_pack_whose_scale_was_not_measured_says_how_to_measure_it_and_opens_fo
         read_pack(pack)
 
     assert read_pack(pack, unmeasured=UNMEASURED).scale == UNMEASURED
-    (pack / MANIFEST_NAME).open("a").write(SCALE)
-    assert read_pack(pack, unmeasured=UNMEASURED).scale == ScoreScale((-0.5, 0.0, 0.9), (0.0, 1.0, 8.0))
+    measured(pack)
+    scale = ScoreScale((-0.1, 0.1, 0.34, 0.54, 0.6), (0.0, 0.3, 2.0, 6.0, 8.0))
+    assert read_pack(pack, unmeasured=UNMEASURED).scale == scale
 
 
 def test_templates_of_two_packs_never_compare(pack):
@@ -197,5 +204,5 @@ def test_one_command_imports_a_pack_and_a_match_with_it_wants_its_scale_first(tm
     wanted = [*state, "--config", str(settings), "match", *pictures, "--no-save"]
     assert main(wanted) == 1
     assert "has no [scale]" in capsys.readouterr().err
-    (target / MANIFEST_NAME).open("a").write(SCALE)
+    measured(target)
     assert main(wanted) == 0
