@@ -263,3 +263,11 @@ def test_a_face_of_somebody_else_on_the_picture_is_no_fault_of_the_light(served)
     noted(served, act="begin")
 
     assert len(noted(served, act="light")["steps"][STEPS["light"]]["readings"]) == 1
+
+
+def test_a_kiosk_that_judges_nobody_after_declines_in_a_row_says_so(served):
+    noted(served, act="begin")
+    assert noted(served, act="present", step="strangers", who="9")["held_s"] is None
+    served.kiosk.news.publish(Topic.SCREEN, {"state": "locked", "held_s": 299})
+
+    assert served.call("GET", PATH, "operator").json()["held_s"] == 299
