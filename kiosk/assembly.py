@@ -17,6 +17,7 @@ from kiosk.health.clock import Clock
 from kiosk.networks.detection import Detection
 from kiosk.networks.inference import Pack, load_recogniser, read_pack, standard_pack
 from kiosk.networks.liveness import liveness_limits
+from kiosk.recognition.match import ScoreScale
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config, Sources, sources_of, state_directory
 from kiosk.store import directory as stores
@@ -51,14 +52,18 @@ def state_of(chosen: argparse.Namespace) -> Path:
     return state_directory(chosen.state)
 
 
-def load_pack(config: Config) -> Pack:
+def load_pack(config: Config, *, unmeasured: ScoreScale | None = None) -> Pack:
     """Return the model pack of the settings.
+
+    Args:
+        config: settings.
+        unmeasured: the scale of a pack that has none yet, see `read_pack`.
 
     Raises:
         ModelFileError: a licence forbids commercial use and nobody accepted that.
     """
     directory = Path(config.models.pack).expanduser() if config.models.pack else standard_pack()
-    found = read_pack(directory)
+    found = read_pack(directory, unmeasured=unmeasured)
     closed = [model for model in found.models if not model.is_commercial]
     if closed and not config.models.accept_non_commercial:
         raise ModelFileError(
@@ -79,12 +84,16 @@ def thread_count() -> int:
     return min(MOST_THREADS, max(1, (os.cpu_count() or 1) // 2))
 
 
-def open_recogniser(config: Config, *, threads: int = 0) -> Recogniser:
-    """Load the networks; `threads` goes before the setting where it is not 0."""
+def open_recogniser(config: Config, *, threads: int = 0, pack: Pack | None = None) -> Recogniser:
+    """Load the networks; `threads` goes before the setting where it is not 0, and `pack` before the setting's."""
     models = config.models
     count = threads or models.threads or thread_count()
     return load_recogniser(
-        load_pack(config), threads=count, providers=models.providers, finder_runtime=models.finder_runtime, note=note
+        pack or load_pack(config),
+        threads=count,
+        providers=models.providers,
+        finder_runtime=models.finder_runtime,
+        note=note,
     )
 
 

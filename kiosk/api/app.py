@@ -42,7 +42,7 @@ from kiosk.api.server import Server, check_exposure
 from kiosk.device.device import Device
 from kiosk.entrance.liveness_step import Detector
 from kiosk.entrance.news import RunningKiosk
-from kiosk.evaluation.acceptance.wizard import Watch, Wizard, unwatched
+from kiosk.evaluation.acceptance.wizard import Watch, Wizard
 from kiosk.settings.config import Config, Sources
 from kiosk.store.accounts import Accounts
 
@@ -144,8 +144,8 @@ def _wizard(
     device: Device, kiosk: RunningKiosk | None, now: Callable[[], float], holds_from_age: float | None
 ) -> Wizard:
     """Return what leads through the acceptance; a running kiosk's presentations are timed."""
-    timed = Watch(kiosk.news) if kiosk is not None else unwatched
-    return Wizard(device, now=now, timed=timed, holds_from_age=holds_from_age)
+    watch = Watch(kiosk.news) if kiosk is not None else None
+    return Wizard(device, now=now, watch=watch, holds_from_age=holds_from_age)
 
 
 __all__ = ["OPERATIONS", "Application", "Server", "build", "check_exposure"]

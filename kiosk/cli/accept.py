@@ -30,15 +30,19 @@ from kiosk.store.durable import open_private
 MEASURED_S = 2.0
 LOOK_S, PATIENCE_S = 0.25, 45.0  # between two looks into the log, and until it is asked what happened
 STOP, SKIP, NEXT, BACK = "q", "s", "n", "b"
+BETWEEN = (
+    "Between them have somebody enrolled let in now and then, which counts for nothing: several declines in a row make "
+    "the kiosk wait, and then lock ([attempts])."
+)
 EXPLAINED = {
     Step.CAMERA: "The camera is measured for two seconds.",
     Step.LIGHT: "One person stands where people will stand and looks into the camera. Take readings in the morning, at "
     f"noon and in the evening: {LEAST_READINGS} over {SPAN_H:g} hours. Come back with: kiosk accept --step light",
     Step.PEOPLE: "People enrolled here step up as on any day, one after the other, and step away again.",
-    Step.STRANGERS: "People who are not enrolled here step up. Give each a number; names are not kept.",
+    Step.STRANGERS: "People who are not enrolled here step up. Give each a number; names are not kept. " + BETWEEN,
     Step.TIMING: "Measure by hand from stepping up to the open door, or do the step before on the operator's page, "
     "which times it.",
-    Step.ATTACKS: "Hold up printed photographs, phones and tablets that show people enrolled here.",
+    Step.ATTACKS: "Hold up printed photographs, phones and tablets that show people enrolled here. " + BETWEEN,
     Step.WATCHDOG: "On the device, stop the kiosk's process without ending it: sudo systemctl kill -s STOP kiosk. The "
     "watchdog must start it anew within a minute.",
     Step.POWER: "Pull the plug while the kiosk runs, wait ten seconds, and plug it in again.",

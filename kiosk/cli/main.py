@@ -355,6 +355,19 @@ def _add_models(add: Adder) -> None:
         action="store_true",
         help="accept models whose licence forbids commercial use; only if your use is not commercial",
     )
+    own = models(
+        "models import",
+        "models",
+        "make a pack of your own from a recogniser in ONNX",
+        more="The other networks are the standard pack's. The manifest says licence, input and output of the "
+        "recogniser. Then measure its scale: kiosk evaluate match DIR --write-scale.",
+        json=False,
+    )
+    own.add_argument("network", metavar="FILE.onnx", type=Path, help="the recogniser")
+    own.add_argument(
+        "--manifest", metavar="FILE.toml", type=Path, required=True, help="what it is; see models/README.md"
+    )
+    own.add_argument("--to", type=Path, metavar="DIR", help="folder for the pack (default: in the state directory)")
     add(
         "doctor",
         "models",

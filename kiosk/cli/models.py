@@ -15,6 +15,7 @@ from kiosk.cli.start_checks import list_mistakes
 from kiosk.errors import ModelFileError
 from kiosk.networks.download import KNOWN_PACKS, download
 from kiosk.networks.inference import Pack, checked, standard_pack
+from kiosk.networks.own_pack import import_pack, read_description
 from kiosk.rules.text import shown
 from kiosk.settings import config as config_module
 
@@ -73,6 +74,18 @@ def models_pull(chosen: argparse.Namespace) -> None:
     target = chosen.to or assembly.state_of(chosen) / "models" / wanted.name
     download(wanted, target, standard_pack(), accept_non_commercial=chosen.accept_non_commercial)
     print(f'In {target}; to use it, set [models] pack = "{target}" in kiosk.toml')
+    print("Templates of two models never compare: people enrolled so far must be enrolled again with this one.")
+
+
+def models_import(chosen: argparse.Namespace) -> None:
+    """Make a pack of the owner's own from a recogniser in ONNX and what they say of it."""
+    told = read_description(chosen.manifest)
+    target = chosen.to or assembly.state_of(chosen) / "models" / told["name"]
+    seen = import_pack(chosen.network, told, target)
+    print(f"{seen}\nIn {target}; to use it, set [models] pack = {json.dumps(str(target))} in kiosk.toml")
+    if not told["commercial"]:
+        print("Its licence forbids commercial use: it also wants [models] accept_non_commercial = true")
+    print("Its scores mean nothing before they are measured: kiosk evaluate match DIR --write-scale")
     print("Templates of two models never compare: people enrolled so far must be enrolled again with this one.")
 
 

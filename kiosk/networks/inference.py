@@ -97,11 +97,15 @@ def standard_pack() -> Path:
     return beside if (beside / MANIFEST_NAME).is_file() else inside
 
 
-def read_pack(directory: Path) -> Pack:
+def read_pack(directory: Path, *, unmeasured: ScoreScale | None = None) -> Pack:
     """Read a pack's manifest; the files are checked when they are opened.
 
+    Args:
+        directory: of the pack.
+        unmeasured: the scale of a pack that has none yet, for whoever measures it; None: such a pack is refused.
+
     Raises:
-        ModelFileError: there is no manifest, or it cannot be read.
+        ModelFileError: there is no manifest, or it cannot be read, or its scale was not measured.
     """
     path = directory / MANIFEST_NAME
     try:
@@ -109,19 +113,29 @@ def read_pack(directory: Path) -> Pack:
             content = tomllib.load(file)
         if content["format"] != MANIFEST_FORMAT:
             raise ModelFileError(f"{path} has format {content['format']}, this kiosk reads {MANIFEST_FORMAT}")
-        scale = content["scale"]
+        told = content.get("scale", {})
+        scale = _scale(told) if "scale" in content else unmeasured
+        if scale is None:
+            raise ModelFileError(
+                f"{path} has no [scale]: what its scores mean was not measured yet. kiosk evaluate match DIR "
+                "--write-scale does, DIR having a folder of photographs for each of 150 people or more"
+            )
         return Pack(
             name=content["name"],
             directory=directory,
             models=tuple(_spec(directory, entry) for entry in content["model"]),
-            scale=ScoreScale(tuple(map(float, scale["cosine"])), tuple(map(float, scale["rarity"]))),
-            measured=scale,
+            scale=scale,
+            measured=told,
             golden=content.get("golden", {}),
         )
     except OSError as error:
         raise ModelFileError(f"no model pack at {directory}: {error.strerror}; set [models] pack") from error
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
         raise ModelFileError(f"{path} is no manifest: {type(error).__name__} {error}") from error
+
+
+def _scale(told: Mapping[str, Any]) -> ScoreScale:
+    return ScoreScale(tuple(map(float, told["cosine"])), tuple(map(float, told["rarity"])))
 
 
 def _spec(directory: Path, entry: Mapping[str, Any]) -> ModelSpec:
@@ -224,13 +238,21 @@ class OnnxSession:
         missing = set(self._outputs) - {output.name for output in self._session.get_outputs()}
         if missing:
             raise ModelFileError(f"{spec.path} has no output {', '.join(sorted(missing))}, which the manifest names")
+        self.input_shape: tuple[int | str | None, ...] = tuple(self._session.get_inputs()[0].shape)
         self._is_planar = spec.about.get("layout") == "planar"
+        self._mean, self._divisor = float(spec.about.get("mean", 0.0)), float(spec.about.get("divisor", 1.0))
+        self._is_bgr = spec.about.get("colour") == "bgr"
         self._name = spec.path.name
 
     def run(self, tensor: NDArray[np.generic]) -> list[Floats]:
         """Return the outputs, in the order in which the manifest names them."""
+        if self._is_bgr:
+            tensor = np.ascontiguousarray(tensor[..., ::-1])
         if self._is_planar:  # a network that wants (1, 3, H, W) float32 where ours take (1, H, W, 3) uint8
-            tensor = np.ascontiguousarray(tensor.transpose(0, 3, 1, 2), np.float32)
+            planar = np.ascontiguousarray(tensor.transpose(0, 3, 1, 2), np.float32)
+            if (self._mean, self._divisor) != (0.0, 1.0):
+                planar = (planar - np.float32(self._mean)) / np.float32(self._divisor)
+            tensor = planar
         try:
             return list(self._session.run(self._outputs, {self._input: tensor}))
         except Exception as error:

@@ -33,7 +33,18 @@ from tests.gallery.test_site_curve import strangers
 from tests.patience import until
 from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, running, serious
 
-VIEWS = ("today", "decisions", "reviews", "people", "people/new", "people/import", "audit", "settings", "keys")
+VIEWS = (
+    "today",
+    "decisions",
+    "reviews",
+    "people",
+    "people/new",
+    "people/import",
+    "audit",
+    "settings",
+    "keys",
+    "acceptance",
+)
 SCRIPT = "<img src=x onerror='window.isHacked=1'><b>Person C</b>"
 
 pytestmark = NEEDED
@@ -497,6 +508,7 @@ def test_no_view_is_wider_than_its_screen(operator, served, size):
     page, _ = operator
     subject = enrolled(served, "Person A-" + "long" * 12, vendor_data="v" * 60)
     entry = reviewable(served, subject.session_number)
+    served.call("POST", "/device/acceptance", "admin", json={"act": "begin"})
     page.set_viewport_size(size)
 
     for view in (*VIEWS, f"people/{subject.session_number}", f"decisions/{entry.request_id}"):
@@ -558,6 +570,7 @@ def test_a_view_says_that_the_kiosk_does_not_answer_and_how_to_go_on(operator):
 def test_axe_finds_nothing_serious_on_the_operators_page(chromium, served, size, scheme):
     subject = enrolled(served, "Person A")
     entry = reviewable(served, subject.session_number)
+    served.call("POST", "/device/acceptance", "admin", json={"act": "begin"})
     # From the start: an open page takes another scheme a tenth of a second after it was told.
     look = {"viewport": size, "color_scheme": scheme, "reduced_motion": "reduce"}
 
@@ -619,3 +632,73 @@ def test_the_audit_says_what_scores_stand_for_among_the_people_enrolled(operator
     assert [row[0] for row in rows] == ["50", "70", "80", "90"]
     assert rows[1][1] == "1 in 10,000"
     assert float(rows[1][4]) > 70.0
+
+
+# ---- the acceptance
+
+
+def test_an_administrator_leads_through_a_presentation_by_hand_and_sees_it_counted(operator, served):
+    page, _ = operator
+    subject = enrolled(served, "Person A")
+    show(page, "acceptance")
+    page.get_by_role("button", name="Begin").click()
+    page.get_by_role("button", name="Do this step: Own people").click()
+    page.get_by_label("Number of the person").fill(str(subject.session_number))
+    page.get_by_role("button", name="Step up now").click()
+    page.get_by_text("Waiting for the door's decision").wait_for()
+    assert page.get_by_role("button", name="Count it, next").is_disabled()
+
+    served.device.save(
+        NewDecision(
+            kind=Kind.IDENTIFY,
+            status="Approved",
+            score=93.5,
+            session_number=subject.session_number,
+            details={"reasons": ["matched"]},
+            actor="door",
+        )
+    )
+    page.get_by_text("Approved, score 93.5").wait_for()
+    page.get_by_role("button", name="Count it, next").click()
+
+    page.get_by_text("0 of 1 went wrong; 62 more without an error show at most 5 %.").wait_for()
+    assert page.get_by_label("Number of the person").input_value() == str(subject.session_number)
+    page.get_by_role("button", name="Take back the presentation").click()
+    page.locator("[data-step=people]").get_by_text("0 of 0 went wrong; 63 more").wait_for()
+
+
+def test_a_step_left_out_stands_so_on_the_page_and_in_the_report(operator):
+    page, _ = operator
+    show(page, "acceptance")
+    page.get_by_role("button", name="Begin").click()
+    page.get_by_text("Leave this step out").click()
+    page.get_by_label("Reason").fill("no camera <b>yet</b>")
+    page.get_by_role("button", name="Leave it out").click()
+    page.get_by_text("Left out: no camera <b>yet</b>").wait_for()
+    page.get_by_role("button", name="Do this step: Power cut").click()
+    page.get_by_role("button", name="I try it now").click()
+    page.get_by_label("What happened").fill("came back in 40 s")
+    page.get_by_role("button", name="Yes").click()
+    page.get_by_text("By the installer's word: it came back by itself.").wait_for()
+
+    with page.context.expect_page() as opening:
+        page.get_by_role("link", name="Show the report").click()
+    report = opening.value
+    report.get_by_text("Left out: no camera <b>yet</b>").wait_for()
+    report.get_by_text("came back in 40 s").first.wait_for()
+    report.set_viewport_size(PHONE)
+    assert report.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert serious(report) == []
+
+
+def test_who_is_no_administrator_is_told_who_begins(chromium, served):
+    with opened(chromium, served.url) as (page, _):
+        page.goto(f"{served.url}/")
+        page.get_by_role("button", name="Use a key instead").click()
+        page.get_by_label("Key").fill(served.keys["operator"])
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("heading", name="Today").wait_for()
+        show(page, "acceptance")
+
+        page.get_by_text("An administrator begins it.").wait_for()
+        assert page.get_by_role("button", name="Begin").count() == 0

@@ -14,8 +14,8 @@ from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, answer, field_errors, not_found, refusal
 from kiosk.api.schema import ANSWER_400, ANY_OBJECT, BOOLEAN, INTEGER, NUMBER, TEXT, named, opened
-from kiosk.entrance.news import RunningKiosk
-from kiosk.errors import CameraLostError
+from kiosk.entrance.news import RunningKiosk, Topic
+from kiosk.errors import ImageError, RefusedError
 from kiosk.evaluation.acceptance.findings import as_dict
 from kiosk.evaluation.acceptance.plan import HIGHEST_RATE, LOWEST_RATE, PRESENTED, Goal, Step
 from kiosk.evaluation.acceptance.signature import SUFFIX
@@ -47,12 +47,20 @@ ACTS = (
 )
 
 
-def _told(wizard: Wizard, trial: Trial) -> dict[str, Any]:
+def _held_s(kiosk: RunningKiosk | None) -> float | None:
+    """Return how long the kiosk judges nobody after declines in a row; None where it does."""
+    shown = kiosk.news.latest(Topic.SCREEN) if kiosk is not None else None
+    return shown.data.get("held_s") if shown is not None else None
+
+
+def _told(call: Call, trial: Trial) -> dict[str, Any]:
+    wizard = call.context.wizard
     found = as_dict(trial, round(wizard.threshold(), 1))
     seen = [] if trial.under_way is None else wizard.decisions(trial)
     return {
         **found,
         "key": wizard.key,
+        "held_s": _held_s(call.context.kiosk),
         "decided": [
             {"status": one.status, "score": one.score, "session_number": one.session_number, "at_seq": one.seq}
             for one in seen
@@ -63,7 +71,7 @@ def _told(wizard: Wizard, trial: Trial) -> dict[str, Any]:
 async def show_acceptance(call: Call) -> Response:
     """Return how far the acceptance is."""
     wizard = call.context.wizard
-    return answer(await call.run(lambda: _told(wizard, wizard.trial())))
+    return answer(await call.run(lambda: _told(call, wizard.trial())))
 
 
 async def note_acceptance(call: Call) -> Response:
@@ -83,7 +91,7 @@ async def note_acceptance(call: Call) -> Response:
     else:
         change = _NOTES[act](wizard, body)
         trial = await call.run(change)
-    return answer(await call.run(lambda: _told(wizard, trial)))
+    return answer(await call.run(lambda: _told(call, trial)))
 
 
 async def show_report(call: Call) -> Response:
@@ -123,8 +131,11 @@ async def download_report(call: Call) -> Response:
 def _picture(call: Call) -> RgbImage:
     still = call.context.running().still()
     if still is None or still.age_s > STALE_S:
-        raise CameraLostError("the camera gives no picture now")
-    return call.context.device.decoder(still.jpeg)
+        raise RefusedError("the camera gives no picture now; the start page says how it is")
+    try:
+        return call.context.device.decoder(still.jpeg)
+    except ImageError as error:
+        raise RefusedError(f"the camera's picture cannot be read: {error}") from None
 
 
 def _measure(kiosk: RunningKiosk, call: Call, wizard: Wizard) -> Trial:

@@ -40,8 +40,9 @@ p,ul{margin:.4rem 0}.soft{color:var(--soft)}li{margin:.2rem 0}
 border-bottom:1px solid var(--line);margin:0;break-inside:avoid}
 .mark{font-weight:600}.good{color:var(--good)}.maybe{color:var(--maybe)}.bad{color:var(--bad)}
 .wide{overflow-x:auto}
-table{border-collapse:collapse;width:100%;margin:.5rem 0}caption{text-align:left;color:var(--soft);padding:.2rem 0}
+table{border-collapse:collapse;width:100%;margin:.5rem 0}
 td,th{padding:.3rem .7rem .3rem 0;text-align:right;font-variant-numeric:tabular-nums;vertical-align:top}
+td{white-space:nowrap}td:first-child,td:last-child{white-space:normal}
 th:first-child,td:first-child,.text{text-align:left!important}thead th{border-bottom:2px solid var(--line)}
 tbody tr{border-bottom:1px solid var(--line);break-inside:avoid}
 .box{background:var(--tint);border-left:.35rem solid var(--line);padding:.6rem 1rem;break-inside:avoid}
@@ -87,7 +88,7 @@ NOT_CLAIMED = (
     ),
     (
         "A trial of some tens of people says nothing of rates of one in thousands. For those the scale of the model "
-        "pack stands, with what its manifest says of it, and `kiosk evaluate site` where some 200 people are enrolled."
+        "pack stands, with what its manifest says of it, and kiosk evaluate site where some 200 people are enrolled."
     ),
 )
 
@@ -480,9 +481,9 @@ def _one_in(rate: float) -> str:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
     cells = "".join(f'<th scope="col">{escape(one)}</th>' for one in head)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    about = f"<caption>{escape(caption)}</caption>" if caption else ""
-    table = f"<table>{about}<thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<div class="wide" tabindex="0">{table}</div>'
+    about = f'<p class="soft">{escape(caption)}</p>' if caption else ""
+    table = f"<table><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>"
+    return f'{about}<div class="wide" tabindex="0">{table}</div>'
 
 
 def _facts(facts: Mapping[str, object]) -> str:

@@ -40,6 +40,7 @@ LEAST_FPS, LEAST_EDGE_PX = 5.0, 480
 DARK_PICTURE, BRIGHT_PICTURE = 20.0, 245.0  # mean of all pixels: a covered lens, a lamp into it
 LONGEST = 200  # characters of what an installer writes
 KEPT_TIMES = 256
+RELAY_S = 1.5  # from a decision until its door must have been opened
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -56,7 +57,7 @@ class Watch:
 
     def __init__(self, news: Broadcast) -> None:
         """Listen from now on."""
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._since: float | None = None
         self._timed: OrderedDict[str, tuple[float, Timed]] = OrderedDict()  # with when it was decided, s UTC
         self.end = news.listen(self._hear)
@@ -65,6 +66,11 @@ class Watch:
         """Return how long a decision took."""
         with self._lock:
             return self._timed.get(request_id, (0.0, Timed()))[1]
+
+    def wait_for_relay(self, request_id: str) -> None:
+        """Wait until the door was opened for a decision, but not for long: there may be no door."""
+        with self._lock:
+            self._lock.wait_for(lambda: self._timed.get(request_id, (0.0, Timed()))[1].relay_s is not None, RELAY_S)
 
     def _hear(self, news: News) -> None:
         with self._lock:
@@ -82,11 +88,7 @@ class Watch:
                     at, timed = known
                     relay = round(max(0.0, float(news.data["at"]) - at), 3)
                     self._timed[str(news.data["decision"])] = at, replace(timed, relay_s=relay)
-
-
-def unwatched(_: str) -> Timed:
-    """Know no time."""
-    return Timed()
+                    self._lock.notify_all()
 
 
 class Wizard:
@@ -97,7 +99,7 @@ class Wizard:
         device: Device,
         *,
         now: Callable[[], float],
-        timed: Callable[[str], Timed] = unwatched,
+        watch: Watch | None = None,
         process: Callable[[], int | None] = os.getpid,
         holds_from_age: float | None = None,
     ) -> None:
@@ -106,12 +108,12 @@ class Wizard:
         Args:
             device: recogniser, store and settings.
             now: seconds UTC.
-            timed: how long the presentation of a decision took, by its request_id.
+            watch: times what a running kiosk decides; None: nothing is timed.
             process: the running kiosk's process; None while none runs.
             holds_from_age: from which age scores hold, years; None where the model pack does not say.
         """
         self.device, self.journal = device, Journal(device.store.directory)
-        self._now, self._timed, self._process, self._holds_from_age = now, timed, process, holds_from_age
+        self._now, self._watch, self._process, self._holds_from_age = now, watch, process, holds_from_age
 
     def trial(self) -> Trial:
         """Return how far the acceptance is."""
@@ -234,7 +236,7 @@ class Wizard:
                 entry.score,
                 entry.session_number,
                 tuple(entry.details.get("reasons", ())),
-                **asdict(self._timed(entry.request_id)),
+                **asdict(self._watch(entry.request_id) if self._watch is not None else Timed()),
             )
             for entry in found
         )
@@ -248,6 +250,10 @@ class Wizard:
         Raises:
             RefusedError: none is under way, or nothing was decided yet, or was though it is said not to be.
         """
+        if self._watch is not None:
+            for one in self.decisions(self.trial()):
+                if one.is_granted and one.took_s is not None:
+                    self._watch.wait_for_relay(one.request_id)
 
         def note(trial: Trial) -> Note:
             seen = self.decisions(trial)

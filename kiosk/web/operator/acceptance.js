@@ -244,6 +244,9 @@ export async function acceptance(place, { session, on, atEnd }) {
             ? decided.map((one) => outcome(one)).join(", ")
             : t("acceptance.waiting", { who: [found.under_way.species, found.under_way.who].filter(Boolean).join(" ") }),
         ),
+        found.held_s > 0 &&
+          !decided.length &&
+          el("p", {}, icon("lock"), " ", t("acceptance.held")),
         el("p", { class: "soft" }, t(step.step === "people" ? "acceptance.first_counts" : "acceptance.any_counts")),
         el(
           "div",
@@ -401,8 +404,8 @@ export async function acceptance(place, { session, on, atEnd }) {
   const look = async () => {
     if (!shown?.under_way || shown.decided?.length || document.hidden) return;
     const found = await call("GET", "/device/acceptance").catch(() => null);
-    if (found?.under_way && shown?.under_way?.number === found.under_way.number && found.decided.length)
-      put(body, draw(found));
+    const isSame = found?.under_way && shown?.under_way?.number === found.under_way.number;
+    if (isSame && (found.decided.length || Boolean(found.held_s) !== Boolean(shown.held_s))) put(body, draw(found));
   };
   on("decision", look);
   const timer = setInterval(look, LOOK_MS);
