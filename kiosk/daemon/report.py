@@ -60,11 +60,25 @@ class HealthReport:
                 "door": door,
                 "clock": parts.clock.state().value,
                 "decided": parts.judge.decided,
+                "still_faces": self._still_faces(),
                 "uptime_s": round(time.monotonic() - self._started_at),
                 "version": __version__,
                 **self._figures,
             },
         )
+
+    def _still_faces(self) -> list[dict[str, Any]]:
+        """Return the faces that do not move: furniture, and what is not known to be any yet."""
+        behind_s = self._parts.clock() - time.monotonic()
+        return [
+            {
+                "place": list(one.place),
+                "edge_px": one.edge_px,
+                "since": round(one.since + behind_s, 1),
+                "is_furniture": one.is_furniture,
+            }
+            for one in self._parts.judge.still_faces
+        ]
 
     def publish(self, condition: Condition, sentence: str | None) -> None:
         """Say that a state began (its sentence) or ended (None)."""

@@ -2,7 +2,7 @@
 
 A face on a wall gives the same pixels but for the sensor's noise, the codec and the light; a person's never does: they
 sway, breathe and blink. A part is looked at as 24 x 24 means of grey, and light apart, by the largest of its changes.
-Measured on portraits of 40 to 150 px under noise of 2 to 8 grey levels and JPEG of quality 40 to 90: what stands still
+Measured on portraits of 40 to 150 px under noise of 2 to 8 grey levels and JPEG of quality 70 to 90: what stands still
 stays below the limit, and a shift by half a pixel or more lies above.
 """
 
@@ -26,6 +26,7 @@ TELLS = 1.5  # times the least limit that a known motion must show
 TOLD_SHARE = 0.015  # of the edge: the motion that must show, one px at least
 SHAKE_PX = 2  # by which a camera on a post may tremble
 FLAT = 1.0  # grey levels of standard deviation below which a part shows nothing
+WHOLE = 255.0  # grey levels: of a part that shows nothing to compare
 ROUND = 6  # cells around a part in which its picture is looked for
 
 
@@ -45,7 +46,7 @@ def _change(before: Floats, after: Floats) -> Floats:
     """Return how much each cell changed, once the light of the later look is brought to that of the earlier."""
     spread = float(after.std())
     if not spread >= FLAT:
-        return np.full_like(before, np.inf)
+        return np.full_like(before, WHOLE)
     levelled = (after - after.mean()) * (before.std() / spread) + before.mean()
     return np.asarray(np.abs(levelled - before), np.float32)
 
@@ -90,6 +91,8 @@ class Sight:
     def tells_motion(self, box: Floats) -> bool:
         """Say whether a small motion in a part would show: in the dark, or on a blurred face, none does."""
         part = self.part(box)
+        if not float(part.std()) >= FLAT:
+            return False
         step = max(1.0, TOLD_SHARE * float(max(box[2:] - box[:2])))
         for x, y in ((step, 0.0), (-step, 0.0), (0.0, step), (0.0, -step)):
             moved = _change(part, self.part(box + np.array([x, y, x, y], np.float32)))

@@ -25,6 +25,7 @@ from kiosk.types import Face, Floats
 
 STEP_S = 2.0  # longest time between two looks over which a face counts as still: the slowest idle rate gives 1 s
 STRIKES = 2  # looks in a row that must differ: a codec's hiccup is one look, a person's motion is not
+LOOKS = 8  # whose mean is what later ones are held against
 JITTER = 0.12  # of the edge, by which the detector's box of a still face may move
 GROWTH = 1.15  # times, by which its size may change
 REACH = 1.0  # of the edge, within which a face in the next look is the same one
@@ -89,7 +90,8 @@ class _Place:
     seen_at: float
     still_s: float = 0.0  # in view and without motion
     alone_s: float = 0.0  # of that, with nobody about who moves
-    strikes: int = 0
+    strikes: int = 0  # looks in a row that differed
+    looks: int = 1  # of which `part` is the mean
     is_alive: bool = False
     is_furniture: bool = False
     blended_at: float = -math.inf
@@ -225,7 +227,11 @@ class Furniture:
         if place.strikes >= STRIKES:
             place.face, place.part, place.since = face, sight.part(face.box), at
             place.still_s = place.alone_s = 0.0
-            place.strikes, place.is_alive = 0, True
+            place.strikes, place.looks, place.is_alive = 0, 1, True
+        elif not is_moved and place.looks < LOOKS:  # several looks together have less noise than one
+            place.looks += 1
+            mean = place.part + (sight.part(place.face.box) - place.part) / place.looks
+            place.part = np.asarray(mean, np.float32)
         return place
 
     def _begin(self, face: Face, at: float, sight: Sight, taken: Sequence[_Place]) -> _Place | None:

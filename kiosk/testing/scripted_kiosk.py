@@ -23,10 +23,11 @@ class ScriptedKiosk:
         self.refusal: str | None = None
         self.picture: Still | None = Still(JPEG, (640, 480), 0.1, ())
         self.states: tuple[Degradation, ...] = ()
+        self.figures: dict[str, Any] = {"camera": {"fps": 30}}
 
     def health(self) -> Health:
         """Return how it is: armed while `states` is empty."""
-        return Health(not self.states, "identify", self.states, {"camera": {"fps": 30}})
+        return Health(not self.states, "identify", self.states, self.figures)
 
     def still(self) -> Still | None:
         """Return `picture`."""

@@ -47,7 +47,8 @@ function state(one) {
 
 /** Return the device's figures as a list; what has no words of ours is shown by its own name. */
 export function figures(health) {
-  const { outbox: _, ...rest } = health.figures ?? {}; // the outbox has a page of its own
+  // The outbox has a page of its own, and the camera's picture shows the still faces.
+  const { outbox: _, still_faces: _faces, ...rest } = health.figures ?? {};
   const rows = flat(rest);
   return el(
     "dl",

@@ -22,6 +22,8 @@ export async function today(place, { on, atEnd, session }) {
   const more = el("div", {});
   let hours = SPANS[0];
 
+  const watched = camera({ atEnd, release: () => release(), session });
+
   const spans = el(
     "div",
     { class: "segments", role: "group", "aria-label": t("today.span") },
@@ -57,7 +59,7 @@ export async function today(place, { on, atEnd, session }) {
       "div",
       { class: "split" },
       el("section", { class: "card" }, el("div", { class: "card-head" }, el("h2", {}, t("today.chart")), spans), graph),
-      camera({ atEnd, release: () => release() }),
+      watched.card,
     ),
     el(
       "div",
@@ -104,6 +106,7 @@ export async function today(place, { on, atEnd, session }) {
       (health) => {
         put(more, figures(health));
         drawTiles(health);
+        watched.see(health);
         return states(health);
       },
       1,
