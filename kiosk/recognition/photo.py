@@ -151,6 +151,7 @@ def _unpack(data: bytes, begin: Callable[[int], None], *, with_heic: bool) -> Un
         if photo_png.header(data)[0] == DEEP_BITS:
             return _unpack_deep_png(data, begin)
     elif data.startswith(photo_tiff.SIGNATURES):
+        data = photo_tiff.as_classic(data)
         found = photo_tiff.read_tags(data)
         unpacked = _unpack_tiff(data, *found, begin) if found is not None else None
         if unpacked is not None:

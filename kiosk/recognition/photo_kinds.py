@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 HEAD_BYTES = 512  # enough to tell text from noise
+BYTES_BEFORE = 64  # a mark of a text's encoding, line ends, the rest of a form: what a program put before a photograph
 FTYP_BYTES = 256  # of a box of brands; real ones list a dozen
 
 SAVE = "save it as JPEG"
@@ -100,7 +101,15 @@ def describe(data: bytes) -> tuple[str, str]:
             return kind, advice
     if re.match(rb"P[1-7F][\s#]", data):
         return "a netpbm picture", SAVE
-    return _of_text(data)
+    return _behind_others(data) or _of_text(data)
+
+
+def _behind_others(data: bytes) -> tuple[str, str] | None:
+    """Name a photograph that a program put other bytes before; None where there is none."""
+    for signature, kind in ((b"\xff\xd8\xff", "a JPEG"), (b"\x89PNG\r\n\x1a\n", "a PNG")):
+        if 0 < (at := data[:HEAD_BYTES].find(signature)) <= BYTES_BEFORE:
+            return f"{kind} with {at} other bytes before it", "send its file as it is"
+    return None
 
 
 def is_heic(data: bytes) -> bool:

@@ -35,7 +35,7 @@ def white_of(values: NDArray[Any], bits: int) -> float:
     if least < 0:
         raise ImageError(f"Invalid image: signed samples, down to {least}; save it with 8 bits a sample")
     if values.dtype.kind == "i" and bits in {8, 16, 32}:  # whose most significant bit is the sign
-        return float(max((1 << (bits - 1)) - 1 if bits == 8 else 0, next(one for one in WHITES if most <= one)))  # noqa: PLR2004
+        return 127.0 if bits == 8 else float(next(one for one in WHITES if most <= one))  # noqa: PLR2004
     if bits not in {16, 32, 64}:  # packed: whoever writes 12 bits means 12
         return float((1 << bits) - 1)
     return float(next(one for one in WHITES if most <= one))

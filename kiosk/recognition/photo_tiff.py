@@ -26,18 +26,32 @@ WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, ORIENTATION = 256, 25
 STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES, PLANAR, PREDICTOR, COLORMAP = 273, 277, 278, 279, 284, 317, 320
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES, EXTRA, FORMAT = 322, 323, 324, 325, 338, 339
 SUBFILE, MAKE, SUB_IFDS, SUBSAMPLING, DNG_VERSION = 254, 271, 330, 530, 50706
+FAX_3, FAX_4, JPEG_TABLES, YCBCR_COEFFICIENTS, YCBCR_POSITION, REFERENCE = 292, 293, 347, 529, 531, 532
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, MASK, SEPARATED, YCBCR = 0, 1, 2, 3, 4, 5, 6
 _RAW_PHOTOMETRICS = frozenset({32803, 34892})  # colour filter array, linear raw
 _LOG_PHOTOMETRICS = frozenset({32844, 32845})
 _RAW_COMPRESSIONS = frozenset({32767, 34713, 65535, 34892})  # Sony, Nikon, Pentax, lossy DNG
-_ROWS_COMPRESSIONS = frozenset({1, 5, 8, 32773, 32946, 50000})  # none, LZW, Deflate, PackBits, old Deflate, Zstd
-_JPEGS, _FAX = frozenset({6, 7}), frozenset({2, 3, 4})
+_ROWS_COMPRESSIONS = frozenset({1, 5, 8, 32773, 32946, 34925, 50000})  # none, LZW, Deflate twice, PackBits, LZMA, Zstd
+_JPEGS, _FAX = frozenset({6, 7}), frozenset({2, 3, 4, 32771})
+_NAMED_COMPRESSIONS = {
+    **dict.fromkeys((33003, 33004, 33005, 34712), "JPEG 2000"),
+    **dict.fromkeys((50002, 52546), "JPEG XL"),
+    **dict.fromkeys((22610, 34934), "JPEG XR"),
+    34661: "JBIG",
+    34887: "LERC",
+    34933: "PNG",
+    50001: "WebP",
+    32809: "ThunderScan",
+    32909: "PixarLog",
+}
 _UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4
 _NO, _HORIZONTAL, _FLOATING = 1, 2, 3
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 _LARGEST_TAG = 4_000_000  # bytes of one tag's values
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_LONG_8 = frozenset({16, 17, 18})  # of 64 bits, in BigTIFF
+_BIG_SIZES = {**_SIZES, **dict.fromkeys(_LONG_8, 8)}
 _READ = {1: "B", 3: "H", 4: "I", 13: "I"}
 
 _READ_TAGS = frozenset(
@@ -45,6 +59,7 @@ _READ_TAGS = frozenset(
         *(WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, ORIENTATION, STRIP_OFFSETS, SAMPLES),
         *(ROWS_PER_STRIP, STRIP_BYTES, PLANAR, PREDICTOR, COLORMAP, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS),
         *(TILE_BYTES, EXTRA, FORMAT, SUBFILE, MAKE, SUB_IFDS, SUBSAMPLING, DNG_VERSION),
+        *(JPEG_TABLES, FAX_3, FAX_4, YCBCR_COEFFICIENTS, YCBCR_POSITION, REFERENCE),
     )
 )  # others may be as many and as long as their sender likes
 
@@ -74,6 +89,49 @@ class Layout:
     def has_alpha(self) -> bool:
         """Whether the sample after the colours says how opaque a pixel is."""
         return self.samples > self.colours and self.extra in {_ASSOCIATED, _UNASSOCIATED}
+
+
+def as_classic(data: bytes) -> bytes:
+    """Return a BigTIFF's first picture as a TIFF of 32 bit offsets, which all others are; such a one as it is.
+
+    Only the tags that say how the picture lies are taken along: a file of 5 MB needs no more than 32 bits, and Pillow
+    reads no BigTIFF of the other byte order.
+
+    Raises:
+        ImageError: its tags are damaged.
+    """
+    order = {b"II+\0": "<", b"MM\0+": ">"}.get(data[:4])
+    if order is None:
+        return data
+    start = len(data) + len(data) % 2
+    entries, beyond, seen = [], b"", set()
+    try:
+        (at,) = struct.unpack_from(f"{order}Q", data, 8)
+        (count,) = struct.unpack_from(f"{order}Q", data, at)
+        places = range(at + 8, min(at + 8 + 20 * count, len(data)), 20)
+        wanted = [place for place in places if struct.unpack_from(f"{order}H", data, place)[0] in _READ_TAGS]
+        room = start + 2 + 12 * len(wanted) + 4
+        for place in wanted:
+            tag, kind, number = struct.unpack_from(f"{order}HHQ", data, place)
+            length = _BIG_SIZES.get(kind, 0) * number
+            if tag in seen or not 0 < length <= _LARGEST_TAG:
+                continue
+            seen.add(tag)
+            where = place + 12 if length <= 8 else struct.unpack_from(f"{order}Q", data, place + 12)[0]  # noqa: PLR2004
+            if kind in _LONG_8:
+                values = struct.unpack_from(f"{order}{number}Q", data, where)
+                kind, value = 4, struct.pack(f"{order}{number}I", *values)
+            else:
+                value = data[where : where + length]
+            if len(value) > 4:  # noqa: PLR2004  does not fit into the entry
+                beyond, value = beyond + value + b"\0" * (len(value) % 2), struct.pack(f"{order}I", room + len(beyond))
+            entries.append(struct.pack(f"{order}HHI", tag, kind, number) + value.ljust(4, b"\0"))
+    except (struct.error, OverflowError) as error:
+        raise ImageError("Invalid image: a damaged TIFF") from error
+    room_left = b"\0" * 12 * (len(wanted) - len(entries))  # offsets were counted with these
+    told = struct.pack(f"{order}H", len(entries)) + b"".join(entries) + b"\0\0\0\0" + room_left + beyond
+    header = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", start)
+    return b"".join((header, data[8:], b"\0" * (len(data) % 2), told))
 
 
 def read_tags(data: bytes) -> tuple[str, Tags] | None:
@@ -124,6 +182,9 @@ def check(tags: Tags, data: bytes) -> None:
         raise ImageError("Invalid image: a TIFF of subsampled YCbCr without JPEG compression; save it as JPEG")
     if compression == 6:  # noqa: PLR2004  TIFF 6.0's own JPEG, given up in 1995
         raise ImageError("Invalid image: a TIFF with the old JPEG compression; save it as JPEG")
+    if compression not in _ROWS_COMPRESSIONS | _JPEGS | _FAX:
+        named = _NAMED_COMPRESSIONS.get(compression, f"method {compression}")
+        raise ImageError(f"Invalid image: a TIFF compressed with {named}; save it without, or save it as JPEG")
     if compression in _JPEGS and any(bits != 8 for bits in tags.get(BITS, (8,))):  # noqa: PLR2004
         raise ImageError("Invalid image: a TIFF of JPEG data with other than 8 bits a sample; save it as JPEG")
 

@@ -29,6 +29,7 @@ from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME
 from kiosk.store.schema import row_context
 from kiosk.store.subjects import Receipt, Subject, vendor_lookup
 from kiosk.store.vault import Vault
+from kiosk.types import ClockState
 
 if TYPE_CHECKING:
     import sqlite3
@@ -43,6 +44,7 @@ BACKUPS_NAME = "backups"
 SAMPLE_BYTES = 16  # of random-looking ciphertext: a chance meeting is out of the question
 SCAN_BYTES = 1 << 22
 NUMBER_DIGITS = 18  # a decimal number that surely fits 64 bits
+ROUNDING_S = 1.0  # within which a date is the enrolment's own time and the retention of the settings
 RECEIPTS_AT_ONCE = 200  # in one transaction
 _KEYS = (KEY_NAME, NEXT_KEY_NAME)
 
@@ -67,13 +69,37 @@ class Erased:
     remains: Remains
 
 
-def overdue(connection: sqlite3.Connection, now: float) -> tuple[int, ...]:
-    """Return whose retention date has passed."""
+def overdue(connection: sqlite3.Connection, now: float, *, retention_s: float, is_clock_good: bool) -> tuple[int, ...]:
+    """Return whose retention date has passed.
+
+    Somebody enrolled at a start without a battery, in 1970, is not overdue because the clock was set since: where the
+    date was counted from a clock that nobody vouched for, it counts from the first good time after it.
+    """
     rows = connection.execute(
-        "SELECT session_number FROM subject WHERE retention_until < ? ORDER BY session_number",
+        "SELECT session_number, retention_until FROM subject WHERE retention_until < ? ORDER BY session_number",
         (now,),
     ).fetchall()
-    return tuple(number for (number,) in rows)
+    latest = now if is_clock_good else None
+    return tuple(
+        number for number, until in rows if until + _behind_s(connection, number, until - retention_s, latest) < now
+    )
+
+
+def _behind_s(connection: sqlite3.Connection, number: int, counted_from: float, latest: float | None) -> float:
+    """Return by how much the clock was behind at most, s, when a person was enrolled; 0 for a date that was named."""
+    row = connection.execute(
+        "SELECT seq, at, json_extract(record, '$.clock') FROM log INDEXED BY log_person"
+        " WHERE session_number = ? AND kind = 'ENROL' ORDER BY seq LIMIT 1",
+        (number,),
+    ).fetchone()
+    if row is None or row[2] != ClockState.UNTRUSTED.value or abs(row[1] - counted_from) > ROUNDING_S:
+        return 0.0
+    later = connection.execute(
+        "SELECT at FROM log WHERE seq > ? AND json_extract(record, '$.clock') != ? ORDER BY seq LIMIT 1",
+        (row[0], ClockState.UNTRUSTED.value),
+    ).fetchone()
+    known = later[0] if later is not None else latest
+    return 0.0 if known is None else max(0.0, known - row[1])
 
 
 def erase(connection: sqlite3.Connection, vault: Vault, subject: Subject) -> Remains:

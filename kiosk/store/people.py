@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from kiosk.store import erasure, import_runs, outbox, subject_rows
 from kiosk.store.chain import Kind, Signed
 from kiosk.store.subjects import Enrolment, ImportedFile, Receipt, Subject, SubjectFilter, SubjectPage
+from kiosk.types import ClockState
 
 if TYPE_CHECKING:
     import sqlite3
@@ -39,9 +40,10 @@ class People:
         *,
         transaction: Callable[[], AbstractContextManager[Transaction]],
         now: Callable[[], float],
+        clock_state: Callable[[], ClockState],
         retention_s: float,
     ) -> None:
-        self._database, self._vault = database, vault
+        self._database, self._vault, self._clock_state = database, vault, clock_state
         self._transaction, self._now, self._retention_s = transaction, now, retention_s
         self.erasures = Erasures(directory, database, vault, transaction=transaction, now=now)
 
@@ -216,7 +218,12 @@ class People:
     def overdue(self) -> tuple[SubjectId, ...]:
         """Return whose retention date has passed."""
         with self._database.read() as connection:
-            return erasure.overdue(connection, self._now())
+            return erasure.overdue(
+                connection,
+                self._now(),
+                retention_s=self._retention_s,
+                is_clock_good=self._clock_state() is not ClockState.UNTRUSTED,
+            )
 
     def sweep(self) -> tuple[Receipt, ...]:
         """Forget everyone whose retention date has passed, and prove what has no proof yet. To be called daily."""

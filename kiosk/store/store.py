@@ -78,7 +78,15 @@ class Store:
         self.imports = import_runs.Imports(database, vault, now=now)
         self.references = ReferenceReader(database, vault)
         self.secrets = Secrets(database, vault)
-        self.people = People(directory, database, vault, transaction=self.transaction, now=now, retention_s=retention_s)
+        self.people = People(
+            directory,
+            database,
+            vault,
+            transaction=self.transaction,
+            now=now,
+            clock_state=clock_state,
+            retention_s=retention_s,
+        )
         self.log = DecisionLog(database, vault, now=now, clock_state=clock_state)
         self.head = HeadFile(directory / HEAD_NAME, vault)
         self.notices: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ GREY = COLOUR[:, :, 2]
 OPAQUE, HALF = np.ones_like(GREY), np.full_like(GREY, 0.5)
 BACKDROP = 127 / 255
 MOST = {"u1": 255, "u2": 65535, "u4": 2**32 - 1, "f2": 1, "f4": 1, "f8": 1}
-COMPRESSIONS = [None, "zlib", "lzw", "packbits", "zstd"]
+COMPRESSIONS = [None, "zlib", "lzw", "packbits", "zstd", "lzma"]
 
 
 def tiff(samples, **options):
@@ -59,6 +59,40 @@ def test_tiff_of_every_container_shows_what_was_written(kind, compression):
         assert_shows(tiff(planes, photometric="rgb", planarconfig="separate", **options), COLOUR)
         count += 4
     assert count == 16 * len(predictors)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib", "jpeg"])
+def test_bigtiff_of_either_byte_order_is_what_the_same_picture_is_as_a_small_one(order, compression):
+    kinds = [(numbers(COLOUR, "u1"), "rgb")]
+    if compression != "jpeg":
+        kinds += [(numbers(1.0 - GREY, "u2"), "miniswhite"), (numbers(GREY, "f4"), "minisblack")]
+    for samples, photometric in kinds:
+        for more in ({"tile": (32, 32)}, {"rowsperstrip": 8}, {"extratags": [(274, "H", 1, 6, True)]}):
+            options = {"photometric": photometric, "compression": compression, **more}
+            small, large = tiff(samples, **options), tiff(samples, bigtiff=True, byteorder=order, **options)
+            assert large[:4] in {b"II+\0", b"MM\0+"}
+            np.testing.assert_array_equal(decode(large), decode(small))
+
+
+def test_a_damaged_bigtiff_is_refused_and_raises_nothing_else():
+    good = tiff(numbers(COLOUR, "u1"), photometric="rgb", bigtiff=True, byteorder=">")
+    rng = np.random.default_rng(1)
+    refused = 0
+    for _ in range(500):
+        bad = bytearray(good)
+        for place in rng.integers(4, 400, 3):
+            bad[place] = rng.integers(256)
+        try:
+            decode(bytes(bad))
+        except ImageError:
+            refused += 1
+    assert refused > 100
+
+
+def test_signed_samples_reach_white_at_half_of_their_container():
+    for kind, most in (("i1", 127), ("i2", 32767)):
+        assert_shows(tiff(numbers(GREY, kind, most), photometric="minisblack"), GREY, 2)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 6, 9, 10, 11, 12, 13, 14, 15, 17, 20, 24, 31])

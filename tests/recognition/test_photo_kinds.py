@@ -88,6 +88,13 @@ def test_what_was_sent_is_named_with_what_to_do(data, kind, advice):
         pytest.param(PNG[:8] + b"\0\0\0\4CgBI\x50\0\x20\2" + PNG[8:], "Apple's own variant", id="CgBI"),
         pytest.param(tiff((262, 3, 32844)), "LogLuv", id="LogLuv"),
         pytest.param(tiff((262, 3, 6)), "subsampled YCbCr", id="subsampled YCbCr"),
+        *(
+            pytest.param(tiff((259, 3, number), (262, 3, 2)), f"compressed with {name};", id=f"TIFF of {name}")
+            for number, name in ((34712, "JPEG 2000"), (50002, "JPEG XL"), (50001, "WebP"), (34887, "LERC"))
+        ),
+        pytest.param(tiff((259, 3, 4711), (262, 3, 2)), "compressed with method 4711;", id="TIFF of a method unknown"),
+        pytest.param(b"\xef\xbb\xbf\xff\xd8\xff\xe0" + b"\0" * 50, "3 other bytes before it", id="JPEG behind a BOM"),
+        pytest.param(b"\r\n" + PNG, "a PNG with 2 other bytes before it", id="PNG behind a line end"),
     ],
 )
 def test_kinds_of_our_formats_that_are_not_taken_are_named(data, said):

@@ -19,6 +19,7 @@ from kiosk.store.keys import read_keys
 from kiosk.store.outbox import Message, OutboxState
 from kiosk.store.store import Store
 from kiosk.store.subjects import Details, Enrolment
+from kiosk.types import ClockState
 from tests.store.stored import ANN, DAY, NOW, Clock, enrolment, files_with, needles, raw, template
 
 # ---- forgetting
@@ -176,6 +177,33 @@ def test_the_sweep_forgets_whose_time_is_over(store: Store, clock: Clock) -> Non
     assert [one.session_number for one in store.people.subjects().subjects] == [2, 3]
     row = store.decisions(DecisionFilter(kinds=(Kind.FORGET,))).decisions[0]
     assert row.entry.actor == "sweep"
+
+
+def test_whoever_was_enrolled_in_1970_is_kept_as_long_as_everybody_once_the_clock_is_set(directory: Path) -> None:
+    keys, clock = read_keys(directory), Clock()
+    states = [ClockState.UNTRUSTED]
+    clock.now = 40.0  # a start without a battery
+    with open_store(directory, keys, now=clock, clock_state=lambda: states[0], retention_s=100 * DAY) as store:
+        store.people.enrol(enrolment(1))
+        store.people.enrol(replace(enrolment(2), retention_until=NOW - DAY))  # a date that somebody named
+        clock.now, states[0] = NOW, ClockState.SYNCED
+
+        assert [one.session_number for one in store.people.sweep()] == [2]
+
+        store.people.block(1)  # the first record whose time is good
+        clock.advance(99 * DAY)
+        assert store.people.sweep() == ()
+        clock.advance(2 * DAY)
+        assert [one.session_number for one in store.people.sweep()] == [1]
+
+
+def test_where_no_clock_was_ever_good_the_date_counts_as_it_is(directory: Path) -> None:
+    clock = Clock()
+    with open_store(directory, read_keys(directory), now=clock, retention_s=100 * DAY) as store:
+        store.people.enrol(enrolment(1))
+        clock.advance(101 * DAY)
+
+        assert [one.session_number for one in store.people.sweep()] == [1]
 
 
 @pytest.mark.parametrize(
