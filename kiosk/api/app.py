@@ -23,6 +23,7 @@ from kiosk.api.context import Cloud, Context, nothing
 from kiosk.api.gate import Endpoint, Gate, lost
 from kiosk.api.operation import Operation
 from kiosk.api.routes import (
+    blocklist,
     decisions,
     didit,
     door,
@@ -35,6 +36,7 @@ from kiosk.api.routes import (
     pages,
     people,
     session,
+    sessions,
     settings,
 )
 from kiosk.api.server import Server, check_exposure
@@ -46,6 +48,8 @@ from kiosk.store.accounts import Accounts
 
 _SERVED: tuple[Operation, ...] = (
     *didit.OPERATIONS,
+    *sessions.OPERATIONS,
+    *blocklist.OPERATIONS,
     *session.OPERATIONS,
     *health.OPERATIONS,
     *people.OPERATIONS,

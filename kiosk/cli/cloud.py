@@ -19,6 +19,7 @@ from kiosk.cli.main import REFUSED
 from kiosk.cloud import export as exporting
 from kiosk.cloud.client import BusyError, CallRefusedError, Cloud, KeyRefusedError, NoCreditsError
 from kiosk.cloud.credentials import API_KEY, WEBHOOK_SECRET, Credentials
+from kiosk.cloud.sender import Breaker
 from kiosk.cloud.sync import Sync, connect
 from kiosk.cloud.view import CloudView
 from kiosk.cloud.wire import NoAnswerError
@@ -28,6 +29,13 @@ from kiosk.settings.config import Config
 from kiosk.store.outbox import OutboxState
 from kiosk.store.remote_lists import Lists
 from kiosk.store.store import Store
+
+WAYS = {  # by the breaker's state, whose "closed" would read as if nothing went through
+    Breaker.CLOSED.value: "works",
+    Breaker.OPEN.value: "is down, and is tried again by itself",
+    Breaker.HALF_OPEN.value: "is being tried",
+    Breaker.STOPPED.value: "is stopped",
+}
 
 
 def cloud_register(chosen: argparse.Namespace) -> None:
@@ -104,7 +112,7 @@ def cloud_status(chosen: argparse.Namespace) -> int:
         return REFUSED if status["alarm"] else 0
     counts = ", ".join(f"{count} {state}" for state, count in status["counts"].items() if count) or "nothing"
     print(f"Leaves the device: {status['policy']}; API key: {'kept' if status['has_key'] else 'none'}")
-    print(f"Outbox: {counts}; the way there is {status['breaker']}")
+    print(f"Outbox: {counts}; the way there {WAYS[status['breaker']]}")
     if status["oldest_waiting_s"] is not None:
         print(f"The oldest has waited for {status['oldest_waiting_s'] / 3600:.1f} h")
     for name, label in (("last_success", "Last success"), ("last_error", "Last error"), ("clock_skew_s", "Clock skew")):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from kiosk import __version__
 from kiosk.cli.evaluate import add_commands as add_evaluations
-from kiosk.didit.contract import parse_threshold
+from kiosk.didit.contract import parse_threshold, parse_vendor_data
 from kiosk.errors import KioskError
 from kiosk.rules.text import shown
 
@@ -192,7 +192,12 @@ def _add_faces(add: Adder) -> None:
     )
     for command in (match, search):
         command.add_argument("--rotate", action="store_true", help="try quarter turns until the face is upright")
-        command.add_argument("--vendor-data", metavar="X", help="your own identifier: stored, and part of the answer")
+        command.add_argument(
+            "--vendor-data",
+            metavar="X",
+            type=_vendor_data,
+            help="your own identifier: stored, and part of the answer",
+        )
         command.add_argument("--no-save", action="store_true", help="do not record this decision")
 
 
@@ -242,9 +247,16 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _threshold(text: str) -> int:
+def _threshold(text: str) -> float:
     try:
         return parse_threshold(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _vendor_data(text: str) -> str | None:
+    try:
+        return parse_vendor_data(text) if text.strip() else None
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

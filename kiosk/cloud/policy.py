@@ -213,7 +213,7 @@ def call_fields(decision: NewDecision, device: str, captured_at: float) -> dict[
     if SERVICE_BY_KIND[decision.kind] is Service.FACE_MATCH:
         threshold = decision.thresholds.get("decline", decision.thresholds.get("verify"))
         if threshold is not None:
-            fields["face_match_score_decline_threshold"] = str(round(threshold))
+            fields["face_match_score_decline_threshold"] = f"{threshold:g}"
     return {**fields, **decision.call}
 
 

@@ -90,7 +90,7 @@ class Sync:
             pace=pace,
         )
         self._puller = Puller(device, self.cloud, settings.lists, settings.lists_every_s, now=now)
-        self.view = CloudView(store, settings, self.credentials, now=now)
+        self.view = CloudView(store, settings, self.credentials, now=now, balance=self.cloud.balance)
         self.fallback = (
             Fallback(store, self.cloud, settings, now=now, monotonic=monotonic) if settings.fallback else None
         )

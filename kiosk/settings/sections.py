@@ -8,6 +8,7 @@ be together.
 from __future__ import annotations
 
 import ipaddress
+import re
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -412,6 +413,9 @@ class HealthSettings:
     )
 
 
+_ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+
+
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
     """[api]: the local HTTP interface and its pages."""
@@ -441,9 +445,21 @@ class ApiSettings:
     )
     session_h: float = setting(12.0, "How long an operator stays signed in.", low=0.1, high=168.0, unit="h")
     language: str = setting("en", "Language of the pages until a visitor chooses another.", choices=("en", "de"))
+    allowed_origins: tuple[str, ...] = setting(
+        (),
+        "Origins of other sites, such as https://app.example, whose pages may call from a browser with a key; cookies "
+        "are never taken from there.",
+        may_be_empty=True,
+    )
 
     def __post_init__(self) -> None:
-        """A proxy is an address or a network, never a name."""
+        """A proxy is an address or a network, never a name; an origin is one site."""
+        for origin in self.allowed_origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ConfigError(
+                    f"allowed_origins has {origin!r}; want https://host or http://host:port, each site by itself, "
+                    "without a path and without *"
+                )
         for text in self.trusted_proxies:
             try:
                 ipaddress.ip_network(text, strict=False)
@@ -466,7 +482,9 @@ class CloudSettings:
     )
     webhook_url: str = setting("", "Where summaries go, signed with the webhook secret.")
     fallback: bool = setting(
-        False, "Ask Didit when the device cannot judge: failing models, a score in the review band, an unknown person."
+        False,
+        "Ask Didit when the device cannot judge: failing models, a score in the review band, an unknown person. For "
+        "the door and the API; the commands `kiosk match` and `kiosk search` never ask.",
     )
     fallback_s: float = setting(3.0, "Time for Didit's answer in such a case.", low=0.2, high=30.0, unit="s")
     second_opinion: bool = setting(False, "Ask Didit later about decisions in the review band.")

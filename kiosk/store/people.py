@@ -150,30 +150,36 @@ class People:
             actor: for the log.
         """
         with self._transaction() as transaction:
-            known = self._known(transaction.connection, number)
-            subject = change(known)
-            new = replace(
-                known,
-                details=replace(subject.details, block_reason=known.details.block_reason),
-                status=subject.status,
-                valid_from=subject.valid_from,
-                valid_until=subject.valid_until,
-                retention_until=subject.retention_until,
+            return self.patch_within(transaction, number, change, actor=actor)
+
+    def patch_within(
+        self, transaction: Transaction, number: SubjectId, change: Callable[[Subject], Subject], *, actor: str
+    ) -> Subject:
+        """Change a person within somebody else's transaction, as `patch` does."""
+        known = self._known(transaction.connection, number)
+        subject = change(known)
+        new = replace(
+            known,
+            details=replace(subject.details, block_reason=known.details.block_reason),
+            status=subject.status,
+            valid_from=subject.valid_from,
+            valid_until=subject.valid_until,
+            retention_until=subject.retention_until,
+        )
+        changed = [
+            field.name
+            for old_part, new_part in ((known, new), (known.details, new.details))
+            for field in fields(old_part)
+            if field.name != "details" and getattr(old_part, field.name) != getattr(new_part, field.name)
+        ]
+        if changed:
+            subject_rows.update(transaction.connection, self._vault, new)
+            transaction.record(
+                Kind.PATCH,
+                session_number=new.session_number,
+                details={"changed": changed, "status": new.status.value},
+                actor=actor,
             )
-            changed = [
-                field.name
-                for old_part, new_part in ((known, new), (known.details, new.details))
-                for field in fields(old_part)
-                if field.name != "details" and getattr(old_part, field.name) != getattr(new_part, field.name)
-            ]
-            if changed:
-                subject_rows.update(transaction.connection, self._vault, new)
-                transaction.record(
-                    Kind.PATCH,
-                    session_number=new.session_number,
-                    details={"changed": changed, "status": new.status.value},
-                    actor=actor,
-                )
         return new
 
     def block(self, number: SubjectId, *, reason: str | None = None, actor: str = "") -> Subject:
@@ -241,7 +247,7 @@ class People:
                 subject = self._known(connection, number)
                 remains = erasure.erase(connection, self._vault, subject)
                 signed = transaction.record(Kind.FORGET, session_number=number, details=remains.counts, actor=actor)
-                erasure.remember(connection, subject, signed.seq, now)
+                erasure.remember(connection, subject.session_id, number, signed.seq, now)
                 subject_rows.touch(connection, number)
                 erased.append((subject, signed, remains))
         return erasure.conclude(self._database, self._directory, self._vault, erased, at=now)

@@ -34,7 +34,7 @@ from kiosk.store.accounts import Role
 from kiosk.store.subjects import Subject, SubjectFilter, SubjectPage
 from kiosk.types import Status
 
-LONGEST_TEXT = 1000
+LONGEST_TEXT = contract.LONGEST_VENDOR_DATA  # a vendor_data has the same limit in a call
 UNSEEN = "Ensure this field has no characters that cannot be seen, such as line ends."
 TEXTS = ("name", "vendor_data", "document_type", "document_number", "plan")
 MOMENTS = ("valid_from", "valid_until", "retain_until")
