@@ -27,6 +27,16 @@ if TYPE_CHECKING:
     from kiosk.types import SubjectId, Template
 
 
+def _changed(known: Subject, new: Subject) -> list[str]:
+    """Return the names of the fields that differ, without what is in them."""
+    return [
+        field.name
+        for old_part, new_part in ((known, new), (known.details, new.details))
+        for field in fields(old_part)
+        if field.name != "details" and getattr(old_part, field.name) != getattr(new_part, field.name)
+    ]
+
+
 class People:
     """The people of one store; `Store.people` is it."""
 
@@ -166,12 +176,7 @@ class People:
             valid_until=subject.valid_until,
             retention_until=subject.retention_until,
         )
-        changed = [
-            field.name
-            for old_part, new_part in ((known, new), (known.details, new.details))
-            for field in fields(old_part)
-            if field.name != "details" and getattr(old_part, field.name) != getattr(new_part, field.name)
-        ]
+        changed = _changed(known, new)
         if changed:
             subject_rows.update(transaction.connection, self._vault, new)
             transaction.record(
