@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from kiosk.cloud.acts import block_row, review_row
 from kiosk.device.outgoing import Ask
 from kiosk.didit.answers import Opinion, Service
 from kiosk.didit.contract import SENTENCES, timestamp
@@ -64,12 +65,19 @@ class Policy:
         rows = []
         if self._settings.policy == "summary":
             rows.append(self._summary(decision))
+        of = decision.details.get("of")
+        if decision.kind is Kind.REVIEW and of is not None:
+            rows += review_row(self._store, self._settings, decision, self._first(str(of)))
         service = SERVICE_BY_KIND.get(decision.kind)
         if service is not None and self._replays(decision) and self.consents(decision):
             images = self._images(service, decision, photographs)
             if images is not None:
                 rows.append(self._replay(service, decision, images))
         return rows
+
+    def about_block(self, subject: Subject) -> Sequence[Message]:
+        """Return the rows that are stored when a person is blocked here."""
+        return block_row(self._store, self._settings, subject)
 
     def stored(self) -> None:
         """Wake whoever sends."""

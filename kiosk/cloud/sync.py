@@ -108,8 +108,7 @@ class Sync:
     @property
     def is_wanted(self) -> bool:
         """Whether there is anything to send or to pull."""
-        one = self._settings
-        return one.policy != "none" or one.second_opinion or bool(one.lists)
+        return self._settings.is_sending or bool(self._settings.lists)
 
     @property
     def alarm(self) -> str | None:

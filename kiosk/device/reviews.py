@@ -1,4 +1,4 @@
-"""What an operator says about a saved call or an enrolment: a record of its own, signed; the first one stays."""
+"""What operators say: another status for a saved call or an enrolment, where the first one stays; a person blocked."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from kiosk.device.device import Device
+from kiosk.device.outgoing import NothingLeaves, Outgoing
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import LoggedDecision, NewDecision
+from kiosk.store.store import Store
 from kiosk.store.subjects import Subject
-from kiosk.types import Status
+from kiosk.types import Status, SubjectId
 
 RESUBMITTED = "Resubmitted"  # the call is to be made again; said by operators alone
 WORDS: Mapping[str, str] = MappingProxyType(
@@ -32,6 +34,22 @@ def review_call(device: Device, first: LoggedDecision, status: str, *, reason: s
             actor=actor,
         )
     )
+
+
+def block_person(
+    store: Store, outgoing: Outgoing | NothingLeaves, number: SubjectId, *, reason: str | None = None, actor: str = ""
+) -> Subject:
+    """Put a person on the blocklist; what is to leave the device because of it is stored with it.
+
+    Raises:
+        StoreError: nobody has this number.
+    """
+    known = store.people.subject(number)
+    rows = () if known is None or known.is_blocklisted else tuple(outgoing.about_block(known))
+    subject = store.people.block(number, reason=reason, messages=rows, actor=actor)
+    if rows:
+        outgoing.stored()
+    return subject
 
 
 def review_person(device: Device, subject: Subject, status: Status, *, reason: str | None, actor: str) -> None:

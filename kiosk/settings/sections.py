@@ -513,11 +513,24 @@ class CloudSettings:
         "", "Proxy for calls to the cloud, such as http://proxy:3128; with a password, in the credential cloud_proxy."
     )
     ca_file: str = setting("", "PEM file of certificates to trust instead of the system's.")
+    send_reviews: bool = setting(
+        False, "Send operators' reviews, with their reasons, to Didit: of calls that were sent there."
+    )
+    block_list: str = setting(
+        "",
+        "UUID of the Didit face list to which whoever is blocked here is added, where the person agreed to "
+        "photographs leaving (consent_versions) and one is kept; empty for none.",
+    )
 
     @property
     def is_used(self) -> bool:
         """Whether anything is ever sent, asked or pulled; by default nothing is."""
-        return self.policy != "none" or self.fallback or self.second_opinion or bool(self.lists)
+        return self.is_sending or self.fallback or bool(self.lists)
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether anything is ever put into the outbox."""
+        return self.policy != "none" or self.second_opinion or self.send_reviews or bool(self.block_list)
 
     def __post_init__(self) -> None:
         """Refuse a policy without what it needs."""
@@ -532,11 +545,11 @@ class CloudSettings:
             raise ConfigError(
                 "[cloud] proxy: want http://host:port; a password belongs into the credential cloud_proxy"
             )
-        for entry in self.lists:
+        for name, entry in (*(("lists", one) for one in self.lists), ("block_list", self.block_list)):
             try:
-                uuid.UUID(entry)
+                uuid.UUID(entry or str(uuid.NAMESPACE_DNS))
             except ValueError:
-                raise ConfigError(f"[cloud] lists: want UUIDs, got {entry!r}") from None
+                raise ConfigError(f"[cloud] {name}: want UUIDs, got {entry!r}") from None
 
 
 def is_proxy(url: str) -> bool:

@@ -27,6 +27,18 @@ if TYPE_CHECKING:
     from kiosk.types import SubjectId, Template
 
 
+def _patched(known: Subject, subject: Subject) -> Subject:
+    """Return a person with what may be changed: details, status and the dates."""
+    return replace(
+        known,
+        details=replace(subject.details, block_reason=known.details.block_reason),
+        status=subject.status,
+        valid_from=subject.valid_from,
+        valid_until=subject.valid_until,
+        retention_until=subject.retention_until,
+    )
+
+
 def _changed(known: Subject, new: Subject) -> list[str]:
     """Return the names of the fields that differ, without what is in them."""
     return [
@@ -68,8 +80,7 @@ class People:
         """
         with self._transaction() as transaction:
             subject, signed = self._enrol(transaction, enrolment, actor)
-            for message in messages:
-                outbox.insert(transaction.connection, self._vault, signed.seq, message, self._now())
+            self._queue(transaction, signed, messages)
             if imported is not None:
                 import_runs.insert(transaction.connection, self._vault, imported, subject.session_number)
         return subject
@@ -167,15 +178,7 @@ class People:
     ) -> Subject:
         """Change a person within somebody else's transaction, as `patch` does."""
         known = self._known(transaction.connection, number)
-        subject = change(known)
-        new = replace(
-            known,
-            details=replace(subject.details, block_reason=known.details.block_reason),
-            status=subject.status,
-            valid_from=subject.valid_from,
-            valid_until=subject.valid_until,
-            retention_until=subject.retention_until,
-        )
+        new = _patched(known, change(known))
         changed = _changed(known, new)
         if changed:
             subject_rows.update(transaction.connection, self._vault, new)
@@ -187,9 +190,11 @@ class People:
             )
         return new
 
-    def block(self, number: SubjectId, *, reason: str | None = None, actor: str = "") -> Subject:
-        """Put a person on the blocklist; the reason is sealed."""
-        return self._list(number, Kind.BLOCK, actor, reason)
+    def block(
+        self, number: SubjectId, *, reason: str | None = None, messages: Sequence[Message] = (), actor: str = ""
+    ) -> Subject:
+        """Put a person on the blocklist; the reason is sealed. With it goes what is to leave because of it."""
+        return self._list(number, Kind.BLOCK, actor, reason, messages)
 
     def unblock(self, number: SubjectId, *, actor: str = "") -> Subject:
         """Take a person off the blocklist."""
@@ -203,7 +208,9 @@ class People:
         """Take a person off the allowlist."""
         return self._list(number, Kind.DISALLOW, actor)
 
-    def _list(self, number: SubjectId, kind: Kind, actor: str, reason: str | None = None) -> Subject:
+    def _list(
+        self, number: SubjectId, kind: Kind, actor: str, reason: str | None = None, rows: Sequence[Message] = ()
+    ) -> Subject:
         with self._transaction() as transaction:
             known = self._known(transaction.connection, number)
             if kind in (Kind.BLOCK, Kind.UNBLOCK):
@@ -215,8 +222,13 @@ class People:
             else:
                 subject = replace(known, is_allowlisted=kind is Kind.ALLOW)
             subject_rows.update(transaction.connection, self._vault, subject)
-            transaction.record(kind, session_number=number, actor=actor)
+            signed = transaction.record(kind, session_number=number, actor=actor)
+            self._queue(transaction, signed, rows)
         return subject
+
+    def _queue(self, transaction: Transaction, signed: Signed, messages: Sequence[Message]) -> None:
+        for message in messages:
+            outbox.insert(transaction.connection, self._vault, signed.seq, message, self._now())
 
     def forget(self, number: SubjectId, *, actor: str = "") -> Receipt:
         """Erase a person: rows, references, images, answers that name them, WAL, freed pages.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from starlette.responses import Response
@@ -23,6 +24,7 @@ from kiosk.api.schema import (
     named,
     or_null,
 )
+from kiosk.device.reviews import block_person
 from kiosk.didit import contract
 from kiosk.store.accounts import Role
 from kiosk.store.subjects import Subject, SubjectFilter, SubjectPage
@@ -57,7 +59,8 @@ async def _changed(call: Call, flag: str, act: Callable[..., Subject]) -> Respon
 
 async def add_to_blocklist(call: Call) -> Response:
     """Put an enrolled person on the blocklist."""
-    return await _changed(call, "blocklist_face", call.context.device.store.people.block)
+    device = call.context.device
+    return await _changed(call, "blocklist_face", partial(block_person, device.store, device.outgoing))
 
 
 async def remove_from_blocklist(call: Call) -> Response:
