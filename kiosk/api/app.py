@@ -24,6 +24,7 @@ from kiosk.api.gate import Endpoint, Gate, lost
 from kiosk.api.operation import Operation
 from kiosk.api.routes import (
     acceptance,
+    blocklist,
     decisions,
     didit,
     door,
@@ -36,6 +37,7 @@ from kiosk.api.routes import (
     pages,
     people,
     session,
+    sessions,
     settings,
 )
 from kiosk.api.server import Server, check_exposure
@@ -48,6 +50,8 @@ from kiosk.store.accounts import Accounts
 
 _SERVED: tuple[Operation, ...] = (
     *didit.OPERATIONS,
+    *sessions.OPERATIONS,
+    *blocklist.OPERATIONS,
     *session.OPERATIONS,
     *health.OPERATIONS,
     *people.OPERATIONS,

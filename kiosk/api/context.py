@@ -39,6 +39,9 @@ class Cloud(Protocol):
     def rows(self, state: str | None, limit: int, offset: int) -> Sequence[Mapping[str, Any]]:
         """Return rows of the outbox for people."""
 
+    def balance(self) -> str:
+        """Ask for the account's credits, a decimal number; a CloudError says why they cannot be read."""
+
     def receive_webhook(self, body: bytes, headers: Mapping[str, str]) -> bool:
         """Take a relayed webhook; a RefusedError says that its signature is wrong."""
 

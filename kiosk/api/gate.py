@@ -10,16 +10,18 @@ import logging
 import time
 import traceback
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from urllib.parse import urlsplit
 
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kiosk.api.access import Allowance, Caller, is_csrf_right, is_loopback, network, sender_of
 from kiosk.api.context import Context
 from kiosk.api.operation import Call, Operation, Refusal, answer, busy, not_found, refusal, refusal_of
+from kiosk.api.origins import cors_headers, is_allowed, other_site, preflight
 from kiosk.api.queue import FullError
 from kiosk.api.screen_token import COOKIE as SCREEN_COOKIE
 from kiosk.api.screen_token import is_screen
@@ -61,6 +63,10 @@ class Endpoint:
         method = "GET" if request.method == "HEAD" else request.method
         operation = self.operations.get(method)
         if operation is None:
+            asked = preflight(request.headers, self.operations, self._context.config.api.allowed_origins)
+            if request.method == "OPTIONS" and asked is not None:
+                await asked(scope, receive, send)
+                return
             allowed = ", ".join(sorted(self.operations))
             raise refusal(405, f'Method "{request.method[:20]}" not allowed.', Allow=allowed)
         call, allowance = await self._admit(request, operation)
@@ -79,14 +85,15 @@ class Endpoint:
     async def _admit(self, request: Request, operation: Operation) -> tuple[Call, Allowance | None]:
         context = self._context
         address = request.client.host if request.client else ""
-        is_here = is_loopback(address) and not any(name in request.headers for name in PROXIED)
+        is_of_other_site = other_site(request.headers) is not None
+        is_here = is_loopback(address) and not is_of_other_site and not any(name in request.headers for name in PROXIED)
         is_own_screen = is_here and is_screen(context.screen_token, request.cookies.get(SCREEN_COOKIE, ""))
         deadline = asyncio.get_running_loop().time() + context.config.api.body_timeout_s
         forwarded_for = ",".join(request.headers.getlist("x-forwarded-for"))
         sender = sender_of(address, forwarded_for, context.config.api.trusted_proxies)
         call = Call(request, context, operation, None, sender, deadline, is_screen=is_own_screen)
         if operation.is_write:
-            _refuse_other_sites(request)
+            _refuse_other_sites(request, context.config.api.allowed_origins)
         call.caller = await self._caller(call)
         allowance = self._count(call)
         is_free = (operation.is_free_here and is_here) or (operation.is_for_screen and is_own_screen)
@@ -110,7 +117,7 @@ class Endpoint:
                 raise refusal(401, NO_KEY)
             return caller
         token = call.request.cookies.get(COOKIE)
-        if not token:
+        if not token or other_site(headers) is not None:
             return None
         caller = await call.run(lambda: access.by_session(token[:LONGEST_TOKEN]))
         is_changing = caller is not None and call.operation.is_write and call.operation.role is not None
@@ -136,11 +143,14 @@ def refuse_locked(locked_s: float) -> None:
         raise refusal(429, "Too many wrong keys or passwords came from this address.", Retry_After=wait)
 
 
-def _refuse_other_sites(request: Request) -> None:
-    """Refuse what a page of another site made a browser send; programs send no Origin."""
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
-        raise refusal(403, "Calls from pages of other sites are refused; use the kiosk's own page.")
+def _refuse_other_sites(request: Request, allowed: Collection[str]) -> None:
+    """Refuse what a page of another site made a browser send, unless it is one of those allowed, with a key."""
+    origin = other_site(request.headers)
+    is_keyed = "x-api-key" in request.headers or "authorization" in request.headers
+    if origin is not None and not (is_keyed and is_allowed(origin, allowed)):
+        raise refusal(
+            403, "Calls from pages of other sites are refused; use the kiosk's own page, or [api] allowed_origins."
+        )
 
 
 class Gate:
@@ -164,7 +174,8 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _with_ours(message["headers"], request_id)
+                cors = cors_headers(Headers(scope=scope), self._context.config.api.allowed_origins)
+                message["headers"] = _with_ours(message["headers"], request_id, cors)
             await asyncio.wait_for(send(message), SEND_S)
 
         try:
@@ -215,9 +226,11 @@ async def lost(_scope: Scope, _receive: Receive, _send: Send) -> None:
     raise not_found()
 
 
-def _with_ours(headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+def _with_ours(
+    headers: list[tuple[bytes, bytes]], request_id: str, cors: Mapping[str, str]
+) -> list[tuple[bytes, bytes]]:
     there = {name.lower() for name, _ in headers}
-    ours = {**HEADERS, "X-Request-Id": request_id, "Content-Security-Policy": SAFE, "Cache-Control": "no-store"}
+    ours = {**HEADERS, "X-Request-Id": request_id, "Content-Security-Policy": SAFE, "Cache-Control": "no-store", **cors}
     more = [(name.encode(), text.encode()) for name, text in ours.items() if name.lower().encode() not in there]
     return [*headers, *more]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ from kiosk.api.uploads import (
     read_form,
     release,
 )
+from kiosk.didit import contract
 from kiosk.errors import KioskError, RefusedError, StoppingError, StoreError
 from kiosk.recognition.photo import MAX_BYTES
 from kiosk.store.accounts import Role
@@ -41,9 +43,9 @@ MOST_JSON_BYTES = 65_536
 MOST_ROWS = 500
 DEFAULT_ROWS = 50
 LARGEST_OFFSET = 10**9
+_WHOLE = re.compile("-?[0-9]+")
 NUMBER_DIGITS = 18  # a decimal number that surely fits 64 bits
 BUSY_S = 2  # what a caller is told to wait when something fails that may be over soon
-LONGEST_QUERY = 1000
 
 Schema = Mapping[str, Any]
 Value = TypeVar("Value")
@@ -210,11 +212,18 @@ class Call:
         return int(text)
 
     def word(self, name: str) -> str | None:
-        """Return a query parameter as text; an empty one is none."""
+        """Return a query parameter as text; a blank one is none."""
         value = self.request.query_params.get(name)
-        if value is not None and (len(value) > LONGEST_QUERY or "\0" in value):
-            raise field_errors({name: [f"Ensure this field has no more than {LONGEST_QUERY} characters."]})
-        return value or None
+        if value is None or not value.strip():
+            return None
+        try:
+            return contract.parse_vendor_data(value)  # whatever it is, it is no longer than the longest
+        except ValueError as error:
+            raise field_errors({name: [str(error)]}) from None
+
+    def words(self, name: str) -> tuple[str, ...]:
+        """Return a query parameter that is a list of words with commas between them."""
+        return tuple(filter(None, map(str.strip, (self.word(name) or "").split(","))))
 
     def choice(self, name: str, choices: Collection[str]) -> str | None:
         """Return a query parameter that is one of several words."""
@@ -225,8 +234,11 @@ class Call:
 
     def flag(self, name: str) -> bool | None:
         """Return a query parameter that is true or false."""
-        value = self.choice(name, ("true", "false", "1", "0"))
-        return None if value is None else value in {"true", "1"}
+        value = self.word(name)
+        try:
+            return None if value is None else contract.parse_boolean(value)
+        except ValueError as error:
+            raise field_errors({name: [str(error)]}) from None
 
     def whole(self, name: str, *, default: int, low: int, high: int) -> int:
         """Return a query parameter that is a whole number in a range."""
@@ -248,11 +260,12 @@ class Call:
             raise field_errors({name: [str(error)]}) from None
 
     def page(self) -> tuple[int, int]:
-        """Return limit and offset."""
-        return (
-            self.whole("limit", default=DEFAULT_ROWS, low=1, high=MOST_ROWS),
-            self.whole("offset", default=0, low=0, high=LARGEST_OFFSET),
-        )
+        """Return limit and offset; a limit out of range is the nearest within, as other servers of the contract do."""
+        text = self.word("limit")
+        if text is not None and not _WHOLE.fullmatch(text):
+            raise field_errors({"limit": ["A valid integer is required."]})
+        limit = DEFAULT_ROWS if text is None else min(max(int(text), 1), MOST_ROWS)
+        return limit, self.whole("offset", default=0, low=0, high=LARGEST_OFFSET)
 
     # ---- bodies
 
@@ -315,6 +328,7 @@ class Call:
                 boundary,
                 file_names,
                 room=self.context.memory,
+                text_names=self.operation.form,
                 most_files=most_files,
                 most_file_bytes=most_file_bytes or MAX_BYTES,
                 most_bytes=limit,

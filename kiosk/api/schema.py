@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from kiosk.api.operation import LARGEST_OFFSET, MOST_ROWS, Parameter
+from kiosk.device.reviews import RESUBMITTED
+from kiosk.didit import contract
 from kiosk.types import Risk, Status
 
 Schema = dict[str, Any]
@@ -56,6 +58,7 @@ STRING: Schema = {"type": "string"}
 INTEGER: Schema = {"type": "integer"}
 NUMBER: Schema = {"type": "number"}
 BOOLEAN: Schema = {"type": "boolean"}
+VENDOR_DATA: Schema = {"type": "string", "maxLength": contract.LONGEST_VENDOR_DATA}
 TIME: Schema = {"type": "string", "format": "date-time"}
 UUID: Schema = {"type": "string", "format": "uuid"}
 ANY_OBJECT: Schema = {"type": "object"}
@@ -63,9 +66,9 @@ STATUS = named("Status", {"type": "string", "enum": [status.value for status in 
 TEXT = named("Refusal", opened({"detail": STRING}, request_id=STRING))
 FIELDS = named("FieldErrors", {"type": "object", "additionalProperties": array(STRING)})
 ANSWER_400: Schema = {"anyOf": [TEXT, FIELDS]}
-FLAG = named("Flag", {"type": "string", "enum": ["true", "false", "1", "0"]})
+FLAG = named("Flag", {"type": "string", "enum": list(contract.FLAGS)})
 PAGING = (
-    Parameter("limit", "Most rows.", {"type": "integer", "minimum": 1, "maximum": MOST_ROWS}),
+    Parameter("limit", f"Most rows; less than 1 counts as 1, more than {MOST_ROWS} as {MOST_ROWS}.", INTEGER),
     Parameter("offset", "Rows to leave out.", {"type": "integer", "minimum": 0, "maximum": LARGEST_OFFSET}),
 )
 
@@ -107,6 +110,9 @@ _MATCH = named(
         warnings=array(WARNING),
     ),
 )
+_USER_DETAILS = named(
+    "UserDetails", closed(name=or_null(STRING), document_type=or_null(STRING), document_number=or_null(STRING))
+)
 _ROW = named(
     "SearchMatch",
     closed(
@@ -115,9 +121,7 @@ _ROW = named(
         similarity_percentage=NUMBER,
         vendor_data=or_null(STRING),
         verification_date=TIME,
-        user_details=named(
-            "UserDetails", closed(name=or_null(STRING), document_type=or_null(STRING), document_number=or_null(STRING))
-        ),
+        user_details=_USER_DETAILS,
         match_image_url=or_null(STRING),
         status=STATUS,
         is_blocklisted=BOOLEAN,
@@ -154,14 +158,27 @@ LIVENESS = named(
     "PassiveLivenessAnswer", opened({"request_id": UUID, "liveness": _LIVENESS, "created_at": TIME}, **_ECHOED)
 )
 ANSWER_400_IMAGE: Schema = {"anyOf": [TEXT, FIELDS, closed(error=STRING)]}
-_REVIEW = named("SessionReview", closed(user=STRING, new_status=STATUS, comment=or_null(STRING), created_at=TIME))
+SESSION_STATUS = named("SessionStatus", {"type": "string", "enum": [*(status.value for status in Status), RESUBMITTED]})
+_REVIEW = named(
+    "SessionReview", closed(user=STRING, new_status=SESSION_STATUS, comment=or_null(STRING), created_at=TIME)
+)
 API_SERVICE = named("ApiService", {"type": "string", "enum": ["FACE_MATCH", "FACE_SEARCH", "PASSIVE_LIVENESS"]})
+_CHECK = named(
+    "LivenessCheck",
+    opened(
+        {name: shape for name, shape in _LIVENESS["properties"].items() if name in {"status", "warnings"}}
+        | {"status": STATUS},
+        **{name: shape for name, shape in _LIVENESS["properties"].items() if name not in {"status", "warnings"}},
+        matches=array(_ROW),
+    ),
+)
 _SESSION = {
     "session_id": STRING,
     "session_number": INTEGER,
     "session_kind": STRING,
-    "api_service": API_SERVICE,
-    "status": STATUS,
+    "api_service": or_null(API_SERVICE),
+    "features": array(STRING),
+    "status": SESSION_STATUS,
     "vendor_data": or_null(STRING),
     "created_at": TIME,
 }
@@ -174,7 +191,11 @@ DECISION = named(
         face_search=_SEARCH,
         face_searches=array(_SEARCH),
         liveness=_LIVENESS,
-        liveness_checks=array(_LIVENESS),
+        liveness_checks=array(_CHECK),
+        user_details=_USER_DETAILS,
+        is_blocklisted=BOOLEAN,
+        is_allowlisted=BOOLEAN,
+        source=STRING,
         metadata=ANY_OBJECT,
         device=ANY_OBJECT,
         reviews=array(_REVIEW),

@@ -92,27 +92,28 @@ class Form:
         return found[-1]
 
     def text(self, name: str) -> str | None:
-        """Return a text field; None when it was left out."""
-        return self.texts.get(name)
+        """Return a text field; None when it was left out or is blank, which is the same in the contract."""
+        text = self.texts.get(name)
+        return text if text is not None and text.strip() else None
+
+    def vendor_data(self) -> str | None:
+        """Return the caller's identifier."""
+        value: str | None = self._read("vendor_data", contract.parse_vendor_data)
+        return value
 
     def flag(self, name: str, *, default: bool) -> bool:
         """Return a flag."""
         value = self._read(name, contract.parse_boolean)
         return default if value is None else bool(value)
 
-    def threshold(self, name: str) -> int | None:
-        """Return a whole number 0 to 100."""
-        value: int | None = self._read(name, contract.parse_threshold)
-        return value
-
-    def score(self, name: str) -> float | None:
+    def threshold(self, name: str) -> float | None:
         """Return a number 0 to 100."""
-        value: float | None = self._read(name, contract.parse_score)
+        value: float | None = self._read(name, contract.parse_threshold)
         return value
 
     def choice(self, name: str, choices: Collection[str], *, default: str) -> str:
         """Return one of several words."""
-        value = self.texts.get(name, default)
+        value = self.text(name) or default
         if value not in choices:
             self.fail(name, f'"{value[:100]}" is not a valid choice.')
         return value
@@ -123,7 +124,7 @@ class Form:
         return value
 
     def _read(self, name: str, parse: Any) -> Any:
-        text = self.texts.get(name)
+        text = self.text(name)
         if text is None:
             return None
         try:
@@ -206,6 +207,7 @@ async def read_form(
     file_names: Collection[str],
     *,
     room: MemoryBudget,
+    text_names: Collection[str] | None = None,
     most_files: int = 1,
     most_file_bytes: int = MAX_BYTES,
     most_bytes: int = MOST_FORM_BYTES,
@@ -215,8 +217,10 @@ async def read_form(
     Args:
         chunks: the body as it arrives.
         boundary: see `boundary_of`.
-        file_names: fields that hold photographs; all others are texts.
+        file_names: fields that hold photographs.
         room: memory shared by all bodies under way; what was taken is given back by `release`.
+        text_names: fields that hold texts; every other part, of whatever kind and length, is passed over. None: all
+            but the photographs are texts.
         most_files: of one name; of more, the last are kept.
         most_file_bytes: longest photograph.
         most_bytes: longest body.
@@ -226,7 +230,7 @@ async def read_form(
         MemoryFullError: there is no room now.
         MalformedError: it is no form.
     """
-    reader = _Reader(file_names, most_files, most_file_bytes)
+    reader = _Reader(file_names, text_names, most_files, most_file_bytes)
 
     async def counted() -> AsyncIterator[bytes]:
         length = 0
@@ -264,10 +268,13 @@ def release(form: Form, room: MemoryBudget) -> None:
 class _Reader:
     """Takes what the parser finds."""
 
-    def __init__(self, file_names: Collection[str], most_files: int, most_file_bytes: int) -> None:
+    def __init__(
+        self, file_names: Collection[str], text_names: Collection[str] | None, most_files: int, most_file_bytes: int
+    ) -> None:
         self.form = Form()
         self.is_complete = False
-        self._file_names, self._most_files, self._most_file_bytes = file_names, most_files, most_file_bytes
+        self._file_names, self._text_names = file_names, text_names
+        self._most_files, self._most_file_bytes = most_files, most_file_bytes
         self._parts = 0
         self._headers: dict[bytes, bytes] = {}
         self._header_name, self._header_value = bytearray(), bytearray()
@@ -340,11 +347,15 @@ class _Reader:
             raise FormParserError("a part has no name") from None
 
     @property
+    def _is_known(self) -> bool:
+        return self._text_names is None or self._name in self._text_names or self._name in self._file_names
+
+    @property
     def _most(self) -> int:
         return self._most_file_bytes if self._name in self._file_names else MOST_TEXT_BYTES
 
     def _data(self, data: bytes, start: int, end: int) -> None:
-        if self._is_over:
+        if self._is_over or not self._is_known:
             return
         if len(self._content) + end - start > self._most:
             self._is_over = True
@@ -354,6 +365,8 @@ class _Reader:
 
     def _end(self) -> None:
         content, self._content = bytes(self._content), bytearray()
+        if not self._is_known:
+            return
         if self._name in self._file_names:
             if self._is_over:
                 self.form.fail(self._name, TOO_LARGE)

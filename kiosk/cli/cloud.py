@@ -165,7 +165,7 @@ def cloud_retry(chosen: argparse.Namespace) -> None:
 def cloud_send(chosen: argparse.Namespace) -> int:
     """Send what waits, once, and end."""
     config = assembly.load_settings(chosen)
-    if config.cloud.policy == "none" and not config.cloud.second_opinion:
+    if not config.cloud.is_sending:
         raise ConfigError("[cloud] policy is none: nothing leaves the device")
     with assembly.open_store(chosen, config, create=False) as store:
         sync = Sync(

@@ -19,6 +19,7 @@ from kiosk.cli.main import REFUSED
 from kiosk.device.calls import answer_match, answer_search
 from kiosk.device.device import Device
 from kiosk.device.enrol import EnrolmentResult, enrol_person
+from kiosk.device.reviews import block_person
 from kiosk.didit import contract
 from kiosk.errors import ConfigError, ImageError, StoreError
 from kiosk.recognition.photo import MAX_BYTES, TOO_LARGE
@@ -105,9 +106,11 @@ def blocklist_add(chosen: argparse.Namespace) -> int:
     if path.is_file():
         details = _details(chosen, block_reason=chosen.reason)
         return _enrol(chosen, [path], Enrolment(templates=(), details=details, is_blocklisted=True))
-    with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
-        subject = _subject(store, chosen.what, hint="; it is no picture file either")
-        _print_subject(chosen, store.people.block(subject.session_number, reason=chosen.reason, actor="cli"), "blocked")
+    config = assembly.load_settings(chosen)
+    with assembly.open_store(chosen, config, create=False) as store:
+        number = _subject(store, chosen.what, hint="; it is no picture file either").session_number
+        outgoing = assembly.make_outgoing(store, config, now=time.time)
+        _print_subject(chosen, block_person(store, outgoing, number, reason=chosen.reason, actor="cli"), "blocked")
     return 0
 
 

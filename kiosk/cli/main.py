@@ -16,7 +16,7 @@ from pathlib import Path
 
 from kiosk import __version__
 from kiosk.cli.evaluate import add_commands as add_evaluations
-from kiosk.cli.values import read_count, read_days, read_port, read_seconds, read_skip, read_threshold
+from kiosk.cli.values import read_count, read_days, read_port, read_seconds, read_skip, read_threshold, read_vendor_data
 from kiosk.errors import KioskError
 from kiosk.rules.text import shown
 
@@ -200,7 +200,12 @@ def _add_faces(add: Adder) -> None:
     )
     for command in (match, search):
         command.add_argument("--rotate", action="store_true", help="try quarter turns until the face is upright")
-        command.add_argument("--vendor-data", metavar="X", help="your own identifier: stored, and part of the answer")
+        command.add_argument(
+            "--vendor-data",
+            metavar="X",
+            type=read_vendor_data,
+            help="your own identifier: stored, and part of the answer",
+        )
         command.add_argument("--no-save", action="store_true", help="do not record this decision")
 
 

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import argparse
 
-from kiosk.didit.contract import parse_threshold
+from kiosk.didit.contract import parse_threshold, parse_vendor_data
 
 
-def read_threshold(text: str) -> int:
+def read_threshold(text: str) -> float:
     """Read a decline threshold, 0 to 100."""
     try:
         return parse_threshold(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def read_vendor_data(text: str) -> str | None:
+    """Read the caller's name for a person; blank is none."""
+    try:
+        return parse_vendor_data(text) if text.strip() else None
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -9,17 +9,20 @@ no decision, and so nothing here either.
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from kiosk.cloud.acts import block_row, review_row
 from kiosk.device.outgoing import Ask
 from kiosk.didit.answers import Opinion, Service
 from kiosk.didit.contract import SENTENCES, timestamp
+from kiosk.didit.webhooks import envelope
 from kiosk.errors import StoreError
 from kiosk.settings.sections import CloudSettings
 from kiosk.store.chain import Kind
-from kiosk.store.decision_log import NewDecision
+from kiosk.store.decision_log import DecisionFilter, LoggedDecision, NewDecision
 from kiosk.store.outbox import Message
 from kiosk.store.store import Store
 from kiosk.store.subjects import Subject
@@ -62,12 +65,19 @@ class Policy:
         rows = []
         if self._settings.policy == "summary":
             rows.append(self._summary(decision))
+        of = decision.details.get("of")
+        if decision.kind is Kind.REVIEW and of is not None:
+            rows += review_row(self._store, self._settings, decision, self._first(str(of)))
         service = SERVICE_BY_KIND.get(decision.kind)
         if service is not None and self._replays(decision) and self.consents(decision):
             images = self._images(service, decision, photographs)
             if images is not None:
                 rows.append(self._replay(service, decision, images))
         return rows
+
+    def about_block(self, subject: Subject) -> Sequence[Message]:
+        """Return the rows that are stored when a person is blocked here."""
+        return block_row(self._store, self._settings, subject)
 
     def stored(self) -> None:
         """Wake whoever sends."""
@@ -111,24 +121,44 @@ class Policy:
         )
 
     def _summary(self, decision: NewDecision) -> Message:
-        body = {
+        """Return a webhook in Didit's envelope; beside its fields stand those that older releases sent."""
+        request_id, of = str(decision.request_id or uuid.uuid4()), decision.details.get("of")
+        first = None if of is None else self._first(str(of))
+        kind = decision.kind if first is None else first.entry.kind
+        score = decision.score if first is None or decision.score is not None else first.entry.score
+        metadata = ((decision if first is None else first).answer or {}).get("metadata")
+        body = envelope(
+            event_id=request_id,
+            session_id=str(of or request_id),
+            status=decision.status,
+            created_at=self._now(),
+            application_id=self._store.identity,
+            vendor_data=decision.vendor_data,
+            metadata=metadata if isinstance(metadata, Mapping) else None,
+            decision=_summarised(kind, decision, score),
+        )
+        more = {
             "event": "decision",
             "device": self._store.identity,
-            "request_id": decision.request_id,
+            "request_id": request_id,
             "kind": decision.kind.value,
-            "status": decision.status,
             "score": decision.score,
             "session_number": decision.session_number,
-            "vendor_data": decision.vendor_data,
             "warnings": list(decision.warnings),
-            "of": decision.details.get("of"),
-            "created_at": timestamp(self._now()),
+            "of": of,
         }
-        return Message("summary", body, person=_person(decision))
+        return Message("summary", {**body, **more}, person=_person(decision))
+
+    def _first(self, request_id: str) -> LoggedDecision | None:
+        found = self._store.log.page(DecisionFilter(kinds=(), request_id=request_id), limit=1, offset=0).decisions
+        return found[0] if found else None
 
     def with_summary(self, revision: NewDecision) -> NewDecision:
         """Return a revision with its summary, where summaries are sent."""
-        return replace(revision, outbox=(self._summary(revision),)) if self._settings.policy == "summary" else revision
+        if self._settings.policy != "summary":
+            return revision
+        named = replace(revision, request_id=revision.request_id or str(uuid.uuid4()))
+        return replace(named, outbox=(self._summary(named),))
 
     # ---- consent
 
@@ -183,6 +213,14 @@ class Policy:
         return decided_by_cloud(decision, opinion)
 
 
+def _summarised(kind: Kind, decision: NewDecision, score: float | None) -> dict[str, Any]:
+    """Return the block of a decision that a summary has: status, score and warnings, and nobody's face or name."""
+    warnings = [_warning(risk, Status(decision.status)) for risk in decision.warnings] if decision.warnings else []
+    check = {"status": decision.status, "score": score, "warnings": warnings}
+    is_match = SERVICE_BY_KIND.get(kind) is Service.FACE_MATCH
+    return {"face_matches" if is_match else "liveness_checks": [check]}
+
+
 def _person(decision: NewDecision) -> str | None:
     if decision.vendor_data is not None:
         return f"vendor_data {decision.vendor_data}"
@@ -213,7 +251,7 @@ def call_fields(decision: NewDecision, device: str, captured_at: float) -> dict[
     if SERVICE_BY_KIND[decision.kind] is Service.FACE_MATCH:
         threshold = decision.thresholds.get("decline", decision.thresholds.get("verify"))
         if threshold is not None:
-            fields["face_match_score_decline_threshold"] = str(round(threshold))
+            fields["face_match_score_decline_threshold"] = f"{threshold:g}"
     return {**fields, **decision.call}
 
 

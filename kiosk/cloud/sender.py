@@ -15,6 +15,7 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kiosk.cloud import acts
 from kiosk.cloud.client import BusyError, CallRefusedError, Cloud, KeyRefusedError, NoCreditsError, NotThereError
 from kiosk.cloud.connection import Connection, Pace
 from kiosk.cloud.policy import Policy
@@ -67,6 +68,7 @@ class Sender:
         """
         self._store, self._cloud, self._wire, self._settings = store, cloud, wire, settings
         self._secret, self._now, self._pace = secret, now, pace or Pace()
+        self._acts = acts.Acts(store, cloud)
         self._policies = _policies(settings)
         self._policy = Policy(store, settings, now=now)
         self.connection = Connection(cloud, settings, notes=notes, now=now, rng=rng, pace=self._pace)
@@ -108,10 +110,13 @@ class Sender:
 
     # ---- one row
 
-    def _send(self, row: OutboxRow) -> None:
+    def _send(self, row: OutboxRow) -> None:  # noqa: C901  a branch for each kind of row, and for each way it fails
         payload = row.payload or {}
         is_summary = row.policy == "summary"
         try:
+            if row.policy in acts.POLICIES:
+                self._send_act(row, payload)
+                return
             if not is_summary and row.doubt_from is not None:
                 session = self._look(row, payload)
                 if session is not None:
@@ -144,6 +149,27 @@ class Sender:
             self._store.outbox.reject(row.id, str(error))
             self.connection.answered()
             log.warning("outbox parked row=%d", row.id)
+
+    def _send_act(self, row: OutboxRow, payload: Mapping[str, Any]) -> None:
+        """Send what an operator did, once what it is about is there."""
+        obstacle = self._acts.obstacle(row, payload)
+        if obstacle is acts.Obstacle.NOT_YET:
+            self._later(row, obstacle.value, self._pace.look_after_s[0])
+            return
+        if obstacle is not None:
+            self._store.outbox.supersede(row.id, obstacle.value)
+            return
+        remote = self._acts.find(row, payload) if row.doubt_from is not None else None
+        is_in_doubt = remote is None and row.policy == acts.BLOCK and row.doubt_from is not None
+        if is_in_doubt and row.looks + 1 < len(self._pace.look_after_s):
+            self._look_again(row)
+            return
+        if remote is None:
+            if not self._may_begin(row):
+                return
+            remote = self._acts.send(row, payload)
+        self._store.settle(row.id, remote)
+        self.connection.arrived()
 
     def _may_begin(self, row: OutboxRow) -> bool:
         """Put a row in doubt, as its POST begins; put it back where a minute's writes are used up."""
@@ -276,5 +302,5 @@ def revision_of(policy: Policy, first: Any, *, status: Status, remote: str, scor
 
 def _policies(settings: CloudSettings) -> tuple[str, ...]:
     """Return which rows are sent under the settings of now: what was queued under others stays."""
-    wanted = {settings.policy} | ({"opinion"} if settings.second_opinion else set())
+    wanted = {settings.policy, *acts.wanted(settings)} | ({"opinion"} if settings.second_opinion else set())
     return tuple(policy for policy in POLICIES if policy in wanted)

@@ -91,7 +91,7 @@ class Sync:
             pace=pace,
         )
         self._puller = Puller(device, self.cloud, settings.lists, settings.lists_every_s, now=now)
-        self.view = CloudView(store, settings, self.credentials, now=now)
+        self.view = CloudView(store, settings, self.credentials, now=now, balance=self.cloud.balance)
         self.fallback = (
             Fallback(store, self.cloud, settings, now=now, monotonic=monotonic) if settings.fallback else None
         )
@@ -109,8 +109,7 @@ class Sync:
     @property
     def is_wanted(self) -> bool:
         """Whether there is anything to send or to pull."""
-        one = self._settings
-        return one.policy != "none" or one.second_opinion or bool(one.lists)
+        return self._settings.is_sending or bool(self._settings.lists)
 
     @property
     def alarm(self) -> str | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 from kiosk.cloud.credentials import WEBHOOK_SECRET, Credentials
@@ -24,9 +26,16 @@ class CloudView:
     """The cloud as the API and the command line show it. Safe in several threads."""
 
     def __init__(
-        self, store: Store, settings: CloudSettings, credentials: Credentials, *, now: Callable[[], float]
+        self,
+        store: Store,
+        settings: CloudSettings,
+        credentials: Credentials,
+        *,
+        now: Callable[[], float],
+        balance: Callable[[], Decimal] | None = None,
     ) -> None:
-        """Take the store, [cloud], the secrets (for webhooks) and the clock, s UTC."""
+        """Take the store, [cloud], the secrets (for webhooks), the clock, s UTC, and what asks for the balance."""
+        self._balance, self._asking = balance, threading.Lock()
         self._store, self._settings, self._credentials, self._now = store, settings, credentials, now
         self._notes, self._lists = store.notes, Lists(store)
 
@@ -78,6 +87,19 @@ class CloudView:
             }
             for row in self._store.outbox.rows(wanted, limit=limit, offset=offset)
         ]
+
+    def balance(self) -> str:
+        """Return the account's credits in dollars, asked now: a call that is free.
+
+        Raises:
+            CloudError: they cannot be read, or another caller waits for them already.
+        """
+        if self._balance is None or not self._asking.acquire(blocking=False):
+            raise CloudError("the balance is being asked for already")
+        try:
+            return f"{self._balance():f}"
+        finally:
+            self._asking.release()
 
     def receive_webhook(self, body: bytes, headers: Mapping[str, str]) -> bool:
         """Take a webhook of Didit's that an owner relays: a person there decided about a call that was replayed.

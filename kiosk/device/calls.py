@@ -24,7 +24,7 @@ def answer_match(
     user: Sample,
     reference: Sample,
     *,
-    threshold: int | None = None,
+    threshold: float | None = None,
     save: bool = True,
     vendor_data: str | None = None,
     metadata: Mapping[str, Any] | None = None,
@@ -133,7 +133,7 @@ def _saved(device: Device, decision: NewDecision, photographs: Mapping[str, byte
     return dict(final.answer or {})
 
 
-def _about_match(device: Device, user: Sample, reference: Sample, decline: int) -> dict[str, Any]:
+def _about_match(device: Device, user: Sample, reference: Sample, decline: float) -> dict[str, Any]:
     about: dict[str, Any] = {"model": device.recogniser.model, "decline_threshold": decline}
     if user.template is not None and reference.template is not None:
         cosine = compare(user.template, reference.template)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -135,6 +136,7 @@ class Device:
             decision: to be recorded.
             photographs: by the name of the call's field, as they came; none is kept but for the outbox.
         """
+        decision = replace(decision, request_id=decision.request_id or str(uuid.uuid4()))  # what leaves names it
         rows = tuple(self.outgoing(decision, photographs))
         entry = self.store.record_decision(replace(decision, outbox=rows))
         if rows:

@@ -8,6 +8,7 @@ from typing import Protocol
 from kiosk.didit.answers import Opinion
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.outbox import Message
+from kiosk.store.subjects import Subject
 
 Ask = Callable[[NewDecision, Mapping[str, bytes]], "Opinion | None"]
 """Asks the cloud about a decision, with the photographs of its call; None where no answer came in time."""
@@ -24,6 +25,9 @@ class Outgoing(Protocol):
 
     def __call__(self, decision: NewDecision, photographs: Mapping[str, bytes]) -> Sequence[Message]:
         """Return the rows."""
+
+    def about_block(self, subject: Subject) -> Sequence[Message]:
+        """Return the rows that are stored when a person is blocked here."""
 
     def stored(self) -> None:
         """Hear that rows were stored."""
@@ -46,6 +50,10 @@ class NothingLeaves:
         return False
 
     def __call__(self, _decision: NewDecision, _photographs: Mapping[str, bytes]) -> Sequence[Message]:
+        """Return no row."""
+        return ()
+
+    def about_block(self, _subject: Subject) -> Sequence[Message]:
         """Return no row."""
         return ()
 

@@ -96,6 +96,7 @@ class ListEntry:
 
     id: str
     image_url: str | None = field(repr=False)  # None: there is no picture
+    comment: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +233,13 @@ def _entry(row: Any) -> ListEntry:
     row = _mapping(row, "entry")
     metadata = row.get("metadata")
     url = _maybe(metadata.get("reference_image_url")) if isinstance(metadata, Mapping) else None
-    return ListEntry(_text(row.get("uuid") or row.get("id"), "uuid"), url)
+    return ListEntry(read_entry_id(row), url, _maybe(row.get("comment")))
+
+
+def read_entry_id(body: Any) -> str:
+    """Read the id of an entry: of a row, or of the answer to one that was added."""
+    entry = _mapping(body, "entry")
+    return _text(entry.get("uuid") or entry.get("id"), "uuid")
 
 
 def read_balance(body: Any) -> Decimal:

@@ -8,6 +8,7 @@ device knows stands under `device`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -19,6 +20,12 @@ from kiosk.types import Entity, LogType, Risk, Sample, Status, Warned
 DEFAULT_DECLINE_THRESHOLD = 30
 MASK = "***"
 UNMASKED = 3  # characters of a document number that an answer shows
+LONGEST_VENDOR_DATA = 1000  # characters; in UTF-8 and percent-encoded it still fits into a request line
+FLAGS: Mapping[str, bool] = {
+    **dict.fromkeys(("true", "1", "yes", "on"), True),
+    **dict.fromkeys(("false", "0", "no", "off"), False),
+}
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?|[+-]?\.[0-9]+")
 
 SENTENCES: Mapping[Risk, tuple[str, str]] = {
     Risk.NO_REFERENCE_IMAGE: (
@@ -230,57 +237,52 @@ def _warning(warned: Warned) -> dict[str, Any]:
     }
 
 
-def parse_threshold(text: str) -> int:
-    """Read `face_match_score_decline_threshold`: a whole number 0..100, written `50` or `50.0`.
+def parse_threshold(text: str) -> float:
+    """Read a threshold: a number 0..100, such as `50`, `50.0` or `30.5`; a whole one is an int.
+
+    Only digits and a point: what a program writes by mistake, such as `1e1`, `1_0` or digits of another script, is no
+    number.
 
     Raises:
         ValueError: with the contract's sentence.
 
-    >>> parse_threshold("50.0")
-    50
+    >>> parse_threshold("50.0"), parse_threshold("30.5")
+    (50, 30.5)
     """
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError("A valid integer is required.") from None
+    if not _NUMBER.fullmatch(text.strip()):
+        raise ValueError("A valid number is required.")
+    value = float(text)
     if not 0.0 <= value <= 100.0:  # noqa: PLR2004  the contract's range
         raise ValueError("Ensure this value is between 0 and 100.")
-    if value != int(value):
-        raise ValueError("A valid integer is required.")
-    return int(value)
-
-
-def parse_score(text: str) -> float:
-    """Read a score as a threshold: a number 0..100.
-
-    Raises:
-        ValueError: with the contract's sentence.
-
-    >>> parse_score("30.5")
-    30.5
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError("A valid number is required.") from None
-    if not 0.0 <= value <= 100.0:  # noqa: PLR2004  the contract's range
-        raise ValueError("Ensure this value is between 0 and 100.")
-    return value
+    return int(value) if value.is_integer() else value
 
 
 def parse_boolean(text: str) -> bool:
-    """Read a flag: true, false, 1 or 0 in any case.
+    """Read a flag: true, false, 1, 0, yes, no, on or off in any case.
 
     Raises:
         ValueError: with the contract's sentence.
 
-    >>> parse_boolean("TRUE"), parse_boolean("0")
+    >>> parse_boolean("TRUE"), parse_boolean("off")
     (True, False)
     """
-    known = {"true": True, "1": True, "false": False, "0": False}
-    if text.strip().lower() not in known:
+    known = FLAGS.get(text.strip().lower())
+    if known is None:
         raise ValueError("Must be a valid boolean.")
-    return known[text.strip().lower()]
+    return known
+
+
+def parse_vendor_data(text: str) -> str:
+    """Read the caller's identifier, which is the same text wherever it is given.
+
+    Raises:
+        ValueError: with a sentence for the sender.
+    """
+    if len(text) > LONGEST_VENDOR_DATA:
+        raise ValueError(f"Ensure this field has no more than {LONGEST_VENDOR_DATA} characters.")
+    if "\0" in text:
+        raise ValueError("Null characters are not allowed.")
+    return text
 
 
 def parse_metadata(text: str) -> dict[str, Any]:

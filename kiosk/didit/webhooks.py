@@ -1,4 +1,7 @@
-"""Webhooks signed as Didit signs its own: `X-Signature-V2`, HMAC-SHA256 over canonical JSON, and `X-Timestamp`.
+"""Webhooks worded and signed as Didit's own: `X-Signature-V2`, HMAC-SHA256 over canonical JSON, and `X-Timestamp`.
+
+`X-Signature`, over the bytes as sent, and `X-Signature-Simple`, over time, session and status, are sent beside it for
+receivers that check those; the kiosk itself believes the first alone.
 
 Canonical: keys sorted to the depth, no blanks, text as UTF-8, and a float without a fraction written as an integer.
 The time that is signed stands in the body as `timestamp`; the header repeats it, and both must be of now.
@@ -16,6 +19,8 @@ from kiosk.errors import RefusedError
 
 MOST_AGE_S = 300
 HEX_DIGITS = 64
+STATUS_UPDATED = "status.updated"
+SIMPLE = ("session_id", "status", "webhook_type")  # what X-Signature-Simple signs after the time
 
 
 def canonical(value: Any) -> bytes:
@@ -36,11 +41,59 @@ def _shortened(value: Any) -> Any:
     return [_shortened(one) for one in value] if isinstance(value, list) else value
 
 
+def envelope(
+    *,
+    event_id: str,
+    session_id: str,
+    status: str,
+    created_at: float,
+    application_id: str,
+    vendor_data: str | None,
+    metadata: Mapping[str, Any] | None,
+    decision: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return what Didit's webhooks say of a session that has a new status; `signed` adds the time of sending.
+
+    Args:
+        event_id: the same each time the webhook is sent, so that its receiver knows it again.
+        session_id: of the call; for a review of the call that it is about.
+        status: the new one.
+        created_at: of the event, s UTC.
+        application_id: the kiosk's own id.
+        vendor_data: the caller's.
+        metadata: the caller's.
+        decision: what is known of it, as `GET /v3/session/{id}/decision/` has it, or a part of that.
+    """
+    return {
+        "event_id": event_id,
+        "webhook_type": STATUS_UPDATED,
+        "created_at": int(created_at),
+        "application_id": application_id,
+        "environment": "live",
+        "session_id": session_id,
+        "status": status,
+        "workflow_id": None,
+        "vendor_data": vendor_data,
+        "metadata": None if metadata is None else dict(metadata),
+        "decision": {"session_id": session_id, "status": status, "vendor_data": vendor_data, **decision},
+    }
+
+
 def signed(payload: Mapping[str, Any], secret: str, *, at: int) -> tuple[bytes, dict[str, str]]:
-    """Return body and headers of a webhook, signed at a time (s UTC)."""
+    """Return body and headers of a webhook, signed at a time (s UTC) in each of Didit's three ways."""
     body = canonical({**payload, "timestamp": at})
-    signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    return body, {"content-type": "application/json", "x-signature-v2": signature, "x-timestamp": str(at)}
+    simple = ":".join(str(one) for one in (at, *(payload.get(name, "") for name in SIMPLE)))
+    return body, {
+        "content-type": "application/json",
+        "x-signature-v2": _hmac(secret, body),  # of the canonical JSON, however it is written on its way
+        "x-signature": _hmac(secret, body),  # of the bytes as they are sent, which here are the canonical ones
+        "x-signature-simple": _hmac(secret, simple.encode()),
+        "x-timestamp": str(at),
+    }
+
+
+def _hmac(secret: str, content: bytes) -> str:
+    return hmac.new(secret.encode(), content, hashlib.sha256).hexdigest()
 
 
 def verified(body: bytes, headers: Mapping[str, str], secret: str, *, now: float) -> dict[str, Any]:
@@ -58,7 +111,7 @@ def verified(body: bytes, headers: Mapping[str, str], secret: str, *, now: float
     small = {name.lower(): text for name, text in headers.items()}
     try:
         said = json.loads(body.decode("utf-8"), parse_constant=_refuse)
-        expected = hmac.new(secret.encode(), canonical(said), hashlib.sha256).hexdigest()
+        expected = _hmac(secret, canonical(said))
     except (ValueError, RecursionError):
         raise RefusedError("the webhook's body is not JSON") from None
     given = small.get("x-signature-v2", "").lower()

@@ -107,7 +107,7 @@ class MatchDecision:
 
 
 def decide_match(
-    score: int | None, *, decline_threshold: int, review_threshold: int | None = None, reference_has_face: bool = True
+    score: int | None, *, decline_threshold: float, review_threshold: int | None = None, reference_has_face: bool = True
 ) -> MatchDecision:
     """Apply contract section 3.
 

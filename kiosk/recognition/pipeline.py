@@ -62,7 +62,7 @@ class Recogniser:
         return Entity(bbox, min(1.0, max(0.0, face.confidence)), age, gender)
 
     def match(
-        self, user: Sample, reference: Sample, *, decline_threshold: int, review_threshold: int | None = None
+        self, user: Sample, reference: Sample, *, decline_threshold: float, review_threshold: int | None = None
     ) -> MatchDecision:
         """Compare two samples, 1:1, and decide by contract section 3."""
         score = None

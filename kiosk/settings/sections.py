@@ -8,6 +8,7 @@ be together.
 from __future__ import annotations
 
 import ipaddress
+import re
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -518,6 +519,9 @@ class HealthSettings:
     )
 
 
+_ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+
+
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
     """[api]: the local HTTP interface and its pages."""
@@ -547,9 +551,21 @@ class ApiSettings:
     )
     session_h: float = setting(12.0, "How long an operator stays signed in.", low=0.1, high=168.0, unit="h")
     language: str = setting("en", "Language of the pages until a visitor chooses another.", choices=("en", "de"))
+    allowed_origins: tuple[str, ...] = setting(
+        (),
+        "Origins of other sites, such as https://app.example, whose pages may call from a browser with a key; cookies "
+        "are never taken from there.",
+        may_be_empty=True,
+    )
 
     def __post_init__(self) -> None:
-        """A proxy is an address or a network, never a name."""
+        """A proxy is an address or a network, never a name; an origin is one site."""
+        for origin in self.allowed_origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ConfigError(
+                    f"allowed_origins has {origin!r}; want https://host or http://host:port, each site by itself, "
+                    "without a path and without *"
+                )
         for text in self.trusted_proxies:
             try:
                 ipaddress.ip_network(text, strict=False)
@@ -573,7 +589,9 @@ class CloudSettings:
     )
     webhook_url: str = setting("", "Where summaries go, signed with the webhook secret.")
     fallback: bool = setting(
-        False, "Ask Didit where the device cannot decide: networks that fail, a result in review, an unknown person."
+        False,
+        "Ask Didit where the device cannot decide: networks that fail, a result in review, an unknown person. For the "
+        "door and the API; the commands `kiosk match` and `kiosk search` never ask.",
     )
     fallback_s: float = setting(3.0, "Time for Didit's answer in such a case.", low=0.2, high=30.0, unit="s")
     second_opinion: bool = setting(False, "Ask Didit later about decisions in review.")
@@ -604,11 +622,24 @@ class CloudSettings:
         "", "Proxy for calls to the cloud, such as http://proxy:3128; with a password, in the credential cloud_proxy."
     )
     ca_file: str = setting("", "PEM file of certificates to trust instead of the system's.")
+    send_reviews: bool = setting(
+        False, "Send operators' reviews, with their reasons, to Didit: of calls that were sent there."
+    )
+    block_list: str = setting(
+        "",
+        "UUID of the Didit face list to which whoever is blocked here is added, where the person agreed to "
+        "photographs leaving (consent_versions) and one is kept; empty for none.",
+    )
 
     @property
     def is_used(self) -> bool:
         """Whether anything is ever sent, asked or pulled; by default nothing is."""
-        return self.policy != "none" or self.fallback or self.second_opinion or bool(self.lists)
+        return self.is_sending or self.fallback or bool(self.lists)
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether anything is ever put into the outbox."""
+        return self.policy != "none" or self.second_opinion or self.send_reviews or bool(self.block_list)
 
     def __post_init__(self) -> None:
         """Refuse a policy without what it needs."""
@@ -623,11 +654,11 @@ class CloudSettings:
             raise ConfigError(
                 "[cloud] proxy: want http://host:port; a password belongs into the credential cloud_proxy"
             )
-        for entry in self.lists:
+        for name, entry in (*(("lists", one) for one in self.lists), ("block_list", self.block_list)):
             try:
-                uuid.UUID(entry)
+                uuid.UUID(entry or str(uuid.NAMESPACE_DNS))
             except ValueError:
-                raise ConfigError(f"[cloud] lists: want UUIDs, got {entry!r}") from None
+                raise ConfigError(f"[cloud] {name}: want UUIDs, got {entry!r}") from None
 
 
 def is_proxy(url: str) -> bool:

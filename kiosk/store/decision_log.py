@@ -77,6 +77,8 @@ class DecisionFilter:
     request_id: str | None = None
     date_from: float | None = None  # seconds UTC, inclusive
     date_to: float | None = None  # exclusive
+    shown: tuple[str, ...] = ()  # statuses after an operator's review, where there is one
+    is_kept: bool = False  # only those whose answer was not erased
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,6 +435,15 @@ def newest_time(database: Database) -> float:
 def _where(vault: Vault, wanted: DecisionFilter) -> tuple[str, list[object]]:
     terms = ["1"]
     values: list[object] = []
+    if wanted.is_kept:
+        terms.append("sealed IS NOT NULL")
+    if wanted.shown:
+        terms.append(
+            "coalesce((SELECT later.status FROM log AS later WHERE later.of_id = log.request_id "
+            "AND later.kind = 'REVIEW' ORDER BY later.seq DESC LIMIT 1), log.status) "
+            f"IN ({', '.join('?' * len(wanted.shown))})"
+        )
+        values += wanted.shown
     if wanted.kinds:
         terms.append(f"kind IN ({', '.join('?' * len(wanted.kinds))})")
         values += [kind.value for kind in wanted.kinds]

@@ -115,15 +115,50 @@ def erase(connection: sqlite3.Connection, vault: Vault, subject: Subject) -> Rem
             (number, number, vendor),  # plain marks: Python 3.12.0 to 3.12.3 warn of numbered ones
         )
     ]
+    remains = _delete(
+        connection,
+        (
+            ("image", "jpeg", "subject", [number]),
+            ("reference", "template", "subject", [number]),
+            ("log_private", "sealed", "seq", answers),
+            ("outbox", "payload", "seq", answers),
+            ("subject", "details", "session_number", [number]),
+        ),
+    )
+    connection.execute("DELETE FROM log_subject WHERE subject = ?", (number,))
+    connection.execute("DELETE FROM list_entry WHERE subject = ?", (number,))
+    connection.execute("UPDATE import_file SET outcome = 'forgotten', subject = NULL WHERE subject = ?", (number,))
+    mark_unclean(connection)
+    return remains
+
+
+def erase_call(connection: sqlite3.Connection, request_id: str) -> Remains | None:
+    """Delete the answer of a call, the answers that are about it, and what of them was to be sent.
+
+    Returns:
+        None where the call keeps nothing: it was never saved, or is erased already.
+    """
+    kept = "SELECT seq FROM log JOIN log_private USING (seq) WHERE"
+    if connection.execute(f"{kept} request_id = ?", (request_id,)).fetchone() is None:
+        return None
+    answers = [
+        seq
+        for (seq,) in connection.execute(
+            "SELECT seq FROM log WHERE request_id = ? UNION SELECT seq FROM log WHERE of_id = ?",
+            (request_id, request_id),
+        )
+    ]
+    remains = _delete(connection, (("log_private", "sealed", "seq", answers), ("outbox", "payload", "seq", answers)))
+    connection.executemany("DELETE FROM log_subject WHERE seq = ?", [(seq,) for seq in answers])
+    mark_unclean(connection)
+    return remains
+
+
+def _delete(connection: sqlite3.Connection, parts: Sequence[tuple[str, str, str, Sequence[int]]]) -> Remains:
+    """Delete rows, given as table, sealed column, key and keys; rows of the outbox stay without what they held."""
     sealed: list[bytes] = []
     counts: dict[str, int] = {}
-    for table, column, key, keys in (
-        ("image", "jpeg", "subject", [number]),
-        ("reference", "template", "subject", [number]),
-        ("log_private", "sealed", "seq", answers),
-        ("outbox", "payload", "seq", answers),
-        ("subject", "details", "session_number", [number]),
-    ):
+    for table, column, key, keys in parts:
         for value in keys:
             if table == "outbox":
                 sealed += outbox.erase_photographs(connection, value)
@@ -139,10 +174,6 @@ def erase(connection: sqlite3.Connection, vault: Vault, subject: Subject) -> Rem
                 else f"DELETE FROM {table} WHERE {key} = ?",
                 (value,),
             )
-    connection.execute("DELETE FROM log_subject WHERE subject = ?", (number,))
-    connection.execute("DELETE FROM list_entry WHERE subject = ?", (number,))
-    connection.execute("UPDATE import_file SET outcome = 'forgotten', subject = NULL WHERE subject = ?", (number,))
-    mark_unclean(connection)
     return Remains(
         {name: count for name, count in counts.items() if count},
         tuple(sample for content in sealed for sample in _samples(content)),
@@ -178,11 +209,18 @@ def erase_all(
     return erased
 
 
-def remember(connection: sqlite3.Connection, subject: Subject, seq: int, now: float) -> None:
-    """Note within the transaction that a person was forgotten."""
+def erase_calls(connection: sqlite3.Connection, session_ids: frozenset[str]) -> list[tuple[str, Remains]]:
+    """Erase each call of a list that keeps something: in a copy of the store, which is then written anew."""
+    erased = [(one, remains) for one in sorted(session_ids) if (remains := erase_call(connection, one)) is not None]
+    connection.execute("DELETE FROM kiosk WHERE name = 'unclean'")
+    return erased
+
+
+def remember(connection: sqlite3.Connection, session_id: str, session_number: int, seq: int, now: float) -> None:
+    """Note within the transaction that a person was forgotten, or a call, whose number here is 0."""
     connection.execute(
         "INSERT INTO erasure (session_id, session_number, seq, forgotten_at) VALUES (?, ?, ?, ?)",
-        (subject.session_id, subject.session_number, seq, float(now)),
+        (session_id, session_number, seq, float(now)),
     )
 
 

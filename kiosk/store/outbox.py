@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from kiosk.store.database import Database
 
-POLICIES = ("summary", "replay", "opinion")
+POLICIES = ("summary", "replay", "opinion", "review", "block")
+CALLS = ("replay", "opinion")  # of them those that make a call again
 WINDOW_S = 60.0  # over which writes are counted
 
 
@@ -340,6 +341,16 @@ class Outbox:
                 "SELECT 1 FROM outbox WHERE remote_request_id = ?", (remote_request_id,)
             ).fetchone()
         return found is not None
+
+    def of_call(self, request_id: str) -> tuple[OutboxState, str | None] | None:
+        """Return how far the call of a decision is, and under which id it arrived; None where it is not sent."""
+        with self._database.read() as connection:
+            found = connection.execute(
+                f"SELECT outbox.state, remote_request_id FROM outbox {_JOINED} WHERE log.request_id = ?"
+                f" AND policy IN ({', '.join('?' * len(CALLS))}) ORDER BY outbox.id DESC LIMIT 1",
+                (request_id, *CALLS),
+            ).fetchone()
+        return None if found is None else (OutboxState(found[0]), found[1])
 
     def request_of(self, remote_request_id: str) -> str | None:
         """Return the request_id of the decision that arrived under this id."""

@@ -29,6 +29,28 @@ if TYPE_CHECKING:
     from kiosk.types import SubjectId, Template
 
 
+def _patched(known: Subject, subject: Subject) -> Subject:
+    """Return a person with what may be changed: details, status and the dates."""
+    return replace(
+        known,
+        details=replace(subject.details, block_reason=known.details.block_reason),
+        status=subject.status,
+        valid_from=subject.valid_from,
+        valid_until=subject.valid_until,
+        retention_until=subject.retention_until,
+    )
+
+
+def _changed(known: Subject, new: Subject) -> list[str]:
+    """Return the names of the fields that differ, without what is in them."""
+    return [
+        field.name
+        for old_part, new_part in ((known, new), (known.details, new.details))
+        for field in fields(old_part)
+        if field.name != "details" and getattr(old_part, field.name) != getattr(new_part, field.name)
+    ]
+
+
 class People:
     """The people of one store; `Store.people` is it."""
 
@@ -62,8 +84,7 @@ class People:
         """
         with self._transaction() as transaction:
             subject, signed = self._enrol(transaction, enrolment, actor)
-            for message in messages:
-                outbox.insert(transaction.connection, self._vault, signed.seq, message, self._now())
+            self._queue(transaction, signed, messages)
             if imported is not None:
                 import_runs.insert(transaction.connection, self._vault, imported, subject.session_number)
         return subject
@@ -154,35 +175,30 @@ class People:
             actor: for the log.
         """
         with self._transaction() as transaction:
-            known = _known(transaction.connection, self._vault, number)
-            subject = change(known)
-            new = replace(
-                known,
-                details=replace(subject.details, block_reason=known.details.block_reason),
-                status=subject.status,
-                valid_from=subject.valid_from,
-                valid_until=subject.valid_until,
-                retention_until=subject.retention_until,
+            return self.patch_within(transaction, number, change, actor=actor)
+
+    def patch_within(
+        self, transaction: Transaction, number: SubjectId, change: Callable[[Subject], Subject], *, actor: str
+    ) -> Subject:
+        """Change a person within somebody else's transaction, as `patch` does."""
+        known = _known(transaction.connection, self._vault, number)
+        new = _patched(known, change(known))
+        changed = _changed(known, new)
+        if changed:
+            subject_rows.update(transaction.connection, self._vault, new)
+            transaction.record(
+                Kind.PATCH,
+                session_number=new.session_number,
+                details={"changed": changed, "status": new.status.value},
+                actor=actor,
             )
-            changed = [
-                field.name
-                for old_part, new_part in ((known, new), (known.details, new.details))
-                for field in fields(old_part)
-                if field.name != "details" and getattr(old_part, field.name) != getattr(new_part, field.name)
-            ]
-            if changed:
-                subject_rows.update(transaction.connection, self._vault, new)
-                transaction.record(
-                    Kind.PATCH,
-                    session_number=new.session_number,
-                    details={"changed": changed, "status": new.status.value},
-                    actor=actor,
-                )
         return new
 
-    def block(self, number: SubjectId, *, reason: str | None = None, actor: str = "") -> Subject:
-        """Put a person on the blocklist; the reason is sealed."""
-        return self._list(number, Kind.BLOCK, actor, reason)
+    def block(
+        self, number: SubjectId, *, reason: str | None = None, messages: Sequence[Message] = (), actor: str = ""
+    ) -> Subject:
+        """Put a person on the blocklist; the reason is sealed. With it goes what is to leave because of it."""
+        return self._list(number, Kind.BLOCK, actor, reason, messages)
 
     def unblock(self, number: SubjectId, *, actor: str = "") -> Subject:
         """Take a person off the blocklist."""
@@ -196,7 +212,9 @@ class People:
         """Take a person off the allowlist."""
         return self._list(number, Kind.DISALLOW, actor)
 
-    def _list(self, number: SubjectId, kind: Kind, actor: str, reason: str | None = None) -> Subject:
+    def _list(
+        self, number: SubjectId, kind: Kind, actor: str, reason: str | None = None, rows: Sequence[Message] = ()
+    ) -> Subject:
         with self._transaction() as transaction:
             known = _known(transaction.connection, self._vault, number)
             if kind in (Kind.BLOCK, Kind.UNBLOCK):
@@ -208,8 +226,13 @@ class People:
             else:
                 subject = replace(known, is_allowlisted=kind is Kind.ALLOW)
             subject_rows.update(transaction.connection, self._vault, subject)
-            transaction.record(kind, session_number=number, actor=actor)
+            signed = transaction.record(kind, session_number=number, actor=actor)
+            self._queue(transaction, signed, rows)
         return subject
+
+    def _queue(self, transaction: Transaction, signed: Signed, messages: Sequence[Message]) -> None:
+        for message in messages:
+            outbox.insert(transaction.connection, self._vault, signed.seq, message, self._now())
 
     def forget(self, number: SubjectId, *, actor: str = "") -> Receipt:
         """Erase a person, and prove it; see `Erasures.forget`."""
@@ -330,7 +353,7 @@ class Erasures:
                 subject = _known(connection, self._vault, number)
                 remains = erasure.erase(connection, self._vault, subject)
                 signed = transaction.record(Kind.FORGET, session_number=number, details=remains.counts, actor=actor)
-                erasure.remember(connection, subject, signed.seq, now)
+                erasure.remember(connection, subject.session_id, number, signed.seq, now)
                 subject_rows.touch(connection, number)
                 erased = erasure.Erased(number, subject.session_id, now, signed.seq, signed.hash.hex(), remains)
                 erasure.want_proof(connection, self._vault, erased)

@@ -18,10 +18,11 @@ decisions. The SQL is in this folder and nowhere else.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from kiosk.store import import_runs, outbox, subject_rows
+from kiosk.store import erasure, import_runs, outbox, subject_rows
 from kiosk.store.chain import Entry, Head, Kind, LogCheck, Signed
 from kiosk.store.decision_log import (
     DecisionFilter,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     from kiosk.store.database import Database
     from kiosk.store.vault import Vault
+    from kiosk.types import Status, SubjectId
 
 HEAD_NAME = "ledger.head"
 MAC_BYTES = CHECK_BYTES
@@ -180,6 +182,31 @@ class Store:
         for message in decision.outbox:
             outbox.insert(connection, self.vault, signed.seq, message, self._now())
         return signed
+
+    def review_person(self, number: SubjectId, status: Status, review: NewDecision) -> None:
+        """Give a person another status, together with the record of who said so."""
+        with self.transaction() as transaction:
+            self.people.patch_within(
+                transaction, number, lambda known: replace(known, status=status), actor=review.actor
+            )
+            self._record(transaction, review)
+
+    def erase_call(self, request_id: str, *, actor: str = "") -> bool:
+        """Erase what a saved call kept, as `People.forget` erases a person; status and score stay in the log.
+
+        Returns:
+            False where it kept nothing.
+        """
+        with self.transaction() as transaction:
+            remains = erasure.erase_call(transaction.connection, request_id)
+            if remains is None:
+                return False
+            about = {"of": request_id, **remains.counts}
+            signed = transaction.record(Kind.FORGET, details=about, actor=actor)
+            erasure.remember(transaction.connection, request_id, 0, signed.seq, self._now())
+        if erasure.finish(self.database, self.directory):
+            erasure.is_gone(self.database, self.directory, [remains])
+        return True
 
     def settle(self, row: int, remote_request_id: str, revision: NewDecision | None = None) -> None:
         """Record that a row of the outbox arrived, together with the other verdict that came back, if one did."""

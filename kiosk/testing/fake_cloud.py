@@ -11,6 +11,7 @@ list only after `late_s`), duplicate (the list of sessions has a row twice). `go
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import random
@@ -21,7 +22,7 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from http.server import ThreadingHTTPServer
 from typing import Any
@@ -90,6 +91,8 @@ class _State:
     billed: list[float] = field(default_factory=list)  # monotonic s of every call that was paid for
     calls: list[tuple[float, str, str]] = field(default_factory=list)  # monotonic s, method, path
     webhooks: list[tuple[Mapping[str, str], bytes]] = field(default_factory=list)
+    comments: dict[str, str] = field(default_factory=dict)  # of entries of lists, by id
+    reviews: list[tuple[str, str, str | None]] = field(default_factory=list)  # session, new status, comment
 
 
 class FakeCloud:
@@ -172,6 +175,17 @@ class FakeCloud:
         """What came to /hook: headers and body."""
         with self._lock:
             return tuple(self._state.webhooks)
+
+    @property
+    def reviews(self) -> tuple[tuple[str, str, str | None], ...]:
+        """Every status that was changed: session, new status, comment."""
+        with self._lock:
+            return tuple(self._state.reviews)
+
+    def entries(self, name: str) -> tuple[tuple[bytes, str], ...]:
+        """Return a face list's pictures with their comments."""
+        with self._lock:
+            return tuple((image, self._state.comments.get(one, "")) for one, image in self._state.lists[name])
 
     def fail(self, fault: str, *, times: int = 1, path: str = "/v3/") -> None:
         """Have the next calls under a path fail."""
@@ -275,7 +289,7 @@ class FakeCloud:
             return self._judge(call, FACE_PATHS[call.path], is_late=fault == "late")
         if call.path == "/v3/sessions/":
             return self._list_sessions(call, is_double=fault == "duplicate")
-        return self._small(call)
+        return self._act(call) or self._small(call)
 
     def _small(self, call: Call) -> Answer:
         parts = call.path.strip("/").split("/")
@@ -297,6 +311,40 @@ class FakeCloud:
                 return 200, self._entries(call, state.lists[parts[2]])
         return 404, {"detail": "Not found."}
 
+    def _act(self, call: Call) -> Answer | None:
+        """Carry out what an operator does; None for another call."""
+        parts = call.path.strip("/").split("/")
+        with self._lock:
+            if parts[:2] == ["v3", "session"] and parts[3:] == ["update-status"] and call.method == "PATCH":
+                return self._review(parts[2], call.json())
+            entries = self._state.lists.get(parts[2]) if parts[:2] == ["v3", "lists"] else None
+            if entries is not None and parts[3:] == ["entries", "face-upload"] and call.method == "POST":
+                return self._add_entry(entries, call.json())
+        return None
+
+    def _review(self, session_id: str, asked: Mapping[str, Any]) -> Answer:
+        sessions, status = self._state.sessions, str(asked.get("new_status"))
+        place = next((place for place, one in enumerate(sessions) if one.id == session_id), None)
+        if place is None:
+            return 404, {"detail": "Not found."}
+        if status not in {"Approved", "Declined", "Resubmitted"}:
+            return 400, {"new_status": [f'"{status}" is not a valid choice.']}
+        if status == sessions[place].status:
+            return 400, ["The new status is the same as the current status."]
+        sessions[place] = replace(sessions[place], status=status)
+        self._state.reviews.append((session_id, status, asked.get("comment")))
+        return 200, {"session_id": session_id}
+
+    def _add_entry(self, entries: list[tuple[str, bytes]], asked: Mapping[str, Any]) -> Answer:
+        try:
+            image = base64.b64decode(str(asked.get("image", "")), validate=True)
+        except ValueError:
+            return 400, {"image": ["Invalid base64."]}
+        name = str(uuid.uuid4())
+        entries.append((name, image))
+        self._state.comments[name] = str(asked.get("comment", ""))
+        return 201, {"uuid": name, "comment": self._state.comments[name]}
+
     def image(self, path: str) -> bytes | None:
         """Return the picture of a list's entry."""
         entry = path.removeprefix("/media/")
@@ -308,7 +356,11 @@ class FakeCloud:
     def _entries(self, call: Call, entries: Sequence[tuple[str, bytes]]) -> dict[str, Any]:
         limit, offset = call.page(25)
         rows = [
-            {"uuid": name, "comment": "", "metadata": {"reference_image_url": f"{self.url}/media/{name}"}}
+            {
+                "uuid": name,
+                "comment": self._state.comments.get(name, ""),
+                "metadata": {"reference_image_url": f"{self.url}/media/{name}"},
+            }
             for name, _ in entries[offset : offset + limit]
         ]
         more = offset + limit < len(entries)

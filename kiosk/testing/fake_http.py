@@ -100,6 +100,10 @@ class Handler(BaseHTTPRequestHandler):
         """Answer a POST."""
         self._serve("POST")
 
+    def do_PATCH(self) -> None:
+        """Answer a PATCH."""
+        self._serve("PATCH")
+
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
 

@@ -30,7 +30,7 @@ def served(tmp_path):
         yield served
 
 
-def enrolled(served) -> int:
+def enrolled(served):
     template = networks().analyse(read(GOLDEN / "person_a_1.jpg")).template
     assert isinstance(template, Template)
     return served.device.store.people.enrol(Enrolment([template], Details(name="Person A"))).session_number

@@ -124,6 +124,38 @@ def test_a_picture_of_one_pixel_is_an_answer_and_no_error(served):
     assert (answer.json()["face_match"]["status"], answer.json()["face_match"]["score"]) == ("Declined", None)
 
 
+@pytest.mark.parametrize(("threshold", "status"), [("90", "Approved"), ("99.5", "Declined")])
+def test_a_threshold_may_have_decimals(served, threshold, status):
+    data = {"face_match_score_decline_threshold": threshold, "rotate_image": "no", "save_api_request": "ON"}
+
+    found = served.call("POST", "/v3/face-match/", "device", files=match_files(), data=data).json()
+
+    assert found["face_match"]["score"] < 99.5
+    assert found["face_match"]["status"] == status
+    assert found["device"]["decline_threshold"] == float(threshold)
+
+
+def test_blank_fields_are_absent_from_the_answer_and_from_the_list(served):
+    data = {"vendor_data": " ", "metadata": "", "search_type": "", "rotate_image": ""}
+
+    given = served.call("POST", "/v3/face-search/", "device", files={"user_image": C1}, data=data).json()
+
+    assert not {"vendor_data", "metadata"} & set(given)
+    assert served.call("GET", f"/v3/session/{given['request_id']}/decision/", "device").json()["vendor_data"] is None
+
+
+def test_the_longest_vendor_data_that_is_taken_is_found_again(served):
+    longest = "\U0001f600" * 1000
+    data = {"vendor_data": longest}
+    given = served.call("POST", "/v3/face-match/", "device", files=match_files(), data=data)
+
+    found = served.call("GET", "/v3/sessions/", "device", params={"vendor_data": longest})
+
+    assert given.status_code == 200
+    assert found.json()["count"] == 1
+    assert served.call("GET", "/v3/sessions/", "device", params={"vendor_data": "v" * 1001}).status_code == 400
+
+
 def test_what_was_echoed_comes_back(served):
     metadata = {"a": [1, None, "ü"], "b": {"c": 1.5}}
 
@@ -163,6 +195,20 @@ def test_what_was_echoed_comes_back(served):
             id="the last of two counts",
         ),
         pytest.param([part("unknown", b"x"), part("user_image", A1), part("ref_image", A2)], id="an unknown field"),
+        pytest.param(
+            [part("document", b"\xff" * 40_000, filename="d.pdf"), part("user_image", A1), part("ref_image", A2)],
+            id="an unknown file, longer than any text",
+        ),
+        pytest.param([part("note", b"\xff"), part("user_image", A1), part("ref_image", A2)], id="an unknown text"),
+        pytest.param(
+            [
+                part("user_image", A1),
+                part("ref_image", A2),
+                *(part(name, b" ") for name in ("face_match_score_decline_threshold", "rotate_image", "metadata")),
+                *(part(name, b"") for name in ("save_api_request", "vendor_data")),
+            ],
+            id="blank fields",
+        ),
     ],
 )
 def test_forms_as_clients_write_them_are_taken(served, parts):
@@ -199,10 +245,27 @@ def test_the_slash_at_the_end_may_be_left_out_as_a_redirect_would_lose_the_body(
             {"face_match_score_decline_threshold": ["Ensure this value is between 0 and 100."]},
             id="a threshold out of range",
         ),
+        *(
+            pytest.param(
+                [
+                    part("user_image", A1),
+                    part("ref_image", A2),
+                    part("face_match_score_decline_threshold", text.encode()),
+                ],
+                {"face_match_score_decline_threshold": ["A valid number is required."]},
+                id=f"a threshold written {text}",
+            )
+            for text in ("1e1", "1_0", "\u0665\u0660", "nan")
+        ),
         pytest.param(
-            [part("user_image", A1), part("ref_image", A2), part("face_match_score_decline_threshold", b"50.5")],
-            {"face_match_score_decline_threshold": ["A valid integer is required."]},
-            id="half a threshold",
+            [part("user_image", A1), part("ref_image", A2), part("vendor_data", b"v" * 1001)],
+            {"vendor_data": ["Ensure this field has no more than 1000 characters."]},
+            id="a long vendor_data",
+        ),
+        pytest.param(
+            [part("user_image", A1), part("ref_image", A2), part("vendor_data", b"a\0")],
+            {"vendor_data": ["Null characters are not allowed."]},
+            id="a vendor_data with a zero",
         ),
         pytest.param(
             [part("user_image", A1), part("ref_image", A2), part("rotate_image", b"perhaps")],
@@ -546,7 +609,24 @@ def test_pages_lead_to_one_another_by_their_links(listed):
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=x", "offset=-1", "limit=999999999999999999999", "status=Any", "date_from=soon"]
+    ("limit", "rows"), [("0", 1), ("-7", 1), ("3", 3), ("501", 5), ("9" * 900, 5), ("", 5), (" ", 5)]
+)
+def test_a_limit_out_of_range_is_the_nearest_within(listed, limit, rows):
+    assert len(listed.call("GET", "/v3/sessions/", "device", params={"limit": limit}).json()["results"]) == rows
+
+
+def test_the_document_says_which_parameters_of_didits_are_not_served(listed):
+    operation = listed.call("GET", "/openapi.json").json()["paths"]["/v3/sessions/"]["get"]
+
+    told = {one["name"] for one in operation["parameters"]}
+    for name in ("session_kind", "country", "workflow_id", "search"):
+        assert name in operation["summary"]
+        assert name not in told
+        assert listed.call("GET", f"/v3/sessions/?{name}=ESP", "device").json()["count"] == 5
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=x", "limit=1_0", "limit=1e1", "limit=\u0665", "offset=-1", "date_from=soon", "api_service=ANY"]
 )
 def test_a_filter_that_makes_no_sense_is_a_400(listed, query):
     answer = listed.call("GET", f"/v3/sessions/?{query}", "device")

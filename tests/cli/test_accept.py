@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ def accept(state: Path, *options: str, answers: str = "", **settings: str) -> su
     )
 
 
-def steps(state: Path) -> dict[str, dict]:
+def steps(state: Path) -> dict[str, dict[str, Any]]:
     told = json.loads(accept(state, "--json").stdout)
     return {step["step"]: step for step in told["steps"]}
 

@@ -5,8 +5,10 @@ import time
 from dataclasses import replace
 
 import pytest
+from didit.webhooks import parse_webhook_payload
 
 from kiosk.cloud.credentials import WEBHOOK_SECRET, Credentials
+from kiosk.device.reviews import review_call
 from kiosk.didit import webhooks
 from kiosk.errors import RefusedError
 from kiosk.settings.sections import CloudSettings
@@ -127,8 +129,63 @@ def test_a_summary_holds_ids_and_verdict_and_is_signed(tmp_path, fake):
     assert row.state is OutboxState.SENT
     assert (said["request_id"], said["status"], said["score"]) == (request_id, "Declined", 12)
     assert headers["idempotency-key"] == request_id
+    assert (said["session_id"], said["event_id"], said["webhook_type"]) == (request_id, request_id, "status.updated")
+    assert type(said["created_at"]) is int
     assert "answer" not in said
     assert fake.sessions == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "block"),
+    [
+        (Kind.FACE_MATCH, "face_matches"),
+        (Kind.VERIFY, "face_matches"),
+        (Kind.FACE_SEARCH, "liveness_checks"),
+        (Kind.PASSIVE_LIVENESS, "liveness_checks"),
+    ],
+)
+def test_the_sdk_reads_a_summary_and_the_review_after_it_as_webhooks_of_one_session(tmp_path, fake, kind, block):
+    chosen = settings(fake, policy="summary", webhook_url=f"{fake.url}/hook")
+    with device(tmp_path / "state", chosen) as kiosk:
+        Credentials(kiosk.store).write(WEBHOOK_SECRET, "s3cret")
+        answer = {"metadata": {"door": 2}, "name": "Person A"}
+        kiosk.save(
+            NewDecision(
+                kind, "Declined", score=12.0, warnings=("NO_FACE_DETECTED",), vendor_data="visitor-7", answer=answer
+            )
+        )
+        (first,) = kiosk.store.decisions().decisions
+        review_call(kiosk, first, "Approved", reason="Person A, known to me", actor="anna")
+        syncing = sync(kiosk, fake)
+        drain(syncing)
+        syncing.close()
+
+    sent_first, sent_then = (
+        parse_webhook_payload(body, headers, "s3cret") for headers, body in fake.webhooks
+    )  # also the time
+    assert [sent_first.status.value, sent_then.status.value] == ["Declined", "Approved"]
+    assert sent_first.session_id == sent_then.session_id == first.entry.request_id
+    assert sent_first.event_id != sent_then.event_id
+    assert (sent_then.vendor_data, sent_then.metadata) == ("visitor-7", {"door": 2})
+    assert getattr(sent_first.decision, block)[0].score == 12.0
+    assert sent_first.decision is not None
+    assert sent_first.decision.has_warning("NO_FACE_DETECTED")
+    assert not any(b"Person A" in body for _, body in fake.webhooks)
+
+
+def test_a_webhook_that_was_lost_comes_again_as_the_same_event(tmp_path, fake):
+    chosen = settings(fake, policy="summary", webhook_url=f"{fake.url}/hook")
+    with device(tmp_path / "state", chosen) as kiosk:
+        Credentials(kiosk.store).write(WEBHOOK_SECRET, "s3cret")
+        decide(kiosk)
+        fake.fail("done-reset", path="/hook")
+        syncing = sync(kiosk, fake)
+        drain(syncing)
+        syncing.close()
+
+    first, again = (parse_webhook_payload(body, headers, "s3cret") for headers, body in fake.webhooks)
+    assert first.event_id == again.event_id
+    assert len({headers["idempotency-key"] for headers, _ in fake.webhooks}) == 1
 
 
 def test_a_borderline_match_is_decided_by_the_cloud_where_that_is_set(opened, fake):

@@ -98,9 +98,21 @@ def test_two_missing_faces_warn_twice():
     assert [warning["risk"] for warning in found["warnings"]] == ["NO_FACE_DETECTED", "NO_REFERENCE_IMAGE"]
 
 
-@pytest.mark.parametrize(("text", "value"), [("0", 0), ("50", 50), ("50.0", 50), ("100", 100), (" 7 ", 7)])
-def test_a_threshold_is_a_whole_number_however_written(text, value):
-    assert contract.parse_threshold(text) == value
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0", "0"),
+        ("50", "50"),
+        ("50.0", "50"),
+        ("100", "100"),
+        (" 7 ", "7"),
+        ("30.5", "30.5"),
+        ("007.", "7"),
+        (".5", "0.5"),
+    ],
+)
+def test_a_threshold_is_a_number_and_a_whole_one_stays_whole(text, value):
+    assert str(contract.parse_threshold(text)) == value
 
 
 @pytest.mark.parametrize(
@@ -108,11 +120,19 @@ def test_a_threshold_is_a_whole_number_however_written(text, value):
     [
         ("-1", "between 0 and 100"),
         ("101", "between 0 and 100"),
-        ("nan", "between 0 and 100"),
-        ("inf", "between 0 and 100"),
-        ("50.5", "valid integer"),
-        ("fifty", "valid integer"),
-        ("", "valid integer"),
+        ("100.5", "between 0 and 100"),
+        ("9" * 400, "between 0 and 100"),
+        ("nan", "valid number"),
+        ("inf", "valid number"),
+        ("1e1", "valid number"),
+        ("1_0", "valid number"),
+        ("\u0665\u0660", "valid number"),
+        ("\uff15\uff10", "valid number"),
+        ("0x10", "valid number"),
+        ("5 0", "valid number"),
+        ("50,5", "valid number"),
+        ("fifty", "valid number"),
+        ("", "valid number"),
     ],
 )
 def test_another_threshold_is_refused_in_the_contracts_words(text, said):
@@ -121,13 +141,24 @@ def test_another_threshold_is_refused_in_the_contracts_words(text, said):
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("true", True), ("TRUE", True), ("1", True), ("False", False), ("0", False)]
+    ("text", "value"),
+    [
+        ("true", True),
+        ("TRUE", True),
+        ("1", True),
+        ("Yes", True),
+        ("on", True),
+        ("False", False),
+        ("0", False),
+        ("no", False),
+        (" OFF ", False),
+    ],
 )
 def test_a_flag_is_read_in_any_case(text, value):
     assert contract.parse_boolean(text) is value
 
 
-@pytest.mark.parametrize("text", ["yes", "", "2", "ja"])
+@pytest.mark.parametrize("text", ["y", "", "2", "ja", "\uff11"])
 def test_another_flag_is_refused(text):
     with pytest.raises(ValueError, match="boolean"):
         contract.parse_boolean(text)

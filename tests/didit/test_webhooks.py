@@ -1,15 +1,71 @@
 """Facts about signed webhooks: made as Didit makes its own, and believed only then."""
 
+import hashlib
+import hmac
 import json
 
 import pytest
-from didit.webhooks import verify_webhook_signature
+from didit.webhooks import parse_webhook_payload, verify_webhook_signature
 
 from kiosk.didit import webhooks
 from kiosk.errors import RefusedError
 
 NOW = 1_800_000_000
 BODY = {"session_id": "s-1", "status": "Approved", "score": 88.0, "name": "Müller", "b": [1.5, {"z": 1, "a": 2.0}]}
+
+
+def by_hand(secret, content):
+    return hmac.new(secret.encode(), content, hashlib.sha256).hexdigest()
+
+
+def told(**more):
+    given = {
+        "event_id": "e-1",
+        "session_id": "s-1",
+        "status": "Declined",
+        "created_at": NOW - 7.5,
+        "application_id": "kiosk-1",
+        "vendor_data": "Müller",
+        "metadata": {"door": 2},
+        "decision": {"face_matches": [{"status": "Declined", "score": 12.5, "warnings": []}]},
+    }
+    return webhooks.envelope(**{**given, **more})
+
+
+def test_each_of_the_three_signatures_is_right_by_itself():
+    body, headers = webhooks.signed(told(), "secret", at=NOW)
+
+    said = json.loads(body)
+    again = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert headers["x-signature"] == by_hand("secret", body)
+    assert headers["x-signature-v2"] == by_hand("secret", again.encode())
+    assert headers["x-signature-simple"] == by_hand("secret", f"{NOW}:s-1:Declined:status.updated".encode())
+    assert headers["x-timestamp"] == str(said["timestamp"]) == str(NOW)
+
+
+@pytest.mark.parametrize("kept", ["x-signature-v2", "x-signature"])
+def test_the_sdk_parses_the_envelope_by_either_signature_that_it_knows(kept):
+    body, headers = webhooks.signed(told(), "secret", at=NOW)
+    dropped = {"x-signature-v2", "x-signature"} - {kept}
+
+    read = parse_webhook_payload(
+        body, {name: text for name, text in headers.items() if name not in dropped}, "secret", verify_freshness=False
+    )
+
+    assert (read.event_id, read.session_id, read.status.value) == ("e-1", "s-1", "Declined")
+    assert (read.webhook_type, read.vendor_data, read.metadata) == ("status.updated", "Müller", {"door": 2})
+    assert (read.created_at, read.environment, read.workflow_id) == (NOW - 8, "live", None)
+    assert read.decision is not None
+    assert read.decision.face_matches[0].score == 12.5
+
+
+def test_the_envelope_has_every_field_of_didits():
+    body, _ = webhooks.signed(told(vendor_data=None, metadata=None), "secret", at=NOW)
+
+    assert set(json.loads(body)) == {
+        "event_id", "webhook_type", "timestamp", "created_at", "application_id", "environment", "session_id", "status",
+        "workflow_id", "vendor_data", "metadata", "decision",
+    }  # fmt: skip
 
 
 def test_an_independent_implementation_believes_what_we_sign():

@@ -252,6 +252,34 @@ def test_whoever_was_forgotten_stays_forgotten(saved: Path, directory: Path, key
         assert store.verify_log().is_intact
 
 
+def test_a_call_that_was_erased_stays_erased(saved: Path, directory: Path, keys: tuple[Key, ...]) -> None:
+    with opened(directory, keys) as store:
+        (call,) = store.decisions(DecisionFilter(is_kept=True)).decisions
+        store.erase_call(call.entry.request_id)
+
+    restore.restore(directory, saved, keys, now=clock, overwrite=True)
+
+    with opened(directory, keys) as store:
+        assert store.decisions(DecisionFilter(is_kept=True)).total == 0
+        assert store.decisions(DecisionFilter(request_id=call.entry.request_id)).total == 1
+        assert store.people.subjects().total == 30
+        assert store.verify_log().is_intact
+
+
+def test_a_scrubbed_backup_does_not_hold_an_erased_call(
+    saved: Path, directory: Path, keys: tuple[Key, ...], tmp_path: Path
+) -> None:
+    with opened(directory, keys) as store:
+        (call,) = store.decisions(DecisionFilter(is_kept=True)).decisions
+        store.erase_call(call.entry.request_id)
+        assert backup.scrub(store.database, saved.parent, directory / "erasures.jsonl", keys) == (saved,)
+
+    restore.restore(tmp_path / "new", saved, keys, now=clock)
+
+    with opened(tmp_path / "new", keys) as store:
+        assert store.decisions(DecisionFilter(is_kept=True)).total == 0
+
+
 def test_the_erasure_list_alone_is_enough(saved: Path, directory: Path, keys: tuple[Key, ...]) -> None:
     with opened(directory, keys) as store:
         store.people.forget(4)

@@ -121,6 +121,36 @@ def test_forgetting_takes_the_person_out_of_the_outbox(store: Store) -> None:
     assert (row.state, row.payload) == (OutboxState.SUPERSEDED, None)
 
 
+def test_an_erased_call_leaves_status_and_score_and_no_ciphertext(store: Store, directory: Path) -> None:
+    sent = Message("replay", {"fields": {}}, photographs={"user_image": b"JFIF of the call"})
+    call = store.record_decision(
+        NewDecision(Kind.FACE_MATCH, "Declined", score=12, answer={"name": "Bob"}, vendor_data="v", outbox=(sent,))
+    )
+    review = NewDecision(Kind.REVIEW, "Approved", answer={"reason": "It is Bob"}, details={"of": call.request_id})
+    store.record_decision(review)
+    other = store.record_decision(NewDecision(Kind.FACE_MATCH, "Approved", answer={"name": "Ann"}))
+    with raw(directory) as connection:
+        sealed = [row for (row,) in connection.execute("SELECT sealed FROM outbox_image")]
+        sealed += [row for (row,) in connection.execute("SELECT sealed FROM log_private WHERE seq < ?", (other.seq,))]
+
+    assert store.erase_call(call.request_id, actor="anna")
+    assert not store.erase_call(call.request_id)
+
+    rows = {row.entry.request_id: row for row in store.decisions().decisions}
+    assert (rows[call.request_id].entry.status, rows[call.request_id].entry.score) == ("Declined", 12)
+    assert rows[call.request_id].answer is None
+    assert rows[other.request_id].answer == {"name": "Ann"}
+    assert store.decisions(DecisionFilter(is_kept=True)).total == 1
+    review = store.log.review_of(call.request_id)
+    assert review is not None
+    assert review.answer is None
+    (waiting,) = store.outbox.rows()
+    assert (waiting.state, waiting.payload) == (OutboxState.SUPERSEDED, None)
+    assert len(sealed) == 3
+    assert not any(files_with(directory, one[:SAMPLE_BYTES]) for one in sealed)
+    assert store.verify_log().is_intact
+
+
 def test_the_receipt_is_signed_and_names_nobody(store: Store) -> None:
     ann = store.people.enrol(Enrolment([template(1)], ANN))
 

@@ -30,11 +30,12 @@ from kiosk.api.schema import (
     or_null,
 )
 from kiosk.device.lookalikes import audit as compare_everyone
+from kiosk.device.reviews import review_call
 from kiosk.didit import contract
 from kiosk.rules.text import cell
 from kiosk.store.accounts import Role
 from kiosk.store.chain import DECISION_KINDS, Kind
-from kiosk.store.decision_log import DecisionFilter, LoggedDecision, NewDecision
+from kiosk.store.decision_log import DecisionFilter, LoggedDecision
 from kiosk.types import Status
 
 HOUR_S = 3600.0
@@ -230,16 +231,8 @@ async def review_decision(call: Call) -> Response:
                 raise refusal(409, f"This decision is {entry.status}; only a decision in review can be reviewed.")
             if store.log.review_of(request_id) is not None:
                 raise refusal(409, "This decision was reviewed already.")
-            store.record_decision(
-                NewDecision(
-                    kind=Kind.REVIEW,
-                    status=VERDICTS[verdict].value,
-                    session_number=entry.session_number,
-                    details={"of": request_id, "decision": verdict},
-                    answer={"reason": reason.strip()},
-                    actor=call.actor,
-                )
-            )
+            first, status = page.decisions[0], VERDICTS[verdict].value
+            review_call(call.context.device, first, status, reason=reason.strip(), actor=call.actor)
             return _row(call, page.decisions[0])
 
     return answer(await call.run(decide))

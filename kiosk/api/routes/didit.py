@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlencode
 
 from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, Parameter, Part, answer, busy, field_errors, not_found
 from kiosk.api.routes.media import with_links
+from kiosk.api.saved_sessions import CALL_KINDS, KIND_BY_SERVICE, PATH_BY_KIND, decision_of, link_to, row_of
 from kiosk.api.schema import (
     ANSWER_400,
     ANSWER_400_IMAGE,
@@ -29,8 +29,9 @@ from kiosk.api.schema import (
     LIVENESS,
     PAGING,
     SESSIONS,
-    STATUS,
+    STRING,
     TEXT,
+    VENDOR_DATA,
 )
 from kiosk.api.uploads import Form
 from kiosk.device.calls import answer_match, answer_search
@@ -42,17 +43,11 @@ from kiosk.errors import ImageError, ModelFileError, StoreError
 from kiosk.networks.liveness import liveness_limits
 from kiosk.store.accounts import Role
 from kiosk.store.chain import Kind
-from kiosk.store.decision_log import DecisionFilter, LoggedDecision
-from kiosk.types import Risk, Sample, Status
+from kiosk.store.decision_log import DecisionFilter
+from kiosk.types import Risk, Sample
 
-KIND_BY_SERVICE: Mapping[str, Kind] = MappingProxyType(
-    {kind.value: kind for kind in (Kind.FACE_MATCH, Kind.FACE_SEARCH, Kind.PASSIVE_LIVENESS)}
-)
 NO_DETECTOR = "This kiosk has no network for liveness loaded. `kiosk doctor` on the device says what to mend."
 SEARCH_TYPES = ("most_similar", "blocklisted_or_approved")
-STATUSES = tuple(status.value for status in Status)
-PATH_BY_KIND = {Kind.FACE_MATCH: "face_match", Kind.FACE_SEARCH: "face_search", Kind.PASSIVE_LIVENESS: "liveness"}
-PLURALS = {"face_match": "face_matches", "face_search": "face_searches", "liveness": "liveness_checks"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +56,7 @@ class _Options:
 
     rotate: bool
     save: bool
+    vendor_data: str | None
     metadata: dict[str, Any] | None = field(repr=False)
 
 
@@ -69,6 +65,7 @@ def _options(form: Form) -> _Options:
     options = _Options(
         rotate=form.flag("rotate_image", default=False),
         save=form.flag("save_api_request", default=True),
+        vendor_data=form.vendor_data(),
         metadata=form.metadata("metadata"),
     )
     if form.errors:
@@ -109,7 +106,7 @@ def _deferred(
             photographs,
             thresholds=thresholds,
             fields={"rotate_image": rotate, **fields},
-            vendor_data=form.text("vendor_data"),
+            vendor_data=form.vendor_data(),
             metadata=form.metadata("metadata"),
             actor=call.actor,
             now=call.context.now(),
@@ -160,7 +157,7 @@ async def match_faces(call: Call) -> Response:
             samples["ref_image"],
             threshold=threshold,
             save=options.save,
-            vendor_data=form.text("vendor_data"),
+            vendor_data=options.vendor_data,
             metadata=options.metadata,
             photographs=photographs,
             actor=call.actor,
@@ -188,7 +185,7 @@ async def search_faces(call: Call) -> Response:
             samples["user_image"],
             search_type=search_type,
             save=options.save,
-            vendor_data=form.text("vendor_data"),
+            vendor_data=options.vendor_data,
             metadata=options.metadata,
             photographs=photographs,
             actor=call.actor,
@@ -202,7 +199,7 @@ async def passive_liveness(call: Call) -> Response:
     """Judge a photograph: a person, or a picture of one?"""
     form = await call.form("user_image")
     photograph = form.file("user_image")
-    threshold = form.score("face_liveness_score_decline_threshold")
+    threshold = form.threshold("face_liveness_score_decline_threshold")
     options = _options(form)
     detector = call.context.detector
     if detector is None:
@@ -217,7 +214,7 @@ async def passive_liveness(call: Call) -> Response:
             threshold=threshold,
             rotate=options.rotate,
             save=options.save,
-            vendor_data=form.text("vendor_data"),
+            vendor_data=options.vendor_data,
             metadata=options.metadata,
             photographs={"user_image": photograph},
             actor=call.actor,
@@ -229,45 +226,11 @@ async def passive_liveness(call: Call) -> Response:
         return answer({"error": "Invalid user image format."}, 400)
 
 
-def _session(one: LoggedDecision, reviewed: LoggedDecision | None) -> dict[str, Any]:
-    """Return what a list says of a saved call; its status is the reviewer's where there is a review."""
-    entry = one.entry
-    about = {
-        "session_id": entry.request_id,
-        "session_number": entry.seq,
-        "session_kind": "api",
-        "api_service": entry.kind.value,
-        "status": (reviewed or one).entry.status,
-        "vendor_data": one.vendor_data,
-        "created_at": contract.timestamp(entry.at),
-    }
-    if reviewed is not None:
-        about["reviews"] = [
-            {
-                "user": reviewed.entry.actor,
-                "new_status": reviewed.entry.status,
-                "comment": (reviewed.answer or {}).get("reason"),
-                "created_at": contract.timestamp(reviewed.entry.at),
-            }
-        ]
-    return about
-
-
-def _decision(call: Call, request_id: str) -> dict[str, Any] | None:
-    store = call.context.device.store
-    wanted = DecisionFilter(kinds=tuple(KIND_BY_SERVICE.values()), request_id=request_id)
-    page = store.decisions(wanted, limit=1)
-    if not page.decisions or page.decisions[0].answer is None:  # None: a person in it was erased
-        return None
-    one = page.decisions[0]
-    saved = with_links(store, dict(one.answer or {}), call.base_url, call.context.now())
-    name = PATH_BY_KIND[one.entry.kind]
-    return {**_session(one, store.log.review_of(request_id)), **saved, PLURALS[name]: [saved[name]]}
-
-
 async def read_session(call: Call) -> Response:
-    """Return a saved call's answer."""
-    found = await call.run(partial(_decision, call, str(call.request.path_params["session_id"])))
+    """Return a saved call's answer, or the enrolment that a search's row names."""
+    store, now = call.context.device.store, call.context.now()
+    session_id = str(call.request.path_params["session_id"])
+    found = await call.run(partial(decision_of, store, session_id, base_url=call.base_url, now=now))
     if found is None:
         raise not_found()
     return answer(found)
@@ -277,22 +240,22 @@ async def list_sessions(call: Call) -> Response:
     """List saved calls, newest first."""
     limit, offset = call.page()
     service = call.choice("api_service", KIND_BY_SERVICE)
-    kinds = tuple(KIND_BY_SERVICE.values()) if service is None else (KIND_BY_SERVICE[service],)
     wanted = DecisionFilter(
-        kinds=kinds,
-        status=call.choice("status", STATUSES),
+        kinds=CALL_KINDS if service is None else (KIND_BY_SERVICE[service],),
+        shown=call.words("status"),
         vendor_data=call.word("vendor_data"),
         date_from=call.moment("date_from"),
         date_to=call.moment("date_to"),
+        is_kept=True,
     )
-    log = call.context.device.store.log
+    store = call.context.device.store
 
     def read() -> tuple[int, list[dict[str, Any]]]:
-        page = log.page(wanted, limit=limit, offset=offset)
-        return page.total, [_session(one, log.review_of(one.entry.request_id)) for one in page.decisions]
+        page = store.log.page(wanted, limit=limit, offset=offset)
+        return page.total, [row_of(store, one) for one in page.decisions]
 
     total, rows = await call.run(read)
-    link = partial(_page_link, call, limit)
+    link = partial(link_to, call, limit)
     return answer(
         {
             "count": total,
@@ -301,11 +264,6 @@ async def list_sessions(call: Call) -> Response:
             "results": rows,
         }
     )
-
-
-def _page_link(call: Call, limit: int, offset: int) -> str:
-    query = [(name, text) for name, text in call.request.query_params.multi_items() if name not in {"limit", "offset"}]
-    return f"{call.base_url}/v3/sessions/?{urlencode([*query, ('limit', limit), ('offset', offset)])}"
 
 
 async def check_health(call: Call) -> Response:
@@ -322,7 +280,7 @@ _IMAGE = {"type": "string", "format": "binary"}
 _COMMON = {
     "rotate_image": Part("Try quarter turns to find an upright face; false when left out.", FLAG),
     "save_api_request": Part("Keep decision and answer; true when left out.", FLAG),
-    "vendor_data": Part("Your identifier; stored, and given back.", {"type": "string", "maxLength": 4096}),
+    "vendor_data": Part("Your identifier; stored, and given back.", VENDOR_DATA),
     "metadata": Part("A JSON object as text; stored, and given back.", {"type": "string", "maxLength": 4096}),
 }
 
@@ -338,7 +296,7 @@ OPERATIONS = (
             "user_image": Part("JPEG, PNG, WebP or TIFF, at most 5 MB.", _IMAGE, is_required=True),
             "ref_image": Part("The same, to compare with.", _IMAGE, is_required=True),
             "face_match_score_decline_threshold": Part(
-                "Score below which the answer is Declined.", {"type": "integer", "minimum": 0, "maximum": 100}
+                "Score below which the answer is Declined.", {"type": "number", "minimum": 0, "maximum": 100}
             ),
             **_COMMON,
         },
@@ -377,7 +335,8 @@ OPERATIONS = (
         "GET",
         "/v3/session/{session_id}/decision/",
         read_session,
-        "Return a saved call's answer; status is the reviewer's where there is a review.",
+        "Return a saved call's answer, or the enrolment that a search's row names; status is the reviewer's where "
+        "there is a review.",
         {200: DECISION, 404: TEXT, 503: TEXT},
         role=Role.DEVICE,
     ),
@@ -385,13 +344,19 @@ OPERATIONS = (
         "GET",
         "/v3/sessions/",
         list_sessions,
-        "List saved calls, newest first.",
+        "List saved calls, newest first. Didit's session_kind, country, workflow_id and search are not served here: "
+        "they are ignored.",
         {200: SESSIONS, 400: ANSWER_400, 503: TEXT},
         role=Role.DEVICE,
         query=(
-            Parameter("vendor_data", "Only those with this identifier.", {"type": "string", "maxLength": 1000}),
+            Parameter("vendor_data", "Only those with this identifier.", VENDOR_DATA),
             Parameter("api_service", "Only one kind.", API_SERVICE),
-            Parameter("status", "Only those with this first decision.", STATUS),
+            Parameter(
+                "status",
+                "Only those shown with one of these statuses, with commas between them; one that does not exist "
+                "matches nothing.",
+                STRING,
+            ),
             Parameter("date_from", "Only from this time on.", {"type": "string", "format": "date-time"}),
             Parameter("date_to", "Only before this time.", {"type": "string", "format": "date-time"}),
             *PAGING,

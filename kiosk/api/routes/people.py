@@ -28,13 +28,14 @@ from kiosk.api.schema import (
     opened,
     or_null,
 )
+from kiosk.device.reviews import block_person as blocking
 from kiosk.didit import contract
 from kiosk.rules.text import objection
 from kiosk.store.accounts import Role
 from kiosk.store.subjects import Subject, SubjectFilter, SubjectPage
 from kiosk.types import Status
 
-LONGEST_TEXT = 1000
+LONGEST_TEXT = contract.LONGEST_VENDOR_DATA  # a vendor_data has the same limit in a call
 UNSEEN = "Ensure this field has no characters that cannot be seen, such as line ends."
 TEXTS = ("name", "vendor_data", "document_type", "document_number", "plan")
 MOMENTS = ("valid_from", "valid_until", "retain_until")
@@ -192,7 +193,8 @@ async def block_person(call: Call) -> Response:
     reason = (await call.json()).get("reason") if int(call.request.headers.get("content-length") or 0) else None
     if reason is not None and (not isinstance(reason, str) or len(reason) > LONGEST_TEXT):
         raise field_errors({"reason": [f"Want a text of at most {LONGEST_TEXT} characters."]})
-    return await _listed(call, partial(call.context.device.store.people.block, reason=(reason or "").strip() or None))
+    device, why = call.context.device, (reason or "").strip() or None
+    return await _listed(call, partial(blocking, device.store, device.outgoing, reason=why))
 
 
 async def unblock_person(call: Call) -> Response:

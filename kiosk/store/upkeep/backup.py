@@ -214,6 +214,7 @@ def scrub(database: Database, directory: Path, erasures: Path, keys: Sequence[Ke
             try:
                 with copied.write() as connection:
                     erasure.erase_all(connection, vault, gone)
+                    erasure.erase_calls(connection, gone)
                 erasure.compact(copied)
                 count = _count(copied)
             finally:

@@ -295,8 +295,13 @@ def _prepare(
                     details=remains.counts,
                     actor="restore",
                 )
-                erasure.remember(connection, subject, signed.seq, now())
-        if forgotten:
+                erasure.remember(connection, subject.session_id, subject.session_number, signed.seq, now())
+            calls = erasure.erase_calls(connection, old.forgotten)
+            for request_id, remains in calls:
+                about = {"of": request_id, **remains.counts}
+                signed = log.append(connection, Kind.FORGET, details=about, actor="restore")
+                erasure.remember(connection, request_id, 0, signed.seq, now())
+        if forgotten or calls:
             erasure.compact(database)
         database.clear_wal()
     finally:

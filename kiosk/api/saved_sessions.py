@@ -1,0 +1,135 @@
+"""Saved calls and enrolments as Didit's sessions: each id opens one of them, and each number means one.
+
+A saved call is a session under its request_id, an enrolled person one under the session_id that a search's row names.
+A person keeps the session_number of the enrolment; calls have numbers of their own, far above those of people. A call
+by which somebody was enrolled is that person's session, and has its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlencode
+
+from kiosk.api.operation import Call
+from kiosk.api.routes.media import with_links
+from kiosk.didit import contract
+from kiosk.store.chain import Kind
+from kiosk.store.decision_log import DecisionFilter, LoggedDecision
+from kiosk.store.store import Store
+from kiosk.store.subjects import Subject
+
+KIND_BY_SERVICE: Mapping[str, Kind] = MappingProxyType(
+    {kind.value: kind for kind in (Kind.FACE_MATCH, Kind.FACE_SEARCH, Kind.PASSIVE_LIVENESS)}
+)
+CALL_KINDS = tuple(KIND_BY_SERVICE.values())
+PATH_BY_KIND = {Kind.FACE_MATCH: "face_match", Kind.FACE_SEARCH: "face_search", Kind.PASSIVE_LIVENESS: "liveness"}
+PLURALS = {"face_match": "face_matches", "face_search": "face_searches", "liveness": "liveness_checks"}
+FEATURES = {**{kind: kind.value for kind in CALL_KINDS}, Kind.PASSIVE_LIVENESS: "LIVENESS"}  # Didit's words
+FIRST_CALL = 1_000_000_000
+"""What is added to a call's place in the log: no device enrols so many people, and the sum fits 32 bits."""
+
+
+def link_to(call: Call, limit: int, offset: int) -> str:
+    """Return the address of another page of the list that is asked for."""
+    query = [(name, text) for name, text in call.request.query_params.multi_items() if name not in {"limit", "offset"}]
+    return f"{call.base_url}{call.operation.path}?{urlencode([*query, ('limit', limit), ('offset', offset)])}"
+
+
+def find_call(store: Store, session_id: str) -> LoggedDecision | None:
+    """Return a saved call; None where there is none of this id, or what it kept was erased."""
+    found = store.log.page(DecisionFilter(kinds=CALL_KINDS, request_id=session_id, is_kept=True), limit=1, offset=0)
+    return found.decisions[0] if found.decisions else None
+
+
+def find_person(store: Store, session_id: str) -> Subject | None:
+    """Return who was enrolled under this id; a number or a vendor_data is none."""
+    return next((one for one in store.people.find(session_id) if one.session_id == session_id), None)
+
+
+def status_of(store: Store, found: LoggedDecision | Subject) -> str | None:
+    """Return the status that is shown: of a call the last reviewer's, where there was one."""
+    if isinstance(found, Subject):
+        return found.status.value
+    reviewed = store.log.review_of(found.entry.request_id)
+    return (reviewed or found).entry.status
+
+
+def row_of(store: Store, one: LoggedDecision) -> dict[str, Any]:
+    """Return what a list says of a saved call."""
+    entry = one.entry
+    person = find_person(store, entry.request_id)
+    return {
+        "session_id": entry.request_id,
+        "session_number": FIRST_CALL + entry.seq if person is None else person.session_number,
+        "session_kind": "api",
+        "api_service": entry.kind.value,
+        "features": [FEATURES[entry.kind]],
+        "status": status_of(store, one),
+        "vendor_data": one.vendor_data,
+        "created_at": (one.answer or {}).get("created_at") or contract.timestamp(entry.at),
+        **_reviews(store, entry.request_id),
+    }
+
+
+def decision_of(store: Store, session_id: str, *, base_url: str, now: float) -> dict[str, Any] | None:
+    """Return a session as `GET /v3/session/{id}/decision/` does; None where there is none.
+
+    Args:
+        store: of the kiosk.
+        session_id: of a call, or of an enrolled person.
+        base_url: of the links to photographs.
+        now: seconds UTC, from which the links live.
+    """
+    one = find_call(store, session_id)
+    if one is not None:
+        saved = with_links(store, dict(one.answer or {}), base_url, now)
+        name = PATH_BY_KIND[one.entry.kind]
+        blocks = {PLURALS[name]: [saved[name]]}
+        if one.entry.kind is Kind.FACE_SEARCH:  # where Didit's own sessions have whom a face was found among
+            blocks["liveness_checks"] = [{part: saved[name][part] for part in ("status", "matches", "warnings")}]
+        return {**saved, **row_of(store, one), **blocks}
+    subject = find_person(store, session_id)
+    return None if subject is None else _person(store, subject)
+
+
+def _person(store: Store, subject: Subject) -> dict[str, Any]:
+    """Return an enrolment: no more of it than a search's row shows."""
+    details = subject.details
+    return {
+        "request_id": subject.session_id,
+        "session_id": subject.session_id,
+        "session_number": subject.session_number,
+        "session_kind": "user",
+        "api_service": None,
+        "features": [],
+        "status": subject.status.value,
+        "vendor_data": details.vendor_data,
+        "created_at": contract.timestamp(subject.verification_date),
+        "user_details": {
+            "name": details.name,
+            "document_type": details.document_type,
+            "document_number": contract.mask(details.document_number),
+        },
+        "is_blocklisted": subject.is_blocklisted,
+        "is_allowlisted": subject.is_allowlisted,
+        "source": subject.source,
+        **_reviews(store, subject.session_id),
+    }
+
+
+def _reviews(store: Store, session_id: str) -> dict[str, Any]:
+    reviewed = store.log.review_of(session_id)
+    if reviewed is None:
+        return {}
+    return {
+        "reviews": [
+            {
+                "user": reviewed.entry.actor,
+                "new_status": reviewed.entry.status,
+                "comment": (reviewed.answer or {}).get("reason"),
+                "created_at": contract.timestamp(reviewed.entry.at),
+            }
+        ]
+    }
