@@ -141,9 +141,9 @@ def test_an_erased_call_leaves_status_and_score_and_no_ciphertext(store: Store, 
     assert rows[call.request_id].answer is None
     assert rows[other.request_id].answer == {"name": "Ann"}
     assert store.decisions(DecisionFilter(is_kept=True)).total == 1
-    review = store.log.review_of(call.request_id)
-    assert review is not None
-    assert review.answer is None
+    reviewed = store.log.review_of(call.request_id)
+    assert reviewed is not None
+    assert reviewed.answer is None
     (waiting,) = store.outbox.rows()
     assert (waiting.state, waiting.payload) == (OutboxState.SUPERSEDED, None)
     assert len(sealed) == 3
