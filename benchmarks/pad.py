@@ -85,6 +85,7 @@ PARTS = (
     "cost",
 )
 VISITS = 30
+LOOPS = 300  # so that the share can be told from the guessing chance
 PORTRAITS = 2  # of the London set, beside the two in the public domain
 LEFT, RIGHT, MOUTH = MOVEMENTS
 
@@ -579,7 +580,7 @@ def measure(bench: Bench, parts: set[str], clips: Path, faces: Path, pad: Path, 
         "rendered": lambda: measure_people(bench, rendered_people(bench, faces), "rendered people"),
         "portraits": lambda: measure_people(bench, moving_people(bench, faces), "portraits that move"),
         "videos": lambda: measure_people(bench, video_people(bench, clips, seeds[:1]), "videos"),
-        "loops": lambda: measure_loops(bench, 4 if is_quick else 60),
+        "loops": lambda: measure_loops(bench, 4 if is_quick else LOOPS),
         "photographs": lambda: measure_photographs(bench, faces, 20 if is_quick else LFW_PEOPLE),
         "surroundings": lambda: measure_rigid(
             bench.recogniser, clips, [clip_name(name, seed) for seed in seeds for name, *_ in SEGMENTS]
