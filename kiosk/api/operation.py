@@ -32,8 +32,8 @@ from kiosk.api.uploads import (
     release,
 )
 from kiosk.didit import contract
-from kiosk.errors import KioskError, RefusedError, StoppingError, StoreError
-from kiosk.recognition.photo import MAX_BYTES
+from kiosk.errors import ImageError, KioskError, RefusedError, StoppingError, StoreError
+from kiosk.recognition.photo import MAX_BYTES, survey
 from kiosk.store.accounts import Role
 
 if TYPE_CHECKING:
@@ -340,6 +340,7 @@ class Call:
         except MalformedError as error:
             raise refusal(400, f"Multipart form parse error: {error}") from None
         self._forms.append(form)
+        await self.run(lambda: _survey(form))  # what is refused takes no place in the recogniser's queue
         return form
 
     def close(self) -> None:
@@ -347,6 +348,15 @@ class Call:
         for form in self._forms:
             release(form, self.context.memory)
         self._forms.clear()
+
+
+def _survey(form: Form) -> None:
+    for name, contents in form.files.items():
+        for content in contents:
+            try:
+                survey(content)
+            except ImageError as error:
+                form.fail(name, str(error))
 
 
 def read_moment(text: str) -> float:

@@ -28,8 +28,7 @@ from typing import Any
 from kiosk.decoding.confinement import Limits
 from kiosk.decoding.wire import MOST_REPLY, REQUEST, STATUS, WALLS
 from kiosk.errors import ImageError, StoppingError
-from kiosk.recognition import photo_jpeg
-from kiosk.recognition.photo import MAX_BYTES, MAX_PIXELS, TOO_LARGE, own_memory
+from kiosk.recognition.photo import MAX_BYTES, MAX_PIXELS, TOO_LARGE, own_memory, survey
 from kiosk.types import RgbImage
 
 BOOT = """
@@ -84,8 +83,7 @@ class Decoder:
         """
         if len(data) > MAX_BYTES:
             raise ImageError(TOO_LARGE)
-        if data.startswith(photo_jpeg.SIGNATURE):
-            photo_jpeg.check(data, MAX_PIXELS)  # here too: a bomb waits for no process, and costs none
+        survey(data)  # here too: a bomb waits for no process, and costs none
         deadline = time.monotonic() + self._limits.wall_s
         while True:
             worker = self._taken(deadline)

@@ -131,6 +131,16 @@ def decode(
         raise ImageError(f"Invalid image: damaged or truncated ({said[:200]})") from error
 
 
+def survey(data: bytes) -> None:
+    """Refuse what can be seen to be no photograph without decoding it; some milliseconds at most.
+
+    Raises:
+        ImageError: a JPEG of too many scans, parts or pixels, or full of padding.
+    """
+    if data.startswith(photo_jpeg.SIGNATURE):
+        photo_jpeg.check(data, MAX_PIXELS)
+
+
 def as_jpeg(image: RgbImage) -> bytes:
     """Return a picture as a JPEG of high quality."""
     held = io.BytesIO()
@@ -144,9 +154,10 @@ def _not_taken(data: bytes) -> ImageError:
 
 
 def _unpack(data: bytes, begin: Callable[[int], None], *, with_heic: bool) -> Unpacked:
-    if data.startswith(b"\xff\xd8"):
-        photo_jpeg.check(data, MAX_PIXELS)
-    elif data.startswith(photo_png.SIGNATURE):
+    survey(data)
+    if data.startswith(photo_jpeg.SIGNATURE):
+        return _of_picture(_opened(data, begin))
+    if data.startswith(photo_png.SIGNATURE):
         data = photo_png.trimmed(data)
         if photo_png.header(data)[0] == DEEP_BITS:
             return _unpack_deep_png(data, begin)

@@ -56,6 +56,24 @@ def test_every_call_that_takes_a_picture_answers_400_with_the_reason(served, pat
     assert said in sentence
 
 
+@pytest.mark.parametrize(("path", "files", "field"), FORMS)
+def test_a_bomb_is_refused_without_a_place_in_the_queue_of_the_recogniser(served, path, files, field):
+    role = "device" if path.startswith("/v3") else "operator"
+    sent = {name: ("a.jpg", content or scan_bomb(7000, 3000)) for name, content in files.items()}
+    queue = served.application.context.queue
+    going_on = threading.Event()
+    work = [queue.submit(going_on.wait) for _ in range(queue.threads)]
+    try:
+        answer = served.call("POST", path, role, files=sent)
+        is_held_up = not any(one.done() for one in work)
+    finally:
+        going_on.set()
+
+    assert answer.status_code == 400
+    assert "scans or more" in answer.json()[field][0]
+    assert is_held_up
+
+
 def test_an_import_says_it_in_a_row(served):
     files = [("file", (f"Person {one}/1.jpg", content)) for one, content in (("A", slow_picture()), ("B", A1))]
     begun = served.call("POST", "/device/imports", "operator", files=files).json()["id"]
