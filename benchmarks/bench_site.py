@@ -100,6 +100,7 @@ def lfw_galleries(people: list[str], vectors: Floats, suspect: float) -> list[di
         for wanted in (1e-3, 1e-4):
             stated_rates: list[float] = []
             bound_rates: list[float] = []
+            within = 0
             for seed in range(5):
                 drawn = np.random.default_rng(seed).permutation(distinct)
                 enrolled, rest = drawn[:size], set(drawn[size:])
@@ -108,10 +109,15 @@ def lfw_galleries(people: list[str], vectors: Floats, suspect: float) -> list[di
                 others = np.array([at for at, person in enumerate(people) if person in rest])
                 cosines = stranger_cosines(vectors[others], names[others])
                 cosines = cosines[cosines < suspect]
+                stated = site.cosine_at(wanted)
+                if stated is not None:
+                    rate = float((cosines >= stated).mean())
+                    within += 0.5 * wanted <= rate <= 2.0 * wanted or rate <= site.bound(stated)
                 for into, at in ((stated_rates, site.cosine_at(wanted)), (bound_rates, site.cosine_by_bound(wanted))):
                     if at is not None:
                         into.append(float((cosines >= at).mean()))
             rows.append({"people": size, "fmr": wanted, "at_stated": stated_rates, "at_bound": bound_rates})
+            rows[-1]["within_factor_2_or_bound"] = within
     return rows
 
 
