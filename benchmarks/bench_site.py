@@ -35,6 +35,8 @@ from kiosk.types import Floats
 SPLITS = 20
 DOORS = 12  # galleries drawn
 STRENGTHS = (0.0, STRENGTH, 1.0)
+Curves = dict[float, NDArray[np.float64]]
+"""Rates at each cosine, by strength."""
 ADULTS = ("men-", "women-")
 
 
@@ -126,7 +128,7 @@ class Door:
     """Strangers and people of the gallery before a door: cosines as they are and as they are counted."""
 
     plain: Floats  # (P, G) of probes with references
-    counted: dict[float, Floats]  # the same by strength
+    counted: Curves  # the same by strength
 
 
 def at_a_door(probes: Floats, owners: NDArray[np.int64], references: Floats, suspect: float, seed: int) -> Door:
@@ -137,10 +139,10 @@ def at_a_door(probes: Floats, owners: NDArray[np.int64], references: Floats, sus
     ours, theirs = cohort.means(probes, owners), cohort.means(references, people)
     plain = probes @ references.T
     excess = np.maximum((ours[:, np.newaxis] + theirs[np.newaxis, :]) / 2 - cohort.level, 0.0)
-    return Door(plain, {strength: plain - strength * excess for strength in STRENGTHS})
+    return Door(plain, {strength: np.asarray(plain - strength * excess, np.float64) for strength in STRENGTHS})
 
 
-def cohort_on_lfw(people: list[str], vectors: Floats, cosines: Floats, suspect: float) -> dict[float, Floats]:
+def cohort_on_lfw(people: list[str], vectors: Floats, cosines: Floats, suspect: float) -> Curves:
     """Return FMR and FNMR, (2, C), at each cosine by strength: a gallery of 420 people, strangers all others."""
     names = np.array(people)
     several = [name for name, count in zip(*np.unique(names, return_counts=True), strict=True) if count > 1]
@@ -162,7 +164,7 @@ def cohort_on_lfw(people: list[str], vectors: Floats, cosines: Floats, suspect: 
 
 def cohort_within_groups(
     people: list[str], vectors: Floats, groups: dict[str, str], cosines: Floats, suspect: float
-) -> tuple[list[str], dict[float, Floats]]:
+) -> tuple[list[str], Curves]:
     """Return the adult groups and, (G, C), their rates at each cosine by strength: 50 of each are enrolled."""
     adults = [at for at, person in enumerate(people) if groups.get(person, "").startswith(ADULTS)]
     group = np.array([groups[people[row]] for row in adults])

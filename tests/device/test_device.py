@@ -224,6 +224,7 @@ def test_a_reference_averaged_with_its_mirror_image_serves_like_any_other(direct
     store = open_store(directory, read_keys(directory), now=lambda: NOW)
     with Device(networks, store, Config(enrolment=EnrolmentSettings(mirrored=True)), now=lambda: NOW) as device:
         probe = device.analyse(photograph)
+        assert probe.template is not None
         assert enrol_person(device, [photograph], Enrolment(templates=())).is_stored
 
         (block,) = store.references.chunks(networks.model)

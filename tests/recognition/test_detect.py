@@ -346,7 +346,8 @@ def test_a_face_in_doubt_has_the_box_in_which_the_mesh_sees_it(detector: Detecto
     left, top, right, bottom = detector.detect(portrait)[0].box
     margin = 0.1 * (right - left)
     tight = portrait[int(top + margin) : int(bottom - margin), int(left + margin) : int(right - margin)]
-    tiny = cv2.resize(tight, (side, round(side * tight.shape[0] / tight.shape[1])), interpolation=cv2.INTER_AREA)
+    size_wh = side, round(side * tight.shape[0] / tight.shape[1])
+    tiny = np.asarray(cv2.resize(tight, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
 
     found = detector.detect(tiny)
 
