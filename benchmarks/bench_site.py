@@ -37,6 +37,8 @@ Rates = NDArray[np.float64]
 SPLITS = 20
 DOORS = 12  # galleries drawn
 STRENGTHS = (0.0, STRENGTH, 1.0)
+Curves = dict[float, NDArray[np.float64]]
+"""Rates at each cosine, by strength."""
 ADULTS = ("men-", "women-")
 
 
@@ -102,6 +104,7 @@ def lfw_galleries(people: list[str], vectors: Floats, suspect: float) -> list[di
         for wanted in (1e-3, 1e-4):
             stated_rates: list[float] = []
             bound_rates: list[float] = []
+            within = 0
             for seed in range(5):
                 drawn = np.random.default_rng(seed).permutation(distinct)
                 enrolled, rest = drawn[:size], set(drawn[size:])
@@ -110,10 +113,15 @@ def lfw_galleries(people: list[str], vectors: Floats, suspect: float) -> list[di
                 others = np.array([at for at, person in enumerate(people) if person in rest])
                 cosines = stranger_cosines(vectors[others], names[others])
                 cosines = cosines[cosines < suspect]
+                stated = site.cosine_at(wanted)
+                if stated is not None:
+                    rate = float((cosines >= stated).mean())
+                    within += 0.5 * wanted <= rate <= 2.0 * wanted or rate <= site.bound(stated)
                 for into, at in ((stated_rates, site.cosine_at(wanted)), (bound_rates, site.cosine_by_bound(wanted))):
                     if at is not None:
                         into.append(float((cosines >= at).mean()))
             rows.append({"people": size, "fmr": wanted, "at_stated": stated_rates, "at_bound": bound_rates})
+            rows[-1]["within_factor_2_or_bound"] = within
     return rows
 
 
@@ -122,7 +130,7 @@ class Door:
     """Strangers and people of the gallery before a door: cosines as they are and as they are counted."""
 
     plain: Floats  # (P, G) of probes with references
-    counted: dict[float, Floats]  # the same by strength
+    counted: Curves  # the same by strength
 
 
 def at_a_door(probes: Floats, owners: NDArray[np.int64], references: Floats, suspect: float, seed: int) -> Door:
@@ -133,11 +141,10 @@ def at_a_door(probes: Floats, owners: NDArray[np.int64], references: Floats, sus
     ours, theirs = cohort.means(probes, owners), cohort.means(references, people)
     plain = probes @ references.T
     excess = np.maximum((ours[:, np.newaxis] + theirs[np.newaxis, :]) / 2 - cohort.level, 0.0)
-    lifted = {strength: np.asarray(plain - strength * excess, np.float32) for strength in STRENGTHS}
-    return Door(plain, lifted)
+    return Door(plain, {strength: np.asarray(plain - strength * excess, np.float64) for strength in STRENGTHS})
 
 
-def cohort_on_lfw(people: list[str], vectors: Floats, cosines: Floats, suspect: float) -> dict[float, Rates]:
+def cohort_on_lfw(people: list[str], vectors: Floats, cosines: Floats, suspect: float) -> Curves:
     """Return FMR and FNMR, (2, C), at each cosine by strength: a gallery of 420 people, strangers all others."""
     names = np.array(people)
     several = [name for name, count in zip(*np.unique(names, return_counts=True), strict=True) if count > 1]
@@ -159,7 +166,7 @@ def cohort_on_lfw(people: list[str], vectors: Floats, cosines: Floats, suspect: 
 
 def cohort_within_groups(
     people: list[str], vectors: Floats, groups: dict[str, str], cosines: Floats, suspect: float
-) -> tuple[list[str], dict[float, Rates]]:
+) -> tuple[list[str], Curves]:
     """Return the adult groups and, (G, C), their rates at each cosine by strength: 50 of each are enrolled."""
     adults = [at for at, person in enumerate(people) if groups.get(person, "").startswith(ADULTS)]
     group = np.array([groups[people[row]] for row in adults])

@@ -212,12 +212,107 @@ def figures() -> str:
     )
 
 
+def exponent(rate: float) -> str:
+    """Return a rate as 2.5e-5.
+
+    >>> exponent(2.5e-5), exponent(0.0)
+    ('2.5e-5', '0')
+    """
+    return f"{rate:.1e}".replace("e-0", "e-") if rate else "0"
+
+
+def groups() -> str:
+    """Return the rates within groups, and what the door's defaults and its own people make of them."""
+    pack = read_pack(ROOT / "models")
+    measured, site = newest(f"groups-{pack.name}.json"), newest("site.json")
+    if measured is None or site is None:
+        return ""
+    lines = [
+        "| strangers of | pairs | FMR@50 | FMR@70 (95 % bound) | FMR@90 | let in by the door, 1:1 |",
+        "|---|---|---|---|---|---|",
+    ]
+    adults = [one for one in measured["groups"] if one["name"].startswith(("men-", "women-"))]
+    worst = max(adults, key=lambda one: one["fmr_70"])
+    for one in measured["groups"]:
+        if one in adults and one is not worst:
+            continue
+        name = f"the worst adult group: {', '.join(one['name'].split('-'))}" if one is worst else one["name"]
+        lines.append(
+            f"| {name} ({one['origin']}) | {one['non_mated']:,} | {exponent(one['fmr_50'])} "
+            f"| {exponent(one['fmr_70'])} ({exponent(one['bound_70'])}) | {exponent(one['fmr_90'])} "
+            f"| {exponent(one['let_in'])} |"
+        )
+    lines += [
+        "",
+        (
+            "Strangers let in by the door, 1:1, less those from 90, where 60 people of the group are enrolled "
+            "(in brackets: 60 of each of the eight groups), means of "
+            f"{site['sixty_of_a_group_told_the_other_forty'][worst['name']]['splits']} draws:"
+        ),
+        "",
+        "| | by the defaults | with the site's curve | and its cohort |",
+        "|---|---|---|---|",
+    ]
+    alone, mixed = site["granted_at_a_site_of_one_group"], site["granted_at_a_site_of_all_adult_groups"]
+    lines += [
+        f"| {', '.join(name.split('-'))} | "
+        + " | ".join(f"{exponent(rate)} ({exponent(mixed[name][way])})" for way, rate in ways.items())
+        + " |"
+        for name, ways in alone.items()
+    ]
+    return "\n".join(lines)
+
+
+def changes() -> str:
+    """Return the rates of each set before and after the work on scores."""
+    found = newest("before-after.json")
+    if found is None:
+        return ""
+    lines = [
+        "| set | photographs | FMR@50 | FMR@70 | FMR@90 | FNMR@50 | FNMR@70 | FNMR@90 |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, sides in found["sets"].items():
+        cells = [
+            " → ".join("none" if side[column] is None else shaped(side[column]) for side in sides.values())
+            for column, shaped in (
+                *((f"fmr_{score}", exponent) for score in (50, 70, 90)),
+                *((f"fnmr_{score}", "{:.1%}".format) for score in (50, 70, 90)),
+            )
+        ]
+        lines.append(f"| {name} | {sides['after']['photographs']:,} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        "| group of utk | FMR@50 | FMR@70 | FMR@90 | let in by the door, 1:1, less those from 90 |",
+        "|---|---|---|---|---|",
+    ]
+    before, after = (found["sets"]["utk"][side]["groups"] for side in ("before", "after"))
+    lines += [
+        f"| {name} | "
+        + " | ".join(
+            f"{exponent(before[name][column])} → {exponent(after[name][column])}"
+            for column in ("fmr_50", "fmr_70", "fmr_90", "let_in_less_90")
+        )
+        + " |"
+        for name in after
+    ]
+    return "\n".join(lines)
+
+
 def settings() -> str:
     """Return what `kiosk config docs` prints."""
     return f"```toml\n{describe().strip()}\n```"
 
 
-TABLES = {"scale": scale, "speed": speed, "door": door, "figures": figures, "settings": settings}
+TABLES = {
+    "scale": scale,
+    "speed": speed,
+    "door": door,
+    "figures": figures,
+    "settings": settings,
+    "groups": groups,
+    "changes": changes,
+}
 
 
 def documents() -> list[Path]:

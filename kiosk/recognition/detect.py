@@ -151,7 +151,7 @@ class Detector:
                 looks -= 1
                 seen = self._look_at(image, face, is_small=is_small)
                 if seen is not None and self._is_confirmed(image, seen):
-                    believed.append(seen if is_small else face)
+                    believed.append(seen if is_small or not self._is_confirmed(image, face) else face)
                 elif is_sure:
                     believed.append(face)
                 elif not believed and self._is_confirmed(image, face):

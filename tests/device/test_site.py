@@ -324,12 +324,12 @@ def test_a_server_without_a_door_looks_again_now_and_then(stage: Stage) -> None:
     enrol(stage, 60)
 
     watch.look()
-    early = stage.device.site_curve  # too soon
-
+    too_soon = stage.device.site_curve
     clock.advance(LOOK_S)
     watch.look()
     watch.wait(60.0)
-    assert early is None
+
+    assert too_soon is None
     assert stage.device.site_curve is not None
     assert stage.device.site_curve.people == 60
 

@@ -14,6 +14,7 @@ import pytest
 from kiosk.recognition.detect import Detector, anchors, decode, largest, overlap
 from kiosk.recognition.image import ANGLES_DEG, rotate
 from kiosk.types import Face, Floats, RgbImage
+from tests.conftest import MODELS, read
 
 ReadPhoto: TypeAlias = Callable[[Path], RgbImage]
 
@@ -337,3 +338,17 @@ def test_a_box_in_doubt_beside_a_sure_one_needs_a_closer_look() -> None:
 
     # The closer look gets the same two boxes for a part of another place and scale: neither lies on the doubted one.
     assert [face.confidence > 0.75 for face in faces] == [True]
+
+
+@pytest.mark.parametrize(("name", "side"), [("person_a_2", 18), ("person_a_2", 20), ("person_b_1", 18)])
+def test_a_face_in_doubt_has_the_box_in_which_the_mesh_sees_it(detector: Detector, name: str, side: int) -> None:
+    portrait = read(MODELS / "golden" / f"{name}.jpg")
+    left, top, right, bottom = detector.detect(portrait)[0].box
+    margin = 0.1 * (right - left)
+    tight = portrait[int(top + margin) : int(bottom - margin), int(left + margin) : int(right - margin)]
+    size_wh = side, round(side * tight.shape[0] / tight.shape[1])
+    tiny = np.asarray(cv2.resize(tight, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
+
+    found = detector.detect(tiny)
+
+    assert detector.refine(tiny, found[0])[1] >= 0.9

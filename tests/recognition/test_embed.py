@@ -82,9 +82,8 @@ def test_a_reference_averaged_with_its_mirror_image_is_as_far_from_both(
 ) -> None:
     face = recogniser.sharpen(person_a, recogniser.detect(person_a)[0])
     flipped = np.ascontiguousarray(person_a[:, ::-1])
-    points = face.landmarks[[1, 0, 2, 4, 3]] * np.array([-1, 1], np.float32) + np.array(
-        [person_a.shape[1] - 1, 0], np.float32
-    )
+    points = face.landmarks[[1, 0, 2, 4, 3]]
+    points[:, 0] = person_a.shape[1] - 1 - points[:, 0]
     turned = Face(face.box, points, face.confidence)
     assert recogniser.extract_with_mirror is not None
 
