@@ -191,18 +191,19 @@ def test_a_note_that_does_not_fit_is_refused_with_a_sentence_and_notes_nothing(s
     assert served.call("GET", PATH, "admin").json()["newest_at"] == before["newest_at"]
 
 
-def test_the_installers_word_stands_beside_what_the_kiosk_sees(served):
+def test_a_word_that_the_kiosk_does_not_bear_out_shows_nothing(served):
     noted(served, act="begin")
     noted(served, act="try", step="watchdog")
     told = noted(served, act="word", step="watchdog", worked=True, text="screen went dark, came back")
 
     word = told["steps"][STEPS["watchdog"]]["word"]
+    assert told["steps"][STEPS["watchdog"]]["state"] == "missed"
     assert word["worked"] is True
     assert word["is_new_process"] is False  # nothing was started anew in this test, and the report says it
     assert word["is_log_intact"] is True
     page = served.call("GET", f"{PATH}/report", "operator").text
-    assert "is the same one as before" in page
-    assert "by word" in page
+    assert "process is the same one" in page.replace("&#x27;", "'")
+    assert "✗ by word" in page
 
 
 def test_the_report_is_signed_and_any_minisign_checks_it(served, tmp_path):

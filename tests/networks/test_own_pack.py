@@ -6,6 +6,7 @@ tried needs no download. Other recognisers were tried by hand, see models/README
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -206,3 +207,25 @@ def test_one_command_imports_a_pack_and_a_match_with_it_wants_its_scale_first(tm
     assert "has no [scale]" in capsys.readouterr().err
     measured(target)
     assert main(wanted) == 0
+
+
+def test_the_scale_of_an_imported_pack_is_measured_and_a_match_uses_it(tmp_path, pack, shared_faces, capsys):
+    people = tmp_path / "people"
+    for folder in sorted(path for path in (shared_faces / "lfw").iterdir() if path.is_dir())[:150]:
+        (people / folder.name).mkdir(parents=True)
+        first = min(folder.glob("*.jpg"))
+        (people / folder.name / first.name).symlink_to(first)
+    settings = tmp_path / "kiosk.toml"
+    settings.write_text(f'[models]\npack = "{pack}"\n', encoding="utf-8")
+    chosen = ["--state", str(tmp_path / "state"), "--config", str(settings)]
+
+    assert main([*chosen, "evaluate", "match", str(people), "--write-scale", "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)["scores"]
+    found = read_pack(pack)
+    assert scores["50"]["fmr"] <= 0.01  # told by the scale that was just written
+    assert found.measured["non_mated"] >= 10_000
+    assert found.scale != UNMEASURED
+    pictures = [str(GOLDEN / f"person_{name}.jpg") for name in ("a_1", "a_2")]
+    assert main([*chosen, "match", *pictures, "--no-save", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["face_match"]["status"] == "Approved"

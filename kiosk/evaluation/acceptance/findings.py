@@ -32,7 +32,7 @@ class Rate:
     people: int  # or instruments
     lower: float
     upper: float
-    interval: tuple[float, float] | None  # 95 %, over people drawn anew with all of their presentations
+    interval: tuple[float, float] | None  # 95 %, over people drawn anew; None where all or none went wrong
 
     @property
     def rate(self) -> float | None:
@@ -85,7 +85,7 @@ def rate_of(presentations: Sequence[Presentation]) -> Rate:
         len(by_person),
         lower_bound(errors, presented),
         upper_bound(errors, presented),
-        bootstrap(list(by_person.values())),
+        bootstrap(list(by_person.values())) if 0 < errors < presented else None,
     )
 
 

@@ -23,7 +23,8 @@ from kiosk.evaluation.acceptance.findings import (
     undetected_of,
 )
 from kiosk.evaluation.acceptance.plan import MOST_ERRORS, Look, Step, Verdict, looks, rule_of_three
-from kiosk.evaluation.acceptance.trial import LEAST_READINGS, SPAN_H, Presentation, State, Trial, Word
+from kiosk.evaluation.acceptance.trial import LEAST_READINGS, SPAN_H, Presentation, State, Trial
+from kiosk.evaluation.pad_rates import upper_bound
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#16202b;--soft:#4b5a68;--line:#c9d1d9;--paper:#fff;--tint:#f2f5f8;
@@ -34,8 +35,8 @@ STYLE = """
 body{font:16px/1.5 system-ui,"Liberation Sans",sans-serif;max-width:60rem;margin:0 auto;padding:1.5rem 1rem 3rem;
 color:var(--ink);background:var(--paper);overflow-wrap:break-word}
 h1{font-size:1.6rem;line-height:1.2;margin:0 0 .3rem}h2{font-size:1.15rem;margin:2rem 0 .5rem;break-after:avoid}
-p,ul{margin:.4rem 0}.soft{color:var(--soft)}li{margin:.2rem 0}
-.sum{list-style:none;padding:0;margin:1rem 0;border-top:1px solid var(--line)}
+p,ul{margin:.4rem 0}ul{padding-left:1.3rem}.soft{color:var(--soft)}li{margin:.2rem 0}
+.sum{list-style:none;padding:0!important;margin:1rem 0;border-top:1px solid var(--line)}
 .sum li{display:grid;grid-template-columns:9.5rem 1fr;gap:.2rem 1rem;padding:.45rem 0;
 border-bottom:1px solid var(--line);margin:0;break-inside:avoid}
 .mark{font-weight:600}.good{color:var(--good)}.maybe{color:var(--maybe)}.bad{color:var(--bad)}
@@ -272,7 +273,7 @@ def _people(trial: Trial) -> str:
     if scores:
         middle = scores[len(scores) // 2]
         notes.append(f"Scores of people let in as themselves: {scores[0]:g} the lowest, {middle:g} the middle one.")
-    head = ("Presentations", "Count", "Errors", "Rate", "95 % at most", "Not seen", "People", "Interval over people")
+    head = ("Presentations", "Count", "Errors", "Rate", "95 % at most", "Not seen", "People", "Over people")
     return (
         "<h2>People and strangers at the door</h2>"
         + _table(head, rows, "Rates of the whole door (ISO/IEC 19795-2, scenario; -5, access control)")
@@ -376,28 +377,29 @@ def _camera(trial: Trial) -> str:
     return f"<h2>Camera</h2>{_facts(facts)}"
 
 
-def _word_sentence(word: Word | None) -> str:
+def _word_sentence(trial: Trial, step: Step) -> str:
+    word = trial.words.get(step)
     if word is None:
         return "Not tried."
     seen = {
-        "is_new_process": ("the kiosk's process is another one", "the kiosk's process is the same one as before"),
-        "is_new_boot": ("the machine started anew", "the machine did not start anew"),
-        "is_log_intact": ("the decision log is unbroken", "the decision log is damaged"),
+        Step.WATCHDOG: ("is_new_process", "the kiosk's process is another one", "the kiosk's process is the same one"),
+        Step.POWER: ("is_new_boot", "the machine started anew", "the machine did not start anew"),
     }
-    facts = [
-        texts[0] if getattr(word, name) else texts[1] for name, texts in seen.items() if getattr(word, name) is not None
-    ]
+    log = ("is_log_intact", "the decision log is unbroken", "the decision log is damaged")
+    looked = [(getattr(word, name), good, bad) for name, good, bad in (seen[step], log)]
+    facts = [good if found else bad for found, good, bad in looked if found is not None]
     told = "it came back by itself" if word.worked else "it did not come back by itself"
     more = f" ({word.text})" if word.text else ""
-    looked = f" The kiosk sees: {', '.join(facts)}." if facts else " The kiosk saw nothing of it."
-    return f"The installer's word of {moment(word.at)}: {told}{more}.{looked}"
+    sees = f" The kiosk sees: {', '.join(facts)}." if facts else " The kiosk saw nothing of it."
+    doubt = " So the word is not borne out." if word.worked and not word.holds_for(step) else ""
+    return f"The installer's word of {moment(word.at)}: {told}{more}.{sees}{doubt}"
 
 
 def _asked(trial: Trial) -> str:
-    words = [(NAMES[step], trial.words[step]) for step in (Step.WATCHDOG, Step.POWER) if step in trial.words]
-    if not words:
+    told = [step for step in (Step.WATCHDOG, Step.POWER) if step in trial.words]
+    if not told:
         return ""
-    return f"<h2>Watchdog and power</h2>{_list(f'{name}. {_word_sentence(word)}' for name, word in words)}"
+    return f"<h2>Watchdog and power</h2>{_list(f'{NAMES[step]}. {_word_sentence(trial, step)}' for step in told)}"
 
 
 def _setup(trial: Trial, issue: Issue) -> str:
@@ -436,7 +438,8 @@ def _method(trial: Trial) -> str:
         (
             "Looks were planned beforehand and share the 5 % between them, so that stopping early does not flatter. "
             "Bounds are one-sided, 95 %, after Clopper and Pearson, for the presentations counted; intervals over "
-            "people draw people anew with all of their presentations."
+            "people draw people anew with all of their presentations; without an error, they are the bound of so many "
+            "people with one presentation each."
         ),
         *plans,
         "Every decision counted here is in the kiosk's signed log by its number; what an installer told is marked so.",
@@ -457,7 +460,11 @@ def _signed(issue: Issue) -> str:
 
 
 def _cells(rate: Rate) -> list[str]:
-    interval = NONE if rate.interval is None else f"{percent(rate.interval[0])} to {percent(rate.interval[1])}"
+    interval = NONE
+    if rate.presented and not rate.errors:  # nothing to draw anew from: what so many people show, one each
+        interval = f"at most {percent(upper_bound(0, rate.people))}"
+    elif rate.interval is not None:
+        interval = f"{percent(rate.interval[0])} to {percent(rate.interval[1])}"
     bound = percent(rate.upper) if rate.presented else NONE
     return [
         str(rate.presented),
@@ -503,8 +510,8 @@ _SENTENCES: Mapping[Step, Callable[[Trial], str]] = MappingProxyType(
         Step.STRANGERS: _strangers_sentence,
         Step.TIMING: _timing_sentence,
         Step.ATTACKS: _worst_attack,
-        Step.WATCHDOG: lambda trial: _word_sentence(trial.words.get(Step.WATCHDOG)),
-        Step.POWER: lambda trial: _word_sentence(trial.words.get(Step.POWER)),
+        Step.WATCHDOG: lambda trial: _word_sentence(trial, Step.WATCHDOG),
+        Step.POWER: lambda trial: _word_sentence(trial, Step.POWER),
     }
 )
 

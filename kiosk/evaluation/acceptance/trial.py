@@ -93,6 +93,11 @@ class Word:
     is_new_boot: bool | None  # whether the machine started anew
     is_log_intact: bool | None
 
+    def holds_for(self, step: Step) -> bool:
+        """Whether it went well by the word, and nothing that the kiosk sees speaks against it."""
+        is_anew = self.is_new_boot if step is Step.POWER else self.is_new_process
+        return self.worked and is_anew is not False and self.is_log_intact is not False
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -313,7 +318,7 @@ def _state_of_asked(trial: Trial, step: Step) -> str:
     word = trial.words.get(step)
     if word is None:
         return State.OPEN
-    return State.DONE if word.worked else State.MISSED
+    return State.DONE if word.holds_for(step) else State.MISSED
 
 
 _STATES = {

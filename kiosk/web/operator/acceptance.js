@@ -448,6 +448,7 @@ function sentence(step) {
   if (step.step === "light") return t("acceptance.readings", { n: step.readings.length });
   if (step.step === "timing") return timingWords(step);
   if (!step.word) return t("acceptance.not_tried");
+  if (step.word.worked && step.state === "missed") return t("acceptance.word_unseen");
   return t(step.word.worked ? "acceptance.word_good" : "acceptance.word_bad");
 }
 

@@ -232,6 +232,22 @@ def test_a_step_that_was_left_out_stands_in_the_report_as_not_measured_until_it_
     assert "The installer&#x27;s word" in as_html(done, Issue(NOW, "RWQ", SETUP, 76.0))
 
 
+@pytest.mark.parametrize(
+    ("step", "seen", "state"),
+    [
+        ("power", {"is_new_boot": True, "is_new_process": True, "is_log_intact": True}, State.DONE),
+        ("power", {"is_new_boot": False, "is_new_process": True, "is_log_intact": True}, State.MISSED),
+        ("power", {"is_new_boot": True, "is_log_intact": False}, State.MISSED),
+        ("power", {}, State.DONE),
+        ("watchdog", {"is_new_boot": False, "is_new_process": True}, State.DONE),
+        ("watchdog", {"is_new_process": False}, State.MISSED),
+    ],
+)
+def test_a_word_counts_where_nothing_that_the_kiosk_sees_speaks_against_it(step, seen, state):
+    assert fold([BEGIN, note("word", step=step, worked=True, text="", **seen)]).state(Step(step)) == state
+    assert fold([BEGIN, note("word", step=step, worked=False, text="", **seen)]).state(Step(step)) == State.MISSED
+
+
 def test_a_report_says_when_settings_changed_during_the_trial():
     page = as_html(fold([BEGIN]), Issue(NOW, "RWQ", {**SETUP, "threshold": 90.0}, 90.0))
 
