@@ -50,7 +50,8 @@ from kiosk.capture.process import run
 run(told)
 """
 ENVIRONMENT = {
-    "OPENCV_FFMPEG_CAPTURE_OPTIONS": "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay",  # lost packets smear faces
+    # TCP first, as lost packets smear faces; UDP for a camera that takes nothing else.
+    "OPENCV_FFMPEG_CAPTURE_OPTIONS": "rtsp_transport;udp+tcp|rtsp_flags;prefer_tcp|fflags;nobuffer|flags;low_delay",
     "OPENCV_LOG_LEVEL": "SILENT",
     "OPENCV_IO_MAX_IMAGE_PIXELS": str(1 << 26),  # 200 MB decoded; what is taken is [camera] max_pixels
     "OMP_NUM_THREADS": "1",  # nothing here multiplies matrices

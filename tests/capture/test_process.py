@@ -355,6 +355,10 @@ server.set_address("127.0.0.1")
 server.set_service(sys.argv[1])
 factory = GstRtspServer.RTSPMediaFactory()
 factory.set_shared(True)
+if len(sys.argv) > 2:
+    gi.require_version("GstRtsp", "1.0")
+    from gi.repository import GstRtsp
+    factory.set_protocols(getattr(GstRtsp.RTSPLowerTrans, sys.argv[2]))
 factory.set_launch(
     "( videotestsrc is-live=true pattern=smpte ! video/x-raw,width=320,height=240,framerate=15/1 "
     "! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! rtph264pay name=pay0 pt=96 )"
@@ -374,8 +378,8 @@ def rtsp_server():
         pytest.skip("no system Python for gst-rtsp-server")
     with contextlib.ExitStack() as servers:
 
-        def start(port=0):
-            command = [python, "-c", RTSP, str(port)]
+        def start(port=0, *transport):
+            command = [python, "-c", RTSP, str(port), *transport]
             process: Any = servers.enter_context(
                 subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
             )
@@ -401,6 +405,17 @@ def test_an_rtsp_camera_that_stops_answering_is_lost_in_time_and_comes_back(rtsp
     assert frame.image.shape == (240, 320, 3)
     assert noticed_s < BUSY_S
     assert again.number > frame.number
+
+
+@pytest.mark.parametrize("transport", ["TCP", "UDP"])
+def test_an_rtsp_camera_that_knows_one_transport_alone_gives_pictures(rtsp_server, transport):
+    server = rtsp_server(0, transport)
+    with opened(f"rtsp://127.0.0.1:{server.port}/cam", warmup_frames=2) as camera:
+        frame = camera.latest(0, LIMIT_S)
+        later = camera.latest(frame.number, LIMIT_S)
+
+    assert frame.image.shape == (240, 320, 3)
+    assert later.captured_at > frame.captured_at
 
 
 def test_an_rtsp_camera_that_restarts_is_lost_in_time_and_comes_back_and_no_log_has_its_password(rtsp_server, caplog):
