@@ -32,7 +32,7 @@ from kiosk.capture.slot import About, Slot, made
 from kiosk.capture.sources import RecordingEndedError, Source, parse_source, shots
 from kiosk.capture.watch import STEADY_S, Backoff, Report, State, Watch
 from kiosk.errors import CameraLostError
-from kiosk.recognition.image import rotate
+from kiosk.recognition.image import rotate, shrink
 from kiosk.settings.sections import CameraSettings
 from kiosk.types import Frame, RgbImage
 
@@ -376,6 +376,8 @@ def write_frames(source: Source, settings: CameraSettings, slot: Slot, first_num
                 break
             if number < first_number:
                 continue
+            if 0 < settings.long_edge < max(image.shape[:2]):  # every later step costs by the pixel
+                image, _ = shrink(image, settings.long_edge)  # noqa: PLW2901
             upright = rotate(image, settings.rotation)
             if settings.mirror:
                 upright = np.asarray(cv2.flip(upright, 1), np.uint8)

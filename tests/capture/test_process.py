@@ -112,6 +112,25 @@ def test_frames_come_from_another_process_upright_and_mirrored_with_rising_numbe
         assert 0.0 <= time.monotonic() - frame.captured_at < LIMIT_S
 
 
+@pytest.mark.parametrize(
+    ("long_edge", "shape"),
+    [
+        pytest.param(1920, (1080, 1920, 3), id="scaled to the edge set"),
+        pytest.param(0, (2160, 3840, 3), id="kept as it is"),
+    ],
+)
+def test_a_frame_of_4k_is_scaled_on_the_way(tmp_path, long_edge, shape):
+    for number in range(2):
+        rng = np.random.default_rng(number)
+        cells = rng.integers(0, 255, (27, 48, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / f"{number}.jpg"), np.kron(cells, np.ones((80, 80, 1), np.uint8)))
+    with opened(f"dir:{tmp_path}?fps=4&loop=1", long_edge=long_edge, **PATIENT) as camera:
+        frame = camera.latest(0, LIMIT_S)
+
+    assert frame.image.shape == shape
+    assert frame.image.std() > 40.0
+
+
 def test_a_slow_reader_gets_the_newest_frame_and_sees_the_gap(folder):
     with opened(f"dir:{folder}?fps=100&loop=1", **PATIENT) as camera:
         first = camera.latest(0, LIMIT_S)
