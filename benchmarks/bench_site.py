@@ -32,8 +32,6 @@ from kiosk.recognition.match import ScoreScale
 from kiosk.settings.sections import EntranceSettings
 from kiosk.types import Floats
 
-Rates = NDArray[np.float64]
-
 SPLITS = 20
 DOORS = 12  # galleries drawn
 STRENGTHS = (0.0, STRENGTH, 1.0)

@@ -9,30 +9,14 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
+from kiosk.capture.attached import attached
 from kiosk.capture.process import Camera
 from kiosk.errors import KioskError
 from kiosk.settings.sections import CameraSettings
 
 LOOK_S = 12.0  # more than a slow camera needs for its first picture
 COUNT_S = 2.0
-
-
-def found() -> list[tuple[str, str]]:
-    """Return (source, name) of each camera of this machine."""
-    cameras = []
-    for device in sorted(Path("/sys/class/video4linux").glob("video*"), key=lambda path: int(path.name[5:])):
-        name = (device / "name").read_text(encoding="utf-8").strip()
-        index = (device / "index").read_text(encoding="ascii").strip()
-        if index == "0":  # the others of one camera give metadata
-            cameras.append((f"v4l2:/dev/{device.name}", name))
-    try:
-        from picamera2 import Picamera2  # noqa: PLC0415  where the system has it
-    except ImportError:
-        return cameras
-    pi = [(f"picamera2:{one['Num']}", one["Model"]) for one in Picamera2.global_camera_info()]
-    return pi + cameras
 
 
 def check(source: str) -> str | None:
@@ -60,7 +44,7 @@ def check(source: str) -> str | None:
 
 def main() -> int:
     """Check every camera, or those named; exit 3 when none gives frames."""
-    cameras = [(source, "as named") for source in sys.argv[1:]] or found()
+    cameras = [(source, "as named") for source in sys.argv[1:]] or [(one.source, one.name) for one in attached()]
     if not cameras:
         print("No camera was found. Is it plugged in? `ls /dev/video*`; on a Pi also `rpicam-hello --list-cameras`.")
         print('A network camera is named by its address: camera_check.sh "rtsp://…"')

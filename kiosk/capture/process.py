@@ -32,7 +32,7 @@ from kiosk.capture.slot import About, Attention, Exposure, Slot, made
 from kiosk.capture.sources import RecordingEndedError, Source, parse_source, shots
 from kiosk.capture.watch import STEADY_S, Backoff, Report, State, Watch
 from kiosk.errors import CameraLostError
-from kiosk.recognition.image import rotate
+from kiosk.recognition.image import rotate, shrink
 from kiosk.settings.sections import CameraSettings
 from kiosk.types import Frame, RgbImage
 
@@ -50,7 +50,8 @@ from kiosk.capture.process import run
 run(told)
 """
 ENVIRONMENT = {
-    "OPENCV_FFMPEG_CAPTURE_OPTIONS": "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay",  # lost packets smear faces
+    # TCP first, as lost packets smear faces; UDP for a camera that takes nothing else.
+    "OPENCV_FFMPEG_CAPTURE_OPTIONS": "rtsp_transport;udp+tcp|rtsp_flags;prefer_tcp|fflags;nobuffer|flags;low_delay",
     "OPENCV_LOG_LEVEL": "SILENT",
     "OPENCV_IO_MAX_IMAGE_PIXELS": str(1 << 26),  # 200 MB decoded; what is taken is [camera] max_pixels
     "OMP_NUM_THREADS": "1",  # nothing here multiplies matrices
@@ -397,6 +398,8 @@ def write_frames(source: Source, settings: CameraSettings, slot: Slot, first_num
                 break
             if number < first_number:
                 continue
+            if 0 < settings.long_edge < max(image.shape[:2]):  # every later step costs by the pixel
+                image, _ = shrink(image, settings.long_edge)  # noqa: PLW2901
             upright = rotate(image, settings.rotation)
             if settings.mirror:
                 upright = np.asarray(cv2.flip(upright, 1), np.uint8)

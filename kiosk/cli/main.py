@@ -151,6 +151,8 @@ def _add_running(add: Adder) -> None:
         "open the door once, for [door] pulse_s seconds, whatever state the kiosk is in",
         more="For root and the kiosk's own account; works also when the store, its key or the networks fail.",
     )
+    camera = _group(add, "camera", "the cameras of this machine")
+    camera("camera list", "camera", "list the cameras of this machine, by names that stay the same after a boot")
     clock = add(
         "clock",
         "clock",

@@ -171,6 +171,13 @@ class CameraSettings:
     reopen_longest_s: float = setting(
         30.0, "Longest wait before a camera is opened anew.", low=0.05, high=3600.0, unit="s"
     )
+    long_edge: int = setting(
+        1920,
+        "Longer edge to which a larger frame is scaled on the way, such as 4K; 0 to keep every frame as it is.",
+        low=0,
+        high=8192,
+        unit="px",
+    )
 
 
 def _hold(section: str, check: Callable[[], object]) -> None:

@@ -99,6 +99,25 @@ def test_frames_come_from_another_process_upright_and_mirrored_with_rising_numbe
         assert 0.0 <= time.monotonic() - frame.captured_at < LIMIT_S
 
 
+@pytest.mark.parametrize(
+    ("long_edge", "shape"),
+    [
+        pytest.param(1920, (1080, 1920, 3), id="scaled to the edge set"),
+        pytest.param(0, (2160, 3840, 3), id="kept as it is"),
+    ],
+)
+def test_a_frame_of_4k_is_scaled_on_the_way(tmp_path, long_edge, shape):
+    for number in range(2):
+        rng = np.random.default_rng(number)
+        cells = rng.integers(0, 255, (27, 48, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / f"{number}.jpg"), np.kron(cells, np.ones((80, 80, 1), np.uint8)))
+    with opened(f"dir:{tmp_path}?fps=4&loop=1", long_edge=long_edge, **PATIENT) as camera:
+        frame = camera.latest(0, LIMIT_S)
+
+    assert frame.image.shape == shape
+    assert frame.image.std() > 40.0
+
+
 def test_a_slow_reader_gets_the_newest_frame_and_sees_the_gap(folder):
     with opened(f"dir:{folder}?fps=100&loop=1", **PATIENT) as camera:
         first = camera.latest(0, LIMIT_S)
@@ -343,6 +362,10 @@ server.set_address("127.0.0.1")
 server.set_service(sys.argv[1])
 factory = GstRtspServer.RTSPMediaFactory()
 factory.set_shared(True)
+if len(sys.argv) > 2:
+    gi.require_version("GstRtsp", "1.0")
+    from gi.repository import GstRtsp
+    factory.set_protocols(getattr(GstRtsp.RTSPLowerTrans, sys.argv[2]))
 factory.set_launch(
     "( videotestsrc is-live=true pattern=smpte ! video/x-raw,width=320,height=240,framerate=15/1 "
     "! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=15 ! rtph264pay name=pay0 pt=96 )"
@@ -362,8 +385,8 @@ def rtsp_server():
         pytest.skip("no system Python for gst-rtsp-server")
     with reserved_port() as port, contextlib.ExitStack() as servers:
 
-        def start():
-            command = [python, "-c", RTSP, str(port)]
+        def start(*transport):
+            command = [python, "-c", RTSP, str(port), *transport]
             process: Any = servers.enter_context(
                 subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
             )
@@ -389,6 +412,17 @@ def test_an_rtsp_camera_that_stops_answering_is_lost_in_time_and_comes_back(rtsp
     assert frame.image.shape == (240, 320, 3)
     assert noticed_s < BUSY_S
     assert again.number > frame.number
+
+
+@pytest.mark.parametrize("transport", ["TCP", "UDP"])
+def test_an_rtsp_camera_that_knows_one_transport_alone_gives_pictures(rtsp_server, transport):
+    server = rtsp_server(transport)
+    with opened(f"rtsp://127.0.0.1:{server.port}/cam", warmup_frames=2) as camera:
+        frame = camera.latest(0, LIMIT_S)
+        later = camera.latest(frame.number, LIMIT_S)
+
+    assert frame.image.shape == (240, 320, 3)
+    assert later.captured_at > frame.captured_at
 
 
 def test_an_rtsp_camera_that_restarts_is_lost_in_time_and_comes_back_and_no_log_has_its_password(rtsp_server, caplog):

@@ -54,7 +54,9 @@ def scene(tmp_path):
     folder = tmp_path / "frames"
     folder.mkdir()
     for number in range(6):
-        picture = np.random.default_rng(number).integers(60, 200, (240, 320, 3), np.uint8)
+        rng = np.random.default_rng(number)  # another wall each time, and not noise alone, which is no motion
+        picture = np.kron(rng.integers(60, 170, (12, 16, 3), np.uint8), np.ones((20, 20, 1), np.uint8))
+        picture += rng.integers(0, 30, picture.shape, np.uint8)
         cv2.imwrite(str(folder / f"{number}.png"), picture)
     return folder
 
