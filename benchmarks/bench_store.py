@@ -43,6 +43,7 @@ SEED = 0
 BATCH = 1000
 DUPLICATES = 100  # people enrolled twice, for the audit to find
 SEARCHES = 200
+FORGOTTEN = 5
 PACK = read_pack(standard_pack())
 DEPTH = int(PACK.spec("recogniser").options["length"])
 
@@ -114,6 +115,31 @@ def restart(state: Path, people: int) -> dict[str, Any]:
         }
 
 
+def forget(state: Path, people: int) -> dict[str, Any]:
+    """Forget people: rows and pages, the gallery, and the proof that nothing is left, which may come later."""
+    with device(state) as one:
+        held = one.gallery
+        rows, gallery = [], []
+        for number in np.linspace(1, people - DUPLICATES, FORGOTTEN, dtype=int).tolist():
+            began = time.perf_counter()
+            one.store.people.erasures.erase(number)
+            erased = time.perf_counter()
+            held = one.gallery
+            gallery.append(time.perf_counter() - erased)
+            rows.append(erased - began)
+            assert not held.references_of(number)
+        began = time.perf_counter()
+        receipts = one.store.people.erasures.prove()
+        proof_s = round(time.perf_counter() - began, 2)
+        assert len(receipts) == FORGOTTEN
+        return {
+            "rows_and_pages_ms": _percentiles(rows),
+            "gallery_ms": _percentiles(gallery),
+            "proof_of_all_s": proof_s,
+            "are_complete": all(receipt.is_complete for receipt in receipts),
+        }
+
+
 def audit(state: Path, people: int) -> dict[str, Any]:  # noqa: ARG001  every step takes both
     """Compare everyone with everyone."""
     from kiosk.gallery.audit import pairs_above  # noqa: PLC0415  this step's only
@@ -132,7 +158,7 @@ def _percentiles(seconds: list[float]) -> dict[str, float]:
     }
 
 
-STEPS = {"fill": fill, "restart": restart, "audit": audit}
+STEPS = {"fill": fill, "restart": restart, "audit": audit, "forget": forget}
 
 
 def main() -> None:

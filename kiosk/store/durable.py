@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import struct
@@ -108,11 +109,18 @@ def _digest(number: int, content: bytes) -> bytes:
 
 
 def is_read_only(directory: Path) -> bool:
-    """Say whether a directory lies on a file system that is mounted read-only."""
+    """Say whether a directory lies on a file system that takes no writing, whatever its mount says.
+
+    A kernel that finds an ext4 damaged refuses to write from then on, and newer ones (from 6.15 on) leave "rw" in the
+    mount; so a file without a name is asked for as well.
+    """
     try:
-        return bool(os.statvfs(directory).f_flag & os.ST_RDONLY)
-    except OSError:
-        return False
+        if os.statvfs(directory).f_flag & os.ST_RDONLY:
+            return True
+        os.close(os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        return error.errno == errno.EROFS  # a full disk, or a file system without such files, says something else
+    return False
 
 
 def read_only(directory: Path) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,6 +99,48 @@ def test_a_read_only_card_is_no_missing_store(read_only_card, capfd, command):
     assert "read-only" in said
     assert "kiosk init" not in said
     assert "Traceback" not in said
+
+
+@pytest.fixture
+def failing_card(tmp_path):
+    """Give an ext4 of its own, and what makes the kernel find it damaged while it is in use: it writes no more then."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting wants root")
+    image, place = tmp_path / "card.img", tmp_path / "card"
+    place.mkdir()
+    image.touch()
+    os.truncate(image, 64 << 20)
+    make = ["mkfs.ext4", "-q", "-F", image]
+    if shutil.which("mkfs.ext4") is None or subprocess.run(make, capture_output=True, check=False).returncode:
+        pytest.skip("this machine makes no ext4")
+    if subprocess.run(
+        ["mount", "-o", "loop,errors=remount-ro", image, place], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("this machine lets nobody mount")
+    with open("/proc/mounts", encoding="utf-8") as mounts:  # noqa: PTH123
+        device = next(line.split()[0] for line in mounts if line.split()[1] == str(place))
+    trigger = Path("/sys/fs/ext4") / Path(device).name / "trigger_fs_error"
+    if not trigger.exists():
+        subprocess.run(["umount", place], check=True)
+        pytest.skip("this kernel finds no ext4 damaged on demand")
+    yield place, lambda: trigger.write_text("1", encoding="utf-8")
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_card_that_fails_while_the_store_is_open_is_called_read_only_and_what_was_stored_is_read(failing_card, capfd):
+    place, fail = failing_card
+    with initialise(place / "state", now=Clock()) as store:
+        store.people.enrol(enrolment(1))
+
+        fail()
+
+        with contextlib.suppress(StoreError):  # the first write may be half way: what it says is for a failing disk
+            store.people.enrol(enrolment(2))
+        with pytest.raises(StoreError, match="mounted read-only"):
+            store.people.enrol(enrolment(3))
+        assert store.people.subjects().total == 1
+    assert main(["--state", str(place / "state"), "gallery", "list"]) == 1
+    assert "read-only" in capfd.readouterr().err
 
 
 def test_a_store_of_another_account_is_no_missing_store(directory):
