@@ -93,6 +93,11 @@ class StoreSettings:
         1095.75, "How long a person is kept when the enrolment does not say.", low=1.0, high=36525.0, unit="days"
     )
     keep_images: bool = setting(False, "Keep the enrolment photographs, encrypted like everything personal.")
+    keep_calls: bool = setting(
+        False,
+        "Make an approved, saved call of the API a session that later searches find, as Didit does. Off, as it keeps "
+        "the face of everybody whom a call is about: turn it on where they agreed. It opens no door.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

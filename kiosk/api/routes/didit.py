@@ -140,6 +140,7 @@ async def match_faces(call: Call) -> Response:
             metadata=metadata,
             photographs=photographs,
             actor=call.actor,
+            may_become_session=True,
         )
 
     return await _judged(call, Kind.FACE_MATCH, work, save=save)
@@ -172,6 +173,7 @@ async def search_faces(call: Call) -> Response:
             metadata=metadata,
             photographs=photographs,
             actor=call.actor,
+            may_become_session=True,
         )
         return with_links(call.context.device.store, found, call.base_url, call.context.now())
 
