@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from kiosk.device.call_sessions import save_call
 from kiosk.device.device import Device, Found
 from kiosk.didit import contract
 from kiosk.recognition.match import compare, decide_search, warn_of_age
@@ -30,8 +31,12 @@ def answer_match(
     metadata: Mapping[str, Any] | None = None,
     photographs: Mapping[str, bytes] = MappingProxyType({}),
     actor: str = "",
+    may_become_session: bool = False,
 ) -> dict[str, Any]:
-    """Compare two samples and return the answer of Didit's Face Match; `photographs` as `save` takes them."""
+    """Compare two samples and return the answer of Didit's Face Match; `photographs` as `save` takes them.
+
+    Where `may_become_session`, the setting `[store] keep_calls` says whether later searches find an approved call.
+    """
     settings = device.config.match
     decline = settings.decline_threshold if threshold is None else threshold
     review = settings.review_threshold or None
@@ -65,6 +70,7 @@ def answer_match(
             actor=actor,
         ),
         photographs,
+        user if may_become_session else None,
     )
 
 
@@ -79,8 +85,12 @@ def answer_search(
     photographs: Mapping[str, bytes] = MappingProxyType({}),
     actor: str = "",
     details: Mapping[str, Any] = MappingProxyType({}),
+    may_become_session: bool = False,
 ) -> dict[str, Any]:
-    """Search everyone enrolled and return the answer of Didit's Face Search; `photographs` as `save` takes them."""
+    """Search everyone enrolled and return the answer of Didit's Face Search; `photographs` as `save` takes them.
+
+    `may_become_session` as in `answer_match`.
+    """
     held = device.gallery
     found = device.find(user.template, search_type=search_type) if user.template is not None else []
     block_at, list_at = device.thresholds(held.references)
@@ -123,13 +133,19 @@ def answer_search(
             details=details,
         ),
         photographs,
+        user if may_become_session else None,
     )
 
 
-def _saved(device: Device, decision: NewDecision, photographs: Mapping[str, bytes]) -> dict[str, Any]:
-    """Save the decision on a call, or the second one in its place; return its answer."""
+def _saved(
+    device: Device, decision: NewDecision, photographs: Mapping[str, bytes], user: Sample | None
+) -> dict[str, Any]:
+    """Save the decision on a call, or the second one in its place; return its answer. `user` may become a session."""
     final = device.outgoing.second(decision, photographs)
-    device.save(final, photographs)
+    if user is None:
+        device.save(final, photographs)
+    else:
+        save_call(device, final, user, photographs)
     return dict(final.answer or {})
 
 

@@ -30,6 +30,7 @@ from kiosk.settings.config import Config
 from kiosk.store.chain import Entry
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.store import Store
+from kiosk.store.subjects import Enrolment
 from kiosk.types import Candidate, Sample, SubjectId, Template
 
 
@@ -129,16 +130,23 @@ class Device:
         """Put other settings into force."""
         self.config = config
 
-    def save(self, decision: NewDecision, photographs: Mapping[str, bytes] = MappingProxyType({})) -> Entry:
+    def save(
+        self,
+        decision: NewDecision,
+        photographs: Mapping[str, bytes] = MappingProxyType({}),
+        *,
+        session: Enrolment | None = None,
+    ) -> Entry:
         """Save a decision together with what is to leave the device because of it.
 
         Args:
             decision: to be recorded.
             photographs: by the name of the call's field, as they came; none is kept but for the outbox.
+            session: whom the decision makes known.
         """
         decision = replace(decision, request_id=decision.request_id or str(uuid.uuid4()))  # what leaves names it
         rows = tuple(self.outgoing(decision, photographs))
-        entry = self.store.record_decision(replace(decision, outbox=rows))
+        entry = self.store.record_decision(replace(decision, outbox=rows), session)
         if rows:
             self.outgoing.stored()  # now, not before: whoever looked then would find nothing and go to sleep
         return entry

@@ -180,7 +180,7 @@ def admit(
                 "mixed",
                 f"photographs 1 and {number} seem to show two people (similarity {score}); enrol them apart",
             )
-    with device.enrolling, _alone(device):  # two enrolments of one face at once would not see each other
+    with one_at_a_time(device):  # two enrolments of one face at once would not see each other
         objection = _objection_to(device, fuse(templates), allow_duplicate=allow_duplicate)
         if objection is not None and not enrolment.is_blocklisted:
             return objection
@@ -202,14 +202,14 @@ def admit(
 
 
 @contextmanager
-def _alone(device: Device) -> Iterator[None]:
-    """Keep other processes from enrolling meanwhile."""
+def one_at_a_time(device: Device) -> Iterator[None]:
+    """Keep other threads and other processes from enrolling meanwhile."""
     path = device.store.directory / ENROLLING_NAME
     try:
         file = path.open("w")
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}; make the state directory writable") from error
-    with file:
+    with device.enrolling, file:
         fcntl.flock(file, fcntl.LOCK_EX)  # ends with the file, and with the process
         yield
 

@@ -25,7 +25,7 @@ from kiosk.rules.schedule import EVERYBODY, Schedule
 from kiosk.settings.sections import EntranceSettings, SearchSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
-from kiosk.store.subjects import Subject
+from kiosk.store.subjects import SESSION, Subject
 from kiosk.types import Entity, Origin, Risk, Sample, Status, SubjectId, Template
 
 ACTOR = "door"
@@ -277,8 +277,10 @@ class Entrance:
             return Status.DECLINED, DoorReason.BLOCKLISTED
         if status is Status.DECLINED or subject is None:
             return status, why
-        if subject.status is not Status.APPROVED:
-            return subject.status, DoorReason.NOT_APPROVED
+        if subject.status is not Status.APPROVED or subject.source == SESSION:
+            # Whoever is a session was made known by whoever holds a key, not by an operator.
+            own = Status.IN_REVIEW if subject.status is Status.APPROVED else subject.status
+            return own, DoorReason.NOT_APPROVED
         if not subject.is_valid_at(self._now()):
             return Status.DECLINED, DoorReason.NOT_VALID
         is_trusted = self._is_clock_trusted()

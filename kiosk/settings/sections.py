@@ -113,6 +113,11 @@ class StoreSettings:
         high=36525.0,
         unit="days",
     )
+    keep_calls: bool = setting(
+        False,
+        "Make an approved, saved call of the API a session that later searches find, as Didit does. Off, as it keeps "
+        "the face of everybody whom a call is about: turn it on where they agreed. It opens no door.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,7 @@ class People:
             transaction.connection,
             self._vault,
             enrolment,
-            session_id=str(uuid.uuid4()),
+            session_id=enrolment.session_id or str(uuid.uuid4()),
             now=now,
             retention_until=now + self._retention_s if until is None else until,
         )

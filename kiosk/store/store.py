@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kiosk.store.database import Database
+    from kiosk.store.subjects import Enrolment
     from kiosk.store.vault import Vault
     from kiosk.types import Status, SubjectId
 
@@ -167,9 +168,17 @@ class Store:
 
     # ---- decisions
 
-    def record_decision(self, decision: NewDecision) -> Entry:
-        """Save a decision with its outbox rows; return its record (seq, request_id, time)."""
+    def record_decision(self, decision: NewDecision, session: Enrolment | None = None) -> Entry:
+        """Save a decision with its outbox rows; return its record (seq, request_id, time).
+
+        Args:
+            decision: to be saved.
+            session: whom it makes known; forgetting them erases the decision's answer.
+        """
         with self.transaction() as transaction:
+            if session is not None:
+                subject = self.people.enrol_within(transaction, session, actor=decision.actor)
+                decision = replace(decision, subjects=(*decision.subjects, subject.session_number))
             return self._record(transaction, decision).entry
 
     def _record(self, transaction: Transaction, decision: NewDecision) -> Signed:

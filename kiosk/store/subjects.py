@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from kiosk.store.vault import Vault
 
+SESSION = "session"  # the source of whoever an approved call made known; lets nobody in at a door
 PAD_BYTES = 64  # sealed details are padded to a multiple: their length says little about a name
 
 
@@ -46,7 +47,8 @@ class Enrolment:
     qualities: Sequence[float] = ()  # one per template, or none
     images: Sequence[bytes] = field(default=(), repr=False)  # JPEG; only where a setting keeps them
     status: Status = Status.APPROVED
-    source: str = "enrolment"  # or "list_entry", "import"
+    source: str = "enrolment"  # or "list_entry", "import", SESSION
+    session_id: str | None = None  # None: the store makes one
     external_id: str | None = None  # the entry of a remote list; not personal
     is_blocklisted: bool = False
     is_allowlisted: bool = False

@@ -99,6 +99,37 @@ def test_the_sdk_reads_what_was_saved(client):
     assert decision.face_matches[0].score == given["face_match"]["score"]
 
 
+def test_the_sdk_opens_whom_a_search_found(client):
+    found = client.requestor.request("POST", "/face-search/", files={"user_image": A1}).json()
+
+    row = found["face_search"]["matches"][0]
+    decision = client.sessions.get_decision(row["session_id"])
+
+    assert (decision.session_id, decision.vendor_data, decision.status.value) == (
+        row["session_id"],
+        "user-1",
+        "Approved",
+    )
+    searched = client.sessions.get_decision(found["request_id"])
+    assert searched.liveness_checks[0].matches[0]["session_id"] == row["session_id"]
+
+
+def test_the_sdk_changes_a_status_with_an_operators_key_alone(served, client):
+    given = client.requestor.request("POST", "/face-match/", files={"user_image": A1, "ref_image": A1}).json()
+    session_id = given["request_id"]
+
+    with didit.Didit(served.keys["operator"], base_url=f"{served.url}/v3", max_retries=0, timeout=LIMIT_S) as operator:
+        operator.sessions.update_status(session_id, "Declined", comment="A photograph of a photograph")
+        with pytest.raises(didit.DiditAPIError) as again:
+            operator.sessions.update_status(session_id, "Declined")
+    with pytest.raises(didit.DiditAPIError) as refused:
+        client.sessions.update_status(session_id, "Approved")
+
+    assert client.sessions.get_decision(session_id).status == "Declined"
+    assert session_id in [one.session_id for one in client.sessions.list(status="Declined").results]
+    assert (again.value.status_code, refused.value.status_code) == (400, 403)
+
+
 def test_the_sdk_finds_the_kiosk_healthy(client):
     assert client.healthcheck().is_healthy
 

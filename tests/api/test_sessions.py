@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from kiosk.cloud.credentials import API_KEY, Credentials
+from kiosk.cloud.policy import Policy
 from kiosk.cloud.sync import Sync
 from kiosk.device.enrol import enrol_person
 from kiosk.settings.config import Config
@@ -17,6 +20,7 @@ from kiosk.store.chain import receipt_holds
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.fake_cloud import FakeCloud
 from tests.api.served import A1, A2, B1, match_files, serving
+from tests.cloud.cloudy import QUICK, drain
 
 NOT_FOUND = {"detail": "Not found."}
 REFUSED = {"detail": "You do not have permission to perform this action."}
@@ -353,3 +357,38 @@ def test_the_balance_is_the_cloud_accounts_where_one_is_set_up(tmp_path):
 
     assert Decimal(answer.json()["balance"]) == Decimal("12.5")
     assert (away.status_code, list(away.json())) == (503, ["detail"])
+
+
+# ---- up to the cloud
+
+
+@pytest.mark.parametrize("fault", ["reset", "done-reset", "500"])
+def test_reviews_made_by_either_call_arrive_at_didit_once_each(tmp_path, fault):
+    with FakeCloud() as fake, serving(tmp_path / "state") as served:
+        device = served.device
+        settings = CloudSettings(base_url=fake.url, policy="replay", api_consent="owner", send_reviews=True)
+        device.config = replace(
+            device.config,
+            cloud=settings,
+            match=replace(device.config.match, review_threshold=100, decline_threshold=30),
+        )
+        device.outgoing = Policy(device.store, settings, now=served.wall)
+        Credentials(device.store).write(API_KEY, fake.api_key)
+        fake.fail(fault, path="/v3/session/")
+        first, second = matched(served)["request_id"], matched(served)["request_id"]
+
+        on_page = served.call(
+            "POST", f"/device/reviews/{first}", "operator", json={"decision": "approve", "reason": "Known to me"}
+        )
+        by_didits = judged(served, second, "Approved", comment="Known to me")
+        began = time.monotonic()  # the server's own clock stands; what sends must see its pauses pass
+        syncing = Sync(device, settings, now=lambda: served.wall() + time.monotonic() - began, pace=QUICK)
+        drain(syncing, within_s=60.0)
+        syncing.close()
+        rows = served.device.store.outbox.rows()
+
+    assert (on_page.status_code, by_didits.status_code) == (200, 200)
+    by_id = {one.id: (one.metadata or {})["request_id"] for one in fake.sessions}
+    assert sorted(by_id[session] for session, *_ in fake.reviews) == sorted([first, second])
+    assert {row.state.value for row in rows} == {"sent"}
+    assert sorted(row.policy for row in rows) == ["replay", "replay", "review", "review"]

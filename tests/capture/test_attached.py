@@ -12,31 +12,37 @@ BY_ID = "usb-046d_HD_Pro_Webcam_C920_1A2B3C4D-video-index0"
 BY_PATH = "platform-xhci-hcd.0-usb-0:1:1.0-video-index0"
 
 
-@pytest.fixture
-def machine(tmp_path):
-    """Give what plugs a camera in: its numbers, its name, and udev's names of it."""
-    system, devices = tmp_path / "sys", tmp_path / "dev"
-    system.mkdir()
-    devices.mkdir()
+class Machine:
+    """A machine by the folders in which its kernel and udev name cameras."""
 
-    def plug(number, name, *, index="0", by_id="", by_path=""):
-        folder = system / f"video{number}"
+    def __init__(self, folder):
+        self.system, self.devices = folder / "sys", folder / "dev"
+        self.system.mkdir()
+        self.devices.mkdir()
+
+    def plug(self, number, name, *, index="0", by_id="", by_path=""):
+        """Plug a camera in: its number, its name, and udev's names of it."""
+        folder = self.system / f"video{number}"
         folder.mkdir()
         (folder / "name").write_text(f"{name}\n", encoding="utf-8")
         (folder / "index").write_text(f"{index}\n", encoding="ascii")
-        (devices / f"video{number}").touch()
+        (self.devices / f"video{number}").touch()
         for kind, link in (("by-id", by_id), ("by-path", by_path)):
             if link:
-                (devices / "v4l" / kind).mkdir(parents=True, exist_ok=True)
-                (devices / "v4l" / kind / link).symlink_to(f"../../video{number}")
+                (self.devices / "v4l" / kind).mkdir(parents=True, exist_ok=True)
+                (self.devices / "v4l" / kind / link).symlink_to(f"../../video{number}")
 
-    plug.look = lambda: attached(system, devices)
-    plug.devices = devices
-    return plug
+    def look(self):
+        return attached(self.system, self.devices)
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
 
 
 def test_a_camera_is_named_by_what_stays_after_a_boot(machine):
-    machine(2, "HD Pro Webcam C920", by_id=BY_ID, by_path=BY_PATH)
+    machine.plug(2, "HD Pro Webcam C920", by_id=BY_ID, by_path=BY_PATH)
 
     (camera,) = machine.look()
 
@@ -46,13 +52,13 @@ def test_a_camera_is_named_by_what_stays_after_a_boot(machine):
 
 
 def test_a_camera_without_a_serial_number_is_named_by_its_socket(machine):
-    machine(0, "USB Camera", by_path=BY_PATH)
+    machine.plug(0, "USB Camera", by_path=BY_PATH)
 
     assert machine.look()[0].source == f"v4l2:{machine.devices}/v4l/by-path/{BY_PATH}"
 
 
 def test_a_camera_that_udev_does_not_name_has_its_number_and_is_said_not_to_last(machine):
-    machine(0, "Virtual Camera")
+    machine.plug(0, "Virtual Camera")
 
     (camera,) = machine.look()
 
@@ -60,8 +66,8 @@ def test_a_camera_that_udev_does_not_name_has_its_number_and_is_said_not_to_last
 
 
 def test_the_same_name_is_the_same_camera_after_its_number_changed(machine):
-    machine(0, "Another")
-    machine(1, "HD Pro Webcam C920", by_id=BY_ID)
+    machine.plug(0, "Another")
+    machine.plug(1, "HD Pro Webcam C920", by_id=BY_ID)
     before = machine.look()[1].source
 
     (machine.devices / "v4l" / "by-id" / BY_ID).unlink()
@@ -71,16 +77,16 @@ def test_the_same_name_is_the_same_camera_after_its_number_changed(machine):
 
 
 def test_a_source_keeps_a_lasting_name_as_it_is(machine):
-    machine(0, "HD Pro Webcam C920", by_id=BY_ID)
+    machine.plug(0, "HD Pro Webcam C920", by_id=BY_ID)
     source = machine.look()[0].source
 
     assert parse_source(source).address == source.removeprefix("v4l2:")
 
 
 def test_the_metadata_of_a_camera_is_no_camera_and_numbers_count_as_numbers(machine):
-    machine(10, "Ten")
-    machine(2, "Two")
-    machine(3, "Two", index="1")
+    machine.plug(10, "Ten")
+    machine.plug(2, "Two")
+    machine.plug(3, "Two", index="1")
 
     assert [one.name for one in machine.look()] == ["Two", "Ten"]
 

@@ -187,6 +187,27 @@ def test_the_status_tells_what_waits(run):
     assert status["counts"]["waiting"] == 0
 
 
+@pytest.mark.parametrize(
+    ("breaker", "words"),
+    [
+        (None, "the way there works"),
+        ("closed", "the way there works"),
+        ("open", "the way there is down, and is tried again by itself"),
+        ("half_open", "the way there is being tried"),
+        ("stopped", "the way there is stopped"),
+    ],
+)
+def test_the_status_says_closed_of_no_way_that_is_open(run, tmp_path, breaker, words):
+    if breaker is not None:
+        with open_store(tmp_path / "state", read_keys(tmp_path / "state"), now=time.time) as store:
+            store.notes.write(breaker=breaker)
+
+    _, out, _ = run("status")
+
+    assert words in out
+    assert "closed" not in out
+
+
 @pytest.fixture
 def waiting(fake, tmp_path, monkeypatch):
     """Have one call wait for Didit, beside somebody blocked by a list that is in force; give its request_id."""

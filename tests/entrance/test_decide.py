@@ -12,7 +12,7 @@ from kiosk.rules.admission import DoorReason
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.outbox import Message
-from kiosk.store.subjects import Details
+from kiosk.store.subjects import SESSION, Details
 from kiosk.types import Entity, Status, Template
 from tests.entrance.staged import GOOD, NOW, Stage, config, ready, template
 
@@ -113,6 +113,13 @@ def test_somebody_whose_own_record_is_not_approved_does_not_come_in(stage, statu
     verdict = stage.entrance.identify(ready(template(1)))
 
     assert (verdict.status, verdict.reasons) == (status, ("not_approved",))
+
+
+def test_whoever_a_call_made_known_does_not_come_in_by_face_nor_by_code(stage):
+    number = stage.enrol(template(1), source=SESSION).session_number
+
+    assert ruled(stage.entrance.identify(ready(template(1)))) == ("In Review", "not_approved")
+    assert ruled(stage.entrance.verify(ready(template(1)), number)) == ("In Review", "not_approved")
 
 
 @pytest.mark.parametrize(("dates", "is_let_in"), [((-1, 1), True), ((1, 2), False), ((-2, -1), False)])

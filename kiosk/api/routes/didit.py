@@ -161,6 +161,7 @@ async def match_faces(call: Call) -> Response:
             metadata=options.metadata,
             photographs=photographs,
             actor=call.actor,
+            may_become_session=True,
         )
 
     return await _judged(call, Kind.FACE_MATCH, work, save=options.save)
@@ -189,6 +190,7 @@ async def search_faces(call: Call) -> Response:
             metadata=options.metadata,
             photographs=photographs,
             actor=call.actor,
+            may_become_session=True,
         )
         return with_links(call.context.device.store, found, call.base_url, call.context.now())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from starlette.responses import Response
@@ -35,6 +36,15 @@ def _asked(body: Mapping[str, Any]) -> tuple[str, str | None]:
     return str(status), (comment or "").strip() or None
 
 
+def _follow(call: Call, session_id: str, status: str) -> None:
+    """Give whom a call made known the call's status; sent back is none of theirs, so they are in review."""
+    people = call.context.device.store.people
+    person = find_person(call.context.device.store, session_id)
+    new = Status.IN_REVIEW if status == RESUBMITTED else Status(status)
+    if person is not None:
+        people.patch(person.session_number, lambda known: replace(known, status=new), actor=call.actor)
+
+
 async def update_session_status(call: Call) -> Response:
     """Give a session another status, with the caller's comment; the first decision stays in the log."""
     status, reason = _asked(await call.json())
@@ -49,6 +59,7 @@ async def update_session_status(call: Call) -> Response:
                 return False
             if not isinstance(found, Subject):
                 review_call(device, found, status, reason=reason, actor=call.actor)
+                _follow(call, session_id, status)
             elif status == RESUBMITTED:
                 raise field_errors(
                     {"new_status": ["An enrolment is Approved or Declined; only calls are resubmitted."]}
