@@ -55,7 +55,7 @@ class Probes:
             return None
         return (
             self._clock.trouble()
-            or "Nobody vouches for the clock. Connect to a time server (timedatectl set-ntp true) or fit a clock."
+            or "The clock is not synchronised. Connect to a time server (timedatectl set-ntp true) or fit a clock."
         )
 
     def _hear_of_confirmation(self) -> None:

@@ -208,7 +208,7 @@ class Surroundings:
         scale = FLOW_WIDTH / image.shape[1]
         small = grey(squeeze(image, (FLOW_WIDTH, max(1, round(image.shape[0] * scale)))))
         points, box = mesh * np.float32(scale), face.box * np.float32(scale)
-        if self._last is not None:
+        if self._last is not None and self._last[1].shape == small.shape:  # a camera may change its format
             self._compare(small, points)
         self._last = captured_at, small, points, box
 
