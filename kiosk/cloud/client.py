@@ -16,9 +16,9 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from http import HTTPStatus
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-from kiosk.cloud.wire import NoAnswerError, Reply, Wire, http_date
+from kiosk.cloud.wire import NoAnswerError, NotPublicError, Reply, Wire, http_date
 from kiosk.didit import answers
 from kiosk.didit.answers import CloudSession, ListPage, Opinion, Service, SessionPage
 from kiosk.errors import CloudError
@@ -163,12 +163,19 @@ class Cloud:
         """Fetch a picture of a list's entry, from wherever it lies; without the key.
 
         Raises:
-            CallRefusedError: it is not there, too large, or would be fetched in clear.
+            CallRefusedError: it is not there, too large, on the local network, or would be fetched in clear.
         """
         is_fake = self._settings.base_url.startswith("http://")  # of this machine: see settings
         if not url.startswith("https://") and not (is_fake and url.startswith(self._settings.base_url)):
             raise CallRefusedError("the picture's address is not https://")
-        reply = self._wire.ask("GET", url, within_s=READ_S, most_bytes=MAX_BYTES)
+        # A list may name any address: none of this network's is called for it, but the cloud's own, wherever that is.
+        try:
+            only_public = urlsplit(url).hostname != urlsplit(self._settings.base_url).hostname
+            reply = self._wire.ask("GET", url, within_s=READ_S, most_bytes=MAX_BYTES, only_public=only_public)
+        except NotPublicError as error:
+            raise CallRefusedError(str(error)) from None
+        except ValueError:
+            raise CallRefusedError("the picture's address is none") from None
         if reply.status != HTTPStatus.OK:
             if HTTPStatus.BAD_REQUEST <= reply.status < HTTPStatus.INTERNAL_SERVER_ERROR:
                 raise CallRefusedError(f"the picture is not there (HTTP {reply.status})")

@@ -8,6 +8,7 @@ compression. The thread and the connections begin with the first call.
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 import ssl
 import threading
@@ -15,10 +16,12 @@ from collections.abc import Coroutine, Mapping
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as OutOfTime  # the builtin one only from Python 3.11 on
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 from kiosk import __version__
 from kiosk.errors import CloudError, ConfigError
@@ -39,6 +42,13 @@ class NoAnswerError(CloudError):
         self.may_have_arrived = may_have_arrived
         self.retry_after_s = 0.0
         """For how long the server wants to be left alone."""
+
+
+class NotPublicError(NoAnswerError):
+    """The address lies on this machine or its local network."""
+
+    def __init__(self) -> None:
+        super().__init__("the address is not one of the public network", may_have_arrived=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,42 @@ def http_date(text: str) -> float | None:
         return None
 
 
+def is_public(address: str) -> bool:
+    """Say whether an address is one of the public network; a name may be, and is found out when it is looked up.
+
+    >>> is_public("192.168.1.1"), is_public("::ffff:127.0.0.1"), is_public("1.1.1.1"), is_public("cloud.example")
+    (False, False, True, True)
+    """
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return True
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return (mapped or parsed).is_global
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""  # httpx says what is wrong with it
+
+
+class _Flight:
+    """One request on its way."""
+
+    def __init__(self) -> None:
+        self.has_begun = self.is_private = False
+
+    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        request = info.get("request")
+        if event.endswith("send_request_headers.started") and request is not None and request.method != b"CONNECT":
+            self.has_begun = True  # CONNECT goes to a proxy, and says nothing to the server
+
+
+_elsewhere: ContextVar[_Flight | None] = ContextVar("elsewhere", default=None)  # a request for public addresses alone
+
+
 class _Loop(asyncio.SelectorEventLoop):
     async def getaddrinfo(
         self,
@@ -80,15 +126,21 @@ class _Loop(asyncio.SelectorEventLoop):
     ) -> Any:
         """Look a name up in a thread that nobody waits for: a resolver without a network takes half a minute."""
         found = self.create_future()
+        flight = _elsewhere.get()
 
         def settle(result: Any, error: OSError | None) -> None:
             if not found.done():
                 found.set_exception(error) if error else found.set_result(result)
 
         def look() -> None:
-            result, failed = None, None
+            result: Any = None
+            failed: OSError | None = None
             try:
                 result = socket.getaddrinfo(host, port, family, type, proto, flags)
+                if flight is not None:
+                    result = [row for row in result if is_public(str(row[4][0]))]
+                    flight.is_private = not result
+                    failed = None if result else socket.gaierror(socket.EAI_NONAME, "no public address")
             except OSError as error:
                 failed = error
             except UnicodeError:
@@ -98,18 +150,6 @@ class _Loop(asyncio.SelectorEventLoop):
 
         threading.Thread(target=look, name="resolver", daemon=True).start()
         return await found
-
-
-class _Flight:
-    """One request on its way."""
-
-    def __init__(self) -> None:
-        self.has_begun = False
-
-    async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        request = info.get("request")
-        if event.endswith("send_request_headers.started") and request is not None and request.method != b"CONNECT":
-            self.has_begun = True  # CONNECT goes to a proxy, and says nothing to the server
 
 
 class Wire:
@@ -138,7 +178,16 @@ class Wire:
         self._client: Any = None
         self._is_closed = False
 
-    def ask(self, method: str, url: str, *, within_s: float, most_bytes: int = MOST_BYTES, **request: Any) -> Reply:
+    def ask(
+        self,
+        method: str,
+        url: str,
+        *,
+        within_s: float,
+        most_bytes: int = MOST_BYTES,
+        only_public: bool = False,
+        **request: Any,
+    ) -> Reply:
         """Make a call and return what came back, whatever its status.
 
         Args:
@@ -146,13 +195,19 @@ class Wire:
             url: where.
             within_s: for all of it, from the name's look-up to the last byte.
             most_bytes: of the answer; a longer one is none.
+            only_public: not to this machine or its local network; where a proxy looks names up, it keeps its own rules.
             request: as httpx takes it: headers, params, json, data, files, content.
 
         Raises:
+            NotPublicError: the address is not one of the public network.
             NoAnswerError: nothing came in time, or not whole.
         """
+        if only_public and not is_public(_host_of(url)):
+            raise NotPublicError
         flight = _Flight()
-        call = self._ask(flight, method, url, within_s=within_s, most_bytes=most_bytes, request=request)
+        call = self._ask(
+            flight, method, url, within_s=within_s, most_bytes=most_bytes, only_public=only_public, request=request
+        )
         running = self._submit(call, within_s)
         try:
             return running.result(within_s + GRACE_S)
@@ -199,10 +254,20 @@ class Wire:
             loop.close()
 
     async def _ask(
-        self, flight: _Flight, method: str, url: str, *, within_s: float, most_bytes: int, request: Mapping[str, Any]
+        self,
+        flight: _Flight,
+        method: str,
+        url: str,
+        *,
+        within_s: float,
+        most_bytes: int,
+        only_public: bool,
+        request: Mapping[str, Any],
     ) -> Reply:
         import httpx  # 150 ms, and only where something is sent  # noqa: PLC0415
 
+        if only_public and not self._proxy:
+            _elsewhere.set(flight)  # of this task alone
         try:
             if self._client is None:
                 self._client = self._connected()
@@ -223,7 +288,10 @@ class Wire:
                 return Reply(response.status_code, dict(response.headers), bytes(body))
         except httpx.InvalidURL as error:
             raise NoAnswerError(f"no address of a server: {error}", may_have_arrived=False) from None
-        except httpx.HTTPError as error:  # its text may hold the address, never a header or the body
+        except httpx.HTTPError as error:
+            if flight.is_private:
+                raise NotPublicError from None
+            # Its text may hold the address, never a header or the body.
             raise NoAnswerError(
                 _sentence(error, has_proxy=bool(self._proxy) and not url.startswith("http://")),
                 may_have_arrived=flight.has_begun,

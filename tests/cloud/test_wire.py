@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from kiosk.cloud.client import CallRefusedError
 from kiosk.cloud.credentials import API_KEY, PROXY, checked
 from kiosk.cloud.sync import connect
 from kiosk.cloud.wire import NoAnswerError
@@ -184,6 +185,75 @@ def proxy(server):
 def guarded(proxy):
     proxy.wants = base64.b64encode(f"kiosk:{PASSWORD}".encode()).decode()
     return proxy
+
+
+class Pouring(socketserver.StreamRequestHandler):
+    """A server whose answer has no end worth waiting for: 2 GB, in one piece, in chunks, or until it hangs up."""
+
+    server: Any
+
+    def handle(self):
+        while self.rfile.readline().strip():
+            pass
+        head, piece = self.server.poured
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n")
+        with contextlib.suppress(OSError):  # the caller leaves
+            while self.server.sent < 2 << 30:
+                self.wfile.write(piece)
+                self.server.sent += len(piece)
+
+
+MILLION = b"[" * 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        pytest.param(b"Content-Length: 2147483648\r\n", MILLION, id="2 GB"),
+        pytest.param(b"Transfer-Encoding: chunked\r\n", b"f4240\r\n" + MILLION + b"\r\n", id="chunks"),
+        pytest.param(b"Connection: close\r\n", MILLION, id="no length"),
+    ],
+)
+def test_an_answer_of_2_gb_is_given_up_after_2_mb(head, piece):
+    with running(Pouring, poured=(head, piece), sent=0) as server, cloud(f"http://127.0.0.1:{server.port}") as asked:
+        for ask in (asked.balance, lambda: asked.entries("list", 0)):
+            with pytest.raises(NoAnswerError, match="the answer has over 2000000 bytes"):
+                ask()
+
+    assert server.sent < 100_000_000  # two calls, with what lies in the sockets between
+
+
+def test_a_head_without_end_is_no_answer():
+    with (
+        running(Pouring, poured=(b"X: ", MILLION), sent=0) as server,
+        cloud(f"http://127.0.0.1:{server.port}") as asked,
+        pytest.raises(NoAnswerError),
+    ):
+        asked.balance()
+
+    assert server.sent < 100_000_000
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "169.254.169.254", "192.168.0.1", "2130706433"]
+)
+def test_a_lists_picture_is_not_fetched_from_this_machine_or_its_network(authority, server, host):
+    with cloud(FAR, ca_file=authority.file) as asked, pytest.raises(CallRefusedError, match="of the public network"):
+        asked.image(f"https://{host}:{server.port}/picture.jpg")
+
+    assert server.heard == []
+
+
+def test_a_picture_at_no_address_holds_nothing_up(authority):
+    with cloud(FAR, ca_file=authority.file) as asked, pytest.raises(CallRefusedError):
+        asked.image("https://[::1/picture.jpg")
+
+
+def test_a_lists_picture_is_fetched_from_the_clouds_own_machine_wherever_that_is(authority, server):
+    with cloud(f"https://localhost:{server.port}", ca_file=authority.file) as asked:
+        assert asked.image(f"https://localhost:{server.port}/picture.jpg")
+
+    assert len(server.heard) == 1
 
 
 # ---- certificates
