@@ -498,6 +498,30 @@ def test_backup_restore_and_rekey_hold_across_what_was_removed(directory: Path, 
         assert len(left(store, Kind.INIT, Kind.REKEY, Kind.RESTORE)) == 4
 
 
+def test_a_checkpoint_between_the_old_key_and_the_new_one_is_no_obstacle(directory: Path, clock: Clock) -> None:
+    with opened(directory, clock) as store:
+        decide(store, 3)
+
+    def ticking() -> float:
+        clock.advance(10 * DAY)
+        return clock.now
+
+    rekey(directory, read_keys(directory), now=ticking, clock_state=lambda: ClockState.SYNCED)
+    with opened(directory, clock) as store:
+        rekeyed = store.decisions(DecisionFilter(kinds=(Kind.REKEY,))).decisions[0].entry
+        decide(store, 3)
+        clock.now = rekeyed.at + YEAR + DAY  # so that REKEY is old, and the INIT after it is not
+        decide(store)
+        pruned(store, clock)
+        clock.advance(YEAR)
+        decide(store)
+
+        assert pruned(store, clock).records == 3
+
+        verdict = store.verify_log()
+        assert verdict.is_intact, verdict.faults
+
+
 # ---- beside a kiosk that runs, and killed
 
 

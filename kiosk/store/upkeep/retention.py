@@ -227,10 +227,11 @@ def _walked(store: Store, checkpoint: Checkpoint | None, end: int, batch_rows: i
 
 
 def _key_at(store: Store, seq: int) -> bytes:
-    """Return the device's public key as it was after a record; the one that INIT names is kept for good."""
+    """Return the device's public key as it was after a record; the records that name keys are kept for good."""
     with store.database.read() as connection:
         row = connection.execute(
-            "SELECT seq, record, hash, signature FROM log WHERE kind = 'INIT' AND seq <= ? ORDER BY seq DESC LIMIT 1",
+            "SELECT seq, record, hash, signature FROM log WHERE kind IN ('INIT', 'REKEY') AND seq <= ?"
+            " ORDER BY seq DESC LIMIT 1",
             (seq,),
         ).fetchone()
     return next(iter(chain.keys_in(_entry(Signed(*row)))), b"") if row else b""
