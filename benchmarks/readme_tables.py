@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kiosk.cli.scale_plot import as_svg
+from kiosk.evaluation.scale_plot import as_svg
 from kiosk.networks.inference import read_pack
 from kiosk.settings.config import describe
 
