@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from kiosk.didit.contract import timestamp
-from kiosk.settings.sections import ApiSettings
+from kiosk.settings.network import ApiSettings
 from kiosk.store.accounts import Account, Accounts, CopiedAccounts, Role
 
 WINDOW_S = 60.0  # what the limits are counted over

@@ -27,7 +27,7 @@ from kiosk.api.operation import Refusal, answer, busy, refusal
 from kiosk.api.queue import be_nice
 from kiosk.api.server import Server, check_exposure
 from kiosk.errors import KioskError, RefusedError, StoreError
-from kiosk.settings.sections import ApiSettings
+from kiosk.settings.network import ApiSettings
 from kiosk.store.accounts import CopiedAccounts, Role
 from kiosk.store.accounts_copy import AccountsCopy
 from kiosk.store.keys import Key, read_keys

@@ -21,7 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from kiosk.api.access import is_loopback, network
 from kiosk.errors import ConfigError
-from kiosk.settings.sections import ApiSettings
+from kiosk.settings.network import ApiSettings
 from kiosk.store.accounts import Accounts, CopiedAccounts
 
 HEAD_S = 10.0

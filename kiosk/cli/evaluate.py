@@ -1,4 +1,4 @@
-"""What `kiosk evaluate` understands; each of its commands has a file of its own."""
+"""What `kiosk liveness`, `record`, `evaluate` and `accept` understand; each has a file of its own."""
 
 from __future__ import annotations
 
@@ -6,11 +6,22 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from kiosk.cli.values import read_count, read_seconds
+
 Adder = Callable[..., argparse.ArgumentParser]
+Group = Callable[[Adder, str, str], Adder]
 
 
-def add_commands(evaluate: Adder) -> None:
-    """Add the commands to the group `kiosk evaluate`."""
+def add_measurements(add: Adder, group: Group) -> None:
+    """Add the commands; `group` makes one that has others below it."""
+    _add_liveness(add, group)
+    evaluate = group(add, "evaluate", "measure error rates on photographs and recordings of known people")
+    _add_evaluations(evaluate)
+    _add_pad(evaluate)
+    _add_accept(add)
+
+
+def _add_evaluations(evaluate: Adder) -> None:
     match = evaluate(
         "evaluate match",
         "evaluate_match",
@@ -60,7 +71,6 @@ def add_commands(evaluate: Adder) -> None:
             help="keep the templates in this file, so that the next run need not make them (default: deleted at the "
             "end)",
         )
-    _add_pad(evaluate)
 
 
 def _add_pad(evaluate: Adder) -> None:
@@ -83,4 +93,72 @@ def _add_pad(evaluate: Adder) -> None:
         action="store_true",
         help="choose [pad] network_low for this site by half of the people recorded, print the rates of the other half "
         "(those of other days where there are some), and say what to write into kiosk.toml",
+    )
+
+
+def _add_liveness(add: Adder, group: Group) -> None:
+    liveness = add(
+        "liveness",
+        "pad",
+        "say whether a photograph shows a person or a picture of one",
+        more="One network judges the picture alone, and a good copy passes; the picture must also show what is around "
+        "the face. Exit 0 for every answer, Declined included.",
+    )
+    liveness.add_argument("image", metavar="IMAGE", type=Path, help="the photograph")
+    liveness.add_argument("--rotate", action="store_true", help="try quarter turns until the face is upright")
+    record = group(add, "record", "record people and attacks in front of the camera, for `kiosk evaluate pad`")
+    clip = record(
+        "record pad",
+        "pad",
+        "record a person or an attack (a photograph, a screen, a mask) in front of the camera",
+        more="The recordings serve to measure presentation-attack detection (pad). Stop the kiosk first: a camera "
+        "serves one program. After one second this terminal says what the person is to do. Recordings are personal "
+        "data: tell whomever you record, and delete them once they are evaluated.",
+        json=False,
+    )
+    clip.add_argument(
+        "--species",
+        required=True,
+        help="what is recorded: bona_fide for a real person, else the kind of attack, such as print or phone",
+    )
+    clip.add_argument("--person", metavar="NAME", help="who is recorded, with --species bona_fide")
+    clip.add_argument("--instrument", metavar="NAME", help="which print or device is recorded, with an attack")
+    clip.add_argument("--to", metavar="DIR", type=Path, required=True, help="folder for the recordings")
+    clip.add_argument(
+        "--challenge",
+        choices=("turn-left", "turn-right", "mouth", "none"),
+        default="none",
+        help="movement that the person is asked for (default none); left and right are the person's own",
+    )
+    clip.add_argument("--seconds", type=read_seconds, default=6.0, metavar="S", help="length of a clip (default 6)")
+    clip.add_argument(
+        "--clips", type=read_count, default=1, metavar="N", help="how many, one after the other (default 1)"
+    )
+    clip.add_argument(
+        "--light", metavar="TEXT", help="what the light was, such as 'office, evening'; kept beside the clip"
+    )
+
+
+def _add_accept(add: Adder) -> None:
+    accept = add(
+        "accept",
+        "accept",
+        "lead through the acceptance of this kiosk at its door, and write the signed report",
+        more="Stopped at any point, it goes on where it was; the operator's page leads through the same steps.",
+    )
+    accept.add_argument("--status", action="store_true", help="say how far it is")
+    accept.add_argument("--report", metavar="FILE", type=Path, help="write the report (HTML) and its signature beside")
+    accept.add_argument("--verify", metavar="FILE", type=Path, help="check a report against its signature")
+    accept.add_argument("--restart", action="store_true", help="begin anew; what was noted is kept under another name")
+    accept.add_argument(
+        "--goal",
+        action="append",
+        default=[],
+        metavar="STEP=PERCENT",
+        help="rate to show: people (default 5), strangers (5) or attacks (15); may be repeated",
+    )
+    accept.add_argument(
+        "--step",
+        choices=("camera", "light", "people", "strangers", "timing", "attacks", "watchdog", "power"),
+        help="do this step now",
     )

@@ -15,8 +15,8 @@ from importlib import import_module
 from pathlib import Path
 
 from kiosk import __version__
-from kiosk.cli.evaluate import add_commands as add_evaluations
-from kiosk.cli.values import read_count, read_days, read_port, read_seconds, read_skip, read_threshold, read_vendor_data
+from kiosk.cli.evaluate import add_measurements
+from kiosk.cli.values import read_count, read_days, read_port, read_skip, read_threshold, read_vendor_data
 from kiosk.errors import KioskError
 from kiosk.rules.text import shown
 
@@ -74,10 +74,9 @@ def build_parser() -> argparse.ArgumentParser:
     add = _adder(commands)
     _add_running(add)
     _add_faces(add)
-    _add_pad(add)
     _add_people(add)
     _add_models(add)
-    add_evaluations(_group(add, "evaluate", "measure error rates on photographs and recordings of known people"))
+    add_measurements(add, _group)
     _add_store(add)
     _add_cloud(add)
     _add_serve(add)
@@ -211,49 +210,6 @@ def _add_faces(add: Adder) -> None:
         command.add_argument("--no-save", action="store_true", help="do not record this decision")
 
 
-def _add_pad(add: Adder) -> None:
-    liveness = add(
-        "liveness",
-        "pad",
-        "say whether a photograph shows a person or a picture of one",
-        more="One network judges the picture alone, and a good copy passes; the picture must also show what is around "
-        "the face. Exit 0 for every answer, Declined included.",
-    )
-    liveness.add_argument("image", metavar="IMAGE", type=Path, help="the photograph")
-    liveness.add_argument("--rotate", action="store_true", help="try quarter turns until the face is upright")
-    record = _group(add, "record", "record people and attacks in front of the camera, for `kiosk evaluate pad`")
-    clip = record(
-        "record pad",
-        "pad",
-        "record a person or an attack (a photograph, a screen, a mask) in front of the camera",
-        more="The recordings serve to measure presentation-attack detection (pad). Stop the kiosk first: a camera "
-        "serves one program. After one second this terminal says what the person is to do. Recordings are personal "
-        "data: tell whomever you record, and delete them once they are evaluated.",
-        json=False,
-    )
-    clip.add_argument(
-        "--species",
-        required=True,
-        help="what is recorded: bona_fide for a real person, else the kind of attack, such as print or phone",
-    )
-    clip.add_argument("--person", metavar="NAME", help="who is recorded, with --species bona_fide")
-    clip.add_argument("--instrument", metavar="NAME", help="which print or device is recorded, with an attack")
-    clip.add_argument("--to", metavar="DIR", type=Path, required=True, help="folder for the recordings")
-    clip.add_argument(
-        "--challenge",
-        choices=("turn-left", "turn-right", "mouth", "none"),
-        default="none",
-        help="movement that the person is asked for (default none); left and right are the person's own",
-    )
-    clip.add_argument("--seconds", type=read_seconds, default=6.0, metavar="S", help="length of a clip (default 6)")
-    clip.add_argument(
-        "--clips", type=read_count, default=1, metavar="N", help="how many, one after the other (default 1)"
-    )
-    clip.add_argument(
-        "--light", metavar="TEXT", help="what the light was, such as 'office, evening'; kept beside the clip"
-    )
-
-
 def _add_people(add: Adder) -> None:
     enrol = add(
         "enrol",
@@ -381,36 +337,10 @@ def _add_models(add: Adder) -> None:
         "check models, onnxruntime, store, settings and clock, and say what to mend",
         more="Runs known portraits through the networks and compares the results. Exit 3 when something is wrong.",
     )
-    _add_accept(add)
     config = _group(add, "config", "check, show and explain the settings")
     config("config check", "models", "check the settings, and say what is wrong")
     config("config show", "models", "print the settings in force", json=False)
     config("config docs", "models", "print every setting with default, range and meaning", json=False)
-
-
-def _add_accept(add: Adder) -> None:
-    accept = add(
-        "accept",
-        "accept",
-        "lead through the acceptance of this kiosk at its door, and write the signed report",
-        more="Stopped at any point, it goes on where it was; the operator's page leads through the same steps.",
-    )
-    accept.add_argument("--status", action="store_true", help="say how far it is")
-    accept.add_argument("--report", metavar="FILE", type=Path, help="write the report (HTML) and its signature beside")
-    accept.add_argument("--verify", metavar="FILE", type=Path, help="check a report against its signature")
-    accept.add_argument("--restart", action="store_true", help="begin anew; what was noted is kept under another name")
-    accept.add_argument(
-        "--goal",
-        action="append",
-        default=[],
-        metavar="STEP=PERCENT",
-        help="rate to show: people (default 5), strangers (5) or attacks (15); may be repeated",
-    )
-    accept.add_argument(
-        "--step",
-        choices=("camera", "light", "people", "strangers", "timing", "attacks", "watchdog", "power"),
-        help="do this step now",
-    )
 
 
 def _add_cloud(add: Adder) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 from kiosk import assembly
 from kiosk.cli import doctor as doctor_module
 from kiosk.cli.main import REFUSED
-from kiosk.evaluation.scale_plot import as_svg, as_text
 from kiosk.cli.start_checks import list_mistakes
 from kiosk.errors import ModelFileError
+from kiosk.evaluation.scale_plot import as_svg, as_text
 from kiosk.networks.download import KNOWN_PACKS, download
 from kiosk.networks.inference import Pack, checked, standard_pack
 from kiosk.networks.own_pack import import_pack, read_description

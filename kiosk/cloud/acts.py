@@ -17,7 +17,7 @@ from kiosk.cloud.client import CallRefusedError, Cloud, NotThereError
 from kiosk.cloud.wire import NoAnswerError
 from kiosk.didit import answers
 from kiosk.errors import CloudError
-from kiosk.settings.sections import CloudSettings
+from kiosk.settings.network import CloudSettings
 from kiosk.store.decision_log import LoggedDecision, NewDecision
 from kiosk.store.outbox import Message, OutboxRow, OutboxState
 from kiosk.store.store import Store

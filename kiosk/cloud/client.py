@@ -23,7 +23,7 @@ from kiosk.didit import answers
 from kiosk.didit.answers import CloudSession, ListPage, Opinion, Service, SessionPage
 from kiosk.errors import CloudError
 from kiosk.recognition.photo import MAX_BYTES
-from kiosk.settings.sections import CloudSettings
+from kiosk.settings.network import CloudSettings
 
 POST_S = 60.0  # two photographs of 5 MB over 1.5 Mbit/s, and Didit's own time
 READ_S = 20.0

@@ -14,7 +14,7 @@ from enum import Enum
 
 from kiosk.cloud.client import Cloud, KeyRefusedError, NoCreditsError
 from kiosk.errors import CloudError, KioskError
-from kiosk.settings.sections import CloudSettings
+from kiosk.settings.network import CloudSettings
 from kiosk.store.notes import Notes
 
 FAILURES = 5  # in a row, from which the breaker opens

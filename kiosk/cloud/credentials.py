@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kiosk.errors import ConfigError
-from kiosk.settings.sections import is_proxy
+from kiosk.settings.network import is_proxy
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from kiosk.cloud.client import Cloud
 from kiosk.cloud.policy import SERVICE_BY_KIND, call_fields
 from kiosk.didit.answers import Opinion, Service
 from kiosk.errors import CloudError
-from kiosk.settings.sections import CloudSettings
+from kiosk.settings.network import CloudSettings
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.store import Store
 

@@ -20,7 +20,7 @@ from kiosk.didit.answers import Opinion, Service
 from kiosk.didit.contract import SENTENCES, timestamp
 from kiosk.didit.webhooks import envelope
 from kiosk.errors import StoreError
-from kiosk.settings.sections import CloudSettings
+from kiosk.settings.network import CloudSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, LoggedDecision, NewDecision
 from kiosk.store.outbox import Message

@@ -22,7 +22,7 @@ from kiosk.cloud.policy import Policy
 from kiosk.cloud.wire import NoAnswerError, Wire
 from kiosk.didit import webhooks
 from kiosk.didit.answers import CloudSession, Service
-from kiosk.settings.sections import CloudSettings
+from kiosk.settings.network import CloudSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.notes import Notes

@@ -26,7 +26,7 @@ from kiosk.cloud.view import CloudView
 from kiosk.cloud.wire import Wire
 from kiosk.device.device import Device
 from kiosk.errors import CloudError, KioskError
-from kiosk.settings.sections import CloudSettings
+from kiosk.settings.network import CloudSettings
 
 LOCK_NAME = ".sending"
 TURN_S = 1.0  # longest sleep: the beat goes on, and settings of the clock are noticed

@@ -14,7 +14,7 @@ from kiosk.didit import webhooks
 from kiosk.didit.answers import read_session
 from kiosk.didit.contract import timestamp
 from kiosk.errors import CloudError, RefusedError
-from kiosk.settings.sections import CloudSettings
+from kiosk.settings.network import CloudSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.outbox import OutboxState

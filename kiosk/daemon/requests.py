@@ -49,7 +49,7 @@ class Requests:
         found = self._parts.device.store.people.find(code)
         if len(found) != 1:
             raise RefusedError("nobody has this code" if not found else "several people have this code")
-        seconds = self._parts.judge.claim(found[0].session_number)
+        seconds = self._parts.judge.expected.claim(found[0].session_number)
         log.info("claim actor=%s seconds=%g", actor, seconds)
         return seconds
 
@@ -80,7 +80,7 @@ class Requests:
         self, details: Details, consent: Consent, *, is_allowlisted: bool, is_attended: bool, actor: str
     ) -> str:
         """Enrol the person who stands in front of the camera."""
-        enrolment = self._parts.judge.begin_enrolment(
+        enrolment = self._parts.judge.expected.begin_enrolment(
             details, consent, is_allowlisted=is_allowlisted, is_attended=is_attended
         )
         log.info("enrolment id=%s actor=%s attended=%s", enrolment, actor, is_attended)
@@ -92,4 +92,4 @@ class Requests:
 
     def cancel_enrolment(self, enrolment: str) -> None:
         """End an enrolment without storing anything."""
-        self._parts.judge.cancel_enrolment(enrolment)
+        self._parts.judge.expected.cancel_enrolment(enrolment)

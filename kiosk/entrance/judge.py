@@ -18,7 +18,7 @@ from kiosk.entrance.decide import DoorDecision, Entrance
 from kiosk.entrance.expected import ExpectedPerson
 from kiosk.entrance.liveness_step import LivenessStep
 from kiosk.entrance.look import Look
-from kiosk.entrance.news import Broadcast, Consent
+from kiosk.entrance.news import Broadcast
 from kiosk.entrance.pending import PendingApproval
 from kiosk.entrance.screen import Announcer, Place
 from kiosk.entrance.surroundings import Surroundings
@@ -48,7 +48,6 @@ from kiosk.rules.schedule import Schedule
 from kiosk.settings.config import Config
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
-from kiosk.store.subjects import Details
 from kiosk.types import Face, Frame, Status, SubjectId
 
 DOUBTS: Mapping[Verdict, DoorReason | None] = MappingProxyType(
@@ -105,7 +104,9 @@ class Judge:
         self._announcer = Announcer(news, monitor, door)
         self._clock, self._door, self._keep, self._make_liveness = clock, door, keep, liveness
         self._tries = tries or Tries()
-        self._expected = ExpectedPerson(entrance, self._announcer, config, clock=clock)
+        self.expected = ExpectedPerson(entrance, self._announcer, config, clock=clock)
+        """Who is to step up next: claims of codes, and enrolments."""
+
         self._pending = PendingApproval(
             entrance, self._announcer, open_door=self._open, second=self._second, clock=clock, beside=beside
         )
@@ -117,7 +118,6 @@ class Judge:
         self._next: tuple[Config, Schedule] | None = None  # settings to take
         self.decided = 0
         """Presentations decided about since the start."""
-
         self._apply(config)
 
     def reload(self, config: Config, schedule: Schedule) -> None:
@@ -128,7 +128,7 @@ class Judge:
     def _apply(self, config: Config) -> None:
         self._config = config
         self._patience = config.attempts
-        self._expected.apply(config)
+        self.expected.apply(config)
         self._surroundings.apply(config)
         self._presenter = Presenter(_limits(config), self._device.scale)
         self._liveness = self._make_liveness(config)
@@ -155,26 +155,12 @@ class Judge:
         """Whether the screen may soon show colours, or shows them: a camera should not even them out."""
         return self._liveness is not None and self._liveness.wants_steady_exposure
 
-    def claim(self, subject: SubjectId) -> float:
-        """Expect a person to step up; return within how many seconds."""
-        return self._expected.claim(subject)
-
-    def begin_enrolment(
-        self, details: Details, consent: Consent, *, is_allowlisted: bool, is_attended: bool = False
-    ) -> str:
-        """Enrol whoever stands in front of the camera next; return the enrolment's id."""
-        return self._expected.begin_enrolment(details, consent, is_allowlisted=is_allowlisted, is_attended=is_attended)
-
-    def cancel_enrolment(self, enrolment: str) -> None:
-        """End an enrolment without storing anything."""
-        self._expected.cancel_enrolment(enrolment)
-
     # ---- frames
 
     def take(self, frame: Frame, now: float) -> FrameOutcome:
         """Look at the next frame; decide, and open, when it is time."""
         self._look_for_settings()
-        self._expected.let_go(now)
+        self.expected.let_go(now)
         try:
             faces = self._device.recogniser.glance(frame.image)
             found = self._surroundings.sort(frame, faces)
@@ -233,7 +219,7 @@ class Judge:
             tries=self._tries,
             is_pending=self._pending.is_waiting,
             face=face,
-            enrolment=self._expected.enrolment,
+            enrolment=self.expected.enrolment,
             prompt=self._liveness.prompt if self._liveness is not None else None,
         )
 
@@ -249,7 +235,7 @@ class Judge:
     def rest(self, now: float) -> None:
         """Note that no frame came."""
         self._look_for_settings()
-        self._expected.let_go(now)
+        self.expected.let_go(now)
         self._newest = None
         self._show(None, now, None)
 
@@ -265,7 +251,7 @@ class Judge:
     def _is_armed(self, now: float) -> bool:
         if allowed(self._monitor.states(), self._monitor.table) is Allowed.CLOSED or self._tries.is_held(now):
             return False
-        return self._expected.is_known
+        return self.expected.is_known
 
     # ---- decisions
 
@@ -275,9 +261,9 @@ class Judge:
         self._announcer.forget_result()
         ready, doubt = self._examine(ready)
         frame, faces = self._frames[ready.best_frame]
-        mode, claimed = self._config.entrance.mode, self._expected.take_claim()  # serves once, whatever comes of it
+        mode, claimed = self._config.entrance.mode, self.expected.take_claim()  # serves once, whatever comes of it
         if mode == "enrol" and doubt is None:
-            self._expected.enrol(ready, lambda: encoded(frame.image))
+            self.expected.enrol(ready, lambda: encoded(frame.image))
             self.decided += 1
             return
         if doubt is not None:
@@ -293,7 +279,7 @@ class Judge:
         if decided.question is not None:
             self._pending.ask(decided, decided.question, ready)
         if doubt is not None:
-            self._expected.refuse()
+            self.expected.refuse()
 
     def _examine(self, ready: Ready) -> tuple[Ready, DoorReason | None]:
         """Between gathering and deciding: note how liveness was judged; say why nothing may be decided, if so."""

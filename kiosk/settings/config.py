@@ -1,8 +1,9 @@
 """kiosk.toml and the environment → one frozen `Config`, checked once.
 
-The sections, with default, range and sentence of each setting, are sections.py's; `kiosk config docs` prints them. An
-unknown or wrong setting refuses the start and says what would be right. `KIOSK_<SECTION>_<SETTING>` in the
-environment overrides the file, for instance KIOSK_SEARCH_SIMILARITY_THRESHOLD=80.
+The sections, with default, range and sentence of each setting, are sections.py's and network.py's; `kiosk config
+docs` prints them. An unknown or wrong setting refuses the start and says what would be right.
+`KIOSK_<SECTION>_<SETTING>` in the environment overrides the file, for instance
+KIOSK_SEARCH_SIMILARITY_THRESHOLD=80.
 """
 
 from __future__ import annotations
@@ -22,10 +23,9 @@ from typing import Any, get_type_hints
 from kiosk.errors import ConfigError
 from kiosk.rules.limits import Limits
 from kiosk.rules.patience import Patience
+from kiosk.settings.network import ApiSettings, CloudSettings
 from kiosk.settings.sections import (
-    ApiSettings,
     CameraSettings,
-    CloudSettings,
     DegradedSettings,
     DoorSettings,
     EnrolmentSettings,

@@ -8,7 +8,7 @@ import pytest
 
 from kiosk.api.access import PROXIED, Access, Limiter, Sender, is_csrf_right, sender_of
 from kiosk.errors import ConfigError, RefusedError, StoreError
-from kiosk.settings.sections import ApiSettings
+from kiosk.settings.network import ApiSettings
 from kiosk.store.accounts import Accounts, Role
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter

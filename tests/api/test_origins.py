@@ -3,7 +3,7 @@
 import pytest
 
 from kiosk.errors import ConfigError
-from kiosk.settings.sections import ApiSettings
+from kiosk.settings.network import ApiSettings
 from tests.api.served import A1, A2, match_files, serving
 
 APP, OTHER = "https://app.example", "https://other.example"

@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 from kiosk.api import app, server
 from kiosk.api.queue import CallQueue, FullError
 from kiosk.errors import ConfigError
-from kiosk.settings.sections import ApiSettings
+from kiosk.settings.network import ApiSettings
 from kiosk.store.accounts import Accounts, Role
 from kiosk.store.directory import initialise
 from tests.api.served import NOW, match_files, serving

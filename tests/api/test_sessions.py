@@ -15,7 +15,8 @@ from kiosk.cloud.policy import Policy
 from kiosk.cloud.sync import Sync
 from kiosk.device.enrol import enrol_person
 from kiosk.settings.config import Config
-from kiosk.settings.sections import CloudSettings, SearchSettings
+from kiosk.settings.network import CloudSettings
+from kiosk.settings.sections import SearchSettings
 from kiosk.store.chain import receipt_holds
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.fake_cloud import FakeCloud

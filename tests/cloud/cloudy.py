@@ -17,7 +17,7 @@ from kiosk.cloud.sync import Sync
 from kiosk.device.device import Device
 from kiosk.networks.inference import read_pack, standard_pack
 from kiosk.settings.config import Config
-from kiosk.settings.sections import CloudSettings
+from kiosk.settings.network import CloudSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.directory import DATABASE_NAME, initialise, open_store

@@ -7,7 +7,7 @@ import pytest
 
 from kiosk.cli import main
 from kiosk.device.reviews import block_person, review_call
-from kiosk.settings.sections import CloudSettings
+from kiosk.settings.network import CloudSettings
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.outbox import OutboxState
 from kiosk.store.subjects import Details, Enrolment

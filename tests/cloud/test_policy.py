@@ -11,7 +11,7 @@ from kiosk.cloud.credentials import WEBHOOK_SECRET, Credentials
 from kiosk.device.reviews import review_call
 from kiosk.didit import webhooks
 from kiosk.errors import RefusedError
-from kiosk.settings.sections import CloudSettings
+from kiosk.settings.network import CloudSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.outbox import OutboxState

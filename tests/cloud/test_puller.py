@@ -16,7 +16,7 @@ from kiosk.device.calls import answer_search
 from kiosk.device.device import Device
 from kiosk.errors import CloudError, RefusedError
 from kiosk.settings.config import Config
-from kiosk.settings.sections import CloudSettings
+from kiosk.settings.network import CloudSettings
 from kiosk.store.directory import initialise, open_store
 from kiosk.store.keys import read_keys
 from kiosk.store.remote_lists import Lists

@@ -22,7 +22,7 @@ from kiosk.cloud.credentials import API_KEY, PROXY, checked
 from kiosk.cloud.sync import connect
 from kiosk.cloud.wire import NoAnswerError
 from kiosk.errors import ConfigError
-from kiosk.settings.sections import CloudSettings
+from kiosk.settings.network import CloudSettings
 from tests.patience import LIMIT_S
 
 KEY = "key-of-the-kiosk"

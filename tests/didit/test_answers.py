@@ -11,7 +11,7 @@ from kiosk.cloud.wire import NoAnswerError, Reply
 from kiosk.didit import answers
 from kiosk.didit.answers import Service
 from kiosk.errors import CloudError
-from kiosk.settings.sections import CloudSettings
+from kiosk.settings.network import CloudSettings
 from kiosk.types import Status
 
 SEED_MATCH = {

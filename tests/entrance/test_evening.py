@@ -132,9 +132,9 @@ def test_a_code_lets_in_its_own_person_alone(evening, people):
     play(evening, seconds=1.0)
 
     unasked = play(evening, walking_up(people["a_1"]))
-    evening.judge.claim(person_a.session_number)
+    evening.judge.expected.claim(person_a.session_number)
     right = play(evening, walking_up(people["a_1"]))
-    evening.judge.claim(person_a.session_number)
+    evening.judge.expected.claim(person_a.session_number)
     wrong = play(evening, walking_up(people["c_1"]))
 
     assert unasked == ["left undecided"]
@@ -149,7 +149,7 @@ def test_somebody_enrolled_at_the_door_is_let_in_by_another_picture_of_them(even
 
     def enrol(name):
         agreed = Consent("2026-11", NOW)
-        evening.judge.begin_enrolment(Details(name=name), agreed, is_allowlisted=False, is_attended=True)
+        evening.judge.expected.begin_enrolment(Details(name=name), agreed, is_allowlisted=False, is_attended=True)
         return play(evening, walking_up(people["c_1"], stay_s=3.0), seconds=8.0)
 
     first, second = enrol("Person C"), enrol("Person C again")

@@ -91,7 +91,7 @@ def test_a_guided_enrolment_takes_the_person_and_not_the_poster(hall):
     play(replay, room, 1.0)
 
     agreed = Consent("2026-11", replay.wall.now)
-    replay.judge.begin_enrolment(Details(name="Person C"), agreed, is_allowlisted=False, is_attended=True)
+    replay.judge.expected.begin_enrolment(Details(name="Person C"), agreed, is_allowlisted=False, is_attended=True)
     alone = play(replay, room, 5.0)
     play(replay, room, VISIT_S, "c_1")
 

@@ -449,10 +449,10 @@ def test_without_a_code_nobody_is_judged_and_with_one_only_its_person_comes_in(t
     a = stage.enrol(A).session_number
     stage.show(A, seconds=2.0)
     before = stage.screen["guidance"], len(stage.decisions)
-    stage.judge.claim(a)
+    stage.judge.expected.claim(a)
     stage.show(STRANGER, seconds=2.0)
     stage.show(seconds=2.0)
-    stage.judge.claim(a)
+    stage.judge.expected.claim(a)
     stage.show(A, seconds=2.0)
     stage.close()
 
@@ -465,11 +465,11 @@ def test_a_code_serves_once_and_runs_out(tmp_path):
     stage = stage_for(tmp_path, "verify")
     a = stage.enrol(A).session_number
 
-    seconds = stage.judge.claim(a)
+    seconds = stage.judge.expected.claim(a)
     stage.show(seconds=seconds + 1)
     stage.show(A, seconds=2.0)
     ran_out = len(stage.decisions)
-    stage.judge.claim(a)
+    stage.judge.expected.claim(a)
     stage.show(seconds=1.0)
     stage.show(A, seconds=2.0)
     stage.show(seconds=2.0)
@@ -497,7 +497,7 @@ def test_an_opening_is_announced_even_where_the_declines_cannot_be_kept(tmp_path
 
 def test_a_code_in_another_mode_is_refused(stage):
     with pytest.raises(RefusedError, match="mode verify"):
-        stage.judge.claim(1)
+        stage.judge.expected.claim(1)
 
 
 # ---- enrol and screen
@@ -512,7 +512,9 @@ def test_a_guided_enrolment_stores_the_person_who_steps_up(tmp_path):
     nobody_asked = stage.store.people.subjects().total
     stage.show(seconds=2.0)
 
-    enrolment = stage.judge.begin_enrolment(Details(name="Person A"), CONSENT, is_allowlisted=False, is_attended=True)
+    enrolment = stage.judge.expected.begin_enrolment(
+        Details(name="Person A"), CONSENT, is_allowlisted=False, is_attended=True
+    )
     stage.show(A, seconds=3.0)
     (subject,) = stage.store.people.subjects().subjects
     news = stage.told(Topic.ENROLMENT)
@@ -529,7 +531,7 @@ def test_a_guided_enrolment_stores_the_person_who_steps_up(tmp_path):
 def test_a_duplicate_is_told_and_not_stored(tmp_path):
     stage = stage_for(tmp_path, "enrol", **ENROLLING)
     stage.enrol(A)
-    stage.judge.begin_enrolment(Details(name="Person B"), CONSENT, is_allowlisted=False, is_attended=True)
+    stage.judge.expected.begin_enrolment(Details(name="Person B"), CONSENT, is_allowlisted=False, is_attended=True)
     stage.show(A, seconds=3.0)
     stage.close()
 
@@ -539,9 +541,9 @@ def test_a_duplicate_is_told_and_not_stored(tmp_path):
 
 def test_an_enrolment_that_was_cancelled_stores_nobody(tmp_path):
     stage = stage_for(tmp_path, "enrol", **ENROLLING)
-    enrolment = stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False, is_attended=True)
-    stage.judge.cancel_enrolment(enrolment)
-    stage.judge.cancel_enrolment(enrolment)
+    enrolment = stage.judge.expected.begin_enrolment(Details(), CONSENT, is_allowlisted=False, is_attended=True)
+    stage.judge.expected.cancel_enrolment(enrolment)
+    stage.judge.expected.cancel_enrolment(enrolment)
     stage.show(A, seconds=3.0)
     total = stage.store.people.subjects().total
     stage.close()
@@ -552,12 +554,12 @@ def test_an_enrolment_that_was_cancelled_stores_nobody(tmp_path):
 
 def test_an_enrolment_that_is_being_stored_cannot_be_cancelled_and_is_not_said_to_be(tmp_path):
     stage = stage_for(tmp_path, "enrol", **ENROLLING)
-    enrolment = stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False, is_attended=True)
+    enrolment = stage.judge.expected.begin_enrolment(Details(), CONSENT, is_allowlisted=False, is_attended=True)
     storing, refused = stage.store.people.enrol, []
 
     def store(*given, **named):
         with pytest.raises(RefusedError, match="is being stored") as refusal:
-            stage.judge.cancel_enrolment(enrolment)
+            stage.judge.expected.cancel_enrolment(enrolment)
         refused.append(refusal)
         return storing(*given, **named)
 
@@ -575,7 +577,7 @@ def test_an_enrolment_that_is_being_stored_cannot_be_cancelled_and_is_not_said_t
 @pytest.mark.parametrize("meanwhile", ["nobody_came", "the_mode_changed"])
 def test_an_enrolment_that_was_left_alone_takes_nobody_who_comes_later(tmp_path, meanwhile):
     stage = stage_for(tmp_path, "enrol", **ENROLLING)
-    stage.judge.begin_enrolment(Details(name="Person A"), CONSENT, is_allowlisted=False, is_attended=True)
+    stage.judge.expected.begin_enrolment(Details(name="Person A"), CONSENT, is_allowlisted=False, is_attended=True)
 
     if meanwhile == "nobody_came":
         stage.clock.advance(ENROLMENT_S)
@@ -586,7 +588,7 @@ def test_an_enrolment_that_was_left_alone_takes_nobody_who_comes_later(tmp_path,
         stage.judge.reload(stage.config, stage.schedule(stage.config))
     stage.show(STRANGER, seconds=3.0)
     stored = stage.store.people.subjects().total
-    stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False, is_attended=True)
+    stage.judge.expected.begin_enrolment(Details(), CONSENT, is_allowlisted=False, is_attended=True)
     stage.close()
 
     assert stored == 0
@@ -595,7 +597,7 @@ def test_an_enrolment_that_was_left_alone_takes_nobody_who_comes_later(tmp_path,
 
 def test_an_enrolment_whose_store_fails_is_told_so(tmp_path):
     stage = stage_for(tmp_path, "enrol", **ENROLLING)
-    stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False, is_attended=True)
+    stage.judge.expected.begin_enrolment(Details(), CONSENT, is_allowlisted=False, is_attended=True)
 
     def fail(*_, **__):
         raise StoreError("disk full")
@@ -619,15 +621,15 @@ def test_an_enrolment_whose_store_fails_is_told_so(tmp_path):
 def test_nobody_is_enrolled_without_the_consent_in_force(tmp_path, mode, enrolling, version, said):
     stage = stage_for(tmp_path, mode, enrolment=enrolling)
     with pytest.raises(RefusedError, match=said):
-        stage.judge.begin_enrolment(Details(), Consent(version, NOW), is_allowlisted=False, is_attended=True)
+        stage.judge.expected.begin_enrolment(Details(), Consent(version, NOW), is_allowlisted=False, is_attended=True)
     stage.close()
 
 
 def test_one_enrolment_at_a_time(tmp_path):
     stage = stage_for(tmp_path, "enrol", **ENROLLING)
-    stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False, is_attended=True)
+    stage.judge.expected.begin_enrolment(Details(), CONSENT, is_allowlisted=False, is_attended=True)
     with pytest.raises(RefusedError, match="another enrolment"):
-        stage.judge.begin_enrolment(Details(), CONSENT, is_allowlisted=False, is_attended=True)
+        stage.judge.expected.begin_enrolment(Details(), CONSENT, is_allowlisted=False, is_attended=True)
     stage.close()
 
 

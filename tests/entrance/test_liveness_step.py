@@ -45,9 +45,9 @@ class Watched(Stage):
     def begin(self, mode):
         """Have the mode know whom it expects; return the enrolment's id."""
         if mode == "verify":
-            self.judge.claim(1)
+            self.judge.expected.claim(1)
         if mode == "enrol":
-            return self.judge.begin_enrolment(Details(name="Person B"), CONSENT, is_allowlisted=False)
+            return self.judge.expected.begin_enrolment(Details(name="Person B"), CONSENT, is_allowlisted=False)
         return None
 
     @property

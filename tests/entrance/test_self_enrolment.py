@@ -21,7 +21,9 @@ def enrolling(tmp_path, **more):
 
 
 def begin(stage, *, is_attended=False, **details):
-    return stage.judge.begin_enrolment(Details(**details), CONSENT, is_allowlisted=False, is_attended=is_attended)
+    return stage.judge.expected.begin_enrolment(
+        Details(**details), CONSENT, is_allowlisted=False, is_attended=is_attended
+    )
 
 
 def test_whoever_enrols_alone_is_in_review_and_opens_the_door_once_an_operator_has_approved(tmp_path):

@@ -20,7 +20,7 @@ from kiosk.device.enrol import enrol_person
 from kiosk.entrance.news import Still, Topic
 from kiosk.rules.conditions import Degradation
 from kiosk.settings.config import Sources
-from kiosk.settings.sections import CloudSettings
+from kiosk.settings.network import CloudSettings
 from kiosk.store import chain
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision

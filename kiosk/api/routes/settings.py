@@ -17,14 +17,8 @@ from kiosk.api.schema import ANSWER_400, ANY_OBJECT, BOOLEAN, NUMBER, STRING, TE
 from kiosk.errors import ConfigError, StoreError
 from kiosk.rules.patience import Patience
 from kiosk.settings.config import Config, Sources, without_secrets
-from kiosk.settings.sections import (
-    ApiSettings,
-    EnrolmentSettings,
-    EntranceSettings,
-    MatchSettings,
-    ScheduleSettings,
-    SearchSettings,
-)
+from kiosk.settings.network import ApiSettings
+from kiosk.settings.sections import EnrolmentSettings, EntranceSettings, MatchSettings, ScheduleSettings, SearchSettings
 from kiosk.store.accounts import Role
 from kiosk.store.chain import Kind
 
