@@ -36,8 +36,8 @@ def init(chosen: argparse.Namespace) -> None:
     """Make the state directory, its key and an empty store."""
     assembly.load_settings(chosen)
     directory = assembly.state_of(chosen)
-    held = assembly.credentials_directory()
-    key = assembly.load_keys(directory)[0] if held else None
+    is_there = assembly.credentials_directory() is not None or (directory / KEY_NAME).exists()  # provision.sh made it
+    key = assembly.load_keys(directory)[0] if is_there else None
     initialise(directory, now=time.time, key=key).close()
     if chosen.json:
         print(json.dumps({"state": str(directory)}))

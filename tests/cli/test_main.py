@@ -18,7 +18,7 @@ from PIL import Image
 from kiosk.cli.main import build_parser
 from kiosk.cli.store import store_sweep
 from kiosk.store.directory import open_store
-from kiosk.store.keys import read_keys
+from kiosk.store.keys import KEY_NAME, new_key, read_keys
 from tests.store.stored import DAY, enrolment
 
 ROOT = Path(__file__).parent.parent.parent
@@ -331,6 +331,16 @@ def test_a_store_whose_key_is_gone_is_refused_in_one_line(kiosk, state):
     assert code == 1
     assert len(err.splitlines()) == 1
     assert "key" in err
+
+
+def test_a_store_is_made_with_the_key_that_lies_there_already(kiosk, state):  # provision.sh --key file made it
+    state.mkdir(exist_ok=True)
+    new_key().write(state / KEY_NAME)
+    made = (state / KEY_NAME).read_text()
+
+    assert kiosk("init")[0] == 0
+    assert (state / KEY_NAME).read_text() == made
+    open_store(state, read_keys(state), now=time.time).close()
 
 
 def test_doctor_finds_everything_in_order(kiosk):
