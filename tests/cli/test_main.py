@@ -677,3 +677,30 @@ def test_doctor_says_when_an_fpir_cannot_be_held(kiosk, monkeypatch):
     (gallery,) = [finding for finding in json.loads(out) if finding["what"] == "gallery"]
     assert code == 3
     assert "no threshold keeps FPIR 1e-12" in gallery["cure"]
+
+
+LEFT = """
+import threading
+import numpy as np
+from kiosk.cli.main import end
+from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
+
+recogniser, looked = load_recogniser(read_pack(standard_pack())), threading.Event()
+
+def look():
+    while True:
+        recogniser.glance(np.zeros((480, 640, 3), np.uint8))
+        looked.set()
+
+for _ in range(4):
+    threading.Thread(target=look, daemon=True).start()
+looked.wait()
+print("said", end="")
+end(3)
+"""
+
+
+def test_a_process_with_threads_that_are_left_in_a_network_ends_with_its_code():
+    done = subprocess.run([sys.executable, "-c", LEFT], cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (3, "said", "")
