@@ -136,12 +136,12 @@ class FullDisk:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def record_decision(self, decision: Any) -> Any:
+    def record_decision(self, decision: Any, session: Any = None) -> Any:
         """Record, or refuse as a full disk does."""
         if self.is_full:
             self.refused += 1
             raise StoreError("database or disk is full; make room")
-        return self._store.record_decision(decision)
+        return self._store.record_decision(decision, session)
 
 
 @dataclass(frozen=True)

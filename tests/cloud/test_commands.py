@@ -190,14 +190,15 @@ def test_the_status_tells_what_waits(run):
 @pytest.mark.parametrize(
     ("breaker", "words"),
     [
-        (None, "the way there works"),
-        ("closed", "the way there works"),
-        ("open", "the way there is down, and is tried again by itself"),
-        ("half_open", "the way there is being tried"),
-        ("stopped", "the way there is stopped"),
+        (None, "connection: up"),
+        ("closed", "connection: up"),
+        ("open", "connection: down, tried again later"),
+        ("half_open", "connection: being tried"),
+        ("stopped", "connection: stopped until the key or the balance is put right"),
     ],
 )
-def test_the_status_says_closed_of_no_way_that_is_open(run, tmp_path, breaker, words):
+def test_the_status_says_closed_of_no_connection_that_is_up(run, tmp_path, monkeypatch, breaker, words):
+    monkeypatch.setenv("KIOSK_CLOUD_POLICY", "replay")
     if breaker is not None:
         with open_store(tmp_path / "state", read_keys(tmp_path / "state"), now=time.time) as store:
             store.notes.write(breaker=breaker)

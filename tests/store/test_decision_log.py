@@ -137,7 +137,7 @@ def test_a_row_that_was_sent_stays_sent(store: Store) -> None:
     assert row is not None
     store.outbox.settle(row.id, "remote-1")
 
-    with pytest.raises(StoreError, match="is not waiting"):
+    with pytest.raises(StoreError, match="was sent or dropped already"):
         store.outbox.postpone(row.id, NOW, "late answer")
 
 

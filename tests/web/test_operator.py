@@ -592,11 +592,11 @@ def test_a_settings_change_is_taken_as_a_whole_or_not_at_all(chromium, tmp_path)
         show(page, "settings")
 
         page.get_by_label("Enter from, with a code").fill("78")
-        page.get_by_label("Enter from, found in the gallery").fill("1000")
+        page.get_by_label("Enter from, found among all people").fill("1000")
         page.get_by_role("button", name="Apply").click()
         page.locator("[aria-invalid=true]").wait_for()
         assert served.device.config.entrance.verify_threshold == 76.0
-        page.get_by_label("Enter from, found in the gallery").fill("85")
+        page.get_by_label("Enter from, found among all people").fill("85")
         page.get_by_role("button", name="Apply").click()
 
         page.get_by_text("Applied.").wait_for()
@@ -679,7 +679,7 @@ def test_a_step_left_out_stands_so_on_the_page_and_in_the_report(operator):
     page.get_by_role("button", name="I try it now").click()
     page.get_by_label("What happened").fill("came back in 40 s")
     page.get_by_role("button", name="Yes").click()
-    page.get_by_text("By the installer's word: it came back by itself.").wait_for()
+    page.get_by_text("By the installer's word it came back by itself, but the kiosk does not see").wait_for()
 
     with page.context.expect_page() as opening:
         page.get_by_role("link", name="Show the report").click()

@@ -77,16 +77,16 @@ class Watch:
             if news.topic is Topic.SCREEN:
                 is_idle = news.data.get("state") == "idle"
                 self._since = None if is_idle else (self._since or news.at)
-            elif news.topic is Topic.DECISION:
+            elif news.topic is Topic.DECISION and "request_id" in news.data:
                 took = None if self._since is None else round(max(0.0, news.at - self._since), 3)
-                self._timed[str(news.data["request_id"])] = float(news.data["at"]), Timed(took)
+                self._timed[str(news.data["request_id"])] = float(news.data.get("at", news.at)), Timed(took)
                 while len(self._timed) > KEPT_TIMES:
                     self._timed.popitem(last=False)
             elif news.topic is Topic.DOOR and news.data.get("what") == Happened.RELAY_ON.value:
                 known = self._timed.get(str(news.data.get("decision")))
                 if known is not None:
                     at, timed = known
-                    relay = round(max(0.0, float(news.data["at"]) - at), 3)
+                    relay = round(max(0.0, float(news.data.get("at", news.at)) - at), 3)
                     self._timed[str(news.data["decision"])] = at, replace(timed, relay_s=relay)
                     self._lock.notify_all()
 
