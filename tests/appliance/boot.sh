@@ -105,7 +105,7 @@ import cv2
 picture = cv2.imread("/srv/person_a_1.jpg")
 picture = cv2.resize(picture, (round(picture.shape[1] * 480 / picture.shape[0]), 480))
 for shift in range(20):
-    bordered = cv2.copyMakeBorder(picture, 0, 0, 40 + shift, 640, cv2.BORDER_REFLECT)
+    bordered = cv2.copyMakeBorder(picture, 0, 0, 40 + shift, 640, cv2.BORDER_REPLICATE)
     cv2.imwrite(f"/srv/frames/{shift:02}.jpg", bordered[:, :640])
 '
 # Nobody keeps a clock in a container without a network; a door would stay closed for that.
