@@ -3,7 +3,7 @@
 #
 #   ./firmware_scripts/test.sh [PYTEST OPTIONS]
 #
-# Makes .venv in the repository; safe to run twice. As many test files run in parallel as there are cores; -n 0 runs one
+# Makes .venv in the repository; safe to run twice. One test file more runs in parallel than there are cores; -n 0 runs one
 # after the other. KIOSK_PYTHON names another Python, KIOSK_VENV another place.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -28,4 +28,4 @@ if { ! command -v strace || ! command -v gcc; } >/dev/null 2>&1 && [ "$(id -u)" 
 fi
 step "Running the tests"
 cd "$root"
-exec "$venv/bin/python" -m pytest -n "$(nproc)" --dist loadfile "$@"
+exec "$venv/bin/python" -m pytest -n "$(($(nproc) + 1))" --dist loadfile "$@" # tests wait for processes a third of their time

@@ -234,7 +234,7 @@ def test_a_picture_with_bytes_changed_cut_or_doubled_is_one_or_refused_and_ends_
     for _ in range(INPUTS // 3):
         data = bytearray(wholes[rng.integers(len(wholes))])
         for _ in range(rng.integers(1, 8)):
-            at, length = rng.integers(len(data)), int(rng.integers(1, 40))
+            at, length = int(rng.integers(len(data))), int(rng.integers(1, 40))
             how = rng.integers(4)
             if how == 0:
                 data[at] = rng.integers(256)
@@ -243,7 +243,8 @@ def test_a_picture_with_bytes_changed_cut_or_doubled_is_one_or_refused_and_ends_
             elif how == 2:
                 data[at:at] = data[at : at + length] * int(rng.integers(1, 30))
             else:
-                data[at : at + 4] = rng.choice([b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\x01"])
+                marks = b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\x01"
+                data[at : at + 4] = marks[int(rng.integers(len(marks)))]
         try:
             decoder(bytes(data))
         except ImageError as error:
