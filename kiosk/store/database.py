@@ -213,11 +213,19 @@ class Database:
             if self._idle:
                 return self._idle.pop()
         connection = self._connect()
-        connection.execute("PRAGMA query_only = ON")
+        try:
+            connection.execute("PRAGMA query_only = ON")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
-        _roll_back(connection)
+        try:
+            _roll_back(connection)
+        except BaseException:
+            connection.close()
+            raise
         with self._idle_lock:
             if not self._is_closed:
                 self._idle.append(connection)
@@ -234,7 +242,7 @@ class Database:
         )  # borrowed by one thread at a time, so the thread check has nothing to protect
         try:
             connection.executescript(_SETTINGS)
-        except sqlite3.Error:
+        except BaseException:  # a damaged text is no sqlite3.Error
             connection.close()
             raise
         return connection

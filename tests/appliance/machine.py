@@ -214,6 +214,7 @@ class Machine:
         """Put the first release in place, as install.sh does when the system's packages are there."""
         place = self.folder / "first"
         with tarfile.open(bundle) as archive:
+            archive.extraction_filter = getattr(tarfile, "fully_trusted_filter", None)  # which Python 3.13 asks for
             archive.extractall(place)
         (root,) = place.iterdir()
         code, said = self.run(

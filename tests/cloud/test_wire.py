@@ -30,6 +30,10 @@ PASSWORD = "pass-word-1"
 FAR = "https://cloud.example"  # a name that no resolver knows: only the proxy can find it
 NOW = datetime.now(timezone.utc)
 TODAY = (NOW - timedelta(days=1), NOW + timedelta(days=1))
+USES = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
+SIGNS = x509.KeyUsage(
+    **dict.fromkeys(USES, False), key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False
+)
 
 
 class Authority:
@@ -39,6 +43,7 @@ class Authority:
         self.directory, self.key = directory, ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Example CA")])
         own = self._builder(self.name, self.key, TODAY).add_extension(x509.BasicConstraints(True, None), critical=True)
+        own = own.add_extension(SIGNS, critical=True)
         self.file = str(directory / "ca.pem")
         (directory / "ca.pem").write_bytes(self._signed(own))
 
@@ -59,7 +64,10 @@ class Authority:
         return context
 
     def _builder(self, subject, key, valid):
-        return x509.CertificateBuilder(self.name, subject, key.public_key(), x509.random_serial_number(), *valid)
+        builder = x509.CertificateBuilder(self.name, subject, key.public_key(), x509.random_serial_number(), *valid)
+        by = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())  # from Python 3.13 on a must
+        own = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        return builder.add_extension(own, critical=False).add_extension(by, critical=False)
 
     def _signed(self, builder):
         return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
