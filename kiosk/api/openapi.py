@@ -15,7 +15,6 @@ from kiosk.api.schema import ANY_OBJECT, TEXT, named
 
 _BRACES = re.compile(r"\{(\w+)(?::\w+)?\}")
 SECURITY: list[dict[str, list[str]]] = [{"key": []}, {"bearer": []}, {"session": []}]
-LIMITED = {429: TEXT}
 ABOUT = (
     "Didit's Face Match and Face Search, decided on the device, under /v3/; the device's own routes under /device/. "
     "A slash at the end of a path may be left out. Every answer has X-Request-Id. Changes by session carry the token "

@@ -277,7 +277,7 @@ class _Guide:
         while True:
             ends = time.monotonic() + PATIENCE_S
             while not self._wizard.decisions(self._wizard.trial()) and time.monotonic() < ends:
-                time.sleep(LOOK_S)
+                time.sleep(LOOK_S)  # the log is another process's, and tells nobody of what it takes
             is_decided = bool(self._wizard.decisions(self._wizard.trial()))
             if is_decided and step is not Step.PEOPLE:
                 answer = self._ask("Decided. Enter: they have stepped away, d: does not count")

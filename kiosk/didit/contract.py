@@ -17,7 +17,6 @@ from typing import Any
 from kiosk.recognition.match import MatchDecision, SearchDecision
 from kiosk.types import Entity, LogType, Risk, Sample, Status, Warned
 
-DEFAULT_DECLINE_THRESHOLD = 30
 MASK = "***"
 UNMASKED = 3  # characters of a document number that an answer shows
 LONGEST_VENDOR_DATA = 1000  # characters; in UTF-8 and percent-encoded it still fits into a request line

@@ -40,11 +40,6 @@ SENTENCES = {
 """One true sentence of each level, for health and the operator's page."""
 
 
-def default_level(*, has_screen: bool) -> Level:
-    """Return the level where none is set: a challenge needs a screen that asks."""
-    return Level.ACTIVE if has_screen else Level.PASSIVE
-
-
 @dataclass(frozen=True, slots=True)
 class Tried:
     """What was asked so far in a presentation."""

@@ -145,9 +145,7 @@ class Furniture:
         if size_wh != self._size_wh:
             self._places.clear()
             self._size_wh = size_wh
-        counted = [
-            face for face in faces if not any(region.covers(face.box.tolist(), size_wh) for region in self._regions)
-        ]
+        counted = [face for face in faces if not self._is_left_out(face)]
         if not self._after_s > 0.0:
             return Sorted(tuple(counted), (), may_be_judged=True, count=sum(map(self._counts, counted)))
         is_newer = at > self._at

@@ -259,7 +259,7 @@ class PadSettings:
 
     @property
     def chosen_level(self) -> str:
-        """The level in force: off, passive, active or strict."""
+        """The level in force: off, passive, active or strict; by itself one that asks wants a screen."""
         return ("active" if self.screen else "passive") if self.level == "auto" else self.level
 
     def __post_init__(self) -> None:

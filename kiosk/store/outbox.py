@@ -81,6 +81,12 @@ _COLUMNS = """
 _JOINED = "JOIN log ON log.seq = outbox.seq"
 
 
+def insert_all(connection: sqlite3.Connection, vault: Vault, seq: int, messages: Sequence[Message], at: float) -> None:
+    """Add what is to leave because of a record, within its own transaction."""
+    for message in messages:
+        insert(connection, vault, seq, message, at)
+
+
 def insert(connection: sqlite3.Connection, vault: Vault, seq: int, message: Message, at: float) -> int:
     """Add a row within the decision's own transaction; return its id."""
     row = _next_id(connection, "outbox")

@@ -84,7 +84,7 @@ class People:
         """
         with self._transaction() as transaction:
             subject, signed = self._enrol(transaction, enrolment, actor)
-            self._queue(transaction, signed, messages)
+            outbox.insert_all(transaction.connection, self._vault, signed.seq, messages, self._now())
             if imported is not None:
                 import_runs.insert(transaction.connection, self._vault, imported, subject.session_number)
         return subject
@@ -227,12 +227,8 @@ class People:
                 subject = replace(known, is_allowlisted=kind is Kind.ALLOW)
             subject_rows.update(transaction.connection, self._vault, subject)
             signed = transaction.record(kind, session_number=number, actor=actor)
-            self._queue(transaction, signed, rows)
+            outbox.insert_all(transaction.connection, self._vault, signed.seq, rows, self._now())
         return subject
-
-    def _queue(self, transaction: Transaction, signed: Signed, messages: Sequence[Message]) -> None:
-        for message in messages:
-            outbox.insert(transaction.connection, self._vault, signed.seq, message, self._now())
 
     def forget(self, number: SubjectId, *, actor: str = "") -> Receipt:
         """Erase a person, and prove it; see `Erasures.forget`."""

@@ -188,8 +188,7 @@ class Store:
             "INSERT INTO log_subject (subject, seq) VALUES (?, ?)",
             [(number, signed.seq) for number in dict.fromkeys(decision.subjects)],
         )
-        for message in decision.outbox:
-            outbox.insert(connection, self.vault, signed.seq, message, self._now())
+        outbox.insert_all(connection, self.vault, signed.seq, decision.outbox, self._now())
         return signed
 
     def review_person(self, number: SubjectId, status: Status, review: NewDecision) -> None:

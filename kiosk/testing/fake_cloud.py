@@ -30,7 +30,6 @@ from typing import Any
 from kiosk.didit.contract import timestamp
 from kiosk.testing.fake_http import DONE, Answer, Call, Handler
 
-GENERATIONS = ("seed", "newer")
 FAULTS = ("reset", "hang", "half", "html", "wrong", "redirect", "429", "500", "late", "duplicate")
 PRICE = Decimal("0.05")
 CODE_LIVES_S = 600.0

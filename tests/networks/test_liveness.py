@@ -9,7 +9,7 @@ from kiosk.errors import ConfigError, ModelFileError
 from kiosk.networks.inference import load_recogniser, read_pack
 from kiosk.networks.liveness import check_golden_pictures, is_calibrated, liveness_limits, load_spoof_network
 from kiosk.recognition.cues import SpoofNetwork, network_view
-from kiosk.recognition.pad_levels import SENTENCES, Level, default_level
+from kiosk.recognition.pad_levels import SENTENCES, Level
 from kiosk.settings.config import load_config
 from kiosk.settings.sections import PadSettings
 from tests.conftest import MODELS
@@ -100,8 +100,8 @@ def test_the_network_sees_the_surroundings_that_there_are(box, view):
 
 
 def test_the_level_follows_the_screen_where_none_is_set():
-    assert PadSettings().chosen_level == default_level(has_screen=False).value == "passive"
-    assert PadSettings(screen=True).chosen_level == default_level(has_screen=True).value == "active"
+    assert PadSettings().chosen_level == Level.PASSIVE.value
+    assert PadSettings(screen=True).chosen_level == Level.ACTIVE.value
     assert PadSettings(level="off", screen=True).chosen_level == "off"
 
 

@@ -61,9 +61,7 @@ async def update_session_status(call: Call) -> Response:
                 review_call(device, found, status, reason=reason, actor=call.actor)
                 _follow(call, session_id, status)
             elif status == RESUBMITTED:
-                raise field_errors(
-                    {"new_status": ["An enrolment is Approved or Declined; only calls are resubmitted."]}
-                )
+                raise field_errors({"new_status": [FOR_CALLS]})
             else:
                 review_person(device, found, Status(status), reason=reason, actor=call.actor)
         return True

@@ -5,6 +5,7 @@ Nothing of it is personal beyond what the decision log has in the clear: numbers
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -69,7 +70,11 @@ class Journal:
                 after = take(trial, new)
                 if len(whole) < len(content):
                     os.ftruncate(handle, len(whole))
-                os.write(handle, json.dumps(new, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n")
+                line = json.dumps(new, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
+                if os.write(handle, line) < len(
+                    line
+                ):  # what a disk that is nearly full takes; the next note cuts it off
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(handle)
                 if is_new:
                     sync_directory(self.path.parent)

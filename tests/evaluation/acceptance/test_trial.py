@@ -6,6 +6,8 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -141,6 +143,36 @@ def test_a_process_that_is_killed_while_it_notes_leaves_a_trial_that_goes_on(tmp
     noted = len(journal.trial().stopwatch)
     assert noted > 5 * turn
     assert len(journal.add(lambda _: note("stopwatch", seconds=1.0)).stopwatch) == noted + 1
+
+
+ROOM_FOR_HALF = """
+import json, resource, signal, sys
+from pathlib import Path
+from kiosk.errors import StoreError
+from kiosk.evaluation.acceptance.journal import Journal
+journal = Journal(Path(sys.argv[1]))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+limit = journal.path.stat().st_size + 10  # of the next line; the kernel writes so much and no more
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    journal.add(lambda _: json.loads(sys.argv[2]))
+except StoreError as error:
+    print(error)
+"""
+
+
+def test_a_note_of_which_the_disk_took_half_is_refused_and_the_next_one_is_whole(tmp_path):
+    journal = Journal(tmp_path)
+    journal.add(lambda _: BEGIN)
+    timed = note("stopwatch", seconds=1.0)
+    command = [sys.executable, "-c", ROOM_FOR_HALF, tmp_path, json.dumps(timed)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert "cannot be written: No space left on device" in done.stdout
+    assert not journal.path.read_bytes().endswith(b"\n")
+    assert journal.trial().notes == 1
+    assert journal.add(lambda _: timed) == journal.trial()
+    assert journal.trial().notes == 2
 
 
 def test_two_processes_cannot_both_begin_a_presentation(tmp_path):
