@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from itertools import islice
@@ -22,10 +21,9 @@ from kiosk.evaluation.acceptance.journal import Journal
 from kiosk.evaluation.acceptance.plan import Goal, Look, Step, Verdict, rule_of_three
 from kiosk.evaluation.acceptance.report import MARKS, NAMES, percent, presented_as, sentence
 from kiosk.evaluation.acceptance.trial import LEAST_READINGS, SPAN_H, State, Trial
-from kiosk.evaluation.acceptance.wizard import Wizard, brightness_of
+from kiosk.evaluation.acceptance.wizard import Wizard, brightness_of, write_report
 from kiosk.rules.text import shown
 from kiosk.settings.config import Config
-from kiosk.store.durable import open_private
 
 MEASURED_S = 2.0
 LOOK_S, PATIENCE_S = 0.25, 45.0  # between two looks into the log, and until it is asked what happened
@@ -123,14 +121,7 @@ def _tell(directory: Path, *, is_json: bool) -> None:
 
 
 def _write_report(wizard: Wizard, path: Path) -> None:
-    page, signed = wizard.report()
-    for target, content in ((path, page), (path.with_name(path.name + signature.SUFFIX), signed.encode())):
-        part = target.with_name(target.name + ".part")
-        with open_private(part) as file:
-            file.write(content.decode())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
+    write_report(wizard, path)
     print(f"--- written: {path}, signed in {path.name}{signature.SUFFIX} ---")
     print(f"To check it anywhere: minisign -Vm {path.name} -P {wizard.key}")
 

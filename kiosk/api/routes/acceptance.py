@@ -20,7 +20,7 @@ from kiosk.evaluation.acceptance.findings import as_dict
 from kiosk.evaluation.acceptance.plan import HIGHEST_RATE, LOWEST_RATE, PRESENTED, Goal, Step
 from kiosk.evaluation.acceptance.signature import SUFFIX
 from kiosk.evaluation.acceptance.trial import Trial
-from kiosk.evaluation.acceptance.wizard import LONGEST, Wizard, brightness_of
+from kiosk.evaluation.acceptance.wizard import LONGEST, Wizard, brightness_of, write_report
 from kiosk.store.accounts import Role
 from kiosk.types import RgbImage
 
@@ -96,18 +96,9 @@ async def note_acceptance(call: Call) -> Response:
 
 async def show_report(call: Call) -> Response:
     """Return the report as it is now; its signature is made with it and waits beside it."""
-    wizard, directory = call.context.wizard, call.context.device.store.directory
-
-    def make() -> bytes:
-        page, signed = wizard.report()
-        for name, content in ((REPORT, page), (REPORT + SUFFIX, signed.encode())):
-            part = directory / f"{name}.part"
-            part.write_bytes(content)
-            part.replace(directory / name)
-        return page
-
+    path = call.context.device.store.directory / REPORT
     try:
-        page = await call.run(make)
+        page = await call.run(lambda: write_report(call.context.wizard, path))
     except OSError as error:
         raise refusal(503, f"The report cannot be kept: {error.strerror}.") from None
     headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}

@@ -27,13 +27,14 @@ from kiosk.errors import RefusedError
 from kiosk.evaluation.acceptance.journal import Journal
 from kiosk.evaluation.acceptance.plan import ASKED, DEFAULT_GOALS, PRESENTED, Goal, Step
 from kiosk.evaluation.acceptance.report import Issue, as_html, moment
-from kiosk.evaluation.acceptance.signature import public_key_text, sign
+from kiosk.evaluation.acceptance.signature import SUFFIX, public_key_text, sign
 from kiosk.evaluation.acceptance.trial import Note, Seen, Trial
 from kiosk.recognition.embed import DARK
 from kiosk.recognition.quality import measure, objection, objection_to
 from kiosk.rules.text import objection as text_objection
 from kiosk.settings.sections import SearchSettings
 from kiosk.store.chain import Kind
+from kiosk.store.durable import open_private
 from kiosk.types import RgbImage
 
 LEAST_FPS, LEAST_EDGE_PX = 5.0, 480
@@ -332,6 +333,24 @@ class Wizard:
 
     def _add(self, note: Note) -> Trial:
         return self.journal.add(lambda _: {**note, "at": self._now()})
+
+
+def write_report(wizard: Wizard, path: Path) -> bytes:
+    """Write the report as it is now, and its signature beside it; return the report.
+
+    Raises:
+        RefusedError: no acceptance has begun.
+        OSError: they cannot be written; what was there before stays.
+    """
+    page, signed = wizard.report()
+    for target, content in ((path, page.decode()), (path.with_name(path.name + SUFFIX), signed)):
+        part = target.with_name(target.name + ".part")
+        with open_private(part) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+    return page
 
 
 def boot_id() -> str | None:
