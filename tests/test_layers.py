@@ -31,7 +31,7 @@ PURE = set(sys.stdlib_module_names) - {"socket", "logging", "sqlite3", "subproce
 ALLOWED = {  # each file's own library
     "recognition/image.py": {"cv2"},
     "recognition/photo.py": {"PIL", "pillow_heif"},
-    "recognition/photo_tiff.py": {"PIL"},
+    "recognition/formats/tiff.py": {"PIL"},
     "gallery/codes.py": {"numkong"},
     "gallery/audit.py": {"numkong"},
     "gallery/audit_report.py": {"numkong"},

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from kiosk import __version__
-from kiosk.cli.evaluate import add_measurements
+from kiosk.cli.evaluation.evaluate import add_measurements
 from kiosk.cli.values import read_count, read_days, read_port, read_skip, read_threshold, read_vendor_data
 from kiosk.errors import KioskError
 from kiosk.rules.text import shown

@@ -11,9 +11,9 @@ from kiosk.device.device import Device, Found
 from kiosk.errors import StoreError
 from kiosk.recognition import quality
 from kiosk.recognition.embed import fuse
+from kiosk.recognition.formats.kinds import is_heic
 from kiosk.recognition.match import compare
 from kiosk.recognition.photo import as_jpeg
-from kiosk.recognition.photo_kinds import is_heic
 from kiosk.recognition.quality import Quality
 from kiosk.store.subjects import Enrolment, ImportedFile, Subject
 from kiosk.types import Face, Status, Template

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from kiosk.recognition import photo_jpeg, photo_kinds, photo_png, photo_tiff
+from kiosk.recognition.formats import jpeg, kinds, png, tiff
 from kiosk.rules import text
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif"))
 """What photographs are usually called; whether it is one the bytes decide."""
 
-HEAD_BYTES = photo_kinds.HEAD_BYTES
-_STARTS = (photo_jpeg.SIGNATURE, photo_png.SIGNATURE, *photo_tiff.SIGNATURES)
+HEAD_BYTES = kinds.HEAD_BYTES
+_STARTS = (jpeg.SIGNATURE, png.SIGNATURE, *tiff.SIGNATURES)
 _SYSTEM = frozenset(
     ("__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "#recycle", "system volume information", "lost+found")
 )
@@ -38,12 +38,12 @@ def is_photograph(name: str, head: bytes) -> bool:
     if dot >= 0 and name[dot:].lower() in SUFFIXES:
         return True
     is_webp = head.startswith(b"RIFF") and head[8:12] == b"WEBP"
-    return head.startswith(_STARTS) or is_webp or photo_kinds.is_heic(head)
+    return head.startswith(_STARTS) or is_webp or kinds.is_heic(head)
 
 
 def not_taken(head: bytes) -> str:
     """Say what a file that is no photograph is."""
     if not head:
         return "no photograph: the file is empty"
-    kind, advice = photo_kinds.describe(head)
+    kind, advice = kinds.describe(head)
     return f"no photograph: {kind}{advice and '; '}{advice}"

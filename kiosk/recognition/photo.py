@@ -1,7 +1,7 @@
 """Bytes of a photograph in, pixels out: the one place where pictures from strangers are opened.
 
-The bytes decide what a picture is, never its name or label. What is in them is surveyed first (photo_jpeg.py,
-photo_png.py, photo_tiff.py), so that neither a bomb's memory nor its work is spent; Pillow does the decoding, which
+The bytes decide what a picture is, never its name or label. What is in them is surveyed first (formats/jpeg.py,
+formats/png.py, formats/tiff.py), so that neither a bomb's memory nor its work is spent; Pillow does the decoding, which
 refuses a truncated file where cv2 fills the rest with grey and says nothing. Whatever gets past that is stopped by the
 limits of the process it is decoded in: kiosk/decoding/.
 """
@@ -27,9 +27,9 @@ from PIL import (
 )
 
 from kiosk.errors import ImageError
-from kiosk.recognition import photo_jpeg, photo_kinds, photo_levels, photo_png, photo_tiff
-from kiosk.recognition.photo_levels import BACKDROP
-from kiosk.recognition.photo_tiff import BLACK_IS_ZERO, RGB, Layout
+from kiosk.recognition.formats import jpeg, kinds, levels, png, tiff
+from kiosk.recognition.formats.levels import BACKDROP
+from kiosk.recognition.formats.tiff import BLACK_IS_ZERO, RGB, Layout
 from kiosk.types import RgbImage
 
 MAX_BYTES = 5 * 1024 * 1024
@@ -58,7 +58,7 @@ _TAKEN = (
     (b"\xff\xd8", "JPEG"),
     (b"\x89PNG", "PNG"),
     (b"RIFF", "WebP"),
-    *((signature, "TIFF") for signature in photo_tiff.SIGNATURES),
+    *((signature, "TIFF") for signature in tiff.SIGNATURES),
 )
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -137,8 +137,8 @@ def survey(data: bytes) -> None:
     Raises:
         ImageError: a JPEG of too many scans, parts or pixels, or full of padding.
     """
-    if data.startswith(photo_jpeg.SIGNATURE):
-        photo_jpeg.check(data, MAX_PIXELS)
+    if data.startswith(jpeg.SIGNATURE):
+        jpeg.check(data, MAX_PIXELS)
 
 
 def as_jpeg(image: RgbImage) -> bytes:
@@ -149,25 +149,25 @@ def as_jpeg(image: RgbImage) -> bytes:
 
 
 def _not_taken(data: bytes) -> ImageError:
-    kind, advice = photo_kinds.describe(data)
+    kind, advice = kinds.describe(data)
     return ImageError(f"Invalid image: {kind} is not JPEG, PNG, WebP or TIFF{advice and '; '}{advice}")
 
 
 def _unpack(data: bytes, begin: Callable[[int], None], *, with_heic: bool) -> Unpacked:
     survey(data)
-    if data.startswith(photo_jpeg.SIGNATURE):
+    if data.startswith(jpeg.SIGNATURE):
         return _of_picture(_opened(data, begin))
-    if data.startswith(photo_png.SIGNATURE):
-        data = photo_png.trimmed(data)
-        if photo_png.header(data)[0] == DEEP_BITS:
+    if data.startswith(png.SIGNATURE):
+        data = png.trimmed(data)
+        if png.header(data)[0] == DEEP_BITS:
             return _unpack_deep_png(data, begin)
-    elif data.startswith(photo_tiff.SIGNATURES):
-        data = photo_tiff.as_classic(data)
-        found = photo_tiff.read_tags(data)
+    elif data.startswith(tiff.SIGNATURES):
+        data = tiff.as_classic(data)
+        found = tiff.read_tags(data)
         unpacked = _unpack_tiff(data, *found, begin) if found is not None else None
         if unpacked is not None:
             return unpacked
-    elif with_heic and photo_kinds.is_heic(data):
+    elif with_heic and kinds.is_heic(data):
         return _unpack_heic(data, begin)
     elif not (data.startswith(b"RIFF") and data[8:12] == b"WEBP"):
         raise _not_taken(data)
@@ -225,37 +225,37 @@ def _orientation(picture: Image.Image) -> int:
 def _of_samples(
     values: NDArray[np.generic], layout: Layout, colours: NDArray[np.uint8] | None, orientation: int
 ) -> Unpacked:
-    white = photo_levels.white_of(values[:, :, : layout.colours], layout.bits) if colours is None else 0.0
+    white = levels.white_of(values[:, :, : layout.colours], layout.bits) if colours is None else 0.0
 
     def rows(top: int, bottom: int) -> RgbImage:
-        return photo_levels.to_rgb(values[top:bottom], white, layout, colours)
+        return levels.to_rgb(values[top:bottom], white, layout, colours)
 
     return Unpacked(layout.width, layout.height, orientation, rows)
 
 
-def _unpack_tiff(data: bytes, order: str, tags: photo_tiff.Tags, begin: Callable[[int], None]) -> Unpacked | None:
-    photo_tiff.check(tags, data)
-    layout = photo_tiff.layout(order, tags)
+def _unpack_tiff(data: bytes, order: str, tags: tiff.Tags, begin: Callable[[int], None]) -> Unpacked | None:
+    tiff.check(tags, data)
+    layout = tiff.layout(order, tags)
     if layout is None:
         return None
     _check_size(layout.width, layout.height, begin)
-    values = photo_tiff.read_rows(data, tags, layout, MAX_SAMPLE_BYTES)
-    colours = photo_tiff.palette(tags, layout.bits) if layout.photometric == photo_tiff.PALETTE else None
-    return _of_samples(values, layout, colours, photo_tiff.orientation(tags))
+    values = tiff.read_rows(data, tags, layout, MAX_SAMPLE_BYTES)
+    colours = tiff.palette(tags, layout.bits) if layout.photometric == tiff.PALETTE else None
+    return _of_samples(values, layout, colours, tiff.orientation(tags))
 
 
 def _unpack_deep_png(data: bytes, begin: Callable[[int], None]) -> Unpacked:
     """Read a PNG of 16 bits a sample, which Pillow cuts down to 8: twice, for the high and the low bytes."""
     picture = _opened(data, begin)
     orientation = _orientation(picture)
-    colour_type = photo_png.header(data)[1]
+    colour_type = png.header(data)[1]
     if colour_type == 0:
         values: NDArray[np.generic] = np.asarray(picture)[:, :, np.newaxis]
         if isinstance(clear := picture.info.get("transparency"), int):  # one level that is transparent
             opaque = np.where(values == clear, 0, values.max(initial=0)).astype(values.dtype)
             values = np.concatenate([values, opaque], axis=2)
     elif colour_type == 4:  # noqa: PLR2004  grey and alpha: 4 bytes a pixel, as RGBA of 8 bits has
-        four = np.asarray(_opened(photo_png.relabelled(data, bits=8, colour_type=6), _at_once))
+        four = np.asarray(_opened(png.relabelled(data, bits=8, colour_type=6), _at_once))
         values = four.view(">u2")
     else:
         high = np.asarray(picture)
@@ -275,7 +275,7 @@ def _unpack_heic(data: bytes, begin: Callable[[int], None]) -> Unpacked:
     try:
         from pillow_heif import open_heif  # noqa: PLC0415  an extra
     except ImportError:
-        kind, advice = photo_kinds.describe(data)
+        kind, advice = kinds.describe(data)
         raise ImageError(
             f"Invalid image: {kind} needs the extra heic (pip install 'face-kiosk[heic]'); or {advice}"
         ) from None

@@ -360,9 +360,9 @@ def test_nothing_decodes_a_strangers_picture_in_the_kiosks_own_process():
         "decoding/worker.py",
         "networks/self_test.py",  # golden faces, by their checksum in the pack
         "networks/own_pack.py",  # likewise, to see whether an imported recogniser tells them apart
-        "cli/accept_camera.py",  # kiosk accept: what the kiosk of this device encoded itself
+        "cli/evaluation/accept_camera.py",  # kiosk accept: what the kiosk of this device encoded itself
         "networks/liveness.py",  # golden presentations, likewise
         "evaluation/photographs.py",  # kiosk evaluate: a folder of the operator's own, beside no key
         "evaluation/pad_replay.py",  # likewise: clips that kiosk evaluate pad replays
-        "cli/pad.py",  # kiosk liveness: one file of the operator's own
+        "cli/evaluation/pad.py",  # kiosk liveness: one file of the operator's own
     }

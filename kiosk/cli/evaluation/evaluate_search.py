@@ -6,7 +6,7 @@ import argparse
 import json
 
 from kiosk import assembly
-from kiosk.cli.evaluate_match import acquire_all, remove_notes
+from kiosk.cli.evaluation.evaluate_match import acquire_all, remove_notes
 from kiosk.evaluation.photographs import read_people
 from kiosk.evaluation.report import search_as_text
 from kiosk.evaluation.search import evaluate_search as evaluate

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kiosk.errors import ImageError
-from kiosk.recognition import photo_jpeg
+from kiosk.recognition.formats import jpeg
 from kiosk.recognition.photo import MAX_BYTES, MAX_PIXELS
 from tests.decoding.bombs import photograph, scan_bomb, segment
 
@@ -29,7 +29,7 @@ def survey_s(data):
     for _ in range(3):
         begun = time.thread_time()
         with contextlib.suppress(ImageError):
-            photo_jpeg.check(data, MAX_PIXELS)
+            jpeg.check(data, MAX_PIXELS)
         best = min(best, time.thread_time() - begun)
     return best
 
@@ -56,20 +56,20 @@ def test_looking_through_any_file_takes_less_than_50_ms(data):
 @pytest.mark.parametrize("filled", [b"\xff" * 5_000, (b"\0" * 300 + b"\xff" * 300 + b"\xd0") * 20, b"\xff" * 4_900_000])
 def test_padding_inside_an_otherwise_whole_file_is_bounded(filled):
     with pytest.raises(ImageError, match="thousands of bytes of padding"):
-        photo_jpeg.check(in_scan(filled), MAX_PIXELS)
+        jpeg.check(in_scan(filled), MAX_PIXELS)
 
 
 @pytest.mark.parametrize(
     "filled", [b"\xff" * 4_000, b"\xff\x00" * 100_000, b"\xff\xd0" * 9_000, b"\xff", b"\xff\xff\xd0" * 1_000]
 )
 def test_what_a_scan_may_hold_is_taken(filled):
-    photo_jpeg.check(in_scan(filled), MAX_PIXELS)
+    jpeg.check(in_scan(filled), MAX_PIXELS)
 
 
 def test_ff_after_the_end_and_inside_a_segment_is_no_padding():
     profile = segment(0xE2, b"\xff" * 60_000)
 
-    photo_jpeg.check(WHOLE[:2] + profile + WHOLE[2:] + b"\xff" * 60_000, MAX_PIXELS)
+    jpeg.check(WHOLE[:2] + profile + WHOLE[2:] + b"\xff" * 60_000, MAX_PIXELS)
 
 
 def scans_in(body):
@@ -100,8 +100,8 @@ pieces = st.sampled_from(
 def test_scans_are_counted_as_a_walk_byte_by_byte_counts_them(body):
     count = 1 + scans_in(body)
 
-    if count <= photo_jpeg.MAX_SCANS:
-        photo_jpeg.check(in_scan(body), MAX_PIXELS)
+    if count <= jpeg.MAX_SCANS:
+        jpeg.check(in_scan(body), MAX_PIXELS)
     else:
         with pytest.raises(ImageError, match="65 scans or more"):
-            photo_jpeg.check(in_scan(body), MAX_PIXELS)
+            jpeg.check(in_scan(body), MAX_PIXELS)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kiosk.errors import ImageError
-from kiosk.recognition.photo_kinds import RAW
+from kiosk.recognition.formats.kinds import RAW
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kiosk.errors import ImageError
-from kiosk.recognition.photo_tiff import PALETTE, SEPARATED, WHITE_IS_ZERO, Layout
+from kiosk.recognition.formats.tiff import PALETTE, SEPARATED, WHITE_IS_ZERO, Layout
 from kiosk.types import Floats, RgbImage
 
 BACKDROP = 127  # grey behind transparent pixels; a colour under full transparency is nobody's intention

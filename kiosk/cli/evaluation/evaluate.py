@@ -24,7 +24,7 @@ def add_measurements(add: Adder, group: Group) -> None:
 def _add_evaluations(evaluate: Adder) -> None:
     match = evaluate(
         "evaluate match",
-        "evaluate_match",
+        "evaluation.evaluate_match",
         "measure false matches and false non-matches, 1:1",
         more="A false match is a pair of strangers that matches; a false non-match is a pair of one person that does "
         "not. A run that was stopped continues when it is run again.",
@@ -45,13 +45,13 @@ def _add_evaluations(evaluate: Adder) -> None:
     )
     search = evaluate(
         "evaluate search",
-        "evaluate_search",
+        "evaluation.evaluate_search",
         "measure how often a search lists a stranger, and how often it misses an enrolled person, 1:N",
         more="Half of the people of DIR are enrolled, with one photograph each; all other photographs are searched.",
     )
     evaluate(
         "evaluate site",
-        "evaluate_site",
+        "evaluation.evaluate_site",
         "print the share of strangers who reach each score among the people enrolled here, beside the shipped scale's",
         more="Everyone enrolled is a stranger to everyone else, so from 200 people on their own rates can be measured.",
     )
@@ -76,7 +76,7 @@ def _add_evaluations(evaluate: Adder) -> None:
 def _add_pad(evaluate: Adder) -> None:
     pad = evaluate(
         "evaluate pad",
-        "pad",
+        "evaluation.pad",
         "replay recordings; print how many attacks were accepted (APCER) and how many people refused (BPCER)",
         more="Each rate comes with its 95 % bound. DIR/bona_fide/PERSON/CLIP/ and DIR/SPECIES/INSTRUMENT/CLIP/ hold "
         "the recordings: frames NN.png, fps.txt and, where a movement was asked for, challenge.json, as `kiosk record "
@@ -99,7 +99,7 @@ def _add_pad(evaluate: Adder) -> None:
 def _add_liveness(add: Adder, group: Group) -> None:
     liveness = add(
         "liveness",
-        "pad",
+        "evaluation.pad",
         "say whether a photograph shows a person or a picture of one",
         more="One network judges the picture alone, and a good copy passes; the picture must also show what is around "
         "the face. Exit 0 for every answer, Declined included.",
@@ -109,7 +109,7 @@ def _add_liveness(add: Adder, group: Group) -> None:
     record = group(add, "record", "record people and attacks in front of the camera, for `kiosk evaluate pad`")
     clip = record(
         "record pad",
-        "pad",
+        "evaluation.pad",
         "record a person or an attack (a photograph, a screen, a mask) in front of the camera",
         more="The recordings serve to measure presentation-attack detection (pad). Stop the kiosk first: a camera "
         "serves one program. After one second this terminal says what the person is to do. Recordings are personal "
@@ -142,7 +142,7 @@ def _add_liveness(add: Adder, group: Group) -> None:
 def _add_accept(add: Adder) -> None:
     accept = add(
         "accept",
-        "accept",
+        "evaluation.accept",
         "lead through the acceptance of this kiosk at its door, and write the signed report",
         more="Stopped at any point, it goes on where it was; the operator's page leads through the same steps.",
     )

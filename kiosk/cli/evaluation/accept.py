@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kiosk import assembly
-from kiosk.cli.accept_camera import is_running, pictures
+from kiosk.cli.evaluation.accept_camera import is_running, pictures
 from kiosk.cli.run import STATUS_NAME
 from kiosk.device.site import measure_here
 from kiosk.errors import ConfigError, KioskError, RefusedError
