@@ -149,6 +149,13 @@ _LIVENESS = closed(
     face_quality=or_null(_PERCENT),
     face_luminance=or_null(_PERCENT),
 )
+_AGE = named(
+    "AgeEstimation",
+    closed(
+        **{name: shape for name, shape in _LIVENESS["properties"].items() if not name.startswith("face_")},
+        age_estimation=or_null({"type": "number", "minimum": 0}),
+    ),
+)
 _ECHOED = {"vendor_data": STRING, "metadata": ANY_OBJECT, "device": ANY_OBJECT}
 FACE_MATCH = named("FaceMatchAnswer", opened({"request_id": UUID, "face_match": _MATCH, "created_at": TIME}, **_ECHOED))
 FACE_SEARCH = named(
@@ -157,12 +164,15 @@ FACE_SEARCH = named(
 LIVENESS = named(
     "PassiveLivenessAnswer", opened({"request_id": UUID, "liveness": _LIVENESS, "created_at": TIME}, **_ECHOED)
 )
+AGE = named("AgeEstimationAnswer", opened({"request_id": UUID, "age_estimation": _AGE, "created_at": TIME}, **_ECHOED))
 ANSWER_400_IMAGE: Schema = {"anyOf": [TEXT, FIELDS, closed(error=STRING)]}
 SESSION_STATUS = named("SessionStatus", {"type": "string", "enum": [*(status.value for status in Status), RESUBMITTED]})
 _REVIEW = named(
     "SessionReview", closed(user=STRING, new_status=SESSION_STATUS, comment=or_null(STRING), created_at=TIME)
 )
-API_SERVICE = named("ApiService", {"type": "string", "enum": ["FACE_MATCH", "FACE_SEARCH", "PASSIVE_LIVENESS"]})
+API_SERVICE = named(
+    "ApiService", {"type": "string", "enum": ["FACE_MATCH", "FACE_SEARCH", "PASSIVE_LIVENESS", "AGE_ESTIMATION"]}
+)
 _CHECK = named(
     "LivenessCheck",
     opened(
@@ -170,6 +180,7 @@ _CHECK = named(
         | {"status": STATUS},
         **{name: shape for name, shape in _LIVENESS["properties"].items() if name not in {"status", "warnings"}},
         matches=array(_ROW),
+        age_estimation=or_null({"type": "number", "minimum": 0}),
     ),
 )
 _SESSION = {
@@ -191,6 +202,7 @@ DECISION = named(
         face_search=_SEARCH,
         face_searches=array(_SEARCH),
         liveness=_LIVENESS,
+        age_estimation=_AGE,
         liveness_checks=array(_CHECK),
         user_details=_USER_DETAILS,
         is_blocklisted=BOOLEAN,

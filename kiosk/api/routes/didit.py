@@ -18,6 +18,7 @@ from kiosk.api.operation import Call, Operation, Parameter, Part, answer, busy, 
 from kiosk.api.routes.media import with_links
 from kiosk.api.saved_sessions import CALL_KINDS, KIND_BY_SERVICE, PATH_BY_KIND, decision_of, link_to, row_of
 from kiosk.api.schema import (
+    AGE,
     ANSWER_400,
     ANSWER_400_IMAGE,
     API_SERVICE,
@@ -34,6 +35,7 @@ from kiosk.api.schema import (
     VENDOR_DATA,
 )
 from kiosk.api.uploads import Form
+from kiosk.device.age import answer_age
 from kiosk.device.calls import answer_match, answer_search
 from kiosk.device.deferral import defer
 from kiosk.device.liveness import answer_liveness
@@ -228,6 +230,39 @@ async def passive_liveness(call: Call) -> Response:
         return answer({"error": "Invalid user image format."}, 400)
 
 
+async def estimate_age(call: Call) -> Response:
+    """Estimate the age of a face, and judge whether it is a person's or a picture's."""
+    form = await call.form("user_image")
+    photograph = form.file("user_image")
+    threshold = form.threshold("face_liveness_score_decline_threshold")
+    least_age = form.threshold("age_estimation_decline_threshold")
+    options = _options(form)
+    detector = call.context.detector
+    if detector is None:
+        raise busy(NO_DETECTOR)
+
+    def work() -> dict[str, Any]:
+        return answer_age(
+            call.context.device,
+            detector.tested(),
+            liveness_limits(call.context.config.pad).cues,
+            photograph,
+            least_age=least_age,
+            threshold=threshold,
+            rotate=options.rotate,
+            save=options.save,
+            vendor_data=options.vendor_data,
+            metadata=options.metadata,
+            photographs={"user_image": photograph},
+            actor=call.actor,
+        )
+
+    try:
+        return await _judged(call, Kind.AGE_ESTIMATION, work, save=options.save)
+    except ImageError:
+        return answer({"error": "Invalid user image format."}, 400)
+
+
 async def read_session(call: Call) -> Response:
     """Return a saved call's answer, or the enrolment that a search's row names."""
     store, now = call.context.device.store, call.context.now()
@@ -328,6 +363,27 @@ OPERATIONS = (
             "user_image": Part("JPEG, PNG, WebP or TIFF, at most 5 MB.", _IMAGE, is_required=True),
             "face_liveness_score_decline_threshold": Part(
                 "Score up to which the answer is Declined; 30 when left out.",
+                {"type": "number", "minimum": 0, "maximum": 100},
+            ),
+            **_COMMON,
+        },
+    ),
+    Operation(
+        "POST",
+        "/v3/age-estimation/",
+        estimate_age,
+        "Estimate the age of a face, and say whether a person or a picture was photographed, as Didit's Age Estimation "
+        "does. Any warning declines. It is a guess, and no proof of age.",
+        {200: AGE, 400: ANSWER_400_IMAGE, 408: TEXT, 413: TEXT, 503: TEXT},
+        role=Role.DEVICE,
+        form={
+            "user_image": Part("JPEG, PNG, WebP or TIFF, at most 5 MB.", _IMAGE, is_required=True),
+            "face_liveness_score_decline_threshold": Part(
+                "Liveness score up to which the answer is Declined; 30 when left out.",
+                {"type": "number", "minimum": 0, "maximum": 100},
+            ),
+            "age_estimation_decline_threshold": Part(
+                "Age below which the answer is Declined, in years; 18 when left out, 0 for no age.",
                 {"type": "number", "minimum": 0, "maximum": 100},
             ),
             **_COMMON,
