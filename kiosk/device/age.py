@@ -62,20 +62,10 @@ def answer_age(
     """
     seen = look_at(device, network, limits, photograph, threshold=threshold, rotate=rotate, vendor_data=vendor_data)
     wanted = DEFAULT_AGE if least_age is None else least_age
-    age = age_of(seen)
-    warnings = list(seen.warnings)
-    if age is None:
-        warnings.append(Warned(Risk.AGE_NOT_DETECTED, LogType.ERROR))
-    elif age < wanted:
-        warnings.append(Warned(Risk.AGE_BELOW_MINIMUM, LogType.ERROR))
-    status = Status.DECLINED if warnings else Status.APPROVED
     request_id = str(uuid.uuid4())
-    answer = contract.age_answer(
-        status,
-        seen.score,
-        seen.sample,
-        warnings,
-        age=age,
+    status, warnings, answer = age_answer(
+        seen,
+        wanted,
         request_id=request_id,
         created_at=device.now(),
         vendor_data=vendor_data,
@@ -97,6 +87,21 @@ def answer_age(
         )
         device.save(decision, photographs)
     return answer
+
+
+def age_answer(
+    seen: Looked, least_age: float, *, request_id: str, created_at: float, **echoed: Any
+) -> tuple[Status, list[Warned], dict[str, Any]]:
+    """Judge the age of whom a photograph shows; return status, warnings and the answer; arguments as the contract's."""
+    age = age_of(seen)
+    warnings = list(seen.warnings)
+    if age is None:
+        warnings.append(Warned(Risk.AGE_NOT_DETECTED, LogType.ERROR))
+    elif age < least_age:
+        warnings.append(Warned(Risk.AGE_BELOW_MINIMUM, LogType.ERROR))
+    status = Status.DECLINED if warnings else Status.APPROVED
+    told = {"request_id": request_id, "created_at": created_at, **echoed}
+    return status, warnings, contract.age_answer(status, seen.score, seen.sample, warnings, age=age, **told)
 
 
 def age_of(seen: Looked) -> float | None:

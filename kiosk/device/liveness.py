@@ -106,16 +106,9 @@ def answer_liveness(
         ModelFileError: the networks failed.
     """
     seen = look_at(device, network, limits, photograph, threshold=threshold, rotate=rotate, vendor_data=vendor_data)
-    is_declined = any(one.log_type is LogType.ERROR for one in seen.warnings)
-    status = Status.DECLINED if is_declined else Status.APPROVED
     request_id = str(uuid.uuid4())
-    answer = contract.liveness_answer(
-        status,
-        seen.score,
-        seen.sample,
-        seen.warnings,
-        quality=seen.quality,
-        luminance=seen.luminance,
+    status, answer = liveness_answer(
+        seen,
         request_id=request_id,
         created_at=device.now(),
         vendor_data=vendor_data,
@@ -137,6 +130,17 @@ def answer_liveness(
         )
         device.save(decision, photographs)
     return answer
+
+
+def liveness_answer(
+    seen: Looked, *, request_id: str, created_at: float, **echoed: Any
+) -> tuple[Status, dict[str, Any]]:
+    """Judge what was seen; return status and the answer; arguments as the contract's."""
+    is_declined = any(one.log_type is LogType.ERROR for one in seen.warnings)
+    status = Status.DECLINED if is_declined else Status.APPROVED
+    seen_so = {"quality": seen.quality, "luminance": seen.luminance}
+    told = {"request_id": request_id, "created_at": created_at, **seen_so, **echoed}
+    return status, contract.liveness_answer(status, seen.score, seen.sample, seen.warnings, **told)
 
 
 def _warnings(judged: PhotographJudgement, decline: float) -> list[Warned]:

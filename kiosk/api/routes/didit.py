@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, Parameter, Part, answer, busy, field_errors, not_found
 from kiosk.api.routes.media import with_links
-from kiosk.api.saved_sessions import CALL_KINDS, KIND_BY_SERVICE, PATH_BY_KIND, decision_of, link_to, row_of
+from kiosk.api.saved_sessions import CALL_KINDS, KIND_BY_SERVICE, PATH_BY_KIND, decision_of, link_to, open_rows, row_of
 from kiosk.api.schema import (
     AGE,
     ANSWER_400,
@@ -288,8 +288,10 @@ async def list_sessions(call: Call) -> Response:
     store = call.context.device.store
 
     def read() -> tuple[int, list[dict[str, Any]]]:
-        page = store.log.page(wanted, limit=limit, offset=offset)
-        return page.total, [row_of(store, one) for one in page.decisions]
+        waiting = open_rows(store, wanted) if service is None else []
+        shown = waiting[offset : offset + limit]
+        page = store.log.page(wanted, limit=limit - len(shown), offset=max(0, offset - len(waiting)))
+        return len(waiting) + page.total, shown + [row_of(store, one) for one in page.decisions]
 
     total, rows = await call.run(read)
     link = partial(link_to, call, limit)
@@ -393,8 +395,8 @@ OPERATIONS = (
         "GET",
         "/v3/session/{session_id}/decision/",
         read_session,
-        "Return a saved call's answer, or the enrolment that a search's row names; status is the reviewer's where "
-        "there is a review.",
+        "Return a session, a saved call's answer, or the enrolment that a search's row names; status is the reviewer's "
+        "where there is a review.",
         {200: DECISION, 404: TEXT, 503: TEXT},
         role=Role.DEVICE,
     ),
@@ -402,8 +404,8 @@ OPERATIONS = (
         "GET",
         "/v3/sessions/",
         list_sessions,
-        "List saved calls, newest first. Didit's session_kind, country, workflow_id and search are not served here: "
-        "they are ignored.",
+        "List saved calls and sessions, newest first, sessions under way before all others. Didit's session_kind, "
+        "country, workflow_id and search are not served here: they are ignored.",
         {200: SESSIONS, 400: ANSWER_400, 503: TEXT},
         role=Role.DEVICE,
         query=(

@@ -28,7 +28,7 @@ POLICY = (
 )
 
 
-def _file(call: Call, name: str) -> Response:
+def page_file(call: Call, name: str) -> Response:
     """Return a file of web/; only what is there is looked up, so no path leads elsewhere."""
     files = {path.relative_to(WEB).as_posix(): path for path in WEB.rglob("*") if path.suffix in KINDS}
     path = files.get(name)
@@ -44,14 +44,14 @@ def _file(call: Call, name: str) -> Response:
 
 async def show_operator_page(call: Call) -> Response:
     """Return the operator's page."""
-    return await call.run(lambda: _file(call, "operator/index.html"))
+    return await call.run(lambda: page_file(call, "operator/index.html"))
 
 
 async def show_kiosk_page(call: Call) -> Response:
     """Return the kiosk's screen; an address with the screen's token becomes a cookie and leaves the address bar."""
     token = call.word("screen")
     if token is None:
-        return await call.run(lambda: _file(call, "screen/index.html"))
+        return await call.run(lambda: page_file(call, "screen/index.html"))
     if not is_screen(call.context.screen_token, token):
         raise refusal(403, "This is not the token of the kiosk's screen. `kiosk screen` prints the right address.")
     response = Response(status_code=303, headers={"Location": "/kiosk"})
@@ -70,7 +70,7 @@ async def show_kiosk_page(call: Call) -> Response:
 async def read_web_file(call: Call) -> Response:
     """Return what a page needs."""
     name = str(call.request.path_params["file"])
-    return await call.run(lambda: _file(call, name))
+    return await call.run(lambda: page_file(call, name))
 
 
 OPERATIONS = (
