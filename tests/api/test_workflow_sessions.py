@@ -48,14 +48,12 @@ def reader():
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
-    with serving(
-        tmp_path_factory.mktemp("sessions") / "state", config=configured(), read_document=READER
-    ) as served:
+    with serving(tmp_path_factory.mktemp("sessions") / "state", config=configured(), read_document=READER) as served:
         yield served
 
 
 @pytest.fixture
-def served(house, reader):
+def served(house, reader):  # noqa: ARG001  the reader as it is at first
     """Give the server, without people and with nobody waiting."""
     store = house.device.store
     for person in store.people.subjects().subjects:

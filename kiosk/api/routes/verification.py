@@ -133,7 +133,7 @@ async def show_session_code(call: Call) -> Response:
     """Return the session's address as a QR code, by which a telephone goes on."""
     session = await call.run(lambda: _find(call))
     drawn = io.BytesIO()
-    segno.make(_told(call, session)["url"], micro=False).save(
+    segno.make(f"{_told(call, session)['url']}?continued", micro=False).save(
         drawn, kind="svg", border=4, scale=6, dark="#000", light="#fff"
     )
     return Response(drawn.getvalue(), media_type="image/svg+xml")
