@@ -67,6 +67,11 @@ async def show_kiosk_page(call: Call) -> Response:
     return response
 
 
+async def show_docs_page(call: Call) -> Response:
+    """Return the page that shows the OpenAPI document to people."""
+    return await call.run(lambda: page_file(call, "docs/index.html"))
+
+
 async def read_web_file(call: Call) -> Response:
     """Return what a page needs."""
     name = str(call.request.path_params["file"])
@@ -89,6 +94,14 @@ OPERATIONS = (
         "The kiosk's screen. `kiosk screen` prints the address by which a browser on the device becomes it.",
         {200: None, 303: None, 304: None, 400: ANSWER_400, 403: TEXT, 404: TEXT},
         query=(Parameter("screen", "The token of the kiosk's screen.", SHORT),),
+        media_type="text/html",
+    ),
+    Operation(
+        "GET",
+        "/docs",
+        show_docs_page,
+        "What can be called here, for people: this document as a page.",
+        {200: None, 304: None, 404: TEXT},
         media_type="text/html",
     ),
     Operation(

@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from kiosk.api.operation import Call, Operation, answer, field_errors
+from kiosk.api.operation import Call, Operation, answer, field_errors, not_found
 from kiosk.api.routes.didit import read_session
 from kiosk.api.saved_sessions import number_of
 from kiosk.api.schema import (
@@ -37,7 +37,7 @@ from kiosk.api.uploads import parse_object
 from kiosk.device.sessions.content import Asked
 from kiosk.didit import contract
 from kiosk.errors import ImageError
-from kiosk.rules.workflow import SessionStatus, Step
+from kiosk.rules.workflow import SessionStatus, Step, Workflow
 from kiosk.store.accounts import Role
 from kiosk.types import Sample
 
@@ -193,13 +193,22 @@ async def read_session_status(call: Call) -> Response:
 
 async def list_workflows(call: Call) -> Response:
     """List the workflows of the settings."""
-    rows = []
-    for workflow in call.context.config.sessions.by_id.values():
-        obstacle = call.context.sessions.obstacle(workflow.id)
-        features = [step.feature for step in workflow.steps]
-        row = {"uuid": workflow.id, "workflow_label": workflow.id, "features": features}
-        rows.append({**row, "is_available": obstacle is None, "obstacle": obstacle})
-    return answer(rows)
+    return answer([_row(call, workflow) for workflow in call.context.config.sessions.by_id.values()])
+
+
+async def read_workflow(call: Call) -> Response:
+    """Return one workflow."""
+    workflow = call.context.config.sessions.by_id.get(str(call.request.path_params["workflow_id"]))
+    if workflow is None:
+        raise not_found()
+    return answer(_row(call, workflow))
+
+
+def _row(call: Call, workflow: Workflow) -> dict[str, Any]:
+    obstacle = call.context.sessions.obstacle(workflow.id)
+    features = [step.feature for step in workflow.steps]
+    row = {"uuid": workflow.id, "workflow_label": workflow.id, "features": features}
+    return {**row, "is_available": obstacle is None, "obstacle": obstacle}
 
 
 _WORKFLOW = named(
@@ -264,6 +273,14 @@ OPERATIONS = (
         list_workflows,
         "List the workflows that sessions can be made of; the settings name them.",
         {200: array(_WORKFLOW), 503: TEXT},
+        role=Role.DEVICE,
+    ),
+    Operation(
+        "GET",
+        "/v3/workflows/{workflow_id}/",
+        read_workflow,
+        "Return one workflow.",
+        {200: _WORKFLOW, 404: TEXT, 503: TEXT},
         role=Role.DEVICE,
     ),
 )
