@@ -18,6 +18,11 @@ if ! command -v chromium >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ] && command -v a
   step "Installing Chromium for the tests of the pages"
   (apt_install chromium) || printf 'Note: no Chromium; the tests of the pages are skipped\n' >&2
 fi
+# So do the clients that are written in JavaScript; their packages are fetched by their tests.
+if ! command -v node >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
+  step "Installing Node for the tests of clients in JavaScript"
+  (apt_install nodejs npm) || printf 'Note: no Node; the tests of clients in JavaScript are skipped\n' >&2
+fi
 "$root/firmware_scripts/check.sh"
 # The tests of failing disks make real calls fail; where the tools cannot be had they skip and say so.
 if { ! command -v strace || ! command -v gcc; } >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ] &&

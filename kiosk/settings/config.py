@@ -38,6 +38,7 @@ from kiosk.settings.sections import (
     SearchSettings,
     StoreSettings,
 )
+from kiosk.settings.workflows import SessionSettings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -76,6 +77,7 @@ class Config:
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     health: HealthSettings = field(default_factory=HealthSettings)
     api: ApiSettings = field(default_factory=ApiSettings)
+    sessions: SessionSettings = field(default_factory=SessionSettings)
     cloud: CloudSettings = field(default_factory=CloudSettings)
 
 

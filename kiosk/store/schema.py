@@ -14,6 +14,7 @@ What is personal lies in sealed columns (see `vault.py`); each is bound to its t
     outbox_image.sealed, secret.sealed, list_staged.sealed   photographs to be sent, API keys, templates pulled
     unproven.sealed     what of someone forgotten is still searched for
     access.sealed       JSON: name and verifier of a key or an operator
+    session.sealed      JSON: what an open session was asked for, and what its steps found
 """
 
 from __future__ import annotations
@@ -280,7 +281,31 @@ CREATE TABLE unproven (
 ) STRICT;
 """
 
-SCRIPTS = (_FIRST, _IMPORTS, _ACCESS, _CLOUD, _RETENTION)  # number n is SCRIPTS[n - 1]; a released one never changes
+# Sessions of several steps, see open_sessions/rows.py. A token is 256 random bits, so its hash needs no key.
+_SESSIONS = """
+CREATE TABLE session (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    session_id TEXT NOT NULL UNIQUE,
+    token_hash BLOB NOT NULL UNIQUE,
+    opened_seq INTEGER NOT NULL,
+    expires_at REAL NOT NULL,
+    version INTEGER NOT NULL,
+    is_over INTEGER NOT NULL CHECK (is_over IN (0, 1)),
+    vendor_lookup BLOB,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE INDEX session_expires ON session (expires_at);
+CREATE INDEX session_vendor ON session (vendor_lookup) WHERE vendor_lookup IS NOT NULL;
+"""
+
+SCRIPTS = (
+    _FIRST,
+    _IMPORTS,
+    _ACCESS,
+    _CLOUD,
+    _RETENTION,
+    _SESSIONS,
+)  # number n is SCRIPTS[n - 1]; a released one never changes
 VERSION = len(SCRIPTS)
 
 
