@@ -18,6 +18,11 @@ if ! command -v chromium >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ] && command -v a
   step "Installing Chromium for the tests of the pages"
   (apt_install chromium) || printf 'Note: no Chromium; the tests of the pages are skipped\n' >&2
 fi
+if ! { command -v mosquitto || [ -x /usr/sbin/mosquitto ]; } >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ] &&
+  command -v apt-get >/dev/null 2>&1; then
+  step "Installing mosquitto for the tests of MQTT"
+  (apt_install mosquitto) || printf 'Note: no mosquitto; the tests of MQTT are skipped\n' >&2
+fi
 "$root/firmware_scripts/check.sh"
 # The tests of failing disks make real calls fail; where the tools cannot be had they skip and say so.
 if { ! command -v strace || ! command -v gcc; } >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ] &&

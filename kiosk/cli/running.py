@@ -18,6 +18,7 @@ from kiosk.api.screen_token import screen_token
 from kiosk.capture.process import Camera
 from kiosk.capture.watch import Report
 from kiosk.cli.demo import DecisionPrinter, DemoCue, demo_settings, level_said_aloud, portraits_in
+from kiosk.cloud.credentials import MQTT_PASSWORD, Credentials
 from kiosk.daemon.doorway import Doorway
 from kiosk.daemon.kiosk import Kiosk, serve
 from kiosk.device.device import Device
@@ -36,6 +37,7 @@ from kiosk.store.store import Store
 if TYPE_CHECKING:
     from kiosk.api.server import Server  # 0.3 s
     from kiosk.cloud.sync import Sync
+    from kiosk.integrations.mqtt import Mqtt
 
 log = logging.getLogger("kiosk.cli_run")
 
@@ -87,6 +89,7 @@ def run_kiosk(start: Start) -> int:
             return Camera(config.camera, portraits, tell=tell)
 
         detector = assembly.make_detection(config, recogniser)
+        neighbours: list[Mqtt] = []  # one at most; made after the kiosk, which tells of it
         kiosk = Kiosk(
             device,
             camera,
@@ -96,9 +99,14 @@ def run_kiosk(start: Start) -> int:
             detector=detector if config.pad.chosen_level != "off" else None,
             lists_are_stale=sync.lists_are_stale if sync is not None else lambda _limit_h: False,
             status_file=start.status_file,
-            more_figures=lambda: {} if sync is None else {"cloud": {"alarm": sync.alarm}},
+            more_figures=lambda: {
+                **({} if sync is None else {"cloud": {"alarm": sync.alarm}}),
+                **({} if not neighbours else {"mqtt": neighbours[0].figures()}),
+            },
         )
         parts.callback(kiosk.close)
+        if config.mqtt.is_used:
+            neighbours.append(_mqtt(kiosk, store, parts))
         if chosen.demo is not None:
             print(level_said_aloud(config), flush=True)
             kiosk.news.listen(DecisionPrinter())
@@ -106,6 +114,8 @@ def run_kiosk(start: Start) -> int:
         kiosk.start()
         if sync is not None:
             sync.start()
+        for neighbour in neighbours:
+            neighbour.start()
         server = _serve_api(start, kiosk, sync, detector, parts) if config.api.enabled else None
 
         def reload() -> bool:
@@ -142,6 +152,17 @@ def _cloud(device: Device, clock: Clock, parts: ExitStack) -> Sync:
     sync = Sync(device, device.config.cloud, assembly.credentials_directory(), now=clock)
     parts.callback(sync.close)
     return sync
+
+
+def _mqtt(kiosk: Kiosk, store: Store, parts: ExitStack) -> Mqtt:
+    """Have the kiosk published to the broker of the settings; ended with the other parts."""
+    from kiosk.integrations.mqtt import Mqtt  # noqa: PLC0415  a kiosk without a broker loads none of it
+
+    config = kiosk.device.config
+    password = Credentials(store, assembly.credentials_directory()).read(MQTT_PASSWORD)
+    mqtt = Mqtt(kiosk.requests, config.mqtt, password=password, level=config.pad.chosen_level)
+    parts.callback(mqtt.close)
+    return mqtt
 
 
 def _serve_api(start: Start, kiosk: Kiosk, sync: Sync | None, detector: Detector, parts: ExitStack) -> Server:
