@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from kiosk.api.server import Server  # 0.3 s
     from kiosk.cloud.sync import Sync
     from kiosk.integrations.mqtt import Mqtt
+    from kiosk.integrations.syslog import Syslog
 
 log = logging.getLogger("kiosk.cli_run")
 
@@ -89,7 +90,7 @@ def run_kiosk(start: Start) -> int:
             return Camera(config.camera, portraits, tell=tell)
 
         detector = assembly.make_detection(config, recogniser)
-        neighbours: list[Mqtt] = []  # one at most; made after the kiosk, which tells of it
+        neighbours: dict[str, Mqtt | Syslog] = {}  # made after the kiosk, which tells of them
         kiosk = Kiosk(
             device,
             camera,
@@ -101,12 +102,11 @@ def run_kiosk(start: Start) -> int:
             status_file=start.status_file,
             more_figures=lambda: {
                 **({} if sync is None else {"cloud": {"alarm": sync.alarm}}),
-                **({} if not neighbours else {"mqtt": neighbours[0].figures()}),
+                **{name: neighbour.figures() for name, neighbour in neighbours.items()},
             },
         )
         parts.callback(kiosk.close)
-        if config.mqtt.is_used:
-            neighbours.append(_mqtt(kiosk, store, parts))
+        neighbours |= _neighbours(kiosk, store, parts)
         if chosen.demo is not None:
             print(level_said_aloud(config), flush=True)
             kiosk.news.listen(DecisionPrinter())
@@ -114,7 +114,7 @@ def run_kiosk(start: Start) -> int:
         kiosk.start()
         if sync is not None:
             sync.start()
-        for neighbour in neighbours:
+        for neighbour in neighbours.values():
             neighbour.start()
         server = _serve_api(start, kiosk, sync, detector, parts) if config.api.enabled else None
 
@@ -154,15 +154,21 @@ def _cloud(device: Device, clock: Clock, parts: ExitStack) -> Sync:
     return sync
 
 
-def _mqtt(kiosk: Kiosk, store: Store, parts: ExitStack) -> Mqtt:
-    """Have the kiosk published to the broker of the settings; ended with the other parts."""
-    from kiosk.integrations.mqtt import Mqtt  # noqa: PLC0415  a kiosk without a broker loads none of it
+def _neighbours(kiosk: Kiosk, store: Store, parts: ExitStack) -> dict[str, Mqtt | Syslog]:
+    """Connect to broker and log server of the settings, by name; ended with the other parts."""
+    config, made = kiosk.device.config, dict[str, "Mqtt | Syslog"]()
+    if config.mqtt.is_used:
+        from kiosk.integrations.mqtt import Mqtt  # noqa: PLC0415  a kiosk without a broker loads none of it
 
-    config = kiosk.device.config
-    password = Credentials(store, assembly.credentials_directory()).read(MQTT_PASSWORD)
-    mqtt = Mqtt(kiosk.requests, config.mqtt, password=password, level=config.pad.chosen_level)
-    parts.callback(mqtt.close)
-    return mqtt
+        password = Credentials(store, assembly.credentials_directory()).read(MQTT_PASSWORD)
+        made["mqtt"] = Mqtt(kiosk.requests, config.mqtt, password=password, level=config.pad.chosen_level)
+    if config.syslog.is_used:
+        from kiosk.integrations.syslog import Syslog  # noqa: PLC0415  as above
+
+        made["syslog"] = Syslog(kiosk.news, config.syslog)
+    for neighbour in made.values():
+        parts.callback(neighbour.close)
+    return made
 
 
 def _serve_api(start: Start, kiosk: Kiosk, sync: Sync | None, detector: Detector, parts: ExitStack) -> Server:

@@ -23,7 +23,7 @@ from typing import Any, get_type_hints
 from kiosk.errors import ConfigError
 from kiosk.rules.limits import Limits
 from kiosk.rules.patience import Patience
-from kiosk.settings.neighbours import MqttSettings
+from kiosk.settings.neighbours import MqttSettings, SyslogSettings
 from kiosk.settings.network import ApiSettings, CloudSettings
 from kiosk.settings.sections import (
     CameraSettings,
@@ -79,6 +79,7 @@ class Config:
     api: ApiSettings = field(default_factory=ApiSettings)
     cloud: CloudSettings = field(default_factory=CloudSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)
+    syslog: SyslogSettings = field(default_factory=SyslogSettings)
 
 
 def load_config(

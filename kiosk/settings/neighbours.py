@@ -1,4 +1,7 @@
-"""The sections of kiosk.toml about the door's neighbours: [mqtt] is what a house's automation hears and may ask."""
+"""The sections of kiosk.toml about the door's neighbours.
+
+[mqtt] is what a house's automation hears and may ask, [syslog] what a site's log server is sent.
+"""
 
 from __future__ import annotations
 
@@ -59,6 +62,36 @@ class MqttSettings:
     @property
     def is_used(self) -> bool:
         """Whether anything is published."""
+        return bool(self.host)
+
+
+@dataclass(frozen=True, slots=True)
+class SyslogSettings:
+    """[syslog]: a site's log server, which is sent what happens; by default none is."""
+
+    host: str = setting("", "Name or address of the log server; empty: nothing is sent.")
+    port: int = setting(514, "Port of the log server; with TLS usually 6514.", low=1, high=65535)
+    protocol: str = setting(
+        "udp",
+        "How lines are sent; only tls keeps them from being read or changed on the way.",
+        choices=("udp", "tcp", "tls"),
+    )
+    ca_file: str = setting("", "PEM file of certificates to trust instead of the system's, for tls.")
+    form: str = setting(
+        "rfc5424",
+        "Form of a line: facts as structured data, or ArcSight's Common Event Format.",
+        choices=("rfc5424", "cef"),
+    )
+    name: str = setting("", "Name of this kiosk in each line; empty: the machine's.")
+
+    def __post_init__(self) -> None:
+        """Refuse a certificate that nothing would check."""
+        if self.ca_file and self.protocol != "tls":
+            raise ConfigError('[syslog] ca_file needs protocol = "tls"')
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anything is sent."""
         return bool(self.host)
 
 
