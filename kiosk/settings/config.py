@@ -1,7 +1,7 @@
 """kiosk.toml and the environment → one frozen `Config`, checked once.
 
-The sections, with default, range and sentence of each setting, are sections.py's and network.py's; `kiosk config
-docs` prints them. An unknown or wrong setting refuses the start and says what would be right.
+The sections, with default, range and sentence of each setting, are sections.py's, network.py's and neighbours.py's;
+`kiosk config docs` prints them. An unknown or wrong setting refuses the start and says what would be right.
 `KIOSK_<SECTION>_<SETTING>` in the environment overrides the file, for instance
 KIOSK_SEARCH_SIMILARITY_THRESHOLD=80.
 """
@@ -23,6 +23,7 @@ from typing import Any, get_type_hints
 from kiosk.errors import ConfigError
 from kiosk.rules.limits import Limits
 from kiosk.rules.patience import Patience
+from kiosk.settings.neighbours import MqttSettings, SyslogSettings
 from kiosk.settings.network import ApiSettings, CloudSettings
 from kiosk.settings.sections import (
     CameraSettings,
@@ -79,6 +80,8 @@ class Config:
     api: ApiSettings = field(default_factory=ApiSettings)
     sessions: SessionSettings = field(default_factory=SessionSettings)
     cloud: CloudSettings = field(default_factory=CloudSettings)
+    mqtt: MqttSettings = field(default_factory=MqttSettings)
+    syslog: SyslogSettings = field(default_factory=SyslogSettings)
 
 
 def load_config(
