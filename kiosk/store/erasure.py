@@ -123,6 +123,9 @@ def erase(connection: sqlite3.Connection, vault: Vault, subject: Subject) -> Rem
             ("log_private", "sealed", "seq", answers),
             ("outbox", "payload", "seq", answers),
             ("subject", "details", "session_number", [number]),
+            ("fleet_document", "sealed", "person", [subject.session_id]),
+            ("fleet_envelope", "envelope", "person", [subject.session_id]),
+            ("fleet_parked", "envelope", "person", [subject.session_id]),
         ),
     )
     connection.execute("DELETE FROM log_subject WHERE subject = ?", (number,))
@@ -154,7 +157,9 @@ def erase_call(connection: sqlite3.Connection, request_id: str) -> Remains | Non
     return remains
 
 
-def _delete(connection: sqlite3.Connection, parts: Sequence[tuple[str, str, str, Sequence[int]]]) -> Remains:
+def _delete(
+    connection: sqlite3.Connection, parts: Sequence[tuple[str, str, str, Sequence[int] | Sequence[str]]]
+) -> Remains:
     """Delete rows, given as table, sealed column, key and keys; rows of the outbox stay without what they held."""
     sealed: list[bytes] = []
     counts: dict[str, int] = {}

@@ -207,6 +207,11 @@ def digest(document: Document) -> bytes:
     return hashlib.sha256(_canonical(plain(document)).encode()).digest()
 
 
+def fingerprint(envelope: bytes) -> bytes:
+    """Return what names a sealed and signed document in a roster."""
+    return hashlib.sha256(envelope).digest()[:16]
+
+
 def _rank(reference: SharedReference) -> tuple[float, float]:
     return -1.0 if reference.quality is None else reference.quality, reference.created_at
 

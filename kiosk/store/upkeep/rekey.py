@@ -111,6 +111,7 @@ def _rewrite(
                 ("outbox_image", "sealed"),
                 ("secret", "sealed"),
                 ("unproven", "sealed"),
+                ("fleet_document", "sealed"),
             ):
                 _column(connection, old, new, table, column)
             for rows in _batches(
