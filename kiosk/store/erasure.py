@@ -166,7 +166,7 @@ def _delete(
     for table, column, key, keys in parts:
         for value in keys:
             if table == "outbox":
-                sealed += outbox.erase_photographs(connection, value)
+                sealed += outbox.erase_photographs(connection, int(value))
             rows = connection.execute(
                 f"SELECT {column} FROM {table} WHERE {key} = ? AND {column} IS NOT NULL", (value,)
             ).fetchall()

@@ -163,7 +163,7 @@ def test_a_newcomer_gives_no_receipt_for_what_was_forgotten_before_it_came(hub, 
 
 def test_what_is_read_is_not_said_again(hub, kiosks):
     """Trap 4."""
-    a, b, c = kiosks
+    a, _b, _c = kiosks
     a.people.enrol_many([enrolment(seed) for seed in range(20)])
     settle(hub, kiosks)
     last = hub.last
@@ -252,7 +252,7 @@ def test_the_change_table_says_what_came_from_elsewhere(hub, kiosks):
 
 def test_a_restored_backup_takes_nothing_back(hub, kiosks):
     """Trap 9."""
-    a, b, c = kiosks
+    a, _b, _c = kiosks
     ann, bob, eve = (a.people.enrol(enrolment(seed)) for seed in (1, 2, 3))
     settle(hub, kiosks)
     path = backup.write(a.store.database, a.store.vault, a.directory / "backups", now=a.clock()).path
@@ -283,14 +283,16 @@ def test_a_former_kiosk_is_believed_only_what_was_accepted(hub, kiosks):
     good = c.people.enrol(enrolment(1))
     ann = a.people.enrol(enrolment(2))
     settle(hub, kiosks)
-    accepted = [fingerprint(one.envelope) for _, one in hub.values() if one.origin == "c"]
+    accepted = [
+        fingerprint(b"key", one.person, one.version, one.document) for _, one in hub.values() if one.origin == "c"
+    ]
     bad = c.people.enrol(enrolment(3))
     c.people.add_reference(c.of(ann.session_id).session_number, template(9))
     settle(hub, kiosks)
     assert a.of(bad.session_id) is not None
     assert a.of(ann.session_id).references == 2
     for kiosk in (a, b):
-        kiosk.shared.take_roster(2, b"", {"c": accepted}, since=1)
+        kiosk.shared.take_roster(2, b"", {"c": accepted}, since=1, key=b"key")
 
     for kiosk in (a, b):
         assert kiosk.of(good.session_id) is not None

@@ -9,6 +9,7 @@ from kiosk.store import subject_rows
 from kiosk.store.fleet.document import EMPTY, Document, SharedReference, join_all, pack, unpack
 from kiosk.store.remote_lists import SOURCE as OF_A_LIST
 from kiosk.store.schema import row_context, template_context
+from kiosk.store.vault import InvalidTag
 
 if TYPE_CHECKING:
     import sqlite3
@@ -42,7 +43,7 @@ def read(connection: sqlite3.Connection, vault: Vault, person: str) -> dict[str,
     }
 
 
-def write(
+def write(  # noqa: PLR0917  the columns of a row
     connection: sqlite3.Connection, vault: Vault, person: str, origin: str, version: int, document: Document
 ) -> None:
     """Keep what a kiosk says of a person, in the place of what it said before."""
@@ -135,7 +136,7 @@ def references_of(connection: sqlite3.Connection, vault: Vault, person: SubjectI
     for row, model, sealed, quality, created_at in rows:
         try:
             vector = vault.open(sealed, template_context(model)(row, person))
-        except subject_rows.InvalidTag as error:
+        except InvalidTag as error:
             raise subject_rows.damaged(f"reference {row}") from error
         found.append(SharedReference(model, vector, quality, created_at))
     return tuple(found)

@@ -120,15 +120,18 @@ class Shared:
             found = connection.execute("SELECT text FROM fleet_roster ORDER BY number DESC LIMIT 1").fetchone()
         return None if found is None else bytes(found[0])
 
-    def take_roster(self, number: int, text: bytes, kept: Mapping[str, Collection[bytes] | None], since: int) -> bool:
+    def take_roster(
+        self, number: int, text: bytes, kept: Mapping[str, Collection[bytes] | None], *, since: int, key: bytes = b""
+    ) -> bool:
         """Put a roster into force, together with what follows from it for the documents of kiosks that are gone.
 
         Args:
             number: of the roster; an older one is not taken.
             text: as it was signed.
-            kept: by former kiosk, the digests of the envelopes that were accepted last; None: not known yet, so that
-                everything stays as it is.
+            kept: by former kiosk, the fingerprints of what was accepted last; None: not known yet, so that everything
+                stays as it is.
             since: the roster that this kiosk was first named in.
+            key: of the fingerprints.
 
         Returns:
             False where one as new is here already.
@@ -143,24 +146,20 @@ class Shared:
             capture(connection, self._vault)
             for origin, digests in kept.items():
                 if digests is not None:
-                    self._drop(transaction, origin, frozenset(digests))
+                    self._drop(transaction, origin, frozenset(digests), key)
             transaction.record(Kind.SETTINGS, details={"fleet_roster": number}, actor="fleet")
         return True
 
-    def _drop(self, transaction: Transaction, origin: str, kept: Collection[bytes]) -> None:
+    def _drop(self, transaction: Transaction, origin: str, kept: Collection[bytes], key: bytes) -> None:
         """Believe nothing of a former kiosk but what was accepted."""
         connection = transaction.connection
-        rows = connection.execute(
-            "SELECT person, envelope FROM fleet_document LEFT JOIN fleet_envelope USING (person, origin)"
-            " WHERE origin = ?",
-            (origin,),
-        ).fetchall()
-        for person, envelope in rows:
-            if envelope is not None and fingerprint(envelope) in kept:
-                continue
+        people = connection.execute("SELECT person FROM fleet_document WHERE origin = ?", (origin,)).fetchall()
+        for (person,) in people:
             before = document_rows.read(connection, self._vault, person)
-            if before[origin].document.forgotten is not None:
-                continue  # a receipt; what was forgotten does not come back
+            said = before[origin]
+            is_receipt = said.document.forgotten is not None  # what was forgotten does not come back
+            if is_receipt or fingerprint(key, person, said.version, said.document) in kept:
+                continue
             document_rows.remove(connection, person, origin)
             after = {name: row for name, row in before.items() if name != origin}
             self._show(transaction, person, document_rows.whole_of(before), document_rows.whole_of(after), origin)
@@ -220,51 +219,57 @@ class Shared:
         return Applied(people, forgotten, tuple(refused))
 
     def _take(self, transaction: Transaction, me: str, person: str, documents: Iterable[Arrived]) -> str | None:
-        connection, changed = transaction.connection, False
+        connection = transaction.connection
         before = document_rows.read(connection, self._vault, person)
-        after = dict(before)
-        envelopes: dict[str, bytes] = {}
-        for one in documents:
-            connection.execute("DELETE FROM fleet_parked WHERE person = ? AND origin = ?", (person, one.origin))
-            known = after.get(one.origin, Row(0, EMPTY))
-            joined = join(known.document, one.document)
-            version = max(known.version, one.version)
-            if one.origin == me:
-                if version > document_rows.number(connection, VERSION):  # a backup had set it back
-                    document_rows.put(connection, VERSION, version)
-                if joined != one.document and one.version >= known.version:
-                    version = document_rows.next_version(connection)  # what others have of ours is not all of it
-            if joined != known.document or version != known.version:
-                after[one.origin], changed = Row(version, joined), True
-                envelopes[one.origin] = one.envelope
+        after, envelopes = self._joined(transaction, me, before, documents)
+        connection.executemany(
+            "DELETE FROM fleet_parked WHERE person = ? AND origin = ?", [(person, one.origin) for one in documents]
+        )
         whole = document_rows.whole_of(after)
         if (
             whole.forgotten is None
             and connection.execute("SELECT 1 FROM erasure WHERE session_id = ?", (person,)).fetchone()
         ):  # of a backup that is older than the forgetting
             whole = Document(forgotten=document_rows.roster_number(connection))
-            changed = True
-        if not changed:
+        elif after == before:
             return None
-        origin = min(envelopes, default=me)
-        known = self._known(transaction, person)
+        origin, known = min(envelopes, default=me), self._known(transaction, person)
         if whole.forgotten is not None and known is not None:
             self._store.people.erasures.erase_within(
                 transaction, known.session_number, actor=f"fleet:{origin}", origin=ORIGIN
             )
-        for origin, row in after.items():
-            if row != before.get(origin) and (whole.forgotten is None or row.document.forgotten is not None):
-                document_rows.write(connection, self._vault, person, origin, row.version, row.document)
-                if origin != me and origin in envelopes:
+        for name, row in after.items():
+            if row != before.get(name) and (whole.forgotten is None or row.document.forgotten is not None):
+                document_rows.write(connection, self._vault, person, name, row.version, row.document)
+                if name in envelopes:
                     connection.execute(
                         "INSERT OR REPLACE INTO fleet_envelope (person, origin, envelope) VALUES (?, ?, ?)",
-                        (person, origin, envelopes[origin]),
+                        (person, name, envelopes[name]),
                     )
         if whole.forgotten is not None:
             if known is not None or whole.forgotten >= document_rows.number(connection, SINCE):
                 say_forgotten(connection, self._vault, me, person)
             return "forgotten" if known is not None else "noted"
         return self._show(transaction, person, document_rows.whole_of(before), whole, origin)
+
+    def _joined(
+        self, transaction: Transaction, me: str, before: Mapping[str, Row], documents: Iterable[Arrived]
+    ) -> tuple[dict[str, Row], dict[str, bytes]]:
+        """Return what is known after documents arrived, and the envelopes of others to be kept."""
+        connection, after = transaction.connection, dict(before)
+        envelopes: dict[str, bytes] = {}
+        for one in documents:
+            known = after.get(one.origin, Row(0, EMPTY))
+            joined, version = join(known.document, one.document), max(known.version, one.version)
+            if one.origin == me and version > document_rows.number(connection, VERSION):
+                document_rows.put(connection, VERSION, version)  # a backup had set it back
+            if one.origin == me and joined != one.document and one.version >= known.version:
+                version = document_rows.next_version(connection)  # what others have of ours is not all of it
+            if Row(version, joined) != known:
+                after[one.origin] = Row(version, joined)
+                if one.origin != me:
+                    envelopes[one.origin] = one.envelope
+        return after, envelopes
 
     # ---- documents become people
 
