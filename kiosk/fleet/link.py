@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 MOST_AT_ONCE = 500  # messages of one transaction
 WINDOW = 64  # messages sent before the hub's acknowledgements are waited for
 LOOK_S = 0.1  # how often the store is asked for something to send; a kiosk's acts may be another process's
-AGAIN_S = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0)  # between two tries; the last for as long as it takes
+AGAIN_S = (0.5, 1.0, 2.0, 5.0)  # between two tries; the last for as long as it takes
+STEADY_S = 5.0  # a session that lasted so long was none of a hub that refuses
 HEALTH_S = 15.0
 
 log = logging.getLogger("kiosk.fleet")
@@ -57,8 +59,11 @@ class Link:
                 if self.is_connected or not self._tries:
                     log.warning("fleet hub lost url=%s reason=%r", self.url, str(error))
                 self.reason = str(error)
+            if self.is_connected and time.monotonic() - self.since > STEADY_S:
+                self._tries = 0
             self._set(is_connected=False)
-            await asyncio.sleep(AGAIN_S[min(self._tries, len(AGAIN_S) - 1)])
+            jitter = random.uniform(0.5, 1.0)  # noqa: S311  a thousand kiosks must not come back at one instant
+            await asyncio.sleep(jitter * AGAIN_S[min(self._tries, len(AGAIN_S) - 1)])
             self._tries += 1
 
     def _set(self, *, is_connected: bool) -> None:
@@ -76,7 +81,7 @@ class Link:
             await self._first_roster(client, rosters)
             position = await self._position(client)
             self._set(is_connected=True)
-            self.reason, self._tries = "", 0
+            self.reason = ""
             log.info("fleet hub connected url=%s from=%d", self.url, position)
             tasks = [
                 asyncio.create_task(self._hear_rosters(rosters)),
@@ -171,7 +176,13 @@ class Link:
 
         member = self._member
         heard: asyncio.Queue[Msg | None] = asyncio.Queue()
-        await wire.read_on(client, wire.HEALTH, heard, deliver_policy=DeliverPolicy.LAST_PER_SUBJECT)
+        await wire.read_on(
+            client,
+            wire.HEALTH,
+            heard,
+            deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
+            filter_subject=wire.SUBJECTS[wire.HEALTH],
+        )
         told_at = float("-inf")
         while True:
             if time.monotonic() - told_at >= HEALTH_S and member.is_let_in:

@@ -410,6 +410,11 @@ class Shared:
                 (source, version),
             )
 
+    def rewind(self) -> None:
+        """Read and send everything again from the beginning, at every hub."""
+        with self._store.database.write() as connection:
+            connection.execute("DELETE FROM fleet_position")
+
     def waiting(self, source: str) -> int:
         """Return how many documents of this kiosk a hub has not had."""
         with self._store.database.read() as connection:
