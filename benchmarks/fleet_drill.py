@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,7 @@ class Worker:
         def die(*_: object) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
-        self.sync.member.shared.mark_sent = die  # type: ignore[method-assign]
+        self.sync.member.shared.mark_sent = die  # type: ignore[method-assign, assignment]
 
 
 def work(directory: Path, days: float) -> None:
@@ -216,10 +216,7 @@ class HubProcess:
     def kill(self) -> None:
         """Kill the server, as a power cut would."""
         self._stopping.set()
-        server = self._hub._server
-        if server is not None:
-            server.kill()
-            server.wait()
+        self._hub.kill()
         self._thread.join(5)
 
     def close(self) -> None:
@@ -364,10 +361,8 @@ class Drill:
         victim = self.kiosks[1]
         before = set(victim.ask("digests"))
         victim.ask("die_before_mark")
-        try:
+        with suppress(BrokenPipeError, ValueError):
             victim.ask("enrol", count)
-        except (BrokenPipeError, ValueError):
-            pass
         victim.restart()
         self.people.update(set(victim.ask("digests")) - before)
         self.level("kiosk_killed")

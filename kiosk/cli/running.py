@@ -36,6 +36,7 @@ from kiosk.store.store import Store
 if TYPE_CHECKING:
     from kiosk.api.server import Server  # 0.3 s
     from kiosk.cloud.sync import Sync
+    from kiosk.fleet.sync import FleetSync
 
 log = logging.getLogger("kiosk.cli_run")
 
@@ -86,6 +87,7 @@ def run_kiosk(start: Start) -> int:
         def camera(tell: Callable[[Report], None]) -> Camera:
             return Camera(config.camera, portraits, tell=tell)
 
+        fleet = _fleet(store, config, parts)
         detector = assembly.make_detection(config, recogniser)
         kiosk = Kiosk(
             device,
@@ -96,7 +98,10 @@ def run_kiosk(start: Start) -> int:
             detector=detector if config.pad.chosen_level != "off" else None,
             lists_are_stale=sync.lists_are_stale if sync is not None else lambda _limit_h: False,
             status_file=start.status_file,
-            more_figures=lambda: {} if sync is None else {"cloud": {"alarm": sync.alarm}},
+            more_figures=lambda: {
+                **({} if sync is None else {"cloud": {"alarm": sync.alarm}}),
+                **({} if fleet is None else {"fleet": fleet.state()}),
+            },
         )
         parts.callback(kiosk.close)
         if chosen.demo is not None:
@@ -106,6 +111,8 @@ def run_kiosk(start: Start) -> int:
         kiosk.start()
         if sync is not None:
             sync.start()
+        if fleet is not None:
+            fleet.start()
         server = _serve_api(start, kiosk, sync, detector, parts) if config.api.enabled else None
 
         def reload() -> bool:
@@ -142,6 +149,17 @@ def _cloud(device: Device, clock: Clock, parts: ExitStack) -> Sync:
     sync = Sync(device, device.config.cloud, assembly.credentials_directory(), now=clock)
     parts.callback(sync.close)
     return sync
+
+
+def _fleet(store: Store, config: Config, parts: ExitStack) -> FleetSync | None:
+    """Share what is done here with the owner's other kiosks; None for a kiosk of no fleet. Ended with the others."""
+    if not (config.fleet.enabled and store.is_in_fleet):
+        return None
+    from kiosk.fleet.sync import FleetSync  # noqa: PLC0415  a kiosk of no fleet loads none of it
+
+    fleet = FleetSync(store, more_hubs=config.fleet.site_hubs)
+    parts.callback(fleet.close)
+    return fleet
 
 
 def _serve_api(start: Start, kiosk: Kiosk, sync: Sync | None, detector: Detector, parts: ExitStack) -> Server:

@@ -129,25 +129,32 @@ class Hub:
                 self._server.wait()
             self._server = None
 
-    def run(self, is_stopping: Callable[[], bool]) -> None:
-        """Keep the list of users to the roster until told to stop.
+    def kill(self) -> None:
+        """End the server as a power cut would, for drills."""
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait()
+            self._server = None
+
+    def run(self, is_stopping: Callable[[], bool], *, ready: Callable[[], None] = lambda: None) -> None:
+        """Keep the list of users to the roster until told to stop; `ready` is called once kiosks can come.
 
         Raises:
             ConfigError: the server ended.
         """
-        asyncio.run(self._keep(is_stopping))
+        asyncio.run(self._keep(is_stopping, ready))
 
-    async def _keep(self, is_stopping: Callable[[], bool]) -> None:
+    async def _keep(self, is_stopping: Callable[[], bool], ready: Callable[[], None]) -> None:
         while not is_stopping():
             if self._server is not None and self._server.poll() is not None:
                 raise ConfigError(f"nats-server ended with {self._server.returncode}; see {self._directory}/nats.log")
             try:
-                await self._watch(is_stopping)
+                await self._watch(is_stopping, ready)
             except KioskError as error:
                 log.info("hub waits reason=%r", str(error))
                 await asyncio.sleep(AGAIN_S)
 
-    async def _watch(self, is_stopping: Callable[[], bool]) -> None:
+    async def _watch(self, is_stopping: Callable[[], bool], ready: Callable[[], None]) -> None:
         from nats.js.api import DeliverPolicy  # noqa: PLC0415  see wire.connection
 
         queue: asyncio.Queue[Msg | None] = asyncio.Queue()
@@ -156,6 +163,7 @@ class Hub:
         ) as client:
             await self._make_streams(client)
             await wire.read_on(client, wire.ROSTER, queue, deliver_policy=DeliverPolicy.LAST)
+            ready()
             while not is_stopping():
                 try:
                     message = await asyncio.wait_for(queue.get(), 0.5)

@@ -80,7 +80,9 @@ class Member:
         if self.shared.take_roster(roster.number, signed, kept, since=since, key=key):
             self._use(roster)
             log.info("fleet roster=%d epoch=%d kiosks=%d", roster.number, roster.epoch, len(roster.members))
-            self._look_again()
+        elif newer := self.shared.roster():  # another process took it
+            self._use(read_roster(newer, self.invitation.admin))
+        self._look_again()
         return True
 
     def hear(self, messages: Iterable[Message], *, source: str | None = None, seq: int = 0) -> Applied:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
 OWNER = "owner"
+TRIES, AGAIN_S = 5, 0.3  # connections to each hub, and the time between two
 CUT_S = 1.0  # after which a hub has disconnected who is no user any more
 
 Found = TypeVar("Found")
@@ -94,12 +95,17 @@ class Owner:
     def _ask(self, work: Callable[[Client], Coroutine[Any, Any, Found]]) -> Found:
         async def first_that_answers() -> Found:
             errors: list[str] = []
-            for url in self._invitation.hubs:
+            for url in (*self._invitation.hubs,) * TRIES:  # a hub that takes a new roster may drop who is just coming
+                has_begun = False
                 try:
                     async with wire.connection(url, self._invitation, self._admin.identity, OWNER) as client:
+                        has_begun = True
                         return await work(client)
                 except wire.HubError as error:
                     errors.append(str(error))
-            raise wire.HubError("; ".join(errors) or "the fleet names no hub")
+                    if has_begun:  # it may have been done
+                        break
+                    await asyncio.sleep(AGAIN_S)
+            raise wire.HubError("; ".join(dict.fromkeys(errors)) or "the fleet names no hub")
 
         return asyncio.run(first_that_answers())

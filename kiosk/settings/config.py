@@ -23,7 +23,7 @@ from typing import Any, get_type_hints
 from kiosk.errors import ConfigError
 from kiosk.rules.limits import Limits
 from kiosk.rules.patience import Patience
-from kiosk.settings.network import ApiSettings, CloudSettings
+from kiosk.settings.network import ApiSettings, CloudSettings, FleetSettings
 from kiosk.settings.sections import (
     CameraSettings,
     DegradedSettings,
@@ -77,6 +77,7 @@ class Config:
     health: HealthSettings = field(default_factory=HealthSettings)
     api: ApiSettings = field(default_factory=ApiSettings)
     cloud: CloudSettings = field(default_factory=CloudSettings)
+    fleet: FleetSettings = field(default_factory=FleetSettings)
 
 
 def load_config(

@@ -122,6 +122,12 @@ class Store:
             return str(connection.execute("SELECT value FROM kiosk WHERE name = 'store_id'").fetchone()[0])
 
     @property
+    def is_in_fleet(self) -> bool:
+        """Whether what is done here is shared with other kiosks of the owner."""
+        with self.database.read() as connection:
+            return is_in_fleet(connection)
+
+    @property
     def notes(self) -> Notes:
         """What is known of the cloud; whoever writes keeps the object, which writes only what it has not written."""
         return Notes(self.database)

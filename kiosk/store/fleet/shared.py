@@ -427,6 +427,17 @@ class Shared:
                 ).fetchone()[0]
             )
 
+    def positions(self) -> dict[str, Position]:
+        """Return how far each hub was read and written."""
+        with self._store.database.read() as connection:
+            rows = connection.execute("SELECT source, seq, sent FROM fleet_position ORDER BY source").fetchall()
+        return {source: Position(seq, sent) for source, seq, sent in rows}
+
+    def count(self) -> int:
+        """Return of how many people something is shared, those forgotten among them."""
+        with self._store.database.read() as connection:
+            return int(connection.execute("SELECT count(DISTINCT person) FROM fleet_document").fetchone()[0])
+
     def own(self) -> tuple[Outgoing, ...]:
         """Return everything this kiosk says."""
         return self._own("ORDER BY version", ())
