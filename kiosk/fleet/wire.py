@@ -112,6 +112,8 @@ async def connection(
             nkeys_seed_str=identity.nats_seed,
             inbox_prefix=inbox_of(name),
             allow_reconnect=False,
+            max_reconnect_attempts=1,  # else the first connection is tried indefinitely, and nobody hears why
+            reconnect_time_wait=0,
             connect_timeout=CONNECT_S,
             ping_interval=10,
             max_outstanding_pings=2,
@@ -120,7 +122,8 @@ async def connection(
         )
         yield client
     except (NatsError, OSError, asyncio.TimeoutError) as error:
-        reason = next((one for one in said if "uthorization" in one), str(error) or type(error).__name__)
+        reasons = [*(one for one in said if "uthorization" in one), *said, str(error), type(error).__name__]
+        reason = next(one for one in reasons if one)
         raise HubError(f"{url}: {reason}") from error
     finally:
         if client is not None:
