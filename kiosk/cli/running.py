@@ -37,6 +37,7 @@ from kiosk.store.store import Store
 if TYPE_CHECKING:
     from kiosk.api.server import Server  # 0.3 s
     from kiosk.cloud.sync import Sync
+    from kiosk.fleet.sync import FleetSync
     from kiosk.integrations.mqtt import Mqtt
     from kiosk.integrations.syslog import Syslog
 
@@ -89,6 +90,7 @@ def run_kiosk(start: Start) -> int:
         def camera(tell: Callable[[Report], None]) -> Camera:
             return Camera(config.camera, portraits, tell=tell)
 
+        fleet = _fleet(store, config, parts)
         detector = assembly.make_detection(config, recogniser)
         neighbours: dict[str, Mqtt | Syslog] = {}  # made after the kiosk, which tells of them
         kiosk = Kiosk(
@@ -103,6 +105,7 @@ def run_kiosk(start: Start) -> int:
             more_figures=lambda: {
                 **({} if sync is None else {"cloud": {"alarm": sync.alarm}}),
                 **{name: neighbour.figures() for name, neighbour in neighbours.items()},
+                **({} if fleet is None else {"fleet": fleet.state()}),
             },
         )
         parts.callback(kiosk.close)
@@ -116,6 +119,8 @@ def run_kiosk(start: Start) -> int:
             sync.start()
         for neighbour in neighbours.values():
             neighbour.start()
+        if fleet is not None:
+            fleet.start()
         server = _serve_api(start, kiosk, sync, detector, parts) if config.api.enabled else None
 
         def reload() -> bool:
@@ -169,6 +174,17 @@ def _neighbours(kiosk: Kiosk, store: Store, parts: ExitStack) -> dict[str, Mqtt 
     for neighbour in made.values():
         parts.callback(neighbour.close)
     return made
+
+
+def _fleet(store: Store, config: Config, parts: ExitStack) -> FleetSync | None:
+    """Share what is done here with the owner's other kiosks; None for a kiosk of no fleet. Ended with the others."""
+    if not (config.fleet.enabled and store.is_in_fleet):
+        return None
+    from kiosk.fleet.sync import FleetSync  # noqa: PLC0415  a kiosk of no fleet loads none of it
+
+    fleet = FleetSync(store, more_hubs=config.fleet.site_hubs)
+    parts.callback(fleet.close)
+    return fleet
 
 
 def _serve_api(start: Start, kiosk: Kiosk, sync: Sync | None, detector: Detector, parts: ExitStack) -> Server:

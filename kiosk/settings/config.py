@@ -24,7 +24,7 @@ from kiosk.errors import ConfigError
 from kiosk.rules.limits import Limits
 from kiosk.rules.patience import Patience
 from kiosk.settings.neighbours import MqttSettings, SyslogSettings
-from kiosk.settings.network import ApiSettings, CloudSettings
+from kiosk.settings.network import ApiSettings, CloudSettings, FleetSettings
 from kiosk.settings.sections import (
     CameraSettings,
     DegradedSettings,
@@ -82,6 +82,7 @@ class Config:
     cloud: CloudSettings = field(default_factory=CloudSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     syslog: SyslogSettings = field(default_factory=SyslogSettings)
+    fleet: FleetSettings = field(default_factory=FleetSettings)
 
 
 def load_config(

@@ -124,6 +124,9 @@ def erase(connection: sqlite3.Connection, vault: Vault, subject: Subject) -> Rem
             ("outbox", "payload", "seq", answers),
             *_of_session(connection, "vendor_lookup", vendor),
             ("subject", "details", "session_number", [number]),
+            ("fleet_document", "sealed", "person", [subject.session_id]),
+            ("fleet_envelope", "envelope", "person", [subject.session_id]),
+            ("fleet_parked", "envelope", "person", [subject.session_id]),
         ),
     )
     connection.execute("DELETE FROM log_subject WHERE subject = ?", (number,))
@@ -177,10 +180,11 @@ def _delete(connection: sqlite3.Connection, parts: Sequence[tuple[str, str, str,
     """Delete rows, given as table, sealed column, key and keys; rows of the outbox stay without what they held."""
     sealed: list[bytes] = []
     counts: dict[str, int] = {}
+    known = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     for table, column, key, keys in parts:
-        for value in keys:
+        for value in keys if table in known else ():  # a backup of an older schema has fewer
             if table == "outbox":
-                sealed += outbox.erase_photographs(connection, value)
+                sealed += outbox.erase_photographs(connection, int(value))
             rows = connection.execute(
                 f"SELECT {column} FROM {table} WHERE {key} = ? AND {column} IS NOT NULL", (value,)
             ).fetchall()

@@ -12,6 +12,7 @@ What is personal lies in sealed columns (see `vault.py`); each is bound to its t
     log_private.sealed  JSON: vendor_data, its salt, the answer that was given
     outbox.payload      what is to be sent, with whose rows it keeps its order
     outbox_image.sealed, secret.sealed, list_staged.sealed   photographs to be sent, API keys, templates pulled
+    fleet_document.sealed   what a kiosk of the fleet says of a person; fleet_envelope as it was sent
     unproven.sealed     what of someone forgotten is still searched for
     access.sealed       JSON: name and verifier of a key or an operator
     session.sealed      JSON: what an open session was asked for, and what its steps found
@@ -298,14 +299,44 @@ CREATE INDEX session_expires ON session (expires_at);
 CREATE INDEX session_vendor ON session (vendor_lookup) WHERE vendor_lookup IS NOT NULL;
 """
 
-SCRIPTS = (
-    _FIRST,
-    _IMPORTS,
-    _ACCESS,
-    _CLOUD,
-    _RETENTION,
-    _SESSIONS,
-)  # number n is SCRIPTS[n - 1]; a released one never changes
+# What the kiosks of one owner share, see store/fleet/; empty on a kiosk without a fleet. change.origin: NULL for an act
+# here, else what brought it. A position: the last message read from a hub, and the last of our versions sent to it.
+_FLEET = """
+ALTER TABLE change ADD COLUMN origin TEXT;
+
+CREATE TABLE fleet_document (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    person TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    sealed BLOB NOT NULL,
+    UNIQUE (person, origin)
+) STRICT;
+CREATE INDEX fleet_document_version ON fleet_document (origin, version);
+CREATE TABLE fleet_envelope (
+    person TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    envelope BLOB NOT NULL,
+    PRIMARY KEY (person, origin)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE fleet_parked (
+    person TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    envelope BLOB NOT NULL,
+    why TEXT NOT NULL,
+    PRIMARY KEY (person, origin)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE fleet_position (
+    source TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL,
+    sent INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE fleet_roster (number INTEGER PRIMARY KEY, text BLOB NOT NULL) STRICT;
+CREATE TABLE fleet_health (kiosk TEXT PRIMARY KEY, at REAL NOT NULL, text TEXT NOT NULL) STRICT, WITHOUT ROWID;
+"""
+
+# Number n is SCRIPTS[n - 1]; a released one never changes.
+SCRIPTS = (_FIRST, _IMPORTS, _ACCESS, _CLOUD, _RETENTION, _SESSIONS, _FLEET)
 VERSION = len(SCRIPTS)
 
 

@@ -44,6 +44,7 @@ from kiosk.store.vault import CHECK_BYTES
 from kiosk.types import ClockState
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
@@ -55,6 +56,11 @@ if TYPE_CHECKING:
 HEAD_NAME = "ledger.head"
 MAC_BYTES = CHECK_BYTES
 RETENTION_S = 3 * 365.25 * 86400  # three years, when an enrolment says nothing
+
+
+def is_in_fleet(connection: sqlite3.Connection) -> bool:
+    """Say whether what is done here is shared with other kiosks of the owner."""
+    return connection.execute("SELECT 1 FROM kiosk WHERE name = 'fleet'").fetchone() is not None
 
 
 def untrusted() -> ClockState:
@@ -118,6 +124,12 @@ class Store:
             return str(connection.execute("SELECT value FROM kiosk WHERE name = 'store_id'").fetchone()[0])
 
     @property
+    def is_in_fleet(self) -> bool:
+        """Whether what is done here is shared with other kiosks of the owner."""
+        with self.database.read() as connection:
+            return is_in_fleet(connection)
+
+    @property
     def notes(self) -> Notes:
         """What is known of the cloud; whoever writes keeps the object, which writes only what it has not written."""
         return Notes(self.database)
@@ -137,6 +149,10 @@ class Store:
         with self.database.write() as connection:
             transaction = Transaction(connection, self.log)
             yield transaction
+            if is_in_fleet(connection):
+                from kiosk.store.fleet.capture import capture  # noqa: PLC0415  a kiosk without a fleet loads none of it
+
+                capture(connection, self.vault)
             number = subject_rows.next_id(connection, "subject") - 1
         if transaction.last is not None:
             head = Head(transaction.last.seq, transaction.last.hash.hex(), number)

@@ -113,6 +113,7 @@ def _rewrite(
                 ("secret", "sealed"),
                 ("unproven", "sealed"),
                 ("session", "sealed"),
+                ("fleet_document", "sealed"),
             ):
                 _column(connection, old, new, table, column)
             for rows in _batches(
