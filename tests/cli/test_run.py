@@ -76,9 +76,10 @@ def logged(demo):
         return [one.entry.status for one in reversed(store.decisions().decisions)]
 
 
-def test_the_demo_lets_in_whom_it_knows_turns_away_the_others_and_ends(demo):
-    with running(demo) as process:
-        told, _ = process.communicate(timeout=DEMO_S)
+def test_the_demo_lets_in_whom_it_knows_turns_away_the_others_and_ends(demo, monkeypatch):
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")  # names on stderr every module that is imported
+    with running(demo, stderr=subprocess.PIPE) as process:
+        told, imported = process.communicate(timeout=DEMO_S)
 
     decided = [(found[1].strip(), found[2]) for line in told.splitlines() if (found := DECIDED.match(line))]
     assert process.returncode == 0
@@ -86,6 +87,9 @@ def test_the_demo_lets_in_whom_it_knows_turns_away_the_others_and_ends(demo):
     assert told.count("door: relay_on") == told.count("the door opens") == 1
     assert told.count("ALARM") == 1
     assert logged(demo) == ["Approved", "Declined", "Declined"]
+    modules = {line.rpartition("|")[2].strip() for line in imported.splitlines() if line.startswith("import time:")}
+    assert "kiosk.store.people" in modules
+    assert [one for one in modules if one.startswith(("kiosk.fleet", "kiosk.store.fleet", "nats", "nkeys"))] == []
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])

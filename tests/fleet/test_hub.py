@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from kiosk.errors import ConfigError
+from kiosk.errors import ConfigError, StoreError
 from kiosk.fleet import wire
 from kiosk.fleet.hub import Address, Hub, find_server, prepare, settings_of
 from kiosk.fleet.identity import new_identity, read_code
@@ -125,6 +125,43 @@ def test_kiosks_say_how_they_are(site):
     until(lambda: b.member.id in a.sync.member.shared.health())
 
     assert '"log"' in a.sync.member.shared.health()[b.member.id][1]
+
+
+def test_a_kiosk_that_ends_before_it_notes_what_the_hub_has_sends_it_again_and_nothing_comes_of_it(site, monkeypatch):
+    _, _, _, kiosks = site
+    a, b, _ = kiosks
+    level(kiosks)
+    shared, failed = a.sync.member.shared, []
+    mark = shared.mark_sent
+
+    def mark_sent(source, version):
+        if not failed:
+            failed.append(version)
+            raise StoreError("the plug was pulled")
+        mark(source, version)
+
+    monkeypatch.setattr(shared, "mark_sent", mark_sent)
+    twice = a.store.people.enrol(enrolment(4))
+    until(lambda: b.of(twice.session_id) is not None and failed)
+    level(kiosks)
+
+    assert b.store.people.subjects().total == a.store.people.subjects().total
+    assert len(b.store.people.find(twice.session_id)) == 1
+
+
+def test_reading_and_sending_everything_again_changes_nothing(site):
+    _, _, _, kiosks = site
+    level(kiosks)
+    before = [kiosk.store.log.tail().seq for kiosk in kiosks]
+    for kiosk in kiosks:
+        kiosk.sync.close()
+        kiosk.sync.member.shared.rewind()
+        kiosk.sync = FleetSync(kiosk.store)
+        kiosk.sync.start()
+    until(lambda: all(hub["is_level"] for kiosk in kiosks for hub in kiosk.sync.state()["hubs"]))
+    level(kiosks)
+
+    assert [kiosk.store.log.tail().seq for kiosk in kiosks] == before
 
 
 def test_a_kiosk_may_write_its_own_subjects_only_and_listen_in_its_own_inbox_only(site):
