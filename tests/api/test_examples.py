@@ -26,7 +26,7 @@ from tests.conftest import GOLDEN
 EXAMPLES = json.loads((WEB / "docs" / "examples.json").read_text(encoding="utf-8"))
 SKILL = WEB.parent / "skill"
 USER, REFERENCE, KNOWN = (str(GOLDEN / f"person_{name}.jpg") for name in ("a_1", "a_2", "b_1"))
-PROGRAMS = {
+PROGRAMS: dict[str, list[str | None]] = {
     "curl": ["bash", "-euc"],
     "python": [sys.executable, "-c"],
     "javascript": [NODE, "--input-type=module", "-e"],

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -40,16 +41,17 @@ class Mcp:
         self.about = self.ask("initialize", hello)
         self._send({"method": "notifications/initialized"})
 
-    def _send(self, message: dict) -> None:
+    def _send(self, message: dict[str, Any]) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
         self._process.stdin.flush()
 
-    def ask(self, method: str, params: dict) -> dict:
+    def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         self._id += 1
         self._send({"id": self._id, "method": method, "params": params})
         assert self._process.stdout is not None
-        return json.loads(self._process.stdout.readline())["result"]
+        found: dict[str, Any] = json.loads(self._process.stdout.readline())["result"]
+        return found
 
     def tool(self, name: str, **arguments: object) -> tuple[bool, str]:
         """Call a tool; return whether it worked, and what it said."""

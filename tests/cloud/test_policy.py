@@ -208,6 +208,7 @@ def test_the_sdk_reads_each_status_of_a_session_of_several_steps(tmp_path, fake)
     }
     assert all(one.metadata == {"door": 2} for one in told)
     assert len({one.event_id for one in told}) == 3
+    assert told[-1].decision is not None
     (check,) = told[-1].decision.liveness_checks
     assert (check.node_id, check.status) == ("feature_liveness", over.content["status"])
     assert "user_image" not in (check.model_extra or {})

@@ -328,6 +328,7 @@ def make_older(directory: Path) -> None:
             connection.execute(f"DROP INDEX {index}")
         connection.execute("ALTER TABLE erasure DROP COLUMN receipt")
         connection.execute("DROP TABLE unproven")
+        connection.execute("DROP TABLE session")
         connection.execute("DROP TABLE import_file")
         connection.execute("DROP TABLE import_run")
         connection.execute("DROP TABLE access")

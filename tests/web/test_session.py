@@ -120,7 +120,7 @@ def test_what_a_telephone_goes_on_with_the_first_page_shows_ending(chromium, ser
         opened(chromium, served.url, viewport=PHONE) as (telephone, _),
     ):
         screen.goto(made["url"])
-        until(lambda: screen.evaluate("document.querySelector('.code img')?.naturalWidth") > 0)
+        until(lambda: screen.evaluate("document.querySelector('.code img')?.naturalWidth ?? 0") > 0)
         telephone.goto(f"{made['url']}?continued")
         assert telephone.locator(".code").count() == 0
         telephone.get_by_role("button", name="I agree, begin").click()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -95,7 +96,8 @@ class Sessions:
         for session in store.overdue(self._device.now()):
             content = unpacked(session)
             entry = self._decision(session, content, SessionStatus.EXPIRED)
-            self._device.save(entry, change=store.deleting(session))
+            with suppress(RefusedError):  # somebody else was faster
+                self._device.save(entry, change=store.deleting(session))
         self._device.store.tidy_sessions()
 
     # ---- by their person

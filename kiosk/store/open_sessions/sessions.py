@@ -94,13 +94,8 @@ class OpenSessions:
             if row is None:
                 raise RefusedError("the session went on elsewhere meanwhile; look at it again")
             connection.execute(
-                "UPDATE session SET version = version + 1, is_over = ?, vendor_lookup = ?, sealed = ? WHERE id = ?",
-                (
-                    int(session.is_over),
-                    vendor_lookup(self._vault, session.vendor_data),
-                    self._sealed(row[0], session),
-                    row[0],
-                ),
+                "UPDATE session SET version = version + 1, is_over = ?, sealed = ? WHERE id = ?",
+                (int(session.is_over), self._sealed(row[0], session), row[0]),
             )
             if session.is_over:  # what its steps found was overwritten, and is to leave the files
                 connection.execute("INSERT OR REPLACE INTO kiosk (name, value) VALUES ('unclean', '1')")
@@ -181,7 +176,7 @@ class OpenSessions:
 
 def reseal(connection: sqlite3.Connection, new: Vault) -> None:
     """Make the lookups of sessions anew after a rekey sealed their contents; they are opened with the new key."""
-    for row, sealed in connection.execute("SELECT id, sealed FROM session").fetchall():
+    for row, sealed in connection.execute("SELECT id, sealed FROM session WHERE NOT is_over").fetchall():
         content = json.loads(new.open(sealed, row_context("session", row)))
         lookup = vendor_lookup(new, content.get("vendor_data"))
         connection.execute("UPDATE session SET vendor_lookup = ? WHERE id = ?", (lookup, row))

@@ -121,6 +121,8 @@ function picture(kind) {
     () => {
       take.hidden = true;
       word.textContent = t("session.no_camera");
+      const code = box.isConnected ? handOver() : null;
+      if (code) main.append(code);
     },
   );
 }
