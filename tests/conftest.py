@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +24,10 @@ from tests.store.stored import Clock
 # A machine's pace is no fact about the code, and the same commit must give the same examples.
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("tests")
+
+# Tests start Python some hundreds of times; without byte code each start would compile the whole kiosk anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Tests talk to this machine alone: a proxy could not reach it, and other people's clients, here and in the processes
 # that tests start, would ask it. A test about proxies sets its own.

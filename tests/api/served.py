@@ -18,7 +18,7 @@ from kiosk.networks.inference import load_recogniser, read_pack
 from kiosk.recognition.cues import CueLimits
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config
-from kiosk.store.accounts import Account, Role
+from kiosk.store.accounts import Account, Accounts, Role
 from kiosk.store.directory import initialise
 from kiosk.store.vault import Cipher
 from kiosk.testing.fakes import ManualClock
@@ -31,6 +31,7 @@ PASSWORD = "correct horse battery"
 A1, A2, B1, C1 = (
     (GOLDEN / name).read_bytes() for name in ("person_a_1.jpg", "person_a_2.jpg", "person_b_1.jpg", "person_c_1.jpg")
 )
+QUICK = {"n": 16, "r": 8, "p": 1}  # scrypt's; what a password costs is a matter of test_access.py
 SCREEN_TOKEN = "of-the-kiosks-own-screen"
 
 
@@ -103,6 +104,7 @@ def serving(
     store = initialise(directory, now=wall, cipher=Cipher.AES_256_GCM)
     kiosk = ScriptedKiosk(wall) if with_desk else None
     more.setdefault("detector", detection())
+    more.setdefault("accounts", Accounts(store, now=wall, scrypt=QUICK))
     with Device(networks(), store, config, now=wall) as device:
         application = app.build(device, kiosk=kiosk, screen_token=SCREEN_TOKEN, now=wall, monotonic=monotonic, **more)
         known = application.context.access.accounts

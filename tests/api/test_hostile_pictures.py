@@ -31,7 +31,7 @@ FORMS = [
 def served(tmp_path_factory):
     with serving(tmp_path_factory.mktemp("hostile") / "state") as made:
         made.device.decoder.close()
-        made.device.decoder = Decoder(Limits(processor_s=0.3))
+        made.device.decoder = Decoder(Limits(processor_s=0.3, wall_s=LIMIT_S))
         yield made
 
 
