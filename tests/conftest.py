@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -12,8 +13,9 @@ import hypothesis
 import numpy as np
 import pytest
 
-from kiosk.networks.inference import open_session, read_pack
+from kiosk.networks.inference import load_recogniser, open_session, read_pack
 from kiosk.recognition.detect import Detector
+from kiosk.recognition.pipeline import Recogniser
 from kiosk.store.directory import initialise, open_store
 from kiosk.store.keys import read_keys
 from kiosk.store.store import Store
@@ -38,6 +40,12 @@ ROOT = Path(__file__).parent.parent
 MODELS = ROOT / "models"
 GOLDEN = ROOT / "tests" / "golden"
 SHARED_FACES = ROOT.parent / "shared" / "faces"
+
+
+@functools.cache
+def networks() -> Recogniser:
+    """Return the networks of this repository; they are loaded once for all the tests of a process."""
+    return load_recogniser(read_pack(MODELS))
 
 
 @pytest.fixture(scope="session", params=["onnxruntime", "litert"])

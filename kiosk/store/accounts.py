@@ -277,9 +277,7 @@ class Accounts:
 class CopiedAccounts:
     """The keys and operators of the copy: who may release the door while the database cannot be read."""
 
-    def __init__(
-        self, copy: AccountsCopy, *, now: Callable[[], float], scrypt: Mapping[str, int] = SCRYPT
-    ) -> None:
+    def __init__(self, copy: AccountsCopy, *, now: Callable[[], float], scrypt: Mapping[str, int] = SCRYPT) -> None:
         """Take the copy, the wall clock, s UTC, and what a password costs, as `Accounts`."""
         self._copy, self._now, self._scrypt = copy, now, scrypt
 

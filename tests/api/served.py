@@ -12,19 +12,20 @@ from typing import Any
 import httpx
 
 from kiosk.api import app
+from kiosk.decoding.confinement import Limits
+from kiosk.decoding.decoder import Decoder
 from kiosk.device.device import Device
 from kiosk.networks.detection import Detection
-from kiosk.networks.inference import load_recogniser, read_pack
+from kiosk.networks.inference import read_pack
 from kiosk.recognition.cues import CueLimits
-from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config
 from kiosk.store.accounts import Account, Accounts, Role
 from kiosk.store.directory import initialise
 from kiosk.store.vault import Cipher
 from kiosk.testing.fakes import ManualClock
 from kiosk.testing.scripted_kiosk import ScriptedKiosk
-from tests.conftest import GOLDEN, MODELS
-from tests.patience import until
+from tests.conftest import GOLDEN, MODELS, networks
+from tests.patience import LIMIT_S, until
 
 NOW = 1_800_000_000.0
 PASSWORD = "correct horse battery"
@@ -35,9 +36,16 @@ QUICK = {"n": 16, "r": 8, "p": 1}  # scrypt's; what a password costs is a matter
 SCREEN_TOKEN = "of-the-kiosks-own-screen"
 
 
+class LentDecoder(Decoder):
+    """A decoder that goes on when a kiosk ends: its process costs more than all the pictures of a test."""
+
+    def close(self) -> None:
+        """Be there for the next kiosk; the processes end with this one."""
+
+
 @functools.cache
-def networks() -> Recogniser:
-    return load_recogniser(read_pack(MODELS), threads=1)
+def decoder() -> Decoder:
+    return LentDecoder(Limits(wall_s=LIMIT_S))
 
 
 @functools.cache
@@ -93,6 +101,7 @@ def serving(
     api_settings: Mapping[str, Any] | None = None,
     server_settings: Mapping[str, float] | None = None,
     with_desk: bool = True,
+    scrypt: Mapping[str, int] = QUICK,
     **more: Any,
 ) -> Iterator[Served]:
     """Serve from a fresh store; the clocks stand until a test moves them."""
@@ -104,13 +113,15 @@ def serving(
     store = initialise(directory, now=wall, cipher=Cipher.AES_256_GCM)
     kiosk = ScriptedKiosk(wall) if with_desk else None
     more.setdefault("detector", detection())
-    more.setdefault("accounts", Accounts(store, now=wall, scrypt=QUICK))
-    with Device(networks(), store, config, now=wall) as device:
-        application = app.build(device, kiosk=kiosk, screen_token=SCREEN_TOKEN, now=wall, monotonic=monotonic, **more)
+    with Device(networks(), store, config, now=wall, decoder=decoder()) as device:
+        accounts = Accounts(store, now=wall, scrypt=scrypt)
+        application = app.build(
+            device, accounts=accounts, kiosk=kiosk, screen_token=SCREEN_TOKEN, now=wall, monotonic=monotonic, **more
+        )
         known = application.context.access.accounts
         made = {role.word: known.create_key(role.word, role) for role in Role}
-        accounts = {word: account for word, (account, _) in made.items()}
-        accounts["person"] = known.create_operator("Person C", Role.ADMIN, PASSWORD)
+        people = {word: account for word, (account, _) in made.items()}
+        people["person"] = known.create_operator("Person C", Role.ADMIN, PASSWORD)
         server = app.Server(application, settings, **(server_settings or {}))
         server.start()
         try:
@@ -123,7 +134,7 @@ def serving(
                 wall,
                 kiosk,
                 {word: text for word, (_, text) in made.items()},
-                accounts,
+                people,
             )
         finally:
             application.close()

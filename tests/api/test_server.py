@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -25,7 +26,7 @@ from kiosk.api import app, server
 from kiosk.api.queue import CallQueue, FullError
 from kiosk.errors import ConfigError
 from kiosk.settings.network import ApiSettings
-from kiosk.store.accounts import Accounts, Role
+from kiosk.store.accounts import SCRYPT, Accounts, Role
 from kiosk.store.directory import initialise
 from tests.api.served import NOW, match_files, serving
 from tests.patience import BUSY_S, LIMIT_S, until
@@ -242,12 +243,13 @@ def test_a_head_without_end_is_refused(served):
 
 def other_end(line):
     """Return the server's socket of a connection; the server is in this process."""
-    for place in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):  # no socket, or without another end
-            found = socket.socket(fileno=os.dup(int(place)))
-            if found.getpeername() == line.getsockname():
-                return found
-            found.close()
+    for place in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError), contextlib.ExitStack() as kept:  # closed meanwhile, or without another end
+            if str(place.readlink()).startswith("socket:"):
+                found = kept.enter_context(socket.socket(fileno=os.dup(int(place.name))))
+                if found.getpeername() == line.getsockname():
+                    kept.pop_all()
+                    return found
     return None
 
 
@@ -318,9 +320,9 @@ def test_a_body_in_small_chunks_is_taken(served):
     assert answer.status_code == 200
 
 
-def test_guessers_of_passwords_hold_up_neither_a_key_nor_the_door(served):
+def test_guessers_of_passwords_hold_up_neither_a_key_nor_the_door(tmp_path):
     wrong = {"name": "Person C", "password": "wrong"}
-    with ThreadPoolExecutor(40) as pool:
+    with serving(tmp_path / "state", scrypt=SCRYPT) as served, ThreadPoolExecutor(40) as pool:
         guesses = [pool.submit(served.call, "POST", "/device/session", json=wrong) for _ in range(40)]
         waiting = served.application.context.passwords._work_queue
         until(lambda: waiting.qsize() > 4)
