@@ -32,7 +32,7 @@ PASSWORD = "correct horse battery"
 A1, A2, B1, C1 = (
     (GOLDEN / name).read_bytes() for name in ("person_a_1.jpg", "person_a_2.jpg", "person_b_1.jpg", "person_c_1.jpg")
 )
-QUICK = {"n": 16, "r": 8, "p": 1}  # scrypt's; what a password costs is a matter of test_access.py
+QUICK = {"n": 16, "r": 8, "p": 1}  # scrypt's; what a password costs is shown in test_access.py
 SCREEN_TOKEN = "of-the-kiosks-own-screen"
 
 
@@ -101,7 +101,6 @@ def serving(
     api_settings: Mapping[str, Any] | None = None,
     server_settings: Mapping[str, float] | None = None,
     with_desk: bool = True,
-    scrypt: Mapping[str, int] = QUICK,
     **more: Any,
 ) -> Iterator[Served]:
     """Serve from a fresh store; the clocks stand until a test moves them."""
@@ -114,7 +113,7 @@ def serving(
     kiosk = ScriptedKiosk(wall) if with_desk else None
     more.setdefault("detector", detection())
     with Device(networks(), store, config, now=wall, decoder=decoder()) as device:
-        accounts = Accounts(store, now=wall, scrypt=scrypt)
+        accounts = Accounts(store, now=wall, scrypt=QUICK)
         application = app.build(
             device, accounts=accounts, kiosk=kiosk, screen_token=SCREEN_TOKEN, now=wall, monotonic=monotonic, **more
         )

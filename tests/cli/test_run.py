@@ -27,9 +27,9 @@ from kiosk.store.directory import open_store, run_alone
 from kiosk.store.keys import read_keys
 from kiosk.store.subjects import Details, Enrolment
 from tests.conftest import GOLDEN, read
-from tests.patience import BUSY_S, LIMIT_S
+from tests.patience import BUSY_S, PROCESS_S
 
-DEMO_S = 4 * LIMIT_S  # a start, and three visitors after one another, on a machine that runs other tests
+DEMO_S = PROCESS_S  # a start, and three visitors after one another, on a machine that runs other tests
 TURNS = 5
 DECIDED = re.compile(r"^\d\d:\d\d:\d\d  (.{18}) (\S+( Review)?) ")
 
@@ -105,7 +105,7 @@ def test_a_decision_that_was_told_of_is_in_the_log_however_the_kiosk_ends(demo, 
         line = process.stdout.readline()
         began = time.monotonic()
         process.send_signal(sent)
-        process.communicate(timeout=LIMIT_S)
+        process.communicate(timeout=PROCESS_S)
         took_s = time.monotonic() - began
 
     assert "Person A" in line
@@ -184,7 +184,7 @@ def test_settings_of_the_start_are_taken_by_a_new_start_of_the_same_process_and_
             before, told[:] = told[:], []
             process.send_signal(signal.SIGTERM)
             await_fact("STOPPING=1")
-            process.communicate(timeout=LIMIT_S)
+            process.communicate(timeout=PROCESS_S)
 
     assert process.returncode == 0
     assert not any("STOPPING" in line for line in before)
