@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.types import Session
 
@@ -36,7 +34,7 @@ def _remembered(work: Callable[..., Any] | None) -> Any:
 
     def once(image, *faces):
         looked_at = [image, *(part for face in faces for part in (face.box, face.landmarks))]
-        key = tuple(hashlib.blake2b(np.ascontiguousarray(part), digest_size=16).digest() for part in looked_at)
+        key = tuple(hashlib.blake2b(part.tobytes(), digest_size=16).digest() for part in looked_at)
         if key not in known:
             known[key] = work(image, *faces)
         found = known[key]

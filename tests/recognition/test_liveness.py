@@ -1,6 +1,7 @@
 """One presentation: people who follow, photographs held up, recordings, swaps. Real networks, portraits that move."""
 
 from dataclasses import replace
+from functools import cache
 from random import Random
 
 import cv2
@@ -67,10 +68,13 @@ def portraits(recogniser):
 @pytest.fixture(scope="module")
 def people(portraits):
     """Give a maker of people who follow; their frames are drawn once."""
-    made = {name: follower_of(portrait, np.random.default_rng(1)) for name, portrait in portraits.items()}
+
+    @cache
+    def made(name):
+        return follower_of(portraits[name], np.random.default_rng(1))
 
     def person(name="person_c_1", **changes):
-        return replace(made[name], **changes)
+        return replace(made(name), **changes)
 
     return person
 
