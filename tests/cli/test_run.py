@@ -29,7 +29,7 @@ from kiosk.store.subjects import Details, Enrolment
 from tests.conftest import GOLDEN, read
 from tests.patience import BUSY_S, PROCESS_S
 
-DEMO_S = PROCESS_S  # a start, and three visitors after one another, on a machine that runs other tests
+DEMO_S = 2 * PROCESS_S  # a start, and three visitors after one another, on a machine that runs other tests
 TURNS = 5
 DECIDED = re.compile(r"^\d\d:\d\d:\d\d  (.{18}) (\S+( Review)?) ")
 
