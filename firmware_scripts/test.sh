@@ -13,19 +13,20 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 case "${1:-}" in -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" && exit ;; esac
 
 install_into_venv test
-# The pages' tests want a browser. As root on Debian it is fetched; elsewhere they skip and say what is missing.
-if ! command -v chromium >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
-  step "Installing Chromium for the tests of the pages"
-  (apt_install chromium) || printf 'Note: no Chromium; the tests of the pages are skipped\n' >&2
-fi
+# Some tests want a program. As root on Debian it is fetched; elsewhere they skip, or are shorter, and say what is missing.
+want() { # PROGRAM PACKAGES, in words: what its tests are about
+  if command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; then return; fi
+  if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then return; fi
+  step "Installing $2 for the tests of $3"
+  # shellcheck disable=SC2086 # several packages
+  (apt_install $2) || printf 'Note: no %s; the tests of %s are skipped or shorter\n' "$1" "$3" >&2
+}
+want chromium "chromium" "the pages"
+want node "nodejs npm" "clients in JavaScript"
+want mosquitto "mosquitto" "MQTT"
+want strace "strace" "failing disks"
+want gcc "gcc libc6-dev" "failing disks"
 "$root/firmware_scripts/check.sh"
-# The tests of failing disks make real calls fail; where the tools cannot be had they skip and say so.
-if { ! command -v strace || ! command -v gcc; } >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ] &&
-  command -v apt-get >/dev/null 2>&1; then
-  step "Installing strace and gcc for the tests of failing disks"
-  (apt_install strace gcc libc6-dev) ||
-    printf 'Note: no strace or gcc; the tests of failing disks are skipped or shorter\n' >&2
-fi
 step "Running the tests"
 cd "$root"
 exec "$venv/bin/python" -m pytest -n "$(($(nproc) + 1))" --dist loadfile "$@" # tests wait for processes a third of their time

@@ -20,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 from kiosk.api import openapi
 from kiosk.api.access import Access
 from kiosk.api.context import Cloud, Context, nothing
+from kiosk.api.expiry import Expiry
 from kiosk.api.gate import Endpoint, Gate, lost
 from kiosk.api.operation import Operation
 from kiosk.api.routes import (
@@ -39,9 +40,12 @@ from kiosk.api.routes import (
     session,
     sessions,
     settings,
+    verification,
+    workflow_sessions,
 )
 from kiosk.api.server import Server, check_exposure
 from kiosk.device.device import Device
+from kiosk.device.sessions.documents import DocumentReader
 from kiosk.entrance.liveness_step import Detector
 from kiosk.entrance.news import RunningKiosk
 from kiosk.evaluation.acceptance.wizard import Watch, Wizard
@@ -51,6 +55,8 @@ from kiosk.store.accounts import Accounts
 _SERVED: tuple[Operation, ...] = (
     *didit.OPERATIONS,
     *sessions.OPERATIONS,
+    *workflow_sessions.OPERATIONS,
+    *verification.OPERATIONS,
     *blocklist.OPERATIONS,
     *session.OPERATIONS,
     *health.OPERATIONS,
@@ -92,6 +98,7 @@ def build(
     kiosk: RunningKiosk | None = None,
     cloud: Cloud | None = None,
     detector: Detector | None = None,
+    read_document: DocumentReader | None = None,
     sources: Sources | None = None,
     apply: Callable[[Config], None] | None = None,
     changing: threading.Lock | None = None,
@@ -110,6 +117,7 @@ def build(
         kiosk: the running kiosk; None: the routes of door, camera and enrolment answer 409.
         cloud: what tells of the cloud's work; None: /device/cloud answers 404.
         detector: tells photographs from people; None: /v3/passive-liveness/ answers 503.
+        read_document: reads documents for sessions; None: there are no sessions with a document.
         sources: where settings come from; None: they can be read, not changed.
         apply: puts changed settings into force, or refuses them with a ConfigError; None: they become the device's.
         changing: held while settings are changed; None: nobody else changes them.
@@ -129,6 +137,7 @@ def build(
         cloud=cloud,
         wizard=_wizard(device, kiosk, now, holds_from_age),
         detector=detector,
+        read_document=read_document,
         sources=sources,
         apply=apply,
         forgotten=forgotten,
@@ -138,6 +147,7 @@ def build(
         is_secure=bool(device.config.api.tls_certificate),
     )
     context.proofs.resume()
+    Expiry(context.sessions, context.closing).start()
     by_path: dict[str, dict[str, Operation]] = defaultdict(dict)
     for operation in OPERATIONS:
         by_path[operation.path][operation.method] = operation

@@ -18,10 +18,14 @@ from kiosk.api.proofs import Proofs
 from kiosk.api.queue import CallQueue, be_nice
 from kiosk.api.uploads import MemoryBudget
 from kiosk.device.device import Device
+from kiosk.device.sessions.documents import DocumentReader
+from kiosk.device.sessions.runner import Sessions
 from kiosk.entrance.liveness_step import Detector
 from kiosk.entrance.news import RunningKiosk
-from kiosk.errors import RefusedError
+from kiosk.errors import ModelFileError, RefusedError
 from kiosk.evaluation.acceptance.wizard import Wizard
+from kiosk.networks.liveness import liveness_limits
+from kiosk.recognition.cues import SpoofNetwork
 from kiosk.settings.config import Config, Sources
 
 WORKERS = 8  # threads for short work with the store and the desk
@@ -90,6 +94,7 @@ class Context:
     wizard: Wizard  # leads through the acceptance
     kiosk: RunningKiosk | None = None  # the running kiosk
     cloud: Cloud | None = None
+    read_document: DocumentReader | None = None  # for sessions; None: none with such a step can be made
     detector: Detector | None = None  # tells photographs from people
     sources: Sources | None = None  # where settings come from; None: they cannot be changed here
     apply: Callable[[Config], None] | None = None  # puts changed settings into force; may refuse with a ConfigError
@@ -108,6 +113,7 @@ class Context:
     reviewing: threading.Lock = field(init=False)
     jobs: Jobs = field(init=False)
     proofs: Proofs = field(init=False)
+    sessions: Sessions = field(init=False)
 
     def __post_init__(self) -> None:
         """Make the threads and the memory budget."""
@@ -123,6 +129,17 @@ class Context:
         self.reviewing = threading.Lock()
         self.jobs = Jobs(self.closing)
         self.proofs = Proofs(self.device.store.people.erasures, self.forgotten)
+        self.sessions = Sessions(
+            self.device,
+            network=self._spoof_network,
+            limits=lambda: liveness_limits(self.config.pad).cues,
+            read_document=self.read_document,
+        )
+
+    def _spoof_network(self) -> SpoofNetwork:
+        if self.detector is None:
+            raise ModelFileError("no network for liveness is loaded")
+        return self.detector.tested()
 
     @property
     def config(self) -> Config:

@@ -300,16 +300,16 @@ class Call:
         if told.isdecimal() and int(told[:NUMBER_DIGITS]) > most_bytes:
             raise self._too_large(most_bytes)
 
-    async def json(self) -> dict[str, Any]:
+    async def json(self, most_bytes: int = MOST_JSON_BYTES) -> dict[str, Any]:
         """Return the body, a JSON object.
 
         A form that another site's page sends has another Content-Type; asking for this one makes a browser ask first.
         """
-        self._refuse_long(MOST_JSON_BYTES)
+        self._refuse_long(most_bytes)
         kind = self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise refusal(400, "Want a JSON object, sent as application/json.")
-        content = b"".join([chunk async for chunk in self.chunks(MOST_JSON_BYTES)])
+        content = b"".join([chunk async for chunk in self.chunks(most_bytes)])
         try:
             return parse_object(content.decode())
         except ValueError:

@@ -14,19 +14,39 @@ from urllib.parse import urlencode
 
 from kiosk.api.operation import Call
 from kiosk.api.routes.media import with_links
+from kiosk.device.sessions.content import unpacked
+from kiosk.device.sessions.report import decision
 from kiosk.didit import contract
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, LoggedDecision
+from kiosk.store.open_sessions.sessions import OpenSession
 from kiosk.store.store import Store
 from kiosk.store.subjects import Subject
 
 KIND_BY_SERVICE: Mapping[str, Kind] = MappingProxyType(
-    {kind.value: kind for kind in (Kind.FACE_MATCH, Kind.FACE_SEARCH, Kind.PASSIVE_LIVENESS)}
+    {kind.value: kind for kind in (Kind.FACE_MATCH, Kind.FACE_SEARCH, Kind.PASSIVE_LIVENESS, Kind.AGE_ESTIMATION)}
 )
-CALL_KINDS = tuple(KIND_BY_SERVICE.values())
-PATH_BY_KIND = {Kind.FACE_MATCH: "face_match", Kind.FACE_SEARCH: "face_search", Kind.PASSIVE_LIVENESS: "liveness"}
-PLURALS = {"face_match": "face_matches", "face_search": "face_searches", "liveness": "liveness_checks"}
-FEATURES = {**{kind: kind.value for kind in CALL_KINDS}, Kind.PASSIVE_LIVENESS: "LIVENESS"}  # Didit's words
+CALL_KINDS = (*KIND_BY_SERVICE.values(), Kind.SESSION)
+PATH_BY_KIND = {
+    Kind.FACE_MATCH: "face_match",
+    Kind.FACE_SEARCH: "face_search",
+    Kind.PASSIVE_LIVENESS: "liveness",
+    Kind.AGE_ESTIMATION: "age_estimation",
+}
+PLURALS = {
+    "face_match": "face_matches",
+    "face_search": "face_searches",
+    "liveness": "liveness_checks",
+    "age_estimation": "liveness_checks",  # Didit's own sessions have ages there
+}
+FEATURES = {
+    **{kind: kind.value for kind in KIND_BY_SERVICE.values()},
+    Kind.PASSIVE_LIVENESS: "LIVENESS",
+}  # Didit's words
+LISTED = (
+    *("session_id", "session_kind", "features", "status", "vendor_data", "created_at"),
+    *("workflow_id", "callback", "expires_at"),
+)
 FIRST_CALL = 1_000_000_000
 """What is added to a call's place in the log: no device enrols so many people, and the sum fits 32 bits."""
 
@@ -60,6 +80,10 @@ def row_of(store: Store, one: LoggedDecision) -> dict[str, Any]:
     """Return what a list says of a saved call."""
     entry = one.entry
     person = find_person(store, entry.request_id)
+    if entry.kind is Kind.SESSION:
+        number = FIRST_CALL + int(entry.details["opened"]) if person is None else person.session_number
+        of_answer = _listed(one.answer or {}, number)
+        return {**of_answer, "status": status_of(store, one), **_reviews(store, entry.request_id)}
     return {
         "session_id": entry.request_id,
         "session_number": FIRST_CALL + entry.seq if person is None else person.session_number,
@@ -73,6 +97,32 @@ def row_of(store: Store, one: LoggedDecision) -> dict[str, Any]:
     }
 
 
+def number_of(session: OpenSession) -> int:
+    """Return the session_number of a session that is open; it keeps it, unless its person becomes known by it."""
+    return FIRST_CALL + session.opened_seq
+
+
+def open_rows(store: Store, wanted: DecisionFilter) -> list[dict[str, Any]]:
+    """Return what a list says of the sessions that did not end, newest first."""
+    rows = []
+    for session in store.sessions.waiting():
+        content = unpacked(session)
+        is_wanted = (
+            (not wanted.shown or content.status.value in wanted.shown)
+            and wanted.vendor_data in {None, content.asked.vendor_data}
+            and (wanted.date_from is None or content.created_at >= wanted.date_from)
+            and (wanted.date_to is None or content.created_at < wanted.date_to)
+        )
+        if is_wanted:
+            rows.append(_listed(decision(session, content, content.status), number_of(session)))
+    return rows
+
+
+def _listed(told: Mapping[str, Any], number: int) -> dict[str, Any]:
+    row = {name: told[name] for name in LISTED if name in told}
+    return {**row, "session_number": number, "api_service": None}
+
+
 def decision_of(store: Store, session_id: str, *, base_url: str, now: float) -> dict[str, Any] | None:
     """Return a session as `GET /v3/session/{id}/decision/` does; None where there is none.
 
@@ -83,6 +133,8 @@ def decision_of(store: Store, session_id: str, *, base_url: str, now: float) -> 
         now: seconds UTC, from which the links live.
     """
     one = find_call(store, session_id)
+    if one is not None and one.entry.kind is Kind.SESSION:
+        return {**(one.answer or {}), **row_of(store, one)}
     if one is not None:
         saved = with_links(store, dict(one.answer or {}), base_url, now)
         name = PATH_BY_KIND[one.entry.kind]
@@ -91,7 +143,14 @@ def decision_of(store: Store, session_id: str, *, base_url: str, now: float) -> 
             blocks["liveness_checks"] = [{part: saved[name][part] for part in ("status", "matches", "warnings")}]
         return {**saved, **row_of(store, one), **blocks}
     subject = find_person(store, session_id)
-    return None if subject is None else _person(store, subject)
+    if subject is not None:
+        return _person(store, subject)
+    session = store.sessions.by_id(session_id)
+    if session is None or session.is_over:
+        return None
+    content = unpacked(session)
+    told = decision(session, content, content.status)
+    return {**told, **_listed(told, number_of(session))}
 
 
 def _person(store: Store, subject: Subject) -> dict[str, Any]:

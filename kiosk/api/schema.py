@@ -11,6 +11,7 @@ from typing import Any
 from kiosk.api.operation import LARGEST_OFFSET, MOST_ROWS, Parameter
 from kiosk.device.reviews import RESUBMITTED
 from kiosk.didit import contract
+from kiosk.rules.workflow import SessionStatus
 from kiosk.types import Risk, Status
 
 Schema = dict[str, Any]
@@ -149,6 +150,13 @@ _LIVENESS = closed(
     face_quality=or_null(_PERCENT),
     face_luminance=or_null(_PERCENT),
 )
+_AGE = named(
+    "AgeEstimation",
+    closed(
+        **{name: shape for name, shape in _LIVENESS["properties"].items() if not name.startswith("face_")},
+        age_estimation=or_null({"type": "number", "minimum": 0}),
+    ),
+)
 _ECHOED = {"vendor_data": STRING, "metadata": ANY_OBJECT, "device": ANY_OBJECT}
 FACE_MATCH = named("FaceMatchAnswer", opened({"request_id": UUID, "face_match": _MATCH, "created_at": TIME}, **_ECHOED))
 FACE_SEARCH = named(
@@ -157,12 +165,18 @@ FACE_SEARCH = named(
 LIVENESS = named(
     "PassiveLivenessAnswer", opened({"request_id": UUID, "liveness": _LIVENESS, "created_at": TIME}, **_ECHOED)
 )
+AGE = named("AgeEstimationAnswer", opened({"request_id": UUID, "age_estimation": _AGE, "created_at": TIME}, **_ECHOED))
 ANSWER_400_IMAGE: Schema = {"anyOf": [TEXT, FIELDS, closed(error=STRING)]}
-SESSION_STATUS = named("SessionStatus", {"type": "string", "enum": [*(status.value for status in Status), RESUBMITTED]})
+SESSION_STATUS = named(
+    "SessionStatus",
+    {"type": "string", "enum": [*dict.fromkeys(one.value for one in (*Status, *SessionStatus)), RESUBMITTED]},
+)
 _REVIEW = named(
     "SessionReview", closed(user=STRING, new_status=SESSION_STATUS, comment=or_null(STRING), created_at=TIME)
 )
-API_SERVICE = named("ApiService", {"type": "string", "enum": ["FACE_MATCH", "FACE_SEARCH", "PASSIVE_LIVENESS"]})
+API_SERVICE = named(
+    "ApiService", {"type": "string", "enum": ["FACE_MATCH", "FACE_SEARCH", "PASSIVE_LIVENESS", "AGE_ESTIMATION"]}
+)
 _CHECK = named(
     "LivenessCheck",
     opened(
@@ -170,8 +184,17 @@ _CHECK = named(
         | {"status": STATUS},
         **{name: shape for name, shape in _LIVENESS["properties"].items() if name not in {"status", "warnings"}},
         matches=array(_ROW),
+        age_estimation=or_null({"type": "number", "minimum": 0}),
+        node_id=STRING,
     ),
 )
+
+
+def _step(title: str, schema: Mapping[str, Any]) -> Schema:
+    """Return a block as a session has it, which also says of which step it is."""
+    return named(title, opened(schema["properties"], node_id=STRING))
+
+
 _SESSION = {
     "session_id": STRING,
     "session_number": INTEGER,
@@ -182,21 +205,31 @@ _SESSION = {
     "vendor_data": or_null(STRING),
     "created_at": TIME,
 }
+_OF_WORKFLOW = {"workflow_id": STRING, "callback": or_null(STRING), "expires_at": TIME}
 DECISION = named(
     "SessionDecision",
     opened(
         {**_SESSION, "request_id": STRING},
         face_match=_MATCH,
-        face_matches=array(_MATCH),
+        face_matches=array(_step("SessionFaceMatch", _MATCH)),
         face_search=_SEARCH,
-        face_searches=array(_SEARCH),
+        face_searches=array(_step("SessionFaceSearch", _SEARCH)),
+        id_verifications=array(ANY_OBJECT),
+        warnings=array(
+            named(
+                "SessionWarning",
+                closed(risk=STRING, log_type=STRING, short_description=STRING, long_description=STRING),
+            )
+        ),
+        **_OF_WORKFLOW,
         liveness=_LIVENESS,
+        age_estimation=_AGE,
         liveness_checks=array(_CHECK),
         user_details=_USER_DETAILS,
         is_blocklisted=BOOLEAN,
         is_allowlisted=BOOLEAN,
         source=STRING,
-        metadata=ANY_OBJECT,
+        metadata=or_null(ANY_OBJECT),
         device=ANY_OBJECT,
         reviews=array(_REVIEW),
     ),
@@ -207,7 +240,7 @@ SESSIONS = named(
         count=INTEGER,
         next=or_null(STRING),
         previous=or_null(STRING),
-        results=array(named("Session", opened(_SESSION, reviews=array(_REVIEW)))),
+        results=array(named("Session", opened(_SESSION, reviews=array(_REVIEW), **_OF_WORKFLOW))),
     ),
 )
 HEALTHCHECK = named("Healthcheck", closed(status={"type": "string", "enum": ["ok"]}, timestamp=TIME))

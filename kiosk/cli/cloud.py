@@ -74,12 +74,12 @@ def cloud_login(chosen: argparse.Namespace) -> None:
 
 def cloud_key(chosen: argparse.Namespace) -> None:
     """Keep an API key that was made in the console."""
-    _keep(chosen, API_KEY, "API key")
+    keep_secret(chosen, API_KEY, "API key")
 
 
 def cloud_secret(chosen: argparse.Namespace) -> None:
     """Keep the secret that webhooks are signed with."""
-    _keep(chosen, WEBHOOK_SECRET, "Webhook secret")
+    keep_secret(chosen, WEBHOOK_SECRET, "Webhook secret")
 
 
 def cloud_balance(chosen: argparse.Namespace) -> None:
@@ -270,7 +270,8 @@ def _saying(what: str, call: Any) -> Any:
         raise CloudError(f"{what} ({error})") from None
 
 
-def _keep(chosen: argparse.Namespace, name: str, label: str) -> None:
+def keep_secret(chosen: argparse.Namespace, name: str, label: str) -> None:
+    """Read a secret, and keep it sealed."""
     secret = _secret(label)
     with assembly.open_store(chosen, assembly.load_settings(chosen)) as store:
         Credentials(store, assembly.credentials_directory()).write(name, secret)

@@ -19,6 +19,8 @@ from typing import NoReturn
 
 from kiosk import __version__
 from kiosk.cli.evaluation.evaluate import add_measurements
+from kiosk.cli.fleet.arguments import add_fleet
+from kiosk.cli.mqtt import add_mqtt
 from kiosk.cli.values import read_count, read_days, read_port, read_skip, read_threshold, read_vendor_data
 from kiosk.errors import KioskError
 from kiosk.rules.text import shown
@@ -82,6 +84,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_measurements(add, _group)
     _add_store(add)
     _add_cloud(add)
+    add_mqtt(add, _group)
+    add_fleet(add, _group)
     _add_serve(add)
     return parser
 

@@ -18,6 +18,7 @@ from kiosk.api.screen_token import screen_token
 from kiosk.capture.process import Camera
 from kiosk.capture.watch import Report
 from kiosk.cli.demo import DecisionPrinter, DemoCue, demo_settings, level_said_aloud, portraits_in
+from kiosk.cloud.credentials import MQTT_PASSWORD, Credentials
 from kiosk.daemon.doorway import Doorway
 from kiosk.daemon.kiosk import Kiosk, serve
 from kiosk.device.device import Device
@@ -36,6 +37,9 @@ from kiosk.store.store import Store
 if TYPE_CHECKING:
     from kiosk.api.server import Server  # 0.3 s
     from kiosk.cloud.sync import Sync
+    from kiosk.fleet.sync import FleetSync
+    from kiosk.integrations.mqtt import Mqtt
+    from kiosk.integrations.syslog import Syslog
 
 log = logging.getLogger("kiosk.cli_run")
 
@@ -86,7 +90,9 @@ def run_kiosk(start: Start) -> int:
         def camera(tell: Callable[[Report], None]) -> Camera:
             return Camera(config.camera, portraits, tell=tell)
 
+        fleet = _fleet(store, config, parts)
         detector = assembly.make_detection(config, recogniser)
+        neighbours: dict[str, Mqtt | Syslog] = {}  # made after the kiosk, which tells of them
         kiosk = Kiosk(
             device,
             camera,
@@ -96,9 +102,14 @@ def run_kiosk(start: Start) -> int:
             detector=detector if config.pad.chosen_level != "off" else None,
             lists_are_stale=sync.lists_are_stale if sync is not None else lambda _limit_h: False,
             status_file=start.status_file,
-            more_figures=lambda: {} if sync is None else {"cloud": {"alarm": sync.alarm}},
+            more_figures=lambda: {
+                **({} if sync is None else {"cloud": {"alarm": sync.alarm}}),
+                **{name: neighbour.figures() for name, neighbour in neighbours.items()},
+                **({} if fleet is None else {"fleet": fleet.state()}),
+            },
         )
         parts.callback(kiosk.close)
+        neighbours |= _neighbours(kiosk, store, parts)
         if chosen.demo is not None:
             print(level_said_aloud(config), flush=True)
             kiosk.news.listen(DecisionPrinter())
@@ -106,6 +117,10 @@ def run_kiosk(start: Start) -> int:
         kiosk.start()
         if sync is not None:
             sync.start()
+        for neighbour in neighbours.values():
+            neighbour.start()
+        if fleet is not None:
+            fleet.start()
         server = _serve_api(start, kiosk, sync, detector, parts) if config.api.enabled else None
 
         def reload() -> bool:
@@ -142,6 +157,34 @@ def _cloud(device: Device, clock: Clock, parts: ExitStack) -> Sync:
     sync = Sync(device, device.config.cloud, assembly.credentials_directory(), now=clock)
     parts.callback(sync.close)
     return sync
+
+
+def _neighbours(kiosk: Kiosk, store: Store, parts: ExitStack) -> dict[str, Mqtt | Syslog]:
+    """Connect to broker and log server of the settings, by name; ended with the other parts."""
+    config, made = kiosk.device.config, dict[str, "Mqtt | Syslog"]()
+    if config.mqtt.is_used:
+        from kiosk.integrations.mqtt import Mqtt  # noqa: PLC0415  a kiosk without a broker loads none of it
+
+        password = Credentials(store, assembly.credentials_directory()).read(MQTT_PASSWORD)
+        made["mqtt"] = Mqtt(kiosk.requests, config.mqtt, password=password, level=config.pad.chosen_level)
+    if config.syslog.is_used:
+        from kiosk.integrations.syslog import Syslog  # noqa: PLC0415  as above
+
+        made["syslog"] = Syslog(kiosk.news, config.syslog)
+    for neighbour in made.values():
+        parts.callback(neighbour.close)
+    return made
+
+
+def _fleet(store: Store, config: Config, parts: ExitStack) -> FleetSync | None:
+    """Share what is done here with the owner's other kiosks; None for a kiosk of no fleet. Ended with the others."""
+    if not (config.fleet.enabled and store.is_in_fleet):
+        return None
+    from kiosk.fleet.sync import FleetSync  # noqa: PLC0415  a kiosk of no fleet loads none of it
+
+    fleet = FleetSync(store, more_hubs=config.fleet.site_hubs)
+    parts.callback(fleet.close)
+    return fleet
 
 
 def _serve_api(start: Start, kiosk: Kiosk, sync: Sync | None, detector: Detector, parts: ExitStack) -> Server:

@@ -1,4 +1,4 @@
-"""Secrets of the cloud: from systemd's credentials, else sealed in the store; never in argv, a log or on a screen."""
+"""Secrets of cloud and broker: from systemd's credentials, else sealed in the store; never in argv, log or screen."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 API_KEY = "didit_api_key"
 WEBHOOK_SECRET = "webhook_secret"  # noqa: S105  its name
 PROXY = "cloud_proxy"  # URL with name and password
+MQTT_PASSWORD = "mqtt_password"  # noqa: S105  its name
 MOST_CHARACTERS = 4096
 
 

@@ -126,7 +126,8 @@ class Policy:
         first = None if of is None else self._first(str(of))
         kind = decision.kind if first is None else first.entry.kind
         score = decision.score if first is None or decision.score is not None else first.entry.score
-        metadata = ((decision if first is None else first).answer or {}).get("metadata")
+        answer = (decision if first is None else first).answer or {}
+        metadata = answer.get("metadata")
         body = envelope(
             event_id=request_id,
             session_id=str(of or request_id),
@@ -135,7 +136,8 @@ class Policy:
             application_id=self._store.identity,
             vendor_data=decision.vendor_data,
             metadata=metadata if isinstance(metadata, Mapping) else None,
-            decision=_summarised(kind, decision, score),
+            decision=_summarised(kind, decision, score, answer),
+            workflow_id=_workflow(decision.details) or (None if first is None else _workflow(first.entry.details)),
         )
         more = {
             "event": "decision",
@@ -213,12 +215,27 @@ class Policy:
         return decided_by_cloud(decision, opinion)
 
 
-def _summarised(kind: Kind, decision: NewDecision, score: float | None) -> dict[str, Any]:
-    """Return the block of a decision that a summary has: status, score and warnings, and nobody's face or name."""
+BLOCKS = ("liveness_checks", "face_searches", "id_verifications", "face_matches")
+"""Of a session's answer, what a summary has of each step."""
+
+
+def _summarised(kind: Kind, decision: NewDecision, score: float | None, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the blocks of a decision that a summary has: status, score and warnings, and nobody's face or name."""
+    if kind in {Kind.SESSION, Kind.SESSION_STATUS}:
+        return {name: [_checked(block) for block in answer[name]] for name in BLOCKS if name in answer}
     warnings = [_warning(risk, Status(decision.status)) for risk in decision.warnings] if decision.warnings else []
     check = {"status": decision.status, "score": score, "warnings": warnings}
     is_match = SERVICE_BY_KIND.get(kind) is Service.FACE_MATCH
     return {"face_matches" if is_match else "liveness_checks": [check]}
+
+
+def _checked(block: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: block[name] for name in ("node_id", "status", "score", "warnings") if name in block}
+
+
+def _workflow(details: Mapping[str, Any]) -> str | None:
+    workflow_id = details.get("workflow_id")
+    return None if workflow_id is None else str(workflow_id)
 
 
 def _person(decision: NewDecision) -> str | None:

@@ -29,6 +29,7 @@ from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config
 from kiosk.store.chain import Entry
 from kiosk.store.decision_log import NewDecision
+from kiosk.store.open_sessions.sessions import Change
 from kiosk.store.store import Store
 from kiosk.store.subjects import Enrolment
 from kiosk.types import Candidate, Sample, SubjectId, Template
@@ -136,6 +137,7 @@ class Device:
         photographs: Mapping[str, bytes] = MappingProxyType({}),
         *,
         session: Enrolment | None = None,
+        change: Change | None = None,
     ) -> Entry:
         """Save a decision together with what is to leave the device because of it.
 
@@ -143,10 +145,11 @@ class Device:
             decision: to be recorded.
             photographs: by the name of the call's field, as they came; none is kept but for the outbox.
             session: whom the decision makes known.
+            change: what becomes of an open session in the same transaction.
         """
         decision = replace(decision, request_id=decision.request_id or str(uuid.uuid4()))  # what leaves names it
         rows = tuple(self.outgoing(decision, photographs))
-        entry = self.store.record_decision(replace(decision, outbox=rows), session)
+        entry = self.store.record_decision(replace(decision, outbox=rows), session, change)
         if rows:
             self.outgoing.stored()  # now, not before: whoever looked then would find nothing and go to sleep
         return entry

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -23,6 +24,52 @@ from kiosk.types import LogType, Risk, Sample, Status, Template, Warned
 
 DEFAULT_THRESHOLD = 30.0
 LUMA_HIGH = 255.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Looked:
+    """What was seen of a photograph, and what speaks against a person having stood before the camera."""
+
+    sample: Sample
+    score: float  # 0..100; 0 where nothing was judged
+    warnings: tuple[Warned, ...]
+    threshold: float  # score up to which it is declined
+    quality: float | None = None  # 0..100 as luminance; None without a face
+    luminance: float | None = None
+
+
+def look_at(
+    device: Device,
+    network: SpoofNetwork,
+    limits: CueLimits,
+    photograph: bytes,
+    *,
+    threshold: float | None = None,
+    rotate: bool = False,
+    vendor_data: str | None = None,
+) -> Looked:
+    """Judge a photograph; arguments and errors are those of `answer_liveness`."""
+    decline = DEFAULT_THRESHOLD if threshold is None else threshold
+    recogniser, image = device.recogniser, device.decoder(photograph)
+    faces, angle = recogniser.find_upright(image) if rotate else (recogniser.detect(image), 0)
+    upright = recogniser.turn(image, angle)
+    exact = [recogniser.sharpen(upright, face) for face in faces]
+    template = recogniser.extract(upright, exact[0]) if exact else None
+    sample = Sample(tuple(recogniser.entity(upright, face) for face in exact), angle, template)
+    if template is None:
+        return Looked(sample, 0.0, (Warned(Risk.NO_FACE_DETECTED, LogType.ERROR),), decline)
+    judged = judge_photograph(upright, faces[0], network, limits)
+    warnings = [*_warnings(judged, decline), *_screen(device, template, vendor_data)]
+    if len(exact) > 1:
+        warnings.append(Warned(Risk.MULTIPLE_FACES_DETECTED, LogType.WARNING))
+    return Looked(
+        sample,
+        judged.score,
+        tuple(warnings),
+        decline,
+        quality=None if template.quality is None else round(template.quality, 1),
+        luminance=round(100.0 * quality.measure(upright, exact[0]).luminance / LUMA_HIGH, 1),
+    )
 
 
 def answer_liveness(
@@ -58,37 +105,10 @@ def answer_liveness(
         ImageError: it is no picture we take.
         ModelFileError: the networks failed.
     """
-    decline = DEFAULT_THRESHOLD if threshold is None else threshold
-    recogniser, image = device.recogniser, device.decoder(photograph)
-    faces, angle = recogniser.find_upright(image) if rotate else (recogniser.detect(image), 0)
-    upright = recogniser.turn(image, angle)
-    exact = [recogniser.sharpen(upright, face) for face in faces]
-    template = recogniser.extract(upright, exact[0]) if exact else None
-    sample = Sample(tuple(recogniser.entity(upright, face) for face in exact), angle, template)
-    warnings: list[Warned] = []
-    judged: PhotographJudgement | None = None
-    face_quality = luminance = None
-    if template is None:
-        warnings.append(Warned(Risk.NO_FACE_DETECTED, LogType.ERROR))
-    else:
-        judged = judge_photograph(upright, faces[0], network, limits)
-        luminance = round(100.0 * quality.measure(upright, exact[0]).luminance / LUMA_HIGH, 1)
-        warnings += _warnings(judged, decline)
-        face_quality = None if template.quality is None else round(template.quality, 1)
-        warnings += _screen(device, template, vendor_data)
-        if len(exact) > 1:
-            warnings.append(Warned(Risk.MULTIPLE_FACES_DETECTED, LogType.WARNING))
-    is_declined = any(one.log_type is LogType.ERROR for one in warnings)
-    status = Status.DECLINED if is_declined else Status.APPROVED
-    score = judged.score if judged is not None else 0.0
+    seen = look_at(device, network, limits, photograph, threshold=threshold, rotate=rotate, vendor_data=vendor_data)
     request_id = str(uuid.uuid4())
-    answer = contract.liveness_answer(
-        status,
-        score,
-        sample,
-        warnings,
-        quality=face_quality,
-        luminance=luminance,
+    status, answer = liveness_answer(
+        seen,
         request_id=request_id,
         created_at=device.now(),
         vendor_data=vendor_data,
@@ -99,9 +119,9 @@ def answer_liveness(
         decision = NewDecision(
             kind=Kind.PASSIVE_LIVENESS,
             status=status.value,
-            score=score,
-            warnings=tuple(one.risk.value for one in warnings),
-            thresholds={"decline": decline},
+            score=seen.score,
+            warnings=tuple(one.risk.value for one in seen.warnings),
+            thresholds={"decline": seen.threshold},
             model=network.model,
             vendor_data=vendor_data,
             answer=answer,
@@ -110,6 +130,17 @@ def answer_liveness(
         )
         device.save(decision, photographs)
     return answer
+
+
+def liveness_answer(
+    seen: Looked, *, request_id: str, created_at: float, **echoed: Any
+) -> tuple[Status, dict[str, Any]]:
+    """Judge what was seen; return status and the answer; arguments as the contract's."""
+    is_declined = any(one.log_type is LogType.ERROR for one in seen.warnings)
+    status = Status.DECLINED if is_declined else Status.APPROVED
+    seen_so = {"quality": seen.quality, "luminance": seen.luminance}
+    told = {"request_id": request_id, "created_at": created_at, **seen_so, **echoed}
+    return status, contract.liveness_answer(status, seen.score, seen.sample, seen.warnings, **told)
 
 
 def _warnings(judged: PhotographJudgement, decline: float) -> list[Warned]:

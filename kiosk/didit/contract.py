@@ -65,6 +65,11 @@ SENTENCES: Mapping[Risk, tuple[str, str]] = {
         "Duplicated face",
         "The system identified the face of another approved session, which has another identifier.",
     ),
+    Risk.AGE_BELOW_MINIMUM: (
+        "Age below minimum",
+        "The age of the face is below the minimum age threshold for the application.",
+    ),
+    Risk.AGE_NOT_DETECTED: ("Age not detected", "The age of the face could not be estimated."),
     Risk.AGE_BELOW_SCALE: (
         "Age below scale",
         (
@@ -168,15 +173,40 @@ def liveness_answer(
 ) -> dict[str, Any]:
     """Return the body of a passive liveness' 200; quality and luminance are 0..100, null without a face."""
     body = {
+        **_passive(status, score, user, warnings),
+        "face_quality": quality,
+        "face_luminance": luminance,
+    }
+    return _answer("liveness", body, request_id, created_at, echoed)
+
+
+def age_answer(
+    status: Status,
+    score: float,
+    user: Sample,
+    warnings: Sequence[Warned],
+    *,
+    age: float | None,
+    request_id: str,
+    created_at: float,
+    **echoed: Any,
+) -> dict[str, Any]:
+    """Return the body of an age estimation's 200; the score is of liveness, the age in years or null."""
+    body = {
+        **_passive(status, score, user, warnings),
+        "age_estimation": age,
+    }
+    return _answer("age_estimation", body, request_id, created_at, echoed)
+
+
+def _passive(status: Status, score: float, user: Sample, warnings: Sequence[Warned]) -> dict[str, Any]:
+    return {
         "status": status.value,
         "method": "PASSIVE",
         "score": score,
         "user_image": _image(user, age_as_text=False),
         "warnings": [_warning(warned) for warned in warnings],
-        "face_quality": quality,
-        "face_luminance": luminance,
     }
-    return _answer("liveness", body, request_id, created_at, echoed)
 
 
 def _answer(

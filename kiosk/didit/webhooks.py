@@ -51,6 +51,7 @@ def envelope(
     vendor_data: str | None,
     metadata: Mapping[str, Any] | None,
     decision: Mapping[str, Any],
+    workflow_id: str | None = None,
 ) -> dict[str, Any]:
     """Return what Didit's webhooks say of a session that has a new status; `signed` adds the time of sending.
 
@@ -62,6 +63,7 @@ def envelope(
         application_id: the kiosk's own id.
         vendor_data: the caller's.
         metadata: the caller's.
+        workflow_id: of a session of several steps.
         decision: what is known of it, as `GET /v3/session/{id}/decision/` has it, or a part of that.
     """
     return {
@@ -72,7 +74,7 @@ def envelope(
         "environment": "live",
         "session_id": session_id,
         "status": status,
-        "workflow_id": None,
+        "workflow_id": workflow_id,
         "vendor_data": vendor_data,
         "metadata": None if metadata is None else dict(metadata),
         "decision": {"session_id": session_id, "status": status, "vendor_data": vendor_data, **decision},

@@ -1,7 +1,7 @@
 """kiosk.toml and the environment → one frozen `Config`, checked once.
 
-The sections, with default, range and sentence of each setting, are sections.py's and network.py's; `kiosk config
-docs` prints them. An unknown or wrong setting refuses the start and says what would be right.
+The sections, with default, range and sentence of each setting, are sections.py's, network.py's and neighbours.py's;
+`kiosk config docs` prints them. An unknown or wrong setting refuses the start and says what would be right.
 `KIOSK_<SECTION>_<SETTING>` in the environment overrides the file, for instance
 KIOSK_SEARCH_SIMILARITY_THRESHOLD=80.
 """
@@ -23,7 +23,8 @@ from typing import Any, get_type_hints
 from kiosk.errors import ConfigError
 from kiosk.rules.limits import Limits
 from kiosk.rules.patience import Patience
-from kiosk.settings.network import ApiSettings, CloudSettings
+from kiosk.settings.neighbours import MqttSettings, SyslogSettings
+from kiosk.settings.network import ApiSettings, CloudSettings, FleetSettings
 from kiosk.settings.sections import (
     CameraSettings,
     DegradedSettings,
@@ -38,6 +39,7 @@ from kiosk.settings.sections import (
     SearchSettings,
     StoreSettings,
 )
+from kiosk.settings.workflows import SessionSettings
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -76,7 +78,11 @@ class Config:
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     health: HealthSettings = field(default_factory=HealthSettings)
     api: ApiSettings = field(default_factory=ApiSettings)
+    sessions: SessionSettings = field(default_factory=SessionSettings)
     cloud: CloudSettings = field(default_factory=CloudSettings)
+    mqtt: MqttSettings = field(default_factory=MqttSettings)
+    syslog: SyslogSettings = field(default_factory=SyslogSettings)
+    fleet: FleetSettings = field(default_factory=FleetSettings)
 
 
 def load_config(

@@ -1,4 +1,7 @@
-"""The sections of kiosk.toml about networks: [api] is what others may ask here, [cloud] what is asked of Didit."""
+"""The sections of kiosk.toml about networks: [api] is what others may ask here, [cloud] what is asked of Didit.
+
+[fleet] is what the owner's kiosks share.
+"""
 
 from __future__ import annotations
 
@@ -151,6 +154,26 @@ class CloudSettings:
                 uuid.UUID(entry or str(uuid.NAMESPACE_DNS))
             except ValueError:
                 raise ConfigError(f"[cloud] {name}: want UUIDs, got {entry!r}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """[fleet]: the owner's other kiosks, once this one has joined them with `kiosk fleet join`."""
+
+    enabled: bool = setting(True, "Be in touch with the fleet that this kiosk belongs to, where it belongs to one.")
+    site_hubs: tuple[str, ...] = setting(
+        (),
+        "Hubs of this site, such as tls://192.0.2.7:4222, beside those that the fleet names: kiosks of one site go on "
+        "sharing while the way out is down.",
+        may_be_empty=True,
+    )
+
+    def __post_init__(self) -> None:
+        """A hub is reached by TLS, at a host."""
+        for url in self.site_hubs:
+            parts = urlsplit(url)
+            if parts.scheme != "tls" or not parts.hostname or parts.username:
+                raise ConfigError(f"[fleet] site_hubs has {url!r}; want an address such as tls://192.0.2.7:4222")
 
 
 def is_proxy(url: str) -> bool:

@@ -48,6 +48,9 @@ class Kind(str, Enum):
     FACE_MATCH = "FACE_MATCH"
     FACE_SEARCH = "FACE_SEARCH"
     PASSIVE_LIVENESS = "PASSIVE_LIVENESS"  # one photograph, at the API
+    AGE_ESTIMATION = "AGE_ESTIMATION"  # one photograph, at the API
+    SESSION = "SESSION"  # a session of several steps has ended, see device/sessions
+    SESSION_STATUS = "SESSION_STATUS"  # such a session was made, or has begun; details.of is its id
     VERIFY = "VERIFY"  # 1:1 at the door, against a claimed subject
     IDENTIFY = "IDENTIFY"  # 1:N at the door
     REVISION = "REVISION"  # a second opinion; details.of is the first one's request_id
@@ -75,7 +78,10 @@ class Kind(str, Enum):
 
 
 DECISION_KINDS = frozenset(
-    {Kind.FACE_MATCH, Kind.FACE_SEARCH, Kind.PASSIVE_LIVENESS, Kind.VERIFY, Kind.IDENTIFY, Kind.REVISION}
+    {
+        *(Kind.FACE_MATCH, Kind.FACE_SEARCH, Kind.PASSIVE_LIVENESS, Kind.AGE_ESTIMATION, Kind.SESSION),
+        *(Kind.VERIFY, Kind.IDENTIFY, Kind.REVISION),
+    }
 )
 
 

@@ -122,7 +122,11 @@ def erase(connection: sqlite3.Connection, vault: Vault, subject: Subject) -> Rem
             ("reference", "template", "subject", [number]),
             ("log_private", "sealed", "seq", answers),
             ("outbox", "payload", "seq", answers),
+            *_of_session(connection, "vendor_lookup", vendor),
             ("subject", "details", "session_number", [number]),
+            ("fleet_document", "sealed", "person", [subject.session_id]),
+            ("fleet_envelope", "envelope", "person", [subject.session_id]),
+            ("fleet_parked", "envelope", "person", [subject.session_id]),
         ),
     )
     connection.execute("DELETE FROM log_subject WHERE subject = ?", (number,))
@@ -138,8 +142,9 @@ def erase_call(connection: sqlite3.Connection, request_id: str) -> Remains | Non
     Returns:
         None where the call keeps nothing: it was never saved, or is erased already.
     """
-    kept = "SELECT seq FROM log JOIN log_private USING (seq) WHERE"
-    if connection.execute(f"{kept} request_id = ?", (request_id,)).fetchone() is None:
+    kept = "SELECT seq FROM log JOIN log_private USING (seq) WHERE request_id = ?"
+    is_kept = connection.execute(kept, (request_id,)).fetchone() is not None
+    if not is_kept and not _of_session(connection, "session_id", request_id):
         return None
     answers = [
         seq
@@ -148,20 +153,38 @@ def erase_call(connection: sqlite3.Connection, request_id: str) -> Remains | Non
             (request_id, request_id),
         )
     ]
-    remains = _delete(connection, (("log_private", "sealed", "seq", answers), ("outbox", "payload", "seq", answers)))
+    remains = _delete(
+        connection,
+        (
+            ("log_private", "sealed", "seq", answers),
+            ("outbox", "payload", "seq", answers),
+            *_of_session(connection, "session_id", request_id),
+        ),
+    )
     connection.executemany("DELETE FROM log_subject WHERE seq = ?", [(seq,) for seq in answers])
     mark_unclean(connection)
     return remains
 
 
-def _delete(connection: sqlite3.Connection, parts: Sequence[tuple[str, str, str, Sequence[int]]]) -> Remains:
+def _of_session(
+    connection: sqlite3.Connection, key: str, value: str | bytes | None
+) -> list[tuple[str, str, str, Sequence[Any]]]:
+    """Return which part of the table of sessions to delete; none where it has no such row, or is not there yet."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'session'").fetchone() is None:
+        return []  # a backup of an older schema
+    found = connection.execute(f"SELECT 1 FROM session WHERE {key} = ?", (value,)).fetchone()
+    return [] if found is None else [("session", "sealed", key, [value])]
+
+
+def _delete(connection: sqlite3.Connection, parts: Sequence[tuple[str, str, str, Sequence[Any]]]) -> Remains:
     """Delete rows, given as table, sealed column, key and keys; rows of the outbox stay without what they held."""
     sealed: list[bytes] = []
     counts: dict[str, int] = {}
+    known = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     for table, column, key, keys in parts:
-        for value in keys:
+        for value in keys if table in known else ():  # a backup of an older schema has fewer
             if table == "outbox":
-                sealed += outbox.erase_photographs(connection, value)
+                sealed += outbox.erase_photographs(connection, int(value))
             rows = connection.execute(
                 f"SELECT {column} FROM {table} WHERE {key} = ? AND {column} IS NOT NULL", (value,)
             ).fetchall()

@@ -341,20 +341,37 @@ class Erasures:
         return receipts
 
     def _erase(self, numbers: Sequence[SubjectId], actor: str) -> tuple[erasure.Erased, ...]:
-        now = self._now()
-        found = []
         with self._transaction() as transaction:
-            connection = transaction.connection
-            for number in numbers:
-                subject = _known(connection, self._vault, number)
-                remains = erasure.erase(connection, self._vault, subject)
-                signed = transaction.record(Kind.FORGET, session_number=number, details=remains.counts, actor=actor)
-                erasure.remember(connection, subject.session_id, number, signed.seq, now)
-                subject_rows.touch(connection, number)
-                erased = erasure.Erased(number, subject.session_id, now, signed.seq, signed.hash.hex(), remains)
-                erasure.want_proof(connection, self._vault, erased)
-                found.append(erased)
-        return tuple(found)
+            return tuple(self.erase_within(transaction, number, actor=actor) for number in numbers)
+
+    def erase_within(
+        self,
+        transaction: Transaction,
+        number: SubjectId,
+        *,
+        actor: str,
+        origin: str | None = None,
+        is_for_good: bool = True,
+    ) -> erasure.Erased:
+        """Erase a person within somebody else's transaction; `prove` has to follow.
+
+        Args:
+            transaction: of the caller.
+            number: of the person.
+            actor: for the log.
+            origin: as `subject_rows.touch` takes it.
+            is_for_good: a restore of a backup erases them again.
+        """
+        now, connection = self._now(), transaction.connection
+        subject = _known(connection, self._vault, number)
+        remains = erasure.erase(connection, self._vault, subject)
+        signed = transaction.record(Kind.FORGET, session_number=number, details=remains.counts, actor=actor)
+        if is_for_good:
+            erasure.remember(connection, subject.session_id, number, signed.seq, now)
+        subject_rows.touch(connection, number, origin)
+        erased = erasure.Erased(number, subject.session_id, now, signed.seq, signed.hash.hex(), remains)
+        erasure.want_proof(connection, self._vault, erased)
+        return erased
 
     def _prove(self, erased: Sequence[erasure.Erased]) -> tuple[Receipt, ...]:
         with self._proving:  # one search does for all who wait

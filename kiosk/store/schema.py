@@ -12,8 +12,10 @@ What is personal lies in sealed columns (see `vault.py`); each is bound to its t
     log_private.sealed  JSON: vendor_data, its salt, the answer that was given
     outbox.payload      what is to be sent, with whose rows it keeps its order
     outbox_image.sealed, secret.sealed, list_staged.sealed   photographs to be sent, API keys, templates pulled
+    fleet_document.sealed   what a kiosk of the fleet says of a person; fleet_envelope as it was sent
     unproven.sealed     what of someone forgotten is still searched for
     access.sealed       JSON: name and verifier of a key or an operator
+    session.sealed      JSON: what an open session was asked for, and what its steps found
 """
 
 from __future__ import annotations
@@ -280,7 +282,61 @@ CREATE TABLE unproven (
 ) STRICT;
 """
 
-SCRIPTS = (_FIRST, _IMPORTS, _ACCESS, _CLOUD, _RETENTION)  # number n is SCRIPTS[n - 1]; a released one never changes
+# Sessions of several steps, see open_sessions/rows.py. A token is 256 random bits, so its hash needs no key.
+_SESSIONS = """
+CREATE TABLE session (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    session_id TEXT NOT NULL UNIQUE,
+    token_hash BLOB NOT NULL UNIQUE,
+    opened_seq INTEGER NOT NULL,
+    expires_at REAL NOT NULL,
+    version INTEGER NOT NULL,
+    is_over INTEGER NOT NULL CHECK (is_over IN (0, 1)),
+    vendor_lookup BLOB,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE INDEX session_expires ON session (expires_at);
+CREATE INDEX session_vendor ON session (vendor_lookup) WHERE vendor_lookup IS NOT NULL;
+"""
+
+# What the kiosks of one owner share, see store/fleet/; empty on a kiosk without a fleet. change.origin: NULL for an act
+# here, else what brought it. A position: the last message read from a hub, and the last of our versions sent to it.
+_FLEET = """
+ALTER TABLE change ADD COLUMN origin TEXT;
+
+CREATE TABLE fleet_document (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    person TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    sealed BLOB NOT NULL,
+    UNIQUE (person, origin)
+) STRICT;
+CREATE INDEX fleet_document_version ON fleet_document (origin, version);
+CREATE TABLE fleet_envelope (
+    person TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    envelope BLOB NOT NULL,
+    PRIMARY KEY (person, origin)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE fleet_parked (
+    person TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    envelope BLOB NOT NULL,
+    why TEXT NOT NULL,
+    PRIMARY KEY (person, origin)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE fleet_position (
+    source TEXT PRIMARY KEY,
+    seq INTEGER NOT NULL,
+    sent INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE fleet_roster (number INTEGER PRIMARY KEY, text BLOB NOT NULL) STRICT;
+CREATE TABLE fleet_health (kiosk TEXT PRIMARY KEY, at REAL NOT NULL, text TEXT NOT NULL) STRICT, WITHOUT ROWID;
+"""
+
+# Number n is SCRIPTS[n - 1]; a released one never changes.
+SCRIPTS = (_FIRST, _IMPORTS, _ACCESS, _CLOUD, _RETENTION, _SESSIONS, _FLEET)
 VERSION = len(SCRIPTS)
 
 

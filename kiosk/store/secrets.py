@@ -37,6 +37,11 @@ class Secrets:
         except InvalidTag as damaged:
             raise StoreError(f"the credential {name} was changed or damaged; give it again") from damaged
 
+    def remove(self, name: str) -> None:
+        """Forget a secret."""
+        with self._database.write() as connection:
+            connection.execute("DELETE FROM secret WHERE name = ?", (name,))
+
     def write(self, name: str, text: str) -> None:
         """Seal a secret, in the place of an older one."""
         with self._database.write() as connection:

@@ -11,8 +11,8 @@ log, its outbox row and its line for other processes are stored together or not 
 method returns, the fact survives a power cut.
 
 Safe in any thread, and beside other processes that have the same store open. The store is made of parts: `people`,
-`references` (what the gallery loads), `log`, `outbox`, `imports`, `secrets`, `notes`; its own are transactions and
-decisions. The SQL is in this folder and nowhere else.
+`references` (what the gallery loads), `log`, `outbox`, `imports`, `secrets`, `notes`, `sessions`; its own are
+transactions and decisions. The SQL is in this folder and nowhere else.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from kiosk.store.decision_log import (
 )
 from kiosk.store.log_export import export
 from kiosk.store.notes import Notes
+from kiosk.store.open_sessions.sessions import Change, OpenSessions
 from kiosk.store.people import People
 from kiosk.store.references import ReferenceReader
 from kiosk.store.secrets import Secrets
@@ -43,6 +44,7 @@ from kiosk.store.vault import CHECK_BYTES
 from kiosk.types import ClockState
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
@@ -54,6 +56,11 @@ if TYPE_CHECKING:
 HEAD_NAME = "ledger.head"
 MAC_BYTES = CHECK_BYTES
 RETENTION_S = 3 * 365.25 * 86400  # three years, when an enrolment says nothing
+
+
+def is_in_fleet(connection: sqlite3.Connection) -> bool:
+    """Say whether what is done here is shared with other kiosks of the owner."""
+    return connection.execute("SELECT 1 FROM kiosk WHERE name = 'fleet'").fetchone() is not None
 
 
 def untrusted() -> ClockState:
@@ -92,6 +99,7 @@ class Store:
         )
         self.log = DecisionLog(database, vault, now=now, clock_state=clock_state)
         self.head = HeadFile(directory / HEAD_NAME, vault)
+        self.sessions = OpenSessions(database, vault)
         self.notices: tuple[str, ...] = ()
         """What was odd at the start and could be lived with; for health."""
         self._now = now
@@ -116,6 +124,12 @@ class Store:
             return str(connection.execute("SELECT value FROM kiosk WHERE name = 'store_id'").fetchone()[0])
 
     @property
+    def is_in_fleet(self) -> bool:
+        """Whether what is done here is shared with other kiosks of the owner."""
+        with self.database.read() as connection:
+            return is_in_fleet(connection)
+
+    @property
     def notes(self) -> Notes:
         """What is known of the cloud; whoever writes keeps the object, which writes only what it has not written."""
         return Notes(self.database)
@@ -135,6 +149,10 @@ class Store:
         with self.database.write() as connection:
             transaction = Transaction(connection, self.log)
             yield transaction
+            if is_in_fleet(connection):
+                from kiosk.store.fleet.capture import capture  # noqa: PLC0415  a kiosk without a fleet loads none of it
+
+                capture(connection, self.vault)
             number = subject_rows.next_id(connection, "subject") - 1
         if transaction.last is not None:
             head = Head(transaction.last.seq, transaction.last.hash.hex(), number)
@@ -168,18 +186,29 @@ class Store:
 
     # ---- decisions
 
-    def record_decision(self, decision: NewDecision, session: Enrolment | None = None) -> Entry:
+    def record_decision(
+        self, decision: NewDecision, session: Enrolment | None = None, change: Change | None = None
+    ) -> Entry:
         """Save a decision with its outbox rows; return its record (seq, request_id, time).
 
         Args:
             decision: to be saved.
             session: whom it makes known; forgetting them erases the decision's answer.
+            change: what becomes of an open session with it; where that is refused, nothing is saved.
         """
         with self.transaction() as transaction:
             if session is not None:
                 subject = self.people.enrol_within(transaction, session, actor=decision.actor)
                 decision = replace(decision, subjects=(*decision.subjects, subject.session_number))
-            return self._record(transaction, decision).entry
+            entry = self._record(transaction, decision).entry
+            if change is not None:
+                change(transaction.connection, entry.seq)
+            return entry
+
+    def tidy_sessions(self) -> None:
+        """Delete what sessions that ended have left, from the files too."""
+        self.sessions.drop_over(self._now())
+        erasure.finish(self.database, self.directory)
 
     def _record(self, transaction: Transaction, decision: NewDecision) -> Signed:
         connection = transaction.connection

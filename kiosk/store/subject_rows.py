@@ -113,9 +113,9 @@ def skip_to(connection: sqlite3.Connection, number: SubjectId) -> None:
         connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('subject', ?)", (number,))
 
 
-def touch(connection: sqlite3.Connection, number: SubjectId) -> None:
-    """Tell other processes to look at a person again."""
-    connection.execute("INSERT INTO change (subject) VALUES (?)", (number,))
+def touch(connection: sqlite3.Connection, number: SubjectId, origin: str | None = None) -> None:
+    """Tell other processes to look at a person again; `origin` says what brought it where it was no act here."""
+    connection.execute("INSERT INTO change (subject, origin) VALUES (?, ?)", (number, origin))
 
 
 def insert(
@@ -126,8 +126,9 @@ def insert(
     session_id: str,
     now: float,
     retention_until: float,
+    origin: str | None = None,
 ) -> Subject:
-    """Store a person with references and images."""
+    """Store a person with references and images; `origin` as `touch` takes it."""
     date = enrolment.verification_date
     subject = Subject(
         session_number=next_id(connection, "subject"),
@@ -153,18 +154,18 @@ def insert(
         insert_reference(connection, vault, subject.session_number, template, quality=quality, now=now)
     for image in enrolment.images:
         insert_image(connection, vault, subject.session_number, image, now)
-    touch(connection, subject.session_number)
+    touch(connection, subject.session_number, origin)
     return subject
 
 
-def update(connection: sqlite3.Connection, vault: Vault, subject: Subject) -> None:
-    """Write a person's row anew."""
+def update(connection: sqlite3.Connection, vault: Vault, subject: Subject, origin: str | None = None) -> None:
+    """Write a person's row anew; `origin` as `touch` takes it."""
     values = _values(vault, subject)
     connection.execute(
         f"UPDATE subject SET ({CLEAR}, details, row_check) = ({_marks(values)}) WHERE session_number = ?",
         [*values, subject.session_number],
     )
-    touch(connection, subject.session_number)
+    touch(connection, subject.session_number, origin)
 
 
 def insert_reference(

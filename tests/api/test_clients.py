@@ -7,14 +7,18 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
 from kiosk.device.enrol import enrol_person
+from kiosk.settings.config import Config
+from kiosk.settings.workflows import SessionSettings
 from kiosk.store.subjects import Details, Enrolment
 from tests.api.served import A1, serving
+from tests.api.test_liveness import PERSON
 from tests.conftest import GOLDEN
 from tests.patience import LIMIT_S, PROCESS_S
 
@@ -50,7 +54,8 @@ else:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    with serving(tmp_path_factory.mktemp("clients") / "state") as served:
+    config = replace(Config(), sessions=SessionSettings(workflows=("selfie: liveness",)))
+    with serving(tmp_path_factory.mktemp("clients") / "state", config=config) as served:
         enrol_person(
             served.device, [A1], Enrolment(templates=(), details=Details(name="Person A", vendor_data="user-1"))
         )
@@ -128,6 +133,26 @@ def test_the_sdk_changes_a_status_with_an_operators_key_alone(served, client):
     assert client.sessions.get_decision(session_id).status == "Declined"
     assert session_id in [one.session_id for one in client.sessions.list(status="Declined").results]
     assert (again.value.status_code, refused.value.status_code) == (400, 403)
+
+
+def test_the_sdk_makes_a_session_and_reads_it_until_it_is_over(served, client):
+    made = client.sessions.create(
+        "user-9", workflow_id="selfie", callback="https://app.example/", callback_method="both", metadata={"a": 1}
+    )
+    before = client.sessions.get(made.session_id)
+    listed = client.sessions.list(vendor_data="user-9", status="Not Started")
+    served.call("POST", f"/session/{made.session_token}/begin/")
+    served.call("POST", f"/session/{made.session_token}/selfie/", files={"user_image": PERSON})
+    decision = client.sessions.get_decision(made.session_id)
+
+    assert made.url == f"{served.url}/session/{made.session_token}"
+    assert (made.status.value, made.workflow_id, made.callback) == ("Not Started", "selfie", "https://app.example/")
+    assert (before.status.value, [one.session_id for one in listed.results]) == ("Not Started", [made.session_id])
+    assert (decision.status.value, decision.workflow_id) == ("Approved", "selfie")
+    assert decision.liveness_checks[0].status == "Approved"
+    with pytest.raises(didit.DiditAPIError) as refused:
+        client.sessions.create("user-9", workflow_id="of-another-kiosk")
+    assert refused.value.status_code == 400
 
 
 def test_the_sdk_finds_the_kiosk_healthy(client):

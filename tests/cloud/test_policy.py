@@ -8,17 +8,29 @@ import pytest
 from didit.webhooks import parse_webhook_payload
 
 from kiosk.cloud.credentials import WEBHOOK_SECRET, Credentials
+from kiosk.cloud.policy import Policy
+from kiosk.device.device import Device
 from kiosk.device.reviews import review_call
+from kiosk.device.sessions.content import Asked
+from kiosk.device.sessions.runner import Sessions
 from kiosk.didit import webhooks
 from kiosk.errors import RefusedError
+from kiosk.recognition.cues import CueLimits
+from kiosk.rules.workflow import Step
+from kiosk.settings.config import Config
 from kiosk.settings.network import CloudSettings
+from kiosk.settings.workflows import SessionSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
+from kiosk.store.directory import initialise
 from kiosk.store.outbox import OutboxState
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.fake_cloud import FakeCloud
+from kiosk.testing.scripted_liveness import ScriptedDetector
 from kiosk.types import Origin
+from tests.api.served import networks
 from tests.cloud.cloudy import decide, device, drain, sent, settings, sync
+from tests.conftest import GOLDEN
 from tests.patience import BUSY_S
 
 IMAGES = {"user_image": b"user", "ref_image": b"reference"}
@@ -171,6 +183,34 @@ def test_the_sdk_reads_a_summary_and_the_review_after_it_as_webhooks_of_one_sess
     assert sent_first.decision is not None
     assert sent_first.decision.has_warning("NO_FACE_DETECTED")
     assert not any(b"Person A" in body for _, body in fake.webhooks)
+
+
+def test_the_sdk_reads_each_status_of_a_session_of_several_steps(tmp_path, fake):
+    chosen = settings(fake, policy="summary", webhook_url=f"{fake.url}/hook")
+    store = initialise(tmp_path / "state", now=time.time)
+    config = Config(cloud=chosen, sessions=SessionSettings(workflows=("w-1: liveness",), attempts=1))
+    policy = Policy(store, chosen, now=time.time)
+    with Device(networks(), store, config, now=time.time, outgoing=policy) as kiosk:
+        Credentials(kiosk.store).write(WEBHOOK_SECRET, "s3cret")
+        sessions = Sessions(kiosk, network=ScriptedDetector().tested, limits=CueLimits)
+        asked = Asked("w-1", (Step.LIVENESS,), vendor_data="visitor-7", metadata={"door": 2})
+        made, _ = sessions.create(asked, None, actor="key")
+        over = sessions.take_selfie(sessions.begin(made), (GOLDEN / "person_a_1.jpg").read_bytes())
+        syncing = sync(kiosk, fake)
+        drain(syncing)
+        syncing.close()
+
+    told = [parse_webhook_payload(body, headers, "s3cret") for headers, body in fake.webhooks]
+    assert [one.status.value for one in told] == ["Not Started", "In Progress", over.content["status"]]
+    assert over.content["status"] in {"Approved", "Declined"}
+    assert {(one.session_id, one.workflow_id, one.vendor_data) for one in told} == {
+        (made.session_id, "w-1", "visitor-7")
+    }
+    assert all(one.metadata == {"door": 2} for one in told)
+    assert len({one.event_id for one in told}) == 3
+    (check,) = told[-1].decision.liveness_checks
+    assert (check.node_id, check.status) == ("feature_liveness", over.content["status"])
+    assert "user_image" not in (check.model_extra or {})
 
 
 def test_a_webhook_that_was_lost_comes_again_as_the_same_event(tmp_path, fake):

@@ -48,6 +48,38 @@ def test_a_match_answers_in_the_seeds_shape():
     }
 
 
+def test_an_age_estimation_answers_in_the_contracts_shape():
+    warned = [Warned(Risk.AGE_BELOW_MINIMUM, LogType.ERROR)]
+
+    answer = contract.age_answer(
+        Status.DECLINED, 91.25, ONE, warned, age=17.99, request_id="r", created_at=0.0, vendor_data="v"
+    )
+
+    assert answer == {
+        "request_id": "r",
+        "age_estimation": {
+            "status": "Declined",
+            "method": "PASSIVE",
+            "score": 91.25,
+            "user_image": {
+                "entities": [{"age": 27.63, "bbox": [40, 41, 100, 101], "confidence": 0.717, "gender": "male"}],
+                "best_angle": 90,
+            },
+            "warnings": [
+                {
+                    "risk": "AGE_BELOW_MINIMUM",
+                    "log_type": "error",
+                    "short_description": "Age below minimum",
+                    "long_description": "The age of the face is below the minimum age threshold for the application.",
+                }
+            ],
+            "age_estimation": 17.99,
+        },
+        "created_at": "1970-01-01T00:00:00.000000Z",
+        "vendor_data": "v",
+    }
+
+
 def test_a_search_answers_in_the_seeds_shape_with_age_as_text():
     decision = SearchDecision(Status.IN_REVIEW)
 

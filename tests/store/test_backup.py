@@ -19,6 +19,7 @@ from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.directory import DATABASE_NAME, initialise, open_store
 from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME, Key, new_key, read_keys
+from kiosk.store.open_sessions.sessions import OpenSession
 from kiosk.store.outbox import Message
 from kiosk.store.store import HEAD_NAME, Store
 from kiosk.store.subjects import Details, Enrolment
@@ -488,6 +489,10 @@ def test_after_a_rekey_everything_opens_with_the_new_key_only(directory: Path, k
     with opened(directory, keys) as store:
         old_public_key = store.vault.public_key
         before = store.people.subjects().subjects
+        waiting = OpenSession("s-1", clock() + 60.0, {"vendor_data": "v-of-session", "face": None})
+        store.record_decision(
+            NewDecision(Kind.SESSION_STATUS, "Not Started"), change=store.sessions.inserting(waiting, "token")
+        )
 
     rekey(directory, keys, now=clock)
 
@@ -501,6 +506,9 @@ def test_after_a_rekey_everything_opens_with_the_new_key_only(directory: Path, k
         assert store.people.find("v7") != ()
         assert store.people.images(3) == (b"jpeg",)
         assert store.outbox.rows()[0].payload == {"p": 1}
+        session = store.sessions.by_token("token")
+        assert session is not None
+        assert session.vendor_data == "v-of-session"
         assert store.decisions(DecisionFilter(vendor_data="v3")).decisions[0].answer == {"a": 1}
         assert store.verify_log().is_intact
         assert store.vault.public_key != old_public_key

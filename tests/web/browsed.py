@@ -81,10 +81,10 @@ def despite_crashes(test):
 
 
 @contextmanager
-def running() -> Iterator[Any]:
+def running(*flags: str) -> Iterator[Any]:
     """Run Chromium; one for a module, as its driver keeps an event loop in the thread meanwhile."""
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
         yield browser
         browser.close()
 

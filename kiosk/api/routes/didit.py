@@ -16,8 +16,9 @@ from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, Parameter, Part, answer, busy, field_errors, not_found
 from kiosk.api.routes.media import with_links
-from kiosk.api.saved_sessions import CALL_KINDS, KIND_BY_SERVICE, PATH_BY_KIND, decision_of, link_to, row_of
+from kiosk.api.saved_sessions import CALL_KINDS, KIND_BY_SERVICE, PATH_BY_KIND, decision_of, link_to, open_rows, row_of
 from kiosk.api.schema import (
+    AGE,
     ANSWER_400,
     ANSWER_400_IMAGE,
     API_SERVICE,
@@ -34,6 +35,7 @@ from kiosk.api.schema import (
     VENDOR_DATA,
 )
 from kiosk.api.uploads import Form
+from kiosk.device.age import answer_age
 from kiosk.device.calls import answer_match, answer_search
 from kiosk.device.deferral import defer
 from kiosk.device.liveness import answer_liveness
@@ -228,6 +230,39 @@ async def passive_liveness(call: Call) -> Response:
         return answer({"error": "Invalid user image format."}, 400)
 
 
+async def estimate_age(call: Call) -> Response:
+    """Estimate the age of a face, and judge whether it is a person's or a picture's."""
+    form = await call.form("user_image")
+    photograph = form.file("user_image")
+    threshold = form.threshold("face_liveness_score_decline_threshold")
+    least_age = form.threshold("age_estimation_decline_threshold")
+    options = _options(form)
+    detector = call.context.detector
+    if detector is None:
+        raise busy(NO_DETECTOR)
+
+    def work() -> dict[str, Any]:
+        return answer_age(
+            call.context.device,
+            detector.tested(),
+            liveness_limits(call.context.config.pad).cues,
+            photograph,
+            least_age=least_age,
+            threshold=threshold,
+            rotate=options.rotate,
+            save=options.save,
+            vendor_data=options.vendor_data,
+            metadata=options.metadata,
+            photographs={"user_image": photograph},
+            actor=call.actor,
+        )
+
+    try:
+        return await _judged(call, Kind.AGE_ESTIMATION, work, save=options.save)
+    except ImageError:
+        return answer({"error": "Invalid user image format."}, 400)
+
+
 async def read_session(call: Call) -> Response:
     """Return a saved call's answer, or the enrolment that a search's row names."""
     store, now = call.context.device.store, call.context.now()
@@ -253,8 +288,10 @@ async def list_sessions(call: Call) -> Response:
     store = call.context.device.store
 
     def read() -> tuple[int, list[dict[str, Any]]]:
-        page = store.log.page(wanted, limit=limit, offset=offset)
-        return page.total, [row_of(store, one) for one in page.decisions]
+        waiting = open_rows(store, wanted) if service is None else []
+        shown = waiting[offset : offset + limit]
+        page = store.log.page(wanted, limit=limit - len(shown), offset=max(0, offset - len(waiting)))
+        return len(waiting) + page.total, shown + [row_of(store, one) for one in page.decisions]
 
     total, rows = await call.run(read)
     link = partial(link_to, call, limit)
@@ -334,11 +371,32 @@ OPERATIONS = (
         },
     ),
     Operation(
+        "POST",
+        "/v3/age-estimation/",
+        estimate_age,
+        "Estimate the age of a face, and say whether a person or a picture was photographed, as Didit's Age Estimation "
+        "does. Any warning declines. It is a guess, and no proof of age.",
+        {200: AGE, 400: ANSWER_400_IMAGE, 408: TEXT, 413: TEXT, 503: TEXT},
+        role=Role.DEVICE,
+        form={
+            "user_image": Part("JPEG, PNG, WebP or TIFF, at most 5 MB.", _IMAGE, is_required=True),
+            "face_liveness_score_decline_threshold": Part(
+                "Liveness score up to which the answer is Declined; 30 when left out.",
+                {"type": "number", "minimum": 0, "maximum": 100},
+            ),
+            "age_estimation_decline_threshold": Part(
+                "Age below which the answer is Declined, in years; 18 when left out, 0 for no age.",
+                {"type": "number", "minimum": 0, "maximum": 100},
+            ),
+            **_COMMON,
+        },
+    ),
+    Operation(
         "GET",
         "/v3/session/{session_id}/decision/",
         read_session,
-        "Return a saved call's answer, or the enrolment that a search's row names; status is the reviewer's where "
-        "there is a review.",
+        "Return a session, a saved call's answer, or the enrolment that a search's row names; status is the reviewer's "
+        "where there is a review.",
         {200: DECISION, 404: TEXT, 503: TEXT},
         role=Role.DEVICE,
     ),
@@ -346,8 +404,8 @@ OPERATIONS = (
         "GET",
         "/v3/sessions/",
         list_sessions,
-        "List saved calls, newest first. Didit's session_kind, country, workflow_id and search are not served here: "
-        "they are ignored.",
+        "List saved calls and sessions, newest first, sessions under way before all others. Didit's session_kind, "
+        "country, workflow_id and search are not served here: they are ignored.",
         {200: SESSIONS, 400: ANSWER_400, 503: TEXT},
         role=Role.DEVICE,
         query=(

@@ -28,7 +28,7 @@ POLICY = (
 )
 
 
-def _file(call: Call, name: str) -> Response:
+def page_file(call: Call, name: str) -> Response:
     """Return a file of web/; only what is there is looked up, so no path leads elsewhere."""
     files = {path.relative_to(WEB).as_posix(): path for path in WEB.rglob("*") if path.suffix in KINDS}
     path = files.get(name)
@@ -44,14 +44,14 @@ def _file(call: Call, name: str) -> Response:
 
 async def show_operator_page(call: Call) -> Response:
     """Return the operator's page."""
-    return await call.run(lambda: _file(call, "operator/index.html"))
+    return await call.run(lambda: page_file(call, "operator/index.html"))
 
 
 async def show_kiosk_page(call: Call) -> Response:
     """Return the kiosk's screen; an address with the screen's token becomes a cookie and leaves the address bar."""
     token = call.word("screen")
     if token is None:
-        return await call.run(lambda: _file(call, "screen/index.html"))
+        return await call.run(lambda: page_file(call, "screen/index.html"))
     if not is_screen(call.context.screen_token, token):
         raise refusal(403, "This is not the token of the kiosk's screen. `kiosk screen` prints the right address.")
     response = Response(status_code=303, headers={"Location": "/kiosk"})
@@ -67,10 +67,15 @@ async def show_kiosk_page(call: Call) -> Response:
     return response
 
 
+async def show_docs_page(call: Call) -> Response:
+    """Return the page that shows the OpenAPI document to people."""
+    return await call.run(lambda: page_file(call, "docs/index.html"))
+
+
 async def read_web_file(call: Call) -> Response:
     """Return what a page needs."""
     name = str(call.request.path_params["file"])
-    return await call.run(lambda: _file(call, name))
+    return await call.run(lambda: page_file(call, name))
 
 
 OPERATIONS = (
@@ -89,6 +94,14 @@ OPERATIONS = (
         "The kiosk's screen. `kiosk screen` prints the address by which a browser on the device becomes it.",
         {200: None, 303: None, 304: None, 400: ANSWER_400, 403: TEXT, 404: TEXT},
         query=(Parameter("screen", "The token of the kiosk's screen.", SHORT),),
+        media_type="text/html",
+    ),
+    Operation(
+        "GET",
+        "/docs",
+        show_docs_page,
+        "What can be called here, for people: this document as a page.",
+        {200: None, 304: None, 404: TEXT},
         media_type="text/html",
     ),
     Operation(

@@ -12,12 +12,14 @@ from kiosk.api.operation import Call, Operation, answer, field_errors, not_found
 from kiosk.api.saved_sessions import find_call, find_person, status_of
 from kiosk.api.schema import ANSWER_400, ANY_OBJECT, STRING, TEXT, array, closed, named, opened, or_null
 from kiosk.device.reviews import RESUBMITTED, WORDS, review_call, review_person
+from kiosk.errors import RefusedError
 from kiosk.store.accounts import Role
 from kiosk.store.subjects import Subject
 from kiosk.types import Status
 
 LONGEST_COMMENT = 1000
 SAME = ["The new status is the same as the current status."]  # the contract's words
+NOT_OVER = "The session is not over yet: its person has the next step."
 FOR_CALLS = "An enrolment is Approved or Declined; only calls are resubmitted."
 
 
@@ -53,6 +55,8 @@ async def update_session_status(call: Call) -> Response:
     def work() -> bool:
         with call.context.reviewing:  # of two operators the second is told
             found = find_call(device.store, session_id) or find_person(device.store, session_id)
+            if found is None and device.store.sessions.by_id(session_id) is not None:
+                raise RefusedError(NOT_OVER)
             if found is None:
                 raise not_found()
             if status == status_of(device.store, found):
@@ -76,10 +80,11 @@ async def delete_session(call: Call) -> Response:
 
     def work() -> str | None:
         person, saved = find_person(store, session_id), find_call(store, session_id)
-        if person is None and saved is None:
+        is_open = store.sessions.by_id(session_id) is not None
+        if person is None and saved is None and not is_open:
             raise not_found()
         receipt = None if person is None else store.people.forget(person.session_number, actor=call.actor).text
-        if saved is not None:
+        if saved is not None or is_open:
             store.erase_call(session_id, actor=call.actor)
         call.context.forgotten()
         return receipt
@@ -98,6 +103,7 @@ OPERATIONS = (
         {
             200: named("UpdatedSession", closed(session_id=STRING)),
             400: {"anyOf": [*ANSWER_400["anyOf"], array(STRING)]},
+            409: TEXT,
             404: TEXT,
             408: TEXT,
             413: TEXT,
@@ -113,8 +119,8 @@ OPERATIONS = (
         "DELETE",
         "/v3/session/{session_id}/delete/",
         delete_session,
-        "Erase what a saved call kept: 204. Of an enrolment's id, forget the person: 200 with the signed receipt. An "
-        "operator's or admin's key; 403 with a device's.",
+        "Erase what a saved call or a session kept: 204. Of an enrolment's id, forget the person: 200 with the signed "
+        "receipt. An operator's or admin's key; 403 with a device's.",
         {200: named("ErasureReceipt", closed(receipt=ANY_OBJECT, signature=STRING)), 204: None, 404: TEXT, 503: TEXT},
         role=Role.OPERATOR,
     ),

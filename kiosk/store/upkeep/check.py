@@ -113,6 +113,8 @@ def _sealed_rows(connection: sqlite3.Connection, vault: Vault) -> Iterator[str]:
         ("outbox_image", "id", "sealed"),
         ("secret", "id", "sealed"),
         ("unproven", "id", "sealed"),
+        ("session", "id", "sealed"),
+        ("fleet_document", "id", "sealed"),
     ):
         for row, sealed in connection.execute(f"SELECT {key}, {column} FROM {table} WHERE {column} IS NOT NULL"):
             if not _opens(vault, sealed, schema.row_context(table, row)):

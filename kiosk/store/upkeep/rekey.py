@@ -25,6 +25,7 @@ from kiosk.store.database import Database
 from kiosk.store.decision_log import DecisionLog, HeadFile
 from kiosk.store.directory import DATABASE_NAME, hold, unlock
 from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME, Key, new_key, replace_key
+from kiosk.store.open_sessions import sessions
 from kiosk.store.store import HEAD_NAME, untrusted
 from kiosk.store.subjects import vendor_lookup
 from kiosk.store.vault import InvalidTag, Vault
@@ -111,6 +112,8 @@ def _rewrite(
                 ("outbox_image", "sealed"),
                 ("secret", "sealed"),
                 ("unproven", "sealed"),
+                ("session", "sealed"),
+                ("fleet_document", "sealed"),
             ):
                 _column(connection, old, new, table, column)
             for rows in _batches(
@@ -120,6 +123,7 @@ def _rewrite(
             _people(connection, old, new)
             _answers(connection, old, new)
             accounts.reseal(connection, old, new)
+            sessions.reseal(connection, new)
         except InvalidTag as error:
             raise StoreError(f"{database.path} has a damaged row; run `kiosk store repair` first") from error
         # their file names are known by a keyed hash only, which cannot be made anew

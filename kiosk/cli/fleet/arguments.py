@@ -1,0 +1,109 @@
+"""What `kiosk fleet` understands."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from kiosk.cli.values import read_port
+
+Adder = Callable[..., argparse.ArgumentParser]
+Group = Callable[[Adder, str, str], Adder]
+OWNER = "folder that `kiosk fleet init` wrote, with owner.key and fleet.json"
+
+
+def add_fleet(add: Adder, group: Group) -> None:
+    """Add the commands; `group` makes one that has others below it."""
+    fleet = group(add, "fleet", "share people, blocks and health among the kiosks of one owner")
+    _add_owner(fleet)
+    _add_kiosk(fleet)
+    hub = fleet(
+        "fleet hub",
+        "fleet.hub",
+        "run the hub through which the kiosks reach each other",
+        more="Runs nats-server with TLS, streams on disk, and for each kiosk a user that may write its own subjects "
+        "only; follows the owner's list of kiosks by itself. It can read no document. Runs until it is stopped.",
+        json=False,
+    )
+    hub.add_argument("folder", metavar="DIR", type=Path, help="the folder hub/ that `kiosk fleet init` wrote")
+    hub.add_argument("--bind", metavar="ADDRESS", default="0.0.0.0", help="address to listen on (default: all)")  # noqa: S104
+    hub.add_argument("--port", type=read_port, metavar="N", default=4222, help="port to listen on (default 4222)")
+    hub.add_argument(
+        "--monitor-port", type=read_port, metavar="N", default=0, help="also serve nats-server's figures on loopback"
+    )
+
+
+def _add_owner(fleet: Adder) -> None:
+    init = fleet(
+        "fleet init",
+        "fleet.owner",
+        "make a fleet: the owner's key, the invitation for kiosks, a folder for the hub",
+        more="Run it on a machine that is neither a kiosk nor the hub. The passphrase is asked for, or read from "
+        "stdin. Keep a copy of owner.key: without it no kiosk can be let in or taken off.",
+    )
+    init.add_argument("folder", metavar="DIR", type=Path, help="a new folder")
+    init.add_argument("--name", default="Fleet", help="name of the fleet, for people")
+    init.add_argument(
+        "--hub",
+        action="append",
+        required=True,
+        metavar="URL",
+        help="where kiosks reach the hub, such as tls://hub.example:4222; may be repeated",
+    )
+    approve = fleet(
+        "fleet approve",
+        "fleet.owner",
+        "let a kiosk in that asked to with `kiosk fleet join`",
+        more="Compare the check with the one on the kiosk's screen.",
+    )
+    approve.add_argument("code", metavar="CODE", help="the code that the kiosk shows")
+    approve.add_argument("--yes", action="store_true", help="do not ask whether the check is the same")
+    revoke = fleet(
+        "fleet revoke",
+        "fleet.owner",
+        "take a kiosk off: it reads nothing new and is believed nothing new",
+        more="For a kiosk that was stolen or sold. What it said while it belonged stays.",
+    )
+    revoke.add_argument("kiosk", metavar="ID|NAME", help="the kiosk, see `kiosk fleet members`")
+    members = fleet("fleet members", "fleet.owner", "list the kiosks of the fleet, with what each last said of itself")
+    for command in (approve, revoke):
+        command.add_argument("--owner", metavar="DIR", type=Path, required=True, help=OWNER)
+    members.add_argument(
+        "--owner", metavar="DIR", type=Path, help=f"{OWNER}: ask the hub (default: what this kiosk knows)"
+    )
+
+
+def _add_kiosk(fleet: Adder) -> None:
+    join = fleet(
+        "fleet join",
+        "fleet.member",
+        "ask to belong to a fleet; prints the code that its owner lets in",
+        more="Everybody enrolled here becomes known to the fleet, and the other way round, once the owner has agreed. "
+        "Start the kiosk anew afterwards.",
+    )
+    join.add_argument("invitation", metavar="FILE", type=Path, help="fleet.json, as `kiosk fleet init` wrote it")
+    join.add_argument("--name", default="", help="name of this kiosk, for people (default: the machine's)")
+    join.add_argument("--qr", action="store_true", help="also show the code as a QR code")
+    fleet("fleet leave", "fleet.member", "belong to no fleet any more; the people who are here stay")
+    fleet(
+        "fleet status",
+        "fleet.member",
+        "say how this kiosk stands in its fleet; exit 3 when it does not belong",
+    )
+    receipts = fleet(
+        "fleet receipts", "fleet.member", "say which kiosks have forgotten a person; exit 3 until all have"
+    )
+    receipts.add_argument("person", metavar="ID", help="session_id of the person, as the receipt has it")
+    export = fleet(
+        "fleet export",
+        "fleet.member",
+        "write everything that this kiosk knows of the fleet to a file, such as one on a stick; sealed as it travels",
+    )
+    take = fleet("fleet import", "fleet.member", "take what another kiosk of the fleet exported")
+    for command in (export, take):
+        command.add_argument("file", metavar="FILE", type=Path, help="the file")
+    again = fleet(
+        "fleet resync", "fleet.member", "read and send everything again; changes nothing that is as it should"
+    )
+    again.description = (again.description or "") + " For a hub whose disk was lost, or when in doubt."

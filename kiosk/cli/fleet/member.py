@@ -1,0 +1,132 @@
+"""A kiosk's commands in its fleet: join, leave, status, receipts, export, import, resync."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import socket
+import sys
+from typing import Any
+
+import segno
+
+from kiosk import assembly
+from kiosk.cli.main import REFUSED
+from kiosk.errors import RefusedError
+from kiosk.fleet import stick
+from kiosk.fleet.admin import read_invitation
+from kiosk.fleet.member import Member, ask_to_join, leave
+from kiosk.store.store import Store
+
+
+def fleet_join(chosen: argparse.Namespace) -> None:
+    """Ask to belong."""
+    invitation = read_invitation(assembly.read_file(chosen.invitation).decode("utf-8", "replace"))
+    with _store(chosen) as store:
+        identity = ask_to_join(store, invitation, chosen.name or socket.gethostname())
+    card = identity.card
+    if chosen.json:
+        print(json.dumps({"kiosk": card.id, "name": card.name, "check": card.check, "code": identity.code}))
+        return
+    print(f"This kiosk is {card.name} ({card.id}); it asks to belong to {invitation.name}. Its check is {card.check}")
+    print("The owner lets it in with: kiosk fleet approve CODE --owner DIR")
+    if chosen.qr:
+        segno.make(identity.code, error="l").terminal(sys.stdout, compact=True)
+    print(identity.code)
+
+
+def fleet_leave(chosen: argparse.Namespace) -> None:
+    """Belong to no fleet."""
+    with _store(chosen) as store:
+        name = Member(store).id
+        leave(store)
+    if chosen.json:
+        print(json.dumps({"left": name}))
+    else:
+        print("This kiosk belongs to no fleet any more; start it anew. The owner takes it off with: kiosk fleet revoke")
+
+
+def fleet_status(chosen: argparse.Namespace) -> int:
+    """Say how this kiosk stands."""
+    with _store(chosen) as store:
+        member = Member(store)
+        about = status_of(member)
+    if chosen.json:
+        print(json.dumps(about, indent=2, ensure_ascii=False))
+    else:
+        print(f"{about['name']} ({about['kiosk']}): {about['sentence']}")
+        print(f"Roster {about['roster']}, {about['kiosks']} kiosks; {about['people']} people shared")
+        if about["parked"]:
+            print(f"{about['parked']} documents wait for a key or a kiosk's card")
+        for hub, place in about["hubs"].items():
+            print(f"{hub}: read up to {place['read']}, {place['waiting']} documents wait to be sent")
+    return 0 if member.is_let_in else REFUSED
+
+
+def status_of(member: Member) -> dict[str, Any]:
+    """Return how a kiosk stands in its fleet, from its store."""
+    shared, roster = member.shared, member.roster
+    if member.is_let_in:
+        sentence = "it belongs"
+    elif member.is_taken_off:
+        sentence = "the owner has taken it off"
+    else:
+        sentence = "the owner has not let it in yet, or this kiosk has not heard of it"
+    return {
+        "kiosk": member.id,
+        "name": member.identity.card.name,
+        "fleet": member.invitation.name,
+        "is_let_in": member.is_let_in,
+        "sentence": sentence,
+        "roster": 0 if roster is None else roster.number,
+        "kiosks": 0 if roster is None else len(roster.members),
+        "people": shared.count(),
+        "parked": len(shared.parked()),
+        "hubs": {
+            source.split(" ", maxsplit=1)[0]: {"read": place.seq, "waiting": shared.waiting(source)}
+            for source, place in shared.positions().items()
+        },
+    }
+
+
+def fleet_receipts(chosen: argparse.Namespace) -> int:
+    """Say who has forgotten a person."""
+    with _store(chosen) as store:
+        member = Member(store)
+        said, of = member.receipts(chosen.person)
+        kiosks = sorted(member.shared.receipts(chosen.person))
+    if not kiosks:
+        raise RefusedError("no kiosk has said that it forgot this person; is it the session_id of the receipt?")
+    if chosen.json:
+        print(json.dumps({"forgotten_on": said, "of": of, "kiosks": kiosks}))
+    else:
+        print(f"forgotten on {said} of {of}")
+    return 0 if said >= of else REFUSED
+
+
+def fleet_export(chosen: argparse.Namespace) -> None:
+    """Write everything to a file."""
+    with _store(chosen) as store:
+        count = stick.export(Member(store), chosen.file)
+    print(json.dumps({"documents": count}) if chosen.json else f"Wrote {count} documents to {chosen.file}")
+
+
+def fleet_import(chosen: argparse.Namespace) -> None:
+    """Take what another kiosk exported."""
+    with _store(chosen) as store:
+        done = stick.take(Member(store), chosen.file)
+    if chosen.json:
+        print(json.dumps({"documents": done.documents, "people": done.people, "parked": done.parked}))
+    else:
+        print(f"Read {done.documents} documents: {done.people} people changed, {done.parked} documents wait for a key")
+
+
+def fleet_resync(chosen: argparse.Namespace) -> None:
+    """Read and send everything again."""
+    with _store(chosen) as store:
+        Member(store).shared.rewind()
+    print(json.dumps({"resync": True}) if chosen.json else "Everything is read and sent again at the next connection.")
+
+
+def _store(chosen: argparse.Namespace) -> Store:
+    return assembly.open_store(chosen, assembly.load_settings(chosen), create=False)

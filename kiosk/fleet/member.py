@@ -1,0 +1,203 @@
+"""A kiosk of a fleet, whatever carries the messages: opens and applies what arrives, seals what is to leave."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from kiosk.errors import KioskError, RefusedError
+from kiosk.fleet.admin import Invitation, read_invitation
+from kiosk.fleet.envelope import Message, Not, open_envelope, seal, word_key
+from kiosk.fleet.identity import Identity, load_identity, new_identity
+from kiosk.fleet.roster import Roster, read_roster
+from kiosk.store.fleet.shared import Applied, Arrived, Outgoing, Parked, Shared
+from kiosk.store.store import Store
+
+_HEALTH = b"kiosk fleet health\0"
+LONGEST_HEALTH = 1 << 16
+SECRET = "fleet"  # noqa: S105  the name of a secret
+
+log = logging.getLogger("kiosk.fleet")
+
+
+class NoFleetError(RefusedError):
+    """This kiosk belongs to no fleet."""
+
+
+class Member:
+    """A kiosk of a fleet. Safe in any thread."""
+
+    def __init__(self, store: Store) -> None:
+        """Read who this kiosk is in its fleet.
+
+        Raises:
+            NoFleetError: it belongs to none, and did not ask to.
+        """
+        self.shared = Shared(store)
+        kept = store.secrets.read(SECRET)
+        if kept is None or self.shared.me() is None:
+            raise NoFleetError("this kiosk belongs to no fleet; `kiosk fleet join fleet.json` lets it ask to")
+        plain = json.loads(kept)
+        self.identity: Identity = load_identity(plain["identity"])
+        self.invitation: Invitation = read_invitation(plain["invitation"])
+        self.roster: Roster | None = None
+        self._keys: dict[int, bytes] = {}
+        if signed := self.shared.roster():
+            self._use(read_roster(signed, self.invitation.admin))
+
+    @property
+    def id(self) -> str:
+        """The kiosk's name in the fleet."""
+        return self.identity.card.id
+
+    @property
+    def is_let_in(self) -> bool:
+        """Whether the owner has let this kiosk in, and has not taken it off."""
+        return self.roster is not None and self.id in self.roster.members
+
+    @property
+    def is_taken_off(self) -> bool:
+        """Whether the owner has taken this kiosk off."""
+        return self.roster is not None and self.id in self.roster.former
+
+    def hear_roster(self, signed: bytes) -> bool:
+        """Take a roster where it is the owner's and newer; then look again at what waited for it.
+
+        Raises:
+            RefusedError: it is not the owner's.
+        """
+        roster = read_roster(signed, self.invitation.admin)
+        if self.roster is not None and roster.number <= self.roster.number:
+            return False
+        kept = {name: one.accepted for name, one in roster.former.items()}
+        member = roster.members.get(self.id)
+        key = word_key(roster.keys_for(self.id, self.identity.seal))
+        since = member.since if member is not None else 0
+        if self.shared.take_roster(roster.number, signed, kept, since=since, key=key):
+            self._use(roster)
+            log.info("fleet roster=%d epoch=%d kiosks=%d", roster.number, roster.epoch, len(roster.members))
+        elif newer := self.shared.roster():  # another process took it
+            self._use(read_roster(newer, self.invitation.admin))
+        self._look_again()
+        return True
+
+    def hear(self, messages: Iterable[Message], *, source: str | None = None, seq: int = 0) -> Applied:
+        """Take messages, in one transaction with the position; what cannot be opened yet is kept for later."""
+        arrived: list[Arrived] = []
+        parked: list[Parked] = []
+        for one in messages:
+            found = self._opened(one)
+            if isinstance(found, Arrived):
+                arrived.append(found)
+            elif found.is_to_wait:
+                parked.append(Parked(one.person, one.origin, one.envelope, found.value))
+            else:
+                log.warning("fleet document refused kiosk=%s person=%s", one.origin, one.person)
+        done = self.shared.apply(arrived, parked=parked, source=source, seq=seq)
+        for reason in done.refused:
+            log.warning("fleet document refused reason=%r", reason)
+        return done
+
+    def outgoing(self, source: str, limit: int = 256) -> tuple[tuple[int, Message], ...]:
+        """Return what a hub has not had of this kiosk, sealed, with its version; nothing before it was let in."""
+        if not self.is_let_in:
+            return ()
+        return tuple((one.version, self._sealed(one)) for one in self.shared.pending(source, limit))
+
+    def everything(self) -> tuple[Message, ...]:
+        """Return all that this kiosk knows, its own sealed anew, the others' as they signed it."""
+        own = tuple(self._sealed(one) for one in self.shared.own()) if self.is_let_in else ()
+        return own + tuple(Message(*one) for one in self.shared.envelopes())
+
+    def receipts(self, person: str) -> tuple[int, int]:
+        """Return how many kiosks said that they forgot a person, and how many are to."""
+        said = self.shared.receipts(person)
+        members = set() if self.roster is None else set(self.roster.members)
+        return len(said & members), len(members)
+
+    # ---- health
+
+    def sign_health(self, said: dict[str, object]) -> bytes:
+        """Return what this kiosk says of itself, as it travels."""
+        text = json.dumps(said, sort_keys=True).encode()
+        return self.identity.sign.sign(_HEALTH + text) + text
+
+    def hear_health(self, kiosk: str, signed: bytes) -> bool:
+        """Keep what a member says of itself, with its signature; False where it is not the member's own word."""
+        member = None if self.roster is None else self.roster.members.get(kiosk)
+        if member is None or len(signed) > LONGEST_HEALTH:
+            return False
+        try:
+            Ed25519PublicKey.from_public_bytes(member.card.sign).verify(signed[:64], _HEALTH + signed[64:])
+            said = json.loads(signed[64:])
+            at = float(said["at"])
+        except (InvalidSignature, ValueError, KeyError, TypeError):
+            log.warning("fleet health refused kiosk=%s", kiosk)
+            return False
+        self.shared.hear_health(kiosk, at, json.dumps(said))
+        return True
+
+    def _use(self, roster: Roster) -> None:
+        self.roster, self._keys = roster, roster.keys_for(self.id, self.identity.seal)
+
+    def _opened(self, one: Message) -> Arrived | Not:
+        if self.roster is None:
+            return Not.YET_SIGNER
+        return open_envelope(one.envelope, one.person, one.origin, self.roster, self._keys)
+
+    def _look_again(self) -> None:
+        waiting = self.shared.parked()
+        opened = [(one, self._opened(Message(one.person, one.origin, one.envelope))) for one in waiting]
+        self.shared.unpark(one for one, found in opened if found is Not.EVER)
+        self.shared.apply([found for _, found in opened if isinstance(found, Arrived)])
+
+    def _sealed(self, one: Outgoing) -> Message:
+        roster = self.roster
+        if roster is None or roster.epoch not in self._keys:
+            raise KioskError("this kiosk has no key of the fleet")
+        envelope = seal(
+            one.document,
+            fleet=roster.fleet,
+            person=one.person,
+            origin=self.id,
+            epoch=roster.epoch,
+            version=one.version,
+            key=self._keys[roster.epoch],
+            signer=self.identity.sign,
+        )
+        return Message(one.person, self.id, envelope)
+
+
+def ask_to_join(store: Store, invitation: Invitation, name: str) -> Identity:
+    """Make this kiosk's keys for a fleet; from now on what is done here is kept for it.
+
+    Returns:
+        Who it is, with the code to be shown to the owner. Asking again for the same fleet gives the same.
+
+    Raises:
+        RefusedError: it belongs to another fleet.
+    """
+    kept = store.secrets.read(SECRET)
+    if kept is not None:
+        plain = json.loads(kept)
+        if read_invitation(plain["invitation"]).admin != invitation.admin:
+            raise RefusedError("this kiosk belongs to another fleet; `kiosk fleet leave` ends that")
+        identity = load_identity(plain["identity"])
+    else:
+        identity = new_identity(name)
+    text = json.dumps({"identity": identity.dump(), "invitation": invitation.dump()})
+    store.secrets.write(SECRET, text)
+    shared = Shared(store)
+    if shared.me() is None:
+        shared.begin(identity.card.id)
+    return identity
+
+
+def leave(store: Store) -> None:
+    """Be a kiosk alone again: keys and documents of the fleet are gone, the people stay."""
+    Shared(store).end()
+    store.secrets.remove(SECRET)

@@ -1,0 +1,116 @@
+"""The thread of a kiosk that belongs to a fleet. Nothing at the door waits for it.
+
+Hubs that are gone for weeks are a state in health and no more: what is done here waits in the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from kiosk import __version__
+from kiosk.errors import KioskError
+from kiosk.fleet.link import Link
+from kiosk.fleet.member import Member
+from kiosk.store.store import Store
+
+CLOSE_S = 2.0
+AGAIN_S = 5.0
+
+log = logging.getLogger("kiosk.fleet")
+
+
+class FleetSync:
+    """Keeps a kiosk and its hubs level. Built stopped; `start`, then `close`."""
+
+    def __init__(
+        self, store: Store, *, more_hubs: Iterable[str] = (), health: Callable[[], dict[str, object]] = dict
+    ) -> None:
+        """Take the store, hubs beside those of the invitation (the site's own), and what to say of oneself.
+
+        Raises:
+            NoFleetError: this kiosk belongs to none.
+        """
+        self.member = Member(store)
+        self._store, self._more_health = store, health
+        self._hubs = tuple(dict.fromkeys((*more_hubs, *self.member.invitation.hubs)))
+        self.links: tuple[Link, ...] = ()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
+        self.fault: str | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End within two seconds, whatever the network does."""
+        self._stopping.set()
+        loop = self._loop
+        if loop is not None and loop.is_running():
+            loop.call_soon_threadsafe(_cancel_all, loop)
+        if self._thread.is_alive():
+            self._thread.join(CLOSE_S)
+
+    def state(self) -> dict[str, Any]:
+        """Return how this kiosk stands in its fleet, for health: no person's name, no key."""
+        member = self.member
+        roster = member.roster
+        return {
+            "kiosk": member.id,
+            "is_let_in": member.is_let_in,
+            "is_taken_off": member.is_taken_off,
+            "roster": 0 if roster is None else roster.number,
+            "kiosks": 0 if roster is None else len(roster.members),
+            "parked": len(member.shared.parked()),
+            "hubs": [link.state() for link in self.links],
+            "fault": self.fault,
+        }
+
+    def health(self) -> dict[str, object]:
+        """Return what this kiosk tells the others of itself."""
+        tail = self._store.log.tail()
+        roster = self.member.roster
+        return {
+            "version": __version__,
+            "at": time.time(),
+            "roster": 0 if roster is None else roster.number,
+            "log": None if tail is None else [tail.seq, tail.hash.hex()],
+            "parked": len(self.member.shared.parked()),
+            **self._more_health(),
+        }
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                asyncio.run(self._both())
+            except asyncio.CancelledError:
+                return
+            except KioskError as error:  # the store: a full disk, a stuck process
+                self.fault = str(error)
+                log.error("fleet turn failed reason=%r", str(error))  # noqa: TRY400  expected: its sentence says all
+            except Exception as error:
+                if self._stopping.is_set():
+                    return
+                self.fault = f"The fleet's thread failed ({type(error).__name__}); the log says where."
+                log.exception("fleet turn failed error=%s", type(error).__name__)
+            self._stopping.wait(AGAIN_S)
+
+    async def _both(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        lock = asyncio.Lock()
+        self.links = tuple(Link(self.member, url, lock=lock, health=self.health) for url in self._hubs)
+        if self._stopping.is_set():
+            return
+        self.fault = None
+        await asyncio.gather(*(link.run() for link in self.links))
+
+
+def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
+    for task in asyncio.all_tasks(loop):
+        task.cancel()

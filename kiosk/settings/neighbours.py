@@ -1,0 +1,103 @@
+"""The sections of kiosk.toml about the door's neighbours.
+
+[mqtt] is what a house's automation hears and may ask, [syslog] what a site's log server is sent.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+from kiosk.errors import ConfigError
+from kiosk.setting import setting
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_TOPIC = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class MqttSettings:
+    """[mqtt]: what Home Assistant, or any client of the broker, hears of this kiosk; by default nothing."""
+
+    host: str = setting("", "Name or address of the MQTT broker; empty: nothing is published.")
+    port: int = setting(1883, "Port of the broker; with tls usually 8883.", low=1, high=65535)
+    tls: bool = setting(False, "Speak TLS with the broker, and check its certificate and name.")
+    ca_file: str = setting("", "PEM file of certificates to trust instead of the system's.")
+    certificate: str = setting("", "PEM file of this kiosk's client certificate, where the broker wants one.")
+    certificate_key: str = setting("", "PEM file of that certificate's key.")
+    user: str = setting("", "User at the broker; `kiosk mqtt password` keeps the password, sealed.")
+    device_id: str = setting("kiosk", "Name of this kiosk in topics; letters, digits, _ and -, one for each kiosk.")
+    topic: str = setting("face_kiosk", "Topic below which this kiosk publishes.")
+    discovery_topic: str = setting("homeassistant", "Topic of Home Assistant's discovery; empty: none is published.")
+    publish_person: bool = setting(False, "Publish the name and number of the person decided about.")
+    publish_still: bool = setting(False, "Publish the newest camera picture once in still_every_s; never retained.")
+    still_every_s: float = setting(10.0, "How often that picture is published.", low=1.0, high=3600.0, unit="s")
+    may_release: bool = setting(False, "Let the broker's clients release the door; every release is in the log.")
+    release_account: str = setting("home-assistant", "Name under which the log keeps such a release.")
+
+    def __post_init__(self) -> None:
+        """Refuse what would publish to the wrong place, or let a stranger release the door."""
+        for name in ("device_id", "release_account"):
+            if not _NAME.fullmatch(getattr(self, name)):
+                raise ConfigError(f"[mqtt] {name} has {getattr(self, name)!r}; want 1 to 64 letters, digits, _ and -")
+        for name in ("topic", "discovery_topic"):
+            text = getattr(self, name)
+            if not _TOPIC.fullmatch(text) and (text or name == "topic"):
+                raise ConfigError(f"[mqtt] {name} has {text!r}; want levels of letters, digits, _ and - between /")
+        if (self.ca_file or self.certificate) and not self.tls:
+            raise ConfigError("[mqtt] ca_file and certificate need tls = true")
+        if bool(self.certificate) != bool(self.certificate_key):
+            raise ConfigError("[mqtt] certificate and certificate_key belong together; set both or neither")
+        if self.may_release and not self.tls and not _is_here(self.host):
+            raise ConfigError(
+                "[mqtt] may_release needs tls = true: without TLS anybody on the network can read the password and "
+                "release the door"
+            )
+        if self.may_release and not (self.user or self.certificate):
+            raise ConfigError(
+                "[mqtt] may_release needs user or certificate: a broker that takes anybody would let anybody in"
+            )
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anything is published."""
+        return bool(self.host)
+
+
+@dataclass(frozen=True, slots=True)
+class SyslogSettings:
+    """[syslog]: a site's log server, which is sent what happens; by default none is."""
+
+    host: str = setting("", "Name or address of the log server; empty: nothing is sent.")
+    port: int = setting(514, "Port of the log server; with TLS usually 6514.", low=1, high=65535)
+    protocol: str = setting(
+        "udp",
+        "How lines are sent; only tls keeps them from being read or changed on the way.",
+        choices=("udp", "tcp", "tls"),
+    )
+    ca_file: str = setting("", "PEM file of certificates to trust instead of the system's, for tls.")
+    form: str = setting(
+        "rfc5424",
+        "Form of a line: facts as structured data, or ArcSight's Common Event Format.",
+        choices=("rfc5424", "cef"),
+    )
+    name: str = setting("", "Name of this kiosk in each line; empty: the machine's.")
+
+    def __post_init__(self) -> None:
+        """Refuse a certificate that nothing would check."""
+        if self.ca_file and self.protocol != "tls":
+            raise ConfigError('[syslog] ca_file needs protocol = "tls"')
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anything is sent."""
+        return bool(self.host)
+
+
+def _is_here(host: str) -> bool:
+    """Say whether the broker runs on this device."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

