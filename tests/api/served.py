@@ -25,7 +25,7 @@ from kiosk.store.vault import Cipher
 from kiosk.testing.fakes import ManualClock
 from kiosk.testing.scripted_kiosk import ScriptedKiosk
 from tests.conftest import GOLDEN, MODELS, networks
-from tests.patience import LIMIT_S, until
+from tests.patience import LIMIT_S, PROCESS_S, until
 
 NOW = 1_800_000_000.0
 PASSWORD = "correct horse battery"
@@ -79,7 +79,7 @@ class Served:
     def client(self, role: str | None = None, **options: Any) -> httpx.Client:
         """Return a client with the key of a role, or without one."""
         headers = {"x-api-key": self.keys[role]} if role else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=30.0, trust_env=False, **options)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=PROCESS_S, trust_env=False, **options)
 
     def call(self, method: str, path: str, role: str | None = None, **options: Any) -> httpx.Response:
         with self.client(role) as client:
