@@ -107,9 +107,17 @@ class Hall:
 def play(replay: Replay, hall: Hall, seconds: float, who: str | None = None) -> list[str]:
     """Show the hall for a time; return what happened."""
     start = len(replay.trace)
-    for step in range(round(seconds * FPS)):
-        replay.step(hall.frame(replay.number + 1, who, step / FPS))
+    for step in range(round(seconds * replay.fps)):
+        replay.step(hall.frame(replay.number + 1, who, step / replay.fps))
     return replay.trace[start:]
+
+
+def settle(replay: Replay, hall: Hall, fps: float = FPS) -> list[str]:
+    """Let the posters hang, with nobody there, until they are furniture; return what happened."""
+    usual, replay.fps = replay.fps, fps
+    said = play(replay, hall, SETTLE_S)
+    replay.fps = usual
+    return said
 
 
 def open_hall(folder: Path, recogniser: Recogniser, **entrance: Any) -> tuple[Replay, Hall]:
@@ -132,11 +140,11 @@ WANTED = {
 }
 
 
-def evening(folder: Path, *, minutes: float, people: int) -> dict[str, Any]:
+def evening(folder: Path, *, minutes: float, people: int, alone_fps: float = FPS) -> dict[str, Any]:
     """Play it; return what was expected and what was not."""
     recogniser = load_recogniser(read_pack(standard_pack()), threads=1)
     replay, hall = open_hall(folder, recogniser, ignore=MARKED)
-    alone = play(replay, hall, SETTLE_S)
+    alone = settle(replay, hall, alone_fps)
     counted: Counter[str] = Counter()
     unexpected: list[dict[str, Any]] = []
     pause_s = max(4.0, (minutes * 60.0 - SETTLE_S) / people - VISIT_S)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,8 +13,9 @@ import hypothesis
 import numpy as np
 import pytest
 
-from kiosk.networks.inference import open_session, read_pack
+from kiosk.networks.inference import load_recogniser, open_session, read_pack
 from kiosk.recognition.detect import Detector
+from kiosk.recognition.pipeline import Recogniser
 from kiosk.store.directory import initialise, open_store
 from kiosk.store.keys import read_keys
 from kiosk.store.store import Store
@@ -24,6 +27,10 @@ from tests.store.stored import Clock
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("tests")
 
+# Tests start Python some hundreds of times; without byte code each start would compile the whole kiosk anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # Tests talk to this machine alone: a proxy could not reach it, and other people's clients, here and in the processes
 # that tests start, would ask it. A test about proxies sets its own.
 for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
@@ -33,6 +40,12 @@ ROOT = Path(__file__).parent.parent
 MODELS = ROOT / "models"
 GOLDEN = ROOT / "tests" / "golden"
 SHARED_FACES = ROOT.parent / "shared" / "faces"
+
+
+@functools.cache
+def networks() -> Recogniser:
+    """Return the networks of this repository; they are loaded once for all the tests of a process."""
+    return load_recogniser(read_pack(MODELS))
 
 
 @pytest.fixture(scope="session", params=["onnxruntime", "litert"])

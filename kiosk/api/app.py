@@ -94,6 +94,7 @@ class Application:
 def build(
     device: Device,
     *,
+    accounts: Accounts | None = None,
     kiosk: RunningKiosk | None = None,
     cloud: Cloud | None = None,
     detector: Detector | None = None,
@@ -112,6 +113,7 @@ def build(
 
     Args:
         device: recogniser, store and settings.
+        accounts: who may call; None: whom the store knows.
         kiosk: the running kiosk; None: the routes of door, camera and enrolment answer 409.
         cloud: what tells of the cloud's work; None: /device/cloud answers 404.
         detector: tells photographs from people; None: /v3/passive-liveness/ answers 503.
@@ -126,8 +128,7 @@ def build(
         monotonic: s; limits are counted with it.
         holds_from_age: from which age scores hold, years; None where the model pack does not say.
     """
-    accounts = Accounts(device.store, now=now)
-    access = Access(accounts, device.config.api, now=now, monotonic=monotonic)
+    access = Access(accounts or Accounts(device.store, now=now), device.config.api, now=now, monotonic=monotonic)
     context = Context(
         device=device,
         access=access,

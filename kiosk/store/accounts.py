@@ -26,7 +26,7 @@ from kiosk.store.vault import InvalidTag, Vault
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from kiosk.store.store import Store
 
@@ -36,7 +36,7 @@ ID_BYTES = 6
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 10, 1024  # characters; scrypt reads any length, so there is a limit here
 LONGEST_NAME = 100
 # 32 MB and some 80 ms on this class of machine: OWASP's second choice (2023), as memory is short on a Pi.
-SCRYPT = {"n": 1 << 15, "r": 8, "p": 3, "maxmem": 1 << 26}
+SCRYPT: Mapping[str, int] = {"n": 1 << 15, "r": 8, "p": 3, "maxmem": 1 << 26}
 SALT_BYTES = 16
 
 
@@ -84,11 +84,12 @@ def _context(*clear: object) -> bytes:
 class Accounts:
     """The keys and operators of one store. Safe in several threads, and beside other processes."""
 
-    def __init__(self, store: Store, *, now: Callable[[], float]) -> None:
-        """Take the store and the wall clock, s UTC."""
+    def __init__(self, store: Store, *, now: Callable[[], float], scrypt: Mapping[str, int] = SCRYPT) -> None:
+        """Take the store, the wall clock, s UTC, and what a password costs: a store has one cost for all of them."""
         self._store = store
         self._now = now
-        self._copied = CopiedAccounts(AccountsCopy(store.directory, store.vault), now=now)
+        self._scrypt = scrypt
+        self._copied = CopiedAccounts(AccountsCopy(store.directory, store.vault), now=now, scrypt=scrypt)
 
     # ---- keys
 
@@ -134,7 +135,7 @@ class Accounts:
         name = _checked_name(name)
         if role is Role.DEVICE:
             raise ConfigError("an operator's role is operator or admin")
-        verifier = _scrypt(_checked_password(password))
+        verifier = _scrypt(_checked_password(password), self._scrypt)
         if self._read("lookup = ?", self._lookup(name)) is not None:
             raise RefusedError("there is an operator of this name; remove it first, or give it a new password")
         return self._insert("operator", name, role, None, verifier, lookup=self._lookup(name), actor=actor)
@@ -145,11 +146,11 @@ class Accounts:
             found = self._row("lookup = ?", self._lookup(name.strip()))
         except StoreError:  # as in `by_key`
             return self._copied.by_password(name, password)
-        return _whose_password(None if found is None else self._account(found), password, self._now())
+        return _whose_password(None if found is None else self._account(found), password, self._now(), self._scrypt)
 
     def set_password(self, name: str, password: str, *, actor: str = "") -> Account:
         """Give an operator another password."""
-        verifier = _scrypt(_checked_password(password))
+        verifier = _scrypt(_checked_password(password), self._scrypt)
         with self._store.transaction() as transaction:
             account = self._named(name)
             sealed = self._seal(account, verifier)
@@ -276,9 +277,9 @@ class Accounts:
 class CopiedAccounts:
     """The keys and operators of the copy: who may release the door while the database cannot be read."""
 
-    def __init__(self, copy: AccountsCopy, *, now: Callable[[], float]) -> None:
-        """Take the copy and the wall clock, s UTC."""
-        self._copy, self._now = copy, now
+    def __init__(self, copy: AccountsCopy, *, now: Callable[[], float], scrypt: Mapping[str, int] = SCRYPT) -> None:
+        """Take the copy, the wall clock, s UTC, and what a password costs, as `Accounts`."""
+        self._copy, self._now, self._scrypt = copy, now, scrypt
 
     def by_key(self, text: str) -> Account | None:
         """Return whose key this is, as `Accounts.by_key`; a `StoreError` says that nobody can be recognised."""
@@ -292,7 +293,7 @@ class CopiedAccounts:
         rows, vault = self._copy.rows()
         wanted = vault.lookup("operator", name.strip().casefold())
         found = next((one for one, lookup in rows if lookup == wanted), None)
-        return _whose_password(_account(vault, found) if found else None, password, self._now())
+        return _whose_password(_account(vault, found) if found else None, password, self._now(), self._scrypt)
 
     def get(self, row: str) -> Account | None:
         """Return an account, good or not; a `StoreError` as above."""
@@ -326,9 +327,9 @@ def _whose_key(found: Found | None, secret: str, now: float) -> Account | None:
     return account if account is not None and is_right and account.is_good(now) else None
 
 
-def _whose_password(found: Found | None, password: str, now: float) -> Account | None:
+def _whose_password(found: Found | None, password: str, now: float, scrypt: Mapping[str, int]) -> Account | None:
     account, verifier = found or (None, {"salt": "00" * SALT_BYTES, "hash": ""})
-    again = _scrypt(password[:LONGEST_PASSWORD], bytes.fromhex(verifier["salt"]))
+    again = _scrypt(password[:LONGEST_PASSWORD], scrypt, bytes.fromhex(verifier["salt"]))
     is_right = hmac.compare_digest(again["hash"], verifier["hash"])
     return account if account is not None and is_right and account.is_good(now) else None
 
@@ -365,9 +366,9 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 
-def _scrypt(password: str, salt: bytes | None = None) -> dict[str, str]:
+def _scrypt(password: str, cost: Mapping[str, int], salt: bytes | None = None) -> dict[str, str]:
     salt = os.urandom(SALT_BYTES) if salt is None else salt
-    hashed = hashlib.scrypt(password.encode("utf-8", "replace"), salt=salt, dklen=32, **SCRYPT)
+    hashed = hashlib.scrypt(password.encode("utf-8", "replace"), salt=salt, dklen=32, **cost)
     return {"salt": salt.hex(), "hash": hashed.hex()}
 
 

@@ -12,31 +12,40 @@ from typing import Any
 import httpx
 
 from kiosk.api import app
+from kiosk.decoding.confinement import Limits
+from kiosk.decoding.decoder import Decoder
 from kiosk.device.device import Device
 from kiosk.networks.detection import Detection
-from kiosk.networks.inference import load_recogniser, read_pack
+from kiosk.networks.inference import read_pack
 from kiosk.recognition.cues import CueLimits
-from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config
-from kiosk.store.accounts import Account, Role
+from kiosk.store.accounts import Account, Accounts, Role
 from kiosk.store.directory import initialise
 from kiosk.store.vault import Cipher
 from kiosk.testing.fakes import ManualClock
 from kiosk.testing.scripted_kiosk import ScriptedKiosk
-from tests.conftest import GOLDEN, MODELS
-from tests.patience import until
+from tests.conftest import GOLDEN, MODELS, networks
+from tests.patience import LIMIT_S, PROCESS_S, until
 
 NOW = 1_800_000_000.0
 PASSWORD = "correct horse battery"
 A1, A2, B1, C1 = (
     (GOLDEN / name).read_bytes() for name in ("person_a_1.jpg", "person_a_2.jpg", "person_b_1.jpg", "person_c_1.jpg")
 )
+QUICK = {"n": 16, "r": 8, "p": 1}  # scrypt's; what a password costs is shown in test_access.py
 SCREEN_TOKEN = "of-the-kiosks-own-screen"
 
 
+class LentDecoder(Decoder):
+    """A decoder that goes on when a kiosk ends: its process costs more than all the pictures of a test."""
+
+    def close(self) -> None:
+        """Be there for the next kiosk; the processes end with this one."""
+
+
 @functools.cache
-def networks() -> Recogniser:
-    return load_recogniser(read_pack(MODELS), threads=1)
+def decoder() -> Decoder:
+    return LentDecoder(Limits(wall_s=LIMIT_S))
 
 
 @functools.cache
@@ -70,7 +79,7 @@ class Served:
     def client(self, role: str | None = None, **options: Any) -> httpx.Client:
         """Return a client with the key of a role, or without one."""
         headers = {"x-api-key": self.keys[role]} if role else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=30.0, trust_env=False, **options)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=PROCESS_S, trust_env=False, **options)
 
     def call(self, method: str, path: str, role: str | None = None, **options: Any) -> httpx.Response:
         with self.client(role) as client:
@@ -103,12 +112,15 @@ def serving(
     store = initialise(directory, now=wall, cipher=Cipher.AES_256_GCM)
     kiosk = ScriptedKiosk(wall) if with_desk else None
     more.setdefault("detector", detection())
-    with Device(networks(), store, config, now=wall) as device:
-        application = app.build(device, kiosk=kiosk, screen_token=SCREEN_TOKEN, now=wall, monotonic=monotonic, **more)
+    with Device(networks(), store, config, now=wall, decoder=decoder()) as device:
+        accounts = Accounts(store, now=wall, scrypt=QUICK)
+        application = app.build(
+            device, accounts=accounts, kiosk=kiosk, screen_token=SCREEN_TOKEN, now=wall, monotonic=monotonic, **more
+        )
         known = application.context.access.accounts
         made = {role.word: known.create_key(role.word, role) for role in Role}
-        accounts = {word: account for word, (account, _) in made.items()}
-        accounts["person"] = known.create_operator("Person C", Role.ADMIN, PASSWORD)
+        people = {word: account for word, (account, _) in made.items()}
+        people["person"] = known.create_operator("Person C", Role.ADMIN, PASSWORD)
         server = app.Server(application, settings, **(server_settings or {}))
         server.start()
         try:
@@ -121,7 +133,7 @@ def serving(
                 wall,
                 kiosk,
                 {word: text for word, (_, text) in made.items()},
-                accounts,
+                people,
             )
         finally:
             application.close()

@@ -16,8 +16,8 @@ from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.types import Template
-from tests.api.served import A1, B1, networks, serving
-from tests.conftest import GOLDEN, read
+from tests.api.served import A1, B1, serving
+from tests.conftest import GOLDEN, networks, read
 
 PATH = "/device/acceptance"
 STEPS = {step.value: place for place, step in enumerate(Step)}

@@ -15,6 +15,7 @@ from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.directory import initialise, open_store
 from kiosk.store.keys import read_keys
 from kiosk.store.upkeep import rekey
+from tests.api.served import QUICK
 from tests.store.stored import Clock, files_with, raw
 
 PASSWORD = "correct horse battery"
@@ -39,7 +40,7 @@ def store(directory, clock):
 
 @pytest.fixture
 def accounts(store, clock):
-    return Accounts(store, now=clock)
+    return Accounts(store, now=clock, scrypt=QUICK)
 
 
 @pytest.fixture
@@ -150,7 +151,7 @@ def test_keys_and_operators_live_on_under_a_new_master_key(accounts, store, dire
     rekey.rekey(directory, read_keys(directory), now=clock)
 
     with open_store(directory, read_keys(directory), now=clock) as again:
-        renewed = Accounts(again, now=clock)
+        renewed = Accounts(again, now=clock, scrypt=QUICK)
         assert renewed.by_key(text) is not None
         assert renewed.by_password("Person C", PASSWORD) is not None
         assert renewed.by_password("Person B", PASSWORD) is None
@@ -166,6 +167,15 @@ def test_an_operator_is_known_by_name_in_any_case_and_password(accounts):
     assert accounts.by_password("person c", PASSWORD).role is Role.OPERATOR
     assert accounts.by_password("Person C", PASSWORD.upper()) is None
     assert accounts.by_password("Person D", PASSWORD) is None
+
+
+def test_a_password_costs_what_it_should_unless_it_is_told_otherwise(store, clock, accounts):
+    costly = Accounts(store, now=clock)
+
+    costly.create_operator("Person C", Role.OPERATOR, PASSWORD)
+
+    assert costly.by_password("Person C", PASSWORD) is not None
+    assert accounts.by_password("Person C", PASSWORD) is None  # by another cost it is another hash
 
 
 def test_two_operators_cannot_share_a_name_until_one_is_removed(accounts):

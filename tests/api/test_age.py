@@ -8,9 +8,9 @@ from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.scripted_liveness import ScriptedDetector
-from tests.api.served import networks, serving
+from tests.api.served import serving
 from tests.api.test_liveness import PERSON, PERSON_FILE, PRINT
-from tests.conftest import read
+from tests.conftest import networks, read
 
 
 @pytest.fixture(scope="module")

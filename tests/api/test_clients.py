@@ -20,7 +20,7 @@ from kiosk.store.subjects import Details, Enrolment
 from tests.api.served import A1, serving
 from tests.api.test_liveness import PERSON
 from tests.conftest import GOLDEN
-from tests.patience import LIMIT_S
+from tests.patience import LIMIT_S, PROCESS_S
 
 didit = pytest.importorskip("didit", reason="the independent client is not installed")
 USER, REFERENCE = str(GOLDEN / "person_a_1.jpg"), str(GOLDEN / "person_a_2.jpg")
@@ -178,7 +178,9 @@ def test_the_sdks_doctor_is_content(served):
         f"{served.url}/v3",
     ]
 
-    run = subprocess.run(command, env=environment(served), capture_output=True, text=True, timeout=60, check=False)
+    run = subprocess.run(
+        command, env=environment(served), capture_output=True, text=True, timeout=PROCESS_S, check=False
+    )
 
     assert run.returncode == 0, run.stdout + run.stderr
     assert json.loads(run.stdout)["authenticated"] is True
@@ -189,7 +191,7 @@ def test_curl_uploads_two_files(served):
     command = ["curl", "-sS", "--noproxy", "*", "-H", f"x-api-key: {served.keys['device']}"]
     command += ["-F", f"user_image=@{USER}", "-F", f"ref_image=@{REFERENCE}", f"{served.url}/v3/face-match/"]
 
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=PROCESS_S, check=True)
 
     assert json.loads(run.stdout)["face_match"]["status"] == "Approved"
 
@@ -207,7 +209,7 @@ def test_a_script_as_the_seeds_describe_it_runs_unchanged(served, arguments, las
         env=environment(served),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PROCESS_S,
         check=False,
     )
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.conftest import ROOT
-from tests.patience import LIMIT_S
+from tests.patience import LIMIT_S, PROCESS_S
 
 PASSWORD = "correct horse battery"
 
@@ -26,7 +26,14 @@ def kiosk(tmp_path):
     def run(*words, stdin=""):
         command = [sys.executable, "-m", "kiosk", *words]
         return subprocess.run(
-            command, cwd=ROOT, env=environment, input=stdin, capture_output=True, text=True, timeout=60, check=False
+            command,
+            cwd=ROOT,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=PROCESS_S,
+            check=False,
         )
 
     vars(run)["environment"] = environment
@@ -90,7 +97,7 @@ def test_serve_answers_a_key_made_by_the_command_line_and_ends_on_sigterm(kiosk)
                 f"{address}/v3/face-match/", headers={"x-api-key": key}, files=files, trust_env=False, timeout=LIMIT_S
             )
             process.send_signal(signal.SIGTERM)
-            _, log = process.communicate(timeout=LIMIT_S)
+            _, log = process.communicate(timeout=PROCESS_S)
         finally:
             process.kill()
 

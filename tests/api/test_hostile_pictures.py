@@ -16,7 +16,7 @@ from tests.api.served import A1, A2, match_files, serving
 from tests.conftest import ROOT
 from tests.decoding.bombs import scan_bomb, slow_picture
 from tests.decoding.test_decoder import is_busy
-from tests.patience import BUSY_S, LIMIT_S, until
+from tests.patience import BUSY_S, LIMIT_S, PROCESS_S, until
 
 FORMS = [
     ("/v3/face-match/", {"user_image": None, "ref_image": A2}, "user_image"),
@@ -31,7 +31,7 @@ FORMS = [
 def served(tmp_path_factory):
     with serving(tmp_path_factory.mktemp("hostile") / "state") as made:
         made.device.decoder.close()
-        made.device.decoder = Decoder(Limits(processor_s=0.3))
+        made.device.decoder = Decoder(Limits(processor_s=0.3, wall_s=LIMIT_S))
         yield made
 
 
@@ -112,9 +112,9 @@ def test_sigterm_ends_a_server_that_decodes_a_slow_picture(tmp_path):
         )
 
     with kiosk("init") as made:
-        made.communicate(timeout=LIMIT_S)
+        made.communicate(timeout=PROCESS_S)
     with kiosk("key", "create", "--role", "device") as made:
-        key = made.communicate(timeout=LIMIT_S)[0].splitlines()[-1]
+        key = made.communicate(timeout=PROCESS_S)[0].splitlines()[-1]
     with kiosk("serve", "--port", "0") as process:
         try:
             address = process.stdout.readline().split()[-1]

@@ -8,8 +8,8 @@ from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.scripted_liveness import ScriptedDetector
-from tests.api.served import networks, serving
-from tests.conftest import GOLDEN, MODELS, read
+from tests.api.served import serving
+from tests.conftest import GOLDEN, MODELS, networks, read
 
 PERSON_FILE = MODELS / "golden" / "presentation_bona_fide_1.jpg"
 PERSON, PRINT = PERSON_FILE.read_bytes(), (MODELS / "golden" / "presentation_print.jpg").read_bytes()

@@ -26,7 +26,7 @@ from kiosk.api import app
 from kiosk.device.enrol import enrol_person
 from kiosk.store.subjects import Details, Enrolment
 from tests.api.served import A1, B1, serving
-from tests.patience import until
+from tests.patience import PROCESS_S, until
 
 CHECKS = [
     not_a_server_error,
@@ -86,7 +86,7 @@ def test_no_call_gets_an_undocumented_answer_nor_a_5xx(served, promised, method,
         suppress_health_check=list(HealthCheck),
     )
     def hold(case):
-        case.call_and_validate(base_url=served.url, headers=headers, checks=CHECKS, timeout=30)
+        case.call_and_validate(base_url=served.url, headers=headers, checks=CHECKS, timeout=PROCESS_S)
 
     hold()
 

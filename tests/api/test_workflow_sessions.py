@@ -18,9 +18,9 @@ from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.scripted_documents import SPECIMEN, ScriptedDocumentReader
 from kiosk.testing.scripted_liveness import ScriptedDetector
-from tests.api.served import B1, networks, serving
+from tests.api.served import B1, serving
 from tests.api.test_liveness import PERSON, PERSON_FILE, PRINT
-from tests.conftest import read
+from tests.conftest import networks, read
 
 WORKFLOWS = (
     "onboarding: liveness > face_search > id_verification > face_match",

@@ -66,9 +66,18 @@ def said(camera, state):
     return [report.sentence for report in camera.told if report.state is state]
 
 
+OTHERS: set[int] = set()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def others():
+    """Leave out what other modules keep for the whole run: the process that decodes their pictures."""
+    OTHERS.update(children())
+
+
 def children():
     tasks = Path("/proc/self/task").glob("*/children")
-    return {int(pid) for task in tasks for pid in task.read_text().split()}
+    return {int(pid) for task in tasks for pid in task.read_text().split()} - OTHERS
 
 
 def descriptors():

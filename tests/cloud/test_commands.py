@@ -19,6 +19,7 @@ from kiosk.testing.fake_cloud import FakeCloud
 from kiosk.types import Template
 from tests.cloud.cloudy import PACK, decide, device, sent, settings
 from tests.conftest import ROOT
+from tests.patience import PROCESS_S
 
 EMAIL, PASSWORD = "owner@example.org", "MyStr0ng!Pass"
 LIST = "5b3720ed-d429-42ef-b67f-37ea805f48ee"
@@ -363,7 +364,7 @@ def test_under_default_settings_nothing_leaves(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PROCESS_S,
     )
 
     assert done.stdout.endswith("nothing left\n"), done.stderr

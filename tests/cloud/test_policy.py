@@ -28,9 +28,8 @@ from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.fake_cloud import FakeCloud
 from kiosk.testing.scripted_liveness import ScriptedDetector
 from kiosk.types import Origin
-from tests.api.served import networks
 from tests.cloud.cloudy import decide, device, drain, sent, settings, sync
-from tests.conftest import GOLDEN
+from tests.conftest import GOLDEN, networks
 from tests.patience import BUSY_S
 
 IMAGES = {"user_image": b"user", "ref_image": b"reference"}

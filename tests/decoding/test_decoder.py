@@ -24,7 +24,7 @@ from tests.conftest import GOLDEN
 from tests.decoding.bombs import photograph, scan_bomb, slow_picture
 from tests.patience import BUSY_S, LIMIT_S, until
 
-QUICK = Limits(processor_s=0.2)
+QUICK = Limits(processor_s=0.2, wall_s=LIMIT_S)
 
 
 @pytest.fixture

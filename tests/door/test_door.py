@@ -20,7 +20,7 @@ from kiosk.rules.grant import Grant, Refusal, RefusalReason
 from kiosk.settings.config import load_config
 from kiosk.settings.sections import DoorSettings
 from kiosk.testing.fakes import ManualClock, RecordedLines
-from tests.patience import LIMIT_S
+from tests.patience import LIMIT_S, PROCESS_S
 
 SETTINGS = DoorSettings()
 DARK = {Output.RELAY: False, Output.GREEN: False, Output.YELLOW: False, Output.RED: False, Output.BUZZER: False}
@@ -769,7 +769,7 @@ def run_safe(tmp_path, text):
     path = tmp_path / "kiosk.toml"
     path.write_text(text)
     command = [sys.executable, "-W", "error", "-m", "kiosk.door", "--safe", "--config", str(path)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=PROCESS_S)
 
 
 def test_the_command_for_systemd_ends_well_where_no_door_is_set_up(tmp_path):
@@ -790,4 +790,4 @@ def test_the_command_says_what_it_could_not_do(tmp_path, capsys):
 def test_the_command_needs_no_image_library():
     code = "import sys, kiosk.door; sys.exit({'cv2', 'numpy', 'onnxruntime'} & set(sys.modules) != set())"
 
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=30).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=PROCESS_S).returncode == 0

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.patience import LIMIT_S
+from tests.patience import PROCESS_S
 
 SCRIPT = """
 import os, signal, sys, time
@@ -33,7 +33,7 @@ def said(tmp_path, rest):
         capture_output=True,
         text=True,
         check=True,
-        timeout=2 * LIMIT_S,
+        timeout=PROCESS_S,
     ).stdout.split()
 
 

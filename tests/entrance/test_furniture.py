@@ -5,19 +5,20 @@ The hour of it is benchmarks/poster_evening.py.
 
 import pytest
 
-from benchmarks.poster_evening import SETTLE_S, VISIT_S, WANTED, Hall, evening, open_hall, play
+from benchmarks.poster_evening import VISIT_S, WANTED, Hall, evening, open_hall, play, settle
 from benchmarks.replay import config
 from kiosk.entrance.news import Consent, Topic
-from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
 from kiosk.rules.conditions import Condition
 from kiosk.store.subjects import Details
+from tests.conftest import networks
 
+ALONE_FPS = 2.0  # while nobody is there: each frame costs the networks, and furniture is a matter of seconds
 POSTERS_ALONE = ["0.00 0.00 0.25 0.35", "0.72 0.58 1.00 1.00", "0.55 0.00 0.78 0.30"]  # all but the large poster
 
 
 @pytest.fixture(scope="module")
 def recogniser():
-    return load_recogniser(read_pack(standard_pack()), threads=1)
+    return networks()
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def told(lines):
 
 
 def test_everybody_is_decided_about_between_a_poster_a_mirror_and_a_television(tmp_path):
-    result = evening(tmp_path, minutes=2.5, people=5)
+    result = evening(tmp_path, minutes=2.5, people=5, alone_fps=ALONE_FPS)
 
     assert result["unexpected"] == []
     assert result["with_nobody_there"] == []
@@ -48,7 +49,7 @@ def test_a_poster_keeps_a_kiosk_that_starts_closed_and_health_says_why_until_it_
 
     early = {one.condition: one for one in replay.monitor.report()}
     refused = told(play(replay, room, VISIT_S, "a_1"))
-    settled = play(replay, room, SETTLE_S)
+    settled = settle(replay, room, ALONE_FPS)
     later = replay.monitor.states()
     welcome = told(play(replay, room, VISIT_S, "a_1"))
 
@@ -82,7 +83,7 @@ def test_a_face_that_moves_beside_everybody_is_told_of_and_a_region_leaves_it_ou
 
 def test_a_guided_enrolment_takes_the_person_and_not_the_poster(hall):
     replay, room = hall
-    play(replay, room, SETTLE_S)
+    settle(replay, room, ALONE_FPS)
     consent = {"consent_version": "2026-11", "consent_text": "I agree."}
     enrolled = []
     replay.told = lambda news: enrolled.append(dict(news.data)) if news.topic is Topic.ENROLMENT else None
@@ -104,7 +105,7 @@ def test_a_poster_of_any_size_is_furniture_in_its_time(tmp_path, recogniser, wid
     replay, room = open_hall(tmp_path, recogniser, ignore=tuple(POSTERS_ALONE))
     smaller = Hall(room.cutouts, poster_px=width)
 
-    play(replay, smaller, SETTLE_S)
+    settle(replay, smaller, ALONE_FPS)
     (still,) = replay.judge.still_faces
     replay.close()
 

@@ -4,6 +4,7 @@ The person is a portrait whose mesh turns and opens its mouth; the print goes th
 anything about error rates.
 """
 
+from dataclasses import replace
 from random import Random
 
 import cv2
@@ -12,23 +13,24 @@ import pytest
 
 from kiosk.daemon.wiring import step_of
 from kiosk.networks.detection import Detection
-from kiosk.networks.inference import load_recogniser, read_pack
+from kiosk.networks.inference import read_pack
 from kiosk.recognition.cues import CueLimits
 from kiosk.recognition.judgement import Phase, Step
 from kiosk.testing.pad_actors import Loop, follower_of
 from kiosk.testing.pad_material import Held, MovingPortrait, Sensor, draw_room, hold_print, trace_depth
 from kiosk.testing.scripted_liveness import ScriptedDetector
 from kiosk.types import Frame
-from tests.conftest import GOLDEN, MODELS, read
+from tests.conftest import GOLDEN, MODELS, networks, read
 from tests.entrance.staged import Stage, config
 from tests.entrance.test_judge import logged, pulses
+from tests.recognition.remembered import remembered
 
 FPS = 12.0
 
 
 @pytest.fixture(scope="module")
 def recogniser():
-    return load_recogniser(read_pack(MODELS))
+    return remembered(networks())
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,13 @@ def portrait(recogniser):
     size = round(image.shape[1] * 420 / image.shape[0]), 420
     image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8)
     return MovingPortrait(image, trace_depth(detector, image, detector.detect(image)[0]))
+
+
+@pytest.fixture(scope="module")
+def person(portrait):
+    """Give a maker of people who follow; their frames are drawn once."""
+    made = follower_of(portrait, np.random.default_rng(1))
+    return lambda: replace(made)
 
 
 class Real(Stage):
@@ -96,39 +105,40 @@ def make(tmp_path, recogniser, detection):
         one.close()
 
 
+@pytest.fixture(scope="module")
 def printed(portrait):
-    """Return frames of the portrait on paper, in a hand."""
+    """Give frames of the portrait on paper, in a hand."""
     rng = np.random.default_rng(3)
     room, sensor = draw_room(rng), Sensor(rng)
-    return Loop([sensor.take(hold_print(portrait.frame(), room, Held(300.0, x_px=x))) for x in (0.0, 2.0, 4.0, 2.0)])
+    return [sensor.take(hold_print(portrait.frame(), room, Held(300.0, x_px=x))) for x in (0.0, 2.0, 4.0, 2.0)]
 
 
 @pytest.mark.parametrize("level", ["active", "strict"])
-def test_a_person_who_does_what_is_asked_comes_in(make, portrait, level):
+def test_a_person_who_does_what_is_asked_comes_in(make, person, level):
     stage = make(level)
 
-    took_s = stage.play(follower_of(portrait, np.random.default_rng(1)), seconds=30.0)
+    took_s = stage.play(person(), seconds=30.0)
 
     assert pulses(stage) == 1, logged(stage)[-1].details["liveness"]
     assert took_s <= {"active": 4.0, "strict": 10.0}[level]
 
 
 @pytest.mark.parametrize("level", ["passive", "active", "strict"])
-def test_a_print_is_refused_at_every_level(make, portrait, level):
+def test_a_print_is_refused_at_every_level(make, printed, level):
     stage = make(level)
 
-    stage.play(printed(portrait), seconds=30.0)
+    stage.play(Loop(printed), seconds=30.0)
 
     assert pulses(stage) == 0
     assert [one["reasons"] for one in stage.decisions] == [["attack_suspected"]]
 
 
 @pytest.mark.parametrize("level", ["active", "strict"])
-def test_a_print_that_every_passive_cue_lets_pass_comes_in_by_no_challenge(tmp_path, recogniser, portrait, level):
+def test_a_print_that_every_passive_cue_lets_pass_comes_in_by_no_challenge(tmp_path, recogniser, printed, level):
     stage = Real(tmp_path, recogniser, ScriptedDetector(), level)  # it sees a person in every frame
     stage.enrol(recogniser.analyse(read(GOLDEN / "person_c_1.jpg")).template, name="Person C")
 
-    stage.play(printed(portrait), seconds=40.0)
+    stage.play(Loop(printed), seconds=40.0)
     stage.close()
 
     assert pulses(stage) == 0

@@ -1,6 +1,7 @@
 """One presentation: people who follow, photographs held up, recordings, swaps. Real networks, portraits that move."""
 
 from dataclasses import replace
+from functools import cache
 from random import Random
 
 import cv2
@@ -9,7 +10,7 @@ import pytest
 
 from kiosk.errors import ModelFileError
 from kiosk.evaluation.pad_replay import look, same_person
-from kiosk.networks.inference import load_recogniser, read_pack
+from kiosk.networks.inference import read_pack
 from kiosk.networks.liveness import load_spoof_network
 from kiosk.recognition.challenges import FLASH, MOVEMENTS, Answer, Kind
 from kiosk.recognition.cues import CueLimits, CueName, CueOutcome, SpoofNetwork, remember_scene
@@ -29,19 +30,21 @@ from kiosk.testing.pad_material import (
     shine,
     trace_depth,
 )
-from tests.conftest import GOLDEN, MODELS, read
+from tests.conftest import GOLDEN, MODELS, networks, read
+from tests.recognition.remembered import RememberedSession, remembered
 
 LEFT, RIGHT, MOUTH = MOVEMENTS
 
 
 @pytest.fixture(scope="module")
 def recogniser():
-    return load_recogniser(read_pack(MODELS))
+    return remembered(networks())
 
 
 @pytest.fixture(scope="module")
 def network():
-    return load_spoof_network(read_pack(MODELS))
+    loaded = load_spoof_network(read_pack(MODELS))
+    return replace(loaded, network=RememberedSession(loaded.network))
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +68,13 @@ def portraits(recogniser):
 @pytest.fixture(scope="module")
 def people(portraits):
     """Give a maker of people who follow; their frames are drawn once."""
-    made = {name: follower_of(portrait, np.random.default_rng(1)) for name, portrait in portraits.items()}
+
+    @cache
+    def made(name):
+        return follower_of(portraits[name], np.random.default_rng(1))
 
     def person(name="person_c_1", **changes):
-        return replace(made[name], **changes)
+        return replace(made(name), **changes)
 
     return person
 

@@ -1,6 +1,7 @@
 """Facts about looking through a JPEG before anything decodes it."""
 
 import contextlib
+import re
 import time
 
 import pytest
@@ -12,10 +13,13 @@ from kiosk.recognition.formats import jpeg
 from kiosk.recognition.photo import MAX_BYTES, MAX_PIXELS
 from tests.decoding.bombs import photograph, scan_bomb, segment
 
-MOST_S = 0.05
+MOST_SEARCHES = 3.0  # 1.7 for the worst file that is known
+TURNS, FEWEST = 20, 2
 WHOLE = photograph(640, 480)
 END = b"\xff\xd9"
 SCAN = segment(0xDA, bytes([1, 1, 0, 1, 63, 0x10]))
+BYTE_BY_BYTE = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")  # 40 ms and more, which other threads wait for
+STUFFED = b"\xff\x00" * 2_450_000
 
 
 def in_scan(data):
@@ -23,15 +27,28 @@ def in_scan(data):
     return WHOLE.removesuffix(END) + data + END
 
 
-def survey_s(data):
-    """Return the processor time of this thread that the refusal of a file, or its passing, takes at best."""
-    best = float("inf")
-    for _ in range(3):
-        begun = time.thread_time()
-        with contextlib.suppress(ImageError):
-            jpeg.check(data, MAX_PIXELS)
-        best = min(best, time.thread_time() - begun)
-    return best
+def took_s(work, *arguments):
+    """Return the processor time of this thread that a refusal, or a file's passing, takes."""
+    begun = time.thread_time()
+    with contextlib.suppress(ImageError):
+        work(*arguments)
+    return time.thread_time() - begun
+
+
+def searches(data):
+    """Return what looking through a file costs at best, in searches byte by byte through the largest that is taken.
+
+    Both meet the same machine, quiet or not, turn by turn.
+    """
+    best, search = float("inf"), float("inf")
+    for turn in range(TURNS):
+        best, search = (
+            min(best, took_s(jpeg.check, data, MAX_PIXELS)),
+            min(search, took_s(BYTE_BY_BYTE.search, STUFFED)),
+        )
+        if turn >= FEWEST and best < MOST_SEARCHES * search:
+            break
+    return best / search
 
 
 @pytest.mark.parametrize(
@@ -48,9 +65,9 @@ def survey_s(data):
         pytest.param(in_scan((b"\xff\0" * 5_000 + b"\xff\xc4\0\2") * 490), id="tables among stuffed bytes"),
     ],
 )
-def test_looking_through_any_file_takes_less_than_50_ms(data):
+def test_looking_through_any_file_costs_as_much_as_a_few_searches(data):
     assert len(data) <= MAX_BYTES
-    assert survey_s(data) < MOST_S
+    assert searches(data) < MOST_SEARCHES
 
 
 @pytest.mark.parametrize("filled", [b"\xff" * 5_000, (b"\0" * 300 + b"\xff" * 300 + b"\xd0") * 20, b"\xff" * 4_900_000])
