@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,6 +53,22 @@ def demo(tmp_path):
 
 
 @contextlib.contextmanager
+def unread():
+    """Give a pipe that is full, as of a journal that takes no more; nobody reads it."""
+    reading, writing = os.pipe()
+    try:
+        os.set_blocking(writing, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writing, b"x")
+        os.set_blocking(writing, True)
+        yield writing
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+@contextlib.contextmanager
 def running(demo, *, options=(), stderr=subprocess.DEVNULL, **settings):
     """Run the demo; it is over with the test, whatever becomes of that."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KIOSK_")}
@@ -76,8 +93,8 @@ def logged(demo):
         return [one.entry.status for one in reversed(store.decisions().decisions)]
 
 
-def test_the_demo_lets_in_whom_it_knows_turns_away_the_others_and_ends(demo):
-    with running(demo) as process:
+def test_the_demo_lets_in_whom_it_knows_turns_away_the_others_and_ends_though_nobody_takes_its_log(demo):
+    with unread() as pipe, running(demo, options=["--verbose"], stderr=pipe) as process:
         told, _ = process.communicate(timeout=DEMO_S)
 
     decided = [(found[1].strip(), found[2]) for line in told.splitlines() if (found := DECIDED.match(line))]
@@ -165,7 +182,10 @@ def test_settings_of_the_start_are_taken_by_a_new_start_of_the_same_process_and_
         settings = tmp_path / "kiosk.toml"
         settings.write_text("")
         environment = {"KIOSK_CONFIG": str(settings), "NOTIFY_SOCKET": str(tmp_path / "notify")}
-        with running(demo, **environment) as process:
+        with (
+            Path("/dev/full").open("w") as full,  # a log on a disk without room
+            running(demo, options=["--verbose"], stderr=full, **environment) as process,
+        ):
             await_fact("READY=1")
             settings.write_text("[camera]\nrotation = 180\n")
             process.send_signal(signal.SIGHUP)
