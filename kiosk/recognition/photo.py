@@ -194,9 +194,9 @@ def _check_size(width: int, height: int, begin: Callable[[int], None]) -> None:
 
 def _of_picture(picture: Image.Image) -> Unpacked:
     """Return what Pillow decodes as it is meant; deeper pictures than these do not come here."""
-    orientation = _orientation(picture)
     colours = picture.info.get("icc_profile") or _camera_colours(picture)
     picture.load()
+    orientation = _orientation(picture)  # only now: Pillow turns a TIFF itself, and says no more how it lay
     if picture.mode.startswith("I") or picture.mode == "F":
         layout = Layout("<", *picture.size, DEEP_BITS, 1, 1, BLACK_IS_ZERO, 0)
         return _managed(_of_samples(np.asarray(picture)[:, :, np.newaxis], layout, None, orientation), colours)
@@ -267,10 +267,15 @@ def _camera_colours(picture: Image.Image) -> bytes | None:
 def _orientation(picture: Image.Image) -> int:
     """Return which corner is up; what cannot be read says nothing."""
     try:
-        said = picture.getexif().get(ORIENTATION_TAG, 1)
+        exif = picture.getexif()
+        if not exif and isinstance(text := picture.info.get("Raw profile type APP1"), str):  # ImageMagick's name for it
+            exif.load(bytes.fromhex("".join(text.split("\n")[3:])))
+        said = exif.get(ORIENTATION_TAG, 1)
     except Exception:  # noqa: BLE001  Pillow raises whatever damaged EXIF leads to, and the picture is none the worse
         return 1
-    return said if said in _TURNS else 1
+    if isinstance(said, (bytes, str)) and len(said) == 1:  # written as a byte or a letter
+        said = said[0] if isinstance(said, bytes) else ord(said) - ord("0")
+    return said if isinstance(said, int) and said in _TURNS else 1
 
 
 def _of_samples(
