@@ -159,7 +159,8 @@ class Sources:
             lines += ["", f"[{name}]", *(f"{one} = {_toml(value)}" for one, value in sorted(values.items()))]
         part = self.changes.with_name(f".{self.changes.name}.part")
         try:
-            with part.open("w", encoding="utf-8") as file:
+            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write("\n".join(lines) + "\n")
                 file.flush()
                 os.fsync(file.fileno())

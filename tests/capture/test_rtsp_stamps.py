@@ -1,7 +1,7 @@
 """A network camera whose time stamps jump stays a camera: the kiosk goes by when a frame arrives."""
 
 from kiosk.capture.process import Camera
-from kiosk.capture.watch import State
+from kiosk.capture.watch import Report, State
 from kiosk.settings.sections import CameraSettings
 from tests.capture.rtsp_camera import FPS, RATE, RtspCamera
 from tests.patience import LIMIT_S
@@ -24,16 +24,19 @@ def stamp(number):
 
 
 def test_frames_whose_stamps_jump_are_each_of_now():
-    told = []
+    told: list[Report] = []
     with RtspCamera(stamp) as server:
         source = f"rtsp://127.0.0.1:{server.port}/cam"
         settings = CameraSettings(source=source, warmup_frames=2, lost_after_s=LIMIT_S, open_within_s=LIMIT_S)
         with Camera(settings, tell=told.append) as camera:
-            frame, times = camera.latest(0, LIMIT_S), []
+            number, times = 0, []
             while server.sent < 85:
-                frame = camera.latest(frame.number, LIMIT_S)
+                frame = camera.latest(number, LIMIT_S)
+                assert frame is not None
+                number = frame.number
                 times.append(frame.captured_at)
 
+    assert frame is not None
     assert frame.image.shape == (240, 320, 3)
     assert times == sorted(set(times))
     assert State.LOST not in {report.state for report in told}
