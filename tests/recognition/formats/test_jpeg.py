@@ -12,7 +12,7 @@ from kiosk.recognition.formats import jpeg
 from kiosk.recognition.photo import MAX_BYTES, MAX_PIXELS
 from tests.decoding.bombs import photograph, scan_bomb, segment
 
-MOST_S = 0.05
+MOST_S = 0.3  # 50 ms on a machine of its own, benchmarks/under_attack.py; what went wrong once took seconds
 WHOLE = photograph(640, 480)
 END = b"\xff\xd9"
 SCAN = segment(0xDA, bytes([1, 1, 0, 1, 63, 0x10]))
@@ -48,7 +48,7 @@ def survey_s(data):
         pytest.param(in_scan((b"\xff\0" * 5_000 + b"\xff\xc4\0\2") * 490), id="tables among stuffed bytes"),
     ],
 )
-def test_looking_through_any_file_takes_less_than_50_ms(data):
+def test_looking_through_any_file_is_soon_done(data):
     assert len(data) <= MAX_BYTES
     assert survey_s(data) < MOST_S
 
