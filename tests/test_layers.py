@@ -32,6 +32,7 @@ ALLOWED = {  # each file's own library
     "recognition/image.py": {"cv2"},
     "recognition/photo.py": {"PIL", "pillow_heif"},
     "recognition/formats/tiff.py": {"PIL"},
+    "recognition/formats/profile.py": {"PIL"},
     "gallery/codes.py": {"numkong"},
     "gallery/audit.py": {"numkong"},
     "gallery/audit_report.py": {"numkong"},

@@ -18,6 +18,7 @@ from kiosk.cloud.sync import Sync
 from kiosk.device.site import SiteWatch
 from kiosk.didit import contract
 from kiosk.errors import ConfigError
+from kiosk.health.outlet import wait_for_no_reader
 from kiosk.health.supervisor import Flag
 from kiosk.rules.text import shown
 from kiosk.store.accounts import Account, Accounts, Role
@@ -30,6 +31,7 @@ def serve(chosen: argparse.Namespace) -> None:
     """Serve API and pages without camera and door, until SIGINT or SIGTERM."""
     from kiosk.api import app  # noqa: PLC0415  0.1 s, which no other command should pay
 
+    wait_for_no_reader()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     sources = assembly.settings_sources(chosen)

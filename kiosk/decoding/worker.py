@@ -40,7 +40,7 @@ from kiosk.types import RgbImage
 LARGE_PIXELS = 13_000_000
 """From here on one picture is decoded at a time, of all processes: two of the largest do not fit beside a kiosk."""
 
-NICENESS = 5  # the door's own frames come first where both want a core
+NICENESS, NICEST = 5, 19  # above the kiosk's own: the door's frames come first where both want a core
 REQUESTS, REPLIES = 0, 1  # standard input and output
 
 
@@ -53,7 +53,7 @@ def serve(told: Mapping[str, Any]) -> None:
     limits = Limits(**told["limits"])
     warnings.simplefilter("ignore")  # a warning's text is read from a source file, which a child may not open
     with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
+        os.setpriority(os.PRIO_PROCESS, 0, min(os.getpriority(os.PRIO_PROCESS, 0) + NICENESS, NICEST))
     samples = _load_everything()
     leave_account()
     limit_memory(limits)

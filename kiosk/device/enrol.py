@@ -15,6 +15,7 @@ from kiosk.recognition.formats.kinds import is_heic
 from kiosk.recognition.match import compare
 from kiosk.recognition.photo import as_jpeg
 from kiosk.recognition.quality import Quality
+from kiosk.store.durable import open_private
 from kiosk.store.subjects import Enrolment, ImportedFile, Subject
 from kiosk.types import Face, Status, Template
 
@@ -206,7 +207,7 @@ def one_at_a_time(device: Device) -> Iterator[None]:
     """Keep other threads and other processes from enrolling meanwhile."""
     path = device.store.directory / ENROLLING_NAME
     try:
-        file = path.open("w")
+        file = open_private(path)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}; make the state directory writable") from error
     with device.enrolling, file:

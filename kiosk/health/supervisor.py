@@ -9,6 +9,8 @@ import sys
 import time
 from collections.abc import Mapping
 
+from kiosk.health.outlet import wait_for_no_reader
+
 WEIGHTS = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 """Level to the journal's priority, sd-daemon(3)."""
 
@@ -78,7 +80,8 @@ class _Weighted(logging.Formatter):
 
 
 def log_to_stderr(environment: Mapping[str, str] = os.environ) -> None:
-    """Send log lines to stderr: with priorities for a journal, with the time for a person."""
+    """Send log lines to stderr: with priorities for a journal, with the time for a person. No line is waited for."""
+    wait_for_no_reader("<4>kiosk: " if environment.get("JOURNAL_STREAM") else "")
     handler = logging.StreamHandler(sys.stderr)
     if environment.get("JOURNAL_STREAM"):
         handler.setFormatter(_Weighted("%(name)s: %(message)s"))

@@ -27,9 +27,9 @@ from PIL import (
 )
 
 from kiosk.errors import ImageError
-from kiosk.recognition.formats import jpeg, kinds, levels, png, tiff
+from kiosk.recognition.formats import jpeg, kinds, levels, png, profile, tiff
 from kiosk.recognition.formats.levels import BACKDROP
-from kiosk.recognition.formats.tiff import BLACK_IS_ZERO, RGB, Layout
+from kiosk.recognition.formats.tiff import BLACK_IS_ZERO, RGB, SEPARATED, Layout
 from kiosk.types import RgbImage
 
 MAX_BYTES = 5 * 1024 * 1024
@@ -52,6 +52,8 @@ PLUGINS = (JpegImagePlugin, MpoImagePlugin, PngImagePlugin, TiffImagePlugin, Web
 STRIP_ROWS = 512
 DEEP_BITS = 16
 ORIENTATION_TAG = 0x0112  # EXIF
+EXIF_IFD, INTEROPERABILITY_IFD, COLOUR_SPACE_TAG = 0x8769, 0xA005, 0xA001
+ADOBE_RGB = 2  # of EXIF's colour spaces, as some cameras have it; others say uncalibrated and R03
 
 TOO_LARGE = "File size should not exceed 5 MB"  # the contract's words
 _TAKEN = (
@@ -158,10 +160,14 @@ def _unpack(data: bytes, begin: Callable[[int], None], *, with_heic: bool) -> Un
     if data.startswith(jpeg.SIGNATURE):
         return _of_picture(_opened(data, begin))
     if data.startswith(png.SIGNATURE):
+        colours = png.colours(data)
         data = png.trimmed(data)
         if png.header(data)[0] == DEEP_BITS:
-            return _unpack_deep_png(data, begin)
-    elif data.startswith(tiff.SIGNATURES):
+            return _managed(_unpack_deep_png(data, begin), colours)
+        picture = _opened(data, begin)
+        picture.info["icc_profile"] = colours
+        return _of_picture(picture)
+    if data.startswith(tiff.SIGNATURES):
         data = tiff.as_classic(data)
         found = tiff.read_tags(data)
         unpacked = _unpack_tiff(data, *found, begin) if found is not None else None
@@ -188,38 +194,88 @@ def _check_size(width: int, height: int, begin: Callable[[int], None]) -> None:
 
 def _of_picture(picture: Image.Image) -> Unpacked:
     """Return what Pillow decodes as it is meant; deeper pictures than these do not come here."""
-    orientation = _orientation(picture)
+    colours = picture.info.get("icc_profile") or _camera_colours(picture)
     picture.load()
+    orientation = _orientation(picture)  # only now: Pillow turns a TIFF itself, and says no more how it lay
     if picture.mode.startswith("I") or picture.mode == "F":
         layout = Layout("<", *picture.size, DEEP_BITS, 1, 1, BLACK_IS_ZERO, 0)
-        return _of_samples(np.asarray(picture)[:, :, np.newaxis], layout, None, orientation)
+        return _managed(_of_samples(np.asarray(picture)[:, :, np.newaxis], layout, None, orientation), colours)
     is_clear = picture.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in picture.info
     from_lab = None
     if picture.mode == "LAB":
         profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
         from_lab = ImageCms.buildTransform(*profiles, "LAB", "RGB")
+    converted = _suitable(profile.conversion(colours), picture.mode)
 
     def rows(top: int, bottom: int) -> RgbImage:
         # In strips: Pillow hands out all pixels of a picture through two more copies of them.
         strip = picture.crop((0, top, picture.width, bottom))
         if from_lab is not None:
             return np.asarray(ImageCms.applyTransform(strip, from_lab))
+        alpha = None
         if is_clear:
-            opaque = Image.new("RGBA", strip.size, (BACKDROP, BACKDROP, BACKDROP, 255))
-            opaque.alpha_composite(strip.convert("RGBA"))
+            strip = strip.convert("RGBA")
+            alpha = strip.getchannel("A")
+        if converted is not None:
+            mode, convert = converted
+            strip = convert(strip if strip.mode == mode else strip.convert("RGB").convert(mode))
+        if alpha is not None:
+            opaque = Image.new("RGB", strip.size, (BACKDROP, BACKDROP, BACKDROP))
+            opaque.paste(strip.convert("RGB"), mask=alpha)
             strip = opaque
         return np.asarray(strip if strip.mode == "RGB" else strip.convert("RGB"))
 
     return Unpacked(*picture.size, orientation, rows)
 
 
+def _suitable(found: tuple[str, profile.Conversion] | None, mode: str) -> tuple[str, profile.Conversion] | None:
+    """Return a conversion where its colours are those of the picture: a grey one for grey, inks for inks."""
+    if found is None:
+        return None
+    of_picture = {"1": "L", "L": "L", "LA": "L", "La": "L", "CMYK": "CMYK"}.get(mode, "RGB")
+    is_grey_in_rgb = found[0] == "RGB" and of_picture == "L"  # a scanner's one profile for whatever it scans
+    return found if found[0] == of_picture or is_grey_in_rgb else None
+
+
+def _managed(unpacked: Unpacked, colours: bytes | None) -> Unpacked:
+    """Return a picture's rows as sRGB, where they are none; of a grey picture all three colours are alike."""
+    found = profile.conversion(colours)
+    if found is None or found[0] == "CMYK":
+        return unpacked
+    mode, convert = found
+
+    def rows(top: int, bottom: int) -> RgbImage:
+        strip = unpacked.rows(top, bottom)
+        return np.asarray(convert(Image.fromarray(strip if mode == "RGB" else np.ascontiguousarray(strip[:, :, 0]))))
+
+    return Unpacked(unpacked.width, unpacked.height, unpacked.orientation, rows)
+
+
+def _camera_colours(picture: Image.Image) -> bytes | None:
+    """Return Adobe RGB where a camera says so in EXIF alone, as those do that keep to DCF; None elsewhere."""
+    try:
+        exif = picture.getexif()
+        space = exif.get_ifd(EXIF_IFD).get(COLOUR_SPACE_TAG)
+        is_adobe = space == ADOBE_RGB or (
+            space not in {None, 1} and str(exif.get_ifd(INTEROPERABILITY_IFD).get(1, "")).startswith("R03")
+        )
+    except Exception:  # noqa: BLE001  as for the orientation
+        return None
+    return profile.adobe_rgb() if is_adobe else None
+
+
 def _orientation(picture: Image.Image) -> int:
     """Return which corner is up; what cannot be read says nothing."""
     try:
-        said = picture.getexif().get(ORIENTATION_TAG, 1)
+        exif = picture.getexif()
+        if not exif and isinstance(text := picture.info.get("Raw profile type APP1"), str):  # ImageMagick's name for it
+            exif.load(bytes.fromhex("".join(text.split("\n")[3:])))
+        said = exif.get(ORIENTATION_TAG, 1)
     except Exception:  # noqa: BLE001  Pillow raises whatever damaged EXIF leads to, and the picture is none the worse
         return 1
-    return said if said in _TURNS else 1
+    if isinstance(said, (bytes, str)) and len(said) == 1:  # written as a byte or a letter
+        said = said[0] if isinstance(said, bytes) else ord(said) - ord("0")
+    return said if isinstance(said, int) and said in _TURNS else 1
 
 
 def _of_samples(
@@ -241,7 +297,19 @@ def _unpack_tiff(data: bytes, order: str, tags: tiff.Tags, begin: Callable[[int]
     _check_size(layout.width, layout.height, begin)
     values = tiff.read_rows(data, tags, layout, MAX_SAMPLE_BYTES)
     colours = tiff.palette(tags, layout.bits) if layout.photometric == tiff.PALETTE else None
-    return _of_samples(values, layout, colours, tiff.orientation(tags))
+    unpacked = _of_samples(values, layout, colours, tiff.orientation(tags))
+    found = profile.conversion(tiff.profile(tags))
+    if layout.photometric != SEPARATED:
+        is_colour = layout.colours == 3 or colours is not None  # noqa: PLR2004
+        return _managed(unpacked, tiff.profile(tags)) if _suitable(found, "RGB" if is_colour else "L") else unpacked
+    if found is None or found[0] != "CMYK" or layout.has_alpha:
+        return unpacked
+    white, convert = levels.white_of(values[:, :, : layout.colours], layout.bits), found[1]
+
+    def rows(top: int, bottom: int) -> RgbImage:
+        return np.asarray(convert(Image.fromarray(levels.to_inks(values[top:bottom], white), "CMYK")))
+
+    return Unpacked(layout.width, layout.height, unpacked.orientation, rows)
 
 
 def _unpack_deep_png(data: bytes, begin: Callable[[int], None]) -> Unpacked:
@@ -282,7 +350,11 @@ def _unpack_heic(data: bytes, begin: Callable[[int], None]) -> Unpacked:
     try:
         heif = open_heif(io.BytesIO(data), convert_hdr_to_8bit=True)
         _check_size(heif.size[0], heif.size[1], begin)
-        return _of_picture(heif.to_pillow())  # libheif turns it upright itself
+        picture = heif.to_pillow()  # libheif turns it upright itself, and its EXIF says no more how it lay
+        if isinstance(said := picture.info.get("nclx_profile"), dict) and not picture.info.get("icc_profile"):
+            points = int(said.get("color_primaries", 2)), int(said.get("transfer_characteristics", 2))
+            picture.info["icc_profile"] = profile.of_code_points(*points)
+        return _of_picture(picture)
     except (EOFError, OSError, RuntimeError, ValueError) as error:
         said = " ".join(str(error).split())[:200]
         raise ImageError(f"Invalid image: a damaged HEIC photograph ({said}); save it as JPEG") from error

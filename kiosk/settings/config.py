@@ -165,7 +165,8 @@ class Sources:
             lines += ["", f"[{name}]", *(f"{one} = {_toml(value)}" for one, value in sorted(values.items()))]
         part = self.changes.with_name(f".{self.changes.name}.part")
         try:
-            with part.open("w", encoding="utf-8") as file:
+            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write("\n".join(lines) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
@@ -185,13 +186,17 @@ def read_toml(path: Path) -> dict[str, Any]:
         ConfigError: it cannot be read, or is not TOML.
     """
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        content = path.read_bytes()
+        if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise ConfigError(f"{path} is in UTF-16; save it as UTF-8")
+        return tomllib.loads(content.decode("utf-8-sig"))  # Windows' editors begin with a mark
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except RecursionError:
         raise ConfigError(f"{path} is not TOML the kiosk reads: brackets within brackets, too deep") from None
-    except ValueError as error:  # not TOML, not UTF-8, or a number of thousands of digits
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: byte {error.start + 1} is not UTF-8; save it as UTF-8") from error
+    except ValueError as error:  # not TOML, or a number of thousands of digits
         raise ConfigError(f"{path} is not TOML: {error}") from error
 
 

@@ -132,7 +132,7 @@ def _places(path: Path) -> dict[tuple[str, str], tuple[Path, int]]:
     """Return where the file names each section and setting; a line is found as people write it, one a line."""
     places: dict[tuple[str, str], tuple[Path, int]] = {}
     section = ""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
         if head := _SECTION.match(line):
             section = head[1]
             places.setdefault((section, ""), (path, number))

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from kiosk.cli.import_sources import read_source
+from kiosk.errors import ConfigError
 from kiosk.rules.text import shown
 from kiosk.store.directory import open_store
 from kiosk.store.keys import read_keys
@@ -145,6 +147,71 @@ def test_a_table_as_excel_writes_it_is_understood(kiosk, imported, tmp_path, enc
     assert [row["detail"] for row in report if row["person"] == "Nobody"] == ["line 6: no file is named"]
 
 
+ANN = [("Ann", "a.jpg")]
+
+
+@pytest.mark.parametrize(
+    ("content", "people"),
+    [
+        pytest.param("file|name\na.jpg|Ann\n", ANN, id="bars"),
+        pytest.param("sep=|\nfile|name\na.jpg|Ann\n", ANN, id="a separator that is named"),
+        pytest.param('"sep=,"\nfile,name\na.jpg,Ann\n', ANN, id="named in quotation marks"),
+        pytest.param("\n\n;;;\nfile;name\na.jpg;Ann\n", ANN, id="blank rows before the header"),
+        pytest.param(",file,name\n,a.jpg,Ann\n", ANN, id="a blank column before the others"),
+        pytest.param("file,name\ra.jpg,Ann\r", ANN, id="line ends of an old Mac"),
+        pytest.param("file,name\r\na.jpg,Ann\r\n\x1a", ANN, id="DOS's mark of the end"),
+        pytest.param("file,name\n\u00a0a.jpg\u00a0,\u00a0Ann\u202f\n", ANN, id="blanks of a page"),
+        pytest.param("file,name\na.jpg,Ann\n".encode("utf-32"), ANN, id="UTF-32"),
+        pytest.param('file,name\na.jpg,"=""Ann"""\n', ANN, id="Excel kept from reading a number"),
+        pytest.param("FILE;Vendor-Data\na.jpg;7\n", [(None, "a.jpg")], id="hyphens in the header"),
+    ],
+)
+def test_a_table_as_other_programs_write_it_is_understood(tmp_path, content, people):
+    table = tmp_path / "people.csv"
+    table.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    source = read_source(table)
+
+    assert [(one.details.name, *(path.name for path in one.files)) for one in source.items] == people
+    assert not source.asides
+
+
+def test_a_quotation_mark_that_is_never_closed_swallows_nobody(tmp_path):
+    table = tmp_path / "people.csv"
+    table.write_text('file,name\na.jpg,Ann\nb.jpg,"Bob\nc.jpg,Cem\n', encoding="utf-8")
+
+    with pytest.raises(ConfigError, match="line 3: a quotation mark there is never closed"):
+        read_source(table)
+
+    table.write_text('file,name\na.jpg,"Ann\nb.jpg,Bob"\nc.jpg,Cem\n', encoding="utf-8")
+    source = read_source(table)
+
+    assert [one.details.name for one in source.items] == ["Cem"]
+    assert [one.sentence for one in source.asides] == [
+        "lines 2 to 3: a text goes over several lines; is a quotation mark missing?"
+    ]
+
+
+def test_a_number_that_a_spreadsheet_shortened_is_nobodys(tmp_path):
+    table = tmp_path / "people.csv"
+    table.write_text("file;name;document_number\na.jpg;Ann;1,23E+11\nb.jpg;1E+5;12\n", encoding="utf-8")
+
+    source = read_source(table)
+
+    assert [one.details.name for one in source.items] == ["1E+5"]
+    assert [one.sentence for one in source.asides] == [
+        "line 2: 1,23E+11 is a number that a spreadsheet shortened; format the column as text"
+    ]
+
+
+@pytest.mark.parametrize("head", [b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\x1f\x8b"])
+def test_a_workbook_called_csv_is_named(tmp_path, head):
+    (tmp_path / "people.csv").write_bytes(head + b"\0" * 60)
+
+    with pytest.raises(ConfigError, match="save it as CSV UTF-8"):
+        read_source(tmp_path / "people.csv")
+
+
 def test_a_line_that_names_the_separator_is_not_the_header(imported, tmp_path):
     shutil.copy(A1, tmp_path / "a.jpg")
     (tmp_path / "people.csv").write_text("sep=;\nfile;name\na.jpg;Person A\n", encoding="utf-8")
@@ -260,6 +327,8 @@ def test_a_folder_of_many_people_and_every_trouble_is_accounted_for_file_by_file
     assert sum(told["people"].values()) == len(list(tree.iterdir())) - 5  # without what is nobody's
     assert all(row["detail"] for row in rows if row["outcome"] != "added")
     assert told["photographs"]["added"] == told["people"]["added"] == len(listed(kiosk))
+    made = [path for path in (tmp_path / "state").iterdir() if path.is_file()]
+    assert {path.stat().st_mode & 0o777 for path in made} == {0o600}, made
 
 
 def test_no_name_forges_a_row_of_a_list(kiosk):

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -50,6 +51,22 @@ def demo(tmp_path):
     for place, name in enumerate(("a_1", "c_1", "b_1")):
         shutil.copy(GOLDEN / f"person_{name}.jpg", tmp_path / "visitors" / f"{place}.jpg")
     return tmp_path
+
+
+@contextlib.contextmanager
+def unread():
+    """Give a pipe that is full, as of a journal that takes no more; nobody reads it."""
+    reading, writing = os.pipe()
+    try:
+        os.set_blocking(writing, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writing, b"x")
+        os.set_blocking(writing, True)
+        yield writing
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 @contextlib.contextmanager
@@ -100,6 +117,18 @@ def test_the_demo_lets_in_whom_it_knows_turns_away_the_others_and_ends(demo, mon
     modules = {line.rpartition("|")[2].strip() for line in imported.splitlines() if line.startswith("import time:")}
     assert "kiosk.store.people" in modules
     assert [one for one in modules if one.startswith(("kiosk.fleet", "kiosk.store.fleet", "nats", "nkeys"))] == []
+
+
+def test_the_demo_goes_on_though_nobody_takes_its_log(demo):
+    with unread() as pipe, running(demo, options=["--verbose"], stderr=pipe) as process:
+        told, _ = process.communicate(timeout=DEMO_S)
+
+    assert process.returncode == 0
+    assert [found[1].strip() for line in told.splitlines() if (found := DECIDED.match(line))] == [
+        "Person A",
+        "somebody unknown",
+        "Person B",
+    ]
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])
@@ -179,7 +208,10 @@ def test_settings_of_the_start_are_taken_by_a_new_start_of_the_same_process_and_
         settings = tmp_path / "kiosk.toml"
         settings.write_text("")
         environment = {"KIOSK_CONFIG": str(settings), "NOTIFY_SOCKET": str(tmp_path / "notify")}
-        with running(demo, **environment) as process:
+        with (
+            Path("/dev/full").open("w") as full,  # a log on a disk without room
+            running(demo, options=["--verbose"], stderr=full, **environment) as process,
+        ):
             await_fact("READY=1")
             settings.write_text("[camera]\nrotation = 180\n")
             process.send_signal(signal.SIGHUP)

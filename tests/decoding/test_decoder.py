@@ -50,6 +50,23 @@ def text(path):
         return ""
 
 
+def test_a_decoder_is_nicer_than_its_kiosk_however_nice_that_is():
+    code = (
+        "import os, sys; os.nice(7)\n"
+        "from kiosk.decoding.decoder import Decoder\n"
+        "with Decoder() as decoder:\n"
+        "    decoder(open(sys.argv[1], 'rb').read())\n"
+        "    for one in (0, *decoder.processes):\n"
+        "        print(os.getpriority(os.PRIO_PROCESS, one))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, GOLDEN / "person_a_1.jpg"], capture_output=True, text=True, check=True
+    )
+    kiosk, worker = map(int, done.stdout.split())
+
+    assert worker == min(kiosk + 5, 19)
+
+
 @pytest.mark.parametrize("name", ["person_a_1.jpg", "person_b_1.jpg"])
 def test_the_pixels_are_those_of_the_decoder_in_this_process(decoder, name):
     data = (GOLDEN / name).read_bytes()

@@ -86,6 +86,19 @@ def test_a_wrong_file_is_refused_and_says_what_would_be_right(tmp_path, text, sa
         load_config(written(tmp_path, text))
 
 
+def test_a_file_of_windows_is_read_or_told_how_to_save_it(tmp_path):
+    path = tmp_path / "kiosk.toml"
+    text = "[match]\r\ndecline_threshold = 31\r\n"
+
+    path.write_bytes(text.encode("utf-8-sig"))
+    assert load_config(path).match.decline_threshold == 31
+
+    for encoding, said in (("utf-16", "is in UTF-16; save it as UTF-8"), ("cp1252", "byte 3 is not UTF-8")):
+        path.write_bytes(("# \xe9\n" + text).encode(encoding))
+        with pytest.raises(ConfigError, match=said):
+            load_config(path)
+
+
 def test_a_wrong_variable_is_named():
     with pytest.raises(ConfigError, match="KIOSK_MATCH_DECLINE_THRESHOLD: want a whole number, got 'many'"):
         load_config(None, {"KIOSK_MATCH_DECLINE_THRESHOLD": "many"})

@@ -93,6 +93,11 @@ def to_rgb(values: NDArray[Any], white: float, found: Layout, colours: NDArray[n
     return np.repeat(eight, 3, axis=2) if eight.shape[2] == 1 else eight
 
 
+def to_inks(values: NDArray[Any], white: float) -> NDArray[np.uint8]:
+    """Return the first four samples, which are inks, as (H, W, 4) uint8 from none to full."""
+    return (_levels(values[:, :, :4], white) * 255.0 + 0.5).astype(np.uint8)
+
+
 def _levels(values: NDArray[Any], white: float) -> Floats:
     levels = np.asarray(values, np.float32) / np.float32(white)
     return np.asarray(np.nan_to_num(levels, copy=False, nan=0.0).clip(0.0, 1.0), np.float32)

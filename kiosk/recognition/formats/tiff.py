@@ -27,6 +27,7 @@ STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_BYTES, PLANAR, PREDICTOR, COLORMAP
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES, EXTRA, FORMAT = 322, 323, 324, 325, 338, 339
 SUBFILE, MAKE, SUB_IFDS, SUBSAMPLING, DNG_VERSION = 254, 271, 330, 530, 50706
 FAX_3, FAX_4, JPEG_TABLES, YCBCR_COEFFICIENTS, YCBCR_POSITION, REFERENCE = 292, 293, 347, 529, 531, 532
+ICC_PROFILE = 34675
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, MASK, SEPARATED, YCBCR = 0, 1, 2, 3, 4, 5, 6
 _RAW_PHOTOMETRICS = frozenset({32803, 34892})  # colour filter array, linear raw
@@ -52,14 +53,14 @@ _LARGEST_TAG = 4_000_000  # bytes of one tag's values
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _LONG_8 = frozenset({16, 17, 18})  # of 64 bits, in BigTIFF
 _BIG_SIZES = {**_SIZES, **dict.fromkeys(_LONG_8, 8)}
-_READ = {1: "B", 3: "H", 4: "I", 13: "I"}
+_READ = {1: "B", 7: "B", 3: "H", 4: "I", 13: "I"}
 
 _READ_TAGS = frozenset(
     (
         *(WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, ORIENTATION, STRIP_OFFSETS, SAMPLES),
         *(ROWS_PER_STRIP, STRIP_BYTES, PLANAR, PREDICTOR, COLORMAP, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS),
         *(TILE_BYTES, EXTRA, FORMAT, SUBFILE, MAKE, SUB_IFDS, SUBSAMPLING, DNG_VERSION),
-        *(JPEG_TABLES, FAX_3, FAX_4, YCBCR_COEFFICIENTS, YCBCR_POSITION, REFERENCE),
+        *(JPEG_TABLES, FAX_3, FAX_4, YCBCR_COEFFICIENTS, YCBCR_POSITION, REFERENCE, ICC_PROFILE),
     )
 )  # others may be as many and as long as their sender likes
 
@@ -349,6 +350,12 @@ def palette(tags: Tags, bits: int) -> Bytes:
     if values.max(initial=0) > 255:  # noqa: PLR2004
         values = values >> 8
     return values.astype(np.uint8).reshape(3, -1).T.copy()
+
+
+def profile(tags: Tags) -> bytes:
+    """Return the ICC profile; empty where there is none."""
+    values = tags.get(ICC_PROFILE, ())
+    return bytes(values) if max(values, default=0) <= 255 else b""  # noqa: PLR2004  a tag of other numbers
 
 
 def orientation(tags: Tags) -> int:
