@@ -370,8 +370,8 @@ def _setup(trial: Trial, issue: Issue, say: Wording) -> str:
         say("setup_kiosk"): say("version", n=now.get("version")),
         say("setup_model"): now.get("model"),
         say("setup_mode"): now.get("mode"),
-        say("setup_threshold"): now.get("threshold"),
-        say("setup_blocklist"): now.get("blocklist_threshold"),
+        say("setup_threshold"): _score(now.get("threshold"), say),
+        say("setup_blocklist"): _score(now.get("blocklist_threshold"), say),
         say("setup_pad"): now.get("pad_level"),
         say("setup_people"): now.get("people"),
         say("setup_withdrawn"): trial.withdrawn,
@@ -435,6 +435,10 @@ def _cells(rate: Rate, say: Wording) -> list[str]:
 
 def _time_cells(name: str, times: Times, say: Wording) -> list[str]:
     return [name, str(times.count), f"{say.number(times.median_s, 2)} s", f"{say.number(times.most_s, 2)} s"]
+
+
+def _score(value: float | None, say: Wording) -> str:
+    return NONE if value is None else say.number(value)
 
 
 def _one_in(rate: float, say: Wording) -> str:
