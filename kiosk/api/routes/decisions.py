@@ -251,6 +251,7 @@ async def show_scale(call: Call) -> Response:
         {
             "holds_from_age": measured.get("holds_from_age"),
             "groups": [{name: group.get(name) for name in SCALE_GROUP} for group in measured.get("group", ())],
+            "missed": [{name: group.get(name) for name in MISSED_GROUP} for group in measured.get("missed", ())],
             "site": None if site is None else site_as_dict(device.scale, site),
         }
     )
@@ -283,7 +284,19 @@ SCALE_GROUP: dict[str, Schema] = {
     "non_mated": or_null(INTEGER),
     **dict.fromkeys(("fmr_50", "fmr_70", "bound_70", "fmr_90"), or_null(NUMBER)),
 }
+MISSED_GROUP: dict[str, Schema] = {
+    "name": STRING,
+    "origin": or_null(STRING),
+    "people": or_null(INTEGER),
+    "mated": or_null(INTEGER),
+    **dict.fromkeys(("fnmr_70", "low_70", "high_70"), or_null(NUMBER)),
+}
 GROUP = named("ScaleGroup", closed(**SCALE_GROUP))
+MISSED = named("MissedGroup", closed(**MISSED_GROUP))
+SCALE = named(
+    "Scale",
+    closed(holds_from_age=or_null(NUMBER), groups=array(GROUP), missed=array(MISSED), site=or_null(ANY_OBJECT)),
+)
 REVIEW = named("Review", closed(decision=STRING, at=TIME, actor=or_null(STRING), reason=or_null(STRING)))
 ROW = named(
     "Decision",
@@ -401,7 +414,7 @@ OPERATIONS = (
         "/device/scale",
         show_scale,
         "Return what scores stand for: within each group the shipped scale was measured on, and at this site.",
-        {200: named("Scale", closed(holds_from_age=or_null(NUMBER), groups=array(GROUP), site=or_null(ANY_OBJECT)))},
+        {200: SCALE},
         role=Role.OPERATOR,
     ),
     Operation(

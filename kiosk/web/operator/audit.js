@@ -127,7 +127,7 @@ function report(found) {
 
 /** What scores stand for: among the people enrolled here, and within each group that the shipped scale was measured on. */
 function scaleOf(found) {
-  return [site(found.site), groups(found)];
+  return [site(found.site), groups(found), found.missed.length > 0 && missed(found.missed)];
 }
 
 const oneIn = (rate) =>
@@ -169,6 +169,37 @@ function groups(found) {
           ],
         },
       ),
+  );
+}
+
+/** How often one person's two photographs miss score 70, within each group that was measured. */
+function missed(found) {
+  const share = (rate) => `${number(rate * 100, 1)} %`;
+  return el(
+    "section",
+    { class: "card stack" },
+    el("h2", {}, t("audit.missed")),
+    el("p", { class: "soft" }, t("audit.missed_text")),
+    table(
+      t("audit.missed"),
+      [
+        { words: t("audit.group") },
+        { words: t("column.people"), kind: "number" },
+        { words: t("audit.pairs"), kind: "number" },
+        { words: t("audit.below", { score: 70 }), kind: "number" },
+        { words: t("audit.between"), kind: "number" },
+      ],
+      found,
+      {
+        cells: (row) => [
+          named("scale_missed", row.name),
+          number(row.people),
+          number(row.mated),
+          share(row.fnmr_70),
+          t("audit.from_to", { low: share(row.low_70), high: share(row.high_70) }),
+        ],
+      },
+    ),
   );
 }
 
