@@ -62,37 +62,6 @@ def curve(vectors: Floats, suspect: float, least_people: int) -> SiteCurve:
     return site
 
 
-def groups_of_sixty(people: list[str], vectors: Floats, groups: dict[str, str], suspect: float) -> dict[str, Any]:
-    """Measure the curve on 60 of a group, and the rate of the other 40 at the cosine stated for 1e-2."""
-    found = {}
-    for name in sorted(set(groups.values())):
-        of_group = vectors[[at for at, person in enumerate(people) if groups.get(person) == name]]
-        rates: list[float] = []
-        by_bound: list[float] = []
-        within = 0
-        for seed in range(SPLITS):
-            order = np.random.default_rng(seed).permutation(len(of_group))
-            site = curve(of_group[order[:60]], suspect, least_people=2)
-            others = of_group[order[60:]]
-            cosines = stranger_cosines(others, np.arange(len(others)))
-            cosines = cosines[cosines < suspect]  # less the rate at 90, where errors of the truth rule
-            stated, bound = site.cosine_at(1e-2), site.cosine_by_bound(1e-2)
-            if stated is None:
-                raise SystemExit(f"the people of {name} are too few to state a rate of 1e-2")
-            rates.append(float((cosines >= stated).mean()))
-            within += 0.5e-2 <= rates[-1] <= 2e-2 or rates[-1] <= site.bound(stated)
-            if bound is not None:
-                by_bound.append(float((cosines >= bound).mean()))
-        found[name] = {
-            "splits": SPLITS,
-            "within_factor_2_or_bound": within,
-            "mean_rate_at_stated_1e-2": float(np.mean(rates)),
-            "worst": max(rates),
-            "mean_rate_by_bound": float(np.mean(by_bound)) if by_bound else None,
-        }
-    return found
-
-
 def lfw_galleries(people: list[str], vectors: Floats, suspect: float) -> list[dict[str, Any]]:
     """Measure the curve on galleries of strangers, and the rate of everybody else at the cosines stated."""
     names = np.array(people)
@@ -275,7 +244,6 @@ def main() -> None:
     people, vectors = templates(chosen.utk)
     result = about_run(__doc__.splitlines()[0], pack, command="bench_site.py UTK.jsonl GROUPS.csv LFW.jsonl")
     result["origin"] = "UTKFace (non-commercial research) and LFW: rates only"
-    result["sixty_of_a_group_told_the_other_forty"] = groups_of_sixty(people, vectors, groups, suspect)
     for site, is_mixed in (("of_one_group", False), ("of_all_adult_groups", True)):
         result[f"granted_at_a_site_{site}"] = granted_where_known(chosen.utk, groups, pack.scale, is_mixed=is_mixed)
     utk = people, vectors

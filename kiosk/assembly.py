@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from kiosk.cloud.policy import Policy
 from kiosk.decoding.decoder import Decoder
@@ -75,8 +76,13 @@ def load_pack(config: Config, *, unmeasured: ScoreScale | None = None) -> Pack:
 
 def holds_from_age(config: Config) -> float | None:
     """Return from which age the scores of the pack hold, years; None where it does not say."""
-    years = load_pack(config).measured.get("holds_from_age")
+    years = scale_measured(config).get("holds_from_age")
     return None if years is None else float(years)
+
+
+def scale_measured(config: Config) -> Mapping[str, Any]:
+    """Return what the pack's manifest says of how its scale was measured: counts, groups, from which age it holds."""
+    return load_pack(config).measured
 
 
 def thread_count() -> int:

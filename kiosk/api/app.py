@@ -11,8 +11,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
@@ -107,7 +108,7 @@ def build(
     screen_token: str | None = None,
     now: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
-    holds_from_age: float | None = None,
+    scale_measured: Mapping[str, Any] | None = None,
 ) -> Application:
     """Put the API together.
 
@@ -126,7 +127,7 @@ def build(
         screen_token: by which the kiosk's own screen is known; None: it needs a key like everybody else.
         now: seconds UTC.
         monotonic: s; limits are counted with it.
-        holds_from_age: from which age scores hold, years; None where the model pack does not say.
+        scale_measured: what the model pack says of how its scale was measured; None: nothing.
     """
     access = Access(accounts or Accounts(device.store, now=now), device.config.api, now=now, monotonic=monotonic)
     context = Context(
@@ -135,7 +136,8 @@ def build(
         now=now,
         kiosk=kiosk,
         cloud=cloud,
-        wizard=_wizard(device, kiosk, now, holds_from_age),
+        wizard=_wizard(device, kiosk, now, scale_measured or {}),
+        scale_measured=scale_measured or {},
         detector=detector,
         read_document=read_document,
         sources=sources,
@@ -156,11 +158,11 @@ def build(
 
 
 def _wizard(
-    device: Device, kiosk: RunningKiosk | None, now: Callable[[], float], holds_from_age: float | None
+    device: Device, kiosk: RunningKiosk | None, now: Callable[[], float], measured: Mapping[str, Any]
 ) -> Wizard:
     """Return what leads through the acceptance; a running kiosk's presentations are timed."""
     watch = Watch(kiosk.news) if kiosk is not None else None
-    return Wizard(device, now=now, watch=watch, holds_from_age=holds_from_age)
+    return Wizard(device, now=now, watch=watch, holds_from_age=measured.get("holds_from_age"))
 
 
 __all__ = ["OPERATIONS", "Application", "Server", "build", "check_exposure"]

@@ -100,6 +100,7 @@ class Context:
     apply: Callable[[Config], None] | None = None  # puts changed settings into force; may refuse with a ConfigError
     forgotten: Callable[[], None] = nothing  # called after a person was erased: takes them out of backups
     confirm_clock: Callable[[str], float] | None = None  # takes a caller's word that the clock is right
+    scale_measured: Mapping[str, Any] = field(default_factory=dict)  # what the model pack says of its scale
     is_secure: bool = False  # served under TLS
     screen_token: str | None = None  # by which the kiosk's own screen is known; None: nobody is the screen
     changing: threading.Lock = field(default_factory=threading.Lock)  # held while settings are changed

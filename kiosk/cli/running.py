@@ -211,7 +211,7 @@ def _serve_api(start: Start, kiosk: Kiosk, sync: Sync | None, detector: Detector
         confirm_clock=lambda actor: assembly.confirm_clock(device.store, kiosk.clock, actor=actor),
         screen_token=token,
         now=kiosk.clock,
-        holds_from_age=assembly.holds_from_age(device.config),
+        scale_measured=assembly.scale_measured(device.config),
     )
     device.decoder.warm()
     server = app.Server(application, settings)

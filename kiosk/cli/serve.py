@@ -52,7 +52,7 @@ def serve(chosen: argparse.Namespace) -> None:
             forgotten=lambda: assembly.scrub_backups(device.store),
             confirm_clock=lambda actor: assembly.confirm_clock(device.store, clock, actor=actor),
             now=clock,
-            holds_from_age=assembly.holds_from_age(config),
+            scale_measured=assembly.scale_measured(config),
         )
         server = app.Server(application, settings)
         stopped = Flag()

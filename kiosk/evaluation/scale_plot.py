@@ -25,7 +25,7 @@ def as_text(pack: Pack) -> str:
         share = f"1 in {1 / fmr:,.0f}" if fmr < 0.5 else f"{fmr:.0%}"  # noqa: PLR2004  "1 in 1" says nothing
         bar = "#" * max(1, round(BAR * (cosine + 0.2) / 1.2))
         lines.append(f"{score:>5}   {cosine:6.3f}   {share:<16} {bar}{how}")
-    return "\n".join([*lines, *_groups_as_text(pack), "", *_sentences(pack)])
+    return "\n".join([*lines, *_groups_as_text(pack), *_missed_as_text(pack), "", *_sentences(pack)])
 
 
 def as_svg(pack: Pack) -> str:
@@ -98,6 +98,20 @@ def _groups_as_text(pack: Pack) -> list[str]:
     return [
         *lines,
         "Those at 90 are mostly one person under two names: mistakes of the collection.",
+    ]
+
+
+def _missed_as_text(pack: Pack) -> list[str]:
+    """Return how often one person misses 70 within groups, where the pack says it."""
+    groups = pack.measured.get("missed", [])
+    if not groups:
+        return []
+    lines = ["", "Photographs of one person that stay below 70 (FNMR; in brackets 95 % over people)"]
+    lines.append(f"{'':<38}{'people':>8}{'pairs':>8}{'below 70':>10}")
+    return lines + [
+        f"{group['name'] + ' (' + group['origin'] + ')':<38}{group['people']:>8,}{group['mated']:>8,}"
+        f"{float(group['fnmr_70']):>10.1%} ({float(group['low_70']):.1%} to {float(group['high_70']):.1%})"
+        for group in groups
     ]
 
 

@@ -17,7 +17,9 @@ import pytest
 from kiosk.cloud.credentials import Credentials
 from kiosk.cloud.view import CloudView
 from kiosk.device.enrol import enrol_person
+from kiosk.device.site import measure_here
 from kiosk.entrance.news import Still, Topic
+from kiosk.networks.inference import read_pack, standard_pack
 from kiosk.rules.conditions import Degradation
 from kiosk.settings.config import Sources
 from kiosk.settings.network import CloudSettings
@@ -32,6 +34,7 @@ from tests.conftest import GOLDEN
 from tests.gallery.test_site_curve import strangers
 from tests.patience import until
 from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, running, serious
+from tests.web.test_words import LANGUAGES
 
 VIEWS = (
     "today",
@@ -45,6 +48,7 @@ VIEWS = (
     "keys",
     "acceptance",
 )
+SCALE_GROUPS = {key: words for key, words in LANGUAGES["en"].items() if key.startswith("scale_group.")}
 SCRIPT = "<img src=x onerror='window.isHacked=1'><b>Person C</b>"
 
 pytestmark = NEEDED
@@ -615,14 +619,31 @@ def test_the_audit_finds_nobody_twice_where_nobody_is(operator, served):
     page.get_by_text("Some 200 people must be enrolled").wait_for()
 
 
-def test_the_audit_says_what_scores_stand_for_among_the_people_enrolled(operator, served):
+def test_the_page_says_how_often_strangers_of_a_group_reach_a_score(operator, served):
+    page, _ = operator
+    measured = read_pack(standard_pack()).measured
+    served.application.context.scale_measured = measured
+
+    show(page, "audit")
+
+    table = page.get_by_role("table", name="What a score means within groups")
+    table.get_by_role("row").nth(5).wait_for()
+    assert table.get_by_role("row").count() == 1 + len(measured["group"])
+    for group, row in zip(measured["group"], table.get_by_role("row").all()[1:], strict=True):
+        cells = row.get_by_role("cell").all_inner_texts()
+        assert cells[0] in SCALE_GROUPS.values()
+        assert cells[1] == f"{group['non_mated']:,}"
+    page.get_by_text("Scores hold from about 15 years of age on").wait_for()
+
+
+def test_the_page_says_what_scores_stand_for_among_the_people_enrolled(operator, served):
     page, _ = operator
     model = served.device.recogniser.model
     for vector in strangers(200, alike=0.6, depth=served.device.gallery.depth):
         served.device.store.people.enrol(Enrolment(templates=[Template(vector, model)]))
-    show(page, "audit")
+    served.device.site_curve = measure_here(served.device)
 
-    page.get_by_role("button", name="Start the audit").click()
+    show(page, "audit")
 
     table = page.get_by_role("table", name="What a score stands for here")
     table.get_by_role("row").nth(4).wait_for()

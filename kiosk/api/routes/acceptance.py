@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from kiosk.api.operation import Call, Operation, answer, field_errors, not_found, refusal
+from kiosk.api.operation import Call, Operation, Parameter, answer, field_errors, not_found, refusal
 from kiosk.api.schema import ANSWER_400, ANY_OBJECT, BOOLEAN, INTEGER, NUMBER, TEXT, named, opened
 from kiosk.entrance.news import RunningKiosk, Topic
 from kiosk.errors import ImageError, RefusedError
@@ -21,6 +21,7 @@ from kiosk.evaluation.acceptance.plan import HIGHEST_RATE, LOWEST_RATE, PRESENTE
 from kiosk.evaluation.acceptance.signature import SUFFIX
 from kiosk.evaluation.acceptance.trial import Trial
 from kiosk.evaluation.acceptance.wizard import LONGEST, Wizard, brightness_of, write_report
+from kiosk.evaluation.acceptance.wording import LANGUAGES
 from kiosk.store.accounts import Role
 from kiosk.types import RgbImage
 
@@ -97,8 +98,9 @@ async def note_acceptance(call: Call) -> Response:
 async def show_report(call: Call) -> Response:
     """Return the report as it is now; its signature is made with it and waits beside it."""
     path = call.context.device.store.directory / REPORT
+    language = call.choice("language", LANGUAGES) or LANGUAGES[0]
     try:
-        page = await call.run(lambda: write_report(call.context.wizard, path))
+        page = await call.run(lambda: write_report(call.context.wizard, path, language))
     except OSError as error:
         raise refusal(503, f"The report cannot be kept: {error.strerror}.") from None
     headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store"}
@@ -277,9 +279,10 @@ OPERATIONS = (
         "GET",
         "/device/acceptance/report",
         show_report,
-        "Return the report of the acceptance as it is now; it prints.",
-        {200: None, 409: TEXT, 503: TEXT},
+        "Return the report of the acceptance as it is now, in English or German; it prints.",
+        {200: None, 400: ANSWER_400, 409: TEXT, 503: TEXT},
         role=Role.OPERATOR,
+        query=(Parameter("language", "Of the report; en when left out.", {"type": "string", "enum": list(LANGUAGES)}),),
         media_type="text/html",
     ),
     Operation(

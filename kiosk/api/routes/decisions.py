@@ -24,6 +24,7 @@ from kiosk.api.schema import (
     STRING,
     TEXT,
     TIME,
+    Schema,
     array,
     closed,
     named,
@@ -31,6 +32,7 @@ from kiosk.api.schema import (
 )
 from kiosk.device.lookalikes import audit as compare_everyone
 from kiosk.device.reviews import review_call
+from kiosk.device.site import as_dict as site_as_dict
 from kiosk.didit import contract
 from kiosk.rules.text import cell
 from kiosk.store.accounts import Role
@@ -238,7 +240,21 @@ async def review_decision(call: Call) -> Response:
     return answer(await call.run(decide))
 
 
-# ---- audit
+# ---- what a score means, and the audit
+
+
+async def show_scale(call: Call) -> Response:
+    """Return what scores stand for: by the shipped scale, within each group it was measured on, and at this site."""
+    device, measured = call.context.device, call.context.scale_measured
+    site = device.site_curve
+    return answer(
+        {
+            "holds_from_age": measured.get("holds_from_age"),
+            "groups": [{name: group.get(name) for name in SCALE_GROUP} for group in measured.get("group", ())],
+            "missed": [{name: group.get(name) for name in MISSED_GROUP} for group in measured.get("missed", ())],
+            "site": None if site is None else site_as_dict(device.scale, site),
+        }
+    )
 
 
 async def begin_audit(call: Call) -> Response:
@@ -261,6 +277,26 @@ async def show_audit(call: Call) -> Response:
     return answer({"report": None, **job.as_dict()})
 
 
+SCALE_GROUP: dict[str, Schema] = {
+    "name": STRING,
+    "origin": or_null(STRING),
+    "people": or_null(INTEGER),
+    "non_mated": or_null(INTEGER),
+    **dict.fromkeys(("fmr_50", "fmr_70", "bound_70", "fmr_90"), or_null(NUMBER)),
+}
+MISSED_GROUP: dict[str, Schema] = {
+    "name": STRING,
+    "origin": or_null(STRING),
+    "people": or_null(INTEGER),
+    "mated": or_null(INTEGER),
+    **dict.fromkeys(("fnmr_70", "low_70", "high_70"), or_null(NUMBER)),
+}
+GROUP = named("ScaleGroup", closed(**SCALE_GROUP))
+MISSED = named("MissedGroup", closed(**MISSED_GROUP))
+SCALE = named(
+    "Scale",
+    closed(holds_from_age=or_null(NUMBER), groups=array(GROUP), missed=array(MISSED), site=or_null(ANY_OBJECT)),
+)
 REVIEW = named("Review", closed(decision=STRING, at=TIME, actor=or_null(STRING), reason=or_null(STRING)))
 ROW = named(
     "Decision",
@@ -372,6 +408,14 @@ OPERATIONS = (
             decision={"type": "string", "enum": list(VERDICTS)},
             reason={"type": "string", "minLength": 1, "maxLength": LONGEST_REASON},
         ),
+    ),
+    Operation(
+        "GET",
+        "/device/scale",
+        show_scale,
+        "Return what scores stand for: within each group the shipped scale was measured on, and at this site.",
+        {200: SCALE},
+        role=Role.OPERATOR,
     ),
     Operation(
         "POST",

@@ -19,14 +19,16 @@ from kiosk.evaluation.acceptance import signature
 from kiosk.evaluation.acceptance.findings import as_dict, look_needed
 from kiosk.evaluation.acceptance.journal import Journal
 from kiosk.evaluation.acceptance.plan import Goal, Look, Step, Verdict, rule_of_three
-from kiosk.evaluation.acceptance.report import MARKS, NAMES, percent, presented_as, sentence
+from kiosk.evaluation.acceptance.report import mark, presented_as, sentence
 from kiosk.evaluation.acceptance.trial import LEAST_READINGS, SPAN_H, State, Trial
 from kiosk.evaluation.acceptance.wizard import Wizard, brightness_of, write_report
+from kiosk.evaluation.acceptance.wording import words_of
 from kiosk.rules.text import shown
 from kiosk.settings.config import Config
 
 MEASURED_S = 2.0
 LOOK_S, PATIENCE_S = 0.25, 45.0  # between two looks into the log, and until it is asked what happened
+EN = words_of("en")  # the terminal is in English, whatever language the report has
 STOP, SKIP, NEXT, BACK = "q", "s", "n", "b"
 BETWEEN = (
     "Between them have somebody enrolled let in now and then, which counts for nothing: several declines in a row make "
@@ -76,7 +78,7 @@ def accept(chosen: argparse.Namespace) -> None:
             kept = wizard.journal.put_aside(time.time())
             print(f"What was noted before lies in {kept}." if kept is not None else "Nothing was noted before.")
         if chosen.report is not None:
-            _write_report(wizard, chosen.report)
+            _write_report(wizard, chosen.report, chosen.language)
             return
         if wizard.trial().begun_at is None:
             wizard.begin(goals)
@@ -114,14 +116,18 @@ def _tell(directory: Path, *, is_json: bool) -> None:
         print("No acceptance has begun here. To begin: kiosk accept")
         return
     for step in Step:
-        print(f"{MARKS[trial.state(step)][1]:<16} {NAMES[step]}: {shown(sentence(trial, step))}")
+        print(f"{mark(trial, step, EN)[1]:<16} {EN.step(step.value)}: {shown(sentence(trial, step, EN))}")
     if trial.under_way is not None:
         print(f"A presentation of {shown(trial.under_way.who)} is under way.")
-    print(f"Next: {NAMES[trial.next]}" if trial.next is not None else "All steps are over: kiosk accept --report FILE")
+    print(
+        f"Next: {EN.step(trial.next.value)}"
+        if trial.next is not None
+        else "All steps are over: kiosk accept --report FILE"
+    )
 
 
-def _write_report(wizard: Wizard, path: Path) -> None:
-    write_report(wizard, path)
+def _write_report(wizard: Wizard, path: Path, language: str) -> None:
+    write_report(wizard, path, language)
     print(f"--- written: {path}, signed in {path.name}{signature.SUFFIX} ---")
     print(f"To check it anywhere: minisign -Vm {path.name} -P {wizard.key}")
 
@@ -169,9 +175,9 @@ class _Guide:
         for step in (chosen,) if chosen else Step:
             if chosen is None and self._wizard.trial().state(step) not in (State.OPEN, State.UNDER_WAY):
                 continue
-            print(f"\n{list(Step).index(step) + 1} of {len(Step)}  {NAMES[step]}\n{EXPLAINED[step]}")
+            print(f"\n{list(Step).index(step) + 1} of {len(Step)}  {EN.step(step.value)}\n{EXPLAINED[step]}")
             self._lead[step](step)
-            print(shown(sentence(self._wizard.trial(), step)))
+            print(shown(sentence(self._wizard.trial(), step, EN)))
         print("\nThe report: kiosk accept --report FILE")
 
     # ---- steps; each returns when it is over, skipped or left for later
@@ -336,11 +342,11 @@ class _Guide:
 def _progress(look: Look, goal: Goal) -> str:
     counted = f"{look.presented} presented, {look.errors} went wrong"
     if look.verdict is Verdict.ENOUGH:
-        return f"{counted}: enough. At most {percent(goal.rate)} is shown."
+        return f"{counted}: enough. At most {EN.percent(goal.rate)} is shown."
     if look.verdict is Verdict.MISSED:
         return f"{counted}: too many. Mend what went wrong, then: kiosk accept --restart"
     three = f" (rule of three: {rule_of_three(goal.rate)})" if not look.errors else ""
-    return f"{counted}; {look.missing} more without an error show at most {percent(goal.rate)}{three}."
+    return f"{counted}; {look.missing} more without an error show at most {EN.percent(goal.rate)}{three}."
 
 
 def _source(config: Config) -> str:

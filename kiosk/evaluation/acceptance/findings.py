@@ -8,7 +8,7 @@ the share of attacks let in; APCER the share not recognised as an attack, whoeve
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -16,10 +16,23 @@ from typing import Any
 from kiosk.evaluation.acceptance.plan import Look, Step
 from kiosk.evaluation.acceptance.trial import Presentation, Trial
 from kiosk.evaluation.pad_rates import bootstrap, lower_bound, upper_bound
+from kiosk.recognition.embed import DARK
+from kiosk.recognition.quality import Floor, Quality, weakness
 
 MOST_SCORE = 100.0
 NARROW = 5.0  # score above the threshold below which a person is soon turned away
+LEAST_FPS, LEAST_EDGE_PX = 5.0, 480
+DARK_PICTURE, BRIGHT_PICTURE = 20.0, 245.0  # mean of all pixels: a covered lens, a lamp into it
 LONG_S = 3.0  # somebody who waits longer takes the door for broken
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What a camera lacks."""
+
+    kind: str  # small, slow or light
+    n: float  # px of the shorter edge, pictures a second, or mean brightness
+    least: float  # that is needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +82,38 @@ class Recommendation:
     def is_beyond(self) -> bool:
         """Whether a stranger scored so high that no threshold helps."""
         return self.highest_stranger is not None and self.highest_stranger >= MOST_SCORE
+
+
+def camera_faults(size_wh: tuple[int, int], fps: float, brightness: float) -> list[Fault]:
+    """Return what a camera lacks.
+
+    Args:
+        size_wh: of a picture, px.
+        fps: pictures a second.
+        brightness: mean of all pixels, 0..255.
+    """
+    found = (
+        (min(size_wh) < LEAST_EDGE_PX, Fault("small", min(size_wh), LEAST_EDGE_PX)),
+        (fps < LEAST_FPS, Fault("slow", round(fps, 1), LEAST_FPS)),
+        (not DARK_PICTURE <= brightness <= BRIGHT_PICTURE, Fault("light", round(brightness), DARK_PICTURE)),
+    )
+    return [fault for is_lacking, fault in found if is_lacking]
+
+
+def faults_of(camera: Mapping[str, Any]) -> list[Fault]:
+    """Return what a camera lacks, by what was noted of it."""
+    return camera_faults((camera["width"], camera["height"]), camera["fps"], camera["brightness"])
+
+
+def weakness_of(reading: Mapping[str, Any]) -> str | None:
+    """Return in a word what speaks against a reading of the light, by its figures; None where nothing does."""
+    if not reading["objection"]:
+        return None
+    measured = ("eye_distance_px", "luminance", "contrast", "sharpness", "frontality")
+    found = weakness(Quality(*(float(reading[name]) for name in measured)), Floor())
+    if found is None and reading["luminance"] < DARK:
+        return "dark"
+    return found or "hard"
 
 
 def rate_of(presentations: Sequence[Presentation]) -> Rate:
@@ -166,8 +211,9 @@ def _step(trial: Trial, step: Step) -> dict[str, Any]:
     match step:
         case Step.CAMERA:
             told["camera"] = trial.camera
+            told["faults"] = [] if trial.camera is None else [asdict(one) for one in faults_of(trial.camera)]
         case Step.LIGHT:
-            told["readings"] = [dict(one) for one in trial.light]
+            told["readings"] = [{**one, "weakness": weakness_of(one)} for one in trial.light]
         case Step.PEOPLE | Step.STRANGERS:
             told |= _counted(trial.look(step), trial.of(step))
         case Step.ATTACKS:

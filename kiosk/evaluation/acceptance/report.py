@@ -1,6 +1,7 @@
 """The report of an acceptance: one page that prints, in the words of ISO/IEC 19795-2 and -5 and 30107-3. Pure.
 
-It says what was measured and by whom, what the thresholds of this site should be, and what nobody may read into it.
+It says what was measured and by whom, what the thresholds of this site should be, and what nobody may read into it, in
+one of the pages' languages. What an installer wrote, and names of settings, stand as they are.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from kiosk.evaluation.acceptance.findings import (
     Rate,
     Times,
     door_times,
+    faults_of,
     rate_of,
     recommend,
     times_of,
     undetected_of,
+    weakness_of,
 )
 from kiosk.evaluation.acceptance.plan import MOST_ERRORS, Look, Step, Verdict, looks, rule_of_three
 from kiosk.evaluation.acceptance.trial import LEAST_READINGS, SPAN_H, Presentation, State, Trial
+from kiosk.evaluation.acceptance.wording import Wording, words_of
 from kiosk.evaluation.pad_rates import upper_bound
 
 STYLE = """
@@ -58,40 +62,14 @@ td,th{padding-right:.5rem;font-size:.9rem}.hands{grid-template-columns:1fr;gap:3
 body{font-size:10.5pt;max-width:none;padding:0}@page{margin:18mm 15mm}.wide{overflow:visible}}
 """
 NONE = "-"  # in a table, where nothing was measured
-NAMES = {
-    Step.CAMERA: "Camera",
-    Step.LIGHT: "Light at the face",
-    Step.PEOPLE: "Own people",
-    Step.STRANGERS: "Strangers",
-    Step.TIMING: "Time at the door",
-    Step.ATTACKS: "Attacks",
-    Step.WATCHDOG: "Watchdog",
-    Step.POWER: "Power cut",
-}
 MARKS = {
-    State.DONE: ("good", "✓ shown"),
-    State.MISSED: ("bad", "✗ not met"),
-    State.UNDER_WAY: ("maybe", "… not enough"),
-    State.OPEN: ("maybe", "○ not measured"),
-    State.SKIPPED: ("maybe", "○ not measured"),
+    State.DONE: ("good", "✓"),
+    State.MISSED: ("bad", "✗"),
+    State.UNDER_WAY: ("maybe", "…"),
+    State.OPEN: ("maybe", "○"),
+    State.SKIPPED: ("maybe", "○"),
 }
-NOT_CLAIMED = (
-    "Nothing is certified. These are the figures of one trial: this kiosk, these people, this light, these days.",
-    (
-        "The presentations of one person resemble each other more than those of many, so bounds that count "
-        "presentations are narrower than they should be where few people took part; the "
-        "intervals over people are the wider ones."
-    ),
-    "People who took part knew of the trial. Whoever wants to get in, and has time, was not part of it.",
-    (
-        "Nothing is said of twins and siblings, of kinds of attack that are not in the table, of masks in three "
-        "dimensions, or of pictures fed past the camera."
-    ),
-    (
-        "A trial of some tens of people says nothing of rates of one in thousands. For those the scale of the model "
-        "pack stands, with what its manifest says of it, and kiosk evaluate site where some 200 people are enrolled."
-    ),
-)
+NOT_CLAIMED = 5  # sentences
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,32 +81,37 @@ class Issue:
     setup: Mapping[str, Any]  # what the figures depend on, as it is now
     threshold: float  # in force at the door, a score
     site: Sequence[Mapping[str, Any]] = ()  # rows of `device.site.scores_here`; none where too few are enrolled
+    language: str = "en"
 
 
 def as_html(trial: Trial, issue: Issue) -> str:
     """Return the report as a page that needs nothing else."""
-    begun, newest = moment(trial.begun_at), moment(trial.newest_at)
+    say = words_of(issue.language)
+    about = say(
+        "about",
+        store=issue.setup.get("store", ""),
+        begun=moment(trial.begun_at),
+        newest=moment(trial.newest_at),
+        at=moment(issue.at),
+    )
+    claims = [say(f"not_claimed_{number}") for number in range(1, NOT_CLAIMED + 1)]
     parts = [
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+        f'<!doctype html><html lang="{say.language}"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width,initial-scale=1">',
-        f"<title>Acceptance report, {escape(moment(issue.at))}</title><style>{STYLE}</style></head><body><main>",
-        "<h1>Acceptance report of a face-verification kiosk</h1>",
-        (
-            f'<p class="soft">Kiosk <code>{escape(str(issue.setup.get("store", "")))}</code>. Begun {begun}, newest '
-            f"note {newest}, report of {moment(issue.at)} (UTC, by the kiosk's clock).</p>"
-        ),
-        _summary(trial),
-        _recommended(trial, issue),
-        _people(trial),
-        _attacks(trial, issue),
-        _timing(trial),
-        _light(trial),
-        _camera(trial),
-        _asked(trial),
-        _setup(trial, issue),
-        _method(trial),
-        f"<h2>Not claimed</h2>{_list(NOT_CLAIMED)}",
-        _signed(issue),
+        f"<title>{escape(say('page', at=moment(issue.at)))}</title><style>{STYLE}</style></head><body><main>",
+        f'<h1>{escape(say("title"))}</h1><p class="soft">{escape(about)}</p>',
+        _summary(trial, say),
+        _recommended(trial, issue, say),
+        _people(trial, say),
+        _attacks(trial, issue, say),
+        _timing(trial, say),
+        _light(trial, say),
+        _camera(trial, say),
+        _asked(trial, say),
+        _setup(trial, issue, say),
+        _method(trial, say),
+        _section(say("not_claimed"), _list(claims)),
+        _signed(issue, say),
         "</main></body></html>",
     ]
     return "\n".join(part for part in parts if part) + "\n"
@@ -143,145 +126,126 @@ def moment(at: float | None) -> str:
     return NONE if at is None else datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%d %H:%M")
 
 
-def percent(share: float | None) -> str:
-    """Write a rate.
-
-    >>> percent(0.0487), percent(0.00512), percent(None)
-    ('4.9 %', '0.51 %', '-')
-    """
-    if share is None:
-        return NONE
-    return f"{100 * share:.2f} %" if 0.0 < share < 0.01 else f"{100 * share:.1f} %"  # noqa: PLR2004  one digit would be 0
-
-
-def said(look: Look, goal: float, what: str) -> str:
+def said(look: Look, goal: float, what: str, say: Wording) -> str:
     """Say in a sentence what a trial shows."""
-    counted = f"{look.errors} of {look.presented} presentations {what}"
+    counts = {"errors": look.errors, "presented": look.presented, "what": what, "goal": say.percent(goal)}
     if look.verdict is Verdict.ENOUGH:
-        return f"{counted}: a rate of at most {percent(goal)} is shown with 95 % confidence."
+        return say("enough", **counts)
     if look.verdict is Verdict.MISSED:
-        return f"{counted}: a rate of at most {percent(goal)} is not shown. Mend what went wrong, then begin anew."
-    return (
-        f"{counted}: {look.missing} more without an error would show a rate of at most {percent(goal)}. "
-        "It is not shown yet."
-    )
+        return say("not_shown", **counts)
+    return say("more", **counts, missing=look.missing)
 
 
 # ---- parts, in the order of the page
 
 
-def _summary(trial: Trial) -> str:
+def mark(trial: Trial, step: Step, say: Wording) -> tuple[str, str]:
+    """Return how good a step's state is, and its sign with a word."""
+    state = trial.state(step)
+    kind, sign = MARKS[state]
+    word = state
+    if step in trial.words and state in (State.DONE, State.MISSED):
+        word = "word_good" if state == State.DONE else "word_bad"
+    elif state == State.DONE and step in (Step.CAMERA, Step.LIGHT, Step.TIMING):
+        word = "measured"
+    return kind, f"{sign} {say(word)}"
+
+
+def _summary(trial: Trial, say: Wording) -> str:
     rows = []
     for step in Step:
-        state = trial.state(step)
-        kind, mark = MARKS[state]
-        if step in trial.words and state != State.SKIPPED:
-            mark = "✓ by word" if state == State.DONE else "✗ by word"
-        elif state == State.DONE and step in (Step.CAMERA, Step.LIGHT, Step.TIMING):
-            mark = "✓ measured"
+        kind, words = mark(trial, step, say)
         rows.append(
-            f'<li><span class="mark {kind}">{escape(mark)}</span><span><b>{NAMES[step]}.</b> '
-            f"{escape(sentence(trial, step))}</span></li>"
+            f'<li><span class="mark {kind}">{escape(words)}</span><span><b>{escape(say.step(step.value))}.</b> '
+            f"{escape(sentence(trial, step, say))}</span></li>"
         )
     return f'<ul class="sum">{"".join(rows)}</ul>'
 
 
-def sentence(trial: Trial, step: Step) -> str:
+def sentence(trial: Trial, step: Step, say: Wording) -> str:
     """Say in a sentence or two what a step showed."""
     if step in trial.skipped:
-        return f"Left out: {trial.skipped[step]}"
-    return _SENTENCES[step](trial)
+        return say("left_out", reason=trial.skipped[step])
+    return _SENTENCES[step](trial, say)
 
 
-def _people_sentence(trial: Trial) -> str:
-    goal = trial.goals[Step.PEOPLE].rate
-    return said(trial.look(Step.PEOPLE), goal, "of people enrolled were wrongly turned away")
+def _counted_sentence(trial: Trial, step: Step, say: Wording) -> str:
+    return said(trial.look(step), trial.goals[step].rate, say(f"what_{step.value}"), say)
 
 
-def _strangers_sentence(trial: Trial) -> str:
-    return said(trial.look(Step.STRANGERS), trial.goals[Step.STRANGERS].rate, "of strangers were let in")
-
-
-def _worst_attack(trial: Trial) -> str:
+def _worst_attack(trial: Trial, say: Wording) -> str:
     if not trial.species:
-        return "No attack was presented."
+        return say("no_attack")
     worst = max(trial.species, key=lambda one: (rate_of(trial.of(Step.ATTACKS, one)).rate or 0.0, one))
     look = trial.look(Step.ATTACKS, worst)
-    return f"Worst kind, {worst}: {said(look, trial.goals[Step.ATTACKS].rate, 'were let in')}"
+    return say("worst", species=worst, said=said(look, trial.goals[Step.ATTACKS].rate, say("what_attacks"), say))
 
 
-def _recommended(trial: Trial, issue: Issue) -> str:
-    found = recommend(trial, issue.threshold)
-    name = "verify_threshold" if issue.setup.get("mode") == "verify" else "identify_threshold"
-    lines = []
-    if found.is_beyond:
-        lines.append(
-            "A stranger reached the highest score there is: no threshold helps. Look whether that person is enrolled "
-            "after all, or looks like somebody who is (kiosk gallery audit), before the door is used."
-        )
-    elif found.is_raised:
-        lines.append(
-            f"Raise [entrance] {name} from {found.in_force:g} to {found.threshold:g}: a stranger reached "
-            f"{found.highest_stranger:g}. Of {found.mated} presentations of people enrolled, {found.turned_away} "
-            "scored lower and would be turned away."
-        )
-    elif trial.of(Step.STRANGERS):
-        highest = "none came near" if found.highest_stranger is None else f"the highest was {found.highest_stranger:g}"
-        lines.append(
-            f"Keep [entrance] {name} at {found.in_force:g}: no stranger's score reached it ({highest}). "
-            "A lower one is never recommended: a trial of this size is too small for that."
-        )
-    else:
-        lines.append(
-            f"Keep [entrance] {name} at {found.in_force:g}: no strangers presented, so nothing speaks for more."
-        )
-    if found.narrow:
-        people = ", ".join(map(str, found.narrow))
-        lines.append(f"Enrol anew in the light of this door: people {people}, whose scores lie close to the threshold.")
-    if any(one.is_other for one in trial.of(Step.PEOPLE)):
-        lines.append("Somebody was let in as somebody else: run kiosk gallery audit, and look at the two.")
-    if issue.setup.get("pad_level") == "off":
-        lines.append(
-            "Turn on the detection of presentation attacks ([pad] level): here a photograph of somebody opens."
-        )
-    if (years := issue.setup.get("holds_from_age")) is not None:
-        is_held = float(issue.setup.get("age_low", 0.0)) >= float(years)
-        lines.append(
-            f"Scores hold from about {float(years):g} years on; children reach them far more often. "
-            + ("The door sends younger people to review." if is_held else f"Set [entrance] age_low = {float(years):g}.")
-        )
+def _recommended(trial: Trial, issue: Issue, say: Wording) -> str:
+    lines = _advice(trial, issue, say)
     table = ""
     if issue.site:
         rows = [
-            [f"{one['score']:g}", _one_in(one["stated"]), _one_in(one["bound"]), f"{one['holds_from']:g}"]
+            [
+                say.number(one["score"]),
+                _one_in(one["stated"], say),
+                _one_in(one["bound"], say),
+                say.number(one["holds_from"]),
+            ]
             for one in issue.site
         ]
-        head = ("Score", "Stated rate", "Here, 95 % bound", "Holds here from score")
-        table = _table(head, rows, "Of the people enrolled, each a stranger to all others (kiosk evaluate site)")
-    return f'<h2>Thresholds recommended for this site</h2><div class="box">{_list(lines)}</div>{table}'
+        head = [say(name) for name in ("score", "stated", "here_bound", "holds_from")]
+        table = _table(head, rows, say("site"))
+    return _section(say("recommended"), f'<div class="box">{_list(lines)}</div>{table}')
 
 
-def _people(trial: Trial) -> str:
-    rows = []
-    for step, what in ((Step.PEOPLE, "mated: FRR, wrongly turned away"), (Step.STRANGERS, "non-mated: FAR, let in")):
-        rows.append([what, *_cells(rate_of(trial.of(step)))])
-    others = sum(one.is_other for one in trial.of(Step.PEOPLE))
+def _advice(trial: Trial, issue: Issue, say: Wording) -> list[str]:
+    found = recommend(trial, issue.threshold)
+    setting = {
+        "name": "verify_threshold" if issue.setup.get("mode") == "verify" else "identify_threshold",
+        "now": say.number(found.in_force),
+    }
+    lines = []
+    if found.is_beyond:
+        lines.append(say("beyond"))
+    elif found.is_raised:
+        highest, to = say.number(found.highest_stranger or 0.0), say.number(found.threshold)
+        lines.append(say("raise", **setting, to=to, highest=highest, mated=found.mated, turned=found.turned_away))
+    elif trial.of(Step.STRANGERS):
+        near = found.highest_stranger
+        highest = say("none_near") if near is None else say("highest_was", n=say.number(near))
+        lines.append(say("keep", **setting, highest=highest))
+    else:
+        lines.append(say("keep_untried", **setting))
+    if found.narrow:
+        lines.append(say("narrow", people=", ".join(map(str, found.narrow))))
+    if any(one.is_other for one in trial.of(Step.PEOPLE)):
+        lines.append(say("other"))
+    if issue.setup.get("pad_level") == "off":
+        lines.append(say("pad_off"))
+    if (years := issue.setup.get("holds_from_age")) is not None:
+        is_held = float(issue.setup.get("age_low", 0.0)) >= float(years)
+        told = say.number(float(years))
+        lines.append(f"{say('holds', years=told)} {say('age_held') if is_held else say('age_set', years=told)}")
+    return lines
+
+
+def _people(trial: Trial, say: Wording) -> str:
+    rows = [
+        [say(what), *_cells(rate_of(trial.of(step)), say)]
+        for step, what in ((Step.PEOPLE, "mated"), (Step.STRANGERS, "non_mated"))
+    ]
     scores = sorted(
         one.seen[0].score for one in trial.of(Step.PEOPLE) if one.is_right and one.seen[0].score is not None
     )
-    notes = [f"Enrolled people let in as somebody else: {others}."]
+    notes = [say("others", n=sum(one.is_other for one in trial.of(Step.PEOPLE)))]
     if scores:
-        middle = scores[len(scores) // 2]
-        notes.append(f"Scores of people let in as themselves: {scores[0]:g} the lowest, {middle:g} the middle one.")
-    head = ("Presentations", "Count", "Errors", "Rate", "95 % at most", "Not seen", "People", "Over people")
-    return (
-        "<h2>People and strangers at the door</h2>"
-        + _table(head, rows, "Rates of the whole door (ISO/IEC 19795-2, scenario; -5, access control)")
-        + _list(notes)
-    )
+        notes.append(say("scores", low=say.number(scores[0]), middle=say.number(scores[len(scores) // 2])))
+    names = ("presentations", "count", "errors", "rate", "bound", "unseen", "persons", "over_people")
+    return _section(say("people"), _table([say(name) for name in names], rows, say("scenario")) + _list(notes))
 
 
-def _attacks(trial: Trial, issue: Issue) -> str:
+def _attacks(trial: Trial, issue: Issue, say: Wording) -> str:
     if not trial.species:
         return ""
     rows = []
@@ -290,199 +254,195 @@ def _attacks(trial: Trial, issue: Issue) -> str:
         found = trial.of(Step.ATTACKS, species)
         rate = rate_of(found)
         missed, bound = undetected_of(found)
-        detected = [percent(missed / len(found)), percent(bound)] if is_on else [NONE, NONE]
-        cells = [species, str(rate.presented), str(rate.people), percent(rate.rate), percent(rate.upper)]
+        detected = [say.percent(missed / len(found)), say.percent(bound)] if is_on else [NONE, NONE]
+        cells = [species, str(rate.presented), str(rate.people), say.percent(rate.rate), say.percent(rate.upper)]
         rows.append([*cells, *detected, str(rate.unseen)])
-    head = ("Kind", "Count", "Instruments", "IAPAR", "95 % at most", "APCER", "95 % at most", "No response")
-    return "<h2>Presentation attacks</h2>" + _table(
-        head, rows, "IAPAR: let in; APCER: not recognised as an attack (ISO/IEC 30107-3). The worst kind counts"
-    )
+    kind, count, instruments = (say(name) for name in ("kind", "count", "instruments"))
+    head = (kind, count, instruments, "IAPAR", say("bound"), "APCER", say("bound"), say("no_response"))
+    return _section(say("attacks"), _table(head, rows, say("attacks_text")))
 
 
-def _timing_sentence(trial: Trial) -> str:
+def _timing_sentence(trial: Trial, say: Wording) -> str:
     decision, relay = door_times(trial)
     told = times_of(trial.stopwatch)
     found = []
     if decision is not None:
-        found.append(f"{decision.median_s:.1f} s from the first sight to the decision, {decision.most_s:.1f} s at most")
+        median, most = say.number(decision.median_s, 1), say.number(decision.most_s, 1)
+        found.append(say("time_decision", n=median, most=most))
     if relay is not None:
-        found.append(f"{relay.median_s:.2f} s from there to the relay")
+        found.append(say("time_relay", n=say.number(relay.median_s, 2)))
     if told is not None:
-        found.append(f"{told.median_s:.1f} s by the installer's stopwatch, from stepping up to the open door")
+        found.append(say("time_stopwatch", n=say.number(told.median_s, 1)))
+    if not found:
+        return say("nothing_timed")
     slow = max((one.median_s for one in (decision, told) if one is not None), default=0.0) > LONG_S
-    return ("; ".join(found) + (". People will take that for broken." if slow else ".")) if found else "Nothing timed."
+    return "; ".join(found) + (f". {say('slow')}" if slow else ".")
 
 
-def _timing(trial: Trial) -> str:
+def _timing(trial: Trial, say: Wording) -> str:
     decision, relay = door_times(trial)
-    named = (
-        ("First sight to decision, measured by the kiosk", decision),
-        ("Decision to relay, measured by the kiosk", relay),
-        ("Stepping up to open door, the installer's word", times_of(trial.stopwatch)),
-    )
-    rows = [_time_cells(name, one) for name, one in named if one is not None]
-    return "<h2>Time at the door</h2>" + _table(("What", "Count", "Median", "Longest"), rows) if rows else ""
+    named = (("row_decision", decision), ("row_relay", relay), ("row_stopwatch", times_of(trial.stopwatch)))
+    rows = [_time_cells(say(name), one, say) for name, one in named if one is not None]
+    head = [say(name) for name in ("what", "count", "median", "longest")]
+    return _section(say("timing"), _table(head, rows)) if rows else ""
 
 
-def _light_sentence(trial: Trial) -> str:
+def _light_sentence(trial: Trial, say: Wording) -> str:
     if not trial.light:
-        return "Nothing was measured."
-    poor = [one for one in trial.light if one["objection"]]
+        return say("nothing")
+    poor = sum(bool(one["objection"]) for one in trial.light)
     times = [one["at"] for one in trial.light]
-    span_h = (max(times) - min(times)) / 3600.0
-    few = (
-        ""
-        if trial.state(Step.LIGHT) != State.UNDER_WAY
-        else (f" Too little for a day: {LEAST_READINGS} readings over {SPAN_H:g} hours are asked for.")
-    )
-    found = f"{len(trial.light)} readings over {span_h:.1f} hours, {len(poor)} of them too poor for a reference."
-    return found + few
+    hours = say.number((max(times) - min(times)) / 3600.0, 1)
+    found = say("readings", n=len(trial.light), hours=hours, poor=poor)
+    if trial.state(Step.LIGHT) != State.UNDER_WAY:
+        return found
+    return f"{found} {say('readings_few', least=LEAST_READINGS, hours=say.number(SPAN_H))}"
 
 
-def _light(trial: Trial) -> str:
+def _light(trial: Trial, say: Wording) -> str:
     rows = [
         [
             moment(one["at"]),
-            f"{one['luminance']:.0f}",
-            f"{one['contrast']:.0f}",
-            f"{one['sharpness']:.0f}",
-            f"{one['eye_distance_px']:.0f} px",
-            NONE if one["template_quality"] is None else f"{one['template_quality']:.0f}",
-            one["objection"] or "good",
+            say.number(one["luminance"], 0),
+            say.number(one["contrast"], 0),
+            say.number(one["sharpness"], 0),
+            f"{say.number(one['eye_distance_px'], 0)} px",
+            NONE if one["template_quality"] is None else say.number(one["template_quality"], 0),
+            say("good") if weak is None else say(f"poor_{weak}", n=say.number(one["eye_distance_px"], 0)),
         ]
-        for one in trial.light
+        for one, weak in ((one, weakness_of(one)) for one in trial.light)
     ]
-    head = ("Time (UTC)", "Luma, 0 to 255", "Contrast", "Sharpness", "Between eyes", "Quality, 0 to 100", "Verdict")
-    return "<h2>Light at the face</h2>" + _table(head, rows) if rows else ""
+    names = ("time", "luma", "contrast", "sharpness", "eyes", "quality", "verdict")
+    return _section(say("light"), _table([say(name) for name in names], rows)) if rows else ""
 
 
-def _camera_sentence(trial: Trial) -> str:
+def _camera_sentence(trial: Trial, say: Wording) -> str:
     camera = trial.camera
     if camera is None:
-        return "Nothing was measured."
-    what = f"{camera['width']} by {camera['height']}, {camera['fps']:g} pictures a second."
-    return what + "".join(f" {fault}." for fault in camera["faults"])
+        return say("nothing")
+    what = say("camera_is", width=camera["width"], height=camera["height"], fps=say.number(camera["fps"]))
+    faults = [say(f"fault_{one.kind}", n=say.number(one.n), least=say.number(one.least)) for one in faults_of(camera)]
+    return " ".join([what, *faults])
 
 
-def _camera(trial: Trial) -> str:
+def _camera(trial: Trial, say: Wording) -> str:
     camera = trial.camera
     if camera is None:
         return ""
     facts = {
-        "Source": camera["source"],
-        "Picture": f"{camera['width']} by {camera['height']} px",
-        "Pictures judged a second": f"{camera['fps']:g}",
-        "Mean brightness": f"{camera['brightness']:.0f} of 255",
+        say("source"): camera["source"],
+        say("picture"): say("pixels", width=camera["width"], height=camera["height"]),
+        say("fps"): say.number(camera["fps"]),
+        say("brightness"): say("of_255", n=say.number(camera["brightness"], 0)),
     }
-    return f"<h2>Camera</h2>{_facts(facts)}"
+    return _section(say("camera"), _facts(facts))
 
 
-def _word_sentence(trial: Trial, step: Step) -> str:
+def _word_sentence(trial: Trial, step: Step, say: Wording) -> str:
     word = trial.words.get(step)
     if word is None:
-        return "Not tried."
+        return say("not_tried")
     seen = {
-        Step.WATCHDOG: ("is_new_process", "the kiosk's process is another one", "the kiosk's process is the same one"),
-        Step.POWER: ("is_new_boot", "the machine started anew", "the machine did not start anew"),
+        Step.WATCHDOG: (word.is_new_process, "new_process", "same_process"),
+        Step.POWER: (word.is_new_boot, "new_boot", "same_boot"),
     }
-    log = ("is_log_intact", "the decision log is unbroken", "the decision log is damaged")
-    looked = [(getattr(word, name), good, bad) for name, good, bad in (seen[step], log)]
-    facts = [good if found else bad for found, good, bad in looked if found is not None]
-    told = "it came back by itself" if word.worked else "it did not come back by itself"
-    more = f" ({word.text})" if word.text else ""
-    sees = f" The kiosk sees: {', '.join(facts)}." if facts else " The kiosk saw nothing of it."
-    doubt = " So the word is not borne out." if word.worked and not word.holds_for(step) else ""
-    return f"The installer's word of {moment(word.at)}: {told}{more}.{sees}{doubt}"
+    looked = (seen[step], (word.is_log_intact, "log_good", "log_bad"))
+    facts = [say(good if found else bad) for found, good, bad in looked if found is not None]
+    told = say("came_back" if word.worked else "stayed_away") + (f" ({word.text})" if word.text else "")
+    parts = [say("word", at=moment(word.at), told=told)]
+    parts.append(say("sees", facts=", ".join(facts)) if facts else say("saw_nothing"))
+    if word.worked and not word.holds_for(step):
+        parts.append(say("doubt"))
+    return " ".join(parts)
 
 
-def _asked(trial: Trial) -> str:
+def _asked(trial: Trial, say: Wording) -> str:
     told = [step for step in (Step.WATCHDOG, Step.POWER) if step in trial.words]
     if not told:
         return ""
-    return f"<h2>Watchdog and power</h2>{_list(f'{NAMES[step]}. {_word_sentence(trial, step)}' for step in told)}"
+    lines = (f"{say.step(step.value)}. {_word_sentence(trial, step, say)}" for step in told)
+    return _section(say("asked"), _list(lines))
 
 
-def _setup(trial: Trial, issue: Issue) -> str:
+def _setup(trial: Trial, issue: Issue, say: Wording) -> str:
     now, before = issue.setup, trial.setup
     facts = {
-        "Kiosk": f"version {now.get('version')}",
-        "Recogniser (sha256)": now.get("model"),
-        "Mode": now.get("mode"),
-        "Threshold at the door": now.get("threshold"),
-        "Threshold of the blocklist": now.get("blocklist_threshold"),
-        "Detection of attacks": now.get("pad_level"),
-        "People enrolled": now.get("people"),
-        "Presentations taken back": trial.withdrawn,
+        say("setup_kiosk"): say("version", n=now.get("version")),
+        say("setup_model"): now.get("model"),
+        say("setup_mode"): now.get("mode"),
+        say("setup_threshold"): _score(now.get("threshold"), say),
+        say("setup_blocklist"): _score(now.get("blocklist_threshold"), say),
+        say("setup_pad"): now.get("pad_level"),
+        say("setup_people"): now.get("people"),
+        say("setup_withdrawn"): trial.withdrawn,
     }
     watched = ("version", "model", "mode", "threshold", "blocklist_threshold", "pad_level", "age_low")
     changed = [name for name in watched if before.get(name) != now.get(name)]
     warning = ""
     if changed:
         was = ", ".join(f"{name} {before.get(name)} → {now.get(name)}" for name in changed)
-        warning = f'<p class="box bad">Changed since the trial began, so that the figures mix both: {escape(was)}</p>'
-    return f"<h2>What the figures depend on</h2>{_facts(facts)}{warning}"
+        warning = f'<p class="box bad">{escape(say("changed", was=was))}</p>'
+    return _section(say("setup"), _facts(facts) + warning)
 
 
-def _method(trial: Trial) -> str:
+def _method(trial: Trial, say: Wording) -> str:
     plans = [
-        f"{NAMES[step]}: at most {percent(goal.rate)}; looks after "
-        + ", ".join(map(str, looks(goal)))
-        + f" presentations with at most 0 to {MOST_ERRORS} errors (rule of three: {rule_of_three(goal.rate)})."
+        say(
+            "method_plan",
+            name=say.step(step.value),
+            goal=say.percent(goal.rate),
+            looks=", ".join(map(str, looks(goal))),
+            most=MOST_ERRORS,
+            three=rule_of_three(goal.rate),
+        )
         for step, goal in trial.goals.items()
     ]
-    lines = [
-        (
-            "Of people enrolled the first decision of each presentation counts; of strangers and attacks any decision "
-            "that let somebody in. Presentations without a decision stay in the denominators."
-        ),
-        (
-            "Looks were planned beforehand and share the 5 % between them, so that stopping early does not flatter. "
-            "Bounds are one-sided, 95 %, after Clopper and Pearson, for the presentations counted; intervals over "
-            "people draw people anew with all of their presentations; without an error, they are the bound of so many "
-            "people with one presentation each."
-        ),
-        *plans,
-        "Every decision counted here is in the kiosk's signed log by its number; what an installer told is marked so.",
-    ]
-    return f"<h2>How it was measured</h2>{_list(lines)}"
+    return _section(say("method"), _list([say("method_first"), say("method_looks"), *plans, say("method_log")]))
 
 
-def _signed(issue: Issue) -> str:
-    return (
-        "<h2>Signature</h2><p>The file beside this one, of the same name with .minisig, is the kiosk's signature. "
-        "<code>kiosk accept --verify REPORT</code> checks it on the kiosk, and anywhere else:</p>"
+def _signed(issue: Issue, say: Wording) -> str:
+    return _section(
+        say("signature"),
+        f"<p>{escape(say('signature_text'))}</p>"
         f"<p><code>minisign -Vm REPORT -P {escape(issue.key)}</code></p>"
-        '<div class="hands"><p>Installer, place, date</p><p>Owner, place, date</p></div>'
+        f'<div class="hands"><p>{escape(say("installer"))}</p><p>{escape(say("owner"))}</p></div>',
     )
 
 
 # ---- pieces
 
 
-def _cells(rate: Rate) -> list[str]:
+def _section(title: str, content: str) -> str:
+    return f"<h2>{escape(title)}</h2>{content}"
+
+
+def _cells(rate: Rate, say: Wording) -> list[str]:
     interval = NONE
     if rate.presented and not rate.errors:  # nothing to draw anew from: what so many people show, one each
-        interval = f"at most {percent(upper_bound(0, rate.people))}"
+        interval = say("at_most", rate=say.percent(upper_bound(0, rate.people)))
     elif rate.interval is not None:
-        interval = f"{percent(rate.interval[0])} to {percent(rate.interval[1])}"
-    bound = percent(rate.upper) if rate.presented else NONE
+        interval = say("from_to", low=say.percent(rate.interval[0]), high=say.percent(rate.interval[1]))
     return [
         str(rate.presented),
         str(rate.errors),
-        percent(rate.rate),
-        bound,
+        say.percent(rate.rate),
+        say.percent(rate.upper) if rate.presented else NONE,
         str(rate.unseen),
         str(rate.people),
         interval,
     ]
 
 
-def _time_cells(name: str, times: Times) -> list[str]:
-    return [name, str(times.count), f"{times.median_s:.2f} s", f"{times.most_s:.2f} s"]
+def _time_cells(name: str, times: Times, say: Wording) -> list[str]:
+    return [name, str(times.count), f"{say.number(times.median_s, 2)} s", f"{say.number(times.most_s, 2)} s"]
 
 
-def _one_in(rate: float) -> str:
-    return f"1 in {1 / rate:,.0f}" if rate > 0.0 else "none"
+def _score(value: float | None, say: Wording) -> str:
+    return NONE if value is None else say.number(value)
+
+
+def _one_in(rate: float, say: Wording) -> str:
+    return say("one_in", n=say.number(1 / rate, 0)) if rate > 0.0 else say("none")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
@@ -502,16 +462,16 @@ def _list(lines: Iterable[str]) -> str:
     return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
 
 
-_SENTENCES: Mapping[Step, Callable[[Trial], str]] = MappingProxyType(
+_SENTENCES: Mapping[Step, Callable[[Trial, Wording], str]] = MappingProxyType(
     {
         Step.CAMERA: _camera_sentence,
         Step.LIGHT: _light_sentence,
-        Step.PEOPLE: _people_sentence,
-        Step.STRANGERS: _strangers_sentence,
+        Step.PEOPLE: lambda trial, say: _counted_sentence(trial, Step.PEOPLE, say),
+        Step.STRANGERS: lambda trial, say: _counted_sentence(trial, Step.STRANGERS, say),
         Step.TIMING: _timing_sentence,
         Step.ATTACKS: _worst_attack,
-        Step.WATCHDOG: lambda trial: _word_sentence(trial, Step.WATCHDOG),
-        Step.POWER: lambda trial: _word_sentence(trial, Step.POWER),
+        Step.WATCHDOG: lambda trial, say: _word_sentence(trial, Step.WATCHDOG, say),
+        Step.POWER: lambda trial, say: _word_sentence(trial, Step.POWER, say),
     }
 )
 

@@ -24,6 +24,7 @@ from kiosk.door.door import Happened
 from kiosk.entrance.decide import ACTOR
 from kiosk.entrance.news import Broadcast, News, Topic
 from kiosk.errors import RefusedError
+from kiosk.evaluation.acceptance.findings import camera_faults
 from kiosk.evaluation.acceptance.journal import Journal
 from kiosk.evaluation.acceptance.plan import ASKED, DEFAULT_GOALS, PRESENTED, Goal, Step
 from kiosk.evaluation.acceptance.report import Issue, as_html, moment
@@ -37,8 +38,6 @@ from kiosk.store.chain import Kind
 from kiosk.store.durable import open_private
 from kiosk.types import RgbImage
 
-LEAST_FPS, LEAST_EDGE_PX = 5.0, 480
-DARK_PICTURE, BRIGHT_PICTURE = 20.0, 245.0  # mean of all pixels: a covered lens, a lamp into it
 LONGEST = 200  # characters of what an installer writes
 KEPT_TIMES = 256
 RELAY_S = 1.5  # from a decision until its door must have been opened
@@ -159,23 +158,15 @@ class Wizard:
 
     def note_camera(self, source: str, size_wh: tuple[int, int], fps: float, brightness: float) -> Trial:
         """Note what the camera gives."""
-        faults = []
-        if min(size_wh) < LEAST_EDGE_PX:
-            faults.append(f"the picture's shorter edge has {min(size_wh)} px; {LEAST_EDGE_PX} are needed")
-        if fps < LEAST_FPS:
-            faults.append(f"{fps:.1f} pictures a second; {LEAST_FPS:g} are needed")
-        if not DARK_PICTURE <= brightness <= BRIGHT_PICTURE:
-            faults.append(f"mean brightness {brightness:.0f} of 255; is the lens covered, or a lamp before it?")
         camera = {
             "source": source,
             "width": size_wh[0],
             "height": size_wh[1],
             "fps": round(fps, 1),
             "brightness": round(brightness, 1),
-            "faults": faults,
-            "is_good": not faults,
         }
-        return self._add({"what": "camera", "camera": camera})
+        faults = [one.kind for one in camera_faults(size_wh, fps, brightness)]
+        return self._add({"what": "camera", "camera": {**camera, "faults": faults, "is_good": not faults}})
 
     def note_light(self, image: RgbImage) -> Trial:
         """Measure the light on the one face in a picture, and note it.
@@ -316,8 +307,11 @@ class Wizard:
         """The public key that checks reports, as minisign writes it."""
         return public_key_text(self.device.store.vault.public_key)
 
-    def report(self) -> tuple[bytes, str]:
+    def report(self, language: str = "en") -> tuple[bytes, str]:
         """Return the report as it is now, and its signature.
+
+        Args:
+            language: of the report; one that nobody wrote gives the English one.
 
         Raises:
             RefusedError: no acceptance has begun.
@@ -327,7 +321,8 @@ class Wizard:
             raise RefusedError("no acceptance has begun here")
         site = device.site_curve
         rows = [] if site is None else [asdict(row) for row in scores_here(device.scale, site)]
-        page = as_html(trial, Issue(at, self.key, self.setup(), round(self.threshold(), 1), rows)).encode()
+        issue = Issue(at, self.key, self.setup(), round(self.threshold(), 1), rows, language)
+        page = as_html(trial, issue).encode()
         comment = f"acceptance of {device.store.identity} at {moment(at)} UTC, {trial.notes} notes"
         return page, sign(page, comment, device.store.vault.public_key, device.store.vault.sign)
 
@@ -335,14 +330,14 @@ class Wizard:
         return self.journal.add(lambda _: {**note, "at": self._now()})
 
 
-def write_report(wizard: Wizard, path: Path) -> bytes:
-    """Write the report as it is now, and its signature beside it; return the report.
+def write_report(wizard: Wizard, path: Path, language: str = "en") -> bytes:
+    """Write the report as it is now in a language, and its signature beside it; return the report.
 
     Raises:
         RefusedError: no acceptance has begun.
         OSError: they cannot be written; what was there before stays.
     """
-    page, signed = wizard.report()
+    page, signed = wizard.report(language)
     for target, content in ((path, page.decode()), (path.with_name(path.name + SUFFIX), signed)):
         part = target.with_name(target.name + ".part")
         with open_private(part) as file:

@@ -6,7 +6,7 @@ import { ask } from "./dialog.js";
 import { el, icon, put } from "../common/dom.js";
 import { field } from "../common/field.js";
 import { empty, load, say } from "./notice.js";
-import { named, number, t, time } from "../common/words.js";
+import { current, named, number, t, time } from "../common/words.js";
 
 const LOOK = {
   open: ["plain", "info"],
@@ -317,7 +317,7 @@ export async function acceptance(place, { session, on, atEnd }) {
           {},
           chip(...(one.objection ? ["bad", "alert"] : ["good", "check"]), t("acceptance.luma", { n: number(one.luminance, 0) })),
           el("span", { class: "soft" }, time(one.at)),
-          one.objection && el("span", { lang: "en" }, one.objection),
+          one.weakness && el("span", {}, t(`report.poor_${one.weakness}`, { n: number(one.eye_distance_px, 0) })),
         ),
       ),
     );
@@ -362,7 +362,7 @@ export async function acceptance(place, { session, on, atEnd }) {
         { class: "actions" },
         el(
           "a",
-          { class: "button primary", href: "/device/acceptance/report", target: "_blank", rel: "noopener" },
+          { class: "button primary", href: `/device/acceptance/report?language=${current()}`, target: "_blank", rel: "noopener" },
           icon("list"),
           t("acceptance.show_report"),
         ),
@@ -444,7 +444,7 @@ function sentence(step) {
     if (!step.species.length) return t("acceptance.attacks_none", { n: step.first_look, rate: percent(step.goal) });
     return step.species.map((one) => `${one.species}: ${counted(one, step.goal)}`).join(" ");
   }
-  if (step.step === "camera") return step.camera ? cameraWords(step.camera) : t("acceptance.nothing");
+  if (step.step === "camera") return step.camera ? cameraWords(step) : t("acceptance.nothing");
   if (step.step === "light") return t("acceptance.readings", { n: step.readings.length });
   if (step.step === "timing") return timingWords(step);
   if (!step.word) return t("acceptance.not_tried");
@@ -457,9 +457,10 @@ function counted(step, goal) {
   return t(`acceptance.verdict_${step.verdict}`, values);
 }
 
-function cameraWords(camera) {
+function cameraWords({ camera, faults }) {
   const words = t("acceptance.camera", { width: camera.width, height: camera.height, fps: number(camera.fps, 1) });
-  return [words, ...camera.faults].join(" ");
+  const lacks = faults.map((one) => t(`report.fault_${one.kind}`, { n: number(one.n, 1), least: number(one.least) }));
+  return [words, ...lacks].join(" ");
 }
 
 function timingWords(step) {

@@ -1,10 +1,10 @@
-/** The gallery against itself: people who may be one and the same, and photographs unlike their own person. */
+/** The gallery against itself, people who may be one and the same; and what a score means, here and in groups. */
 
 import { call } from "../common/api.js";
 import { el, icon, put } from "../common/dom.js";
-import { empty, problem } from "./notice.js";
+import { empty, load, problem } from "./notice.js";
 import { table } from "./table.js";
-import { number, t } from "../common/words.js";
+import { named, number, t } from "../common/words.js";
 
 const POLL_MS = 1_000;
 
@@ -59,12 +59,15 @@ export async function audit(place, { atEnd }) {
     }
   }
 
+  const meaning = el("div", { class: "stack" });
   put(
     place,
     el("div", { class: "head" }, el("h1", {}, t("audit.title")), start),
     el("p", { class: "soft lead" }, t("audit.text")),
     result,
+    meaning,
   );
+  load(meaning, () => call("GET", "/device/scale"), scaleOf, 2);
 }
 
 function report(found) {
@@ -94,7 +97,6 @@ function report(found) {
         }),
       ),
     ),
-    site(figures.site),
     section(
       t("audit.duplicates"),
       t("audit.duplicates_text", { threshold: found.threshold }),
@@ -123,9 +125,86 @@ function report(found) {
   ];
 }
 
+/** What scores stand for: among the people enrolled here, and within each group that the shipped scale was measured on. */
+function scaleOf(found) {
+  return [site(found.site), groups(found), found.missed.length > 0 && missed(found.missed)];
+}
+
+const oneIn = (rate) =>
+  rate === null ? "–" : rate > 0 ? t("audit.one_in", { n: oneInNumber(1 / rate) }) : t("audit.none_seen");
+
+// 1 in 4.8 and 1 in 33,000: more digits would say more than was measured.
+function oneInNumber(many) {
+  return many < 10 ? number(many, 1) : number(Number(many.toPrecision(2)));
+}
+
+function groups(found) {
+  const years = found.holds_from_age;
+  return el(
+    "section",
+    { class: "card stack" },
+    el("h2", {}, t("audit.groups")),
+    el("p", { class: "soft" }, t(found.groups.length ? "audit.groups_text" : "audit.groups_none")),
+    years !== null && el("p", { class: "banner plain" }, icon("info"), el("span", {}, t("audit.holds", { years }))),
+    found.groups.length > 0 &&
+      table(
+        t("audit.groups"),
+        [
+          { words: t("audit.group") },
+          { words: t("audit.pairs"), kind: "number" },
+          { words: t("audit.reach", { score: 50 }), kind: "number" },
+          { words: t("audit.reach", { score: 70 }), kind: "number" },
+          { words: t("audit.reach_bound", { score: 70 }), kind: "number" },
+          { words: t("audit.reach", { score: 90 }), kind: "number" },
+        ],
+        found.groups,
+        {
+          cells: (row) => [
+            named("scale_group", row.name),
+            row.non_mated === null ? "–" : number(row.non_mated),
+            oneIn(row.fmr_50),
+            oneIn(row.fmr_70),
+            oneIn(row.bound_70),
+            oneIn(row.fmr_90),
+          ],
+        },
+      ),
+  );
+}
+
+/** How often one person's two photographs miss score 70, within each group that was measured. */
+function missed(found) {
+  const share = (rate) => `${number(rate * 100, 1)} %`;
+  return el(
+    "section",
+    { class: "card stack" },
+    el("h2", {}, t("audit.missed")),
+    el("p", { class: "soft" }, t("audit.missed_text")),
+    table(
+      t("audit.missed"),
+      [
+        { words: t("audit.group") },
+        { words: t("column.people"), kind: "number" },
+        { words: t("audit.pairs"), kind: "number" },
+        { words: t("audit.below", { score: 70 }), kind: "number" },
+        { words: t("audit.between"), kind: "number" },
+      ],
+      found,
+      {
+        cells: (row) => [
+          named("scale_missed", row.name),
+          number(row.people),
+          number(row.mated),
+          share(row.fnmr_70),
+          t("audit.from_to", { low: share(row.low_70), high: share(row.high_70) }),
+        ],
+      },
+    ),
+  );
+}
+
 /** What scores stand for among the people enrolled, beside what the shipped scale states. */
 function site(found) {
-  const oneIn = (rate) => (rate > 0 ? t("audit.one_in", { n: number(Math.round(1 / rate)) }) : t("audit.none_seen"));
   return el(
     "section",
     { class: "card stack" },

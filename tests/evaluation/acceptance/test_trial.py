@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -301,3 +302,53 @@ def test_a_signature_holds_for_this_report_this_comment_and_this_key_alone():
     ):
         with pytest.raises(ConfigError, match=why):
             signature.check(content, text, key)
+
+
+GOOD = {
+    "eye_distance_px": 60.0,
+    "luminance": 120.0,
+    "contrast": 40.0,
+    "sharpness": 300.0,
+    "frontality": 0.9,
+    "template_quality": 80.0,
+    "objection": None,
+}
+
+
+def a_day():
+    """Return the notes of a trial in which every step has something to say."""
+    dark = {**GOOD, "luminance": 50.0, "objection": "the face is dark; put light in front of it"}
+    camera = {"source": "demo", "width": 320, "height": 240, "fps": 3.5, "brightness": 10.0, "faults": [], "is_good": 0}
+    return [
+        BEGIN,
+        note("camera", camera=camera),
+        note("light", light=GOOD),
+        note("light", 4 * 3600.0, light=dark),
+        *presented("people", "1", decided()),
+        *presented("strangers", "1", decided("Declined", None, 12.5, ("no_match",))),
+        *presented("attacks", "sheet 1", decided("Declined", None, None, ("attack_suspected",)), species="print"),
+        note("stopwatch", seconds=4.2),
+        note("wait", step="watchdog", before={"pid": 1, "boot": "a"}),
+        note("word", step="watchdog", worked=True, text="", is_new_process=True, is_new_boot=False, is_log_intact=True),
+        note("skip", step="power", reason="no plug"),
+    ]
+
+
+def test_a_german_report_says_what_the_english_one_says_and_nothing_of_it_in_english():
+    here = [{"score": 70.0, "stated": 1e-4, "bound": 3e-3, "holds_from": 78.5}]
+    setup = {**SETUP, "store": "s1", "version": "1.2", "model": "abc", "blocklist_threshold": 70.0, "people": 3}
+    trial = fold(a_day())
+    pages = {language: as_html(trial, Issue(NOW, "RWQ", setup, 76.0, here, language)) for language in ("en", "de")}
+
+    sentences = {language: re.findall(r">([^<>{}]*[a-z]{2}[^<>{}]*)<", page) for language, page in pages.items()}
+    assert len(sentences["en"]) == len(sentences["de"])
+    same = {one for one, other in zip(sentences["en"], sentences["de"], strict=True) if one == other}
+    written_down = {"print", "demo", "abc", "identify", "active", "60 px", "minisign -Vm REPORT -P RWQ"}
+    assert same - written_down <= {"Watchdog.", "Rate", "Median", "Kiosk"}  # the same word in both
+    assert '<html lang="de">' in pages["de"]
+    for words in ("das Gesicht ist dunkel", "Die kürzere Seite des Bildes hat 240 px", "1 von 10.000", "78,5", "4,2 s"):
+        assert words in pages["de"]
+
+
+def test_of_a_language_that_nobody_wrote_the_report_is_in_english():
+    assert '<html lang="en">' in as_html(fold([BEGIN]), Issue(NOW, "RWQ", SETUP, 76.0, (), "../../etc/passwd"))
