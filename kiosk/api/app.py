@@ -27,6 +27,7 @@ from kiosk.api.routes import (
     blocklist,
     decisions,
     didit,
+    documents,
     door,
     enrol,
     events,
@@ -50,6 +51,7 @@ from kiosk.store.accounts import Accounts
 
 _SERVED: tuple[Operation, ...] = (
     *didit.OPERATIONS,
+    *documents.OPERATIONS,
     *sessions.OPERATIONS,
     *blocklist.OPERATIONS,
     *session.OPERATIONS,

@@ -21,11 +21,21 @@ from kiosk.store.store import Store
 from kiosk.store.subjects import Subject
 
 KIND_BY_SERVICE: Mapping[str, Kind] = MappingProxyType(
-    {kind.value: kind for kind in (Kind.FACE_MATCH, Kind.FACE_SEARCH, Kind.PASSIVE_LIVENESS)}
+    {kind.value: kind for kind in (Kind.FACE_MATCH, Kind.FACE_SEARCH, Kind.PASSIVE_LIVENESS, Kind.ID_VERIFICATION)}
 )
 CALL_KINDS = tuple(KIND_BY_SERVICE.values())
-PATH_BY_KIND = {Kind.FACE_MATCH: "face_match", Kind.FACE_SEARCH: "face_search", Kind.PASSIVE_LIVENESS: "liveness"}
-PLURALS = {"face_match": "face_matches", "face_search": "face_searches", "liveness": "liveness_checks"}
+PATH_BY_KIND = {
+    Kind.FACE_MATCH: "face_match",
+    Kind.FACE_SEARCH: "face_search",
+    Kind.PASSIVE_LIVENESS: "liveness",
+    Kind.ID_VERIFICATION: "id_verification",
+}
+PLURALS = {
+    "face_match": "face_matches",
+    "face_search": "face_searches",
+    "liveness": "liveness_checks",
+    "id_verification": "id_verifications",
+}
 FEATURES = {**{kind: kind.value for kind in CALL_KINDS}, Kind.PASSIVE_LIVENESS: "LIVENESS"}  # Didit's words
 FIRST_CALL = 1_000_000_000
 """What is added to a call's place in the log: no device enrols so many people, and the sum fits 32 bits."""

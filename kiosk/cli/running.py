@@ -78,7 +78,16 @@ def run_kiosk(start: Start) -> int:
         store = assembly.open_store(chosen, config, clock=clock, create=not chosen.existing)
         Accounts(store, now=clock).copy()
         outgoing = _outgoing(store, config, clock)
-        device = parts.enter_context(Device(recogniser, store, config, now=clock, outgoing=outgoing))
+        device = parts.enter_context(
+            Device(
+                recogniser,
+                store,
+                config,
+                now=clock,
+                outgoing=outgoing,
+                zones=assembly.make_zone_network(config),
+            )
+        )
         parts.enter_context(run_alone(store.directory))
         sync = _cloud(device, clock, parts) if config.cloud.is_used else None
         Lists(store).keep_only(config.cloud.lists, clock())  # without any nobody would pull, and see to it

@@ -48,6 +48,7 @@ class Kind(str, Enum):
     FACE_MATCH = "FACE_MATCH"
     FACE_SEARCH = "FACE_SEARCH"
     PASSIVE_LIVENESS = "PASSIVE_LIVENESS"  # one photograph, at the API
+    ID_VERIFICATION = "ID_VERIFICATION"  # photographs of a document, at the API
     VERIFY = "VERIFY"  # 1:1 at the door, against a claimed subject
     IDENTIFY = "IDENTIFY"  # 1:N at the door
     REVISION = "REVISION"  # a second opinion; details.of is the first one's request_id
@@ -75,7 +76,15 @@ class Kind(str, Enum):
 
 
 DECISION_KINDS = frozenset(
-    {Kind.FACE_MATCH, Kind.FACE_SEARCH, Kind.PASSIVE_LIVENESS, Kind.VERIFY, Kind.IDENTIFY, Kind.REVISION}
+    {
+        Kind.FACE_MATCH,
+        Kind.FACE_SEARCH,
+        Kind.PASSIVE_LIVENESS,
+        Kind.ID_VERIFICATION,
+        Kind.VERIFY,
+        Kind.IDENTIFY,
+        Kind.REVISION,
+    }
 )
 
 

@@ -14,6 +14,7 @@ import httpx
 from kiosk.api import app
 from kiosk.device.device import Device
 from kiosk.networks.detection import Detection
+from kiosk.networks.documents import ZoneNetwork
 from kiosk.networks.inference import load_recogniser, read_pack
 from kiosk.recognition.cues import CueLimits
 from kiosk.recognition.pipeline import Recogniser
@@ -37,6 +38,11 @@ SCREEN_TOKEN = "of-the-kiosks-own-screen"
 @functools.cache
 def networks() -> Recogniser:
     return load_recogniser(read_pack(MODELS), threads=1)
+
+
+@functools.cache
+def zones() -> ZoneNetwork:
+    return ZoneNetwork(lambda: read_pack(MODELS))
 
 
 @functools.cache
@@ -103,7 +109,7 @@ def serving(
     store = initialise(directory, now=wall, cipher=Cipher.AES_256_GCM)
     kiosk = ScriptedKiosk(wall) if with_desk else None
     more.setdefault("detector", detection())
-    with Device(networks(), store, config, now=wall) as device:
+    with Device(networks(), store, config, now=wall, zones=zones()) as device:
         application = app.build(device, kiosk=kiosk, screen_token=SCREEN_TOKEN, now=wall, monotonic=monotonic, **more)
         known = application.context.access.accounts
         made = {role.word: known.create_key(role.word, role) for role in Role}
