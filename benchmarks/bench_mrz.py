@@ -6,7 +6,7 @@ where every field that an answer gives is right, wrong where any is not, refused
 answer needs is not read. A refused shot is tried once more together with two other shots of the same document. One
 wrong shot, or less than 90 % exact at 720p and more, would mean another reader.
 
-    python benchmarks/bench_mrz.py [--shots N] [--quick]
+    python benchmarks/bench_mrz.py [--shots N] [--jobs N] [--minutes M] [--quick]
 
 Simulated pictures state no rate for a real camera. Writes benchmarks/results/mrz.json.
 """
@@ -18,12 +18,16 @@ import os
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # before NumPy reads them
 
 import argparse
+import functools
 import json
 import resource
 import time
-from collections import Counter, defaultdict
+from collections import Counter
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import fields
 from datetime import date
+from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -67,60 +71,94 @@ def outcome_of(reading: ZoneReading | None, truth: DocumentFacts) -> tuple[str, 
     return "exact", [name for name, value in said.items() if value is None and getattr(truth, name) is not None]
 
 
+@functools.cache
+def network() -> ZoneNetwork:
+    """Return the network, one for each process."""
+    return ZoneNetwork(lambda: read_pack(standard_pack()))
+
+
+def shoot(seed: int) -> dict[str, Any]:
+    """Render, read and judge one shot."""
+    network().run(np.zeros((1, 48, 96, 3), np.uint8))  # loads it, so that no shot waits for that
+    kind, size = KINDS[seed % len(KINDS)], SIZES[seed // len(KINDS) % len(SIZES)]
+    rng = np.random.default_rng(seed)
+    specimen = draw_specimen(rng, kind)
+    card = draw_card(lines_of(specimen), kind, rng)
+    truth = truth_of(lines_of(specimen))
+    picture = photograph(card, draw_scene(rng, size), rng)
+    wall, cpu = time.perf_counter(), time.process_time()
+    readings = [read_zone(picture, network())]
+    outcome, at_fault = outcome_of(readings[0], truth)
+    shot = {
+        "seed": seed,
+        "kind": kind.value,
+        "size": f"{size[1]}p",
+        "has_o": "O" in specimen.number + specimen.optional,
+        "outcome": outcome,
+        "fields": at_fault,
+        "wall_s": time.perf_counter() - wall,
+        "cpu_s": time.process_time() - cpu,
+        "voted": outcome,
+    }
+    if outcome == "refused":
+        readings += [read_zone(photograph(card, draw_scene(rng, size), rng), network()) for _ in range(MORE_FRAMES)]
+        shot["voted"], _ = outcome_of(vote([one for one in readings if one is not None]), truth)
+    shot["memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return shot
+
+
+def counted(shots: list[dict[str, Any]], by: str, what: str = "outcome") -> dict[str, dict[str, int]]:
+    """Count outcomes by size or layout."""
+    found: dict[str, Counter[str]] = {}
+    for shot in shots:
+        found.setdefault(str(shot[by]), Counter())[shot[what]] += 1
+    return {name: dict(count) for name, count in sorted(found.items())}
+
+
 def main() -> None:
     """Render, read, count."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shots", type=int, default=200)
+    parser.add_argument("--jobs", type=int, default=1, help="shots at once; above 1 the times say little")
+    parser.add_argument("--minutes", type=float, default=1e9, help="after which no shot is begun any more")
     parser.add_argument("--quick", action="store_true", help="fifteen shots; nothing is written")
     chosen = parser.parse_args()
-    shots = 15 if chosen.quick else chosen.shots
-    pack = read_pack(standard_pack())
-    before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    network = ZoneNetwork(lambda: pack)
-    network.run(np.zeros((1, 48, 96, 3), np.uint8))
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    voted: dict[str, Counter[str]] = defaultdict(Counter)
-    by_kind: dict[str, Counter[str]] = defaultdict(Counter)
-    times: dict[str, list[float]] = defaultdict(list)
-    faults: list[dict[str, object]] = []
-    for seed in range(shots):
-        kind, size = KINDS[seed % len(KINDS)], SIZES[seed // len(KINDS) % len(SIZES)]
-        label = f"{size[1]}p"
-        rng = np.random.default_rng(seed)
-        specimen = draw_specimen(rng, kind)
-        card = draw_card(lines_of(specimen), kind, rng)
-        truth = truth_of(lines_of(specimen))
-        picture = photograph(card, draw_scene(rng, size), rng)
-        started = time.perf_counter()
-        readings = [read_zone(picture, network)]
-        outcome, fields_of = outcome_of(readings[0], truth)
-        times[label].append(time.perf_counter() - started)
-        counts[label][outcome] += 1
-        by_kind[kind.value][outcome] += 1
-        if outcome != "exact":
-            faults.append({"seed": seed, "kind": kind.value, "size": label, "outcome": outcome, "fields": fields_of})
-        if outcome == "refused":
-            more = [photograph(card, draw_scene(rng, size), rng) for _ in range(MORE_FRAMES)]
-            readings += [read_zone(one, network) for one in more]
-            outcome, _ = outcome_of(vote([one for one in readings if one is not None]), truth)
-        voted[label][outcome] += 1
-        print(seed, kind.value, label, outcome, flush=True)
-    load = os.getloadavg()[1]
+    until = time.monotonic() + 60 * chosen.minutes
+    shots: list[dict[str, Any]] = []
+    with ProcessPoolExecutor(chosen.jobs) as pool:
+        seeds = iter(range(15 if chosen.quick else chosen.shots))
+        waiting = {pool.submit(shoot, seed) for seed in islice(seeds, chosen.jobs)}
+        while waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for one in done:
+                shots.append(one.result())
+                print({name: shots[-1][name] for name in ("seed", "kind", "size", "outcome", "fields")}, flush=True)
+                if time.monotonic() < until:
+                    waiting |= {pool.submit(shoot, seed) for seed in islice(seeds, 1)}
+    shots.sort(key=lambda shot: int(shot["seed"]))
     result = {
-        **about_run("How often is a zone read right?", pack, command=command_line()),
+        **about_run("How often is a zone read right?", read_pack(standard_pack()), command=command_line()),
         **about_device(PACKAGES),
-        "shots": shots,
-        "one_frame": {label: dict(count) for label, count in counts.items()},
-        "refused_read_again_with_two_more_frames": {label: dict(count) for label, count in voted.items()},
-        "by_layout": {label: dict(count) for label, count in by_kind.items()},
-        "read_ms": {label: timing(found) for label, found in times.items()},
-        "load_average_5_min": round(load, 1),
-        "memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before_mb, 1),
-        "not_exact": faults,
+        "shots": len(shots),
+        "one_frame": counted(shots, "size"),
+        "refused_read_again_with_two_more_frames": counted(shots, "size", "voted"),
+        "by_layout": counted(shots, "kind"),
+        "numbers_with_the_letter_o": counted([shot for shot in shots if shot["has_o"]], "size"),
+        "read_cpu_ms": {
+            size: timing([shot["cpu_s"] for shot in shots if shot["size"] == size])
+            for size in sorted({shot["size"] for shot in shots})
+        },
+        "load_average_5_min": round(os.getloadavg()[1], 1),
+        "memory_of_a_process_mb": round(max(shot["memory_mb"] for shot in shots), 1),
+        "not_exact": [
+            {name: shot[name] for name in ("seed", "kind", "size", "outcome", "voted", "fields")}
+            for shot in shots
+            if shot["outcome"] != "exact"
+        ],
     }
     print(json.dumps({key: result[key] for key in ("one_frame", "refused_read_again_with_two_more_frames")}, indent=2))
     if not chosen.quick:
-        store("mrz.json", result)
+        store("mrz", result)
 
 
 if __name__ == "__main__":
