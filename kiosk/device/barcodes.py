@@ -25,7 +25,7 @@ def read_barcodes(image: RgbImage) -> tuple[Barcode, ...] | None:
         import zxingcpp  # noqa: PLC0415  an extra; imported when used
     except ImportError:
         return None
-    kinds = [zxingcpp.BarcodeFormat.PDF417, zxingcpp.BarcodeFormat.QRCode]
+    kinds = zxingcpp.barcode_formats_from_str("PDF417,QRCode")
     found = zxingcpp.read_barcodes(image, formats=kinds, text_mode=zxingcpp.TextMode.Plain)
     return tuple(
         Barcode(str(one.format).removeprefix("BarcodeFormat."), one.text[:LONGEST]) for one in found[:MOST] if one.text

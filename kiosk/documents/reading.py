@@ -158,7 +158,7 @@ def _with_neighbours(block: list[TextLine], longest: TextLine, count: int) -> li
         place = float((line.middle - longest.middle) @ longest.across) / longest.height / LINE_PITCH
         if line is longest or line.length > 0.93 * longest.length:
             kept.append((place, line))
-    for step in range(1 - count, count):
+    for step in range(1 - count, count) if len(kept) < count else ():
         if all(abs(step - place) > 0.5 for place, _ in kept):  # noqa: PLR2004
             shift = step * LINE_PITCH * longest.height
             kept.append((float(step), replace(longest, middle=longest.middle + shift * longest.across)))

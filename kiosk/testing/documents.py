@@ -101,11 +101,16 @@ def draw_specimen(rng: np.random.Generator, kind: MrzType) -> Specimen:
     return Specimen(kind, surname, given, number, birth, expiry, str(rng.choice(list("MF<"))), optional=optional)
 
 
-@lru_cache(maxsize=1)
-def _glyphs() -> dict[str, NDArray[np.uint8]]:
+@lru_cache(maxsize=4)
+def _glyphs(width: int, height: int) -> dict[str, NDArray[np.float32]]:
+    """Return how much ink covers each px of a character, 0..1."""
     sheet = np.asarray(cv2.imread(str(GLYPHS), cv2.IMREAD_GRAYSCALE), np.uint8)
-    width = GLYPH_WH[0]
-    return {sign: sheet[:, at * width : (at + 1) * width] for at, sign in enumerate(ALPHABET)}
+    found = {}
+    for at, sign in enumerate(ALPHABET):
+        glyph = sheet[:, at * GLYPH_WH[0] : (at + 1) * GLYPH_WH[0]]
+        small = np.asarray(cv2.resize(glyph, (width, height), interpolation=cv2.INTER_AREA), np.float32)
+        found[sign] = (255 - small[..., np.newaxis]) / 255
+    return found
 
 
 def draw_card(
@@ -135,8 +140,7 @@ def draw_card(
     for row, line in enumerate(lines):
         top = bottom - glyph_h - round((len(lines) - 1 - row) * LINE_MM * PX_PER_MM)
         for at, sign in enumerate(line):
-            glyph = cv2.resize(_glyphs()[sign], (glyph_w, glyph_h), interpolation=cv2.INTER_AREA)
-            cover = (255 - glyph[..., np.newaxis].astype(np.float32)) / 255
+            cover = _glyphs(glyph_w, glyph_h)[sign]
             part = card[top : top + glyph_h, left + at * glyph_w : left + (at + 1) * glyph_w]
             part[:] = (part * (1 - cover) + ink * cover).astype(np.uint8)
     return card
@@ -212,7 +216,7 @@ def photograph(card: RgbImage, scene: Scene, rng: np.random.Generator) -> RgbIma
     light = cv2.GaussianBlur(light, (0, 0), max(0.3, scene.blur_px * width / 1280))
     if scene.motion_px >= 1:
         light = _moved(light, scene.motion_px * width / 1280, rng.uniform(0, np.pi))
-    light += rng.normal(0, scene.noise, light.shape).astype(np.float32)
+    light += scene.noise * rng.standard_normal(light.shape, np.float32)
     picture = np.clip(light, 0, 255).astype(np.uint8)
     _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, scene.jpeg])
     return np.ascontiguousarray(

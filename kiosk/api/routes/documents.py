@@ -7,20 +7,37 @@ from typing import Any
 
 from starlette.responses import Response
 
-from kiosk.api.operation import Call, Operation, Part, answer, field_errors, refusal
+from kiosk.api.operation import Call, Operation, Part, answer, busy, field_errors, refusal
 from kiosk.api.routes.didit import COMMON, publish_judged
-from kiosk.api.schema import ANSWER_400_IMAGE, ID_VERIFICATION, TEXT
+from kiosk.api.schema import (
+    ANSWER_400,
+    ANSWER_400_IMAGE,
+    BOOLEAN,
+    ID_VERIFICATION,
+    INTEGER,
+    STRING,
+    TEXT,
+    TIME,
+    array,
+    closed,
+    named,
+    or_null,
+)
 from kiosk.api.uploads import Form
 from kiosk.device.documents import NOT_RECOGNISED, DocumentReading, answer_document, read_pictures
+from kiosk.device.enrol import assess
+from kiosk.device.enrol_document import FilledEnrolment, fill_enrolment
+from kiosk.didit import contract
 from kiosk.documents.judge import DECLINE, NO_ACTION, Actions
 from kiosk.errors import ImageError, ModelFileError
 from kiosk.recognition.photo import DOCUMENT_BYTES
 from kiosk.store.accounts import Role
 from kiosk.store.chain import Kind
+from kiosk.store.subjects import Enrolment
 
 MOST_BYTES = 2 * DOCUMENT_BYTES + (1 << 20)
 ACTIONS = (NO_ACTION, DECLINE)
-FRONT, BACK = "front_image", "back_image"
+FRONT, BACK, LIVE = "front_image", "back_image", "user_image"
 
 
 def _read(call: Call, photographs: Mapping[str, bytes], actions: Actions) -> DocumentReading | None:
@@ -77,10 +94,107 @@ async def verify_document(call: Call) -> Response:
     return answer(found)
 
 
+def _preview(reading: DocumentReading | None, filled: FilledEnrolment) -> dict[str, Any]:
+    """Return what a document would fill into an enrolment, for a person to confirm."""
+    details, until = filled.enrolment.details, filled.enrolment.valid_until
+    return {
+        "is_recognised": reading is not None,
+        "is_accepted": filled.refusal is None,
+        "sentence": filled.refusal or "read; whether the document is authentic was not checked",
+        "risks": [] if reading is None else [one.risk.value for one in reading.warnings],
+        "portrait_score": filled.portrait_score,
+        "name": details.name,
+        "document_type": details.document_type,
+        "document_number": details.document_number,
+        "valid_until": None if until is None else contract.timestamp(until),
+    }
+
+
+async def preview_document(call: Call) -> Response:
+    """Say what a document would fill into an enrolment, and whether its portrait is the person's; store nothing."""
+    form = await call.form(FRONT, BACK, LIVE, most_file_bytes=DOCUMENT_BYTES, most_bytes=MOST_BYTES)
+    photographs = _photographs(form)
+    live = form.files.get(LIVE, [])
+    if form.errors:
+        raise field_errors(form.errors)
+    device = call.context.device
+
+    def work() -> dict[str, Any]:
+        reading = _read(call, photographs, Actions())
+        faces = [assess(device, one, take_largest=True, with_heic=True).template for one in live]
+        templates = [one for one in faces if one is not None]
+        return _preview(reading, fill_enrolment(device, Enrolment(()), reading, templates))
+
+    try:
+        return answer(await call.recognise(work))
+    except ModelFileError as error:
+        raise refusal(501, str(error)) from None
+    except ImageError as error:
+        raise field_errors({LIVE: [str(error)]}) from None
+
+
+async def preview_shown_document(call: Call) -> Response:
+    """Say what the document fills in that is held in front of the kiosk's camera, in mode enrol; keep no picture."""
+    if call.context.config.entrance.mode != "enrol":
+        raise refusal(409, "Documents are read in mode enrol.")
+    still = await call.run(call.context.running().still)
+    if still is None:
+        raise busy("The camera gives no picture now.")
+    device = call.context.device
+
+    def work() -> dict[str, Any]:
+        reading = read_pictures(device, [device.decoder(still.jpeg)])
+        return _preview(reading, fill_enrolment(device, Enrolment(()), reading, []))
+
+    try:
+        return answer(await call.recognise(work))
+    except ModelFileError as error:
+        raise refusal(501, str(error)) from None
+
+
 _IMAGE = {"type": "string", "format": "binary"}
 _ACTION = {"type": "string", "enum": list(ACTIONS)}
 
+_PREVIEW = named(
+    "DocumentPreview",
+    closed(
+        is_recognised=BOOLEAN,
+        is_accepted=BOOLEAN,
+        sentence=STRING,
+        risks=array(STRING),
+        portrait_score=or_null(INTEGER),
+        name=or_null(STRING),
+        document_type=or_null(STRING),
+        document_number=or_null(STRING),
+        valid_until=or_null(TIME),
+    ),
+)
+
 OPERATIONS = (
+    Operation(
+        "POST",
+        "/device/documents",
+        preview_document,
+        "Say what a document would fill into an enrolment, and how its portrait scores with a photograph of the "
+        "person; stores nothing.",
+        {200: _PREVIEW, 400: ANSWER_400, 408: TEXT, 413: TEXT, 501: TEXT, 503: TEXT},
+        role=Role.OPERATOR,
+        form={
+            FRONT: Part("A photograph of the document, at most 10 MB.", _IMAGE, is_required=True),
+            BACK: Part("Its other side.", _IMAGE),
+            LIVE: Part("A photograph of the person.", _IMAGE),
+        },
+    ),
+    Operation(
+        "POST",
+        "/device/documents/shown",
+        preview_shown_document,
+        "Read the document in front of the kiosk's camera, in mode enrol; stores nothing. The kiosk's own screen needs "
+        "no key.",
+        {200: _PREVIEW, 408: TEXT, 409: TEXT, 501: TEXT, 503: TEXT},
+        role=Role.OPERATOR,
+        is_for_screen=True,
+    ),
     Operation(
         "POST",
         "/v3/id-verification/",
