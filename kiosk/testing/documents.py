@@ -109,7 +109,7 @@ def _glyphs(width: int, height: int) -> dict[str, NDArray[np.float32]]:
     for at, sign in enumerate(ALPHABET):
         glyph = sheet[:, at * GLYPH_WH[0] : (at + 1) * GLYPH_WH[0]]
         small = np.asarray(cv2.resize(glyph, (width, height), interpolation=cv2.INTER_AREA), np.float32)
-        found[sign] = (255 - small[..., np.newaxis]) / 255
+        found[sign] = np.asarray((255 - small[..., np.newaxis]) / 255, np.float32)
     return found
 
 
