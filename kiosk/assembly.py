@@ -16,6 +16,7 @@ from kiosk.device.device import Device
 from kiosk.errors import ConfigError, ModelFileError, StoreError
 from kiosk.health.clock import Clock
 from kiosk.networks.detection import Detection
+from kiosk.networks.documents import ZoneNetwork
 from kiosk.networks.inference import Pack, load_recogniser, read_pack, standard_pack
 from kiosk.networks.liveness import liveness_limits
 from kiosk.recognition.match import ScoreScale
@@ -116,6 +117,12 @@ def make_detection(config: Config, recogniser: Recogniser) -> Detection:
     )
 
 
+def make_zone_network(config: Config) -> ZoneNetwork:
+    """Return what reads documents; nothing is loaded before the first."""
+    models = config.models
+    return ZoneNetwork(lambda: load_pack(config), threads=models.threads or thread_count(), providers=models.providers)
+
+
 def credentials_directory() -> Path | None:
     """Return systemd's folder of credentials, where the unit names one."""
     named = os.environ.get("CREDENTIALS_DIRECTORY")
@@ -196,7 +203,8 @@ def open_device(chosen: argparse.Namespace, *, threads: int = 0, clock: Clock | 
         opened = open_store(chosen, config, clock=clock)
         outgoing = make_outgoing(opened, config, now=clock)
         parts.pop_all()  # the device ends it
-    return Device(networks, opened, config, now=clock, outgoing=outgoing, decoder=decoder)
+    zones = make_zone_network(config)
+    return Device(networks, opened, config, now=clock, outgoing=outgoing, decoder=decoder, zones=zones)
 
 
 def make_outgoing(opened: Store, config: Config, *, now: Callable[[], float]) -> Policy:

@@ -30,7 +30,7 @@ from PIL import Image
 
 from kiosk.networks.inference import open_session, read_pack
 from kiosk.recognition.image import align, shrink
-from models import build_attributes, build_detector, build_liveness, build_recogniser
+from models import build_attributes, build_detector, build_liveness, build_recogniser, build_text
 
 HERE = Path(__file__).resolve().parent
 
@@ -77,6 +77,13 @@ SOURCES = {
         build_liveness.VERSION,
         "faceplugin-face-recognition-js-0.0.1.tgz",
         build_liveness.TARBALL_SHA256,
+    ),
+    "rapidocr": Source(
+        "pypi",
+        build_text.PACKAGE,
+        build_text.VERSION,
+        "rapidocr-3.10.0-py3-none-any.whl",
+        build_text.WHEEL_SHA256,
     ),
     "face-recognition": Source(
         "pypi",
@@ -199,6 +206,7 @@ def build(sources: dict[str, Path], out: Path, manifest: Path) -> None:
         sources["human-models"] / "package", out, crops(detector, pictures, build_attributes.SIDE, share)
     )
     build_liveness.build(sources["faceplugin"] / "package", out)
+    build_text.build(sources["rapidocr"], out)
     write_golden(sources["face-recognition"] / TEST_IMAGES, out / "golden")
     build_liveness.write_golden(out / "golden", detector.detect)
 

@@ -20,16 +20,17 @@ ROWS = [  # top to bottom; a file imports from its own room or from lower rows, 
     {"device"},
     {"store", "capture", "door", "networks", "health", "decoding"},
     {"settings"},
-    {"rules", "gallery", "didit"},
+    {"rules", "gallery", "didit", "documents"},
     {"recognition"},
     {"types", "errors", "setting"},
     {"__init__"},
 ]
 HEIGHT = {room: -depth for depth, row in enumerate(ROWS) for room in row}
-PURE_ROOMS = {"rules", "gallery", "didit", "recognition", "types", "errors", "setting"}
+PURE_ROOMS = {"rules", "gallery", "didit", "documents", "recognition", "types", "errors", "setting"}
 PURE = set(sys.stdlib_module_names) - {"socket", "logging", "sqlite3", "subprocess", "os", "time"} | {"numpy"}
 ALLOWED = {  # each file's own library
     "recognition/image.py": {"cv2"},
+    "recognition/text_lines.py": {"cv2"},
     "recognition/photo.py": {"PIL", "pillow_heif"},
     "recognition/formats/tiff.py": {"PIL"},
     "recognition/formats/profile.py": {"PIL"},

@@ -29,6 +29,7 @@ from kiosk.api.routes import (
     blocklist,
     decisions,
     didit,
+    documents,
     door,
     enrol,
     events,
@@ -55,6 +56,7 @@ from kiosk.store.accounts import Accounts
 
 _SERVED: tuple[Operation, ...] = (
     *didit.OPERATIONS,
+    *documents.OPERATIONS,
     *sessions.OPERATIONS,
     *workflow_sessions.OPERATIONS,
     *verification.OPERATIONS,

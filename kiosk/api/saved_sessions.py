@@ -24,7 +24,13 @@ from kiosk.store.store import Store
 from kiosk.store.subjects import Subject
 
 KIND_BY_SERVICE: Mapping[str, Kind] = MappingProxyType(
-    {kind.value: kind for kind in (Kind.FACE_MATCH, Kind.FACE_SEARCH, Kind.PASSIVE_LIVENESS, Kind.AGE_ESTIMATION)}
+    {
+        kind.value: kind
+        for kind in (
+            *(Kind.FACE_MATCH, Kind.FACE_SEARCH, Kind.PASSIVE_LIVENESS, Kind.AGE_ESTIMATION),
+            Kind.ID_VERIFICATION,
+        )
+    }
 )
 CALL_KINDS = (*KIND_BY_SERVICE.values(), Kind.SESSION)
 PATH_BY_KIND = {
@@ -32,12 +38,14 @@ PATH_BY_KIND = {
     Kind.FACE_SEARCH: "face_search",
     Kind.PASSIVE_LIVENESS: "liveness",
     Kind.AGE_ESTIMATION: "age_estimation",
+    Kind.ID_VERIFICATION: "id_verification",
 }
 PLURALS = {
     "face_match": "face_matches",
     "face_search": "face_searches",
     "liveness": "liveness_checks",
     "age_estimation": "liveness_checks",  # Didit's own sessions have ages there
+    "id_verification": "id_verifications",
 }
 FEATURES = {
     **{kind: kind.value for kind in KIND_BY_SERVICE.values()},

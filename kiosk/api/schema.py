@@ -11,6 +11,7 @@ from typing import Any
 from kiosk.api.operation import LARGEST_OFFSET, MOST_ROWS, Parameter
 from kiosk.device.reviews import RESUBMITTED
 from kiosk.didit import contract
+from kiosk.documents.mrz import MrzType
 from kiosk.rules.workflow import SessionStatus
 from kiosk.types import Risk, Status
 
@@ -166,6 +167,64 @@ LIVENESS = named(
     "PassiveLivenessAnswer", opened({"request_id": UUID, "liveness": _LIVENESS, "created_at": TIME}, **_ECHOED)
 )
 AGE = named("AgeEstimationAnswer", opened({"request_id": UUID, "age_estimation": _AGE, "created_at": TIME}, **_ECHOED))
+_OR_TEXT = or_null(STRING)
+_DAY = or_null({"type": "string", "format": "date"})
+_HASHES = ("document_number_hash", "birth_date_hash", "expiry_date_hash", "optional_data_hash", "final_hash")
+_MRZ = named(
+    "MachineReadableZone",
+    closed(
+        surname=_OR_TEXT,
+        name=_OR_TEXT,
+        country=STRING,
+        nationality=STRING,
+        birth_date=STRING,
+        expiry_date=STRING,
+        sex=_OR_TEXT,
+        document_type=STRING,
+        document_number=_OR_TEXT,
+        optional_data=_OR_TEXT,
+        optional_data_2=_OR_TEXT,
+        **dict.fromkeys(_HASHES, _OR_TEXT),
+        personal_number=_OR_TEXT,
+        warnings=array(STRING),
+        errors=array(STRING),
+        mrz_type={"type": "string", "enum": [kind.value for kind in MrzType]},
+        mrz_string=STRING,
+    ),
+)
+_DOCUMENT = named(
+    "IdVerification",
+    closed(
+        status={"type": "string", "enum": [Status.APPROVED.value, Status.DECLINED.value]},
+        document_type=_OR_TEXT,
+        document_number=_OR_TEXT,
+        personal_number=_OR_TEXT,
+        portrait_image=_OR_TEXT,
+        front_image=_OR_TEXT,
+        back_image=_OR_TEXT,
+        front_image_quality_score=named(
+            "DocumentPhotographQuality",
+            closed(focus_score=_PERCENT, brightness_score=_PERCENT, glare_score=_PERCENT, resolution_score=_PERCENT),
+        ),
+        date_of_birth=_DAY,
+        age=or_null(INTEGER),
+        expiration_date=_DAY,
+        issuing_state=_OR_TEXT,
+        issuing_state_name=_OR_TEXT,
+        first_name=_OR_TEXT,
+        last_name=_OR_TEXT,
+        full_name=_OR_TEXT,
+        gender=_OR_TEXT,
+        nationality=_OR_TEXT,
+        mrz=or_null(_MRZ),
+        barcodes=array(named("Barcode", closed(type=STRING, data=STRING))),
+        warnings=array(WARNING),
+    ),
+)
+ID_VERIFICATION = named(
+    "IdVerificationAnswer",
+    opened({"request_id": UUID, "id_verification": _DOCUMENT, "created_at": TIME}, **_ECHOED),
+)
 ANSWER_400_IMAGE: Schema = {"anyOf": [TEXT, FIELDS, closed(error=STRING)]}
 SESSION_STATUS = named(
     "SessionStatus",
@@ -175,7 +234,8 @@ _REVIEW = named(
     "SessionReview", closed(user=STRING, new_status=SESSION_STATUS, comment=or_null(STRING), created_at=TIME)
 )
 API_SERVICE = named(
-    "ApiService", {"type": "string", "enum": ["FACE_MATCH", "FACE_SEARCH", "PASSIVE_LIVENESS", "AGE_ESTIMATION"]}
+    "ApiService",
+    {"type": "string", "enum": ["FACE_MATCH", "FACE_SEARCH", "PASSIVE_LIVENESS", "AGE_ESTIMATION", "ID_VERIFICATION"]},
 )
 _CHECK = named(
     "LivenessCheck",
@@ -214,7 +274,6 @@ DECISION = named(
         face_matches=array(_step("SessionFaceMatch", _MATCH)),
         face_search=_SEARCH,
         face_searches=array(_step("SessionFaceSearch", _SEARCH)),
-        id_verifications=array(ANY_OBJECT),
         warnings=array(
             named(
                 "SessionWarning",
@@ -225,6 +284,8 @@ DECISION = named(
         liveness=_LIVENESS,
         age_estimation=_AGE,
         liveness_checks=array(_CHECK),
+        id_verification=_DOCUMENT,
+        id_verifications=array(_DOCUMENT),
         user_details=_USER_DETAILS,
         is_blocklisted=BOOLEAN,
         is_allowlisted=BOOLEAN,

@@ -18,7 +18,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from kiosk.didit import contract
-from kiosk.recognition.photo import MAX_BYTES, TOO_LARGE
+from kiosk.recognition.photo import MAX_BYTES, too_large
 
 MOST_TEXT_BYTES = 16_384  # of one text field
 MOST_PARTS = 64
@@ -369,7 +369,7 @@ class _Reader:
             return
         if self._name in self._file_names:
             if self._is_over:
-                self.form.fail(self._name, TOO_LARGE)
+                self.form.fail(self._name, too_large(self._most_file_bytes))
                 return
             kept = self.form.files.setdefault(self._name, [])
             kept.append(content)

@@ -18,11 +18,13 @@ from kiosk import assembly
 from kiosk.cli.main import REFUSED
 from kiosk.device.calls import answer_match, answer_search
 from kiosk.device.device import Device
-from kiosk.device.enrol import EnrolmentResult, enrol_person
+from kiosk.device.documents import read_document
+from kiosk.device.enrol import EnrolmentResult, assess, enrol_person
+from kiosk.device.enrol_document import fill_enrolment
 from kiosk.device.reviews import block_person
 from kiosk.didit import contract
 from kiosk.errors import ConfigError, ImageError, StoreError
-from kiosk.recognition.photo import MAX_BYTES, TOO_LARGE
+from kiosk.recognition.photo import DOCUMENT_BYTES, MAX_BYTES, too_large
 from kiosk.rules.text import objection, shown
 from kiosk.store.store import Store
 from kiosk.store.subjects import Details, Enrolment, Receipt, Subject, SubjectFilter
@@ -83,6 +85,8 @@ def search(chosen: argparse.Namespace) -> None:
 
 def enrol(chosen: argparse.Namespace) -> int:
     """Make a person known."""
+    if chosen.document is None and chosen.document_back is not None:
+        raise ConfigError("--document-back: give its front too, as --document")
     begin, end = _day(chosen.valid_from, "--valid-from"), _day(chosen.valid_until, "--valid-until")
     kept = _day(chosen.retain_until, "--retain-until")
     if begin is not None and end is not None and end <= begin:
@@ -201,7 +205,7 @@ def _prove_aside(chosen: argparse.Namespace, number: int) -> None:
         os.posix_spawn(command[0], command, os.environ, file_actions=quiet, setsid=True)  # it outlives the terminal
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, most_bytes: int = MAX_BYTES) -> bytes:
     """Return a picture file's bytes, of a huge one no more than tells that it is too large.
 
     A pipe such as bash's <(…) is read too, once; a device is not.
@@ -211,11 +215,11 @@ def _bytes(path: Path) -> bytes:
         if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
             raise ConfigError(f"{path} is a device, no picture file")
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            content = file.read(most_bytes + 1)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    if len(content) > MAX_BYTES:
-        raise ImageError(f"{path}: {TOO_LARGE}")
+    if len(content) > most_bytes:
+        raise ImageError(f"{path}: {too_large(most_bytes)}")
     return content
 
 
@@ -238,6 +242,11 @@ def _enrol(chosen: argparse.Namespace, paths: list[Path], enrolment: Enrolment) 
                 device.decoder(photograph, with_heic=True)  # here, so that the sentence names the file
             except ImageError as error:
                 raise ImageError(_named(path, error)) from error
+        if getattr(chosen, "document", None) is not None:
+            filled = _filled(device, chosen, photographs, enrolment)
+            if filled is None:
+                return REFUSED
+            enrolment = filled
         outcome = enrol_person(
             device,
             photographs,
@@ -257,6 +266,45 @@ def _enrol(chosen: argparse.Namespace, paths: list[Path], enrolment: Enrolment) 
     assert outcome.subject is not None  # is_stored says so
     _print_subject(chosen, outcome.subject, "blocked" if enrolment.is_blocklisted else "enrolled")
     return 0
+
+
+def _filled(
+    device: Device, chosen: argparse.Namespace, photographs: list[bytes], enrolment: Enrolment
+) -> Enrolment | None:
+    """Fill an enrolment from a document and have it confirmed; None where it is refused. No picture of it is kept."""
+    sides = [None if path is None else _bytes(path, DOCUMENT_BYTES) for path in (chosen.document, chosen.document_back)]
+    assert sides[0] is not None  # the option that this is called for
+    reading = read_document(device, sides[0], sides[1])
+    live = [
+        assess(device, one, rotate=chosen.rotate, take_largest=True, with_heic=True).template for one in photographs
+    ]
+    found = fill_enrolment(device, enrolment, reading, [one for one in live if one is not None])
+    if found.refusal is not None:
+        _print_refusal(chosen, EnrolmentResult("document", found.refusal))
+        return None
+    details, score = found.enrolment.details, found.portrait_score
+    until = _date(found.enrolment.valid_until) or "no date"
+    said = (
+        ("name", details.name),
+        ("document", details.document_type),
+        ("number", contract.mask(details.document_number)),
+        ("may enter until", until),
+        ("portrait", "none found" if score is None else f"score {score}/100 with the photograph"),
+        ("not checked", "whether the document is authentic"),
+    )
+    for label, text in said:
+        print(f"  {label:<16} {shown(text or '(none)')}", file=sys.stderr)
+    if not chosen.yes and not _confirmed():
+        _print_refusal(chosen, EnrolmentResult("document", "not confirmed; nobody was enrolled"))
+        return None
+    return found.enrolment
+
+
+def _confirmed() -> bool:
+    if not sys.stdin.isatty():
+        raise ConfigError("--document: an operator confirms what was read; run it in a terminal, or give --yes")
+    print("Enrol as shown? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _print_refusal(chosen: argparse.Namespace, outcome: EnrolmentResult) -> None:

@@ -236,6 +236,15 @@ def _add_people(add: Adder) -> None:
     enrol.add_argument("--valid-from", metavar="DATE", help="first day on which the person may enter, YYYY-MM-DD (UTC)")
     enrol.add_argument("--valid-until", metavar="DATE", help="first day on which the person may no longer enter")
     enrol.add_argument("--retain-until", metavar="DATE", help="day on which the person is erased")
+    enrol.add_argument(
+        "--document",
+        metavar="FRONT",
+        type=Path,
+        help="a photograph of the person's document: its zone fills name, number and --valid-until, its portrait is "
+        "compared; what options say goes before it",
+    )
+    enrol.add_argument("--document-back", metavar="BACK", type=Path, help="of its other side")
+    enrol.add_argument("--yes", action="store_true", help="enrol what the document says without asking")
     _add_details(enrol)
 
     blocklist = _group(add, "blocklist", "block people, so that the kiosk declines them, and list who is blocked")

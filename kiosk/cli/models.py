@@ -49,6 +49,8 @@ def models_check(chosen: argparse.Namespace) -> int:
     pack = assembly.load_pack(assembly.load_settings(chosen))
     faults = []
     for model in pack.models:
+        if model.is_optional and not model.path.exists():
+            continue
         try:
             checked(model)
         except ModelFileError as error:

@@ -22,6 +22,7 @@ from kiosk.cloud.credentials import MQTT_PASSWORD, Credentials
 from kiosk.daemon.doorway import Doorway
 from kiosk.daemon.kiosk import Kiosk, serve
 from kiosk.device.device import Device
+from kiosk.device.documents import reader_of
 from kiosk.device.outgoing import Outgoing
 from kiosk.entrance.liveness_step import Detector
 from kiosk.errors import ConfigError, KioskError
@@ -82,7 +83,16 @@ def run_kiosk(start: Start) -> int:
         store = assembly.open_store(chosen, config, clock=clock, create=not chosen.existing)
         Accounts(store, now=clock).copy()
         outgoing = _outgoing(store, config, clock)
-        device = parts.enter_context(Device(recogniser, store, config, now=clock, outgoing=outgoing))
+        device = parts.enter_context(
+            Device(
+                recogniser,
+                store,
+                config,
+                now=clock,
+                outgoing=outgoing,
+                zones=assembly.make_zone_network(config),
+            )
+        )
         parts.enter_context(run_alone(store.directory))
         sync = _cloud(device, clock, parts) if config.cloud.is_used else None
         Lists(store).keep_only(config.cloud.lists, clock())  # without any nobody would pull, and see to it
@@ -209,6 +219,7 @@ def _serve_api(start: Start, kiosk: Kiosk, sync: Sync | None, detector: Detector
         changing=kiosk.changing,
         forgotten=lambda: assembly.scrub_backups(device.store),
         confirm_clock=lambda actor: assembly.confirm_clock(device.store, kiosk.clock, actor=actor),
+        read_document=reader_of(device),
         screen_token=token,
         now=kiosk.clock,
         scale_measured=assembly.scale_measured(device.config),

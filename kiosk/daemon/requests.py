@@ -77,11 +77,18 @@ class Requests:
             monitor.end(Condition.ALARM_ARMED)
 
     def begin_enrolment(
-        self, details: Details, consent: Consent, *, is_allowlisted: bool, is_attended: bool, actor: str
+        self,
+        details: Details,
+        consent: Consent,
+        *,
+        is_allowlisted: bool,
+        is_attended: bool,
+        actor: str,
+        valid_until: float | None = None,
     ) -> str:
         """Enrol the person who stands in front of the camera."""
         enrolment = self._parts.judge.expected.begin_enrolment(
-            details, consent, is_allowlisted=is_allowlisted, is_attended=is_attended
+            details, consent, is_allowlisted=is_allowlisted, is_attended=is_attended, valid_until=valid_until
         )
         log.info("enrolment id=%s actor=%s attended=%s", enrolment, actor, is_attended)
         return enrolment

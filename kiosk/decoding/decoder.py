@@ -28,7 +28,7 @@ from typing import Any
 from kiosk.decoding.confinement import Limits
 from kiosk.decoding.wire import MOST_REPLY, REQUEST, STATUS, WALLS
 from kiosk.errors import ImageError, StoppingError
-from kiosk.recognition.photo import MAX_BYTES, MAX_PIXELS, TOO_LARGE, own_memory, survey
+from kiosk.recognition.photo import MAX_BYTES, MAX_PIXELS, own_memory, survey, too_large
 from kiosk.types import RgbImage
 
 BOOT = """
@@ -74,15 +74,15 @@ class Decoder:
     ) -> None:
         self.close()
 
-    def __call__(self, data: bytes, *, with_heic: bool = False) -> RgbImage:
-        """Return the picture in a file's bytes, as `recognition.photo.decode` does.
+    def __call__(self, data: bytes, *, with_heic: bool = False, most_bytes: int = MAX_BYTES) -> RgbImage:
+        """Return the picture in a file's bytes, as `recognition.photo.decode` does; `most_bytes` at most 10 MB.
 
         Raises:
             ImageError: it is no picture we take, or cost more than a photograph may.
             StoppingError: this was closed meanwhile.
         """
-        if len(data) > MAX_BYTES:
-            raise ImageError(TOO_LARGE)
+        if len(data) > most_bytes:
+            raise ImageError(too_large(most_bytes))
         survey(data)  # here too: a bomb waits for no process, and costs none
         deadline = time.monotonic() + self._limits.wall_s
         while True:

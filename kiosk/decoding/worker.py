@@ -34,7 +34,7 @@ from kiosk.decoding.confinement import (
 )
 from kiosk.decoding.wire import MOST_SENTENCE, REQUEST, STATUS
 from kiosk.errors import ImageError
-from kiosk.recognition.photo import decode, own_memory
+from kiosk.recognition.photo import DOCUMENT_BYTES, decode, own_memory
 from kiosk.types import RgbImage
 
 LARGE_PIXELS = 13_000_000
@@ -139,7 +139,7 @@ def _decode_one(told: Mapping[str, Any], limits: Limits, parent: int, samples: S
                 fcntl.lockf(told["turn"], fcntl.LOCK_EX)  # let go of when this process ends
 
         try:
-            image = decode(data, room, begin=begin, with_heic=with_heic)
+            image = decode(data, room, begin=begin, with_heic=with_heic, most_bytes=DOCUMENT_BYTES)
             height, width, _ = image.shape
             if height * width < LARGE_PIXELS:
                 _write(told["pixels"], image)

@@ -32,7 +32,7 @@ from kiosk.store.decision_log import NewDecision
 from kiosk.store.open_sessions.sessions import Change
 from kiosk.store.store import Store
 from kiosk.store.subjects import Enrolment
-from kiosk.types import Candidate, Sample, SubjectId, Template
+from kiosk.types import Candidate, Sample, Session, SubjectId, Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class Device:
         now: Callable[[], float],
         outgoing: Outgoing | None = None,
         decoder: Decoder | None = None,
+        zones: Session | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -66,11 +67,13 @@ class Device:
             config: settings; `apply` puts others into force.
             now: seconds UTC.
             outgoing: says what of a decision is to leave the device; None for nothing.
+            zones: reads the lines of documents, loaded when it is used; None: no document is read.
             decoder: gives the pixels of photographs, and is ended with the device; None for one of its own.
         """
         self.recogniser = recogniser
         self.outgoing = outgoing or NothingLeaves()
         self.decoder = decoder or Decoder()
+        self.zones = zones
         self.store = store
         self.config = config
         self.now = now

@@ -77,6 +77,39 @@ SENTENCES: Mapping[Risk, tuple[str, str]] = {
             "another more, so the score stands for more false matches than it says."
         ),
     ),
+    Risk.DOCUMENT_EXPIRED: ("Document expired", "The expiration date of the document has passed."),
+    Risk.NAME_NOT_DETECTED: ("Name not detected", "The holder's name could not be read from the document for certain."),
+    Risk.DATE_OF_BIRTH_NOT_DETECTED: (
+        "Date of birth not detected",
+        "The date of birth could not be read from the document for certain.",
+    ),
+    Risk.DOCUMENT_NUMBER_NOT_DETECTED: (
+        "Document number not detected",
+        "The document number could not be read from the document for certain.",
+    ),
+    Risk.EXPIRATION_DATE_NOT_DETECTED: (
+        "Expiration date not detected",
+        "The expiration date could not be read from the document for certain.",
+    ),
+    Risk.MRZ_VALIDATION_FAILED: (
+        "MRZ validation failed",
+        "The check digits of the machine-readable zone do not hold, or the zone could not be read.",
+    ),
+    Risk.DATA_INCONSISTENT: (
+        "Data inconsistent",
+        "The machine-readable zone and the barcode of the document do not say the same.",
+    ),
+    Risk.PORTRAIT_IMAGE_NOT_DETECTED: (
+        "Portrait image not detected",
+        "No portrait of the holder could be found on the document.",
+    ),
+    Risk.DOCUMENT_NOT_AUTHENTICATED: (
+        "Document not authenticated",
+        (
+            "This device reads the machine-readable zone and the barcode and checks what they say. It does not check "
+            "whether the document is authentic."
+        ),
+    ),
 }
 
 
@@ -207,6 +240,24 @@ def _passive(status: Status, score: float, user: Sample, warnings: Sequence[Warn
         "user_image": _image(user, age_as_text=False),
         "warnings": [_warning(warned) for warned in warnings],
     }
+
+
+def id_verification_answer(
+    status: Status,
+    body: Mapping[str, Any],
+    warnings: Sequence[Warned],
+    *,
+    request_id: str,
+    created_at: float,
+    **echoed: Any,
+) -> dict[str, Any]:
+    """Return the body of an ID verification's 200.
+
+    Args:
+        body: what the document says, field by field.
+    """
+    told = {"status": status.value, **body, "warnings": [_warning(warned) for warned in warnings]}
+    return _answer("id_verification", told, request_id, created_at, echoed)
 
 
 def _answer(

@@ -44,6 +44,7 @@ class _Enrolling:
     consent: Consent
     is_allowlisted: bool
     is_attended: bool  # an operator stands beside; else an operator approves later
+    valid_until: float | None  # s UTC; when their document expires
     until: float  # monotonic s
     is_storing: bool = False  # it can be cancelled no more
 
@@ -109,7 +110,13 @@ class ExpectedPerson:
         return enrolling.id if enrolling is not None else None
 
     def begin_enrolment(
-        self, details: Details, consent: Consent, *, is_allowlisted: bool, is_attended: bool = False
+        self,
+        details: Details,
+        consent: Consent,
+        *,
+        is_allowlisted: bool,
+        is_attended: bool = False,
+        valid_until: float | None = None,
     ) -> str:
         """Enrol whoever stands in front of the camera next; return the enrolment's id."""
         mode, wanted = self._config.entrance.mode, self._config.enrolment.consent_version
@@ -127,7 +134,9 @@ class ExpectedPerson:
             if self._enrolling is not None:
                 raise RefusedError("another enrolment is under way")
             until = self._clock() + ENROLMENT_S
-            self._enrolling = _Enrolling(str(uuid.uuid4()), details, consent, is_allowlisted, is_attended, until)
+            self._enrolling = _Enrolling(
+                str(uuid.uuid4()), details, consent, is_allowlisted, is_attended, valid_until, until
+            )
             enrolment = self._enrolling.id
         self._announcer.enrolment(enrolment, "waiting", "Step in front of the camera.")
         return enrolment
@@ -167,6 +176,7 @@ class ExpectedPerson:
                 is_allowlisted=enrolling.is_allowlisted,
                 is_attended=enrolling.is_attended,
                 photograph=kept,
+                valid_until=enrolling.valid_until,
             )
         except KioskError as error:
             self._end(enrolling, EnrolmentResult("failed", str(error)))
@@ -195,6 +205,7 @@ def store_person(
     is_allowlisted: bool,
     is_attended: bool,
     photograph: bytes | None,
+    valid_until: float | None = None,
 ) -> EnrolmentResult:
     """Store the person with every good frame as a reference, unless something speaks against it.
 
@@ -212,6 +223,7 @@ def store_person(
         replace(details, consent_version=consent.version, consent_at=consent.at),
         status=Status.APPROVED if is_attended else Status.IN_REVIEW,
         is_allowlisted=is_allowlisted,
+        valid_until=valid_until,
         liveness=ready.liveness,
     )
     return admit(device, references, enrolment, is_code_unique=True, actor=ACTOR)

@@ -180,9 +180,18 @@ class RunningKiosk(Protocol):
         """Take an alarm system's word: while it is armed nobody is judged. Kept over restarts."""
 
     def begin_enrolment(
-        self, details: Details, consent: Consent, *, is_allowlisted: bool, is_attended: bool, actor: str
+        self,
+        details: Details,
+        consent: Consent,
+        *,
+        is_allowlisted: bool,
+        is_attended: bool,
+        actor: str,
+        valid_until: float | None = None,
     ) -> str:
         """Enrol the person who stands in front of the camera, in mode enrol; return the enrolment's id.
+
+        `valid_until`, s UTC, is when their document expires, where they showed one.
 
         Without an operator beside them (`is_attended`) the person is In Review, and opens nothing before an operator
         approves.

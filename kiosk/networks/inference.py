@@ -36,7 +36,7 @@ else:
 
 MANIFEST_NAME = "manifest.toml"
 MANIFEST_FORMAT = 1
-TASKS = ("finder", "mesh", "recogniser", "attributes", "liveness")
+TASKS = ("finder", "mesh", "recogniser", "attributes", "liveness", "mrz")
 DEFAULT_PROVIDERS = ("CPUExecutionProvider",)
 
 Note = Callable[[str], None]
@@ -54,6 +54,11 @@ class ModelSpec:
     is_commercial: bool  # whether the licence allows commercial use
     about: Mapping[str, Any] = field(repr=False)  # the whole entry: source, input, output, card
     options: Mapping[str, Any] = field(default_factory=dict)  # numbers that belong to the model
+
+    @property
+    def is_optional(self) -> bool:
+        """Whether a kiosk decides at its door without the file."""
+        return bool(self.about.get("optional", False))
 
     @property
     def runtime(self) -> str:

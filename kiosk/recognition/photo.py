@@ -35,6 +35,9 @@ from kiosk.types import RgbImage
 MAX_BYTES = 5 * 1024 * 1024
 """Largest file taken, Didit's limit."""
 
+DOCUMENT_BYTES = 2 * MAX_BYTES
+"""Largest photograph of a document, Didit's limit."""
+
 MAX_PIXELS = 50_000_000
 """Largest picture taken: 150 MB decoded. A 5 MB file of a real camera stays well below it."""
 
@@ -55,7 +58,13 @@ ORIENTATION_TAG = 0x0112  # EXIF
 EXIF_IFD, INTEROPERABILITY_IFD, COLOUR_SPACE_TAG = 0x8769, 0xA005, 0xA001
 ADOBE_RGB = 2  # of EXIF's colour spaces, as some cameras have it; others say uncalibrated and R03
 
-TOO_LARGE = "File size should not exceed 5 MB"  # the contract's words
+
+def too_large(most_bytes: int) -> str:
+    """Return the contract's words for a file that is too large."""
+    return f"File size should not exceed {most_bytes >> 20} MB"
+
+
+TOO_LARGE = too_large(MAX_BYTES)
 _TAKEN = (
     (b"\xff\xd8", "JPEG"),
     (b"\x89PNG", "PNG"),
@@ -96,16 +105,22 @@ def own_memory(height: int, width: int) -> RgbImage:
 
 
 def decode(
-    data: bytes, room: Room = own_memory, *, begin: Callable[[int], None] = _at_once, with_heic: bool = False
+    data: bytes,
+    room: Room = own_memory,
+    *,
+    begin: Callable[[int], None] = _at_once,
+    with_heic: bool = False,
+    most_bytes: int = MAX_BYTES,
 ) -> RgbImage:
     """Return the picture in a file's bytes, upright by its EXIF orientation.
 
     Args:
-        data: JPEG, PNG, WebP or TIFF, at most MAX_BYTES. Grey, palette, print colours, alpha (laid over grey), any
+        data: JPEG, PNG, WebP or TIFF, at most `most_bytes`. Grey, palette, print colours, alpha (laid over grey), any
             depth and number format of TIFF are taken, 16 bits of PNG; of several pages or frames the first.
         room: gives the memory for the pixels, by height and width.
         begin: called with the number of pixels before memory is spent on them; may wait.
         with_heic: also take HEIC, where pillow-heif is installed.
+        most_bytes: longest file taken.
 
     Returns:
         (H, W, 3) uint8 RGB, in the memory of `room`.
@@ -113,8 +128,8 @@ def decode(
     Raises:
         ImageError: too large, no picture of these kinds, damaged, or of more pixels or work than is taken.
     """
-    if len(data) > MAX_BYTES:
-        raise ImageError(TOO_LARGE)
+    if len(data) > most_bytes:
+        raise ImageError(too_large(most_bytes))
     if not data:
         raise ImageError("Invalid image: the file is empty")
     try:

@@ -49,6 +49,7 @@ class Kind(str, Enum):
     FACE_SEARCH = "FACE_SEARCH"
     PASSIVE_LIVENESS = "PASSIVE_LIVENESS"  # one photograph, at the API
     AGE_ESTIMATION = "AGE_ESTIMATION"  # one photograph, at the API
+    ID_VERIFICATION = "ID_VERIFICATION"  # photographs of a document, at the API
     SESSION = "SESSION"  # a session of several steps has ended, see device/sessions
     SESSION_STATUS = "SESSION_STATUS"  # such a session was made, or has begun; details.of is its id
     VERIFY = "VERIFY"  # 1:1 at the door, against a claimed subject
@@ -80,7 +81,7 @@ class Kind(str, Enum):
 DECISION_KINDS = frozenset(
     {
         *(Kind.FACE_MATCH, Kind.FACE_SEARCH, Kind.PASSIVE_LIVENESS, Kind.AGE_ESTIMATION, Kind.SESSION),
-        *(Kind.VERIFY, Kind.IDENTIFY, Kind.REVISION),
+        *(Kind.ID_VERIFICATION, Kind.VERIFY, Kind.IDENTIFY, Kind.REVISION),
     }
 )
 

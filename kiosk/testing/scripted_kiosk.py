@@ -47,10 +47,18 @@ class ScriptedKiosk:
         self._ask("alarm", is_armed, actor)
 
     def begin_enrolment(
-        self, details: Details, consent: Consent, *, is_allowlisted: bool, is_attended: bool, actor: str
+        self,
+        details: Details,
+        consent: Consent,
+        *,
+        is_allowlisted: bool,
+        is_attended: bool,
+        actor: str,
+        valid_until: float | None = None,
     ) -> str:
         """Remember an enrolment."""
-        self._ask("enrol", details, consent, is_allowlisted, is_attended, actor)
+        until = () if valid_until is None else (valid_until,)
+        self._ask("enrol", details, consent, is_allowlisted, is_attended, actor, *until)
         return "e1"
 
     def note_shown(self, attempt: int) -> None:

@@ -16,6 +16,7 @@ from kiosk.decoding.confinement import Limits
 from kiosk.decoding.decoder import Decoder
 from kiosk.device.device import Device
 from kiosk.networks.detection import Detection
+from kiosk.networks.documents import ZoneNetwork
 from kiosk.networks.inference import read_pack
 from kiosk.recognition.cues import CueLimits
 from kiosk.settings.config import Config
@@ -46,6 +47,11 @@ class LentDecoder(Decoder):
 @functools.cache
 def decoder() -> Decoder:
     return LentDecoder(Limits(wall_s=LIMIT_S))
+
+
+@functools.cache
+def zones() -> ZoneNetwork:
+    return ZoneNetwork(lambda: read_pack(MODELS))
 
 
 @functools.cache
@@ -112,7 +118,7 @@ def serving(
     store = initialise(directory, now=wall, cipher=Cipher.AES_256_GCM)
     kiosk = ScriptedKiosk(wall) if with_desk else None
     more.setdefault("detector", detection())
-    with Device(networks(), store, config, now=wall, decoder=decoder()) as device:
+    with Device(networks(), store, config, now=wall, decoder=decoder(), zones=zones()) as device:
         accounts = Accounts(store, now=wall, scrypt=QUICK)
         application = app.build(
             device, accounts=accounts, kiosk=kiosk, screen_token=SCREEN_TOKEN, now=wall, monotonic=monotonic, **more

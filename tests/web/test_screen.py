@@ -6,6 +6,7 @@ import re
 import urllib.error
 import urllib.request
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ import pytest
 from kiosk.entrance.news import Still, Topic
 from kiosk.settings.config import Config
 from kiosk.settings.sections import EnrolmentSettings, EntranceSettings
+from kiosk.testing.documents import Specimen
 from tests.api.served import A1, SCREEN_TOKEN, serving
+from tests.documents.cards import jpeg, picture_of
 from tests.patience import reserved_port, until
 from tests.web.browsed import NEEDED, despite_crashes, opened, playwright, running, serious
 
@@ -191,6 +194,27 @@ def test_after_an_enrolment_nothing_that_was_typed_stays(enrolling, served):
     assert page.locator("input").count() == 0
     assert "Typed" not in page.content()
     assert ">41<" not in page.content()
+
+
+def test_a_document_that_is_shown_fills_the_details_and_sets_the_last_day(enrolling, served):
+    page = enrolling
+    shown = jpeg(picture_of(Specimen(expiry="350415")))
+    served.kiosk.picture = Still(A1, (480, 640), 0.1, ())  # first nothing that is a document
+    page.get_by_label("I have read this").check()
+    page.get_by_role("button", name="Next").click()
+
+    page.get_by_role("button", name="Show your document").click()
+    page.get_by_text("Looking for the document").wait_for()
+    served.kiosk.picture = Still(shown, (1280, 720), 0.1, ())
+
+    page.get_by_text("Read from your document").wait_for()
+    assert page.get_by_label("Name").input_value() == "ANNA MARIA ERIKSSON"
+    assert page.get_by_label("Document number").input_value() == "L898902C3"
+    page.get_by_role("button", name="Look into the camera").click()
+    page.locator("main[data-state=guide]").wait_for()
+    ((_, details, *_, until),) = served.kiosk.asked
+    assert (details.document_type, details.document_number) == ("Passport", "L898902C3")
+    assert until == datetime(2035, 4, 16, tzinfo=timezone.utc).timestamp()  # the last day is the document's
 
 
 @pytest.mark.parametrize("state", ["duplicate", "blocklisted"])

@@ -121,22 +121,29 @@ def _deferred(
 async def _judged(call: Call, kind: Kind, work: Callable[[], dict[str, Any]], *, save: bool) -> Response:
     """Answer with a decision; one that was saved is told to whoever watches the running kiosk, as one at its door."""
     found = await call.recognise(work)
-    kiosk = call.context.kiosk
-    if save and kiosk is not None:
-        judged = found[PATH_BY_KIND[kind]]
-        risks = tuple(warning["risk"] for warning in judged["warnings"])
-        kiosk.news.publish_decision(
-            PublishedDecision(
-                found["request_id"],
-                kind.value,
-                judged["status"],
-                judged.get("score"),
-                risks,
-                is_alarm=Risk.FACE_IN_BLOCKLIST.value in risks,
-                at=call.context.now(),
-            )
-        )
+    if save:
+        publish_judged(call, kind, found)
     return answer(found)
+
+
+def publish_judged(call: Call, kind: Kind, found: Mapping[str, Any]) -> None:
+    """Tell a call's saved decision to whoever watches the running kiosk."""
+    kiosk = call.context.kiosk
+    if kiosk is None:
+        return
+    judged = found[PATH_BY_KIND[kind]]
+    risks = tuple(warning["risk"] for warning in judged["warnings"])
+    kiosk.news.publish_decision(
+        PublishedDecision(
+            found["request_id"],
+            kind.value,
+            judged["status"],
+            judged.get("score"),
+            risks,
+            is_alarm=Risk.FACE_IN_BLOCKLIST.value in risks,
+            at=call.context.now(),
+        )
+    )
 
 
 async def match_faces(call: Call) -> Response:
@@ -316,7 +323,7 @@ async def check_health(call: Call) -> Response:
 
 
 _IMAGE = {"type": "string", "format": "binary"}
-_COMMON = {
+COMMON = {
     "rotate_image": Part("Try quarter turns to find an upright face; false when left out.", FLAG),
     "save_api_request": Part("Keep decision and answer; true when left out.", FLAG),
     "vendor_data": Part("Your identifier; stored, and given back.", VENDOR_DATA),
@@ -337,7 +344,7 @@ OPERATIONS = (
             "face_match_score_decline_threshold": Part(
                 "Score below which the answer is Declined.", {"type": "number", "minimum": 0, "maximum": 100}
             ),
-            **_COMMON,
+            **COMMON,
         },
     ),
     Operation(
@@ -350,7 +357,7 @@ OPERATIONS = (
         form={
             "user_image": Part("JPEG, PNG, WebP or TIFF, at most 5 MB.", _IMAGE, is_required=True),
             "search_type": Part("Whom to list first.", {"type": "string", "enum": list(SEARCH_TYPES)}),
-            **_COMMON,
+            **COMMON,
         },
     ),
     Operation(
@@ -367,7 +374,7 @@ OPERATIONS = (
                 "Score up to which the answer is Declined; 30 when left out.",
                 {"type": "number", "minimum": 0, "maximum": 100},
             ),
-            **_COMMON,
+            **COMMON,
         },
     ),
     Operation(
@@ -388,7 +395,7 @@ OPERATIONS = (
                 "Age below which the answer is Declined, in years; 18 when left out, 0 for no age.",
                 {"type": "number", "minimum": 0, "maximum": 100},
             ),
-            **_COMMON,
+            **COMMON,
         },
     ),
     Operation(

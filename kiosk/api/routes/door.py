@@ -5,14 +5,15 @@ Without a running kiosk, under `kiosk serve`, these answer 409.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from starlette.responses import Response
 
-from kiosk.api.operation import Call, Operation, answer, busy, field_errors, not_found
-from kiosk.api.routes.people import LONGEST_TEXT, SHORT, TEXTS, UNSEEN
+from kiosk.api.operation import Call, Operation, answer, busy, field_errors, not_found, read_moment
+from kiosk.api.routes.people import LONGEST_TEXT, MOMENT, SHORT, TEXTS, UNSEEN
 from kiosk.api.schema import ANSWER_400, BOOLEAN, NUMBER, STRING, TEXT, array, closed, named, opened, or_null
 from kiosk.entrance.news import Consent
 from kiosk.rules.text import objection
@@ -70,10 +71,8 @@ async def take_still(call: Call) -> Response:
     return Response(found.jpeg, media_type="image/jpeg", headers={"X-Kiosk-Age": f"{found.age_s:.2f}"})
 
 
-async def begin_enrolment(call: Call) -> Response:
-    """Enrol whoever stands in front of the camera."""
-    body = await call.json()
-    errors: dict[str, list[str]] = {}
+def _texts(body: Mapping[str, Any], errors: dict[str, list[str]]) -> dict[str, Any]:
+    """Return what is said of a person; what is wrong with it is noted in `errors`."""
     said: dict[str, Any] = {}
     for name in TEXTS:
         value = body.get(name)
@@ -83,6 +82,17 @@ async def begin_enrolment(call: Call) -> Response:
             errors[name] = [UNSEEN]
         elif value and value.strip():
             said[name] = value.strip()
+    return said
+
+
+async def begin_enrolment(call: Call) -> Response:
+    """Enrol whoever stands in front of the camera."""
+    body = await call.json()
+    errors: dict[str, list[str]] = {}
+    said = _texts(body, errors)
+    until, fault = _until(body.get("valid_until"), call.context.now())
+    if fault:
+        errors["valid_until"] = [fault]
     consent = body.get("consent")
     version = consent.get("version") if isinstance(consent, dict) else None
     if not isinstance(version, str) or not version:
@@ -105,8 +115,20 @@ async def begin_enrolment(call: Call) -> Response:
         is_allowlisted=is_allowlisted,
         is_attended=is_operator,
         actor=call.actor,
+        **({} if until is None else {"valid_until": until}),
     )
     return answer({"id": await call.run(begin)}, 201)
+
+
+def _until(text: object, now: float) -> tuple[float | None, str]:
+    """Read until when somebody may enter; return what is wrong with it, too."""
+    if text is None:
+        return None, ""
+    try:
+        until = read_moment(text) if isinstance(text, str) else 0.0
+    except ValueError as error:
+        return None, str(error)
+    return (until, "") if until > now else (None, "Want a time to come.")
 
 
 async def cancel_enrolment(call: Call) -> Response:
@@ -209,6 +231,7 @@ OPERATIONS = (
             {"consent": closed(version={**SHORT, "minLength": 1})},
             **dict.fromkeys(TEXTS, SHORT),
             allowlist=BOOLEAN,
+            valid_until=MOMENT,
         ),
     ),
     Operation(

@@ -9,7 +9,7 @@ import { filterBox, pager, table } from "./table.js";
 import { named, t, time } from "../common/words.js";
 
 const LIMIT = 25;
-const CALLS = ["FACE_MATCH", "FACE_SEARCH", "PASSIVE_LIVENESS", "AGE_ESTIMATION", "SESSION"];
+const CALLS = ["FACE_MATCH", "FACE_SEARCH", "PASSIVE_LIVENESS", "AGE_ESTIMATION", "ID_VERIFICATION", "SESSION"];
 const KINDS = ["IDENTIFY", "VERIFY", ...CALLS, "REVISION"];
 const STATUSES = ["Approved", "In Review", "Declined"];
 const FILTERS = ["status", "kind", "date_from", "date_to", "vendor_data", "session_number"];

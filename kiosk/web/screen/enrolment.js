@@ -1,6 +1,7 @@
 /**
- * A guided enrolment at the kiosk: consent, details, the look into the camera, the result. What was typed lives in
- * the form alone and goes with it; nobody who comes next finds anything.
+ * A guided enrolment at the kiosk: consent, details, the look into the camera, the result. Details may be filled from a
+ * document that is shown to the camera. What was typed or read lives in the form alone and goes with it; nobody who
+ * comes next finds anything.
  */
 
 import { call, carry } from "../common/api.js";
@@ -10,6 +11,8 @@ import { play } from "./sound.js";
 import { t } from "../common/words.js";
 
 const QUIET_MS = 90_000; // nobody touched anything: whoever began has left
+const READ_MS = 600; // between two looks at a document
+const SHOW_MS = 60_000; // how long a document is looked for
 const SHOWN_MS = 12_000; // how long the result stays
 const GOOD = "added";
 const OVER = new Set(["added", "duplicate", "blocklisted", "poor", "mixed", "not_live", "cancelled", "failed"]);
@@ -18,7 +21,7 @@ const OVER = new Set(["added", "duplicate", "blocklisted", "poor", "mixed", "not
  * Begin.
  *
  * place: an element of its own; changed: called when the step changes; over: when all is done. The returned `step` is
- * "consent", "details", "look" (the kiosk's own live view is shown) or "result".
+ * "consent", "details", "document", "look" (the kiosk's own live view is shown) or "result".
  */
 export function enrolment({ place, consent, changed, over }) {
   const flow = { step: "consent", hear, cancel, lose, draw };
@@ -26,6 +29,8 @@ export function enrolment({ place, consent, changed, over }) {
   let early = []; // news that came before the call's own answer
   let outcome = null; // {state, number}
   let timer = null;
+  let read = null; // what a document said, until the details are sent
+  let showing = 0; // counts the times a document is asked for; an answer to an earlier one is dropped
 
   function turn(step) {
     flow.step = step;
@@ -41,6 +46,8 @@ export function enrolment({ place, consent, changed, over }) {
 
   function end() {
     clearTimeout(timer);
+    read = null;
+    showing += 1;
     removeEventListener("pointerdown", touched);
     removeEventListener("keydown", touched);
     put(place);
@@ -52,7 +59,7 @@ export function enrolment({ place, consent, changed, over }) {
   }
 
   function draw() {
-    put(place, { consent: drawConsent, details: drawDetails, look: () => [], result: drawResult }[flow.step]());
+    put(place, { consent: drawConsent, details: drawDetails, document: drawDocument, look: () => [], result: drawResult }[flow.step]());
   }
 
   function drawConsent() {
@@ -82,15 +89,65 @@ export function enrolment({ place, consent, changed, over }) {
     );
   }
 
+  function drawDocument() {
+    const picture = el("img", { class: "document-picture", alt: "", src: `/device/screen/preview.mjpg?${Date.now()}` });
+    const word = el("p", { class: "document-word", role: "status" }, t("flow.document_wait"));
+    lookAtDocument((showing += 1), word);
+    return el(
+      "div",
+      { class: "flow-card document" },
+      head(2, t("flow.document")),
+      el("div", { class: "document-view" }, picture, el("p", {}, t("flow.document_how"))),
+      word,
+      el(
+        "div",
+        { class: "touches" },
+        el("button", { type: "button", class: "touch", onclick: () => turn("details") }, t("flow.document_type")),
+      ),
+    );
+  }
+
+  async function lookAtDocument(turnNumber, word) {
+    const until = performance.now() + SHOW_MS;
+    stay(SHOW_MS + QUIET_MS);
+    while (flow.step === "document" && showing === turnNumber && performance.now() < until) {
+      try {
+        const answer = await ask("/device/documents/shown");
+        if (flow.step !== "document" || showing !== turnNumber) return;
+        if (answer.is_accepted) {
+          read = answer;
+          turn("details");
+          stay();
+          return;
+        }
+        const isExpired = answer.risks.includes("DOCUMENT_EXPIRED");
+        word.textContent = t(isExpired ? "flow.document_expired" : `flow.document_${answer.is_recognised ? "hold" : "wait"}`);
+      } catch (error) {
+        if (error.status === undefined) throw error;
+        if (error.status !== 503) {
+          word.textContent = t("flow.document_none");
+          return;
+        }
+      }
+      await new Promise((done) => setTimeout(done, READ_MS));
+    }
+  }
+
   function drawDetails() {
     const fields = {
-      name: field(t("person.name"), { name: "name", required: true, maxlength: 200, autocomplete: "off" }),
-      document_type: field(t("person.document_type"), { name: "document_type", maxlength: 60, autocomplete: "off" }),
+      name: field(t("person.name"), { name: "name", required: true, maxlength: 200, autocomplete: "off", value: read?.name }),
+      document_type: field(t("person.document_type"), {
+        name: "document_type",
+        maxlength: 60,
+        autocomplete: "off",
+        value: read?.document_type,
+      }),
       document_number: field(t("person.document_number"), {
         name: "document_number",
         maxlength: 60,
         autocomplete: "off",
         spellcheck: "false",
+        value: read?.document_number,
       }),
       vendor_data: field(t("person.vendor_data"), {
         name: "vendor_data",
@@ -105,7 +162,19 @@ export function enrolment({ place, consent, changed, over }) {
       "form",
       { class: "flow-card", autocomplete: "off" },
       head(2, t("flow.details")),
-      el("div", { class: "flow-fields" }, Object.values(fields)),
+      el(
+        "div",
+        { class: "flow-fields" },
+        read
+          ? el("p", { class: "document-read" }, icon("check"), t("flow.document_read"))
+          : el(
+              "button",
+              { type: "button", class: "touch", onclick: () => turn("document") },
+              icon("camera"),
+              t("flow.document_show"),
+            ),
+        Object.values(fields),
+      ),
       trouble,
       el(
         "div",
@@ -122,7 +191,9 @@ export function enrolment({ place, consent, changed, over }) {
         [...new FormData(form)].map(([name, value]) => [name, value.trim()]).filter(([, value]) => value),
       );
       try {
-        const answer = await ask({ ...said, consent: { version: consent.version } });
+        const until = read?.valid_until ? { valid_until: read.valid_until } : {};
+        const answer = await ask("/device/enrolments", { ...said, ...until, consent: { version: consent.version } });
+        read = null;
         id = answer.id;
         clearTimeout(timer); // from here on the device knows when it is over
         turn("look");
@@ -205,12 +276,12 @@ export function enrolment({ place, consent, changed, over }) {
 }
 
 // At the kiosk itself no key is asked for. Somebody signed in elsewhere has a session, which wants its token sent.
-async function ask(json) {
+async function ask(path, json) {
   try {
-    return await call("POST", "/device/enrolments", { json });
+    return await call("POST", path, { json });
   } catch (error) {
     if (error.status !== 403) throw error;
     carry(await call("GET", "/device/session"));
-    return call("POST", "/device/enrolments", { json });
+    return call("POST", path, { json });
   }
 }
