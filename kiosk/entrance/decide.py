@@ -20,11 +20,12 @@ from kiosk.gallery.search import Query
 from kiosk.gallery.snapshot import Among
 from kiosk.recognition.match import compare
 from kiosk.rules.admission import DoorReason, hold_for_age, weigh, weigh_claim
+from kiosk.rules.grant import Refusal
 from kiosk.rules.presentation import Ready
 from kiosk.rules.schedule import EVERYBODY, Schedule
 from kiosk.settings.sections import EntranceSettings, SearchSettings
 from kiosk.store.chain import Kind
-from kiosk.store.decision_log import NewDecision
+from kiosk.store.decision_log import NOT_OPENED, NewDecision
 from kiosk.store.subjects import SESSION, Subject
 from kiosk.types import Entity, Origin, Risk, Sample, Status, SubjectId, Template
 
@@ -238,6 +239,16 @@ class Entrance:
             return False
         seen = _Seen((), None, 0.0, 0)  # the likeness was found already, and is no other now
         return self._held_against(subject, seen, verdict.status, DoorReason.SECOND_OPINION)[0] is Status.APPROVED
+
+    def note_unopened(self, decided: DoorDecision, refusal: Refusal) -> None:
+        """Put into the log why an approval opened nothing; the decision itself stays as it was saved.
+
+        Raises:
+            StoreError: the log does not take it.
+        """
+        states = {"states": list(refusal.states)} if refusal.states else {}
+        details = {"what": NOT_OPENED, "of": decided.request_id, "why": refusal.reason.value, **states}
+        self.device.store.record_act(Kind.DOOR, details=details, actor=ACTOR)
 
     def suspect(self, ready: Ready, why: DoorReason) -> DoorDecision:
         """Record that a presentation is refused: ATTACK_SUSPECTED, or LIVENESS_UNDETERMINED; nobody is looked for."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kiosk.store.database import Database
 
 SALT_BYTES = 16
+NOT_OPENED = "not_opened"  # details.what of the DOOR record that says why an approval opened nothing
 PAGE_ROWS = 2000  # rows read at a time on a walk: bounds memory
 MOST_WALKS = 5  # over a log of which records are removed meanwhile
 
@@ -235,6 +236,16 @@ class DecisionLog:
                 (request_id,),
             ).fetchone()
         return self._logged(*row) if row else None
+
+    def unopened(self, request_id: str) -> Entry | None:
+        """Return the record of why an approval opened nothing; None where there is none."""
+        with self._database.read() as connection:
+            row = connection.execute(
+                "SELECT record FROM log WHERE of_id = ? AND kind = 'DOOR' "
+                "AND json_extract(record, '$.details.what') = ? ORDER BY seq DESC LIMIT 1",
+                (request_id, NOT_OPENED),
+            ).fetchone()
+        return chain.parse(row[0]) if row else None
 
     def waiting(self, *, limit: int, offset: int) -> DecisionPage:
         """Return decisions In Review about which no operator decided yet; who waits longest comes first."""

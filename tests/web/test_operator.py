@@ -17,13 +17,13 @@ import pytest
 from kiosk.cloud.credentials import Credentials
 from kiosk.cloud.view import CloudView
 from kiosk.device.enrol import enrol_person
-from kiosk.entrance.news import Still, Topic
+from kiosk.entrance.news import Health, Still, Topic
 from kiosk.rules.conditions import Degradation
 from kiosk.settings.config import Sources
 from kiosk.settings.network import CloudSettings
 from kiosk.store import chain
 from kiosk.store.chain import Kind
-from kiosk.store.decision_log import DecisionFilter, NewDecision
+from kiosk.store.decision_log import NOT_OPENED, DecisionFilter, NewDecision
 from kiosk.store.outbox import Message
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.types import Template
@@ -702,3 +702,82 @@ def test_who_is_no_administrator_is_told_who_begins(chromium, served):
 
         page.get_by_text("An administrator begins it.").wait_for()
         assert page.get_by_role("button", name="Begin").count() == 0
+
+
+# ---- nothing misleads
+
+
+def decided(served, **more):
+    return served.device.save(
+        NewDecision(**{"kind": Kind.IDENTIFY, "status": "Approved", "score": 91.0, "actor": "door", **more})
+    )
+
+
+def test_an_approval_that_never_opened_is_marked_in_list_and_decision_with_the_reason(operator, served):
+    page, _ = operator
+    subject = enrolled(served, "Person A")
+    late = decided(served, session_number=subject.session_number)
+    served.device.store.record_act(
+        Kind.DOOR, details={"what": NOT_OPENED, "of": late.request_id, "why": "frame_too_old"}, actor="door"
+    )
+    opened_one = decided(served, session_number=subject.session_number)
+
+    show(page, "decisions")
+    marked = page.get_by_role("row").filter(has_text="Did not open")
+    playwright.expect(marked).to_have_count(1)
+    marked.get_by_text("Approved").wait_for()
+    show(page, f"decisions/{late.request_id}")
+    page.get_by_role("heading", name="Approved, but the door did not open").wait_for()
+    page.get_by_text("older than half a second").wait_for()
+    page.get_by_role("link", name="Record of it").click()
+    page.get_by_role("heading", name="Door").wait_for()
+    show(page, f"decisions/{opened_one.request_id}")
+    assert page.get_by_text("did not open").count() == 0
+
+
+def test_the_blocklists_threshold_is_drawn_only_where_somebody_blocked_is_meant(operator, served):
+    page, _ = operator
+    thresholds = {"identify": 80.0, "blocklist": 70.0}
+    plain = decided(served, thresholds=thresholds)
+    alarm = decided(served, status="Declined", thresholds=thresholds, warnings=("FACE_IN_BLOCKLIST",))
+
+    show(page, f"decisions/{plain.request_id}")
+    assert page.locator(".scale-label").all_inner_texts() == ["Enter from 80"]
+    show(page, f"decisions/{alarm.request_id}")
+    assert page.locator(".scale-label").all_inner_texts() == ["Blocked from 70", "Enter from 80"]
+
+
+def test_a_comparison_of_two_photographs_names_its_two_sides(operator, served):
+    page, _ = operator
+    served.call("POST", "/v3/face-match/", "device", files=match_files())
+
+    show(page, "decisions")
+
+    page.get_by_role("row").filter(has_text="User photograph ↔ reference photograph").wait_for()
+    assert page.get_by_text("Unknown person").count() == 0
+
+
+def test_a_kiosk_without_attack_detection_is_amber_and_says_one_true_sentence(operator, served):
+    page, _ = operator
+    served.kiosk.states = (Degradation("pad_off", "A sentence of the device.", NOW, "open"),)
+    served.kiosk.health = lambda: Health(True, "identify", served.kiosk.states, served.kiosk.figures)
+
+    page.reload()
+
+    banner = page.locator(".banner.maybe")
+    banner.get_by_text("whoever holds up a picture is taken for its person").wait_for()
+    assert banner.locator(".states li p").count() == 2  # what it is, and the sentence
+    assert banner.get_by_text("everything still works").count() == 0
+
+
+def test_no_figure_says_that_more_strangers_than_all_would_be_taken_for_somebody(operator, served):
+    page, _ = operator
+    served.kiosk.figures = {"gallery": {"people": 10_050, "fpir": 0.6321, "expected_false_positives": 1.0}}
+
+    page.reload()
+
+    page.locator(".tile", has_text="People known").get_by_text("with a chance of 63%").wait_for()
+    said = page.evaluate(
+        "import('/web/common/words.js').then(({ share }) => [0, 0.00014, 0.0123, 0.6321, 0.9999999, 1].map(share))"
+    )
+    assert said == ["0%", "0.014%", "1.2%", "63%", "99.9%", "100%"]

@@ -34,7 +34,7 @@ from kiosk.device.reviews import review_call
 from kiosk.didit import contract
 from kiosk.rules.text import cell
 from kiosk.store.accounts import Role
-from kiosk.store.chain import DECISION_KINDS, Kind
+from kiosk.store.chain import DECISION_KINDS, Entry, Kind
 from kiosk.store.decision_log import DecisionFilter, LoggedDecision
 from kiosk.types import Status
 
@@ -83,6 +83,19 @@ def _row(call: Call, one: LoggedDecision) -> dict[str, Any]:
         "details": dict(entry.details),
         "vendor_data": one.vendor_data,
         "review": _review(store.log.review_of(entry.request_id)),
+        "unopened": _unopened(store.log.unopened(entry.request_id)),
+    }
+
+
+def _unopened(one: Entry | None) -> dict[str, Any] | None:
+    """Return why an approval opened nothing."""
+    if one is None:
+        return None
+    return {
+        "why": one.details.get("why"),
+        "states": list(one.details.get("states", ())),
+        "at": contract.timestamp(one.at),
+        "request_id": one.request_id,
     }
 
 
@@ -262,6 +275,7 @@ async def show_audit(call: Call) -> Response:
 
 
 REVIEW = named("Review", closed(decision=STRING, at=TIME, actor=or_null(STRING), reason=or_null(STRING)))
+UNOPENED = named("Unopened", closed(why=STRING, states=array(STRING), at=TIME, request_id=STRING))
 ROW = named(
     "Decision",
     closed(
@@ -282,6 +296,7 @@ ROW = named(
         details=ANY_OBJECT,
         vendor_data=or_null(STRING),
         review=or_null(REVIEW),
+        unopened=or_null(UNOPENED),
     ),
 )
 _RECEIPT = named("DecisionReceipt", closed(seq=INTEGER, hash=STRING, signature=STRING, holds=BOOLEAN))

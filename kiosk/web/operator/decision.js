@@ -28,8 +28,9 @@ export async function decision(place, { parameter, again, countReviews }) {
               "section",
               { class: "card" },
               el("h2", {}, t("decision.score")),
-              scale(record.score, record.thresholds, record.status),
+              scale(record),
             ),
+            record.unopened && unopened(record.unopened),
             livenessCard(record.details?.liveness),
             warnings(record.warnings ?? []),
             record.status === "In Review" &&
@@ -51,6 +52,23 @@ export async function decision(place, { parameter, again, countReviews }) {
       ];
     },
     8,
+  );
+}
+
+/** Why an approval opened nothing, and where the log says so. */
+function unopened(found) {
+  const states = (found.states ?? []).map((one) => named("condition", one)).join(", ");
+  return el(
+    "section",
+    { class: "banner maybe" },
+    icon("door"),
+    el(
+      "div",
+      { class: "banner-body" },
+      el("h2", { class: "banner-title" }, t("unopened.title")),
+      el("p", {}, t("unopened.text", { why: [named("unopened_why", found.why), states && `${states}.`].filter(Boolean).join(" ") })),
+      el("p", {}, el("a", { href: `#/decisions/${encodeURIComponent(found.request_id)}` }, t("unopened.record"))),
+    ),
   );
 }
 

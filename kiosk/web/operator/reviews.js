@@ -71,7 +71,7 @@ function card(row, done) {
       statusChip(row.status),
     ),
     el("p", { class: "soft" }, `${named("kind", row.kind)} · ${time(row.at, "full")} · ${ago(row.at)}`),
-    scale(row.score, row.thresholds, row.status),
+    scale(row),
     row.warnings?.length > 0 &&
       el("p", { class: "warning" }, icon("alert"), row.warnings.map((one) => named("risk", one)).join(", ")),
     verdict(row, done),

@@ -19,10 +19,17 @@ export function band(score) {
   return BANDS.find(([, end]) => score < end || end === 100)[0];
 }
 
+// The threshold of the blocklist decided nothing where nobody blocked is meant.
+function isMeant(name, { warnings, details }) {
+  const isBlocked = warnings?.includes("FACE_IN_BLOCKLIST") || details?.reasons?.includes("blocklisted");
+  return name !== "blocklist" || Boolean(isBlocked);
+}
+
 /** Draw a decision's score and thresholds; a text says the same. */
-export function scale(score, thresholds, status) {
+export function scale(record) {
+  const { score, thresholds, status } = record;
   const marks = Object.entries(thresholds ?? {})
-    .filter(([, at]) => typeof at === "number" && at >= 0 && at <= 100)
+    .filter(([name, at]) => typeof at === "number" && at >= 0 && at <= 100 && isMeant(name, record))
     .sort(([, one], [, other]) => one - other);
   const said = [
     score === null || score === undefined
