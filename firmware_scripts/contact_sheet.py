@@ -63,7 +63,7 @@ def shown(page: Any, view: str) -> float:
     """Show a view; return how long it took until everything stood, ms."""
     begun = time.monotonic()
     page.evaluate("view => { location.hash = `#/${view}` }", view)
-    name = view.split("/")[0]
+    name = view.split("/", maxsplit=1)[0]
     place = {"people": "person", "decisions": "decision"}.get(name, name) if "/" in view else name
     place = {"people/new": "enrol", "people/import": "import"}.get(view, place)
     page.locator(f".view-{place}").wait_for()
@@ -132,7 +132,9 @@ def take(browser: Any, chosen: argparse.Namespace, password: str, look: tuple[st
         faults.clear()
         took_ms = shown(page, view)
         page.evaluate(SETTLED)
-        name = view.split("/")[0] + ("-one" if "/" in view and view not in VIEWS else view.partition("/")[2])
+        name = view.split("/", maxsplit=1)[0] + (
+            "-one" if "/" in view and view not in VIEWS else view.partition("/")[2]
+        )
         path = chosen.folder / f"{name}-{size}-{colour}-{language}.png"
         page.screenshot(path=path, animations="disabled", full_page=size != "phone" or chosen.whole)
         pictures.append((name, path))

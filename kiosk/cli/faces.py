@@ -19,6 +19,7 @@ from kiosk.cli.main import REFUSED
 from kiosk.device.calls import answer_match, answer_search
 from kiosk.device.device import Device
 from kiosk.device.enrol import EnrolmentResult, enrol_person
+from kiosk.device.people_finder import PeopleFinder
 from kiosk.device.reviews import block_person
 from kiosk.didit import contract
 from kiosk.errors import ConfigError, ImageError, StoreError
@@ -128,7 +129,7 @@ def blocklist_list(chosen: argparse.Namespace) -> None:
 
 def gallery_list(chosen: argparse.Namespace) -> None:
     """List people."""
-    _print_people(chosen, None, limit=chosen.limit, offset=chosen.offset)
+    _print_people(chosen, None, limit=chosen.limit, offset=chosen.offset, text=chosen.find)
 
 
 def gallery_show(chosen: argparse.Namespace) -> None:
@@ -303,9 +304,14 @@ def _subject(store: Store, text: str, *, hint: str = "") -> Subject:
     return found[0]
 
 
-def _print_people(chosen: argparse.Namespace, wanted: SubjectFilter | None, *, limit: int, offset: int) -> None:
+def _print_people(
+    chosen: argparse.Namespace, wanted: SubjectFilter | None, *, limit: int, offset: int, text: str | None = None
+) -> None:
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
-        page = store.people.subjects(wanted, limit=limit, offset=offset)
+        if text is None:
+            page = store.people.subjects(wanted, limit=limit, offset=offset)
+        else:
+            page = PeopleFinder(store).find(text, wanted, limit=limit, offset=offset)
     if chosen.json:
         _print_json({"total": page.total, "subjects": [_about(subject) for subject in page.subjects]})
         return

@@ -249,6 +249,11 @@ def _add_people(add: Adder) -> None:
     listing = gallery("gallery list", "faces", "list the people in the order of their enrolment")
     listing.add_argument("--limit", type=read_count, default=100, metavar="N", help="most rows (default 100)")
     listing.add_argument("--offset", type=read_skip, default=0, metavar="N", help="rows to skip (default 0)")
+    listing.add_argument(
+        "--find",
+        metavar="TEXT",
+        help="only people of this name, code, document or number; a part of it does, whatever its case and accents",
+    )
     for name, sentence in (
         ("show", "show a person"),
         ("remove", "erase a person; prints a signed receipt"),

@@ -11,6 +11,9 @@ import unicodedata
 FORMULA = frozenset("=+-@")
 _UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 _JOINERS = frozenset("\u200c\u200d")  # part of words in Persian and of Indian scripts
+_PLAIN = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h"})  # noqa: RUF001
+"""Letters whose mark is no accent that Unicode would take off."""
+
 _BLANK = frozenset(("Cc", "Cf", "Zs", "Zl", "Zp"))
 
 
@@ -50,6 +53,18 @@ def cell(value: object) -> object:
 def composed(text: str) -> str:
     """Return a text in the one form in which equal texts are equal: macOS writes é as two characters."""
     return unicodedata.normalize("NFC", text)
+
+
+def folded(text: str) -> str:
+    """Return a text as it is compared in a search: without case, accents and doubled blanks.
+
+    >>> folded("José  MÜLLER"), folded("Łukasz Ørsted"), folded("Straße")
+    ('jose muller', 'lukasz orsted', 'strasse')
+    """
+    if not text.isascii():
+        parts = unicodedata.normalize("NFKD", text.casefold())
+        text = "".join(one for one in parts if not unicodedata.combining(one)).translate(_PLAIN)
+    return " ".join(text.lower().split())
 
 
 def _is_unseen(one: str) -> bool:

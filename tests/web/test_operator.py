@@ -781,3 +781,15 @@ def test_no_figure_says_that_more_strangers_than_all_would_be_taken_for_somebody
         "import('/web/common/words.js').then(({ share }) => [0, 0.00014, 0.0123, 0.6321, 0.9999999, 1].map(share))"
     )
     assert said == ["0%", "0.014%", "1.2%", "63%", "99.9%", "100%"]
+
+
+def test_a_person_is_found_by_a_part_of_their_name(operator, served):
+    page, _ = operator
+    enrolled(served, "Person Ä", vendor_data="staff-1")
+    served.device.store.people.enrol(Enrolment(templates=(), details=Details(name="Somebody Else")))
+    show(page, "people")
+
+    page.get_by_label("Find").fill("pers a")
+
+    page.get_by_role("row").filter(has_text="Somebody Else").wait_for(state="detached")
+    page.get_by_role("row", name=re.compile("Person Ä")).wait_for()
