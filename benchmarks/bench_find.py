@@ -51,7 +51,7 @@ def name(rng: random.Random) -> str:
 
 def fill(store: Store, count: int) -> None:
     """Make so many people known, without faces."""
-    rng = random.Random(0)  # noqa: S311  names, not secrets
+    rng = random.Random(0)
     people = (
         Enrolment(
             templates=(),
@@ -64,7 +64,7 @@ def fill(store: Store, count: int) -> None:
 
 
 def timed(act: Callable[[], object], runs: int) -> dict[str, float]:
-    """Return p50 and p95 of an act, ms: by the wall, and of the processor alone, which a busy machine does not change."""
+    """Return p50 and p95 of an act, ms: by the wall, and of the processor alone, which other work hardly changes."""
     took, worked = [], []
     for _ in range(runs):
         begun, before = time.perf_counter(), time.process_time()

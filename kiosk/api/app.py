@@ -25,6 +25,7 @@ from kiosk.api.operation import Operation
 from kiosk.api.routes import (
     acceptance,
     blocklist,
+    considered,
     decisions,
     didit,
     door,
@@ -58,6 +59,7 @@ _SERVED: tuple[Operation, ...] = (
     *enrol.OPERATIONS,
     *imports.OPERATIONS,
     *decisions.OPERATIONS,
+    *considered.OPERATIONS,
     *door.OPERATIONS,
     *events.OPERATIONS,
     *settings.OPERATIONS,

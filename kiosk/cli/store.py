@@ -272,6 +272,7 @@ def _prune(store: Store, settings: Config, *, trusts_every_clock: bool) -> None:
             now=time.time(),
             log_s=kept.log_days * assembly.DAY_S if kept.log_days else None,
             outbox_s=kept.outbox_days * assembly.DAY_S,
+            images_s=settings.review.probe_days * assembly.DAY_S,
             trusts_every_clock=trusts_every_clock,
         )
     except StoreError as error:

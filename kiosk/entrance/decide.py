@@ -14,6 +14,7 @@ from typing import Any
 
 from kiosk.device.calls import answer_search, row_of
 from kiosk.device.device import Device, Found
+from kiosk.device.review_crops import PROBE
 from kiosk.device.thresholds import listing_threshold
 from kiosk.didit.contract import match_row, timestamp
 from kiosk.gallery.search import Query
@@ -107,6 +108,7 @@ class _Ruled:
     subject: Subject | None = field(repr=False)
     thresholds: Mapping[str, float]
     gallery_size: int | None
+    others: tuple[Found, ...] = ()  # who else was nearly as alike; for whoever reviews it
 
 
 class Entrance:
@@ -139,7 +141,9 @@ class Entrance:
         """Decide by other settings from now on."""
         self._settings, self._schedule = settings, schedule
 
-    def identify(self, ready: Ready, photograph: Photograph = nothing, age: Age = unknown_age) -> DoorDecision:
+    def identify(
+        self, ready: Ready, photograph: Photograph = nothing, age: Age = unknown_age, crop: Photograph = nothing
+    ) -> DoorDecision:
         """Find out who it is, 1:N, and whether they may come in; `age` is asked only where they may."""
         settings, store, seen = self._settings, self.device.store, self._search(ready.probe)
         best = seen.ranked[0] if seen.ranked else None
@@ -158,11 +162,17 @@ class Entrance:
         status, why = _of_age(settings.age_low, age, *self._held_against(subject, seen, status, why))
         if why is DoorReason.BLOCKLISTED and seen.blocked is not None:
             score, subject = seen.blocked.similarity, store.people.subject(seen.blocked.subject)
-        ruled = _Ruled(status, why, score, subject, {"identify": threshold}, seen.references)
-        return self._save(Kind.IDENTIFY, ready, ruled, photograph)
+        others = seen.ranked[1:] if status is Status.IN_REVIEW else ()
+        ruled = _Ruled(status, why, score, subject, {"identify": threshold}, seen.references, others)
+        return self._save(Kind.IDENTIFY, ready, ruled, photograph, crop)
 
     def verify(
-        self, ready: Ready, claimed: SubjectId, photograph: Photograph = nothing, age: Age = unknown_age
+        self,
+        ready: Ready,
+        claimed: SubjectId,
+        photograph: Photograph = nothing,
+        age: Age = unknown_age,
+        crop: Photograph = nothing,
     ) -> DoorDecision:
         """Find out whether it is the person who was claimed, 1:1; somebody on the blocklist is found all the same."""
         settings, seen = self._settings, self._search(ready.probe)
@@ -172,14 +182,19 @@ class Entrance:
         status, why = weigh_claim(likeness, threshold=threshold, review_margin=settings.review_margin)
         status, why = _of_age(settings.age_low, age, *self._held_against(subject, seen, status, why))
         ruled = _Ruled(status, why, likeness, subject, {"verify": threshold}, None)
-        return self._save(Kind.VERIFY, ready, ruled, photograph)
+        return self._save(Kind.VERIFY, ready, ruled, photograph, crop)
 
-    def screen(self, ready: Ready, entity: Entity, photograph: Photograph = nothing) -> DoorDecision:
+    def screen(
+        self, ready: Ready, entity: Entity, photograph: Photograph = nothing, crop: Photograph = nothing
+    ) -> DoorDecision:
         """Look for duplicates and blocked people, by the rules of Didit's Face Search; nothing opens."""
         sample = Sample((entity,), 0, ready.probe)
         decision = NewDecision(Kind.FACE_SEARCH, "", actor=ACTOR)  # not made yet; whether it may leave is known before
         wanted = self._wanted(decision, photograph)
-        answer = answer_search(self.device, sample, photographs=wanted, actor=ACTOR, details=_judged(ready))
+        images = self._images(crop)
+        answer = answer_search(
+            self.device, sample, photographs=wanted, actor=ACTOR, details=_judged(ready), images=images
+        )
         found = answer["face_search"]
         return DoorDecision(
             answer["request_id"],
@@ -303,13 +318,23 @@ class Entrance:
 
     # ---- what is saved
 
-    def _save(self, kind: Kind, ready: Ready, ruled: _Ruled, photograph: Photograph) -> DoorDecision:
+    def _images(self, crop: Photograph) -> dict[str, bytes]:
+        """Return the crop that a reviewer is to see, where a setting keeps it."""
+        jpeg = crop() if self.device.config.review.keep_probe else b""
+        return {PROBE: jpeg} if jpeg else {}
+
+    def _save(
+        self, kind: Kind, ready: Ready, ruled: _Ruled, photograph: Photograph, crop: Photograph = nothing
+    ) -> DoorDecision:
         request_id, subject, score = str(uuid.uuid4()), ruled.subject, ruled.score
+        others = [(self.device.store.people.subject(one.subject), one.similarity) for one in ruled.others]
+        rows = [row_of(known, likeness) for known, likeness in others if known is not None]
         answer: dict[str, Any] = {
             "status": ruled.status.value,
             "reasons": [ruled.why.value],
             "score": score,
             "match": None if subject is None or score is None else match_row(row_of(subject, score)),
+            **({"others": [match_row(row) for row in rows]} if rows else {}),
         }
         decision = NewDecision(
             kind=kind,
@@ -320,12 +345,16 @@ class Entrance:
             thresholds={**ruled.thresholds, "blocklist": self._settings.blocklist_threshold},
             model=self.device.recogniser.model,
             gallery_size=ruled.gallery_size,
-            subjects=(subject.session_number,) if subject is not None else (),
+            subjects=(
+                *((subject.session_number,) if subject is not None else ()),
+                *(row.session_number for row in rows),
+            ),
             vendor_data=subject.details.vendor_data if subject is not None else None,
             answer={"request_id": request_id, kind.value.lower(): answer, "created_at": timestamp(self._now())},
             details=self._about(ruled.why, ready),
             request_id=request_id,
             actor=ACTOR,
+            images=self._images(crop) if ruled.status is Status.IN_REVIEW else {},
         )
         question = self._question(decision, photograph) if ruled.why is DoorReason.BORDERLINE else None
         if question is not None:  # should the answer be lost, the replay looks for it before it calls again

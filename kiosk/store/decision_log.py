@@ -56,6 +56,7 @@ class NewDecision:
     origin: Origin = Origin.DEVICE  # kept among the details
     call: Mapping[str, str] = field(default_factory=dict)  # fields of the call that nothing else here tells; not kept
     outbox: tuple[Message, ...] = ()
+    images: Mapping[str, bytes] = field(default_factory=dict, repr=False)  # JPEG; kept sealed until it is reviewed
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,19 +248,33 @@ class DecisionLog:
             ).fetchone()
         return chain.parse(row[0]) if row else None
 
-    def waiting(self, *, limit: int, offset: int) -> DecisionPage:
-        """Return decisions In Review about which no operator decided yet; who waits longest comes first."""
-        kinds = sorted(kind.value for kind in chain.DECISION_KINDS)
+    def waiting(self, *, limit: int, offset: int, why: str | None = None, kind: Kind | None = None) -> DecisionPage:
+        """Return decisions In Review about which no operator decided yet; who waits longest comes first.
+
+        Args:
+            limit: longest page.
+            offset: how many to pass over.
+            why: only those with this reason or warning.
+            kind: only those of this kind.
+        """
+        kinds = [kind.value] if kind is not None else sorted(one.value for one in chain.DECISION_KINDS)
         rest = (
             "FROM log AS one LEFT JOIN log_private USING (seq) WHERE one.status = 'In Review' "
             f"AND one.kind IN ({', '.join('?' * len(kinds))}) AND NOT EXISTS "
             "(SELECT 1 FROM log AS other WHERE other.of_id = one.request_id AND other.kind = 'REVIEW')"
         )
+        values: list[object] = [*kinds]
+        if why is not None:
+            rest += (
+                " AND (EXISTS (SELECT 1 FROM json_each(one.record, '$.details.reasons') WHERE value = ?)"
+                " OR EXISTS (SELECT 1 FROM json_each(one.record, '$.warnings') WHERE value = ?))"
+            )
+            values += [why, why]
         with self._database.read() as connection:
-            total: int = connection.execute(f"SELECT count(*) {rest}", kinds).fetchone()[0]
+            total: int = connection.execute(f"SELECT count(*) {rest}", values).fetchone()[0]
             rows = connection.execute(
                 f"SELECT one.seq, one.record, sealed {rest} ORDER BY one.seq LIMIT ? OFFSET ?",
-                [*kinds, limit, offset],
+                [*values, limit, offset],
             ).fetchall()
         return DecisionPage(total, tuple(self._logged(*row) for row in rows))
 

@@ -121,6 +121,7 @@ def erase(connection: sqlite3.Connection, vault: Vault, subject: Subject) -> Rem
             ("image", "jpeg", "subject", [number]),
             ("reference", "template", "subject", [number]),
             ("log_private", "sealed", "seq", answers),
+            *_crops(connection, answers),
             ("outbox", "payload", "seq", answers),
             ("subject", "details", "session_number", [number]),
         ),
@@ -148,10 +149,23 @@ def erase_call(connection: sqlite3.Connection, request_id: str) -> Remains | Non
             (request_id, request_id),
         )
     ]
-    remains = _delete(connection, (("log_private", "sealed", "seq", answers), ("outbox", "payload", "seq", answers)))
+    remains = _delete(
+        connection,
+        (
+            ("log_private", "sealed", "seq", answers),
+            *_crops(connection, answers),
+            ("outbox", "payload", "seq", answers),
+        ),
+    )
     connection.executemany("DELETE FROM log_subject WHERE seq = ?", [(seq,) for seq in answers])
     mark_unclean(connection)
     return remains
+
+
+def _crops(connection: sqlite3.Connection, answers: Sequence[int]) -> tuple[tuple[str, str, str, Sequence[int]], ...]:
+    """Return the part of the crops for reviewers; a backup of an older release has none."""
+    is_there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'review_image'").fetchone()
+    return (("review_image", "sealed", "seq", answers),) if is_there else ()
 
 
 def _delete(connection: sqlite3.Connection, parts: Sequence[tuple[str, str, str, Sequence[int]]]) -> Remains:

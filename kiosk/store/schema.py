@@ -280,7 +280,26 @@ CREATE TABLE unproven (
 ) STRICT;
 """
 
-SCRIPTS = (_FIRST, _IMPORTS, _ACCESS, _CLOUD, _RETENTION)  # number n is SCRIPTS[n - 1]; a released one never changes
+# Crops that a reviewer is shown, see review/images.py: gone once they decided, or after [review] probe_days.
+_REVIEW = """
+CREATE TABLE review_image (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq INTEGER NOT NULL REFERENCES log,
+    name TEXT NOT NULL,
+    kept_at REAL NOT NULL,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE INDEX review_image_of ON review_image (seq);
+"""
+
+SCRIPTS = (
+    _FIRST,
+    _IMPORTS,
+    _ACCESS,
+    _CLOUD,
+    _RETENTION,
+    _REVIEW,
+)  # number n is SCRIPTS[n - 1]; a released one never changes
 VERSION = len(SCRIPTS)
 
 

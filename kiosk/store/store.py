@@ -38,6 +38,8 @@ from kiosk.store.log_export import export
 from kiosk.store.notes import Notes
 from kiosk.store.people import People
 from kiosk.store.references import ReferenceReader
+from kiosk.store.review import images
+from kiosk.store.review.images import ReviewImages
 from kiosk.store.secrets import Secrets
 from kiosk.store.vault import CHECK_BYTES
 from kiosk.types import ClockState
@@ -80,6 +82,7 @@ class Store:
         self.outbox = outbox.Outbox(database, vault)
         self.imports = import_runs.Imports(database, vault, now=now)
         self.references = ReferenceReader(database, vault)
+        self.review_images = ReviewImages(database, vault)
         self.secrets = Secrets(database, vault)
         self.people = People(
             directory,
@@ -179,7 +182,10 @@ class Store:
             if session is not None:
                 subject = self.people.enrol_within(transaction, session, actor=decision.actor)
                 decision = replace(decision, subjects=(*decision.subjects, subject.session_number))
-            return self._record(transaction, decision).entry
+            entry = self._record(transaction, decision).entry
+        if decision.kind is Kind.REVIEW:
+            erasure.finish(self.database, self.directory)  # what its reviewer saw is gone
+        return entry
 
     def _record(self, transaction: Transaction, decision: NewDecision) -> Signed:
         connection = transaction.connection
@@ -189,6 +195,9 @@ class Store:
             [(number, signed.seq) for number in dict.fromkeys(decision.subjects)],
         )
         outbox.insert_all(connection, self.vault, signed.seq, decision.outbox, self._now())
+        images.insert(connection, self.vault, signed.seq, decision.images, self._now())
+        if decision.kind is Kind.REVIEW and images.drop(connection, str(decision.details.get("of"))):
+            erasure.mark_unclean(connection)
         return signed
 
     def review_person(self, number: SubjectId, status: Status, review: NewDecision) -> None:

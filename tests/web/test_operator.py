@@ -16,7 +16,9 @@ import pytest
 
 from kiosk.cloud.credentials import Credentials
 from kiosk.cloud.view import CloudView
+from kiosk.device.calls import row_of
 from kiosk.device.enrol import enrol_person
+from kiosk.didit.contract import match_row
 from kiosk.entrance.news import Health, Still, Topic
 from kiosk.rules.conditions import Degradation
 from kiosk.settings.config import Sources
@@ -793,3 +795,95 @@ def test_a_person_is_found_by_a_part_of_their_name(operator, served):
 
     page.get_by_role("row").filter(has_text="Somebody Else").wait_for(state="detached")
     page.get_by_role("row", name=re.compile("Person Ä")).wait_for()
+
+
+# ---- what a reviewer sees, and how they decide
+
+
+@pytest.fixture
+def queue(operator, served):
+    """Give the page on the queue, with a borderline decision and one between two people."""
+    people = [enrolled(served, "Person A")]
+    people.append(served.device.store.people.enrol(Enrolment(templates=(), details=Details(name="Person B"))))
+    rows = [match_row(row_of(one, score)) for one, score in zip(people, (83.0, 81.5), strict=True)]
+    common = {"status": "In Review", "session_number": 1, "thresholds": {"identify": 80.0, "blocklist": 70.0}}
+    borderline = decided(
+        served,
+        **{**common, "score": 74.5, "images": {"probe": A1}},
+        details={"reasons": ["borderline"]},
+        answer={"identify": {"match": {**rows[0], "similarity_percentage": 74.5}}},
+    )
+    between = decided(
+        served,
+        **{**common, "score": 83.0},
+        subjects=(1, 2),
+        details={"reasons": ["close_second"]},
+        answer={"identify": {"match": rows[0], "others": rows[1:]}},
+    )
+    page, watch = operator
+    show(page, "reviews")
+    return page, watch, borderline, between
+
+
+def review_card(page, entry):
+    return page.locator(f".review[data-request='{entry.request_id}']")
+
+
+def test_a_reviewer_sees_why_it_is_there_the_face_both_scores_and_who_else_it_may_be(queue):
+    page, _, borderline, between = queue
+
+    one, other = review_card(page, borderline), review_card(page, between)
+
+    one.get_by_text("The score 74.5 is just below 80, from which people enter.").wait_for()
+    page.wait_for_function(
+        "selector => document.querySelector(selector).naturalWidth > 0",
+        arg=f".review[data-request='{borderline.request_id}'] .face img",
+    )
+    other.get_by_text("A second person is nearly as similar: 83 and 81.5.").wait_for()
+    other.get_by_text("[review] keep_probe is off").wait_for()
+    assert other.locator(".candidates a").all_inner_texts() == ["Person A", "Person B"]
+    assert other.locator(".scale-next").count() == 1
+    assert "Next person, Person B: 81.5." in other.locator(".scale").get_attribute("aria-label")
+    assert serious(page) == []
+
+
+def test_a_review_is_decided_by_keyboard_with_a_reason_of_those_often_given(queue, served):
+    page, _, borderline, between = queue
+
+    page.keyboard.press("j")
+    page.keyboard.press("d")
+    review_card(page, borderline).get_by_text("Say why, or take one of the reasons below.").wait_for()
+    page.keyboard.press("Escape")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("j")
+    page.keyboard.press("1")
+    page.keyboard.press("a")
+
+    review_card(page, borderline).wait_for(state="detached")
+    review_card(page, between).wait_for()
+    review = served.device.store.log.review_of(borderline.request_id)
+    assert (review.entry.status, review.answer["reason"]) == ("Approved", "I know this person")
+    assert served.device.store.review_images.names(borderline.seq) == ()
+
+
+def test_several_reviews_are_decided_at_once_each_with_a_record_of_its_own(queue, served):
+    page, _, *entries = queue
+    for entry in entries:
+        review_card(page, entry).get_by_label("Choose").check()
+
+    several = page.get_by_role("region", name="Decide several at once")
+    several.get_by_label("Reason", exact=False).first.fill("nobody of ours")
+    several.get_by_role("button", name="Decline").click()
+
+    page.get_by_text("Nothing waits for a review").wait_for()
+    reviews = [served.device.store.log.review_of(entry.request_id) for entry in entries]
+    assert [(one.entry.status, one.answer["reason"]) for one in reviews] == [("Declined", "nobody of ours")] * 2
+
+
+def test_the_queue_is_filtered_by_what_keeps_a_decision_there(queue):
+    page, _, borderline, between = queue
+
+    page.get_by_label("Why it is here").select_option("close_second")
+
+    review_card(page, borderline).wait_for(state="detached")
+    review_card(page, between).wait_for()

@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from kiosk.api.jobs import Job
 from kiosk.api.operation import Call, Operation, Parameter, answer, field_errors, not_found, refusal
+from kiosk.api.routes.considered import CONSIDERED, considered
 from kiosk.api.routes.media import with_links
 from kiosk.api.routes.people import SHORT
 from kiosk.api.schema import (
@@ -181,7 +182,8 @@ async def show_decision(call: Call) -> Response:
             "signature": signed.signature.hex(),
             "holds": store.log.holds(signed),
         }
-        return {"record": row, "answer": given, "receipt": receipt, "review": row["review"]}
+        about = {"record": row, "answer": given, "receipt": receipt, "review": row["review"]}
+        return about | {"considered": considered(call, one)}
 
     found = await call.run(read)
     if found is None:
@@ -215,10 +217,14 @@ async def count_decisions(call: Call) -> Response:
 async def list_reviews(call: Call) -> Response:
     """List decisions that wait for an operator, the longest waiting first."""
     limit, offset = call.page()
+    why, kind = call.word("why"), call.choice("kind", KINDS)
 
     def read() -> dict[str, Any]:
-        page = call.context.device.store.log.waiting(limit=limit, offset=offset)
-        return {"total": page.total, "reviews": [_row(call, one) for one in page.decisions]}
+        page = call.context.device.store.log.waiting(
+            limit=limit, offset=offset, why=why, kind=Kind(kind) if kind else None
+        )
+        rows = [_row(call, one) | {"considered": considered(call, one)} for one in page.decisions]
+        return {"total": page.total, "reviews": rows}
 
     return answer(await call.run(read))
 
@@ -299,6 +305,11 @@ ROW = named(
         unopened=or_null(UNOPENED),
     ),
 )
+_CONSIDERED = named("Considered", closed(**CONSIDERED))
+_WAITING = named(
+    "WaitingDecision",
+    closed(**{**ROW["properties"], "considered": _CONSIDERED}),
+)
 _RECEIPT = named("DecisionReceipt", closed(seq=INTEGER, hash=STRING, signature=STRING, holds=BOOLEAN))
 _BUCKET = {
     "title": "DecisionCount",
@@ -345,7 +356,13 @@ OPERATIONS = (
         {
             200: named(
                 "DecisionWithReceipt",
-                closed(record=ROW, answer=or_null(ANY_OBJECT), receipt=_RECEIPT, review=or_null(REVIEW)),
+                closed(
+                    record=ROW,
+                    answer=or_null(ANY_OBJECT),
+                    receipt=_RECEIPT,
+                    review=or_null(REVIEW),
+                    considered=_CONSIDERED,
+                ),
             ),
             404: TEXT,
             503: TEXT,
@@ -372,9 +389,13 @@ OPERATIONS = (
         "/device/reviews",
         list_reviews,
         "List decisions that wait for an operator, the longest waiting first.",
-        {200: named("Reviews", closed(total=INTEGER, reviews=array(ROW))), 400: ANSWER_400, 503: TEXT},
+        {200: named("Reviews", closed(total=INTEGER, reviews=array(_WAITING))), 400: ANSWER_400, 503: TEXT},
         role=Role.OPERATOR,
-        query=PAGING,
+        query=(
+            Parameter("why", "Only with this reason or warning, such as borderline.", SHORT),
+            Parameter("kind", "Only of this kind.", {"type": "string", "enum": list(KINDS)}),
+            *PAGING,
+        ),
     ),
     Operation(
         "POST",

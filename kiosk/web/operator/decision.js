@@ -5,7 +5,8 @@ import { chip, statusChip, whom } from "./decision-parts.js";
 import { el, icon, put } from "../common/dom.js";
 import { livenessCard } from "./liveness.js";
 import { load } from "./notice.js";
-import { verdict } from "./reviews.js";
+import { candidateList, faces, whyHere } from "./review-parts.js";
+import { nextOf, verdict } from "./reviews.js";
 import { scale } from "./scale.js";
 import { named, number, t, time } from "../common/words.js";
 
@@ -13,7 +14,7 @@ export async function decision(place, { parameter, again, countReviews }) {
   await load(
     place,
     () => call("GET", `/device/decisions/${encodeURIComponent(parameter)}`),
-    ({ record, answer, receipt, review }) => {
+    ({ record, answer, receipt, review, considered }) => {
       const judged = review ?? record.review;
       return [
         el("a", { class: "back", href: "#/decisions" }, icon("left"), t("decisions.title")),
@@ -28,13 +29,13 @@ export async function decision(place, { parameter, again, countReviews }) {
               "section",
               { class: "card" },
               el("h2", {}, t("decision.score")),
-              scale(record),
+              scale(record, nextOf(considered?.candidates?.[1])),
             ),
             record.unopened && unopened(record.unopened),
             livenessCard(record.details?.liveness),
             warnings(record.warnings ?? []),
             record.status === "In Review" &&
-              reviewing(record, judged, () => {
+              reviewing(record, judged, considered, () => {
                 countReviews();
                 again();
               }),
@@ -99,11 +100,14 @@ function warnings(risks) {
   );
 }
 
-function reviewing(record, judged, done) {
+function reviewing(record, judged, considered, done) {
   return el(
     "section",
-    { class: "card" },
+    { class: "card stack" },
     el("h2", {}, t("decision.review")),
+    whyHere(record, considered),
+    !judged && faces(record, considered),
+    candidateList(considered),
     judged
       ? el(
           "p",

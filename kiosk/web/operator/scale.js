@@ -26,7 +26,7 @@ function isMeant(name, { warnings, details }) {
 }
 
 /** Draw a decision's score and thresholds; a text says the same. */
-export function scale(record) {
+export function scale(record, next = null) {
   const { score, thresholds, status } = record;
   const marks = Object.entries(thresholds ?? {})
     .filter(([name, at]) => typeof at === "number" && at >= 0 && at <= 100 && isMeant(name, record))
@@ -35,8 +35,11 @@ export function scale(record) {
     score === null || score === undefined
       ? t("scale.no_score")
       : t("scale.score", { score: number(score, 1), band: t(`band.${band(score)}`) }),
+    next && t("scale.next", { name: next.name, at: number(next.score, 1) }),
     ...marks.map(([name, at]) => t("scale.threshold", { name: named("threshold", name), at: number(at, 1) })),
-  ].join(" ");
+  ]
+    .filter(Boolean)
+    .join(" ");
   let last = -100;
   let row = 0;
   const labels = marks.map(([name, at]) => {
@@ -70,6 +73,7 @@ export function scale(record) {
           el("b", {}, number(score, 1)),
         ),
       ],
+      next && el("span", { class: "scale-next", style: { left: `${next.score}%` }, title: next.name }),
       labels,
     ),
   );
