@@ -74,7 +74,7 @@ def shown(page: Any, view: str) -> float:
 def found_by_axe(page: Any) -> list[str]:
     """Return what axe-core finds wrong with the view, of any weight; nothing where axe is not installed."""
     try:
-        from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415  the extra `test` has it
+        from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # noqa: PLC0415  the extra `test` has it
     except ImportError:
         return []
     found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]

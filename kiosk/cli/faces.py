@@ -16,6 +16,7 @@ from typing import Any
 
 from kiosk import assembly
 from kiosk.cli.main import REFUSED
+from kiosk.cli.terminal import BY_STATUS, GOOD, PLAIN, can_ask, confirmed, emphasised, is_terminal
 from kiosk.device.calls import answer_match, answer_search
 from kiosk.device.device import Device
 from kiosk.device.enrol import EnrolmentResult, enrol_person
@@ -34,6 +35,8 @@ JSON_INDENT = 2
 
 def match(chosen: argparse.Namespace) -> None:
     """Compare two pictures."""
+    if chosen.brief and chosen.json:
+        raise ConfigError("--brief and --json ask for two different things; give one of them")
     # Read before the models are loaded: a wrong file name should not cost a second.
     pictures = [(path, _bytes(path)) for path in (chosen.user_image, chosen.ref_image)]
     with assembly.open_device(chosen) as device:
@@ -52,11 +55,13 @@ def match(chosen: argparse.Namespace) -> None:
             photographs={"user_image": pictures[0][1], "ref_image": pictures[1][1]},
             actor="cli",
         )
-    _print_json(answer)
+    if not chosen.brief:
+        _print_json(answer)
     if not chosen.json:
         found = answer["face_match"]
         score = "none" if found["score"] is None else f"{found['score']}/100"
-        print(f"\n--- Result: {found['status']} | Score: {score} ---")
+        said = f"--- Result: {found['status']} | Score: {score} ---"
+        print(f"{'' if chosen.brief else chr(10)}{emphasised(said, BY_STATUS.get(found['status'], PLAIN))}")
 
 
 def search(chosen: argparse.Namespace) -> None:
@@ -138,9 +143,9 @@ def gallery_show(chosen: argparse.Namespace) -> None:
         print(json.dumps(_about(_subject(store, chosen.subject), whole=True), indent=JSON_INDENT, ensure_ascii=False))
 
 
-def gallery_remove(chosen: argparse.Namespace) -> None:
+def gallery_remove(chosen: argparse.Namespace) -> int:
     """Forget a person."""
-    forget(chosen)
+    return forget(chosen)
 
 
 def gallery_allow(chosen: argparse.Namespace) -> None:
@@ -157,21 +162,29 @@ def gallery_disallow(chosen: argparse.Namespace) -> None:
         _print_subject(chosen, store.people.disallow(number, actor="cli"), "off the allowlist")
 
 
-def forget(chosen: argparse.Namespace) -> None:
-    """Forget a person for good."""
+def forget(chosen: argparse.Namespace) -> int:
+    """Forget a person for good; whoever sits at a terminal is asked first, by name."""
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
-        number = _subject(store, chosen.subject).session_number
+        subject = _subject(store, chosen.subject)
+    number = subject.session_number
+    if not chosen.yes and can_ask():
+        kept = f"{subject.references} face{'s' if subject.references != 1 else ''}"
+        if not confirmed(f"Erase {_line(subject)}, with {kept} and the answers that name them, for good?"):
+            print("Nothing was changed.", file=sys.stderr)
+            return REFUSED
+    with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         if chosen.no_wait:
             session_id = store.people.erasures.erase(number, actor="cli")
         else:
             proven = store.people.forget(number, actor="cli")
             assembly.scrub_backups(store)
     if not chosen.no_wait:
-        _print_receipt(proven)
-        return
+        _print_receipt(chosen, proven)
+        return 0
     _prove_aside(chosen, number)
     print(json.dumps({"session_number": number, "session_id": session_id, "receipt": None}))
     assembly.note(f"the files are being searched for what was erased; `kiosk receipt {number}` gives the receipt")
+    return 0
 
 
 def receipt(chosen: argparse.Namespace) -> None:
@@ -184,13 +197,37 @@ def receipt(chosen: argparse.Namespace) -> None:
             found = store.people.erasures.receipt(chosen.subject)
     if found is None:
         raise StoreError(f"no receipt for {chosen.subject!r}: nobody with this number was forgotten here")
-    _print_receipt(found)
+    _print_receipt(chosen, found)
 
 
-def _print_receipt(found: Receipt) -> None:
+ERASED_WORDS = {
+    "subject": "the person's details",
+    "reference": "faces",
+    "image": "photographs",
+    "log_private": "answers that named them",
+    "review_image": "faces kept for a reviewer",
+    "outbox": "rows that waited to be sent",
+}
+"""What a receipt counts, in words."""
+
+
+def _print_receipt(chosen: argparse.Namespace, found: Receipt) -> None:
+    """Print the signed text for programs and pipes, and on a terminal what it says."""
     if not found.is_complete:
         assembly.note("another process was reading the database; its old pages are wiped at the next start or sweep")
-    print(found.text)
+    if chosen.json or not is_terminal():
+        print(found.text)
+        return
+    signed = json.loads(found.text)
+    body = signed["receipt"]
+    print(emphasised(f"Forgotten: number {body['session_number']}", GOOD))
+    print(f"  session   {body['session_id']}")
+    print(f"  erased    {contract.timestamp(body['at'])[:19]}Z")
+    for name, count in body["erased"].items():
+        print(f"  {count:>7}   {ERASED_WORDS.get(name, name)}")
+    print(f"  searched  {'no trace is left in the files' if body['is_complete'] else 'not complete yet, see the note'}")
+    print(f"  signed    {signed['signature'][:32]}…")
+    print(f"The signed receipt, for the person: kiosk receipt {body['session_number']} --json > receipt.json")
 
 
 def _prove_aside(chosen: argparse.Namespace, number: int) -> None:

@@ -145,6 +145,11 @@ def _add_running(add: Adder) -> None:
         action="store_true",
         help="with --demo: switch attack detection on; the visitors are photographs, so nobody is let in",
     )
+    run.add_argument(
+        "--loop",
+        action="store_true",
+        help="with --demo: let the visitors come again and again also where the output is no terminal",
+    )
     run.add_argument("--verbose", action="store_true", help="with --demo: also write the whole log to stderr")
     door = _group(add, "door", "operate the door of the kiosk that runs on this device")
     door(
@@ -188,6 +193,7 @@ def _add_faces(add: Adder) -> None:
     match.add_argument(
         "--threshold", type=read_threshold, metavar="N", help="decline below this score, 0 to 100 (default 30)"
     )
+    match.add_argument("--brief", action="store_true", help="print the result alone, without Didit's answer")
     search = add(
         "search",
         "faces",
@@ -264,7 +270,9 @@ def _add_people(add: Adder) -> None:
         command.add_argument("subject", metavar="ID", help=WHO)
         if name == "remove":
             _add_no_wait(command)
-    forget = add("forget", "faces", "erase a person; prints a signed receipt", more=ERASED)
+    forget = add(
+        "forget", "faces", "erase a person; prints a signed receipt", more=f"{ERASED} At a terminal it asks first."
+    )
     forget.add_argument("subject", metavar="ID", help=WHO)
     _add_no_wait(forget)
     receipt = add("receipt", "faces", "print the receipt of a person who was erased")
@@ -424,6 +432,7 @@ def _add_cloud(add: Adder) -> None:
 
 
 def _add_no_wait(forget: argparse.ArgumentParser) -> None:
+    forget.add_argument("--yes", action="store_true", help="erase without asking; without a terminal nobody is asked")
     forget.add_argument(
         "--no-wait",
         action="store_true",

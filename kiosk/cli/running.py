@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from kiosk import assembly
 from kiosk.api.screen_token import screen_token
 from kiosk.capture.process import Camera
 from kiosk.capture.watch import Report
-from kiosk.cli.demo import DecisionPrinter, DemoCue, demo_settings, level_said_aloud, portraits_in
+from kiosk.cli.demo import ONCE, DecisionPrinter, DemoCue, demo_settings, level_said_aloud, portraits_in
 from kiosk.daemon.doorway import Doorway
 from kiosk.daemon.kiosk import Kiosk, serve
 from kiosk.device.device import Device
@@ -101,6 +102,8 @@ def run_kiosk(start: Start) -> int:
         parts.callback(kiosk.close)
         if chosen.demo is not None:
             print(level_said_aloud(config), flush=True)
+            if not (chosen.loop or sys.stdout.isatty()):
+                print(ONCE, flush=True)
             kiosk.news.listen(DecisionPrinter())
             kiosk.news.listen(DemoCue(kiosk))
         kiosk.start()
@@ -123,7 +126,7 @@ def run_kiosk(start: Start) -> int:
 
 
 def _settings(chosen: argparse.Namespace, config: Config) -> Config:
-    return config if chosen.demo is None else demo_settings(config, detects=chosen.detect)
+    return config if chosen.demo is None else demo_settings(config, detects=chosen.detect, is_looped=chosen.loop)
 
 
 def _outgoing(store: Store, config: Config, clock: Clock) -> Outgoing | None:

@@ -16,7 +16,7 @@ from kiosk.device.calls import answer_search, row_of
 from kiosk.device.device import Device, Found
 from kiosk.device.review_crops import PROBE
 from kiosk.device.thresholds import listing_threshold
-from kiosk.didit.contract import match_row, timestamp
+from kiosk.didit.contract import MatchRow, match_row, timestamp
 from kiosk.gallery.search import Query
 from kiosk.gallery.snapshot import Among
 from kiosk.recognition.match import compare
@@ -27,6 +27,7 @@ from kiosk.rules.schedule import EVERYBODY, Schedule
 from kiosk.settings.sections import EntranceSettings, SearchSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NOT_OPENED, NewDecision
+from kiosk.store.store import Store
 from kiosk.store.subjects import SESSION, Subject
 from kiosk.types import Entity, Origin, Risk, Sample, Status, SubjectId, Template
 
@@ -157,7 +158,7 @@ class Entrance:
         )
         subject = store.people.subject(best.subject) if best is not None and why is not DoorReason.UNKNOWN else None
         if subject is None:  # also where the person was forgotten since the search
-            is_past = self._is_out_of_date(ready.probe, seen.threshold)
+            is_past = _is_out_of_date(self.device, ready.probe, seen.threshold, self._now())
             status, why = Status.DECLINED, DoorReason.NOT_VALID if is_past else DoorReason.UNKNOWN
         status, why = _of_age(settings.age_low, age, *self._held_against(subject, seen, status, why))
         if why is DoorReason.BLOCKLISTED and seen.blocked is not None:
@@ -190,8 +191,8 @@ class Entrance:
         """Look for duplicates and blocked people, by the rules of Didit's Face Search; nothing opens."""
         sample = Sample((entity,), 0, ready.probe)
         decision = NewDecision(Kind.FACE_SEARCH, "", actor=ACTOR)  # not made yet; whether it may leave is known before
-        wanted = self._wanted(decision, photograph)
-        images = self._images(crop)
+        wanted = _wanted(self.device, decision, photograph)
+        images = _images(self.device, crop)
         answer = answer_search(
             self.device, sample, photographs=wanted, actor=ACTOR, details=_judged(ready), images=images
         )
@@ -255,16 +256,6 @@ class Entrance:
         seen = _Seen((), None, 0.0, 0)  # the likeness was found already, and is no other now
         return self._held_against(subject, seen, verdict.status, DoorReason.SECOND_OPINION)[0] is Status.APPROVED
 
-    def note_unopened(self, decided: DoorDecision, refusal: Refusal) -> None:
-        """Put into the log why an approval opened nothing; the decision itself stays as it was saved.
-
-        Raises:
-            StoreError: the log does not take it.
-        """
-        states = {"states": list(refusal.states)} if refusal.states else {}
-        details = {"what": NOT_OPENED, "of": decided.request_id, "why": refusal.reason.value, **states}
-        self.device.store.record_act(Kind.DOOR, details=details, actor=ACTOR)
-
     def suspect(self, ready: Ready, why: DoorReason) -> DoorDecision:
         """Record that a presentation is refused: ATTACK_SUSPECTED, or LIVENESS_UNDETERMINED; nobody is looked for."""
         kind = Kind.VERIFY if self._settings.mode == "verify" else Kind.IDENTIFY
@@ -289,12 +280,6 @@ class Entrance:
         alarm = next((one for one in blocked if one.similarity >= settings.blocklist_threshold), None)
         return _Seen(tuple(listed), alarm, threshold, held.references)
 
-    def _is_out_of_date(self, probe: Template, threshold: float) -> bool:
-        """Say whether somebody whose days are over, or not come, would have been let in otherwise."""
-        held, scale = self.device.gallery, self.device.scale
-        (found,) = held.search_all(probe, [Query(scale.cosine(threshold) - SLACK, 1, Among.EVER)], now=self._now())
-        return any(scale.similarity_percentage(candidate.cosine) >= threshold for candidate in found)
-
     def _held_against(
         self, subject: Subject | None, seen: _Seen, status: Status, why: DoorReason
     ) -> tuple[Status, DoorReason]:
@@ -318,17 +303,11 @@ class Entrance:
 
     # ---- what is saved
 
-    def _images(self, crop: Photograph) -> dict[str, bytes]:
-        """Return the crop that a reviewer is to see, where a setting keeps it."""
-        jpeg = crop() if self.device.config.review.keep_probe else b""
-        return {PROBE: jpeg} if jpeg else {}
-
     def _save(
         self, kind: Kind, ready: Ready, ruled: _Ruled, photograph: Photograph, crop: Photograph = nothing
     ) -> DoorDecision:
         request_id, subject, score = str(uuid.uuid4()), ruled.subject, ruled.score
-        others = [(self.device.store.people.subject(one.subject), one.similarity) for one in ruled.others]
-        rows = [row_of(known, likeness) for known, likeness in others if known is not None]
+        rows = _rows(self.device, ruled.others)
         answer: dict[str, Any] = {
             "status": ruled.status.value,
             "reasons": [ruled.why.value],
@@ -345,21 +324,22 @@ class Entrance:
             thresholds={**ruled.thresholds, "blocklist": self._settings.blocklist_threshold},
             model=self.device.recogniser.model,
             gallery_size=ruled.gallery_size,
-            subjects=(
-                *((subject.session_number,) if subject is not None else ()),
-                *(row.session_number for row in rows),
-            ),
+            subjects=tuple(one.session_number for one in (subject, *rows) if one is not None),
             vendor_data=subject.details.vendor_data if subject is not None else None,
             answer={"request_id": request_id, kind.value.lower(): answer, "created_at": timestamp(self._now())},
             details=self._about(ruled.why, ready),
             request_id=request_id,
             actor=ACTOR,
-            images=self._images(crop) if ruled.status is Status.IN_REVIEW else {},
+            images=_images(self.device, crop) if ruled.status is Status.IN_REVIEW else {},
         )
-        question = self._question(decision, photograph) if ruled.why is DoorReason.BORDERLINE else None
+        is_open = ruled.why is DoorReason.BORDERLINE
+        verify_threshold = self._settings.verify_threshold
+        question = _question(self.device, decision, verify_threshold, photograph) if is_open else None
         if question is not None:  # should the answer be lost, the replay looks for it before it calls again
             decision = replace(decision, origin=Origin.DEVICE_ASKED)
-        entry = self.device.save(decision, question.photographs if question else self._wanted(decision, photograph))
+        entry = self.device.save(
+            decision, question.photographs if question else _wanted(self.device, decision, photograph)
+        )
         return DoorDecision(
             request_id,
             kind,
@@ -381,21 +361,53 @@ class Entrance:
             **_judged(ready),
         }
 
-    def _question(self, decision: NewDecision, photograph: Photograph) -> Question | None:
-        """Put the decision as a 1:1 comparison by the door's own threshold, if the cloud may be asked that."""
-        asked = replace(
-            decision, kind=Kind.VERIFY, thresholds={"verify": self.device.held_here(self._settings.verify_threshold)}
-        )
-        return Question(asked, {"user_image": photograph()}) if self.device.outgoing.asks(asked) else None
 
-    def _wanted(self, decision: NewDecision, photograph: Photograph) -> Mapping[str, bytes]:
-        """Make the photograph only where it is to leave with the decision."""
-        return {"user_image": photograph()} if self.device.outgoing.wants_photographs(decision) else {}
+def note_unopened(store: Store, decided: DoorDecision, refusal: Refusal) -> None:
+    """Put into the log why an approval opened nothing; the decision itself stays as it was saved.
+
+    Raises:
+        StoreError: the log does not take it.
+    """
+    states = {"states": list(refusal.states)} if refusal.states else {}
+    details = {"what": NOT_OPENED, "of": decided.request_id, "why": refusal.reason.value, **states}
+    store.record_act(Kind.DOOR, details=details, actor=ACTOR)
+
+
+def _rows(device: Device, found: Sequence[Found]) -> list[MatchRow]:
+    """Return people as rows of an answer, without whoever was forgotten since the search."""
+    known = [(device.store.people.subject(one.subject), one.similarity) for one in found]
+    return [row_of(subject, likeness) for subject, likeness in known if subject is not None]
+
+
+def _images(device: Device, crop: Photograph) -> dict[str, bytes]:
+    """Return the crop that a reviewer is to see, where a setting keeps it."""
+    jpeg = crop() if device.config.review.keep_probe else b""
+    return {PROBE: jpeg} if jpeg else {}
+
+
+def _question(
+    device: Device, decision: NewDecision, verify_threshold: float, photograph: Photograph
+) -> Question | None:
+    """Put the decision as a 1:1 comparison by the door's own threshold, if the cloud may be asked that."""
+    asked = replace(decision, kind=Kind.VERIFY, thresholds={"verify": device.held_here(verify_threshold)})
+    return Question(asked, {"user_image": photograph()}) if device.outgoing.asks(asked) else None
+
+
+def _wanted(device: Device, decision: NewDecision, photograph: Photograph) -> Mapping[str, bytes]:
+    """Make the photograph only where it is to leave with the decision."""
+    return {"user_image": photograph()} if device.outgoing.wants_photographs(decision) else {}
 
 
 def _judged(ready: Ready) -> dict[str, Any]:
     """Return what the log says of how the person was told from a picture; nothing where that is off."""
     return {} if ready.liveness is None else {"liveness": ready.liveness}
+
+
+def _is_out_of_date(device: Device, probe: Template, threshold: float, now: float) -> bool:
+    """Say whether somebody whose days are over, or not come, would have been let in otherwise."""
+    held, scale = device.gallery, device.scale
+    (found,) = held.search_all(probe, [Query(scale.cosine(threshold) - SLACK, 1, Among.EVER)], now=now)
+    return any(scale.similarity_percentage(candidate.cosine) >= threshold for candidate in found)
 
 
 def _likeness(device: Device, probe: Template, claimed: SubjectId) -> float | None:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from kiosk.entrance.decide import DoorDecision, Entrance, Question
+from kiosk.entrance.decide import DoorDecision, Entrance, Question, note_unopened
 from kiosk.entrance.screen import Announcer
 from kiosk.errors import StoreError
 from kiosk.rules.grant import Refusal, RefusalReason
@@ -89,7 +89,7 @@ class PendingApproval:
         """Tell of a decision; first put into the log why an approval opened nothing, so that whoever looks sees it."""
         if refusal is not None:
             try:
-                self._entrance.note_unopened(decided, refusal)
+                note_unopened(self._entrance.device.store, decided, refusal)
             except StoreError as error:  # nothing opened, and the person is told so all the same
                 log.warning("unopened request_id=%s unrecorded=%r", decided.request_id, str(error))
         self._announcer.decision(decided, refusal)

@@ -6,6 +6,7 @@ begins with "=" is run by whoever opens the table.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 FORMULA = frozenset("=+-@")
@@ -13,6 +14,11 @@ _UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 _JOINERS = frozenset("\u200c\u200d")  # part of words in Persian and of Indian scripts
 _PLAIN = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h"})  # noqa: RUF001
 """Letters whose mark is no accent that Unicode would take off."""
+
+_MARKS = re.compile(
+    "[\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
+)
+"""Accents and vowel signs, once a letter is taken apart."""
 
 _BLANK = frozenset(("Cc", "Cf", "Zs", "Zl", "Zp"))
 
@@ -62,8 +68,7 @@ def folded(text: str) -> str:
     ('jose muller', 'lukasz orsted', 'strasse')
     """
     if not text.isascii():
-        parts = unicodedata.normalize("NFKD", text.casefold())
-        text = "".join(one for one in parts if not unicodedata.combining(one)).translate(_PLAIN)
+        text = _MARKS.sub("", unicodedata.normalize("NFKD", text.casefold())).translate(_PLAIN)
     return " ".join(text.lower().split())
 
 

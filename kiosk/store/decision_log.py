@@ -238,38 +238,12 @@ class DecisionLog:
             ).fetchone()
         return self._logged(*row) if row else None
 
-    def unopened(self, request_id: str) -> Entry | None:
-        """Return the record of why an approval opened nothing; None where there is none."""
-        with self._database.read() as connection:
-            row = connection.execute(
-                "SELECT record FROM log WHERE of_id = ? AND kind = 'DOOR' "
-                "AND json_extract(record, '$.details.what') = ? ORDER BY seq DESC LIMIT 1",
-                (request_id, NOT_OPENED),
-            ).fetchone()
-        return chain.parse(row[0]) if row else None
-
     def waiting(self, *, limit: int, offset: int, why: str | None = None, kind: Kind | None = None) -> DecisionPage:
         """Return decisions In Review about which no operator decided yet; who waits longest comes first.
 
-        Args:
-            limit: longest page.
-            offset: how many to pass over.
-            why: only those with this reason or warning.
-            kind: only those of this kind.
+        `why` is one of their reasons or warnings.
         """
-        kinds = [kind.value] if kind is not None else sorted(one.value for one in chain.DECISION_KINDS)
-        rest = (
-            "FROM log AS one LEFT JOIN log_private USING (seq) WHERE one.status = 'In Review' "
-            f"AND one.kind IN ({', '.join('?' * len(kinds))}) AND NOT EXISTS "
-            "(SELECT 1 FROM log AS other WHERE other.of_id = one.request_id AND other.kind = 'REVIEW')"
-        )
-        values: list[object] = [*kinds]
-        if why is not None:
-            rest += (
-                " AND (EXISTS (SELECT 1 FROM json_each(one.record, '$.details.reasons') WHERE value = ?)"
-                " OR EXISTS (SELECT 1 FROM json_each(one.record, '$.warnings') WHERE value = ?))"
-            )
-            values += [why, why]
+        rest, values = _open_reviews(why, kind)
         with self._database.read() as connection:
             total: int = connection.execute(f"SELECT count(*) {rest}", values).fetchone()[0]
             rows = connection.execute(
@@ -456,6 +430,34 @@ def newest_time(database: Database) -> float:
             (seq, ClockState.UNTRUSTED.value),
         ).fetchone()
     return max(confirmed_at, float(row[0]) if row else 0.0)
+
+
+def _open_reviews(why: str | None, kind: Kind | None) -> tuple[str, list[object]]:
+    """Return the FROM and WHERE of decisions In Review about which no operator decided yet, and its values."""
+    kinds = [kind.value] if kind is not None else sorted(one.value for one in chain.DECISION_KINDS)
+    rest = (
+        "FROM log AS one LEFT JOIN log_private USING (seq) WHERE one.status = 'In Review' "
+        f"AND one.kind IN ({', '.join('?' * len(kinds))}) AND NOT EXISTS "
+        "(SELECT 1 FROM log AS other WHERE other.of_id = one.request_id AND other.kind = 'REVIEW')"
+    )
+    if why is None:
+        return rest, [*kinds]
+    rest += (
+        " AND (EXISTS (SELECT 1 FROM json_each(one.record, '$.details.reasons') WHERE value = ?)"
+        " OR EXISTS (SELECT 1 FROM json_each(one.record, '$.warnings') WHERE value = ?))"
+    )
+    return rest, [*kinds, why, why]
+
+
+def unopened(database: Database, request_id: str) -> Entry | None:
+    """Return the record of why an approval opened nothing; None where there is none."""
+    with database.read() as connection:
+        row = connection.execute(
+            "SELECT record FROM log WHERE of_id = ? AND kind = 'DOOR' "
+            "AND json_extract(record, '$.details.what') = ? ORDER BY seq DESC LIMIT 1",
+            (request_id, NOT_OPENED),
+        ).fetchone()
+    return chain.parse(row[0]) if row else None
 
 
 def _where(vault: Vault, wanted: DecisionFilter) -> tuple[str, list[object]]:

@@ -33,6 +33,7 @@ from kiosk.store.decision_log import (
     Transaction,
     clock_confirmed,
     newest_time,
+    unopened,
 )
 from kiosk.store.log_export import export
 from kiosk.store.notes import Notes
@@ -243,6 +244,10 @@ class Store:
     def decisions(self, wanted: DecisionFilter | None = None, *, limit: int = 50, offset: int = 0) -> DecisionPage:
         """Return records of the log, newest first; without a filter, the decisions."""
         return self.log.page(wanted or DecisionFilter(), limit=limit, offset=offset)
+
+    def unopened(self, request_id: str) -> Entry | None:
+        """Return the record of why an approval opened nothing; None where there is none."""
+        return unopened(self.database, request_id)
 
     def verify_log(self, *, every_signature: bool = True) -> LogCheck:
         """Find any edit, gap, reordering or cut-off end of the log; limits: see chain.py."""

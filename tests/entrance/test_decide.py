@@ -367,6 +367,7 @@ def test_a_decision_between_two_people_names_both_and_is_erased_with_either(tmp_
     second = stage.enrol(template(2, like=1, similarity=97.0), name="Person B")
     stage.show(template(1), seconds=1.0)
     (waits,) = stage.store.log.waiting(limit=5, offset=0).decisions
+    assert waits.answer is not None
     answer = waits.answer["identify"]
 
     stage.store.people.forget(second.session_number)

@@ -149,7 +149,7 @@ def test_a_disk_that_takes_its_time_opens_nothing_once_its_person_stands_there_n
 
 
 def unopened(stage):
-    return stage.store.log.unopened(stage.store.decisions().decisions[0].entry.request_id)
+    return stage.store.unopened(stage.store.decisions().decisions[0].entry.request_id)
 
 
 def test_an_approval_that_came_too_late_asks_its_person_to_look_again_and_leaves_a_record_of_why(stage):

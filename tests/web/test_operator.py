@@ -761,7 +761,7 @@ def test_a_comparison_of_two_photographs_names_its_two_sides(operator, served):
 
 def test_a_kiosk_without_attack_detection_is_amber_and_says_one_true_sentence(operator, served):
     page, _ = operator
-    served.kiosk.states = (Degradation("pad_off", "A sentence of the device.", NOW, "open"),)
+    served.kiosk.states = (Degradation("pad_off", "A sentence of the device.", "open", NOW),)
     served.kiosk.health = lambda: Health(True, "identify", served.kiosk.states, served.kiosk.figures)
 
     page.reload()
@@ -883,7 +883,7 @@ def test_several_reviews_are_decided_at_once_each_with_a_record_of_its_own(queue
 def test_the_queue_is_filtered_by_what_keeps_a_decision_there(queue):
     page, _, borderline, between = queue
 
-    page.get_by_label("Why it is here").select_option("close_second")
+    page.get_by_label("Waits because").select_option("close_second")
 
     review_card(page, borderline).wait_for(state="detached")
     review_card(page, between).wait_for()

@@ -84,7 +84,7 @@ def _row(call: Call, one: LoggedDecision) -> dict[str, Any]:
         "details": dict(entry.details),
         "vendor_data": one.vendor_data,
         "review": _review(store.log.review_of(entry.request_id)),
-        "unopened": _unopened(store.log.unopened(entry.request_id)),
+        "unopened": _unopened(store.unopened(entry.request_id)),
     }
 
 

@@ -28,7 +28,7 @@ export async function reviews(place, { on, query, countReviews, atEnd }) {
   const form = el(
     "form",
     { class: "filters", onsubmit: (event) => event.preventDefault(), onchange: apply },
-    field(t("review.why"), {
+    field(t("review.filter"), {
       name: "why",
       value: wanted.why,
       choices: [
