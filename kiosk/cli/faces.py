@@ -10,6 +10,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,9 @@ def search(chosen: argparse.Namespace) -> None:
     """Look for a face among everyone enrolled."""
     content = _bytes(chosen.user_image)
     with assembly.open_device(chosen) as device:
+        if chosen.threshold is not None:
+            wanted = replace(device.config.search, similarity_threshold=chosen.threshold, hold_fpir=0.0)
+            device.apply(replace(device.config, search=wanted))
         answer = answer_search(
             device,
             _sample(device, chosen.user_image, content, rotate=chosen.rotate),
@@ -80,7 +84,8 @@ def search(chosen: argparse.Namespace) -> None:
     _print_json(answer)
     if not chosen.json:
         found = answer["face_search"]
-        print(f"\n--- {found['total_matches']} match(es) found ---")
+        said = f"--- {found['total_matches']} match(es) found ---"
+        print(f"\n{emphasised(said)}")
         for row in found["matches"]:
             listed = " | BLOCKLISTED" if row["is_blocklisted"] else ""
             about = " | ".join(map(shown, filter(None, (row["user_details"]["name"], row["vendor_data"]))))

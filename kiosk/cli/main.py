@@ -19,6 +19,7 @@ from typing import NoReturn
 
 from kiosk import __version__
 from kiosk.cli.evaluation.evaluate import add_measurements
+from kiosk.cli.parser import Parser, complete
 from kiosk.cli.values import read_count, read_days, read_port, read_skip, read_threshold, read_vendor_data
 from kiosk.errors import KioskError
 from kiosk.rules.text import shown
@@ -43,6 +44,7 @@ Settings: --config, else $KIOSK_CONFIG, else /etc/kiosk/kiosk.toml; `kiosk confi
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
     parser = build_parser()
+    complete(parser)
     chosen = parser.parse_args(arguments)
     try:
         return int(chosen.run(chosen) or 0)
@@ -64,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="kiosk",
         description="Verify and identify faces on this device, by the rules of Didit's Face Match and Face Search.",
         epilog=EPILOG,
@@ -207,6 +209,9 @@ def _add_faces(add: Adder) -> None:
         default="most_similar",
         help="most_similar: everybody, the most similar first; blocklisted_or_approved: only people on the blocklist, "
         "who come first, or on the allowlist",
+    )
+    search.add_argument(
+        "--threshold", type=read_threshold, metavar="N", help="list people from this similarity on, 0 to 100"
     )
     for command in (match, search):
         command.add_argument("--rotate", action="store_true", help="try quarter turns until the face is upright")

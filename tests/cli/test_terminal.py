@@ -12,6 +12,7 @@ import sys
 import pytest
 
 from kiosk.cli.demo import demo_settings
+from kiosk.cli.main import main
 from kiosk.cli.terminal import GOOD, emphasised
 from kiosk.settings.config import Config
 from kiosk.store.directory import initialise
@@ -129,3 +130,38 @@ def test_a_stand_in_for_the_cloud_says_which_two_variables_to_set():
 
     assert "KIOSK_CLOUD_BASE_URL=http://" in banner
     assert "KIOSK_CLOUD_ACCOUNT_URL=http://" in banner
+
+
+@pytest.mark.parametrize(
+    ("words", "guess"),
+    [
+        pytest.param(["serach", "a.jpg"], "did you mean search?", id="a command"),
+        pytest.param(["gallery", "lsit"], "did you mean list?", id="an action"),
+        pytest.param(["match", "a.jpg", "b.jpg", "--treshold", "5"], "did you mean --threshold?", id="an option"),
+        pytest.param(["log", "export", "--format", "cvs"], "did you mean csv?", id="a choice"),
+    ],
+)
+def test_a_word_written_wrongly_is_answered_with_the_nearest_right_one(words, guess, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+
+    assert ended.value.code == 2
+    assert guess in capsys.readouterr().err
+
+
+def test_nothing_is_guessed_where_nothing_is_near(capsys):
+    with pytest.raises(SystemExit):
+        main(["xyzzy"])
+
+    assert "did you mean" not in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("state")
+def test_a_search_lists_from_the_similarity_that_was_asked_for_and_a_stranger_is_explained(kiosk):
+    kiosk("enrol", GOLDEN / "person_a_1.jpg", "--name", "Person A")
+
+    near = json.loads(kiosk("search", GOLDEN / "person_a_2.jpg", "--threshold", "50", "--json")[1])["face_search"]
+    far = json.loads(kiosk("search", GOLDEN / "person_b_1.jpg", "--threshold", "100", "--json")[1])["face_search"]
+
+    assert (near["total_matches"], far["total_matches"], far["status"]) == (1, 0, "Approved")
+    assert "nobody is alike: Didit's word for a stranger" in kiosk("log", "list")[1].splitlines()[0]

@@ -51,6 +51,7 @@ export function whom(row) {
   if (row.kind === "PASSIVE_LIVENESS") return t("person.one_photograph");
   if (row.kind === "VERIFY" && row.session_number)
     return t("person.claimed", { name: row.name ?? t("person.number", { number: String(row.session_number) }) });
+  if (row.kind === "FACE_SEARCH" && !row.session_number) return t("person.nobody_alike");
   if (row.name) return row.name;
   if (row.session_number) return t("person.number", { number: String(row.session_number) });
   return t("person.nobody");
