@@ -94,8 +94,8 @@ def search(chosen: argparse.Namespace) -> None:
 
 def enrol(chosen: argparse.Namespace) -> int:
     """Make a person known."""
-    begin, end = _day(chosen.valid_from, "--valid-from"), _day(chosen.valid_until, "--valid-until")
-    kept = _day(chosen.retain_until, "--retain-until")
+    begin, end = read_day(chosen.valid_from, "--valid-from"), read_day(chosen.valid_until, "--valid-until")
+    kept = read_day(chosen.retain_until, "--retain-until")
     if begin is not None and end is not None and end <= begin:
         raise ConfigError("--valid-until: want a day after --valid-from")
     if kept is not None and kept <= time.time():
@@ -119,17 +119,17 @@ def blocklist_add(chosen: argparse.Namespace) -> int:
         return _enrol(chosen, [path], Enrolment(templates=(), details=details, is_blocklisted=True))
     config = assembly.load_settings(chosen)
     with assembly.open_store(chosen, config, create=False) as store:
-        number = _subject(store, chosen.what, hint="; it is no picture file either").session_number
+        number = find_one(store, chosen.what, hint="; it is no picture file either").session_number
         outgoing = assembly.make_outgoing(store, config, now=time.time)
-        _print_subject(chosen, block_person(store, outgoing, number, reason=chosen.reason, actor="cli"), "blocked")
+        print_subject(chosen, block_person(store, outgoing, number, reason=chosen.reason, actor="cli"), "blocked")
     return 0
 
 
 def blocklist_remove(chosen: argparse.Namespace) -> None:
     """Unblock a person."""
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
-        number = _subject(store, chosen.subject).session_number
-        _print_subject(chosen, store.people.unblock(number, actor="cli"), "unblocked; still enrolled")
+        number = find_one(store, chosen.subject).session_number
+        print_subject(chosen, store.people.unblock(number, actor="cli"), "unblocked; still enrolled")
 
 
 def blocklist_list(chosen: argparse.Namespace) -> None:
@@ -145,7 +145,7 @@ def gallery_list(chosen: argparse.Namespace) -> None:
 def gallery_show(chosen: argparse.Namespace) -> None:
     """Show a person."""
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
-        print(json.dumps(_about(_subject(store, chosen.subject), whole=True), indent=JSON_INDENT, ensure_ascii=False))
+        print(json.dumps(_about(find_one(store, chosen.subject), whole=True), indent=JSON_INDENT, ensure_ascii=False))
 
 
 def gallery_remove(chosen: argparse.Namespace) -> int:
@@ -156,21 +156,21 @@ def gallery_remove(chosen: argparse.Namespace) -> int:
 def gallery_allow(chosen: argparse.Namespace) -> None:
     """Put a person on the allowlist."""
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
-        number = _subject(store, chosen.subject).session_number
-        _print_subject(chosen, store.people.allow(number, actor="cli"), "allowlisted")
+        number = find_one(store, chosen.subject).session_number
+        print_subject(chosen, store.people.allow(number, actor="cli"), "allowlisted")
 
 
 def gallery_disallow(chosen: argparse.Namespace) -> None:
     """Take a person off the allowlist."""
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
-        number = _subject(store, chosen.subject).session_number
-        _print_subject(chosen, store.people.disallow(number, actor="cli"), "off the allowlist")
+        number = find_one(store, chosen.subject).session_number
+        print_subject(chosen, store.people.disallow(number, actor="cli"), "off the allowlist")
 
 
 def forget(chosen: argparse.Namespace) -> int:
     """Forget a person for good; whoever sits at a terminal is asked first, by name."""
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
-        subject = _subject(store, chosen.subject)
+        subject = find_one(store, chosen.subject)
     number = subject.session_number
     if not chosen.yes and can_ask():
         kept = f"{subject.references} face{'s' if subject.references != 1 else ''}"
@@ -298,7 +298,7 @@ def _enrol(chosen: argparse.Namespace, paths: list[Path], enrolment: Enrolment) 
             f"the face is {outcome.of.similarity} % similar to number {outcome.of.subject}, who was not changed"
         )
     assert outcome.subject is not None  # is_stored says so
-    _print_subject(chosen, outcome.subject, "blocked" if enrolment.is_blocklisted else "enrolled")
+    print_subject(chosen, outcome.subject, "blocked" if enrolment.is_blocklisted else "enrolled")
     return 0
 
 
@@ -327,7 +327,8 @@ def _details(chosen: argparse.Namespace, *, block_reason: str | None = None) -> 
     )
 
 
-def _day(text: str | None, option: str) -> float | None:
+def read_day(text: str | None, option: str) -> float | None:
+    """Read a day of an option, as seconds UTC."""
     if text is None:
         return None
     try:
@@ -336,7 +337,12 @@ def _day(text: str | None, option: str) -> float | None:
         raise ConfigError(f"{option}: want a day such as 2027-01-31, got {text!r}") from None
 
 
-def _subject(store: Store, text: str, *, hint: str = "") -> Subject:
+def find_one(store: Store, text: str, *, hint: str = "") -> Subject:
+    """Return the one person whom a text stands for.
+
+    Raises:
+        StoreError: nobody, or several people.
+    """
     found = store.people.find(text)
     if not found:
         raise StoreError(f"nobody is enrolled under {text!r}{hint}; `kiosk gallery list` shows everybody")
@@ -408,7 +414,8 @@ def _date(seconds: float | None) -> str | None:
     return None if seconds is None else contract.timestamp(seconds)
 
 
-def _print_subject(chosen: argparse.Namespace, subject: Subject, done: str) -> None:
+def print_subject(chosen: argparse.Namespace, subject: Subject, done: str) -> None:
+    """Print a person and what was done."""
     if chosen.json:
         _print_json({"outcome": done, **_about(subject)})
     else:

@@ -20,6 +20,7 @@ from typing import NoReturn
 from kiosk import __version__
 from kiosk.cli.evaluation.evaluate import add_measurements
 from kiosk.cli.parser import Parser, complete
+from kiosk.cli.people.arguments import add_keeping
 from kiosk.cli.values import read_count, read_days, read_port, read_skip, read_threshold, read_vendor_data
 from kiosk.errors import KioskError
 from kiosk.rules.text import shown
@@ -275,6 +276,7 @@ def _add_people(add: Adder) -> None:
         command.add_argument("subject", metavar="ID", help=WHO)
         if name == "remove":
             _add_no_wait(command)
+    add_keeping(gallery, WHO)
     forget = add(
         "forget", "faces", "erase a person; prints a signed receipt", more=f"{ERASED} At a terminal it asks first."
     )
