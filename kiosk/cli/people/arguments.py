@@ -31,7 +31,7 @@ def add_keeping(gallery: Callable[..., argparse.ArgumentParser], who: str) -> No
         "gallery export",
         "people.keep",
         "write the people as a table, without faces",
-        more="CSV on stdout, or JSON with --json. It holds names and whole document numbers: keep it as you keep those.",
+        more="CSV on stdout, or JSON with --json. It holds names and whole document numbers.",
     )
     export.add_argument("--to", type=Path, metavar="FILE", help="a new file for it, which only you may read")
     export.add_argument("--find", metavar="TEXT", help="only people of this name, code, document or number")
