@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from kiosk import __version__
 from kiosk.cli.evaluation.evaluate import add_measurements
@@ -93,7 +93,7 @@ Adder = Callable[..., argparse.ArgumentParser]
 Command = Callable[[argparse.Namespace], int | None]
 
 
-def _adder(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Adder:
+def _adder(commands: argparse._SubParsersAction[Any]) -> Adder:
     """Return a function that adds a command whose code is imported only when it runs: `--help` stays fast."""
 
     def add(name: str, module: str, sentence: str, *, more: str = "", json: bool = True) -> argparse.ArgumentParser:
