@@ -98,7 +98,7 @@ def _adder(commands: argparse._SubParsersAction[Any]) -> Adder:
 
     def add(name: str, module: str, sentence: str, *, more: str = "", json: bool = True) -> argparse.ArgumentParser:
         # Values may follow the parent's options, so --state and --config are taken behind the command as well.
-        command = commands.add_parser(
+        command: argparse.ArgumentParser = commands.add_parser(
             name.rsplit(" ", maxsplit=1)[-1],
             help=sentence,
             description=f"{sentence[0].upper()}{sentence[1:]}. {more}".strip(),
