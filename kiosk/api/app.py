@@ -27,6 +27,7 @@ from kiosk.api.operation import Operation
 from kiosk.api.routes import (
     acceptance,
     blocklist,
+    considered,
     decisions,
     didit,
     documents,
@@ -67,6 +68,7 @@ _SERVED: tuple[Operation, ...] = (
     *enrol.OPERATIONS,
     *imports.OPERATIONS,
     *decisions.OPERATIONS,
+    *considered.OPERATIONS,
     *door.OPERATIONS,
     *events.OPERATIONS,
     *settings.OPERATIONS,

@@ -29,6 +29,8 @@ from kiosk.store.outbox import OutboxState
 from kiosk.store.remote_lists import Lists
 from kiosk.store.store import Store
 
+PROGRESS_S = 1.0  # between two lines about how far sending is
+MOST_TOLD = 10  # rows that wait, named one by one
 CONNECTION = {
     "closed": "up",
     "open": "down, tried again later",
@@ -177,8 +179,11 @@ def cloud_send(chosen: argparse.Namespace) -> int:
         end = time.monotonic() + chosen.within
         parked = -store.outbox.counts()[OutboxState.REJECTED]
 
+        progress = _Progress(chosen)
+
         def is_over() -> bool:
             counts = store.outbox.counts()
+            progress.tell(counts[OutboxState.WAITING] + counts[OutboxState.SENDING])
             is_empty = not counts[OutboxState.WAITING] + counts[OutboxState.SENDING]
             return is_empty or sync.alarm is not None or time.monotonic() > end
 
@@ -187,6 +192,7 @@ def cloud_send(chosen: argparse.Namespace) -> int:
         finally:
             sync.close()
         counts, alarm = store.outbox.counts(), sync.alarm
+        waiting = [] if chosen.json else _waiting_for(store)
     left, parked = counts[OutboxState.WAITING] + counts[OutboxState.SENDING], parked + counts[OutboxState.REJECTED]
     said = [alarm] if alarm else []
     if left:
@@ -194,6 +200,8 @@ def cloud_send(chosen: argparse.Namespace) -> int:
     if parked:
         said.append(f"{parked} were refused and are parked; `kiosk cloud outbox --which rejected` says why.")
     _say(chosen, {"left": left, "parked": parked, "alarm": alarm}, " ".join(said) or "Everything is sent.")
+    for sentence in waiting:
+        print(f"  {sentence}")
     return REFUSED if left or parked else 0
 
 
@@ -229,6 +237,7 @@ def fake_cloud(chosen: argparse.Namespace) -> None:
             except ValueError as error:
                 raise ConfigError(f"--fault {fault}: {error}") from None
         print(f"A stand-in for Didit at {fake.url}; API key {fake.api_key}", flush=True)
+        print(f"To have a kiosk use it: export KIOSK_CLOUD_BASE_URL={fake.url} KIOSK_CLOUD_ACCOUNT_URL={fake.url}")
         print(
             f"GET {fake.url}/fake/state shows what it holds; POST /fake/faults makes it fail. Ctrl-C ends it.",
             flush=True,
@@ -241,6 +250,50 @@ def fake_cloud(chosen: argparse.Namespace) -> None:
 
 
 # ---- parts
+
+
+class _Progress:
+    """Tells somebody who waits at a terminal how much is sent."""
+
+    def __init__(self, chosen: argparse.Namespace) -> None:
+        self._is_told = not chosen.json
+        self._first: int | None = None
+        self._last = -1
+        self._told_at = float("-inf")
+
+    def tell(self, left: int) -> None:
+        """Say how much is left, at most once a second and only where it changed."""
+        if self._first is None:
+            self._first = left
+        now = time.monotonic()
+        if self._is_told and self._first and left != self._last and now - self._told_at >= PROGRESS_S:
+            print(f"{self._first - left} of {self._first} sent", file=sys.stderr, flush=True)
+            self._last, self._told_at = left, now
+
+
+def _waiting_for(store: Store) -> list[str]:
+    """Say of each row that waits what it waits for; of many the first."""
+    behind, breaker = store.outbox.behind(), store.notes.read().get("breaker")
+    rows = [
+        row
+        for state in (OutboxState.SENDING, OutboxState.WAITING)
+        for row in store.outbox.rows(state, limit=MOST_TOLD + 1, offset=0)
+    ]
+    said = []
+    for row in rows[:MOST_TOLD]:
+        if row.id in behind:
+            why = f"for row {behind[row.id]}, which is about the same person"
+        elif row.attempts:
+            moment = time.strftime("%H:%M:%S", time.localtime(row.next_attempt_at))
+            why = f"until {moment}, tried {row.attempts}x: {row.last_error or 'no answer yet'}"
+        elif breaker not in {None, "closed"}:
+            why = f"for the connection: {CONNECTION[breaker]}"
+        else:
+            why = "for its turn"
+        said.append(f"row {row.id} ({row.policy}) waits {why}")
+    if len(rows) > MOST_TOLD:
+        said.append("`kiosk cloud outbox --which waiting` lists the others.")
+    return said
 
 
 @contextmanager

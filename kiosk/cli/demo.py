@@ -17,16 +17,20 @@ from kiosk.settings.config import Config
 DEMO_FACE_PX = 56.0  # a portrait of 480 px shows a smaller face than somebody at a door
 
 
-def demo_settings(config: Config, *, detects: bool = False) -> Config:
+ONCE = "The output is no terminal, so the visitors come once and the demo ends; with --loop they come again."
+
+
+def demo_settings(config: Config, *, detects: bool = False, is_looped: bool = False) -> Config:
     """Let people from portraits walk up where no other camera was chosen; nobody keeps a demo's clock.
 
     Args:
         config: as it was set.
+        is_looped: let them come again and again, whoever reads the output.
         detects: look for photographs, and ask for a movement. A demo's people are photographs, so else it does not.
     """
     camera = config.camera
     if camera.source == type(camera)().source:
-        loop = "&loop=1" if sys.stdout.isatty() else ""
+        loop = "&loop=1" if is_looped or sys.stdout.isatty() else ""
         camera = replace(camera, source=f"demo:?width=640&height=480&fps=15&wait=1{loop}")
     near = min(config.presentation.face_low_px, DEMO_FACE_PX)
     pad = config.pad

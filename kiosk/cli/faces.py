@@ -10,17 +10,20 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from kiosk import assembly
 from kiosk.cli.main import REFUSED
+from kiosk.cli.terminal import BY_STATUS, GOOD, PLAIN, can_ask, confirmed, emphasised, is_terminal
 from kiosk.device.calls import answer_match, answer_search
 from kiosk.device.device import Device
 from kiosk.device.documents import read_document
 from kiosk.device.enrol import EnrolmentResult, assess, enrol_person
 from kiosk.device.enrol_document import fill_enrolment
+from kiosk.device.people_finder import PeopleFinder
 from kiosk.device.reviews import block_person
 from kiosk.didit import contract
 from kiosk.errors import ConfigError, ImageError, StoreError
@@ -35,6 +38,8 @@ JSON_INDENT = 2
 
 def match(chosen: argparse.Namespace) -> None:
     """Compare two pictures."""
+    if chosen.brief and chosen.json:
+        raise ConfigError("--brief and --json ask for two different things; give one of them")
     # Read before the models are loaded: a wrong file name should not cost a second.
     pictures = [(path, _bytes(path)) for path in (chosen.user_image, chosen.ref_image)]
     with assembly.open_device(chosen) as device:
@@ -53,17 +58,22 @@ def match(chosen: argparse.Namespace) -> None:
             photographs={"user_image": pictures[0][1], "ref_image": pictures[1][1]},
             actor="cli",
         )
-    _print_json(answer)
+    if not chosen.brief:
+        _print_json(answer)
     if not chosen.json:
         found = answer["face_match"]
         score = "none" if found["score"] is None else f"{found['score']}/100"
-        print(f"\n--- Result: {found['status']} | Score: {score} ---")
+        said = f"--- Result: {found['status']} | Score: {score} ---"
+        print(f"{'' if chosen.brief else chr(10)}{emphasised(said, BY_STATUS.get(found['status'], PLAIN))}")
 
 
 def search(chosen: argparse.Namespace) -> None:
     """Look for a face among everyone enrolled."""
     content = _bytes(chosen.user_image)
     with assembly.open_device(chosen) as device:
+        if chosen.threshold is not None:
+            wanted = replace(device.config.search, similarity_threshold=chosen.threshold, hold_fpir=0.0)
+            device.apply(replace(device.config, search=wanted))
         answer = answer_search(
             device,
             _sample(device, chosen.user_image, content, rotate=chosen.rotate),
@@ -76,7 +86,8 @@ def search(chosen: argparse.Namespace) -> None:
     _print_json(answer)
     if not chosen.json:
         found = answer["face_search"]
-        print(f"\n--- {found['total_matches']} match(es) found ---")
+        said = f"--- {found['total_matches']} match(es) found ---"
+        print(f"\n{emphasised(said)}")
         for row in found["matches"]:
             listed = " | BLOCKLISTED" if row["is_blocklisted"] else ""
             about = " | ".join(map(shown, filter(None, (row["user_details"]["name"], row["vendor_data"]))))
@@ -87,8 +98,8 @@ def enrol(chosen: argparse.Namespace) -> int:
     """Make a person known."""
     if chosen.document is None and chosen.document_back is not None:
         raise ConfigError("--document-back: give its front too, as --document")
-    begin, end = _day(chosen.valid_from, "--valid-from"), _day(chosen.valid_until, "--valid-until")
-    kept = _day(chosen.retain_until, "--retain-until")
+    begin, end = read_day(chosen.valid_from, "--valid-from"), read_day(chosen.valid_until, "--valid-until")
+    kept = read_day(chosen.retain_until, "--retain-until")
     if begin is not None and end is not None and end <= begin:
         raise ConfigError("--valid-until: want a day after --valid-from")
     if kept is not None and kept <= time.time():
@@ -112,17 +123,17 @@ def blocklist_add(chosen: argparse.Namespace) -> int:
         return _enrol(chosen, [path], Enrolment(templates=(), details=details, is_blocklisted=True))
     config = assembly.load_settings(chosen)
     with assembly.open_store(chosen, config, create=False) as store:
-        number = _subject(store, chosen.what, hint="; it is no picture file either").session_number
+        number = find_one(store, chosen.what, hint="; it is no picture file either").session_number
         outgoing = assembly.make_outgoing(store, config, now=time.time)
-        _print_subject(chosen, block_person(store, outgoing, number, reason=chosen.reason, actor="cli"), "blocked")
+        print_subject(chosen, block_person(store, outgoing, number, reason=chosen.reason, actor="cli"), "blocked")
     return 0
 
 
 def blocklist_remove(chosen: argparse.Namespace) -> None:
     """Unblock a person."""
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
-        number = _subject(store, chosen.subject).session_number
-        _print_subject(chosen, store.people.unblock(number, actor="cli"), "unblocked; still enrolled")
+        number = find_one(store, chosen.subject).session_number
+        print_subject(chosen, store.people.unblock(number, actor="cli"), "unblocked; still enrolled")
 
 
 def blocklist_list(chosen: argparse.Namespace) -> None:
@@ -132,49 +143,57 @@ def blocklist_list(chosen: argparse.Namespace) -> None:
 
 def gallery_list(chosen: argparse.Namespace) -> None:
     """List people."""
-    _print_people(chosen, None, limit=chosen.limit, offset=chosen.offset)
+    _print_people(chosen, None, limit=chosen.limit, offset=chosen.offset, text=chosen.find)
 
 
 def gallery_show(chosen: argparse.Namespace) -> None:
     """Show a person."""
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
-        print(json.dumps(_about(_subject(store, chosen.subject), whole=True), indent=JSON_INDENT, ensure_ascii=False))
+        print(json.dumps(_about(find_one(store, chosen.subject), whole=True), indent=JSON_INDENT, ensure_ascii=False))
 
 
-def gallery_remove(chosen: argparse.Namespace) -> None:
+def gallery_remove(chosen: argparse.Namespace) -> int:
     """Forget a person."""
-    forget(chosen)
+    return forget(chosen)
 
 
 def gallery_allow(chosen: argparse.Namespace) -> None:
     """Put a person on the allowlist."""
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
-        number = _subject(store, chosen.subject).session_number
-        _print_subject(chosen, store.people.allow(number, actor="cli"), "allowlisted")
+        number = find_one(store, chosen.subject).session_number
+        print_subject(chosen, store.people.allow(number, actor="cli"), "allowlisted")
 
 
 def gallery_disallow(chosen: argparse.Namespace) -> None:
     """Take a person off the allowlist."""
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
-        number = _subject(store, chosen.subject).session_number
-        _print_subject(chosen, store.people.disallow(number, actor="cli"), "off the allowlist")
+        number = find_one(store, chosen.subject).session_number
+        print_subject(chosen, store.people.disallow(number, actor="cli"), "off the allowlist")
 
 
-def forget(chosen: argparse.Namespace) -> None:
-    """Forget a person for good."""
+def forget(chosen: argparse.Namespace) -> int:
+    """Forget a person for good; whoever sits at a terminal is asked first, by name."""
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
-        number = _subject(store, chosen.subject).session_number
+        subject = find_one(store, chosen.subject)
+    number = subject.session_number
+    if not chosen.yes and can_ask():
+        kept = f"{subject.references} face{'s' if subject.references != 1 else ''}"
+        if not confirmed(f"Erase {_line(subject)}, with {kept} and the answers that name them, for good?"):
+            print("Nothing was changed.", file=sys.stderr)
+            return REFUSED
+    with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         if chosen.no_wait:
             session_id = store.people.erasures.erase(number, actor="cli")
         else:
             proven = store.people.forget(number, actor="cli")
             assembly.scrub_backups(store)
     if not chosen.no_wait:
-        _print_receipt(proven)
-        return
+        _print_receipt(chosen, proven)
+        return 0
     _prove_aside(chosen, number)
     print(json.dumps({"session_number": number, "session_id": session_id, "receipt": None}))
     assembly.note(f"the files are being searched for what was erased; `kiosk receipt {number}` gives the receipt")
+    return 0
 
 
 def receipt(chosen: argparse.Namespace) -> None:
@@ -187,13 +206,37 @@ def receipt(chosen: argparse.Namespace) -> None:
             found = store.people.erasures.receipt(chosen.subject)
     if found is None:
         raise StoreError(f"no receipt for {chosen.subject!r}: nobody with this number was forgotten here")
-    _print_receipt(found)
+    _print_receipt(chosen, found)
 
 
-def _print_receipt(found: Receipt) -> None:
+ERASED_WORDS = {
+    "subject": "the person's details",
+    "reference": "faces",
+    "image": "photographs",
+    "log_private": "answers that named them",
+    "review_image": "faces kept for a reviewer",
+    "outbox": "rows that waited to be sent",
+}
+"""What a receipt counts, in words."""
+
+
+def _print_receipt(chosen: argparse.Namespace, found: Receipt) -> None:
+    """Print the signed text for programs and pipes, and on a terminal what it says."""
     if not found.is_complete:
         assembly.note("another process was reading the database; its old pages are wiped at the next start or sweep")
-    print(found.text)
+    if chosen.json or not is_terminal():
+        print(found.text)
+        return
+    signed = json.loads(found.text)
+    body = signed["receipt"]
+    print(emphasised(f"Forgotten: number {body['session_number']}", GOOD))
+    print(f"  session   {body['session_id']}")
+    print(f"  erased    {contract.timestamp(body['at'])[:19]}Z")
+    for name, count in body["erased"].items():
+        print(f"  {count:>7}   {ERASED_WORDS.get(name, name)}")
+    print(f"  searched  {'no trace is left in the files' if body['is_complete'] else 'not complete yet, see the note'}")
+    print(f"  signed    {signed['signature'][:32]}…")
+    print(f"The signed receipt, for the person: kiosk receipt {body['session_number']} --json > receipt.json")
 
 
 def _prove_aside(chosen: argparse.Namespace, number: int) -> None:
@@ -264,7 +307,7 @@ def _enrol(chosen: argparse.Namespace, paths: list[Path], enrolment: Enrolment) 
             f"the face is {outcome.of.similarity} % similar to number {outcome.of.subject}, who was not changed"
         )
     assert outcome.subject is not None  # is_stored says so
-    _print_subject(chosen, outcome.subject, "blocked" if enrolment.is_blocklisted else "enrolled")
+    print_subject(chosen, outcome.subject, "blocked" if enrolment.is_blocklisted else "enrolled")
     return 0
 
 
@@ -332,7 +375,8 @@ def _details(chosen: argparse.Namespace, *, block_reason: str | None = None) -> 
     )
 
 
-def _day(text: str | None, option: str) -> float | None:
+def read_day(text: str | None, option: str) -> float | None:
+    """Read a day of an option, as seconds UTC."""
     if text is None:
         return None
     try:
@@ -341,7 +385,12 @@ def _day(text: str | None, option: str) -> float | None:
         raise ConfigError(f"{option}: want a day such as 2027-01-31, got {text!r}") from None
 
 
-def _subject(store: Store, text: str, *, hint: str = "") -> Subject:
+def find_one(store: Store, text: str, *, hint: str = "") -> Subject:
+    """Return the one person whom a text stands for.
+
+    Raises:
+        StoreError: nobody, or several people.
+    """
     found = store.people.find(text)
     if not found:
         raise StoreError(f"nobody is enrolled under {text!r}{hint}; `kiosk gallery list` shows everybody")
@@ -351,9 +400,14 @@ def _subject(store: Store, text: str, *, hint: str = "") -> Subject:
     return found[0]
 
 
-def _print_people(chosen: argparse.Namespace, wanted: SubjectFilter | None, *, limit: int, offset: int) -> None:
+def _print_people(
+    chosen: argparse.Namespace, wanted: SubjectFilter | None, *, limit: int, offset: int, text: str | None = None
+) -> None:
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
-        page = store.people.subjects(wanted, limit=limit, offset=offset)
+        if text is None:
+            page = store.people.subjects(wanted, limit=limit, offset=offset)
+        else:
+            page = PeopleFinder(store).find(text, wanted, limit=limit, offset=offset)
     if chosen.json:
         _print_json({"total": page.total, "subjects": [_about(subject) for subject in page.subjects]})
         return
@@ -408,7 +462,8 @@ def _date(seconds: float | None) -> str | None:
     return None if seconds is None else contract.timestamp(seconds)
 
 
-def _print_subject(chosen: argparse.Namespace, subject: Subject, done: str) -> None:
+def print_subject(chosen: argparse.Namespace, subject: Subject, done: str) -> None:
+    """Print a person and what was done."""
     if chosen.json:
         _print_json({"outcome": done, **_about(subject)})
     else:

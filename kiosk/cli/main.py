@@ -15,12 +15,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from kiosk import __version__
 from kiosk.cli.evaluation.evaluate import add_measurements
 from kiosk.cli.fleet.arguments import add_fleet
 from kiosk.cli.mqtt import add_mqtt
+from kiosk.cli.parser import Parser, complete
+from kiosk.cli.people.arguments import add_keeping
 from kiosk.cli.values import read_count, read_days, read_port, read_skip, read_threshold, read_vendor_data
 from kiosk.errors import KioskError
 from kiosk.rules.text import shown
@@ -45,6 +47,7 @@ Settings: --config, else $KIOSK_CONFIG, else /etc/kiosk/kiosk.toml; `kiosk confi
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
     parser = build_parser()
+    complete(parser)
     chosen = parser.parse_args(arguments)
     try:
         return int(chosen.run(chosen) or 0)
@@ -66,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="kiosk",
         description="Verify and identify faces on this device, by the rules of Didit's Face Match and Face Search.",
         epilog=EPILOG,
@@ -94,12 +97,12 @@ Adder = Callable[..., argparse.ArgumentParser]
 Command = Callable[[argparse.Namespace], int | None]
 
 
-def _adder(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Adder:
+def _adder(commands: argparse._SubParsersAction[Any]) -> Adder:
     """Return a function that adds a command whose code is imported only when it runs: `--help` stays fast."""
 
     def add(name: str, module: str, sentence: str, *, more: str = "", json: bool = True) -> argparse.ArgumentParser:
         # Values may follow the parent's options, so --state and --config are taken behind the command as well.
-        command = commands.add_parser(
+        command: argparse.ArgumentParser = commands.add_parser(
             name.rsplit(" ", maxsplit=1)[-1],
             help=sentence,
             description=f"{sentence[0].upper()}{sentence[1:]}. {more}".strip(),
@@ -149,6 +152,11 @@ def _add_running(add: Adder) -> None:
         action="store_true",
         help="with --demo: switch attack detection on; the visitors are photographs, so nobody is let in",
     )
+    run.add_argument(
+        "--loop",
+        action="store_true",
+        help="with --demo: let the visitors come again and again also where the output is no terminal",
+    )
     run.add_argument("--verbose", action="store_true", help="with --demo: also write the whole log to stderr")
     door = _group(add, "door", "operate the door of the kiosk that runs on this device")
     door(
@@ -192,6 +200,7 @@ def _add_faces(add: Adder) -> None:
     match.add_argument(
         "--threshold", type=read_threshold, metavar="N", help="decline below this score, 0 to 100 (default 30)"
     )
+    match.add_argument("--brief", action="store_true", help="print the result alone, without Didit's answer")
     search = add(
         "search",
         "faces",
@@ -205,6 +214,9 @@ def _add_faces(add: Adder) -> None:
         default="most_similar",
         help="most_similar: everybody, the most similar first; blocklisted_or_approved: only people on the blocklist, "
         "who come first, or on the allowlist",
+    )
+    search.add_argument(
+        "--threshold", type=read_threshold, metavar="N", help="list people from this similarity on, 0 to 100"
     )
     for command in (match, search):
         command.add_argument("--rotate", action="store_true", help="try quarter turns until the face is upright")
@@ -262,6 +274,11 @@ def _add_people(add: Adder) -> None:
     listing = gallery("gallery list", "faces", "list the people in the order of their enrolment")
     listing.add_argument("--limit", type=read_count, default=100, metavar="N", help="most rows (default 100)")
     listing.add_argument("--offset", type=read_skip, default=0, metavar="N", help="rows to skip (default 0)")
+    listing.add_argument(
+        "--find",
+        metavar="TEXT",
+        help="only people of this name, code, document or number; a part of it does, whatever its case and accents",
+    )
     for name, sentence in (
         ("show", "show a person"),
         ("remove", "erase a person; prints a signed receipt"),
@@ -272,7 +289,10 @@ def _add_people(add: Adder) -> None:
         command.add_argument("subject", metavar="ID", help=WHO)
         if name == "remove":
             _add_no_wait(command)
-    forget = add("forget", "faces", "erase a person; prints a signed receipt", more=ERASED)
+    add_keeping(gallery, WHO)
+    forget = add(
+        "forget", "faces", "erase a person; prints a signed receipt", more=f"{ERASED} At a terminal it asks first."
+    )
     forget.add_argument("subject", metavar="ID", help=WHO)
     _add_no_wait(forget)
     receipt = add("receipt", "faces", "print the receipt of a person who was erased")
@@ -432,6 +452,7 @@ def _add_cloud(add: Adder) -> None:
 
 
 def _add_no_wait(forget: argparse.ArgumentParser) -> None:
+    forget.add_argument("--yes", action="store_true", help="erase without asking; without a terminal nobody is asked")
     forget.add_argument(
         "--no-wait",
         action="store_true",

@@ -30,7 +30,7 @@ from kiosk.daemon.doorway import Doorway, open_doorway
 from kiosk.door.lines import Lines, open_lines
 from kiosk.errors import ConfigError, KioskError
 from kiosk.health.supervisor import Flag, Supervisor, log_to_stderr
-from kiosk.settings.config import Sources, sources_of, state_directory
+from kiosk.settings.config import SYSTEM_STATE, Sources, sources_of, state_directory
 from kiosk.settings.sections import DoorSettings
 from kiosk.testing.fakes import RecordedLines
 from kiosk.testing.line_file import SIMULATED, LineFile
@@ -112,7 +112,7 @@ class _Starts:
         self._ready = Flag()
         self._has_written = False
         self._sources = sources_of(chosen.config, state_directory(chosen.state))
-        self._status_file = _status_file(self._sources)
+        self._status_file = _status_file(self._sources, state_directory(chosen.state))
         self._reason = "The kiosk is starting: its self-test is not over."
         self._end_emergency: Callable[[], None] | None = None
         is_wired = doorway.door is not None
@@ -137,7 +137,7 @@ class _Starts:
                 wait_s = min(2.0 * wait_s, RETRY_LONGEST_S)
         finally:
             self._stop_emergency()
-            if self._status_file is not None and self._has_written:
+            if self._has_written:
                 with suppress(OSError):
                     self._status_file.unlink(missing_ok=True)
 
@@ -181,8 +181,6 @@ class _Starts:
         return {"is_armed": False, "mode": "starting", "states": [state], "figures": {"door": told}}
 
     def _write_status(self) -> None:
-        if self._status_file is None:
-            return
         part = self._status_file.with_suffix(".part")
         with suppress(OSError):  # a read-only place: log and systemd's status say it too
             part.write_text(json.dumps({"pid": os.getpid(), "at": time.time(), **self.health()}, indent=2) + "\n")
@@ -213,31 +211,34 @@ class _Starts:
             end()
 
 
-def _status_file(sources: Sources) -> Path | None:
+def _status_file(sources: Sources, state: Path) -> Path:
+    """Return where a running kiosk of this state directory says how it is: beside its socket, unless a setting says."""
     try:
         named = sources.load_section("health").status_file
     except ConfigError:
         named = ""
-    if named:
-        return Path(named)
-    runtime = os.environ.get("RUNTIME_DIRECTORY")
-    return Path(runtime.split(":", maxsplit=1)[0]) / STATUS_NAME if runtime else None
+    return Path(named) if named else runtime_directory(os.environ, state) / STATUS_NAME
+
+
+def _told_status(chosen: argparse.Namespace) -> Path:
+    """Return the status file to read; systemd's kiosk has its own folder for it, which its shell does not name."""
+    state = state_directory(chosen.state)
+    found = _status_file(sources_of(chosen.config, state), state)
+    is_system = state == SYSTEM_STATE or not (chosen.state or os.environ.get("KIOSK_STATE"))
+    return found if found.exists() or not is_system else Path("/run/kiosk") / STATUS_NAME
 
 
 def health(chosen: argparse.Namespace) -> int:
     """Say how the running kiosk is, from its status file."""
-    path = (
-        chosen.file
-        or _status_file(sources_of(chosen.config, state_directory(chosen.state)))
-        or Path("/run/kiosk") / STATUS_NAME
-    )
+    path = chosen.file or _told_status(chosen)
     try:
         status: dict[str, Any] = json.loads(path.read_bytes())
         age_s = time.time() - float(status["at"])
         states = status["states"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no status file"
-        raise ConfigError(f"{path}: {reason}; is the kiosk running? systemctl status kiosk") from None
+        hint = "is the kiosk running? systemctl status kiosk; one of another state directory is asked with --state"
+        raise ConfigError(f"{path}: {reason}; {hint}") from None
     is_fresh = 0.0 <= age_s <= chosen.max_age
     if chosen.json:
         print(json.dumps({**status, "age_s": round(age_s, 1), "is_fresh": is_fresh}, indent=2))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cv2
 
@@ -17,7 +18,7 @@ from kiosk import assembly
 from kiosk.api.screen_token import screen_token
 from kiosk.capture.process import Camera
 from kiosk.capture.watch import Report
-from kiosk.cli.demo import DecisionPrinter, DemoCue, demo_settings, level_said_aloud, portraits_in
+from kiosk.cli.demo import ONCE, DecisionPrinter, DemoCue, demo_settings, level_said_aloud, portraits_in
 from kiosk.cloud.credentials import MQTT_PASSWORD, Credentials
 from kiosk.daemon.doorway import Doorway
 from kiosk.daemon.kiosk import Kiosk, serve
@@ -38,9 +39,6 @@ from kiosk.store.store import Store
 if TYPE_CHECKING:
     from kiosk.api.server import Server  # 0.3 s
     from kiosk.cloud.sync import Sync
-    from kiosk.fleet.sync import FleetSync
-    from kiosk.integrations.mqtt import Mqtt
-    from kiosk.integrations.syslog import Syslog
 
 log = logging.getLogger("kiosk.cli_run")
 
@@ -100,9 +98,8 @@ def run_kiosk(start: Start) -> int:
         def camera(tell: Callable[[Report], None]) -> Camera:
             return Camera(config.camera, portraits, tell=tell)
 
-        fleet = _fleet(store, config, parts)
         detector = assembly.make_detection(config, recogniser)
-        neighbours: dict[str, Mqtt | Syslog] = {}  # made after the kiosk, which tells of them
+        neighbours: dict[str, Neighbour] = {}  # made after the kiosk, which tells of them
         kiosk = Kiosk(
             device,
             camera,
@@ -115,13 +112,14 @@ def run_kiosk(start: Start) -> int:
             more_figures=lambda: {
                 **({} if sync is None else {"cloud": {"alarm": sync.alarm}}),
                 **{name: neighbour.figures() for name, neighbour in neighbours.items()},
-                **({} if fleet is None else {"fleet": fleet.state()}),
             },
         )
         parts.callback(kiosk.close)
         neighbours |= _neighbours(kiosk, store, parts)
         if chosen.demo is not None:
             print(level_said_aloud(config), flush=True)
+            if not (chosen.loop or sys.stdout.isatty()):
+                print(ONCE, flush=True)
             kiosk.news.listen(DecisionPrinter())
             kiosk.news.listen(DemoCue(kiosk))
         kiosk.start()
@@ -129,8 +127,6 @@ def run_kiosk(start: Start) -> int:
             sync.start()
         for neighbour in neighbours.values():
             neighbour.start()
-        if fleet is not None:
-            fleet.start()
         server = _serve_api(start, kiosk, sync, detector, parts) if config.api.enabled else None
 
         def reload() -> bool:
@@ -148,7 +144,7 @@ def run_kiosk(start: Start) -> int:
 
 
 def _settings(chosen: argparse.Namespace, config: Config) -> Config:
-    return config if chosen.demo is None else demo_settings(config, detects=chosen.detect)
+    return config if chosen.demo is None else demo_settings(config, detects=chosen.detect, is_looped=chosen.loop)
 
 
 def _outgoing(store: Store, config: Config, clock: Clock) -> Outgoing | None:
@@ -169,9 +165,26 @@ def _cloud(device: Device, clock: Clock, parts: ExitStack) -> Sync:
     return sync
 
 
-def _neighbours(kiosk: Kiosk, store: Store, parts: ExitStack) -> dict[str, Mqtt | Syslog]:
-    """Connect to broker and log server of the settings, by name; ended with the other parts."""
-    config, made = kiosk.device.config, dict[str, "Mqtt | Syslog"]()
+class Neighbour(Protocol):
+    """What goes on beside the kiosk and is told of in its health; nothing waits for it."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def figures(self) -> Mapping[str, Any]:
+        """Return how it is: JSON."""
+
+    def close(self) -> None:
+        """End."""
+
+
+def _neighbours(kiosk: Kiosk, store: Store, parts: ExitStack) -> dict[str, Neighbour]:
+    """Connect to fleet, broker and log server as the settings say, by name; ended with the other parts."""
+    config, made = kiosk.device.config, dict[str, Neighbour]()
+    if config.fleet.enabled and store.is_in_fleet:
+        from kiosk.fleet.sync import FleetSync  # noqa: PLC0415  a kiosk of no fleet loads none of it
+
+        made["fleet"] = FleetSync(store, more_hubs=config.fleet.site_hubs)
     if config.mqtt.is_used:
         from kiosk.integrations.mqtt import Mqtt  # noqa: PLC0415  a kiosk without a broker loads none of it
 
@@ -184,17 +197,6 @@ def _neighbours(kiosk: Kiosk, store: Store, parts: ExitStack) -> dict[str, Mqtt 
     for neighbour in made.values():
         parts.callback(neighbour.close)
     return made
-
-
-def _fleet(store: Store, config: Config, parts: ExitStack) -> FleetSync | None:
-    """Share what is done here with the owner's other kiosks; None for a kiosk of no fleet. Ended with the others."""
-    if not (config.fleet.enabled and store.is_in_fleet):
-        return None
-    from kiosk.fleet.sync import FleetSync  # noqa: PLC0415  a kiosk of no fleet loads none of it
-
-    fleet = FleetSync(store, more_hubs=config.fleet.site_hubs)
-    parts.callback(fleet.close)
-    return fleet
 
 
 def _serve_api(start: Start, kiosk: Kiosk, sync: Sync | None, detector: Detector, parts: ExitStack) -> Server:

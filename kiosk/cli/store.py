@@ -19,6 +19,7 @@ from kiosk.didit import contract
 from kiosk.errors import ConfigError, StoreError
 from kiosk.health.clock import is_synced, was_set
 from kiosk.settings.config import Config
+from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.directory import initialise
 from kiosk.store.erasure import BACKUPS_NAME
@@ -30,6 +31,7 @@ from kiosk.store.upkeep import rekey as rekey_module
 from kiosk.store.upkeep import restore as restore_module
 from kiosk.store.upkeep import retention
 from kiosk.store.upkeep.anchor import Anchor
+from kiosk.types import Status
 
 
 def init(chosen: argparse.Namespace) -> None:
@@ -136,8 +138,14 @@ def log_list(chosen: argparse.Namespace) -> None:
     for row in rows:
         score = "-" if row["score"] is None else row["score"]
         told = f"{row['seq']:>6}  {row['at'][:19]}Z  {row['kind']:<12} {row['status'] or '-':<10} {score:>6}"
-        print(f"{told}  {', '.join(row['warnings'])}".rstrip())
+        print(f"{told}  {_remark(row)}".rstrip())
     print(f"--- {len(rows)} of {page.total} ---")
+
+
+def _remark(row: Mapping[str, Any]) -> str:
+    """Return what a row's status leaves open: Didit's Face Search approves a face that it does not find."""
+    is_nobody = row["kind"] == Kind.FACE_SEARCH.value and row["status"] == Status.APPROVED.value
+    return ", ".join(row["warnings"]) or ("nobody is alike: Didit's word for a stranger" if is_nobody else "")
 
 
 def backup(chosen: argparse.Namespace) -> None:
@@ -272,6 +280,7 @@ def _prune(store: Store, settings: Config, *, trusts_every_clock: bool) -> None:
             now=time.time(),
             log_s=kept.log_days * assembly.DAY_S if kept.log_days else None,
             outbox_s=kept.outbox_days * assembly.DAY_S,
+            images_s=settings.review.probe_days * assembly.DAY_S,
             trusts_every_clock=trusts_every_clock,
         )
     except StoreError as error:

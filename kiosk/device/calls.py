@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from kiosk.device.call_sessions import save_call
 from kiosk.device.device import Device, Found
+from kiosk.device.review_crops import crops_of_call
 from kiosk.didit import contract
 from kiosk.recognition.match import compare, decide_search, warn_of_age
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.subjects import Subject
-from kiosk.types import Sample
+from kiosk.types import Sample, Status
 
 
 def answer_match(
@@ -71,6 +73,7 @@ def answer_match(
         ),
         photographs,
         user if may_become_session else None,
+        {"user_image": user, "ref_image": reference},
     )
 
 
@@ -85,11 +88,12 @@ def answer_search(
     photographs: Mapping[str, bytes] = MappingProxyType({}),
     actor: str = "",
     details: Mapping[str, Any] = MappingProxyType({}),
+    images: Mapping[str, bytes] = MappingProxyType({}),
     may_become_session: bool = False,
 ) -> dict[str, Any]:
     """Search everyone enrolled and return the answer of Didit's Face Search; `photographs` as `save` takes them.
 
-    `may_become_session` as in `answer_match`.
+    `may_become_session` as in `answer_match`; `images` are kept for its reviewer where it is In Review.
     """
     held = device.gallery
     found = device.find(user.template, search_type=search_type) if user.template is not None else []
@@ -131,17 +135,24 @@ def answer_search(
             actor=actor,
             call={"search_type": search_type},
             details=details,
+            images=images if decision.status is Status.IN_REVIEW else {},
         ),
         photographs,
         user if may_become_session else None,
+        {"user_image": user},
     )
 
 
 def _saved(
-    device: Device, decision: NewDecision, photographs: Mapping[str, bytes], user: Sample | None
+    device: Device,
+    decision: NewDecision,
+    photographs: Mapping[str, bytes],
+    user: Sample | None,
+    samples: Mapping[str, Sample],
 ) -> dict[str, Any]:
     """Save the decision on a call, or the second one in its place; return its answer. `user` may become a session."""
     final = device.outgoing.second(decision, photographs)
+    final = replace(final, images=crops_of_call(device, final.status, samples, photographs) or final.images)
     if user is None:
         device.save(final, photographs)
     else:

@@ -18,6 +18,7 @@ import numpy as np
 from kiosk.decoding.decoder import Decoder
 from kiosk.device.live_gallery import LiveGallery
 from kiosk.device.outgoing import NothingLeaves, Outgoing
+from kiosk.device.people_finder import PeopleFinder
 from kiosk.device.thresholds import gallery_figures, search_thresholds
 from kiosk.gallery.cohort import Cohort
 from kiosk.gallery.gallery import Gallery
@@ -83,6 +84,9 @@ class Device:
         self.site_curve: SiteCurve | None = None
         """The rates among the people enrolled, see site.SiteWatch; None before they are measured, or where too few."""
 
+        self.finder = PeopleFinder(store)
+        """Finds people by name, code or document."""
+
         self._live = LiveGallery(recogniser, store)
         self._cohort: Cohort | None = None
         self._cohort_wipes = -1  # of the gallery when the cohort was last compared with it
@@ -129,6 +133,7 @@ class Device:
                 if gone.any():
                     self._cohort = cohort.without(gone)
             self._cohort_wipes = wipes
+        self.finder.follow()
 
     def apply(self, config: Config) -> None:
         """Put other settings into force."""

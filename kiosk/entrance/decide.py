@@ -14,17 +14,20 @@ from typing import Any
 
 from kiosk.device.calls import answer_search, row_of
 from kiosk.device.device import Device, Found
+from kiosk.device.review_crops import PROBE
 from kiosk.device.thresholds import listing_threshold
-from kiosk.didit.contract import match_row, timestamp
+from kiosk.didit.contract import MatchRow, match_row, timestamp
 from kiosk.gallery.search import Query
 from kiosk.gallery.snapshot import Among
 from kiosk.recognition.match import compare
 from kiosk.rules.admission import DoorReason, hold_for_age, weigh, weigh_claim
+from kiosk.rules.grant import Refusal
 from kiosk.rules.presentation import Ready
 from kiosk.rules.schedule import EVERYBODY, Schedule
 from kiosk.settings.sections import EntranceSettings, SearchSettings
 from kiosk.store.chain import Kind
-from kiosk.store.decision_log import NewDecision
+from kiosk.store.decision_log import NOT_OPENED, NewDecision
+from kiosk.store.store import Store
 from kiosk.store.subjects import SESSION, Subject
 from kiosk.types import Entity, Origin, Risk, Sample, Status, SubjectId, Template
 
@@ -106,6 +109,7 @@ class _Ruled:
     subject: Subject | None = field(repr=False)
     thresholds: Mapping[str, float]
     gallery_size: int | None
+    others: tuple[Found, ...] = ()  # who else was nearly as alike; for whoever reviews it
 
 
 class Entrance:
@@ -138,7 +142,9 @@ class Entrance:
         """Decide by other settings from now on."""
         self._settings, self._schedule = settings, schedule
 
-    def identify(self, ready: Ready, photograph: Photograph = nothing, age: Age = unknown_age) -> DoorDecision:
+    def identify(
+        self, ready: Ready, photograph: Photograph = nothing, age: Age = unknown_age, crop: Photograph = nothing
+    ) -> DoorDecision:
         """Find out who it is, 1:N, and whether they may come in; `age` is asked only where they may."""
         settings, store, seen = self._settings, self.device.store, self._search(ready.probe)
         best = seen.ranked[0] if seen.ranked else None
@@ -152,16 +158,22 @@ class Entrance:
         )
         subject = store.people.subject(best.subject) if best is not None and why is not DoorReason.UNKNOWN else None
         if subject is None:  # also where the person was forgotten since the search
-            is_past = self._is_out_of_date(ready.probe, seen.threshold)
+            is_past = _is_out_of_date(self.device, ready.probe, seen.threshold, self._now())
             status, why = Status.DECLINED, DoorReason.NOT_VALID if is_past else DoorReason.UNKNOWN
         status, why = _of_age(settings.age_low, age, *self._held_against(subject, seen, status, why))
         if why is DoorReason.BLOCKLISTED and seen.blocked is not None:
             score, subject = seen.blocked.similarity, store.people.subject(seen.blocked.subject)
-        ruled = _Ruled(status, why, score, subject, {"identify": threshold}, seen.references)
-        return self._save(Kind.IDENTIFY, ready, ruled, photograph)
+        others = seen.ranked[1:] if status is Status.IN_REVIEW else ()
+        ruled = _Ruled(status, why, score, subject, {"identify": threshold}, seen.references, others)
+        return self._save(Kind.IDENTIFY, ready, ruled, photograph, crop)
 
     def verify(
-        self, ready: Ready, claimed: SubjectId, photograph: Photograph = nothing, age: Age = unknown_age
+        self,
+        ready: Ready,
+        claimed: SubjectId,
+        photograph: Photograph = nothing,
+        age: Age = unknown_age,
+        crop: Photograph = nothing,
     ) -> DoorDecision:
         """Find out whether it is the person who was claimed, 1:1; somebody on the blocklist is found all the same."""
         settings, seen = self._settings, self._search(ready.probe)
@@ -171,14 +183,19 @@ class Entrance:
         status, why = weigh_claim(likeness, threshold=threshold, review_margin=settings.review_margin)
         status, why = _of_age(settings.age_low, age, *self._held_against(subject, seen, status, why))
         ruled = _Ruled(status, why, likeness, subject, {"verify": threshold}, None)
-        return self._save(Kind.VERIFY, ready, ruled, photograph)
+        return self._save(Kind.VERIFY, ready, ruled, photograph, crop)
 
-    def screen(self, ready: Ready, entity: Entity, photograph: Photograph = nothing) -> DoorDecision:
+    def screen(
+        self, ready: Ready, entity: Entity, photograph: Photograph = nothing, crop: Photograph = nothing
+    ) -> DoorDecision:
         """Look for duplicates and blocked people, by the rules of Didit's Face Search; nothing opens."""
         sample = Sample((entity,), 0, ready.probe)
         decision = NewDecision(Kind.FACE_SEARCH, "", actor=ACTOR)  # not made yet; whether it may leave is known before
-        wanted = self._wanted(decision, photograph)
-        answer = answer_search(self.device, sample, photographs=wanted, actor=ACTOR, details=_judged(ready))
+        wanted = _wanted(self.device, decision, photograph)
+        images = _images(self.device, crop)
+        answer = answer_search(
+            self.device, sample, photographs=wanted, actor=ACTOR, details=_judged(ready), images=images
+        )
         found = answer["face_search"]
         return DoorDecision(
             answer["request_id"],
@@ -263,12 +280,6 @@ class Entrance:
         alarm = next((one for one in blocked if one.similarity >= settings.blocklist_threshold), None)
         return _Seen(tuple(listed), alarm, threshold, held.references)
 
-    def _is_out_of_date(self, probe: Template, threshold: float) -> bool:
-        """Say whether somebody whose days are over, or not come, would have been let in otherwise."""
-        held, scale = self.device.gallery, self.device.scale
-        (found,) = held.search_all(probe, [Query(scale.cosine(threshold) - SLACK, 1, Among.EVER)], now=self._now())
-        return any(scale.similarity_percentage(candidate.cosine) >= threshold for candidate in found)
-
     def _held_against(
         self, subject: Subject | None, seen: _Seen, status: Status, why: DoorReason
     ) -> tuple[Status, DoorReason]:
@@ -292,13 +303,17 @@ class Entrance:
 
     # ---- what is saved
 
-    def _save(self, kind: Kind, ready: Ready, ruled: _Ruled, photograph: Photograph) -> DoorDecision:
+    def _save(
+        self, kind: Kind, ready: Ready, ruled: _Ruled, photograph: Photograph, crop: Photograph = nothing
+    ) -> DoorDecision:
         request_id, subject, score = str(uuid.uuid4()), ruled.subject, ruled.score
+        rows = _rows(self.device, ruled.others)
         answer: dict[str, Any] = {
             "status": ruled.status.value,
             "reasons": [ruled.why.value],
             "score": score,
             "match": None if subject is None or score is None else match_row(row_of(subject, score)),
+            **({"others": [match_row(row) for row in rows]} if rows else {}),
         }
         decision = NewDecision(
             kind=kind,
@@ -309,17 +324,22 @@ class Entrance:
             thresholds={**ruled.thresholds, "blocklist": self._settings.blocklist_threshold},
             model=self.device.recogniser.model,
             gallery_size=ruled.gallery_size,
-            subjects=(subject.session_number,) if subject is not None else (),
+            subjects=tuple(one.session_number for one in (subject, *rows) if one is not None),
             vendor_data=subject.details.vendor_data if subject is not None else None,
             answer={"request_id": request_id, kind.value.lower(): answer, "created_at": timestamp(self._now())},
             details=self._about(ruled.why, ready),
             request_id=request_id,
             actor=ACTOR,
+            images=_images(self.device, crop) if ruled.status is Status.IN_REVIEW else {},
         )
-        question = self._question(decision, photograph) if ruled.why is DoorReason.BORDERLINE else None
+        is_open = ruled.why is DoorReason.BORDERLINE
+        verify_threshold = self._settings.verify_threshold
+        question = _question(self.device, decision, verify_threshold, photograph) if is_open else None
         if question is not None:  # should the answer be lost, the replay looks for it before it calls again
             decision = replace(decision, origin=Origin.DEVICE_ASKED)
-        entry = self.device.save(decision, question.photographs if question else self._wanted(decision, photograph))
+        entry = self.device.save(
+            decision, question.photographs if question else _wanted(self.device, decision, photograph)
+        )
         return DoorDecision(
             request_id,
             kind,
@@ -341,21 +361,53 @@ class Entrance:
             **_judged(ready),
         }
 
-    def _question(self, decision: NewDecision, photograph: Photograph) -> Question | None:
-        """Put the decision as a 1:1 comparison by the door's own threshold, if the cloud may be asked that."""
-        asked = replace(
-            decision, kind=Kind.VERIFY, thresholds={"verify": self.device.held_here(self._settings.verify_threshold)}
-        )
-        return Question(asked, {"user_image": photograph()}) if self.device.outgoing.asks(asked) else None
 
-    def _wanted(self, decision: NewDecision, photograph: Photograph) -> Mapping[str, bytes]:
-        """Make the photograph only where it is to leave with the decision."""
-        return {"user_image": photograph()} if self.device.outgoing.wants_photographs(decision) else {}
+def note_unopened(store: Store, decided: DoorDecision, refusal: Refusal) -> None:
+    """Put into the log why an approval opened nothing; the decision itself stays as it was saved.
+
+    Raises:
+        StoreError: the log does not take it.
+    """
+    states = {"states": list(refusal.states)} if refusal.states else {}
+    details = {"what": NOT_OPENED, "of": decided.request_id, "why": refusal.reason.value, **states}
+    store.record_act(Kind.DOOR, details=details, actor=ACTOR)
+
+
+def _rows(device: Device, found: Sequence[Found]) -> list[MatchRow]:
+    """Return people as rows of an answer, without whoever was forgotten since the search."""
+    known = [(device.store.people.subject(one.subject), one.similarity) for one in found]
+    return [row_of(subject, likeness) for subject, likeness in known if subject is not None]
+
+
+def _images(device: Device, crop: Photograph) -> dict[str, bytes]:
+    """Return the crop that a reviewer is to see, where a setting keeps it."""
+    jpeg = crop() if device.config.review.keep_probe else b""
+    return {PROBE: jpeg} if jpeg else {}
+
+
+def _question(
+    device: Device, decision: NewDecision, verify_threshold: float, photograph: Photograph
+) -> Question | None:
+    """Put the decision as a 1:1 comparison by the door's own threshold, if the cloud may be asked that."""
+    asked = replace(decision, kind=Kind.VERIFY, thresholds={"verify": device.held_here(verify_threshold)})
+    return Question(asked, {"user_image": photograph()}) if device.outgoing.asks(asked) else None
+
+
+def _wanted(device: Device, decision: NewDecision, photograph: Photograph) -> Mapping[str, bytes]:
+    """Make the photograph only where it is to leave with the decision."""
+    return {"user_image": photograph()} if device.outgoing.wants_photographs(decision) else {}
 
 
 def _judged(ready: Ready) -> dict[str, Any]:
     """Return what the log says of how the person was told from a picture; nothing where that is off."""
     return {} if ready.liveness is None else {"liveness": ready.liveness}
+
+
+def _is_out_of_date(device: Device, probe: Template, threshold: float, now: float) -> bool:
+    """Say whether somebody whose days are over, or not come, would have been let in otherwise."""
+    held, scale = device.gallery, device.scale
+    (found,) = held.search_all(probe, [Query(scale.cosine(threshold) - SLACK, 1, Among.EVER)], now=now)
+    return any(scale.similarity_percentage(candidate.cosine) >= threshold for candidate in found)
 
 
 def _likeness(device: Device, probe: Template, claimed: SubjectId) -> float | None:

@@ -24,7 +24,7 @@ from kiosk.entrance.screen import Announcer, Place
 from kiosk.entrance.surroundings import Surroundings
 from kiosk.errors import KioskError, RefusedError, StoreError
 from kiosk.health.monitor import Monitor
-from kiosk.recognition.image import encoded
+from kiosk.recognition.image import encoded, portrait
 from kiosk.recognition.judgement import Verdict
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.rules.admission import DoorReason
@@ -368,17 +368,20 @@ def _decide_by_mode(
     def photograph() -> bytes:
         return encoded(frame.image)
 
+    def cropped() -> bytes:
+        return portrait(frame.image, face.box)
+
     def age() -> float:
         return recogniser.describe(frame.image, recogniser.sharpen(frame.image, face))[0]
 
     if mode == "verify":
         if claimed is None:
             raise RefusedError("the code ran out before its person was judged")
-        return entrance.verify(ready, claimed, photograph, age)
+        return entrance.verify(ready, claimed, photograph, age, cropped)
     if mode == "screen":
         entity = recogniser.entity(frame.image, recogniser.sharpen(frame.image, face))
-        return entrance.screen(ready, entity, photograph)
-    return entrance.identify(ready, photograph, age)
+        return entrance.screen(ready, entity, photograph, cropped)
+    return entrance.identify(ready, photograph, age, cropped)
 
 
 def _limits(config: Config) -> Limits:

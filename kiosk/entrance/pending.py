@@ -9,8 +9,9 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from kiosk.entrance.decide import DoorDecision, Entrance, Question
+from kiosk.entrance.decide import DoorDecision, Entrance, Question, note_unopened
 from kiosk.entrance.screen import Announcer
+from kiosk.errors import StoreError
 from kiosk.rules.grant import Refusal, RefusalReason
 from kiosk.rules.presentation import FrameOutcome, Left, Ready, View
 from kiosk.store.decision_log import NewDecision
@@ -82,7 +83,16 @@ class PendingApproval:
             age_ms = (self._late.since - decided.captured_at) * 1000.0
             log.warning("late request_id=%s age_ms=%.0f reason='recording took too long'", decided.request_id, age_ms)
         else:
-            self._announcer.decision(decided, refusal)
+            self._tell(decided, refusal)
+
+    def _tell(self, decided: DoorDecision, refusal: Refusal | None) -> None:
+        """Tell of a decision; first put into the log why an approval opened nothing, so that whoever looks sees it."""
+        if refusal is not None:
+            try:
+                note_unopened(self._entrance.device.store, decided, refusal)
+            except StoreError as error:  # nothing opened, and the person is told so all the same
+                log.warning("unopened request_id=%s unrecorded=%r", decided.request_id, str(error))
+        self._announcer.decision(decided, refusal)
 
     def ask(self, decided: DoorDecision, question: Question, ready: Ready) -> None:
         """Ask the cloud beside the frames; the answer is heard by `follow`, or nobody hears it."""
@@ -116,7 +126,7 @@ class PendingApproval:
         """Tell of an approval that came too late, and that nothing opened."""
         if self._late is not None:
             decided, self._late = self._late.decision, None
-            self._announcer.decision(decided, Refusal(RefusalReason.FRAME_TOO_OLD))
+            self._tell(decided, Refusal(RefusalReason.FRAME_TOO_OLD))
 
     def end(self) -> None:
         """Wait for nothing more: whoever is seen next cannot be compared with the one who was judged."""
@@ -131,7 +141,7 @@ class PendingApproval:
             stands = self._entrance.still_stands(late.decision)  # a store that cannot say leaves it to the next frame
             self._late, fresh = None, replace(late.decision, captured_at=view.captured_at)
             refusal = self._open_door(fresh) if stands else Refusal(RefusalReason.WITHDRAWN)
-            self._announcer.decision(late.decision, refusal)
+            self._tell(late.decision, refusal)
 
     def _hear(self, asking: _Asking, outcome: FrameOutcome, view: View, now: float, confirm: Confirm) -> bool:
         """Take the cloud's answer, and open for it only while the person is seen to stand there still."""
@@ -149,7 +159,7 @@ class PendingApproval:
             return False
         is_confirmed = is_approval and not is_gone and not is_late
         if revised.may_open and not is_confirmed:
-            self._announcer.decision(revised, Refusal(RefusalReason.FRAME_TOO_OLD))
+            self._tell(revised, Refusal(RefusalReason.FRAME_TOO_OLD))
         else:
             self.conclude(revised, self._open_door(revised) if revised.may_open else None)
         return revised.status is Status.APPROVED and is_confirmed

@@ -22,7 +22,7 @@ from kiosk.recognition.flash import EACH_S
 from kiosk.recognition.judgement import Prompt
 from kiosk.rules.admission import DoorReason
 from kiosk.rules.conditions import Allowed, allowed
-from kiosk.rules.grant import Refusal
+from kiosk.rules.grant import Refusal, RefusalReason
 from kiosk.rules.patience import Tries
 from kiosk.rules.presentation import Decided, FrameOutcome, Guidance, TimedOut, Waiting
 from kiosk.store.chain import Kind
@@ -57,6 +57,8 @@ class Result(str, Enum):
     ENROLLED = "enrolled"
     NOT_ENROLLED = "not_enrolled"
     UNCLEAR = "unclear"  # it could not be seen that a person stands there; never which cue or challenge
+    AGAIN = "again"  # known, but too late to open: the same person may simply look again
+    NOT_OPENED = "not_opened"  # known, but the door opens for nobody by face now
 
 
 RESULTS = MappingProxyType(
@@ -71,6 +73,21 @@ LAMPS = MappingProxyType(
     }
 )
 """What the lamps show with a state; a decision and its relay show the rest."""
+
+UNOPENED = MappingProxyType(
+    {
+        RefusalReason.FRAME_TOO_OLD: Result.AGAIN,
+        RefusalReason.CLOCK_JUMPED: Result.AGAIN,
+        RefusalReason.ALREADY_USED: Result.AGAIN,
+        RefusalReason.LOG_ONLY: Result.NOT_OPENED,
+        RefusalReason.CLOSED: Result.NOT_OPENED,
+        RefusalReason.NO_SUPERVISOR: Result.NOT_OPENED,
+        RefusalReason.WITHDRAWN: Result.DECLINED,  # blocked, declined or forgotten since: told what a stranger is told
+    }
+)
+"""What the person is told of an approval that opened nothing."""
+
+OTHER_WAY = (Result.UNCLEAR, Result.NOT_OPENED)  # results that offer another way in
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +180,8 @@ class Announcer:
         """
         is_open = decided.may_open and refusal is None and self._door is not None
         self._result = Result.CHECKED if decided.kind is Kind.FACE_SEARCH else RESULTS[decided.status]
-        if decided.may_open and refusal is not None:  # approved, but too late or not allowed: try again, not welcome
-            self._result = Result.REVIEW
+        if decided.may_open and refusal is not None:
+            self._result = UNOPENED[refusal.reason]
         if DoorReason.LIVENESS_UNDETERMINED.value in decided.reasons:
             self._result = Result.UNCLEAR
         reasons = [*decided.reasons, *([refusal.reason.value, *refusal.states] if refusal is not None else [])]
@@ -280,7 +297,7 @@ class Announcer:
             return Screen(ScreenState.BUSY, Guidance.WAIT)
         if self._result is not None:
             step_away = outcome.guidance if isinstance(outcome, Decided) else None
-            return Screen(ScreenState.RESULT, step_away, self._result, other_way=self._result is Result.UNCLEAR)
+            return Screen(ScreenState.RESULT, step_away, self._result, other_way=self._result in OTHER_WAY)
         if tries.is_held(now):
             return Screen(ScreenState.LOCKED, other_way=True, held_s=math.ceil(tries.held_until - now))
         if isinstance(outcome, Waiting | TimedOut):

@@ -36,6 +36,8 @@ Source: `arcface_src` in deepinsight/insightface, recognition/common/face_align.
 GREY = 127  # fills what lies outside a picture: a network that shifts pixels by their mean reads it as nothing
 AREA_OVERSAMPLING = 4  # source samples a target pixel averages along each edge; see `shrink`
 ALIASING_SCALE = 0.5  # bilinear sampling reads 2 x 2 pixels, so below this it skips some
+PORTRAIT_PX = 320  # long edge of the crop that a reviewer is shown
+PORTRAIT_MARGIN = 0.45  # of the face's box, on each side of it
 JPEG_QUALITY = 90  # of a frame that is shown or kept
 
 
@@ -329,6 +331,16 @@ def track(before: NDArray[np.uint8], after: NDArray[np.uint8], points: Floats) -
     is_same = np.linalg.norm(np.asarray(back) - points, axis=1) < 1.0
     good = (found.ravel() == 1) & (found_back.ravel() == 1) & is_same
     return np.asarray(there, np.float32), np.asarray(good, np.bool_)
+
+
+def portrait(image: RgbImage, box_xyxy: Floats) -> bytes:
+    """Return a face and some of what is around it as a small JPEG, for somebody to look at.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        box_xyxy: (4,) px, of the face.
+    """
+    return encoded(shrink(np.ascontiguousarray(crop(image, box_xyxy, PORTRAIT_MARGIN)), PORTRAIT_PX)[0])
 
 
 def encoded(image: RgbImage) -> bytes:

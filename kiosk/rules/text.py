@@ -6,11 +6,20 @@ begins with "=" is run by whoever opens the table.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 FORMULA = frozenset("=+-@")
 _UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 _JOINERS = frozenset("\u200c\u200d")  # part of words in Persian and of Indian scripts
+_PLAIN = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h"})  # noqa: RUF001
+"""Letters whose mark is no accent that Unicode would take off."""
+
+_MARKS = re.compile(
+    "[\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
+)
+"""Accents and vowel signs, once a letter is taken apart."""
+
 _BLANK = frozenset(("Cc", "Cf", "Zs", "Zl", "Zp"))
 
 
@@ -50,6 +59,17 @@ def cell(value: object) -> object:
 def composed(text: str) -> str:
     """Return a text in the one form in which equal texts are equal: macOS writes é as two characters."""
     return unicodedata.normalize("NFC", text)
+
+
+def folded(text: str) -> str:
+    """Return a text as it is compared in a search: without case, accents and doubled blanks.
+
+    >>> folded("José  MÜLLER"), folded("Łukasz Ørsted"), folded("Straße")
+    ('jose muller', 'lukasz orsted', 'strasse')
+    """
+    if not text.isascii():
+        text = _MARKS.sub("", unicodedata.normalize("NFKD", text.casefold())).translate(_PLAIN)
+    return " ".join(text.lower().split())
 
 
 def _is_unseen(one: str) -> bool:

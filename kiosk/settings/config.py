@@ -35,6 +35,7 @@ from kiosk.settings.sections import (
     MatchSettings,
     ModelSettings,
     PadSettings,
+    ReviewSettings,
     ScheduleSettings,
     SearchSettings,
     StoreSettings,
@@ -72,6 +73,7 @@ class Config:
     pad: PadSettings = field(default_factory=PadSettings)
     entrance: EntranceSettings = field(default_factory=EntranceSettings)
     enrolment: EnrolmentSettings = field(default_factory=EnrolmentSettings)
+    review: ReviewSettings = field(default_factory=ReviewSettings)
     attempts: Patience = field(default_factory=Patience)
     degraded: DegradedSettings = field(default_factory=DegradedSettings)
     door: DoorSettings = field(default_factory=DoorSettings)

@@ -497,6 +497,20 @@ class EnrolmentSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ReviewSettings:
+    """[review]: what a reviewer is shown of a decision that waits for them."""
+
+    keep_probe: bool = setting(
+        False,
+        "Keep a crop of the face of each decision In Review, encrypted, until an operator has decided; then it is "
+        "erased. Off, a reviewer decides by scores alone.",
+    )
+    probe_days: float = setting(
+        7.0, "How long such a crop is kept where nobody decides.", low=0.1, high=366.0, unit="days"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class HealthSettings:
     """[health]: when the kiosk counts as degraded, and where it says so."""
 

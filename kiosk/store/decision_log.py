@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kiosk.store.database import Database
 
 SALT_BYTES = 16
+NOT_OPENED = "not_opened"  # details.what of the DOOR record that says why an approval opened nothing
 PAGE_ROWS = 2000  # rows read at a time on a walk: bounds memory
 MOST_WALKS = 5  # over a log of which records are removed meanwhile
 
@@ -55,6 +56,7 @@ class NewDecision:
     origin: Origin = Origin.DEVICE  # kept among the details
     call: Mapping[str, str] = field(default_factory=dict)  # fields of the call that nothing else here tells; not kept
     outbox: tuple[Message, ...] = ()
+    images: Mapping[str, bytes] = field(default_factory=dict, repr=False)  # JPEG; kept sealed until it is reviewed
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,19 +238,17 @@ class DecisionLog:
             ).fetchone()
         return self._logged(*row) if row else None
 
-    def waiting(self, *, limit: int, offset: int) -> DecisionPage:
-        """Return decisions In Review about which no operator decided yet; who waits longest comes first."""
-        kinds = sorted(kind.value for kind in chain.DECISION_KINDS)
-        rest = (
-            "FROM log AS one LEFT JOIN log_private USING (seq) WHERE one.status = 'In Review' "
-            f"AND one.kind IN ({', '.join('?' * len(kinds))}) AND NOT EXISTS "
-            "(SELECT 1 FROM log AS other WHERE other.of_id = one.request_id AND other.kind = 'REVIEW')"
-        )
+    def waiting(self, *, limit: int, offset: int, why: str | None = None, kind: Kind | None = None) -> DecisionPage:
+        """Return decisions In Review about which no operator decided yet; who waits longest comes first.
+
+        `why` is one of their reasons or warnings.
+        """
+        rest, values = _open_reviews(why, kind)
         with self._database.read() as connection:
-            total: int = connection.execute(f"SELECT count(*) {rest}", kinds).fetchone()[0]
+            total: int = connection.execute(f"SELECT count(*) {rest}", values).fetchone()[0]
             rows = connection.execute(
                 f"SELECT one.seq, one.record, sealed {rest} ORDER BY one.seq LIMIT ? OFFSET ?",
-                [*kinds, limit, offset],
+                [*values, limit, offset],
             ).fetchall()
         return DecisionPage(total, tuple(self._logged(*row) for row in rows))
 
@@ -430,6 +430,34 @@ def newest_time(database: Database) -> float:
             (seq, ClockState.UNTRUSTED.value),
         ).fetchone()
     return max(confirmed_at, float(row[0]) if row else 0.0)
+
+
+def _open_reviews(why: str | None, kind: Kind | None) -> tuple[str, list[object]]:
+    """Return the FROM and WHERE of decisions In Review about which no operator decided yet, and its values."""
+    kinds = [kind.value] if kind is not None else sorted(one.value for one in chain.DECISION_KINDS)
+    rest = (
+        "FROM log AS one LEFT JOIN log_private USING (seq) WHERE one.status = 'In Review' "
+        f"AND one.kind IN ({', '.join('?' * len(kinds))}) AND NOT EXISTS "
+        "(SELECT 1 FROM log AS other WHERE other.of_id = one.request_id AND other.kind = 'REVIEW')"
+    )
+    if why is None:
+        return rest, [*kinds]
+    rest += (
+        " AND (EXISTS (SELECT 1 FROM json_each(one.record, '$.details.reasons') WHERE value = ?)"
+        " OR EXISTS (SELECT 1 FROM json_each(one.record, '$.warnings') WHERE value = ?))"
+    )
+    return rest, [*kinds, why, why]
+
+
+def unopened(database: Database, request_id: str) -> Entry | None:
+    """Return the record of why an approval opened nothing; None where there is none."""
+    with database.read() as connection:
+        row = connection.execute(
+            "SELECT record FROM log WHERE of_id = ? AND kind = 'DOOR' "
+            "AND json_extract(record, '$.details.what') = ? ORDER BY seq DESC LIMIT 1",
+            (request_id, NOT_OPENED),
+        ).fetchone()
+    return chain.parse(row[0]) if row else None
 
 
 def _where(vault: Vault, wanted: DecisionFilter) -> tuple[str, list[object]]:

@@ -121,6 +121,7 @@ def erase(connection: sqlite3.Connection, vault: Vault, subject: Subject) -> Rem
             ("image", "jpeg", "subject", [number]),
             ("reference", "template", "subject", [number]),
             ("log_private", "sealed", "seq", answers),
+            ("review_image", "sealed", "seq", answers),
             ("outbox", "payload", "seq", answers),
             *_of_session(connection, "vendor_lookup", vendor),
             ("subject", "details", "session_number", [number]),
@@ -157,6 +158,7 @@ def erase_call(connection: sqlite3.Connection, request_id: str) -> Remains | Non
         connection,
         (
             ("log_private", "sealed", "seq", answers),
+            ("review_image", "sealed", "seq", answers),
             ("outbox", "payload", "seq", answers),
             *_of_session(connection, "session_id", request_id),
         ),

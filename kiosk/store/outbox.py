@@ -229,6 +229,16 @@ class Outbox:
                 (next_attempt_at,),
             ).rowcount
 
+    def behind(self) -> dict[int, int]:
+        """Return which waiting row waits for which earlier one, as both are about one person."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT outbox.id, max(earlier.id) FROM outbox JOIN outbox AS earlier"
+                " ON earlier.person = outbox.person AND earlier.id < outbox.id"
+                " WHERE outbox.state = 'waiting' AND earlier.state IN ('waiting', 'sending') GROUP BY outbox.id"
+            ).fetchall()
+        return dict(rows)
+
     def claim(self, now: float, policies: Sequence[str] = POLICIES) -> OutboxRow | None:
         """Take the oldest waiting row that is due and first of its person, and mark it as being sent."""
         with self._database.write() as connection:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from kiosk.store import erasure, import_runs, outbox, subject_rows
 from kiosk.store.chain import Kind, Signed
-from kiosk.store.subjects import Enrolment, ImportedFile, Receipt, Subject, SubjectFilter, SubjectPage
+from kiosk.store.subjects import Details, Enrolment, ImportedFile, Receipt, Subject, SubjectFilter, SubjectPage
 from kiosk.types import ClockState
 
 if TYPE_CHECKING:
@@ -264,6 +264,16 @@ class People:
             return SubjectPage(
                 *subject_rows.page(connection, self._vault, wanted or SubjectFilter(), limit=limit, offset=offset)
             )
+
+    def details(self, numbers: Sequence[SubjectId] | None = None) -> tuple[tuple[SubjectId, Details], ...]:
+        """Return what is known of everyone, or of those asked for who are there."""
+        with self._database.read() as connection:
+            return tuple(subject_rows.details(connection, self._vault, numbers))
+
+    def numbers(self, wanted: SubjectFilter) -> frozenset[SubjectId]:
+        """Return the numbers of all who fit a filter."""
+        with self._database.read() as connection:
+            return subject_rows.numbers_where(connection, self._vault, wanted)
 
     def images(self, number: SubjectId) -> tuple[bytes, ...]:
         """Return the photographs kept of a person, oldest first; mostly none are."""

@@ -335,8 +335,20 @@ CREATE TABLE fleet_roster (number INTEGER PRIMARY KEY, text BLOB NOT NULL) STRIC
 CREATE TABLE fleet_health (kiosk TEXT PRIMARY KEY, at REAL NOT NULL, text TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
 
+# Crops that a reviewer is shown, see review/images.py: gone once they decided, or after [review] probe_days.
+_REVIEW = """
+CREATE TABLE review_image (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq INTEGER NOT NULL REFERENCES log,
+    name TEXT NOT NULL,
+    kept_at REAL NOT NULL,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE INDEX review_image_of ON review_image (seq);
+"""
+
 # Number n is SCRIPTS[n - 1]; a released one never changes.
-SCRIPTS = (_FIRST, _IMPORTS, _ACCESS, _CLOUD, _RETENTION, _SESSIONS, _FLEET)
+SCRIPTS = (_FIRST, _IMPORTS, _ACCESS, _CLOUD, _RETENTION, _SESSIONS, _FLEET, _REVIEW)
 VERSION = len(SCRIPTS)
 
 

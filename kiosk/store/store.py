@@ -33,12 +33,15 @@ from kiosk.store.decision_log import (
     Transaction,
     clock_confirmed,
     newest_time,
+    unopened,
 )
 from kiosk.store.log_export import export
 from kiosk.store.notes import Notes
 from kiosk.store.open_sessions.sessions import Change, OpenSessions
 from kiosk.store.people import People
 from kiosk.store.references import ReferenceReader
+from kiosk.store.review import images
+from kiosk.store.review.images import ReviewImages
 from kiosk.store.secrets import Secrets
 from kiosk.store.vault import CHECK_BYTES
 from kiosk.types import ClockState
@@ -87,6 +90,7 @@ class Store:
         self.outbox = outbox.Outbox(database, vault)
         self.imports = import_runs.Imports(database, vault, now=now)
         self.references = ReferenceReader(database, vault)
+        self.review_images = ReviewImages(database, vault)
         self.secrets = Secrets(database, vault)
         self.people = People(
             directory,
@@ -203,7 +207,9 @@ class Store:
             entry = self._record(transaction, decision).entry
             if change is not None:
                 change(transaction.connection, entry.seq)
-            return entry
+        if decision.kind is Kind.REVIEW:
+            erasure.finish(self.database, self.directory)  # what its reviewer saw is gone
+        return entry
 
     def tidy_sessions(self) -> None:
         """Delete what sessions that ended have left, from the files too."""
@@ -218,6 +224,9 @@ class Store:
             [(number, signed.seq) for number in dict.fromkeys(decision.subjects)],
         )
         outbox.insert_all(connection, self.vault, signed.seq, decision.outbox, self._now())
+        images.insert(connection, self.vault, signed.seq, decision.images, self._now())
+        if decision.kind is Kind.REVIEW and images.drop(connection, str(decision.details.get("of"))):
+            erasure.mark_unclean(connection)
         return signed
 
     def review_person(self, number: SubjectId, status: Status, review: NewDecision) -> None:
@@ -263,6 +272,10 @@ class Store:
     def decisions(self, wanted: DecisionFilter | None = None, *, limit: int = 50, offset: int = 0) -> DecisionPage:
         """Return records of the log, newest first; without a filter, the decisions."""
         return self.log.page(wanted or DecisionFilter(), limit=limit, offset=offset)
+
+    def unopened(self, request_id: str) -> Entry | None:
+        """Return the record of why an approval opened nothing; None where there is none."""
+        return unopened(self.database, request_id)
 
     def verify_log(self, *, every_signature: bool = True) -> LogCheck:
         """Find any edit, gap, reordering or cut-off end of the log; limits: see chain.py."""

@@ -15,6 +15,7 @@ import numpy as np
 from kiosk.errors import ModelMismatchError, StoreError
 from kiosk.store import schema
 from kiosk.store.subjects import (
+    Details,
     Enrolment,
     Members,
     References,
@@ -279,6 +280,15 @@ def page(
     offset: int,
 ) -> tuple[int, tuple[Subject, ...]]:
     """Return how many people fit a filter, and one page of them in the order of enrolment."""
+    where, values = _where(vault, wanted)
+    total = connection.execute(f"SELECT count(*) FROM subject WHERE {where}", values).fetchone()[0]
+    rows = connection.execute(
+        f"{_ALL} WHERE {where} ORDER BY session_number LIMIT ? OFFSET ?", [*values, limit, offset]
+    ).fetchall()
+    return total, tuple(_subject(vault, row) for row in rows)
+
+
+def _where(vault: Vault, wanted: SubjectFilter) -> tuple[str, list[object]]:
     terms = ["1"]
     values: list[object] = []
     for column, value in (
@@ -293,12 +303,23 @@ def page(
         if value is not None:
             terms.append(f"{column} = ?")
             values.append(value)
-    where = " AND ".join(terms)
-    total = connection.execute(f"SELECT count(*) FROM subject WHERE {where}", values).fetchone()[0]
-    rows = connection.execute(
-        f"{_ALL} WHERE {where} ORDER BY session_number LIMIT ? OFFSET ?", [*values, limit, offset]
-    ).fetchall()
-    return total, tuple(_subject(vault, row) for row in rows)
+    return " AND ".join(terms), values
+
+
+def details(
+    connection: sqlite3.Connection, vault: Vault, numbers: Sequence[SubjectId] | None
+) -> Iterator[tuple[SubjectId, Details]]:
+    """Yield what is known of everyone, or of those asked for who are there; the clear columns are not looked at."""
+    for number, sealed in _selected(
+        connection, "SELECT session_number, details FROM subject", "session_number", numbers
+    ):
+        yield number, unpack_details(unseal(vault, sealed, "subject", number))
+
+
+def numbers_where(connection: sqlite3.Connection, vault: Vault, wanted: SubjectFilter) -> frozenset[SubjectId]:
+    """Return the numbers of all who fit a filter."""
+    where, values = _where(vault, wanted)
+    return frozenset(row[0] for row in connection.execute(f"SELECT session_number FROM subject WHERE {where}", values))
 
 
 def members(connection: sqlite3.Connection, vault: Vault, numbers: Sequence[SubjectId] | None) -> Members:

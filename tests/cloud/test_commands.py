@@ -11,8 +11,11 @@ import pytest
 
 from kiosk.cli import main
 from kiosk.cloud.credentials import API_KEY, WEBHOOK_SECRET, Credentials
+from kiosk.store.chain import Kind
+from kiosk.store.decision_log import NewDecision
 from kiosk.store.directory import initialise, open_store
 from kiosk.store.keys import read_keys
+from kiosk.store.outbox import Message
 from kiosk.store.remote_lists import Lists
 from kiosk.store.subjects import SubjectFilter
 from kiosk.testing.fake_cloud import FakeCloud
@@ -259,7 +262,8 @@ def test_sending_without_a_network_ends_in_time_and_keeps_what_waits(run, fake, 
 
     code, out, _ = run("send", "--within", "1")
 
-    assert (code, out) == (3, "1 rows still wait.\n")
+    assert (code, out.splitlines()[0]) == (3, "1 rows still wait.")
+    assert "row 1 (replay) waits" in out
     assert waiting in run("outbox")[1]
 
 
@@ -368,3 +372,21 @@ def test_under_default_settings_nothing_leaves(tmp_path):
     )
 
     assert done.stdout.endswith("nothing left\n"), done.stderr
+
+
+def test_sending_tells_how_far_it_is_and_what_waits_for_what(run, fake, tmp_path, monkeypatch):
+    monkeypatch.setenv("KIOSK_CLOUD_POLICY", "summary")
+    monkeypatch.setenv("KIOSK_CLOUD_WEBHOOK_URL", f"{fake.url}/hook")
+    with open_store(tmp_path / "state", read_keys(tmp_path / "state"), now=time.time) as store:
+        rows = tuple(Message("summary", {"n": n}, person="vendor_data staff-1") for n in range(2))
+        store.record_decision(NewDecision(kind=Kind.IDENTIFY, status="Approved", outbox=rows))
+        assert store.outbox.behind() == {2: 1}
+    fake.go_away()
+
+    code, out, err = run("send", "--within", "1")
+
+    assert code == 3
+    assert "0 of 2 sent" in err
+    assert "row 2 (summary) waits for row 1, which is about the same person" in out
+    assert "row 1 (summary) waits" in out
+    assert json.loads(run("send", "--within", "1", "--json")[1])["left"] == 2  # for programs nothing else is printed

@@ -90,7 +90,7 @@ def test_the_threshold_rises_with_the_gallery(tmp_path):
 
 def test_a_blocked_person_raises_the_alarm_whoever_else_they_look_like(stage):
     stage.enrol(template(1))
-    blocked = stage.enrol(template(2, like=1, similarity=90.0), name="Person B", is_blocklisted=True)
+    blocked = stage.enrol(template(2, like=1, similarity=97.0), name="Person B", is_blocklisted=True)
 
     verdict = stage.entrance.identify(ready(template(1)))
 
@@ -101,7 +101,7 @@ def test_a_blocked_person_raises_the_alarm_whoever_else_they_look_like(stage):
 
 def test_a_blocked_person_is_found_in_mode_verify_too(stage):
     number = stage.enrol(template(1)).session_number
-    stage.enrol(template(2, like=1, similarity=90.0), name="Person B", is_blocklisted=True)
+    stage.enrol(template(2, like=1, similarity=97.0), name="Person B", is_blocklisted=True)
 
     assert ruled(stage.entrance.verify(ready(template(1)), number)) == ("Declined", "blocklisted")
 
@@ -330,3 +330,50 @@ def _condition(name):
     from kiosk.rules.conditions import Condition
 
     return Condition(name)
+
+
+# ---- what its reviewer will see
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["allowed", "not allowed"])
+def test_the_face_of_a_decision_in_review_is_kept_only_where_a_setting_says_so(tmp_path, keeps):
+    stage = Stage(tmp_path, config(review={"keep_probe": keeps}))
+    stage.enrol(template(1))
+    stage.show(template(9, like=1, similarity=76.0), seconds=1.0)
+
+    (waits,) = stage.store.log.waiting(limit=5, offset=0).decisions
+    kept = stage.store.review_images.read(waits.entry.seq, "probe")
+    stage.close()
+
+    assert (kept is not None and kept.startswith(b"\xff\xd8")) is keeps
+
+
+def test_nobody_who_is_let_in_or_declined_leaves_a_picture(tmp_path):
+    stage = Stage(tmp_path, config(review={"keep_probe": True}))
+    stage.enrol(template(1))
+    stage.show(template(1), seconds=1.0)
+    stage.show(seconds=2.0)
+    stage.show(template(3), seconds=1.0)
+
+    kept = [stage.store.review_images.names(one.entry.seq) for one in stage.store.decisions().decisions]
+    stage.close()
+
+    assert kept == [(), ()]
+
+
+def test_a_decision_between_two_people_names_both_and_is_erased_with_either(tmp_path):
+    stage = Stage(tmp_path)
+    stage.enrol(template(1), name="Person A")
+    second = stage.enrol(template(2, like=1, similarity=97.0), name="Person B")
+    stage.show(template(1), seconds=1.0)
+    (waits,) = stage.store.log.waiting(limit=5, offset=0).decisions
+    assert waits.answer is not None
+    answer = waits.answer["identify"]
+
+    stage.store.people.forget(second.session_number)
+    (after,) = stage.store.log.waiting(limit=5, offset=0).decisions
+    stage.close()
+
+    assert answer["reasons"] == ["close_second"]
+    assert [row["user_details"]["name"] for row in (answer["match"], *answer["others"])] == ["Person A", "Person B"]
+    assert after.answer is None

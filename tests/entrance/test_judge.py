@@ -8,8 +8,10 @@ import pytest
 from kiosk.door.lines import Output
 from kiosk.entrance.expected import ENROLMENT_S
 from kiosk.entrance.news import Consent, Topic
+from kiosk.entrance.screen import UNOPENED
 from kiosk.errors import ModelFileError, RefusedError, StoreError
 from kiosk.rules.conditions import Condition
+from kiosk.rules.grant import Refusal, RefusalReason
 from kiosk.rules.patience import Patience, Tries
 from kiosk.rules.presentation import Ready
 from kiosk.store.chain import Kind
@@ -144,6 +146,64 @@ def test_a_disk_that_takes_its_time_opens_nothing_once_its_person_stands_there_n
     assert waiting == "busy"
     assert pulses(stage) == 0
     assert stage.decisions[0]["reasons"] == ["matched", "frame_too_old"]
+
+
+def unopened(stage):
+    return stage.store.unopened(stage.store.decisions().decisions[0].entry.request_id)
+
+
+def test_an_approval_that_came_too_late_asks_its_person_to_look_again_and_leaves_a_record_of_why(stage):
+    stage.enrol(A)
+    slow_disk(stage)
+    stage.door.open = lambda _grant: Refusal(RefusalReason.FRAME_TOO_OLD)
+    show_until_decided(stage, A)
+
+    stage.show(A, seconds=0.5)
+    stage.judge._pending.give_up()
+    stage.show(A, seconds=0.1)
+
+    assert (stage.screen["result"], stage.screen["other_way"]) == ("again", False)
+    record = unopened(stage)
+    assert (record.kind, record.details["why"]) == (Kind.DOOR, "frame_too_old")
+    assert stage.store.verify_log().is_intact
+    assert stage.decisions[0]["status"] == "Approved"  # as it was saved; nothing rewrites it
+
+
+@pytest.mark.parametrize("reason", list(RefusalReason), ids=lambda one: one.value)
+def test_whatever_keeps_an_approval_from_opening_is_said_at_the_screen_and_recorded(stage, reason):
+    stage.enrol(A)
+    stage.door.open = lambda _grant: Refusal(reason, ("clock_untrusted",))
+
+    stage.show(A, seconds=1.0)
+    stage.judge._pending.end()
+    stage.show(A, seconds=0.1)
+
+    assert stage.screen["result"] == UNOPENED[reason].value
+    assert unopened(stage).details["why"] == reason.value
+
+
+def test_a_log_that_takes_no_record_of_it_leaves_the_door_shut_and_the_person_told(stage):
+    def fail(*_, **__):
+        raise StoreError("the disk is full")
+
+    stage.enrol(A)
+    stage.door.open = lambda _grant: Refusal(RefusalReason.LOG_ONLY)
+    stage.store.record_act = fail
+
+    stage.show(A, seconds=1.0)
+
+    assert stage.screen["result"] == "not_opened"
+    assert pulses(stage) == 0
+    assert unopened(stage) is None
+
+
+def test_a_decision_that_opened_has_no_such_record(stage):
+    stage.enrol(A)
+
+    stage.show(A, seconds=1.0)
+
+    assert pulses(stage) == 1
+    assert unopened(stage) is None
 
 
 def decline(stage, number):

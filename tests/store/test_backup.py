@@ -327,6 +327,7 @@ def make_older(directory: Path) -> None:
         for index in ("log_pruned", "log_person", "log_subject_seq", "outbox_settled"):
             connection.execute(f"DROP INDEX {index}")
         connection.execute("ALTER TABLE erasure DROP COLUMN receipt")
+        connection.execute("DROP TABLE review_image")
         connection.execute("DROP TABLE unproven")
         connection.execute("DROP TABLE session")
         connection.execute("DROP TABLE import_file")

@@ -16,16 +16,18 @@ import pytest
 
 from kiosk.cloud.credentials import Credentials
 from kiosk.cloud.view import CloudView
+from kiosk.device.calls import row_of
 from kiosk.device.enrol import enrol_person
 from kiosk.device.site import measure_here
-from kiosk.entrance.news import Still, Topic
+from kiosk.didit.contract import match_row
+from kiosk.entrance.news import Health, Still, Topic
 from kiosk.networks.inference import read_pack, standard_pack
 from kiosk.rules.conditions import Degradation
 from kiosk.settings.config import Sources
 from kiosk.settings.network import CloudSettings
 from kiosk.store import chain
 from kiosk.store.chain import Kind
-from kiosk.store.decision_log import DecisionFilter, NewDecision
+from kiosk.store.decision_log import NOT_OPENED, DecisionFilter, NewDecision
 from kiosk.store.outbox import Message
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.types import Template
@@ -723,3 +725,186 @@ def test_who_is_no_administrator_is_told_who_begins(chromium, served):
 
         page.get_by_text("An administrator begins it.").wait_for()
         assert page.get_by_role("button", name="Begin").count() == 0
+
+
+# ---- nothing misleads
+
+
+def decided(served, **more):
+    return served.device.save(
+        NewDecision(**{"kind": Kind.IDENTIFY, "status": "Approved", "score": 91.0, "actor": "door", **more})
+    )
+
+
+def test_an_approval_that_never_opened_is_marked_in_list_and_decision_with_the_reason(operator, served):
+    page, _ = operator
+    subject = enrolled(served, "Person A")
+    late = decided(served, session_number=subject.session_number)
+    served.device.store.record_act(
+        Kind.DOOR, details={"what": NOT_OPENED, "of": late.request_id, "why": "frame_too_old"}, actor="door"
+    )
+    opened_one = decided(served, session_number=subject.session_number)
+
+    show(page, "decisions")
+    marked = page.get_by_role("row").filter(has_text="Did not open")
+    playwright.expect(marked).to_have_count(1)
+    marked.get_by_text("Approved").wait_for()
+    show(page, f"decisions/{late.request_id}")
+    page.get_by_role("heading", name="Approved, but the door did not open").wait_for()
+    page.get_by_text("older than half a second").wait_for()
+    page.get_by_role("link", name="Record of it").click()
+    page.get_by_role("heading", name="Door").wait_for()
+    show(page, f"decisions/{opened_one.request_id}")
+    assert page.get_by_text("did not open").count() == 0
+
+
+def test_the_blocklists_threshold_is_drawn_only_where_somebody_blocked_is_meant(operator, served):
+    page, _ = operator
+    thresholds = {"identify": 80.0, "blocklist": 70.0}
+    plain = decided(served, thresholds=thresholds)
+    alarm = decided(served, status="Declined", thresholds=thresholds, warnings=("FACE_IN_BLOCKLIST",))
+
+    show(page, f"decisions/{plain.request_id}")
+    assert page.locator(".scale-label").all_inner_texts() == ["Enter from 80"]
+    show(page, f"decisions/{alarm.request_id}")
+    assert page.locator(".scale-label").all_inner_texts() == ["Blocked from 70", "Enter from 80"]
+
+
+def test_a_comparison_of_two_photographs_names_its_two_sides(operator, served):
+    page, _ = operator
+    served.call("POST", "/v3/face-match/", "device", files=match_files())
+
+    show(page, "decisions")
+
+    page.get_by_role("row").filter(has_text="User photograph ↔ reference photograph").wait_for()
+    assert page.get_by_text("Unknown person").count() == 0
+
+
+def test_a_kiosk_without_attack_detection_is_amber_and_says_one_true_sentence(operator, served):
+    page, _ = operator
+    served.kiosk.states = (Degradation("pad_off", "A sentence of the device.", "open", NOW),)
+    served.kiosk.health = lambda: Health(True, "identify", served.kiosk.states, served.kiosk.figures)
+
+    page.reload()
+
+    banner = page.locator(".banner.maybe")
+    banner.get_by_text("whoever holds up a picture is taken for its person").wait_for()
+    assert banner.locator(".states li p").count() == 2  # what it is, and the sentence
+    assert banner.get_by_text("everything still works").count() == 0
+
+
+def test_no_figure_says_that_more_strangers_than_all_would_be_taken_for_somebody(operator, served):
+    page, _ = operator
+    served.kiosk.figures = {"gallery": {"people": 10_050, "fpir": 0.6321, "expected_false_positives": 1.0}}
+
+    page.reload()
+
+    page.locator(".tile", has_text="People known").get_by_text("with a chance of 63%").wait_for()
+    said = page.evaluate(
+        "import('/web/common/words.js').then(({ share }) => [0, 0.00014, 0.0123, 0.6321, 0.9999999, 1].map(share))"
+    )
+    assert said == ["0%", "0.014%", "1.2%", "63%", "99.9%", "100%"]
+
+
+def test_a_person_is_found_by_a_part_of_their_name(operator, served):
+    page, _ = operator
+    enrolled(served, "Person Ä", vendor_data="staff-1")
+    served.device.store.people.enrol(Enrolment(templates=(), details=Details(name="Somebody Else")))
+    show(page, "people")
+
+    page.get_by_label("Find").fill("pers a")
+
+    page.get_by_role("row").filter(has_text="Somebody Else").wait_for(state="detached")
+    page.get_by_role("row", name=re.compile("Person Ä")).wait_for()
+
+
+# ---- what a reviewer sees, and how they decide
+
+
+@pytest.fixture
+def queue(operator, served):
+    """Give the page on the queue, with a borderline decision and one between two people."""
+    people = [enrolled(served, "Person A")]
+    people.append(served.device.store.people.enrol(Enrolment(templates=(), details=Details(name="Person B"))))
+    rows = [match_row(row_of(one, score)) for one, score in zip(people, (83.0, 81.5), strict=True)]
+    common = {"status": "In Review", "session_number": 1, "thresholds": {"identify": 80.0, "blocklist": 70.0}}
+    borderline = decided(
+        served,
+        **{**common, "score": 74.5, "images": {"probe": A1}},
+        details={"reasons": ["borderline"]},
+        answer={"identify": {"match": {**rows[0], "similarity_percentage": 74.5}}},
+    )
+    between = decided(
+        served,
+        **{**common, "score": 83.0},
+        subjects=(1, 2),
+        details={"reasons": ["close_second"]},
+        answer={"identify": {"match": rows[0], "others": rows[1:]}},
+    )
+    page, watch = operator
+    show(page, "reviews")
+    return page, watch, borderline, between
+
+
+def review_card(page, entry):
+    return page.locator(f".review[data-request='{entry.request_id}']")
+
+
+def test_a_reviewer_sees_why_it_is_there_the_face_both_scores_and_who_else_it_may_be(queue):
+    page, _, borderline, between = queue
+
+    one, other = review_card(page, borderline), review_card(page, between)
+
+    one.get_by_text("The score 74.5 is just below 80, from which people enter.").wait_for()
+    page.wait_for_function(
+        "selector => document.querySelector(selector).naturalWidth > 0",
+        arg=f".review[data-request='{borderline.request_id}'] .face img",
+    )
+    other.get_by_text("A second person is nearly as similar: 83 and 81.5.").wait_for()
+    other.get_by_text("[review] keep_probe is off").wait_for()
+    assert other.locator(".candidates a").all_inner_texts() == ["Person A", "Person B"]
+    assert other.locator(".scale-next").count() == 1
+    assert "Next person, Person B: 81.5." in other.locator(".scale").get_attribute("aria-label")
+    assert serious(page) == []
+
+
+def test_a_review_is_decided_by_keyboard_with_a_reason_of_those_often_given(queue, served):
+    page, _, borderline, between = queue
+
+    page.keyboard.press("j")
+    page.keyboard.press("d")
+    review_card(page, borderline).get_by_text("Say why, or take one of the reasons below.").wait_for()
+    page.keyboard.press("Escape")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("j")
+    page.keyboard.press("1")
+    page.keyboard.press("a")
+
+    review_card(page, borderline).wait_for(state="detached")
+    review_card(page, between).wait_for()
+    review = served.device.store.log.review_of(borderline.request_id)
+    assert (review.entry.status, review.answer["reason"]) == ("Approved", "I know this person")
+    assert served.device.store.review_images.names(borderline.seq) == ()
+
+
+def test_several_reviews_are_decided_at_once_each_with_a_record_of_its_own(queue, served):
+    page, _, *entries = queue
+    for entry in entries:
+        review_card(page, entry).get_by_label("Choose").check()
+
+    several = page.get_by_role("region", name="Decide several at once")
+    several.get_by_label("Reason", exact=False).first.fill("nobody of ours")
+    several.get_by_role("button", name="Decline").click()
+
+    page.get_by_text("Nothing waits for a review").wait_for()
+    reviews = [served.device.store.log.review_of(entry.request_id) for entry in entries]
+    assert [(one.entry.status, one.answer["reason"]) for one in reviews] == [("Declined", "nobody of ours")] * 2
+
+
+def test_the_queue_is_filtered_by_what_keeps_a_decision_there(queue):
+    page, _, borderline, between = queue
+
+    page.get_by_label("Waits because").select_option("close_second")
+
+    review_card(page, borderline).wait_for(state="detached")
+    review_card(page, between).wait_for()

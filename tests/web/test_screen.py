@@ -61,6 +61,8 @@ RESULTS = [
     ("welcome", "Welcome", "good"),
     ("review", "Please wait for staff", "maybe"),
     ("declined", "No entry", "bad"),
+    ("again", "Please look again", "maybe"),
+    ("not_opened", "The door stays closed", "maybe"),
 ]
 
 

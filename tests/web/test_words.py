@@ -9,12 +9,14 @@ import pytest
 
 from kiosk.api.routes.pages import WEB
 from kiosk.api.routes.settings import CHANGEABLE
+from kiosk.entrance.screen import Result
 from kiosk.recognition.challenges import Answer, Kind
 from kiosk.recognition.cues import CueName, CueOutcome
 from kiosk.recognition.judgement import Reason, Verdict
 from kiosk.recognition.pad_levels import Level
 from kiosk.rules.admission import DoorReason
 from kiosk.rules.conditions import Condition
+from kiosk.rules.grant import RefusalReason
 from kiosk.rules.presentation import Guidance
 
 LANGUAGES = {name: json.loads((WEB / "common" / f"{name}.json").read_text(encoding="utf-8")) for name in ("en", "de")}
@@ -69,6 +71,8 @@ def test_every_icon_that_is_shown_is_drawn():
         pytest.param("cure", [one.value for one in Condition], id="cures"),
         pytest.param("screen", [one.value for one in Guidance], id="guidance"),
         pytest.param("why", [one.value for one in DoorReason], id="reasons of decisions"),
+        pytest.param("unopened_why", [one.value for one in RefusalReason], id="what keeps an approval from opening"),
+        pytest.param("screen", [one.value for one in Result], id="results"),
         pytest.param("setting", sorted(CHANGEABLE), id="settings that can be changed"),
         pytest.param("setting_text", sorted(CHANGEABLE), id="what these settings mean"),
     ],

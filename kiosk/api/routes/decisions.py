@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from kiosk.api.jobs import Job
 from kiosk.api.operation import Call, Operation, Parameter, answer, field_errors, not_found, refusal
+from kiosk.api.routes.considered import CONSIDERED, considered
 from kiosk.api.routes.media import with_links
 from kiosk.api.routes.people import SHORT
 from kiosk.api.schema import (
@@ -36,7 +37,7 @@ from kiosk.device.site import as_dict as site_as_dict
 from kiosk.didit import contract
 from kiosk.rules.text import cell
 from kiosk.store.accounts import Role
-from kiosk.store.chain import DECISION_KINDS, Kind
+from kiosk.store.chain import DECISION_KINDS, Entry, Kind
 from kiosk.store.decision_log import DecisionFilter, LoggedDecision
 from kiosk.types import Status
 
@@ -85,6 +86,19 @@ def _row(call: Call, one: LoggedDecision) -> dict[str, Any]:
         "details": dict(entry.details),
         "vendor_data": one.vendor_data,
         "review": _review(store.log.review_of(entry.request_id)),
+        "unopened": _unopened(store.unopened(entry.request_id)),
+    }
+
+
+def _unopened(one: Entry | None) -> dict[str, Any] | None:
+    """Return why an approval opened nothing."""
+    if one is None:
+        return None
+    return {
+        "why": one.details.get("why"),
+        "states": list(one.details.get("states", ())),
+        "at": contract.timestamp(one.at),
+        "request_id": one.request_id,
     }
 
 
@@ -170,7 +184,8 @@ async def show_decision(call: Call) -> Response:
             "signature": signed.signature.hex(),
             "holds": store.log.holds(signed),
         }
-        return {"record": row, "answer": given, "receipt": receipt, "review": row["review"]}
+        about = {"record": row, "answer": given, "receipt": receipt, "review": row["review"]}
+        return about | {"considered": considered(call, one)}
 
     found = await call.run(read)
     if found is None:
@@ -204,10 +219,14 @@ async def count_decisions(call: Call) -> Response:
 async def list_reviews(call: Call) -> Response:
     """List decisions that wait for an operator, the longest waiting first."""
     limit, offset = call.page()
+    why, kind = call.word("why"), call.choice("kind", KINDS)
 
     def read() -> dict[str, Any]:
-        page = call.context.device.store.log.waiting(limit=limit, offset=offset)
-        return {"total": page.total, "reviews": [_row(call, one) for one in page.decisions]}
+        page = call.context.device.store.log.waiting(
+            limit=limit, offset=offset, why=why, kind=Kind(kind) if kind else None
+        )
+        rows = [_row(call, one) | {"considered": considered(call, one)} for one in page.decisions]
+        return {"total": page.total, "reviews": rows}
 
     return answer(await call.run(read))
 
@@ -298,6 +317,7 @@ SCALE = named(
     closed(holds_from_age=or_null(NUMBER), groups=array(GROUP), missed=array(MISSED), site=or_null(ANY_OBJECT)),
 )
 REVIEW = named("Review", closed(decision=STRING, at=TIME, actor=or_null(STRING), reason=or_null(STRING)))
+UNOPENED = named("Unopened", closed(why=STRING, states=array(STRING), at=TIME, request_id=STRING))
 ROW = named(
     "Decision",
     closed(
@@ -318,7 +338,13 @@ ROW = named(
         details=ANY_OBJECT,
         vendor_data=or_null(STRING),
         review=or_null(REVIEW),
+        unopened=or_null(UNOPENED),
     ),
+)
+_CONSIDERED = named("Considered", closed(**CONSIDERED))
+_WAITING = named(
+    "WaitingDecision",
+    closed(**{**ROW["properties"], "considered": _CONSIDERED}),
 )
 _RECEIPT = named("DecisionReceipt", closed(seq=INTEGER, hash=STRING, signature=STRING, holds=BOOLEAN))
 _BUCKET = {
@@ -366,7 +392,13 @@ OPERATIONS = (
         {
             200: named(
                 "DecisionWithReceipt",
-                closed(record=ROW, answer=or_null(ANY_OBJECT), receipt=_RECEIPT, review=or_null(REVIEW)),
+                closed(
+                    record=ROW,
+                    answer=or_null(ANY_OBJECT),
+                    receipt=_RECEIPT,
+                    review=or_null(REVIEW),
+                    considered=_CONSIDERED,
+                ),
             ),
             404: TEXT,
             503: TEXT,
@@ -393,9 +425,13 @@ OPERATIONS = (
         "/device/reviews",
         list_reviews,
         "List decisions that wait for an operator, the longest waiting first.",
-        {200: named("Reviews", closed(total=INTEGER, reviews=array(ROW))), 400: ANSWER_400, 503: TEXT},
+        {200: named("Reviews", closed(total=INTEGER, reviews=array(_WAITING))), 400: ANSWER_400, 503: TEXT},
         role=Role.OPERATOR,
-        query=PAGING,
+        query=(
+            Parameter("why", "Only with this reason or warning, such as borderline.", SHORT),
+            Parameter("kind", "Only of this kind.", {"type": "string", "enum": list(KINDS)}),
+            *PAGING,
+        ),
     ),
     Operation(
         "POST",

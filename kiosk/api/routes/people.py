@@ -96,18 +96,10 @@ async def list_people(call: Call) -> Response:
 
 
 def _page(call: Call, asked: str | None, wanted: SubjectFilter, limit: int, offset: int) -> SubjectPage:
-    store = call.context.device.store
+    device = call.context.device
     if asked is None:
-        return store.people.subjects(wanted, limit=limit, offset=offset)
-    by_number = {subject.session_number: subject for subject in store.people.find(asked)}
-    for subject in store.people.subjects(replace(wanted, document_number=asked), limit=limit).subjects:
-        by_number.setdefault(subject.session_number, subject)
-    found = [
-        subject
-        for subject in by_number.values()
-        if wanted.is_blocklisted in {None, subject.is_blocklisted} and wanted.status in {None, subject.status}
-    ]
-    return SubjectPage(len(found), tuple(found[offset : offset + limit]))
+        return device.store.people.subjects(wanted, limit=limit, offset=offset)
+    return device.finder.find(asked, wanted, limit=limit, offset=offset)
 
 
 async def show_person(call: Call) -> Response:
@@ -223,8 +215,11 @@ async def forget_person(call: Call) -> Response:
         known(call)
         people, number = call.context.device.store.people, call.number()
         if not is_waiting:
-            return None, people.erasures.erase(number, actor=call.actor)
+            session_id = people.erasures.erase(number, actor=call.actor)
+            call.context.device.finder.follow()
+            return None, session_id
         receipt = people.forget(number, actor=call.actor)
+        call.context.device.finder.follow()
         call.context.forgotten()
         return receipt.text, receipt.session_id
 
@@ -315,7 +310,11 @@ OPERATIONS = (
         },
         role=Role.OPERATOR,
         query=(
-            Parameter("q", "session_number, session_id, vendor_data or document number, whole.", SHORT),
+            Parameter(
+                "q",
+                "A part of the name, vendor_data or document number, or the whole session_number or session_id.",
+                SHORT,
+            ),
             Parameter("is_blocklisted", "Only blocked people, or only others.", FLAG),
             Parameter("status", "Only people of this status.", STATUS),
             *PAGING,

@@ -111,6 +111,7 @@ def _sealed_rows(connection: sqlite3.Connection, vault: Vault) -> Iterator[str]:
         ("log_private", "seq", "sealed"),
         ("outbox", "id", "payload"),
         ("outbox_image", "id", "sealed"),
+        ("review_image", "id", "sealed"),
         ("secret", "id", "sealed"),
         ("unproven", "id", "sealed"),
         ("session", "id", "sealed"),

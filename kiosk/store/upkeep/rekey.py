@@ -110,6 +110,7 @@ def _rewrite(
             for table, column in (
                 ("image", "jpeg"),
                 ("outbox_image", "sealed"),
+                ("review_image", "sealed"),
                 ("secret", "sealed"),
                 ("unproven", "sealed"),
                 ("session", "sealed"),

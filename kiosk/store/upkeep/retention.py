@@ -21,10 +21,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kiosk.errors import StoreError
-from kiosk.store import chain
+from kiosk.store import chain, erasure
 from kiosk.store.chain import DECISION_KINDS, NO_HASH, Kind, Signed
 from kiosk.store.checkpoint import Checkpoint, KeptRecords
 from kiosk.store.decision_log import checkpoint_in
+from kiosk.store.review import images as review_images
 from kiosk.types import ClockState
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def prune(
     now: float,
     log_s: float | None,
     outbox_s: float,
+    images_s: float | None = None,
     trusts_every_clock: bool = False,
     batch_rows: int = BATCH_ROWS,
     kept_changes: int = KEPT_CHANGES,
@@ -88,6 +90,7 @@ def prune(
         now: s UTC, of a clock that is good.
         log_s: how old a record of the log may become, s. None: as old as it likes.
         outbox_s: how old a row may become that arrived, or was given up, s.
+        images_s: how long a crop waits for its reviewer, s. None: as long as it likes.
         trusts_every_clock: take the time of a record whose clock was not synchronised for true as well.
         batch_rows: most rows deleted in one transaction.
         kept_changes: lines of the change table that stay.
@@ -97,6 +100,8 @@ def prune(
         StoreError: the log was changed or has a gap: nothing of it is removed from there on. Or the store does not
             take it; what was removed before stays removed, and the next call goes on.
     """
+    if images_s is not None:
+        _prune_images(store, now - images_s)
     outbox = sum(_in_batches(lambda: _prune_outbox(store, now - outbox_s, batch_rows), rest))
     changes = sum(_in_batches(lambda: _prune_changes(store, kept_changes, batch_rows), rest))
     records = 0
@@ -115,6 +120,14 @@ def _in_batches(act: Callable[[], int | None], rest: Callable[[], None]) -> Iter
 
 
 # ---- outbox and changes
+
+
+def _prune_images(store: Store, before: float) -> None:
+    """Delete the crops that waited too long for a reviewer."""
+    with store.database.write() as connection:
+        if review_images.drop_older(connection, before):
+            erasure.mark_unclean(connection)
+    erasure.finish(store.database, store.directory)
 
 
 def _prune_outbox(store: Store, before: float, limit: int) -> int | None:
@@ -267,7 +280,7 @@ def _carry_out(store: Store, plan: _Plan) -> int:
         new = Checkpoint(through, digest, at, plan.kept.count, plan.kept.digest)
         transaction.record(Kind.PRUNE, details={**new.details, "removed": len(plan.going)}, actor="sweep")
         for signed in plan.going:
-            for table in ("log_subject", "log_private", "log"):
+            for table in ("log_subject", "log_private", "review_image", "log"):
                 connection.execute(f"DELETE FROM {table} WHERE seq = ?", (signed.seq,))
     return len(plan.going)
 

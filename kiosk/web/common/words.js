@@ -69,6 +69,14 @@ export function number(value, digits = 3) {
   return new Intl.NumberFormat(REGION[language], { maximumFractionDigits: digits }).format(value);
 }
 
+/** Return a share of one as a percentage with the digits that say something, such as 63 % or 0.012 %. */
+export function share(value) {
+  const digits = value >= 0.1 || value === 0 ? 0 : value >= 0.01 ? 1 : Math.min(8, 1 - Math.floor(Math.log10(value * 100)));
+  const shown = value > 0.99 && value < 1 ? Math.min(value, 0.999) : value; // never "100 %" for what is not certain
+  const style = { style: "percent", maximumFractionDigits: value > 0.99 && value < 1 ? 1 : digits };
+  return new Intl.NumberFormat(REGION[language], style).format(shown);
+}
+
 // 8.3e-7 as people write it.
 function power(value) {
   const [digits, exponent] = value.toExponential(1).split("e");

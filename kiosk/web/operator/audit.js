@@ -4,7 +4,7 @@ import { call } from "../common/api.js";
 import { el, icon, put } from "../common/dom.js";
 import { empty, load, problem } from "./notice.js";
 import { table } from "./table.js";
-import { named, number, t } from "../common/words.js";
+import { named, number, share, t } from "../common/words.js";
 
 const POLL_MS = 1_000;
 
@@ -93,7 +93,7 @@ function report(found) {
           people: found.people,
           references: found.references,
           threshold: found.threshold,
-          expected: number((figures.expected_false_positives ?? 0) * 1000, 2),
+          share: share(figures.fpir ?? 0),
         }),
       ),
     ),

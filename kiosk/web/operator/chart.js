@@ -4,7 +4,7 @@ import { el, put, svg } from "../common/dom.js";
 import { moment, number, t, time } from "../common/words.js";
 
 const HEIGHT = 250;
-const LEFT = 34;
+const LEFT = 50; // room for 10,000
 const BOTTOM = 24;
 const TOP = 10;
 const KINDS = ["approved", "in_review", "declined"];

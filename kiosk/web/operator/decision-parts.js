@@ -20,6 +20,11 @@ export function statusChip(status) {
   return el("span", { class: `chip ${kind}` }, icon(symbol), status ? named("status", status) : t("status.none"));
 }
 
+/** The mark of an approval that opened nothing; null where the door opened, or nothing was to open. */
+export function unopenedChip(row) {
+  return row.unopened ? chip("maybe", "door", t("unopened.mark")) : null;
+}
+
 /** Any other state as a chip. */
 export function chip(kind, symbol, words) {
   return el("span", { class: `chip ${kind}` }, symbol && icon(symbol), words);
@@ -40,8 +45,13 @@ export function scoreBar(score, status) {
   );
 }
 
-/** Who a decision is about: the name where the device still knows it, else the number, else nobody. */
+/** Who a decision is about: the name where the device still knows it, else the number; a 1:1 comparison names both sides. */
 export function whom(row) {
+  if (row.kind === "FACE_MATCH") return t("person.match_sides");
+  if (row.kind === "PASSIVE_LIVENESS") return t("person.one_photograph");
+  if (row.kind === "VERIFY" && row.session_number)
+    return t("person.claimed", { name: row.name ?? t("person.number", { number: String(row.session_number) }) });
+  if (row.kind === "FACE_SEARCH" && !row.session_number) return t("person.nobody_alike");
   if (row.name) return row.name;
   if (row.session_number) return t("person.number", { number: String(row.session_number) });
   return t("person.nobody");

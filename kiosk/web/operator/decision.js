@@ -5,7 +5,8 @@ import { chip, statusChip, whom } from "./decision-parts.js";
 import { el, icon, put } from "../common/dom.js";
 import { livenessCard } from "./liveness.js";
 import { load } from "./notice.js";
-import { verdict } from "./reviews.js";
+import { candidateList, faces, whyHere } from "./review-parts.js";
+import { nextOf, verdict } from "./reviews.js";
 import { scale } from "./scale.js";
 import { named, number, t, time } from "../common/words.js";
 
@@ -13,7 +14,7 @@ export async function decision(place, { parameter, again, countReviews }) {
   await load(
     place,
     () => call("GET", `/device/decisions/${encodeURIComponent(parameter)}`),
-    ({ record, answer, receipt, review }) => {
+    ({ record, answer, receipt, review, considered }) => {
       const judged = review ?? record.review;
       return [
         el("a", { class: "back", href: "#/decisions" }, icon("left"), t("decisions.title")),
@@ -28,12 +29,13 @@ export async function decision(place, { parameter, again, countReviews }) {
               "section",
               { class: "card" },
               el("h2", {}, t("decision.score")),
-              scale(record.score, record.thresholds, record.status),
+              scale(record, nextOf(considered?.candidates?.[1])),
             ),
+            record.unopened && unopened(record.unopened),
             livenessCard(record.details?.liveness),
             warnings(record.warnings ?? []),
             record.status === "In Review" &&
-              reviewing(record, judged, () => {
+              reviewing(record, judged, considered, () => {
                 countReviews();
                 again();
               }),
@@ -51,6 +53,23 @@ export async function decision(place, { parameter, again, countReviews }) {
       ];
     },
     8,
+  );
+}
+
+/** Why an approval opened nothing, and where the log says so. */
+function unopened(found) {
+  const states = (found.states ?? []).map((one) => named("condition", one)).join(", ");
+  return el(
+    "section",
+    { class: "banner maybe" },
+    icon("door"),
+    el(
+      "div",
+      { class: "banner-body" },
+      el("h2", { class: "banner-title" }, t("unopened.title")),
+      el("p", {}, t("unopened.text", { why: [named("unopened_why", found.why), states && `${states}.`].filter(Boolean).join(" ") })),
+      el("p", {}, el("a", { href: `#/decisions/${encodeURIComponent(found.request_id)}` }, t("unopened.record"))),
+    ),
   );
 }
 
@@ -81,11 +100,14 @@ function warnings(risks) {
   );
 }
 
-function reviewing(record, judged, done) {
+function reviewing(record, judged, considered, done) {
   return el(
     "section",
-    { class: "card" },
+    { class: "card stack" },
     el("h2", {}, t("decision.review")),
+    whyHere(record, considered),
+    !judged && faces(record, considered),
+    candidateList(considered),
     judged
       ? el(
           "p",

@@ -1,7 +1,7 @@
 /** The decisions, newest first, with filters that live in the address: a filtered list can be kept as a bookmark. */
 
 import { call, path } from "../common/api.js";
-import { scoreBar, statusChip, whom } from "./decision-parts.js";
+import { scoreBar, statusChip, unopenedChip, whom } from "./decision-parts.js";
 import { el, icon, put } from "../common/dom.js";
 import { field } from "../common/field.js";
 import { empty, load } from "./notice.js";
@@ -128,7 +128,7 @@ function columns() {
 function cells(row) {
   return [
     el("time", { datetime: String(row.at) }, time(row.at, "full")),
-    statusChip(row.status),
+    el("span", { class: "chips" }, statusChip(row.status), unopenedChip(row)),
     el("span", { class: row.name ? "" : "soft" }, whom(row)),
     named("kind", row.kind),
     scoreBar(row.score, row.status),

@@ -8,11 +8,12 @@ const ENTERED = new Set(["identify", "verify"]); // modes in which a door opens
 /** Return the banner: one glance says whether somebody who steps up is let in. */
 export function states(health) {
   const isServing = health.mode === "serve"; // no door and no camera: only the API answers
-  const kind = health.is_armed ? "good" : isServing ? "plain" : "bad";
+  const isOpenToPictures = health.states?.some((one) => one.condition === "pad_off");
+  const kind = !health.is_armed ? (isServing ? "plain" : "bad") : isOpenToPictures ? "maybe" : "good";
   return el(
     "div",
     { class: `banner ${kind}` },
-    icon(health.is_armed ? "shield" : isServing ? "info" : "alert"),
+    icon(kind === "good" ? "shield" : isServing ? "info" : "alert"),
     el(
       "div",
       { class: "banner-body" },
@@ -31,6 +32,7 @@ export function states(health) {
 
 function state(one) {
   const cure = `cure.${one.condition}`;
+  const isOff = one.condition === "pad_off"; // by somebody's choice: one sentence says all there is to say
   return el(
     "li",
     { class: "state" },
@@ -38,10 +40,10 @@ function state(one) {
       "p",
       { class: "state-title" },
       named("condition", one.condition),
-      el("span", { class: "soft" }, ` · ${named("leaves", one.leaves)} · ${ago(one.since)}`),
+      !isOff && el("span", { class: "soft" }, ` · ${named("leaves", one.leaves)} · ${ago(one.since)}`),
     ),
     el("p", {}, knows(cure) ? t(cure) : one.sentence),
-    knows(cure) && one.sentence && el("p", { class: "soft small", lang: "en" }, one.sentence),
+    knows(cure) && one.sentence && !isOff && el("p", { class: "soft small", lang: "en" }, one.sentence),
   );
 }
 

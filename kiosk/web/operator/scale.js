@@ -19,17 +19,27 @@ export function band(score) {
   return BANDS.find(([, end]) => score < end || end === 100)[0];
 }
 
+// The threshold of the blocklist decided nothing where nobody blocked is meant.
+function isMeant(name, { warnings, details }) {
+  const isBlocked = warnings?.includes("FACE_IN_BLOCKLIST") || details?.reasons?.includes("blocklisted");
+  return name !== "blocklist" || Boolean(isBlocked);
+}
+
 /** Draw a decision's score and thresholds; a text says the same. */
-export function scale(score, thresholds, status) {
+export function scale(record, next = null) {
+  const { score, thresholds, status } = record;
   const marks = Object.entries(thresholds ?? {})
-    .filter(([, at]) => typeof at === "number" && at >= 0 && at <= 100)
+    .filter(([name, at]) => typeof at === "number" && at >= 0 && at <= 100 && isMeant(name, record))
     .sort(([, one], [, other]) => one - other);
   const said = [
     score === null || score === undefined
       ? t("scale.no_score")
       : t("scale.score", { score: number(score, 1), band: t(`band.${band(score)}`) }),
+    next && t("scale.next", { name: next.name, at: number(next.score, 1) }),
     ...marks.map(([name, at]) => t("scale.threshold", { name: named("threshold", name), at: number(at, 1) })),
-  ].join(" ");
+  ]
+    .filter(Boolean)
+    .join(" ");
   let last = -100;
   let row = 0;
   const labels = marks.map(([name, at]) => {
@@ -63,6 +73,7 @@ export function scale(score, thresholds, status) {
           el("b", {}, number(score, 1)),
         ),
       ],
+      next && el("span", { class: "scale-next", style: { left: `${next.score}%` }, title: next.name }),
       labels,
     ),
   );

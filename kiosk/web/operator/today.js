@@ -2,13 +2,13 @@
 
 import { call } from "../common/api.js";
 import { chart } from "./chart.js";
-import { scoreBar, statusChip, whom } from "./decision-parts.js";
+import { scoreBar, statusChip, unopenedChip, whom } from "./decision-parts.js";
 import { ask } from "./dialog.js";
 import { el, icon, put } from "../common/dom.js";
 import { camera } from "./camera.js";
 import { figures, states } from "./health.js";
 import { empty, load, say } from "./notice.js";
-import { ago, named, number, t, time } from "../common/words.js";
+import { ago, named, number, share, t, time } from "../common/words.js";
 
 const LATEST = 10;
 const SPANS = [24, 168];
@@ -140,8 +140,8 @@ export async function today(place, { on, atEnd, session }) {
       tile(
         t("tile.people"),
         gallery.people !== undefined ? number(gallery.people) : null,
-        gallery.expected_false_positives !== undefined
-          ? t("tile.people_text", { n: number(gallery.expected_false_positives * 1000, 2) })
+        gallery.fpir !== undefined
+          ? t("tile.people_text", { share: share(gallery.fpir) })
           : t("tile.people_text_none"),
         "#/people",
       ),
@@ -193,7 +193,7 @@ function line(row) {
     el(
       "a",
       { class: "row", href: `#/decisions/${encodeURIComponent(row.request_id)}`, "data-request": row.request_id },
-      statusChip(row.status),
+      el("span", { class: "chips" }, statusChip(row.status), unopenedChip(row)),
       el(
         "span",
         { class: "row-main" },

@@ -25,6 +25,8 @@ const RESULTS = {
   declined: ["bad", "cross"],
   not_enrolled: ["bad", "cross"],
   unclear: ["maybe", "again"],
+  again: ["maybe", "again"],
+  not_opened: ["maybe", "other_way"],
 };
 const IDLE = { state: "idle", guidance: null, result: null, other_way: false, held_s: 0, face: null, reasons: [], challenge: null };
 

@@ -1,0 +1,181 @@
+"""Take every view of the operator's page and the screen in every size, colour and language, onto contact sheets.
+
+    .venv/bin/python firmware_scripts/contact_sheet.py http://127.0.0.1:8080 NAME [FOLDER]
+
+For a kiosk that runs; NAME is an operator's, the password is read from stdin. Wants Chromium and the extra `test`.
+FOLDER (./sheets when left out) gets one PNG for each view and one sheet for each size, colour and language, and
+`views.json`: how long each view took, what axe found, and whether anything was wider than its screen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw
+from playwright import sync_api as playwright
+
+SIZES = {"desk": (1280, 800), "panel": (800, 480), "phone": (390, 844)}
+COLOURS: tuple[str, ...] = ("light", "dark")
+VIEWS = (
+    "today",
+    "decisions",
+    "reviews",
+    "people",
+    "people/new",
+    "people/import",
+    "audit",
+    "cloud",
+    "settings",
+    "keys",
+    "acceptance",
+)
+FLAGS = [*(["--no-sandbox"] if os.geteuid() == 0 else []), "--disable-gpu", "--hide-scrollbars"]
+SETTLED = """async () => {
+  for (let frame = 0; frame < 2; frame += 1) await new Promise(requestAnimationFrame);
+  await Promise.allSettled(document.getAnimations().filter(one => one.transitionProperty).map(one => one.finished));
+}"""
+TILE = 420  # px, width of one picture on a sheet
+ACROSS = 4
+
+
+def first_of(page: Any, kind: str) -> str | None:
+    """Return the address of one person or decision, so that its own view is taken too."""
+    found = page.evaluate(
+        """async (kind) => {
+          const answer = await fetch(kind === "people" ? "/device/subjects?limit=1" : "/device/decisions?limit=1");
+          const rows = await answer.json();
+          return String(kind === "people" ? rows.subjects[0]?.session_number : rows.decisions[0]?.request_id);
+        }""",
+        kind,
+    )
+    return None if found == "undefined" else f"{kind}/{found}"
+
+
+def shown(page: Any, view: str) -> float:
+    """Show a view; return how long it took until everything stood, ms."""
+    begun = time.monotonic()
+    page.evaluate("view => { location.hash = `#/${view}` }", view)
+    name = view.split("/", maxsplit=1)[0]
+    place = {"people": "person", "decisions": "decision"}.get(name, name) if "/" in view else name
+    place = {"people/new": "enrol", "people/import": "import"}.get(view, place)
+    page.locator(f".view-{place}").wait_for()
+    playwright.expect(page.locator(".skeleton, [aria-busy]")).to_have_count(0)
+    return (time.monotonic() - begun) * 1000.0
+
+
+def found_by_axe(page: Any) -> list[str]:
+    """Return what axe-core finds wrong with the view, of any weight; nothing where axe is not installed."""
+    try:
+        from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # noqa: PLC0415  the extra `test` has it
+    except ImportError:
+        return []
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [f"{one['id']}: {node['html'][:100]}" for one in found for node in one["nodes"]]
+
+
+def sheet(pictures: Sequence[tuple[str, Path]], path: Path) -> None:
+    """Put pictures beside one another, each with its view's name."""
+    shrunk = []
+    for name, one in pictures:
+        image = Image.open(one).convert("RGB")
+        shrunk.append((name, image.resize((TILE, round(image.height * TILE / image.width)))))
+    rows = [shrunk[at : at + ACROSS] for at in range(0, len(shrunk), ACROSS)]
+    heights = [max(image.height for _, image in row) + 24 for row in rows]
+    whole = Image.new("RGB", (ACROSS * (TILE + 8), sum(heights)), "#888888")
+    pen, y = ImageDraw.Draw(whole), 0
+    for row, height in zip(rows, heights, strict=True):
+        for place, (name, image) in enumerate(row):
+            pen.text((place * (TILE + 8) + 4, y + 4), name, fill="white")
+            whole.paste(image, (place * (TILE + 8), y + 22))
+        y += height
+    whole.save(path)
+
+
+def looks(chosen: argparse.Namespace) -> Iterator[tuple[str, str, str]]:
+    """Yield size, colour and language of each sheet."""
+    for language in chosen.language:
+        for size in chosen.size:
+            for colour in chosen.colour:
+                yield size, colour, language
+
+
+def take(browser: Any, chosen: argparse.Namespace, password: str, look: tuple[str, str, str]) -> list[dict[str, Any]]:
+    """Take all views in one look; return what was measured of each."""
+    size, colour, language = look
+    width, height = SIZES[size]
+    options = {"viewport": {"width": width, "height": height}, "color_scheme": colour, "reduced_motion": "reduce"}
+    context = browser.new_context(locale="en-GB", **options)
+    context.set_default_timeout(120_000)
+    context.add_init_script(f"localStorage.setItem('kiosk.language', '{language}')")
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("console", lambda told: faults.append(told.text) if told.type in {"error", "warning"} else None)
+    page.goto(f"{chosen.url}/")
+    page.locator("input[name=name]").fill(chosen.name)
+    page.locator("input[name=password]").fill(password)
+    page.locator("form button[type=submit]").click()
+    page.locator(".view-today").wait_for()
+    views = [
+        *(chosen.view or VIEWS),
+        *([] if chosen.view else filter(None, (first_of(page, "people"), first_of(page, "decisions")))),
+    ]
+    pictures, measured = [], []
+    for view in views:
+        faults.clear()
+        took_ms = shown(page, view)
+        page.evaluate(SETTLED)
+        name = view.split("/", maxsplit=1)[0] + (
+            "-one" if "/" in view and view not in VIEWS else view.partition("/")[2]
+        )
+        path = chosen.folder / f"{name}-{size}-{colour}-{language}.png"
+        page.screenshot(path=path, animations="disabled", full_page=size != "phone" or chosen.whole)
+        pictures.append((name, path))
+        overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        axe = found_by_axe(page) if chosen.axe else []
+        row = {"view": name, "size": size, "colour": colour, "language": language, "ms": round(took_ms)}
+        measured.append({**row, "overflow_px": max(0, overflow), "axe": axe, "console": list(faults)})
+    sheet(pictures, chosen.folder / f"sheet-{size}-{colour}-{language}.png")
+    context.close()
+    return measured
+
+
+def main() -> int:
+    """Take all sheets."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("url")
+    parser.add_argument("name")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("sheets"))
+    parser.add_argument("--size", nargs="*", choices=tuple(SIZES), default=tuple(SIZES))
+    parser.add_argument("--colour", nargs="*", choices=COLOURS, default=COLOURS)
+    parser.add_argument("--language", nargs="*", default=("en", "de"))
+    parser.add_argument("--view", nargs="*", help="only these, such as reviews")
+    parser.add_argument("--axe", action="store_true", help="also run axe-core over each view")
+    parser.add_argument("--whole", action="store_true", help="the whole page on a phone too, not its first screen")
+    chosen = parser.parse_args()
+    chosen.folder.mkdir(parents=True, exist_ok=True)
+    password = sys.stdin.readline().strip()
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    measured: list[dict[str, Any]] = []
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
+        for look in looks(chosen):
+            measured += take(browser, chosen, password, look)
+        browser.close()
+    (chosen.folder / "views.json").write_text(json.dumps(measured, indent=2) + "\n")
+    wrong = [one for one in measured if one["overflow_px"] or one["axe"] or one["console"]]
+    for one in wrong:
+        print(one)
+    print(f"{len(measured)} views, {len(wrong)} with something wrong; slowest {max(one['ms'] for one in measured)} ms")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Commands that look after the people enrolled: arguments.py says what they take, keep.py does it."""

@@ -1,0 +1,1 @@
+"""What is kept for a reviewer until they have decided: images.py. In the row of the store."""

@@ -1,0 +1,65 @@
+"""Facts about looking after people from the command line: what is changed, and what a table of them says."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from kiosk.store.directory import initialise
+from kiosk.store.subjects import Details, Enrolment
+
+
+@pytest.fixture(autouse=True)
+def people(state):
+    """Make a store with two people."""
+    with initialise(state, now=lambda: 1_800_000_000.0) as store:
+        for name in ("Person A", "=Person B"):
+            store.people.enrol(Enrolment(templates=(), details=Details(name=name, vendor_data=name, plan="day")))
+
+
+def shown(kiosk, number):
+    return json.loads(kiosk("gallery", "show", number)[1])
+
+
+def test_only_what_is_given_is_changed(kiosk):
+    code, out, _ = kiosk("gallery", "edit", "1", "--name", "Person A the Second", "--valid-until", "2031-01-31")
+
+    assert code == 0
+    assert "Person A the Second" in out
+    after = shown(kiosk, 1)
+    assert (after["name"], after["vendor_data"]) == ("Person A the Second", "Person A")
+    assert after["valid_until"].startswith("2031-01-31")
+    kiosk("gallery", "edit", "1", "--valid-until", "", "--vendor-data", "")
+    assert (shown(kiosk, 1)["valid_until"], shown(kiosk, 1)["vendor_data"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param([], id="nothing"),
+        pytest.param(["--name", "a\nb"], id="a line end"),
+        pytest.param(["--valid-from", "2031-01-31", "--valid-until", "2031-01-30"], id="dates in the wrong order"),
+        pytest.param(["--retain-until", "2001-01-31"], id="a day that is over"),
+        pytest.param(["--retain-until", ""], id="no day at all"),
+        pytest.param(["--vendor-data", "=Person B"], id="somebody else's code"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_changes_nothing(kiosk, options):
+    before = shown(kiosk, 1)
+
+    assert kiosk("gallery", "edit", "1", *options)[0] == 1
+    assert shown(kiosk, 1) == before
+
+
+def test_the_table_holds_everybody_and_runs_no_formula(kiosk, tmp_path):
+    rows = list(csv.DictReader(io.StringIO(kiosk("gallery", "export")[1])))
+    assert [row["name"] for row in rows] == ["Person A", "'=Person B"]
+
+    code, out, _ = kiosk("gallery", "export", "--json", "--find", "person b", "--to", tmp_path / "people.json")
+    assert (code, out) == (0, "")
+    assert [one["name"] for one in json.loads((tmp_path / "people.json").read_text())] == ["=Person B"]
+    assert (tmp_path / "people.json").stat().st_mode & 0o777 == 0o600
+    assert kiosk("gallery", "export", "--to", tmp_path / "people.json")[0] == 1  # never over another file
