@@ -131,7 +131,7 @@ class Worker:
             "references": sum(one.references for one in people),
             "is_log_intact": log.is_intact,
             "records": log.records,
-            "state": None if self.sync is None else self.sync.state(),
+            "state": None if self.sync is None else self.sync.figures(),
         }
 
     def rewind(self) -> None:

@@ -57,7 +57,7 @@ class FleetSync:
         if self._thread.is_alive():
             self._thread.join(CLOSE_S)
 
-    def state(self) -> dict[str, Any]:
+    def figures(self) -> dict[str, Any]:
         """Return how this kiosk stands in its fleet, for health: no person's name, no key."""
         member = self.member
         roster = member.roster

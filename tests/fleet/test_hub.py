@@ -77,7 +77,7 @@ def level(kiosks):
     def is_level():
         digests = [kiosk.sync.member.shared.digests() for kiosk in kiosks]
         return all(one == digests[0] for one in digests) and not any(
-            hub["waiting"] for kiosk in kiosks for hub in kiosk.sync.state()["hubs"]
+            hub["waiting"] for kiosk in kiosks for hub in kiosk.sync.figures()["hubs"]
         )
 
     until(is_level)
@@ -100,9 +100,9 @@ def test_what_is_done_while_the_hub_is_away_arrives_when_it_is_back(site):
     a, b, _ = kiosks
     level(kiosks)
     hub.kill()
-    until(lambda: not any(kiosk.sync.state()["hubs"][0]["is_connected"] for kiosk in kiosks))
+    until(lambda: not any(kiosk.sync.figures()["hubs"][0]["is_connected"] for kiosk in kiosks))
     late = a.store.people.enrol(enrolment(2))
-    assert a.sync.state()["hubs"][0]["waiting"] == 1
+    assert a.sync.figures()["hubs"][0]["waiting"] == 1
     hub.start()
     until(lambda: b.of(late.session_id) is not None)
     level(kiosks)
@@ -158,7 +158,7 @@ def test_reading_and_sending_everything_again_changes_nothing(site):
         kiosk.sync.member.shared.rewind()
         kiosk.sync = FleetSync(kiosk.store)
         kiosk.sync.start()
-    until(lambda: all(hub["is_level"] for kiosk in kiosks for hub in kiosk.sync.state()["hubs"]))
+    until(lambda: all(hub["is_level"] for kiosk in kiosks for hub in kiosk.sync.figures()["hubs"]))
     level(kiosks)
 
     assert [kiosk.store.log.tail().seq for kiosk in kiosks] == before
@@ -241,7 +241,7 @@ def test_a_kiosk_taken_off_is_cut_off_and_believed_nothing_new(site):
     until(lambda: a.of(kept.session_id) is not None)
     level(kiosks)
     owner.revoke(gone.member.id)
-    until(lambda: not gone.sync.state()["hubs"][0]["is_connected"])
+    until(lambda: not gone.sync.figures()["hubs"][0]["is_connected"])
     forged = gone.store.people.enrol(enrolment(8))
     new = a.store.people.enrol(enrolment(9))
     until(lambda: b.of(new.session_id) is not None)
