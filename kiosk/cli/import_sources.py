@@ -169,7 +169,8 @@ def read_csv(path: Path) -> Source:
     Raises:
         ConfigError: it cannot be read, or lacks the column `file`, or has one that is unknown.
     """
-    content = _table_text(path).lstrip("\ufeff\r\n ").rstrip("\x1a")  # the mark of the end is of DOS
+    whole = _table_text(path).rstrip("\x1a")  # DOS's mark of the end
+    content = whole.lstrip("\ufeff\r\n ")
     first, _, rest = content.partition("\n")
     declared = _SEPARATOR.fullmatch(first)
     if declared is not None:
@@ -187,9 +188,10 @@ def read_csv(path: Path) -> Source:
                 f"{path}: want the columns {', '.join(COLUMNS)}, of which all but file may be left out, "
                 f"got {shown(', '.join(known)[:200])}"
             )
+        above = whole.count("\n") - content.count("\n")  # lines that were left out
         rows, line = [], reader.line_num
         for row in reader:
-            rows.append(((line + 1, reader.line_num), [_cell(value) for value in row]))
+            rows.append(((above + line + 1, above + reader.line_num), [_cell(value) for value in row]))
             line = reader.line_num
     except (csv.Error, TypeError) as error:  # TypeError: a separator that cannot be one
         raise ConfigError(f"{path} is no CSV that can be read: {error}") from error

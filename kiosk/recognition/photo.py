@@ -177,17 +177,20 @@ def _unpack(data: bytes, begin: Callable[[int], None], *, with_heic: bool) -> Un
     if data.startswith(png.SIGNATURE):
         colours = png.colours(data)
         data = png.trimmed(data)
-        if png.header(data)[0] == DEEP_BITS:
-            return _managed(_unpack_deep_png(data, begin), colours)
+        bits, colour_type = png.header(data)
+        if bits == DEEP_BITS:
+            unpacked = _unpack_deep_png(data, begin)
+            is_meant = _suitable(profile.conversion(colours), "L" if colour_type in {0, 4} else "RGB")
+            return _managed(unpacked, colours) if is_meant else unpacked
         picture = _opened(data, begin)
         picture.info["icc_profile"] = colours
         return _of_picture(picture)
     if data.startswith(tiff.SIGNATURES):
         data = tiff.as_classic(data)
         found = tiff.read_tags(data)
-        unpacked = _unpack_tiff(data, *found, begin) if found is not None else None
-        if unpacked is not None:
-            return unpacked
+        read = _unpack_tiff(data, *found, begin) if found is not None else None
+        if read is not None:
+            return read
     elif with_heic and kinds.is_heic(data):
         return _unpack_heic(data, begin)
     elif not (data.startswith(b"RIFF") and data[8:12] == b"WEBP"):
@@ -268,6 +271,8 @@ def _managed(unpacked: Unpacked, colours: bytes | None) -> Unpacked:
 
 def _camera_colours(picture: Image.Image) -> bytes | None:
     """Return Adobe RGB where a camera says so in EXIF alone, as those do that keep to DCF; None elsewhere."""
+    if picture.format == "PNG":  # has words of its own
+        return None
     try:
         exif = picture.getexif()
         space = exif.get_ifd(EXIF_IFD).get(COLOUR_SPACE_TAG)

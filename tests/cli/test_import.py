@@ -194,13 +194,14 @@ def test_a_quotation_mark_that_is_never_closed_swallows_nobody(tmp_path):
 
 def test_a_number_that_a_spreadsheet_shortened_is_nobodys(tmp_path):
     table = tmp_path / "people.csv"
-    table.write_text("file;name;document_number\na.jpg;Ann;1,23E+11\nb.jpg;1E+5;12\n", encoding="utf-8")
+    text = "\nsep=;\n;;\nfile;name;document_number\na.jpg;Ann;1,23E+11\nb.jpg;1E+5;12\n"
+    table.write_text(text, encoding="utf-8")
 
     source = read_source(table)
 
     assert [one.details.name for one in source.items] == ["1E+5"]
     assert [one.sentence for one in source.asides] == [
-        "line 2: 1,23E+11 is a number that a spreadsheet shortened; format the column as text"
+        "line 5: 1,23E+11 is a number that a spreadsheet shortened; format the column as text"
     ]
 
 

@@ -156,6 +156,13 @@ def test_a_scanners_grey_is_as_light_as_its_profile_says(kind):
     assert difference(held.getvalue(), np.repeat(truth[:, :, np.newaxis], 3, axis=2)) <= 2
 
 
+def test_a_grey_profile_makes_no_deep_colours_grey():
+    deep = imagecodecs.png_encode(np.asarray(PORTRAIT, np.uint16) * 257)
+    data = with_chunk(deep, b"iCCP", b"x\0\0" + zlib.compress(grey_profile(1.0)))
+
+    assert difference(data, PORTRAIT) <= 1
+
+
 def test_what_is_transparent_is_grey_under_any_profile():
     clear = PORTRAIT.convert("RGBA")
     clear.putalpha(Image.linear_gradient("L").resize(clear.size))
