@@ -292,7 +292,10 @@ def covered() -> list[str]:
     within = told("within_factor_2_or_bound")
 
     return [
-        "The bound of a site's own people held for everybody else in so many of 100 draws (95 are meant):",
+        (
+            "The bound of a site's own people held for everybody else in so many of 100 draws (95 are meant; everybody "
+            "else's own chance is in it, and beside 1,000 people 862 are left):"
+        ),
         "",
         "| people enrolled, of LFW | at 1e-2 | at 1e-3 | at 1e-4 |",
         "|---|---|---|---|",
