@@ -326,6 +326,9 @@ def make_older(directory: Path) -> None:
         for index in ("log_pruned", "log_person", "log_subject_seq", "outbox_settled"):
             connection.execute(f"DROP INDEX {index}")
         connection.execute("ALTER TABLE erasure DROP COLUMN receipt")
+        for table in ("document", "envelope", "parked", "position", "roster", "health"):
+            connection.execute(f"DROP TABLE fleet_{table}")
+        connection.execute("ALTER TABLE change DROP COLUMN origin")
         connection.execute("DROP TABLE unproven")
         connection.execute("DROP TABLE import_file")
         connection.execute("DROP TABLE import_run")
