@@ -1,5 +1,7 @@
 """What the tests of the fleet share: an owner, and kiosks that asked to join."""
 
+from typing import Any
+
 from kiosk.fleet.admin import Admin
 from kiosk.fleet.identity import read_code
 from kiosk.fleet.member import Member, ask_to_join
@@ -36,6 +38,7 @@ class Kiosk:
         self.store = open_store(directory, read_keys(directory), now=clock)
         self.code = ask_to_join(self.store, fleet.invitation, directory.name).code
         self.member = Member(self.store)
+        self.sync: Any = None  # its thread, where a test runs one
         self.directory = directory
 
     def of(self, session_id):

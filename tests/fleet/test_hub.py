@@ -46,6 +46,11 @@ class RunningHub:
         self.thread.join(5)
 
 
+def let_in(fleet, owner, kiosk):
+    card = read_code(kiosk.code)
+    owner.change(lambda roster: fleet.admin.add(roster, card))
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """Give a hub with three kiosks: the fleet, the hub, the owner, the kiosks and their threads."""
@@ -62,8 +67,7 @@ def site(tmp_path_factory):
     until(hub.ready.is_set)
     kiosks = [Kiosk(place / name, fleet, Clock()) for name in ("a", "b", "c")]
     for kiosk in kiosks:
-        card = read_code(kiosk.code)
-        owner.change(lambda roster, card=card: fleet.admin.add(roster, card))
+        let_in(fleet, owner, kiosk)
         kiosk.sync = FleetSync(kiosk.store)
         kiosk.sync.start()
     yield fleet, hub, owner, kiosks
@@ -131,7 +135,8 @@ def test_a_kiosk_that_ends_before_it_notes_what_the_hub_has_sends_it_again_and_n
     _, _, _, kiosks = site
     a, b, _ = kiosks
     level(kiosks)
-    shared, failed = a.sync.member.shared, []
+    shared = a.sync.member.shared
+    failed: list[int] = []
     mark = shared.mark_sent
 
     def mark_sent(source, version):
@@ -214,8 +219,7 @@ def test_the_roster_is_read_before_the_people(site, monkeypatch):
     level(kiosks)
     place = kiosks[0].directory.parent
     late = Kiosk(place / "late", fleet, Clock())
-    card = read_code(late.code)
-    owner.change(lambda roster: fleet.admin.add(roster, card))
+    let_in(fleet, owner, late)
     late.sync = FleetSync(late.store)
     parked = []
     hear = late.sync.member.hear

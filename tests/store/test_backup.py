@@ -328,6 +328,9 @@ def make_older(directory: Path) -> None:
             connection.execute(f"DROP INDEX {index}")
         connection.execute("ALTER TABLE erasure DROP COLUMN receipt")
         connection.execute("DROP TABLE review_image")
+        for table in ("document", "envelope", "parked", "position", "roster", "health"):
+            connection.execute(f"DROP TABLE fleet_{table}")
+        connection.execute("ALTER TABLE change DROP COLUMN origin")
         connection.execute("DROP TABLE unproven")
         connection.execute("DROP TABLE session")
         connection.execute("DROP TABLE import_file")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kiosk.store.directory import open_store
+from kiosk.store.directory import initialise, open_store
 from kiosk.store.fleet.document import Document, Register, SharedReference
 from kiosk.store.fleet.shared import Arrived, Parked, Position, Shared
 from kiosk.store.keys import read_keys
@@ -17,12 +17,11 @@ from kiosk.store.subjects import Details, Enrolment
 from kiosk.store.upkeep import backup, check, rekey, restore
 from kiosk.types import Status
 from tests.store.stored import ANN, MODEL, OTHER_MODEL, enrolment, files_with, needles, template
-from tests.store.test_store import initialise
 
 HUB = "hub"
 
 
-class Hub(dict):
+class Hub(dict[tuple[str, str], tuple[int, Arrived]]):
     """The last message of each subject, numbered, as a stream keeps them."""
 
     def __init__(self):
