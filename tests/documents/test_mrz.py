@@ -47,11 +47,9 @@ def test_a_passport_says_who_its_holder_is():
     assert (facts.issuing_state_name, facts.full_name, facts.age_on(TODAY)) == ("Utopia", "ANNA MARIA ERIKSSON", 52)
 
 
-@pytest.mark.parametrize("at", range(0, 43, 3))
+@pytest.mark.parametrize("at", [at for at, sign in enumerate(TD3[1]) if sign.isdigit()][::2])
 def test_one_wrong_digit_anywhere_under_a_check_digit_is_found(at):
     upper, lower = TD3
-    if not lower[at].isdigit():
-        pytest.skip("a letter here")
     wrong = str((int(lower[at]) + 1) % 10)
 
     assert not zone_of((upper, lower[:at] + wrong + lower[at + 1 :])).is_valid
