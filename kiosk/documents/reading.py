@@ -156,7 +156,7 @@ def _with_neighbours(block: list[TextLine], longest: TextLine, count: int) -> li
     kept: list[tuple[float, TextLine]] = []
     for line in block:
         place = float((line.middle - longest.middle) @ longest.across) / longest.height / LINE_PITCH
-        if line is longest or line.length > 0.93 * longest.length:
+        if line is longest or line.length > 0.8 * longest.length:
             kept.append((place, line))
     for step in range(1 - count, count) if len(kept) < count else ():
         if all(abs(step - place) > 0.5 for place, _ in kept):  # noqa: PLR2004

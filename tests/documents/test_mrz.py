@@ -20,13 +20,19 @@ MRV_A = ("V<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<", "L8988901C4XXX4009078F9
 MRV_B = ("V<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<", "L8988901C4XXX4009078F9612109<<<<<<<<")
 
 
+def zone_of(lines):
+    found = parse(lines, TODAY)
+    assert found is not None
+    return found
+
+
 def plain(lines, doubtful=()):
-    return facts_of_zone(parse(lines, TODAY), ResolvedZone(lines, 0, is_ambiguous=False, doubtful=frozenset(doubtful)))
+    return facts_of_zone(zone_of(lines), ResolvedZone(lines, 0, is_ambiguous=False, doubtful=frozenset(doubtful)))
 
 
 @pytest.mark.parametrize("lines", [TD3, TD2, TD1, MRV_A, MRV_B], ids=["TD3", "TD2", "TD1", "MRV-A", "MRV-B"])
 def test_the_specimens_of_doc_9303_are_valid_and_say_the_same(lines, request):
-    zone = parse(lines, TODAY)
+    zone = zone_of(lines)
 
     assert zone is not None
     assert (zone.kind.value, zone.is_valid) == (request.node.callspec.id, True)
@@ -41,14 +47,12 @@ def test_a_passport_says_who_its_holder_is():
     assert (facts.issuing_state_name, facts.full_name, facts.age_on(TODAY)) == ("Utopia", "ANNA MARIA ERIKSSON", 52)
 
 
-@pytest.mark.parametrize("at", range(0, 43, 3))
+@pytest.mark.parametrize("at", [at for at, sign in enumerate(TD3[1]) if sign.isdigit()][::2])
 def test_one_wrong_digit_anywhere_under_a_check_digit_is_found(at):
     upper, lower = TD3
-    if not lower[at].isdigit():
-        pytest.skip("a letter here")
     wrong = str((int(lower[at]) + 1) % 10)
 
-    assert not parse((upper, lower[:at] + wrong + lower[at + 1 :]), TODAY).is_valid
+    assert not zone_of((upper, lower[:at] + wrong + lower[at + 1 :])).is_valid
 
 
 def test_a_number_of_more_than_nine_characters_goes_on_in_the_optional_data():
@@ -58,7 +62,7 @@ def test_a_number_of_more_than_nine_characters_goes_on_in_the_optional_data():
     second = "7408122F1204159UTO<<<<<<<<<<<"
     whole = check_digit(first[5:] + second[:7] + second[8:15] + second[18:29])
 
-    zone = parse((first, second + whole, TD1[2]), TODAY)
+    zone = zone_of((first, second + whole, TD1[2]))
 
     assert (zone.document_number, zone.failed, zone.optional_data) == (number, (), None)
 
@@ -117,6 +121,7 @@ def test_a_canadian_licence_has_its_dates_the_other_way_round():
 
     found = parse_licence(head + "DLDCAG\nDBB19740812\nDBA20350415\nDAQE1234\nDCSERIKSSON\nDACANNA\nDCGCAN\nDBC9\r")
 
+    assert found is not None
     assert (found.birth_date, found.expiry_date, found.sex) == (date(1974, 8, 12), date(2035, 4, 15), "X")
 
 
@@ -126,4 +131,4 @@ def test_any_other_barcode_is_no_licence(text):
 
 
 def test_a_specimen_is_drawn_for_every_layout():
-    assert all(parse(lines_of(Specimen(kind)), TODAY).is_valid for kind in MrzType)
+    assert all(zone_of(lines_of(Specimen(kind))).is_valid for kind in MrzType)
