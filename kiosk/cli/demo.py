@@ -17,7 +17,7 @@ from kiosk.settings.config import Config
 DEMO_FACE_PX = 56.0  # a portrait of 480 px shows a smaller face than somebody at a door
 
 
-ONCE = "The output is no terminal, so the visitors come once and the demo ends; with --loop they come again."
+ONCE = "the output is no terminal, so the visitors come once and the demo ends; with --loop they come again."
 
 
 def demo_settings(config: Config, *, detects: bool = False, is_looped: bool = False) -> Config:

@@ -119,7 +119,7 @@ def run_kiosk(start: Start) -> int:
         if chosen.demo is not None:
             print(level_said_aloud(config), flush=True)
             if not (chosen.loop or sys.stdout.isatty()):
-                print(ONCE, flush=True)
+                assembly.note(ONCE)  # stdout is for decisions: a script reads them
             kiosk.news.listen(DecisionPrinter())
             kiosk.news.listen(DemoCue(kiosk))
         kiosk.start()
