@@ -32,9 +32,7 @@ ALLOWED = {  # each file's own library
     "recognition/image.py": {"cv2"},
     "recognition/photo.py": {"PIL", "pillow_heif"},
     "recognition/formats/tiff.py": {"PIL"},
-    "gallery/codes.py": {"numkong"},
-    "gallery/audit.py": {"numkong"},
-    "gallery/audit_report.py": {"numkong"},
+    "gallery/products.py": {"onnxruntime"},
 }
 LONGEST_CLASS = 250  # lines; a longer one holds two subjects, unless a reason stands here
 LONG_CLASSES = {
