@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from kiosk import __version__
 from kiosk.cli.evaluation.evaluate import add_measurements
-from kiosk.cli.values import read_count, read_days, read_port, read_skip, read_threshold, read_vendor_data
+from kiosk.cli.values import read_count, read_days, read_part, read_port, read_skip, read_threshold, read_vendor_data
 from kiosk.errors import KioskError
 from kiosk.rules.text import shown
 
@@ -153,6 +153,17 @@ def _add_running(add: Adder) -> None:
         "open the door once, for [door] pulse_s seconds, whatever state the kiosk is in",
         more="For root and the kiosk's own account; works also when the store, its key or the networks fail.",
     )
+    shard = _group(add, "shard", "hold a part of a gallery that is larger than one process or machine")
+    part = shard(
+        "shard run",
+        "shard",
+        "hold one part of the people and answer searches, until stopped",
+        more="Part 1/4 holds every fourth person of the store. Start all parts, and set [search] shards = 4.",
+        json=False,
+    )
+    part.add_argument("part", metavar="PART/OF", type=read_part, help="which part of how many, such as 1/4")
+    part.add_argument("--hub", metavar="ADDRESS", help="of the NATS server (default: [search] shards_hub)")
+    shard("shard key", "shard", "make the key that shards and whoever asks them share")
     camera = _group(add, "camera", "the cameras of this machine")
     camera("camera list", "camera", "list the cameras of this machine, by names that stay the same after a boot")
     clock = add(

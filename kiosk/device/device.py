@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from kiosk.device.outgoing import NothingLeaves, Outgoing
 from kiosk.device.thresholds import gallery_figures, search_thresholds
 from kiosk.gallery.cohort import Cohort
 from kiosk.gallery.gallery import Gallery
+from kiosk.gallery.parts import Gathered
 from kiosk.gallery.search import Query
 from kiosk.gallery.site_curve import SiteCurve, stricter_score
 from kiosk.gallery.snapshot import Among, Flag
@@ -42,6 +43,31 @@ class Found:
     cosine: float
     similarity: float  # percentage, as shown
     is_blocklisted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Whom a search found, and among whom it looked."""
+
+    found: list[Found]
+    references: int  # searched
+    thresholds: tuple[float, float]  # as `Device.thresholds`
+    shards: tuple[int, int] | None = None  # answered, of how many; None where the gallery is here
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everybody was searched; else who was not found may be known all the same."""
+        return self.shards is None or self.shards[0] == self.shards[1]
+
+
+class Elsewhere(Protocol):
+    """A gallery that lies in parts outside this process."""
+
+    def search_all(self, probe: Template, queries: Sequence[Query], *, now: float) -> Gathered:
+        """Search all parts, and say how many answered."""
+
+    def close(self) -> None:
+        """Let go of them."""
 
 
 class Device:
@@ -79,6 +105,9 @@ class Device:
         self.site_curve: SiteCurve | None = None
         """The rates among the people enrolled, see site.SiteWatch; None before they are measured, or where too few."""
 
+        self.elsewhere: Elsewhere | None = None
+        """Where `look` searches; None for the gallery here."""
+
         self._live = LiveGallery(recogniser, store)
         self._cohort: Cohort | None = None
         self._cohort_wipes = -1  # of the gallery when the cohort was last compared with it
@@ -88,6 +117,8 @@ class Device:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.elsewhere is not None:
+            self.elsewhere.close()
         self.decoder.close()
         self.store.close()
 
@@ -211,21 +242,60 @@ class Device:
         answer that says FACE_IN_BLOCKLIST shows whose.
         """
         held = self.gallery
-        block_at, list_at = self.thresholds(held.references)
-        limit = self.config.search.max_matches
-        is_narrow = search_type == "blocklisted_or_approved"
-        others_among = Among.APPROVED if is_narrow else Among.EVER if whatever_dates else Among.EVERYBODY
-        queries = [
-            Query(self._floor(block_at), limit, Among.BLOCKLISTED),
-            Query(self._floor(list_at), limit, others_among),
-        ]
+        thresholds = self.thresholds(held.references)
+        queries = self._queries(thresholds, search_type, whatever_dates=whatever_dates)
         blocked, others = (
             [self.found(candidate, held) for candidate in candidates]
             for candidates in held.search_all(probe, queries, now=self.now())
         )
+        return self._listed(blocked, others, thresholds, search_type)
+
+    def look(self, probe: Template | None, *, search_type: str = "most_similar") -> Looked:
+        """Return whom `find` finds, in the shards where there are any; nobody without a probe."""
+        if self.elsewhere is None or probe is None:
+            held = self.gallery
+            found = self.find(probe, search_type=search_type) if probe is not None else []
+            return Looked(found, held.references, self.thresholds(held.references))
+        queries = self._queries(self.thresholds(0), search_type)  # with more people they rise, and are applied below
+        gathered = self.elsewhere.search_all(probe, queries, now=self.now())
+        thresholds = self.thresholds(gathered.references)
+        blocked, others = (
+            [
+                Found(
+                    one.subject,
+                    one.cosine,
+                    self.scale.similarity_percentage(one.cosine),
+                    one.subject in gathered.blocklisted,
+                )
+                for one in candidates
+            ]
+            for candidates in gathered.candidates
+        )
+        found = self._listed(blocked, others, thresholds, search_type)
+        return Looked(found, gathered.references, thresholds, (gathered.answered, gathered.of))
+
+    def _queries(
+        self, thresholds: tuple[float, float], search_type: str, *, whatever_dates: bool = False
+    ) -> tuple[Query, Query]:
+        """Return what is asked: who is blocked, and who else is alike."""
+        block_at, list_at = thresholds
+        limit = self.config.search.max_matches
+        is_narrow = search_type == "blocklisted_or_approved"
+        others_among = Among.APPROVED if is_narrow else Among.EVER if whatever_dates else Among.EVERYBODY
+        return (
+            Query(self._floor(block_at), limit, Among.BLOCKLISTED),
+            Query(self._floor(list_at), limit, others_among),
+        )
+
+    def _listed(
+        self, blocked: list[Found], others: list[Found], thresholds: tuple[float, float], search_type: str
+    ) -> list[Found]:
+        """Return the people of both answers who reach their thresholds, ranked."""
+        block_at, list_at = thresholds
+        limit = self.config.search.max_matches
         blocked = [one for one in blocked if one.similarity >= block_at]
         others = [one for one in others if one.similarity >= list_at]
-        if is_narrow:
+        if search_type == "blocklisted_or_approved":
             return (blocked + others)[:limit]
         shown = {one.subject: one for one in (*blocked, *others)}
         ranked = sorted(shown.values(), key=lambda one: (-one.cosine, one.subject))

@@ -33,6 +33,7 @@ Exact: TypeAlias = Callable[[NDArray[np.int64]], Floats]
 TOGETHER = 64  # probes searched at once: their products with a chunk take 17 MB
 _TINY = 1e-30  # an empty chunk has no largest factor
 _MOST_PRODUCT = 2**30
+_NONE = np.zeros(0, np.float32)
 _BELOW = 1.0 - 1e-5  # float32 rounds a product by less
 _CROWD = 2048  # so many rows standing make it worth finding a higher bar
 _FIRST_FETCH = 16  # fetched before the bar is known exactly; a fetch costs the store some 10 us a row
@@ -247,7 +248,9 @@ class FirstPass:
         inverse, own = inverse[: len(sums)], float(self._search.coded.inverse[0])
         if self._least > 0.0:  # no row's own factor is larger than the chunk's largest: one pass instead of two
             product = self._least / (own * max(chunk.most_inverse, _TINY)) * _BELOW
-            hits = np.flatnonzero(sums >= min(int(product), _MOST_PRODUCT))
+            hits = np.flatnonzero(sums >= np.int32(min(int(product), _MOST_PRODUCT)))
+            if not len(hits):
+                return hits, _NONE
             estimates = np.multiply(sums[hits], inverse[hits], dtype=np.float32)
             keep = estimates >= self._least / own
             return hits[keep], estimates[keep] * np.float32(own)
