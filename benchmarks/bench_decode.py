@@ -55,6 +55,7 @@ def main() -> None:
             ways = {
                 "in_process": lambda data=data: decode(data),
                 "through_process": lambda data=data: decoder(data),
+                "halved_through_process": lambda data=data: decoder.halved(data),
                 "copy": pixels.copy,
             }
             took: dict[str, list[float]] = {name: [] for name in ways}

@@ -34,6 +34,11 @@ from kiosk.store.store import Store
 from kiosk.store.subjects import Enrolment
 from kiosk.types import Candidate, Sample, SubjectId, Template
 
+HALVED_FACE_PX = 200
+"""Edge of a face in a picture at half its edges from which its template is the whole picture's.
+
+The cosine between the two was 0.9933 or more in 13 photographs of faces of 400 px and more; of 250 px, 0.9897."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -58,6 +63,17 @@ class Looked:
     def is_complete(self) -> bool:
         """Whether everybody was searched; else who was not found may be known all the same."""
         return self.shards is None or self.shards[0] == self.shards[1]
+
+
+def sides(bbox: tuple[int, int, int, int]) -> tuple[int, int]:
+    """Return width and height of a box, px."""
+    return bbox[2] - bbox[0], bbox[3] - bbox[1]
+
+
+def scaled(bbox: tuple[int, int, int, int], scale: int) -> tuple[int, int, int, int]:
+    """Return a box in a picture whose edges are `scale` times as long."""
+    left, top, right, bottom = (scale * edge for edge in bbox)
+    return left, top, right, bottom
 
 
 class Elsewhere(Protocol):
@@ -183,12 +199,19 @@ class Device:
         return entry
 
     def analyse(self, data: bytes, *, rotate: bool = False) -> Sample:
-        """Decode and analyse a photograph.
+        """Decode and analyse a photograph; a large JPEG at half its edges, where the face is large all the same.
 
         Raises:
             ImageError: it is no picture we take.
         """
-        return self.recogniser.analyse(self.decoder(data), rotate=rotate)
+        image, scale = self.decoder.halved(data)
+        sample = self.recogniser.analyse(image, rotate=rotate)
+        if scale == 1:
+            return sample
+        if not sample.entities or min(sides(sample.entities[0].bbox)) < HALVED_FACE_PX:
+            return self.recogniser.analyse(self.decoder(data), rotate=rotate)
+        entities = tuple(replace(one, bbox=scaled(one.bbox, scale)) for one in sample.entities)
+        return replace(sample, entities=entities)
 
     def thresholds(self, n: int) -> tuple[float, float]:
         """Return the similarity at which a blocklisted person declines, and at which anybody is listed.
