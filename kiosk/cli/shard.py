@@ -8,7 +8,7 @@ import signal
 
 from kiosk import assembly
 from kiosk.device.live_gallery import LiveGallery
-from kiosk.errors import ConfigError
+from kiosk.errors import CloudError, ConfigError
 from kiosk.health.supervisor import Flag
 from kiosk.shards.shard import Service, Shard
 from kiosk.store.keys import new_key
@@ -41,7 +41,9 @@ def shard_run(chosen: argparse.Namespace) -> None:
         service = Service(Shard(live.latest, seal, part - 1, of), address)
         try:
             print(f"Shard {part} of {of} holds {held.subjects} people, {held.references} references", flush=True)
-            while not stopped.wait(0.2):
+            while service.is_alive and not stopped.wait(0.2):
                 pass
+            if not service.is_alive:
+                raise CloudError("the shard answers no more; start it again")
         finally:
             service.close()

@@ -99,14 +99,14 @@ class Gallery:
         return self.search_many([probe], [queries], now=now)[0]
 
     def search_many(
-        self, probes: Sequence[Template], asked: Sequence[Sequence[Query]], *, now: float
+        self, probes: Sequence[Template], asked: Sequence[Sequence[Query]], *, now: float | Sequence[float]
     ) -> list[list[list[Candidate]]]:
         """Answer the queries about each of many probes, each as `search_all` would; the codes are read for all at once.
 
         Args:
             probes: any number.
             asked: the queries about each.
-            now: decides who is valid.
+            now: decides who is valid; one time for all, or one for each.
 
         Returns:
             For each probe, for each of its queries, the candidates.
@@ -114,10 +114,11 @@ class Gallery:
         for probe in probes:
             self._check(probe)
         vectors, answers = [probe.vector for probe in probes], []
+        times = [now] * len(probes) if isinstance(now, float) else list(now)
         for start in range(0, len(vectors), TOGETHER):
             part = slice(start, start + TOGETHER)
             answers += search_together(
-                lambda: self._now, vectors[part], asked[part], self.products, self.exact, now=now
+                lambda: self._now, vectors[part], asked[part], self.products, self.exact, times=times[part]
             )
         return answers
 

@@ -300,7 +300,7 @@ def search_together(
     products: Products,
     exact: Exact,
     *,
-    now: float,
+    times: Sequence[float],
 ) -> list[list[list[Candidate]]]:
     """Search for some probes at once; those whose answer a change overtook search again.
 
@@ -310,7 +310,7 @@ def search_together(
         asked: the questions about each.
         products: the int8 kernel.
         exact: fetches float32 vectors.
-        now: decides who is valid.
+        times: for each, the time that decides who is valid.
 
     Returns:
         For each probe, for each of its questions, the candidates, best first.
@@ -320,7 +320,7 @@ def search_together(
     left = list(range(len(probes)))
     while left:
         snapshot, again = newest(), []
-        searches = [Search(snapshot, probes[at], exact, now=now, gone=gone[at]) for at in left]
+        searches = [Search(snapshot, probes[at], exact, now=times[at], gone=gone[at]) for at in left]
         passes = first_passes(snapshot, searches, [asked[at] for at in left], products)
         for at, search, done in zip(left, searches, passes, strict=True):
             try:

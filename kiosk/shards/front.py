@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,8 @@ from kiosk.gallery.search import Query
 from kiosk.shards.nats_client import Hub
 from kiosk.shards.wire import SUBJECT, Question, Seal
 from kiosk.types import Template
+
+log = logging.getLogger(__name__)
 
 PATIENCE_S = 1.0  # a quarter of a million references take some milliseconds
 
@@ -43,7 +46,10 @@ class Front:
             with contextlib.suppress(CloudError):
                 parts = self._hub.run(self._ask(Question(probe, tuple(queries), now)))
         usable = [part for part in parts if len(part.candidates) == len(queries)]
-        return gather(usable, queries, self._of)
+        found = gather(usable, queries, self._of)
+        if not found.is_complete:
+            log.warning("shards_answered=%d of=%d", found.answered, found.of)
+        return found
 
     async def _listen(self) -> None:
         await self._hub.connect()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,6 +16,9 @@ from kiosk.gallery.search import TOGETHER
 from kiosk.gallery.snapshot import Flag
 from kiosk.shards.nats_client import Hub
 from kiosk.shards.wire import SUBJECT, Question, Seal
+from kiosk.types import Template
+
+log = logging.getLogger(__name__)
 
 CONNECT_S = 10.0
 
@@ -43,26 +48,27 @@ class Shard:
         answers: list[bytes | None] = [None] * len(sealed)
         try:
             held = self._gallery()
-            fit = [
-                (at, number, question)
-                for at, number, question in asked
-                if question.probe.model == held.model and question.probe.vector.shape == (held.depth,)
-            ]
-            for now in {question.now for _, _, question in fit}:
-                these = [one for one in fit if one[2].now == now]
-                found = held.search_many([one[2].probe for one in these], [one[2].queries for one in these], now=now)
-                for (at, number, _), lists in zip(these, found, strict=True):
-                    listed = {one.subject: held.person(one.subject) for each in lists for one in each}
-                    blocked = {
-                        subject for subject, person in listed.items() if person and person.flags & Flag.BLOCKLISTED
-                    }
-                    part = Part(
-                        self._part, self._of, held.references, tuple(tuple(each) for each in lists), frozenset(blocked)
-                    )
-                    answers[at] = self._seal.answer(number, part)
-        except (KioskError, ValueError):  # a damaged row, a vector without direction: no answer is the safe one
+            fit = [one for one in asked if _fits(one[2].probe, held)]
+            found = held.search_many(
+                [question.probe for _, _, question in fit],
+                [question.queries for _, _, question in fit],
+                now=[question.now for _, _, question in fit],
+            )
+            for (at, number, _), lists in zip(fit, found, strict=True):
+                listed = {one.subject: held.person(one.subject) for each in lists for one in each}
+                blocked = {subject for subject, person in listed.items() if person and person.flags & Flag.BLOCKLISTED}
+                candidates = tuple(tuple(each) for each in lists)
+                part = Part(self._part, self._of, held.references, candidates, frozenset(blocked))
+                answers[at] = self._seal.answer(number, part)
+        except KioskError as error:  # a damaged row, a store that cannot be read: no answer is the safe one
+            log.warning("shard_cannot_answer=%s", error)
             return [None] * len(sealed)
         return answers
+
+
+def _fits(probe: Template, held: Gallery) -> bool:
+    """Say whether a probe can be searched here: one that cannot would take the answers of its neighbours with it."""
+    return probe.model == held.model and probe.vector.shape == (held.depth,)
 
 
 class Service:
@@ -94,6 +100,8 @@ class Service:
             self._waiting.put_nowait(message)
 
     async def _work(self) -> None:
+        import nats  # noqa: PLC0415  the extra fleet
+
         while True:
             batch = [await self._waiting.get()]
             while len(batch) < TOGETHER and not self._waiting.empty():
@@ -102,8 +110,14 @@ class Service:
                 self._worker, self._shard.answers, [bytes(message.data) for message in batch]
             )
             for message, answer in zip(batch, answers, strict=True):
-                if answer is not None and self._hub.is_connected:
-                    await self._hub.client.publish(message.reply, answer)
+                if answer is not None:
+                    with contextlib.suppress(nats.errors.Error, OSError):  # the hub went: who asked counts us missing
+                        await self._hub.client.publish(message.reply, answer)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether questions are answered; a mistake of ours ends that for good."""
+        return not self._task.done()
 
     def close(self) -> None:
         """Stop answering; twice is as well as once."""

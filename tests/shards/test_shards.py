@@ -196,6 +196,25 @@ def test_a_shard_holds_its_part_and_follows_what_changes(state):
         assert [live.latest().person(number) for live in lives] == [None] * 3
 
 
+def test_a_shard_answers_all_that_wait_together_and_a_bad_question_harms_only_itself(state):
+    seal = Seal(new_key())
+    with opened(state) as store:
+        live = LiveGallery(fixed_recogniser(template(0), SCALE), store, part=0, of=1)
+        shard = Shard(live.latest, seal, 0, 1)
+        queries = (Query(0.5, 5),)
+        short = template(1).vector[:64] / np.linalg.norm(template(1).vector[:64])
+        other = Template(template(1).vector, "b" * 64)
+        probes = [template(3), Template(short, MODEL), other, template(7)]
+        asked = [seal.ask(Question(probe, queries, NOW + at))[1] for at, probe in enumerate(probes)]
+
+        answers = shard.answers([*asked, b"noise"])
+
+        parts = [None if answer is None else seal.read_answer(answer)[1] for answer in answers]
+    assert [None if part is None else len(part.candidates[0]) for part in parts] == [4, None, None, 1, None]
+    assert parts[3] is not None
+    assert parts[3].blocklisted == {8}
+
+
 def test_shards_need_a_hub():
     with pytest.raises(ConfigError, match="shards_hub"):
         SearchSettings(shards=4)
