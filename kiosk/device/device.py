@@ -271,7 +271,7 @@ class Device:
             [self.found(candidate, held) for candidate in candidates]
             for candidates in held.search_all(probe, queries, now=self.now())
         )
-        return self._listed(blocked, others, thresholds, search_type)
+        return _listed(blocked, others, thresholds, search_type, self.config.search.max_matches)
 
     def look(self, probe: Template | None, *, search_type: str = "most_similar") -> Looked:
         """Return whom `find` finds, in the shards where there are any; nobody without a probe."""
@@ -294,7 +294,7 @@ class Device:
             ]
             for candidates in gathered.candidates
         )
-        found = self._listed(blocked, others, thresholds, search_type)
+        found = _listed(blocked, others, thresholds, search_type, self.config.search.max_matches)
         return Looked(found, gathered.references, thresholds, (gathered.answered, gathered.of))
 
     def _queries(
@@ -310,23 +310,6 @@ class Device:
             Query(self._floor(list_at), limit, others_among),
         )
 
-    def _listed(
-        self, blocked: list[Found], others: list[Found], thresholds: tuple[float, float], search_type: str
-    ) -> list[Found]:
-        """Return the people of both answers who reach their thresholds, ranked."""
-        block_at, list_at = thresholds
-        limit = self.config.search.max_matches
-        blocked = [one for one in blocked if one.similarity >= block_at]
-        others = [one for one in others if one.similarity >= list_at]
-        if search_type == "blocklisted_or_approved":
-            return (blocked + others)[:limit]
-        shown = {one.subject: one for one in (*blocked, *others)}
-        ranked = sorted(shown.values(), key=lambda one: (-one.cosine, one.subject))
-        best = ranked[:limit]
-        if blocked and not any(one.is_blocklisted and one.similarity >= block_at for one in best):
-            best[-1] = blocked[0]
-        return best
-
     def _floor(self, similarity: float) -> float:
         """Return a cosine that surely lies under this shown similarity; `find` then looks at the shown number."""
         return max(-1.0, self.scale.cosine(similarity) - 1e-5)
@@ -339,3 +322,20 @@ class Device:
         return Found(candidate.subject, candidate.cosine, similarity, is_blocklisted)
 
     # ---- people
+
+
+def _listed(
+    blocked: list[Found], others: list[Found], thresholds: tuple[float, float], search_type: str, limit: int
+) -> list[Found]:
+    """Return the people of both answers who reach their thresholds, ranked."""
+    block_at, list_at = thresholds
+    blocked = [one for one in blocked if one.similarity >= block_at]
+    others = [one for one in others if one.similarity >= list_at]
+    if search_type == "blocklisted_or_approved":
+        return (blocked + others)[:limit]
+    shown = {one.subject: one for one in (*blocked, *others)}
+    ranked = sorted(shown.values(), key=lambda one: (-one.cosine, one.subject))
+    best = ranked[:limit]
+    if blocked and not any(one.is_blocklisted and one.similarity >= block_at for one in best):
+        best[-1] = blocked[0]
+    return best

@@ -115,11 +115,10 @@ class Gallery:
             self._check(probe)
         vectors, answers = [probe.vector for probe in probes], []
         times = [now] * len(probes) if isinstance(now, float) else list(now)
-        for start in range(0, len(vectors), TOGETHER):
-            part = slice(start, start + TOGETHER)
-            answers += search_together(
-                lambda: self._now, vectors[part], asked[part], self.products, self.exact, times=times[part]
-            )
+        for at in range(0, len(vectors), TOGETHER):
+            some, newest = slice(at, at + TOGETHER), lambda: self._now
+            parts = vectors[some], asked[some], self.products, self.exact
+            answers += search_together(newest, *parts, times=times[some])
         return answers
 
     def person(self, subject: SubjectId) -> Person | None:
