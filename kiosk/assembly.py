@@ -22,14 +22,16 @@ from kiosk.networks.liveness import liveness_limits
 from kiosk.recognition.match import ScoreScale
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config, Sources, sources_of, state_directory
+from kiosk.shards.wire import Seal
 from kiosk.store import directory as stores
 from kiosk.store.chain import Kind
 from kiosk.store.directory import DATABASE_NAME, initialise
 from kiosk.store.erasure import BACKUPS_NAME, ERASURES_NAME
-from kiosk.store.keys import KEY_NAME, Key, read_keys
+from kiosk.store.keys import KEY_NAME, Key, read_key, read_keys
 from kiosk.store.store import Store
 from kiosk.store.upkeep.backup import backups, scrub
 
+SHARDS_KEY_NAME = "shards.key"
 MOST_THREADS = 2  # more gained nothing measurable on networks this small
 DAY_S, HOUR_S = 86400.0, 3600.0
 
@@ -204,7 +206,24 @@ def open_device(chosen: argparse.Namespace, *, threads: int = 0, clock: Clock | 
         outgoing = make_outgoing(opened, config, now=clock)
         parts.pop_all()  # the device ends it
     zones = make_zone_network(config)
-    return Device(networks, opened, config, now=clock, outgoing=outgoing, decoder=decoder, zones=zones)
+    device = Device(networks, opened, config, now=clock, outgoing=outgoing, decoder=decoder, zones=zones)
+    if config.search.shards:
+        from kiosk.shards.front import Front  # noqa: PLC0415  needs the extra fleet
+
+        device.elsewhere = Front(config.search.shards_hub, shards_seal(chosen), config.search.shards)
+    return device
+
+
+def shards_seal(chosen: argparse.Namespace) -> Seal:
+    """Return what seals questions to the shards, by the key in the state directory.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    path = state_of(chosen) / SHARDS_KEY_NAME
+    if not path.exists():
+        raise ConfigError(f"there is no {path}; make it with `kiosk shard key` and copy it to all that ask or answer")
+    return Seal(read_key(path))
 
 
 def make_outgoing(opened: Store, config: Config, *, now: Callable[[], float]) -> Policy:

@@ -58,3 +58,11 @@ def read_days(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 36_525:  # noqa: PLR2004  a century
         raise argparse.ArgumentTypeError(f"want 1 to 36525 days, got {text!r}")
     return int(text)
+
+
+def read_part(text: str) -> tuple[int, int]:
+    """Read which part of how many, such as 1/4."""
+    part, slash, of = text.partition("/")
+    if not (slash and part.isdecimal() and of.isdecimal() and 1 <= int(part) <= int(of)):
+        raise argparse.ArgumentTypeError(f"want a part such as 1/4, got {text!r}")
+    return int(part), int(of)

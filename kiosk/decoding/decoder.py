@@ -81,6 +81,18 @@ class Decoder:
             ImageError: it is no picture we take, or cost more than a photograph may.
             StoppingError: this was closed meanwhile.
         """
+        return self._decoded(data, most_bytes, with_heic=with_heic, halved=False)[0]
+
+    def halved(self, data: bytes) -> tuple[RgbImage, int]:
+        """Return a picture, a large JPEG at half its edges, and the file's pixels per pixel of it: 1 or 2.
+
+        Raises:
+            ImageError: as above.
+            StoppingError: as above.
+        """
+        return self._decoded(data, MAX_BYTES, with_heic=False, halved=True)
+
+    def _decoded(self, data: bytes, most_bytes: int, *, with_heic: bool, halved: bool) -> tuple[RgbImage, int]:
         if len(data) > most_bytes:
             raise ImageError(too_large(most_bytes))
         survey(data)  # here too: a bomb waits for no process, and costs none
@@ -88,7 +100,8 @@ class Decoder:
         while True:
             worker = self._taken(deadline)
             try:
-                outcome = worker.decode(data, deadline, self._limits, with_heic=with_heic)
+                outcome = worker.decode(data, deadline, self._limits, with_heic=with_heic, halved=halved)
+                scale = worker.scale
             except _StaleError:
                 continue  # nothing was handed to it
             except _EndedError:
@@ -99,7 +112,7 @@ class Decoder:
                 raise StoppingError("The kiosk is stopping.")
             if isinstance(outcome, ImageError):
                 raise outcome
-            return outcome
+            return outcome, scale
 
     def warm(self) -> None:
         """Start a worker, so that it is ready when the first picture comes."""
@@ -182,6 +195,7 @@ class _Worker:
 
     def __init__(self, limits: Limits, turn: int) -> None:
         self.is_busy = self._is_resting = False
+        self.scale = 1  # of the last picture: pixels of the file per pixel
         self.missing: list[str] = []  # walls that do not stand around it, by its own word
         self.is_sound = True  # whether another picture may come
         with ExitStack() as opened:
@@ -224,7 +238,9 @@ class _Worker:
         """Whether the process runs."""
         return self._process.poll() is None
 
-    def decode(self, data: bytes, deadline: float, limits: Limits, *, with_heic: bool) -> RgbImage | ImageError:
+    def decode(
+        self, data: bytes, deadline: float, limits: Limits, *, with_heic: bool, halved: bool
+    ) -> RgbImage | ImageError:
         """Return the pixels, or why there are none.
 
         Raises:
@@ -238,7 +254,7 @@ class _Worker:
             raise _StaleError
         os.pwrite(self._picture, data, 0)
         try:
-            self._process.stdin.write(REQUEST.pack(len(data), with_heic))
+            self._process.stdin.write(REQUEST.pack(len(data), with_heic, halved))
         except OSError:
             raise _StaleError from None
         replies = self._process.stdout.fileno()
@@ -271,6 +287,7 @@ class _Worker:
             if "error" in answer:
                 return ImageError(str(answer["error"]))
             height, width = int(answer["height"]), int(answer["width"])
+            self.scale = 2 if answer["is_half"] else 1
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return ImageError("Invalid image: the decoder failed on it")
         if not (height > 0 and width > 0 and height * width <= MAX_PIXELS):

@@ -124,7 +124,8 @@ def _decode_one(told: Mapping[str, Any], limits: Limits, parent: int, samples: S
             os._exit(0)
         start_timer(limits)
         os.close(REQUESTS)
-        length, with_heic = REQUEST.unpack(request)
+        length, with_heic, halved = REQUEST.unpack(request)
+        whole = 0
         data = os.pread(told["picture"], length, 0)
 
         def room(height: int, width: int) -> RgbImage:
@@ -135,15 +136,18 @@ def _decode_one(told: Mapping[str, Any], limits: Limits, parent: int, samples: S
             return np.frombuffer(memory, np.uint8).reshape(height, width, 3)
 
         def begin(pixels: int) -> None:
+            nonlocal whole
+            whole = pixels
             if pixels >= LARGE_PIXELS:
                 fcntl.lockf(told["turn"], fcntl.LOCK_EX)  # let go of when this process ends
 
         try:
-            image = decode(data, room, begin=begin, with_heic=with_heic, most_bytes=DOCUMENT_BYTES)
+            image = decode(data, room, begin=begin, with_heic=with_heic, halved=halved, most_bytes=DOCUMENT_BYTES)
             height, width, _ = image.shape
             if height * width < LARGE_PIXELS:
                 _write(told["pixels"], image)
             said: dict[str, Any] = {"height": height, "width": width, "walls": walls}
+            said["is_half"] = whole > 2 * height * width
         except ImageError as error:
             said = {"error": str(error)[:MOST_SENTENCE], "walls": walls}
         os.write(REPLIES, json.dumps(said).encode())

@@ -95,15 +95,17 @@ def answer_search(
 
     `may_become_session` as in `answer_match`; `images` are kept for its reviewer where it is In Review.
     """
-    held = device.gallery
-    found = device.find(user.template, search_type=search_type) if user.template is not None else []
-    block_at, list_at = device.thresholds(held.references)
+    looked = device.look(user.template, search_type=search_type)
+    found, (block_at, list_at) = looked.found, looked.thresholds
     decision = decide_search(
         faces=len(user.entities),
         is_blocklisted=any(one.is_blocklisted and one.similarity >= block_at for one in found),
         is_known=bool(found),
         allow_multiple_faces=device.config.search.allow_multiple_faces,
     )
+    if not looked.is_complete and decision.status is not Status.DECLINED:  # whoever was not found may be known
+        decision = replace(decision, status=Status.IN_REVIEW)
+    shards = {} if looked.shards is None else {"shards": dict(zip(("answered", "of"), looked.shards, strict=True))}
     request_id = str(uuid.uuid4())
     answer = contract.search_answer(
         decision,
@@ -113,7 +115,11 @@ def answer_search(
         created_at=device.now(),
         vendor_data=vendor_data,
         metadata=metadata,
-        device={"model": device.recogniser.model, **device.gallery_figures(held.references, list_at)},
+        device={
+            "model": device.recogniser.model,
+            **device.gallery_figures(looked.references, list_at),
+            **shards,
+        },
     )
     if not save:
         return answer
@@ -127,14 +133,14 @@ def answer_search(
             warnings=tuple(warned.risk.value for warned in decision.warnings),
             thresholds={"similarity": list_at, "blocklist": block_at},
             model=device.recogniser.model,
-            gallery_size=held.references,
+            gallery_size=looked.references,
             subjects=tuple(one.subject for one in found),
             vendor_data=vendor_data,
             answer=answer,
             request_id=request_id,
             actor=actor,
             call={"search_type": search_type},
-            details=details,
+            details={**details, **shards},
             images=images if decision.status is Status.IN_REVIEW else {},
         ),
         photographs,

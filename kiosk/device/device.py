@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from kiosk.device.people_finder import PeopleFinder
 from kiosk.device.thresholds import gallery_figures, search_thresholds
 from kiosk.gallery.cohort import Cohort
 from kiosk.gallery.gallery import Gallery
+from kiosk.gallery.parts import Gathered
 from kiosk.gallery.search import Query
 from kiosk.gallery.site_curve import SiteCurve, stricter_score
 from kiosk.gallery.snapshot import Among, Flag
@@ -35,6 +36,12 @@ from kiosk.store.store import Store
 from kiosk.store.subjects import Enrolment
 from kiosk.types import Candidate, Sample, Session, SubjectId, Template
 
+HALVED_FACE_PX = 200
+"""Edge of a face in a picture at half its edges from which its template is the whole picture's.
+
+The cosine between the two was 0.9933 or more in 10 measurements of 5 photographs, faces of 400 px and more; of 250
+px, 0.9897."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -44,6 +51,42 @@ class Found:
     cosine: float
     similarity: float  # percentage, as shown
     is_blocklisted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Whom a search found, and among whom it looked."""
+
+    found: list[Found]
+    references: int  # searched
+    thresholds: tuple[float, float]  # as `Device.thresholds`
+    shards: tuple[int, int] | None = None  # answered, of how many; None where the gallery is here
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everybody was searched; else who was not found may be known all the same."""
+        return self.shards is None or self.shards[0] == self.shards[1]
+
+
+def sides(bbox: tuple[int, int, int, int]) -> tuple[int, int]:
+    """Return width and height of a box, px."""
+    return bbox[2] - bbox[0], bbox[3] - bbox[1]
+
+
+def scaled(bbox: tuple[int, int, int, int], scale: int) -> tuple[int, int, int, int]:
+    """Return a box in a picture whose edges are `scale` times as long."""
+    left, top, right, bottom = (scale * edge for edge in bbox)
+    return left, top, right, bottom
+
+
+class Elsewhere(Protocol):
+    """A gallery that lies in parts outside this process."""
+
+    def search_all(self, probe: Template, queries: Sequence[Query], *, now: float) -> Gathered:
+        """Search all parts, and say how many answered."""
+
+    def close(self) -> None:
+        """Let go of them."""
 
 
 class Device:
@@ -86,6 +129,8 @@ class Device:
 
         self.finder = PeopleFinder(store)
         """Finds people by name, code or document."""
+        self.elsewhere: Elsewhere | None = None
+        """Where `look` searches; None for the gallery here."""
 
         self._live = LiveGallery(recogniser, store)
         self._cohort: Cohort | None = None
@@ -96,6 +141,8 @@ class Device:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self.elsewhere is not None:
+            self.elsewhere.close()
         self.decoder.close()
         self.store.close()
 
@@ -163,12 +210,19 @@ class Device:
         return entry
 
     def analyse(self, data: bytes, *, rotate: bool = False) -> Sample:
-        """Decode and analyse a photograph.
+        """Decode and analyse a photograph; a large JPEG at half its edges, where the face is large all the same.
 
         Raises:
             ImageError: it is no picture we take.
         """
-        return self.recogniser.analyse(self.decoder(data), rotate=rotate)
+        image, scale = self.decoder.halved(data)
+        sample = self.recogniser.analyse(image, rotate=rotate)
+        if scale == 1:
+            return sample
+        if not sample.entities or min(sides(sample.entities[0].bbox)) < HALVED_FACE_PX:
+            return self.recogniser.analyse(self.decoder(data), rotate=rotate)
+        entities = tuple(replace(one, bbox=scaled(one.bbox, scale)) for one in sample.entities)
+        return replace(sample, entities=entities)
 
     def thresholds(self, n: int) -> tuple[float, float]:
         """Return the similarity at which a blocklisted person declines, and at which anybody is listed.
@@ -222,28 +276,50 @@ class Device:
         answer that says FACE_IN_BLOCKLIST shows whose.
         """
         held = self.gallery
-        block_at, list_at = self.thresholds(held.references)
-        limit = self.config.search.max_matches
-        is_narrow = search_type == "blocklisted_or_approved"
-        others_among = Among.APPROVED if is_narrow else Among.EVER if whatever_dates else Among.EVERYBODY
-        queries = [
-            Query(self._floor(block_at), limit, Among.BLOCKLISTED),
-            Query(self._floor(list_at), limit, others_among),
-        ]
+        thresholds = self.thresholds(held.references)
+        queries = self._queries(thresholds, search_type, whatever_dates=whatever_dates)
         blocked, others = (
             [self.found(candidate, held) for candidate in candidates]
             for candidates in held.search_all(probe, queries, now=self.now())
         )
-        blocked = [one for one in blocked if one.similarity >= block_at]
-        others = [one for one in others if one.similarity >= list_at]
-        if is_narrow:
-            return (blocked + others)[:limit]
-        shown = {one.subject: one for one in (*blocked, *others)}
-        ranked = sorted(shown.values(), key=lambda one: (-one.cosine, one.subject))
-        best = ranked[:limit]
-        if blocked and not any(one.is_blocklisted and one.similarity >= block_at for one in best):
-            best[-1] = blocked[0]
-        return best
+        return _listed(blocked, others, thresholds, search_type, self.config.search.max_matches)
+
+    def look(self, probe: Template | None, *, search_type: str = "most_similar") -> Looked:
+        """Return whom `find` finds, in the shards where there are any; nobody without a probe."""
+        if self.elsewhere is None or probe is None:
+            held = self.gallery
+            found = self.find(probe, search_type=search_type) if probe is not None else []
+            return Looked(found, held.references, self.thresholds(held.references))
+        queries = self._queries(self.thresholds(0), search_type)  # with more people they rise, and are applied below
+        gathered = self.elsewhere.search_all(probe, queries, now=self.now())
+        thresholds = self.thresholds(gathered.references)
+        blocked, others = (
+            [
+                Found(
+                    one.subject,
+                    one.cosine,
+                    self.scale.similarity_percentage(one.cosine),
+                    one.subject in gathered.blocklisted,
+                )
+                for one in candidates
+            ]
+            for candidates in gathered.candidates
+        )
+        found = _listed(blocked, others, thresholds, search_type, self.config.search.max_matches)
+        return Looked(found, gathered.references, thresholds, (gathered.answered, gathered.of))
+
+    def _queries(
+        self, thresholds: tuple[float, float], search_type: str, *, whatever_dates: bool = False
+    ) -> tuple[Query, Query]:
+        """Return what is asked: who is blocked, and who else is alike."""
+        block_at, list_at = thresholds
+        limit = self.config.search.max_matches
+        is_narrow = search_type == "blocklisted_or_approved"
+        others_among = Among.APPROVED if is_narrow else Among.EVER if whatever_dates else Among.EVERYBODY
+        return (
+            Query(self._floor(block_at), limit, Among.BLOCKLISTED),
+            Query(self._floor(list_at), limit, others_among),
+        )
 
     def _floor(self, similarity: float) -> float:
         """Return a cosine that surely lies under this shown similarity; `find` then looks at the shown number."""
@@ -257,3 +333,20 @@ class Device:
         return Found(candidate.subject, candidate.cosine, similarity, is_blocklisted)
 
     # ---- people
+
+
+def _listed(
+    blocked: list[Found], others: list[Found], thresholds: tuple[float, float], search_type: str, limit: int
+) -> list[Found]:
+    """Return the people of both answers who reach their thresholds, ranked."""
+    block_at, list_at = thresholds
+    blocked = [one for one in blocked if one.similarity >= block_at]
+    others = [one for one in others if one.similarity >= list_at]
+    if search_type == "blocklisted_or_approved":
+        return (blocked + others)[:limit]
+    shown = {one.subject: one for one in (*blocked, *others)}
+    ranked = sorted(shown.values(), key=lambda one: (-one.cosine, one.subject))
+    best = ranked[:limit]
+    if blocked and not any(one.is_blocklisted and one.similarity >= block_at for one in best):
+        best[-1] = blocked[0]
+    return best

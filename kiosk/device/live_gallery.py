@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import fields
 from itertools import chain
 from typing import Any
 
@@ -22,9 +23,17 @@ STATUSES = tuple(Status)
 class LiveGallery:
     """The references of one model. Safe in several threads."""
 
-    def __init__(self, recogniser: Recogniser, store: Store) -> None:
-        """Take the model and the store; nothing is loaded before somebody asks."""
+    def __init__(self, recogniser: Recogniser, store: Store, *, part: int = 0, of: int = 1) -> None:
+        """Take the model and the store; nothing is loaded before somebody asks.
+
+        Args:
+            recogniser: whose templates.
+            store: the people's.
+            part: which part of the people is held, from 0; a person is in the part of their number.
+            of: how many parts there are.
+        """
         self._recogniser, self._store = recogniser, store
+        self._part, self._of = part, of
         self._sync = threading.Lock()
         self._version = -1
         self._gallery: Gallery | None = None
@@ -46,7 +55,7 @@ class LiveGallery:
         version = (
             self._store.references.version()
         )  # before the rows: what comes in between is looked at twice, not missed
-        members = self._store.references.members()
+        members = self._own(self._store.references.members())
         blocks = self._store.references.chunks(self._recogniser.model)
         first = next(blocks, None)
         depth = first.vectors.shape[1] if first is not None else self._depth()
@@ -59,6 +68,13 @@ class LiveGallery:
         self._version = version
         return loaded
 
+    def _own(self, members: Members) -> Members:
+        """Leave out who belongs to another part."""
+        if self._of == 1:
+            return members
+        own = members.session_numbers % self._of == self._part
+        return Members(*(getattr(members, column.name)[own] for column in fields(members)))
+
     def _depth(self) -> int:
         blank = np.full((256, 256, 3), 127, np.uint8)
         square = Face(np.array([0, 0, 256, 256], np.float32), _SPREAD, 1.0)
@@ -69,9 +85,10 @@ class LiveGallery:
         if not changes.is_whole:
             self._gallery = self._load()
             return
-        members = self._store.references.members(changes.subjects)
+        subjects = [number for number in changes.subjects if number % self._of == self._part]
+        members = self._store.references.members(subjects)
         there = set(members.session_numbers.tolist())
-        held.forget(*(number for number in changes.subjects if number not in there))
+        held.forget(*(number for number in subjects if number not in there))
         blocks = list(self._store.references.chunks(self._recogniser.model, list(there))) if there else []
         for row, number in enumerate(members.session_numbers.tolist()):
             person = _person(members, row)

@@ -1,32 +1,29 @@
 """The gallery against itself: people who may be one and the same, and references unlike their own person.
 
-All pairs go through int8 codes in blocks, by the bound of `codes.py`; pairs that may reach the floor are scored from
-the float32 vectors. So the list is exact, as a search's is, of the snapshot taken at the start.
+Each reference is a probe against those enrolled before it, many at a time, by the bound of `codes.py`; pairs that may
+reach the floor are scored from the float32 vectors. So the list is exact, as a search's is, of the snapshot taken at
+the start.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kiosk.gallery.codes import CHUNK_SHIFT, COSINE_GUARD, EXTREME_CODES, Bound, Codes
+from kiosk.gallery.codes import CHUNK_SHIFT, COSINE_GUARD, Bound, encode
 from kiosk.gallery.gallery import Gallery
-from kiosk.gallery.search import Exact
+from kiosk.gallery.products import PROBE_MOST, Products
+from kiosk.gallery.search import TOGETHER, Exact
 from kiosk.gallery.snapshot import Rows, Snapshot
 from kiosk.types import Floats, SubjectId
 
-Products: TypeAlias = Callable[[Codes], Callable[[Codes], NDArray[Any]]]
-"""Codes (M, D) int8 -> a function from codes (K, D) to the (K, M) whole numbers between them."""
-
-_WIDTH = 1024  # with _HEIGHT: the products of two blocks stay in a 2 MB cache
-_HEIGHT = 512
-_SPAN = 8 * _WIDTH  # so many rows packed at a time, that reading the others is a small part of the work
+_TINY = 1e-30
+_LARGE = 2.0**30
 _FETCH = 2048
 
 
@@ -50,16 +47,6 @@ class Outlier:
     cosine: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Block:
-    """Some live rows, read out of the gallery."""
-
-    rows: Rows
-    owners: NDArray[np.int32]
-    codes: Codes
-    inverse: Floats
-
-
 def pairs_above(gallery: Gallery, floor: float, *, products: Products | None = None) -> Iterator[Pair]:
     """Yield pairs of references of different people at or above `floor`, block by block, not ranked.
 
@@ -71,22 +58,16 @@ def pairs_above(gallery: Gallery, floor: float, *, products: Products | None = N
         floor: cosine.
         products: the int8 kernel; the fastest there is when left out.
     """
-    products = fastest_products() if products is None else products
+    products = gallery.products if products is None else products
     snapshot = gallery.snapshot
-    least = Bound(2 * snapshot.slant, snapshot.shortest**2, snapshot.longest**2).least_estimate(floor)
     rows = _live_rows(snapshot)
-    for start in range(0, len(rows), _SPAN):
-        wides = [
-            _read(snapshot, rows[begin : begin + _WIDTH])
-            for begin in range(start, min(start + _SPAN, len(rows)), _WIDTH)
-        ]
-        times = [products(wide.codes) for wide in wides]
-        for later in range(start, len(rows), _HEIGHT):
-            tall = _read(snapshot, rows[later : later + _HEIGHT])
-            for wide, multiply in zip(wides, times, strict=True):
-                if len(wide.rows) and len(tall.rows) and tall.rows[-1] > wide.rows[0]:
-                    one, other = _likely(tall, wide, multiply(tall.codes), least)
-                    yield from _scored(gallery, snapshot, one, other, floor)
+    for start in range(0, len(rows), TOGETHER):
+        part = rows[start : start + TOGETHER]
+        vectors = gallery.exact(snapshot.column("reference", part))
+        there = ~np.isnan(vectors).any(axis=1)
+        if there.any():
+            for one, other in _likely(snapshot, part[there], vectors[there], floor, products):
+                yield from _scored(gallery, snapshot, one, other, floor)
 
 
 def outliers(gallery: Gallery, floor: float) -> Iterator[Outlier]:
@@ -132,31 +113,30 @@ def _live_rows(snapshot: Snapshot) -> Rows:
     return np.concatenate(rows)
 
 
-def _read(snapshot: Snapshot, rows: Rows) -> _Block:
+def _likely(
+    snapshot: Snapshot, rows: Rows, vectors: Floats, floor: float, products: Products
+) -> Iterator[tuple[Rows, Rows]]:
+    """Yield the pairs of some rows with earlier ones whose estimate leaves them a chance, chunk by chunk."""
+    coded = encode(vectors, PROBE_MOST)
+    bound = Bound(snapshot.slant + coded.slant, snapshot.shortest * coded.shortest, snapshot.longest * coded.longest)
+    least = bound.least_estimate(floor)
     owners = snapshot.column("owner", rows)
-    inverse = snapshot.column("inverse", rows)
-    codes = np.hstack([snapshot.column("lead", rows), snapshot.column("rest", rows)])
-    keep = (owners >= 0) & (inverse > 0)  # some may have been wiped since
-    return _Block(rows[keep], owners[keep], codes[keep], inverse[keep])
-
-
-def _least_product(least: float, one: Floats, other: Floats) -> int:
-    """Return the whole number that codes of these lengths reach if their estimate reaches `least`."""
-    if least > 0:
-        product = least / (float(one.max()) * float(other.max())) * (1 - COSINE_GUARD)
-    else:
-        product = least / (float(one.min()) * float(other.min())) * (1 + COSINE_GUARD)
-    return max(math.floor(product), -(2**30)) if product > -math.inf else -(2**30)
-
-
-def _likely(tall: _Block, wide: _Block, sums: NDArray[Any], least: float) -> tuple[Rows, Rows]:
-    """Return the pairs of rows, the later one first, whose estimate is at least `least`."""
-    hits = np.flatnonzero(sums >= _least_product(least, tall.inverse, wide.inverse))
-    at, to = np.divmod(hits, len(wide.rows))
-    estimates = sums.ravel()[hits].astype(np.float64) * tall.inverse[at] * wide.inverse[to]
-    # both orders of a pair meet where the blocks overlap; one is enough
-    keep = (estimates >= least) & (tall.rows[at] > wide.rows[to]) & (tall.owners[at] != wide.owners[to])
-    return tall.rows[at[keep]], wide.rows[to[keep]]
+    for number, used, chunk in snapshot.parts():
+        first = number << CHUNK_SHIFT
+        if first >= rows[-1]:
+            return
+        codes, inverse = chunk.codes, chunk.inverse
+        sums = np.empty((len(rows), codes.shape[1]), np.int32)
+        products(coded.codes, codes, chunk.centred[: codes.shape[1]], sums)
+        most = coded.inverse * (chunk.most_inverse if least > 0 else float(inverse[:used].min(initial=1.0)))
+        enough = np.clip(least / np.maximum(most, _TINY) * (1 - math.copysign(COSINE_GUARD, least)), -_LARGE, _LARGE)
+        hits = np.flatnonzero(sums[:, :used] >= np.floor(enough).astype(np.int32)[:, None])
+        at, to = np.divmod(hits, used)
+        estimates = sums[at, to] * inverse[to].astype(np.float64) * coded.inverse[at]
+        theirs = chunk.owner[to]
+        keep = (estimates >= least) & (to + first < rows[at]) & (theirs >= 0) & (theirs != owners[at])
+        if keep.any():
+            yield rows[at[keep]], to[keep] + first
 
 
 def _scored(gallery: Gallery, snapshot: Snapshot, tall: Rows, wide: Rows, floor: float) -> Iterator[Pair]:
@@ -178,25 +158,3 @@ def _scored(gallery: Gallery, snapshot: Snapshot, tall: Rows, wide: Rows, floor:
 def _fetch(exact: Exact, snapshot: Snapshot, rows: Rows) -> NDArray[np.float64]:
     """Fetch the vectors of rows, NaN where they are gone."""
     return exact(snapshot.column("reference", rows)).astype(np.float64)
-
-
-def numpy_products(wide: Codes) -> Callable[[Codes], NDArray[Any]]:
-    """Multiply codes with codes in float32, which holds the whole numbers exactly."""
-    turned = wide.T.astype(np.float32)
-    return lambda tall: tall.astype(np.float32) @ turned
-
-
-def fastest_products() -> Products:
-    """Return NumKong's matrix kernel where it is installed and counts right, else NumPy's; the numbers are the same."""
-    try:
-        import numkong  # noqa: PLC0415  optional: see matrix.fastest_dots
-    except ImportError:
-        return numpy_products
-
-    def numkong_products(wide: Codes) -> Callable[[Codes], NDArray[Any]]:
-        packed = numkong.dots_pack(np.ascontiguousarray(wide))
-        return lambda tall: np.asarray(numkong.dots_packed(np.ascontiguousarray(tall), packed))
-
-    extreme = EXTREME_CODES
-    right = np.array_equal(numkong_products(extreme)(extreme), numpy_products(extreme)(extreme))
-    return numkong_products if right else numpy_products

@@ -95,10 +95,7 @@ class Draft:
             there, here = slice(self.tail, self.tail + take), slice(done, done + take)
             chunk = self.chunks[-1]
             assert chunk is not None
-            lead = chunk.lead.shape[1]
-            chunk.lead[there], chunk.rest[there] = coded.codes[here, :lead], coded.codes[here, lead:]
-            chunk.inverse[there], chunk.share[there] = coded.inverse[here], coded.share[here]
-            chunk.most_inverse = max(chunk.most_inverse, float(coded.inverse[here].max()))
+            chunk.put(self.tail, coded.codes[here], coded.inverse[here])
             chunk.owner[there], chunk.reference[there], chunk.later[there] = owners[here], references[here], later[here]
             self.tail += take
             done += take
@@ -138,8 +135,8 @@ class Draft:
         owners = chunk.owner[live]
         for at, index in zip(live.tolist(), owners.tolist(), strict=True):
             self.unlink(index, (number << CHUNK_SHIFT) + at)
-        codes = np.hstack([chunk.lead[live], chunk.rest[live]])
-        coded = Coded(codes, chunk.inverse[live], chunk.share[live], self.slant, self.shortest, self.longest)
+        codes = np.ascontiguousarray(chunk.codes[:, live].T)
+        coded = Coded(codes, chunk.inverse[live], self.slant, self.shortest, self.longest)
         self.blocklisted = self.blocklisted[self.blocklisted >> CHUNK_SHIFT != number]
         self.references -= len(live)
         self.append(owners, chunk.reference[live], coded)

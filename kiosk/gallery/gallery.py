@@ -23,10 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kiosk.errors import ModelMismatchError
-from kiosk.gallery.codes import CHUNK_ROWS, CHUNK_SHIFT, LARGEST_D, ROW_BYTES, Dots, encode, fastest_dots
+from kiosk.gallery.codes import CHUNK_ROWS, CHUNK_SHIFT, LARGEST_D, ROW_BYTES, encode
 from kiosk.gallery.draft import Draft
-from kiosk.gallery.search import Exact, GoneError, Query, Search
-from kiosk.gallery.snapshot import DATED, DATES_BYTES, PAGE_PEOPLE, PERSON_BYTES, Flag, Page, Rows, Snapshot
+from kiosk.gallery.products import Products, fastest_products
+from kiosk.gallery.search import TOGETHER, Exact, Query, search_together
+from kiosk.gallery.snapshot import DATED, DATES_BYTES, PAGE_PEOPLE, PERSON_BYTES, Flag, Page, Snapshot
 from kiosk.types import Candidate, Floats, SubjectId, Template
 
 
@@ -53,20 +54,20 @@ class People:
 class Gallery:
     """References of one model; see the module's head for what readers and the writer may count on."""
 
-    def __init__(self, model: str, depth: int, exact: Exact, *, dots: Dots | None = None) -> None:
+    def __init__(self, model: str, depth: int, exact: Exact, *, products: Products | None = None) -> None:
         """Make an empty gallery.
 
         Args:
             model: digest of the recogniser whose templates these are.
             depth: D, features in a template; at most LARGEST_D.
             exact: fetches float32 vectors by reference id; called by searches, from their threads.
-            dots: the int8 kernel; the fastest there is when left out.
+            products: the int8 kernel; the fastest there is when left out.
         """
         if not 1 <= depth <= LARGEST_D:
             raise ValueError(f"want 1 to {LARGEST_D} features, got {depth}")
         self.model, self.depth = model, depth
         self.exact = exact
-        self.dots = fastest_dots() if dots is None else dots
+        self.products = fastest_products() if products is None else products
         self._writer = threading.Lock()
         self._page_starts: list[SubjectId] = []  # first subject of each page; the writer's
         self._now = Snapshot()
@@ -95,18 +96,30 @@ class Gallery:
 
     def search_all(self, probe: Template, queries: Sequence[Query], *, now: float) -> list[list[Candidate]]:
         """Answer several queries about one probe from one snapshot, so that nobody slips between two lists."""
-        self._check(probe)
-        gone: Rows = np.zeros(0, np.int64)
-        while True:
-            search = Search(self._now, probe.vector, self.dots, self.exact, now=now, gone=gone)
-            try:
-                answers = [search.answer(query) for query in queries]
-            except GoneError as error:  # the store has forgotten them, this gallery is about to
-                gone = np.union1d(gone, error.rows)
-                continue
-            if not search.is_overtaken(self._now):
-                return answers
-            gone = np.zeros(0, np.int64)
+        return self.search_many([probe], [queries], now=now)[0]
+
+    def search_many(
+        self, probes: Sequence[Template], asked: Sequence[Sequence[Query]], *, now: float | Sequence[float]
+    ) -> list[list[list[Candidate]]]:
+        """Answer the queries about each of many probes, each as `search_all` would; the codes are read for all at once.
+
+        Args:
+            probes: any number.
+            asked: the queries about each.
+            now: decides who is valid; one time for all, or one for each.
+
+        Returns:
+            For each probe, for each of its queries, the candidates.
+        """
+        for probe in probes:
+            self._check(probe)
+        vectors, answers = [probe.vector for probe in probes], []
+        times = [now] * len(probes) if isinstance(now, float) else list(now)
+        for at in range(0, len(vectors), TOGETHER):
+            some, newest = slice(at, at + TOGETHER), lambda: self._now
+            parts = vectors[some], asked[some], self.products, self.exact
+            answers += search_together(newest, *parts, times=times[some])
+        return answers
 
     def person(self, subject: SubjectId) -> Person | None:
         """Return a person as searches see them now, or None."""

@@ -1,5 +1,8 @@
 """One search: a probe, a snapshot of the gallery, and the few rows that have to be fetched.
 
+The first pass multiplies codes with codes. It is a thing of its own, so that many probes, and several questions about
+each, share the reading of a chunk: `first_passes`.
+
 `codes.py` says why an int8 pass loses nobody. All codes give an estimate each; rows that cannot reach the bar (the
 floor, or what the best `limit` people surely have) fall away; the rest are estimated again with the float32 probe; what
 still stands is scored from the float32 vectors, which `exact` fetches from the store.
@@ -12,24 +15,27 @@ What a search may meet while people change is said in `gallery.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kiosk.gallery.codes import Bound, Chunk, Dots, encode
-from kiosk.gallery.snapshot import BLOCK_ROWS, Among, Flag, Rows, Snapshot
+from kiosk.gallery.codes import CHUNK_ROWS, CHUNK_SHIFT, Bound, Chunk, Coded, encode
+from kiosk.gallery.products import PROBE_MOST, Products, Sums
+from kiosk.gallery.snapshot import Among, Flag, Rows, Snapshot
 from kiosk.types import Candidate, Floats
 
 Exact: TypeAlias = Callable[[NDArray[np.int64]], Floats]
 """Reference ids (K,) -> their vectors (K, D) float32, in that order; a row of NaN for one that is gone."""
 
+TOGETHER = 64  # probes searched at once: their products with a chunk take 17 MB
 _TINY = 1e-30  # an empty chunk has no largest factor
+_MOST_PRODUCT = 2**30
+_NONE = np.zeros(0, np.float32)
 _BELOW = 1.0 - 1e-5  # float32 rounds a product by less
 _CROWD = 2048  # so many rows standing make it worth finding a higher bar
-_DENSE = 64  # where one row in so many passes on its leading part, reading all the rest in order is quicker
 _FIRST_FETCH = 16  # fetched before the bar is known exactly; a fetch costs the store some 10 us a row
 
 
@@ -75,37 +81,44 @@ _NOBODY = _Standing(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np
 class Search:
     """One probe against one snapshot."""
 
-    def __init__(self, snapshot: Snapshot, probe: Floats, dots: Dots, exact: Exact, *, now: float, gone: Rows) -> None:
+    def __init__(self, snapshot: Snapshot, probe: Floats, exact: Exact, *, now: float, gone: Rows) -> None:
         """Prepare a search.
 
         Args:
             snapshot: of the gallery.
             probe: (D,) float32 of about unit length.
-            dots: the int8 kernel.
             exact: fetches float32 vectors.
             now: decides who is valid.
             gone: rows to leave out, because the store no longer has them.
         """
-        self.snapshot, self.dots, self.exact, self.now, self.gone = snapshot, dots, exact, now, gone
-        self.coded = encode(probe[None, :])
+        self.snapshot, self.exact, self.now, self.gone = snapshot, exact, now, gone
+        self.coded: Coded = encode(probe[None, :], PROBE_MOST)
         self.probe = probe.astype(np.float64)
         self.length = float(np.linalg.norm(self.probe))
-        self.room = np.empty((2, BLOCK_ROWS), np.float32)
         self.met: list[Rows] = []  # rows on which an answer rests
 
-    def answer(self, query: Query) -> list[Candidate]:
+    def first_pass(self, query: Query) -> FirstPass | None:
+        """Begin the reading of all codes for a query, or return None where it needs none."""
+        is_asked = query.limit is None or query.limit >= 1
+        return FirstPass(self, query) if is_asked and query.among is not Among.BLOCKLISTED else None
+
+    def answer(self, query: Query, done: FirstPass | None) -> list[Candidate]:
         """Return the candidates, best first.
+
+        Args:
+            query: the question.
+            done: its first pass, all codes read; None where `first_pass` gave none.
 
         Raises:
             GoneError: `exact` knew some rows no more; they have to be left out from the beginning.
         """
         if query.limit is not None and query.limit < 1:
             return []
-        if query.among is Among.BLOCKLISTED:
+        if done is None:
             rows = self.snapshot.blocklisted
-            standing, bar = self._eligible(rows, np.ones(len(rows), np.float32), query.among), query.floor
+            standing, bar = self.eligible(rows, np.ones(len(rows), np.float32), query.among), query.floor
         else:
-            standing, bar = self._first_pass(query)
+            standing, bar = done.finish()
         if not len(standing.rows):
             return []
         self.met.append(standing.rows)
@@ -120,11 +133,13 @@ class Search:
         owners = self.snapshot.column("owner", np.unique(np.concatenate(self.met)))
         return bool(np.any(owners < 0) or np.any(newest.person_column("flags", owners) & np.uint8(Flag.FORGOTTEN)))
 
-    def _bound(self, probe_slant: float) -> Bound:
+    def bound(self, probe_slant: float) -> Bound:
+        """Return what an estimate promises, the probe's code having this slant."""
         seen = self.snapshot
         return Bound(seen.slant + probe_slant, seen.shortest * self.length, seen.longest * self.length)
 
-    def _eligible(self, rows: Rows, estimates: NDArray[Any], among: Among) -> _Standing:
+    def eligible(self, rows: Rows, estimates: NDArray[Any], among: Among) -> _Standing:
+        """Return those of some rows that may be returned."""
         if not len(rows):
             return _NOBODY
         owners = self.snapshot.column("owner", rows)
@@ -133,84 +148,16 @@ class Search:
             keep &= ~np.isin(rows, self.gone)
         return _Standing(rows, owners, estimates).kept(keep)
 
-    def _first_pass(self, query: Query) -> tuple[_Standing, float]:
-        """Return the rows whose estimate, code against code, leaves them a chance, and the bar they must reach."""
-        bound = self._bound(self.coded.slant)
-        bar, least = query.floor, bound.least_estimate(query.floor)
-        standing = _NOBODY
-        fresh: list[tuple[Rows, Floats, bool]] = []
-        waiting, crowd = 0, _CROWD
-        for start, part, chunk in self.snapshot.blocks():
-            hits, estimates, is_whole = self._block(chunk, part, least)
-            if len(hits):
-                fresh.append((hits + start, estimates, is_whole))
-                waiting += len(hits)
-            if query.limit is not None and waiting > crowd:
-                standing = standing.with_(self._completed(fresh, least, query.among))
-                standing, bar = _pruned(standing, bar, query.limit, bound)
-                least = bound.least_estimate(bar)
-                fresh, waiting, crowd = [], 0, max(_CROWD, len(standing.rows))
-        standing = standing.with_(self._completed(fresh, least, query.among))
-        return _pruned(standing, bar, query.limit, bound)
-
-    def _block(self, chunk: Chunk, part: slice, least: float) -> tuple[NDArray[np.intp], Floats, bool]:
-        """Find the rows of a block that may have an estimate of `least` or more.
-
-        Returns:
-            Their places in the block, (K,) float32 estimates, and whether these are whole or of the leading part only.
-        """
-        lead = chunk.lead.shape[1]
-        code, inverse = self.coded.codes[0], chunk.inverse[part]
-        length = 1.0 / float(self.coded.inverse[0])
-        sums, other = self.room[0, : len(inverse)], self.room[1, : len(inverse)]
-        self.dots(code[:lead], chunk.lead[part], sums)
-        if lead == len(code) and least > 0.0:
-            # One pass instead of two: no row's own factor is larger than the chunk's largest.
-            hits = np.flatnonzero(sums >= least * length / max(chunk.most_inverse, _TINY) * _BELOW)
-            estimates = sums[hits] * inverse[hits]
-            keep = estimates >= least * length
-            return hits[keep], estimates[keep] / np.float32(length), True
-        sums *= inverse
-        if lead == len(code):
-            hits = np.flatnonzero(sums >= least * length)
-            return hits, sums[hits] / np.float32(length), True
-        np.multiply(chunk.share[part], np.float32(float(self.coded.share[0]) * length), out=other)
-        other += sums
-        hits = np.flatnonzero(other >= least * length)
-        is_whole = len(hits) * _DENSE > len(sums)
-        if is_whole:
-            self.dots(code[lead:], chunk.rest[part], other)
-            other *= inverse
-            sums += other
-            hits = np.flatnonzero(sums >= least * length)
-        return hits, sums[hits] / np.float32(length), is_whole
-
-    def _completed(self, fresh: list[tuple[Rows, Floats, bool]], least: float, among: Among) -> _Standing:
-        """Return those of the rows found in blocks that stand on their whole estimate and may be returned."""
-        standing = _NOBODY
-        for is_whole in (True, False):
-            parts = [part for part in fresh if part[2] is is_whole]
-            if not parts:
-                continue
-            rows, estimates = (np.concatenate([part[at] for part in parts]) for at in (0, 1))
-            if not is_whole:
-                rest = self.snapshot.column("rest", rows).astype(np.float32)
-                sums = rest @ self.coded.codes[0, self.coded.codes.shape[1] - rest.shape[1] :].astype(np.float32)
-                estimates = estimates + sums * self.snapshot.column("inverse", rows) * self.coded.inverse[0]
-            stand = estimates >= least
-            standing = standing.with_(self._eligible(rows[stand], estimates[stand], among))
-        return standing
-
     def _second_pass(self, standing: _Standing, bar: float, limit: int | None) -> tuple[_Standing, float]:
         """Estimate again with the probe in float: only the references' slant is left in the bound."""
         rows = standing.rows
         estimates = np.empty(len(rows))
         for start in range(0, len(rows), _CROWD):
             part = rows[start : start + _CROWD]
-            codes = np.hstack([self.snapshot.column("lead", part), self.snapshot.column("rest", part)])
-            estimates[start : start + len(part)] = codes.astype(np.float64) @ self.probe
+            codes = self.snapshot.codes(part).astype(np.float64)
+            estimates[start : start + len(part)] = codes @ self.probe
         estimates *= self.snapshot.column("inverse", rows) / self.length
-        return _pruned(_Standing(rows, standing.owners, estimates), bar, limit, self._bound(0.0))
+        return _pruned(_Standing(rows, standing.owners, estimates), bar, limit, self.bound(0.0))
 
     def _rescore(self, standing: _Standing, bar: float, query: Query) -> list[Candidate]:
         """Fetch the most promising rows, learn the bar from them, fetch what can still reach it, and rank."""
@@ -222,7 +169,7 @@ class Search:
             rest = order[first:]
             best = _kth_best(scores, taken, query.limit)
             if best is not None:
-                rest = rest[estimates[rest] >= self._bound(0.0).least_estimate(max(bar, best))]
+                rest = rest[estimates[rest] >= self.bound(0.0).least_estimate(max(bar, best))]
             scores = np.concatenate([scores, self._scores(rows[rest])])
             taken = np.concatenate([taken, owners[rest]])
         keep = scores.astype(np.float64) >= query.floor  # against float32 NumPy would round the floor first
@@ -245,6 +192,148 @@ class Search:
         if np.isnan(scores).any():
             raise GoneError(rows[np.isnan(scores)])
         return scores
+
+
+class FirstPass:
+    """Which rows may answer one query, found while the products of the codes come in, chunk by chunk."""
+
+    def __init__(self, search: Search, query: Query) -> None:
+        self._search, self._query = search, query
+        self._bound = search.bound(search.coded.slant)
+        self._bar, self._least = query.floor, self._bound.least_estimate(query.floor)
+        self._standing = _NOBODY
+        self._fresh: list[tuple[Rows, Floats]] = []
+        self._waiting, self._crowd = 0, _CROWD
+
+    def take(self, start: int, chunk: Chunk, sums: Sums) -> None:
+        """Look at a chunk's first rows.
+
+        Args:
+            start: number of the first row.
+            chunk: whose rows they are.
+            sums: (K,) products of their codes with the probe's.
+        """
+        at = 0
+        while at < len(sums):
+            part = slice(at, len(sums) if self._least > 0.0 else at + _CROWD)  # a bar that lets in all is raised soon
+            hits, estimates = self._likely(chunk, sums[part], chunk.inverse[part])
+            if len(hits):
+                self._note(hits + (start + at), estimates)
+            at = part.stop
+
+    def _note(self, rows: Rows, estimates: Floats) -> None:
+        self._fresh.append((rows, estimates))
+        self._waiting += len(rows)
+        if self._query.limit is not None and self._waiting >= self._crowd:
+            self._settle()
+            self._waiting, self._crowd = 0, max(_CROWD, len(self._standing.rows))
+
+    def finish(self) -> tuple[_Standing, float]:
+        """Return the rows whose estimate, code against code, leaves them a chance, and the bar they must reach."""
+        self._settle()
+        return self._standing, self._bar
+
+    def _settle(self) -> None:
+        """Keep the rows that may be returned, and raise the bar to what the best surely score."""
+        for rows, estimates in self._fresh:
+            stand = estimates >= self._least
+            found = self._search.eligible(rows[stand], estimates[stand], self._query.among)
+            self._standing = self._standing.with_(found)
+        self._fresh = []
+        self._standing, self._bar = _pruned(self._standing, self._bar, self._query.limit, self._bound)
+        self._least = self._bound.least_estimate(self._bar)
+
+    def _likely(self, chunk: Chunk, sums: Sums, inverse: Floats) -> tuple[NDArray[np.intp], Floats]:
+        """Return the places and estimates of rows whose estimate is `least` or more."""
+        inverse, own = inverse[: len(sums)], float(self._search.coded.inverse[0])
+        if self._least > 0.0:  # no row's own factor is larger than the chunk's largest: one pass instead of two
+            product = self._least / (own * max(chunk.most_inverse, _TINY)) * _BELOW
+            hits = np.flatnonzero(sums >= np.int32(min(int(product), _MOST_PRODUCT)))
+            if not len(hits):
+                return hits, _NONE
+            estimates = np.multiply(sums[hits], inverse[hits], dtype=np.float32)
+            keep = estimates >= self._least / own
+            return hits[keep], estimates[keep] * np.float32(own)
+        every: Floats = np.multiply(sums, inverse, dtype=np.float32)
+        hits = np.flatnonzero(every >= self._least / own)
+        return hits, every[hits] * np.float32(own)
+
+
+def first_passes(
+    snapshot: Snapshot, searches: Sequence[Search], asked: Sequence[Sequence[Query]], products: Products
+) -> list[list[FirstPass | None]]:
+    """Read all codes once for many searches of one snapshot.
+
+    Args:
+        snapshot: that of all the searches.
+        searches: one for each probe.
+        asked: the questions about each.
+        products: the kernel.
+
+    Returns:
+        The first pass of each question, done; None where it needs none.
+    """
+    passes = [[search.first_pass(query) for query in queries] for search, queries in zip(searches, asked, strict=True)]
+    reading = [at for at, each in enumerate(passes) if any(each)]
+    if not reading:
+        return passes
+    codes = np.concatenate([searches[at].coded.codes for at in reading])
+    room = np.empty(len(reading) * max((chunk.codes.shape[1] for _, _, chunk in snapshot.parts()), default=0), np.int32)
+    for number, used, chunk in snapshot.parts():
+        held = chunk.codes  # the writer may put a larger one in its place
+        width = held.shape[1]
+        if len(room) < len(reading) * width:
+            room = np.empty(len(reading) * CHUNK_ROWS, np.int32)
+        sums = room[: len(reading) * width].reshape(len(reading), width)
+        products(codes, held, chunk.centred[:width], sums)
+        for own, at in zip(sums, reading, strict=True):
+            for each in passes[at]:
+                if each is not None:
+                    each.take(number << CHUNK_SHIFT, chunk, own[:used])
+    return passes
+
+
+def search_together(
+    newest: Callable[[], Snapshot],
+    probes: Sequence[Floats],
+    asked: Sequence[Sequence[Query]],
+    products: Products,
+    exact: Exact,
+    *,
+    times: Sequence[float],
+) -> list[list[list[Candidate]]]:
+    """Search for some probes at once; those whose answer a change overtook search again.
+
+    Args:
+        newest: gives the snapshot that is there now.
+        probes: (D,) float32 each, of about unit length; some TOGETHER at most.
+        asked: the questions about each.
+        products: the int8 kernel.
+        exact: fetches float32 vectors.
+        times: for each, the time that decides who is valid.
+
+    Returns:
+        For each probe, for each of its questions, the candidates, best first.
+    """
+    answers: list[list[list[Candidate]]] = [[] for _ in probes]
+    gone: list[Rows] = [np.zeros(0, np.int64) for _ in probes]
+    left = list(range(len(probes)))
+    while left:
+        snapshot, again = newest(), []
+        searches = [Search(snapshot, probes[at], exact, now=times[at], gone=gone[at]) for at in left]
+        passes = first_passes(snapshot, searches, [asked[at] for at in left], products)
+        for at, search, done in zip(left, searches, passes, strict=True):
+            try:
+                answers[at] = [search.answer(query, one) for query, one in zip(asked[at], done, strict=True)]
+            except GoneError as error:  # the store has forgotten them, this gallery is about to
+                gone[at] = np.union1d(gone[at], error.rows)
+                again.append(at)
+                continue
+            if search.is_overtaken(newest()):
+                gone[at] = np.zeros(0, np.int64)
+                again.append(at)
+        left = again
+    return answers
 
 
 def exact_scores(vectors: Floats, probe: NDArray[np.float64]) -> Floats:

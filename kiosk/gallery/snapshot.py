@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kiosk.gallery.codes import CHUNK_ROWS, CHUNK_SHIFT, Chunk
+from kiosk.gallery.products import Codes
 
 Rows: TypeAlias = NDArray[np.int64]  # chunk number * CHUNK_ROWS + place in the chunk
 
@@ -21,7 +22,6 @@ PERSON_BYTES = 13  # in a page: subject, first and flags
 DATES_BYTES = 16  # more, in a page where anybody has a first or last day
 DATED = 64  # beside Flag in a page: the person has a first or last day
 _FEW = 64  # looked up one by one
-BLOCK_ROWS = 32768  # estimates of so many stay in cache
 
 
 class Flag(IntFlag):
@@ -112,12 +112,6 @@ class Snapshot:
             if chunk is not None:
                 yield number, self.tail if number == last else CHUNK_ROWS, chunk
 
-    def blocks(self) -> Iterator[tuple[int, slice, Chunk]]:
-        """Yield the rows in pieces whose estimates stay in cache: number of the first row, where they lie, chunk."""
-        for number, used, chunk in self.parts():
-            for start in range(0, used, BLOCK_ROWS):
-                yield (number << CHUNK_SHIFT) + start, slice(start, min(start + BLOCK_ROWS, used)), chunk
-
     def column(self, name: str, rows: Rows) -> NDArray[Any]:
         """Gather a chunk column for some rows, at least one."""
         if len(rows) <= _FEW:
@@ -129,6 +123,17 @@ class Snapshot:
         return np.concatenate(
             [
                 getattr(self.chunks[numbers[start]], name)[rows[start:end] & (CHUNK_ROWS - 1)]
+                for start, end in pairwise(bounds)
+            ]
+        )
+
+    def codes(self, rows: Rows) -> Codes:
+        """Gather the codes (K, D) of some rows, at least one."""
+        numbers = rows >> CHUNK_SHIFT
+        bounds = [*np.flatnonzero(np.diff(numbers, prepend=-1)).tolist(), len(rows)]
+        return np.concatenate(
+            [
+                self.chunks[numbers[start]].codes[:, rows[start:end] & (CHUNK_ROWS - 1)].T
                 for start, end in pairwise(bounds)
             ]
         )

@@ -85,6 +85,23 @@ class SearchSettings:
     )
     allow_multiple_faces: bool = setting(False, "Only mention several faces in a picture instead of asking for review.")
     max_matches: int = setting(5, "Most people in an answer.", low=1, high=100, unit="people")
+    shards: int = setting(
+        0,
+        "How many `kiosk shard` processes hold the people that the API's face search looks among; 0 for the gallery "
+        "here.",
+        low=0,
+        high=256,
+    )
+    shards_hub: str = setting(
+        "", "Address of the NATS server that carries questions to the shards; empty without shards.", may_be_empty=True
+    )
+
+    def __post_init__(self) -> None:
+        if self.shards and not self.shards_hub.startswith(("nats://", "tls://")):
+            raise ConfigError(
+                f"[search] shards = {self.shards} needs shards_hub, an address that begins with nats:// or tls://, "
+                f"got {self.shards_hub!r}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

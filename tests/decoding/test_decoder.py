@@ -383,3 +383,13 @@ def test_nothing_decodes_a_strangers_picture_in_the_kiosks_own_process():
         "evaluation/pad_replay.py",  # likewise: clips that kiosk evaluate pad replays
         "cli/evaluation/pad.py",  # kiosk liveness: one file of the operator's own
     }
+
+
+def test_a_large_jpeg_comes_at_half_its_edges_where_that_will_do(decoder):
+    large, small = photograph(3000, 2002), photograph(300, 200)
+
+    (image, scale), (same, whole) = decoder.halved(large), decoder.halved(small)
+
+    assert (image.shape, scale) == ((1001, 1500, 3), 2)
+    assert (same.shape, whole) == ((200, 300, 3), 1)
+    assert decoder(large).shape == (2002, 3000, 3)

@@ -12,21 +12,21 @@ import pytest
 from numpy.typing import NDArray
 
 from kiosk.errors import ModelMismatchError
-from kiosk.gallery.audit import Products, fastest_products, numpy_products, outliers, pairs_above
-from kiosk.gallery.codes import (
-    CHUNK_ROWS,
-    ROW_BYTES,
-    Bound,
-    Chunk,
-    Dots,
-    encode,
-    fastest_dots,
-    leading_part,
-    numpy_dots,
-)
+from kiosk.gallery.audit import outliers, pairs_above
+from kiosk.gallery.codes import CHUNK_ROWS, FIRST_ROWS, ROW_BYTES, Bound, Chunk, encode
 from kiosk.gallery.gallery import Gallery, People, Person
+from kiosk.gallery.products import (
+    PROBE_MOST,
+    Codes,
+    Products,
+    Sums,
+    centred_sums,
+    counts_right,
+    fastest_products,
+    numpy_products,
+)
 from kiosk.gallery.rates import expected_false_positives, fmr_for_fpir, fpir
-from kiosk.gallery.search import Query
+from kiosk.gallery.search import TOGETHER, Query
 from kiosk.gallery.snapshot import DATES_BYTES, PERSON_BYTES, Among, Flag, Page
 from kiosk.types import Candidate, Floats, Template
 from tests.patience import until
@@ -79,7 +79,7 @@ def loaded(
     subjects: NDArray[np.int64] | None = None,
     *,
     flags: NDArray[np.uint8] | None = None,
-    dots: Dots | None = None,
+    products: Products | None = None,
 ) -> tuple[Gallery, Shelf]:
     """Load a gallery; reference ids are 1000 + row, subjects 1 + row unless given."""
     count, depth = vectors.shape
@@ -87,7 +87,7 @@ def loaded(
     people = np.unique(subjects)
     shelf = Shelf(depth)
     shelf.vectors = {1000 + row: vector for row, vector in enumerate(vectors)}
-    gallery = Gallery(MODEL, depth, shelf.exact, dots=dots)
+    gallery = Gallery(MODEL, depth, shelf.exact, products=products)
     columns = People(
         people,
         np.full(len(people), Flag.APPROVED, np.uint8) if flags is None else flags,
@@ -130,27 +130,67 @@ def search(
     return gallery.search_all(probe, [Query(floor, limit, among)], now=now)[0]
 
 
-KERNELS = [pytest.param(numpy_dots, id="numpy"), pytest.param(None, id="fastest here")]
+KERNELS = [pytest.param(numpy_products, id="numpy"), pytest.param(None, id="fastest here")]
 
 
-@pytest.mark.parametrize("dots", KERNELS)
+@pytest.mark.parametrize("products", KERNELS)
 @pytest.mark.parametrize("depth", [8, 64, 192, 320])
 @pytest.mark.parametrize("kind", [random_vectors, clustered_vectors])
 @pytest.mark.parametrize(
     ("floor", "limit"),
     [(-1.0, 5), (-1.0, None), (0.3, 5), (0.9, 3), (0.97, None), (0.0, 10_000)],
 )
-def test_ranked_people_are_those_of_a_float32_loop(kind, depth, dots, floor, limit):
+def test_ranked_people_are_those_of_a_float32_loop(kind, depth, products, floor, limit):
     rng = np.random.default_rng(depth)
     vectors = kind(rng, 900, depth)
     subjects = np.sort(rng.integers(1, 500, len(vectors)))
-    gallery, _ = loaded(vectors, subjects, dots=dots)
+    gallery, _ = loaded(vectors, subjects, products=products)
     probes = [random_vectors(rng, 1, depth)[0], vectors[17], near(vectors[400], 0.97, rng), near(vectors[5], 0.5, rng)]
 
     for probe in probes:
         found = search(gallery, template(probe), floor=floor, limit=limit, now=0.0)
 
         assert found == oracle(probe, vectors, subjects, floor=floor, limit=limit)
+
+
+@pytest.mark.parametrize("products", KERNELS)
+@pytest.mark.parametrize("kind", [random_vectors, clustered_vectors])
+def test_many_probes_at_once_get_what_each_gets_alone(kind, products):
+    rng = np.random.default_rng(35)
+    vectors = kind(rng, 2500, 128)
+    vectors[[7, 100, 101, 102]] = vectors[7]
+    subjects = np.sort(rng.integers(1, 1500, len(vectors)))
+    flags = np.where(rng.random(len(np.unique(subjects))) < 0.1, Flag.BLOCKLISTED, Flag.APPROVED).astype(np.uint8)
+    gallery, _ = loaded(vectors, subjects, flags=flags, products=products)
+    gallery.forget(int(subjects[50]), int(subjects[2400]))
+    probes = [template(near(vectors[row % 2500], 0.9, rng)) for row in range(2 * TOGETHER + 5)]
+    kinds = [
+        [Query(0.4, 5)],
+        [Query(0.3, 3, Among.BLOCKLISTED), Query(0.35, 5, Among.APPROVED)],
+        [Query(-1.0, 4)],
+        [Query(0.5)],
+        [],
+        [Query(0.4, 0)],
+    ]
+    asked = [kinds[at % len(kinds)] for at in range(len(probes))]
+
+    together = gallery.search_many(probes, asked, now=0.0)
+
+    assert together == [gallery.search_all(probe, one, now=0.0) for probe, one in zip(probes, asked, strict=True)]
+    probe, live = probes[0].vector, ~np.isin(subjects, subjects[[50, 2400]])
+    assert together[0] == [oracle(probe, vectors[live], subjects[live], floor=0.4, limit=5)]
+    assert gallery.search_many([], [], now=0.0) == []
+
+
+def test_among_many_probes_only_those_that_met_a_reference_gone_from_the_store_search_again() -> None:
+    rng = np.random.default_rng(36)
+    vectors = random_vectors(rng, 100)
+    gallery, shelf = loaded(vectors)
+    del shelf.vectors[1003]
+
+    found = gallery.search_many([template(vectors[at]) for at in (2, 3, 4)], [[Query(0.9, 1)]] * 3, now=0.0)
+
+    assert [[one.subject for one in answers[0]] for answers in found] == [[3], [], [5]]
 
 
 def test_a_large_gallery_of_several_chunks_is_ranked_as_by_a_float32_product() -> None:
@@ -363,19 +403,32 @@ def test_forget_leaves_no_byte_of_the_code_in_memory() -> None:
     rng = np.random.default_rng(17)
     vectors = random_vectors(rng, 200)
     gallery, _ = loaded(vectors)
-    code = encode(vectors[41:42]).codes[0]
     chunk = gallery.snapshot.chunks[0]
     assert chunk is not None
-    assert code[:16].tobytes() in chunk.lead.tobytes()
+    np.testing.assert_array_equal(chunk.codes[:, 41], encode(vectors[41:42]).codes[0])
 
     gallery.forget(42)
 
-    lead = leading_part(DEPTH)
-    assert code[:16].tobytes() not in chunk.lead.tobytes()
-    assert not chunk.lead[41].any()
-    assert not chunk.rest[41].any()
-    assert chunk.lead.shape[1] + chunk.rest.shape[1] == DEPTH
-    assert chunk.lead.shape[1] == lead
+    assert not chunk.codes[:, 41].any()
+    assert chunk.centred[41] == 0
+    assert chunk.codes[:, 40].any()
+    assert chunk.codes[:, 42].any()
+
+
+def test_codes_that_moved_into_a_larger_room_are_zeroed_where_they_lay() -> None:
+    chunk = Chunk(DEPTH)
+    coded = encode(random_vectors(np.random.default_rng(34), FIRST_ROWS))
+    chunk.put(0, coded.codes, coded.inverse)
+    small = chunk.codes
+    room = small.base
+    assert isinstance(room, np.ndarray)
+    chunk.put(FIRST_ROWS, coded.codes[:1], coded.inverse[:1])
+    np.testing.assert_array_equal(small, chunk.codes[:, :FIRST_ROWS])  # a search that began before still reads them
+
+    del small
+
+    assert not room.any()
+    np.testing.assert_array_equal(chunk.codes[:, : FIRST_ROWS + 1].T, np.vstack([coded.codes, coded.codes[:1]]))
 
 
 def test_a_forgotten_subject_can_be_enrolled_again() -> None:
@@ -497,25 +550,43 @@ def test_no_estimate_is_further_from_its_score_than_the_bound_allows(kind) -> No
         assert score >= bound.least_score(estimate)
 
 
-def test_the_fastest_kernel_gives_numpys_numbers_to_the_last_bit() -> None:
+@pytest.mark.parametrize("depth", [1, 15, 64, 128, 322, 1024])
+def test_the_fastest_kernel_gives_numpys_numbers_to_the_last_bit(depth: int) -> None:
     rng = np.random.default_rng(26)
-    for depth in (1, 15, 64, 272, 320, 1024):
-        codes = rng.integers(-127, 128, (333, depth)).astype(np.int8)
-        codes[:2] = [[127], [-127]]
-        one, other = np.empty(333, np.float32), np.empty(333, np.float32)
-        for probe in codes[:4]:
-            fastest_dots()(probe, codes, one)
-            numpy_dots(probe, codes, other)
-            np.testing.assert_array_equal(one, other)
-            np.testing.assert_array_equal(one, codes.astype(np.int64) @ probe.astype(np.int64))
+    codes = rng.integers(-127, 128, (depth, 333)).astype(np.int8)
+    codes[:, :2] = [127, -127]
+    for count in (1, 3, 64):
+        probes = rng.integers(-PROBE_MOST, PROBE_MOST + 1, (count, depth)).astype(np.int8)
+        probes[0] = PROBE_MOST if count > 1 else -PROBE_MOST
+        one, other = np.empty((2, count, 333), np.int32)
+
+        fastest_products()(probes, codes, centred_sums(codes.T), one)
+        numpy_products(probes, codes, centred_sums(codes.T), other)
+
+        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(one, probes.astype(np.int64) @ codes.astype(np.int64))
+
+
+def test_the_kernel_here_is_not_numpys_as_onnxruntime_is_installed() -> None:
+    assert fastest_products() is not numpy_products
+
+
+def test_a_kernel_that_saturates_in_sixteen_bits_is_not_trusted() -> None:
+    def saturating(probes: Codes, codes: Codes, centred: Sums, out: Sums) -> None:
+        wide = (probes.astype(np.int32) + 64) * 2  # an eighth bit
+        for row in range(len(probes)):
+            pairs = (wide[row][:, None] * codes).reshape(-1, 2, codes.shape[1]).sum(axis=1)
+            out[row] = np.clip(pairs, -(2**15), 2**15 - 1).sum(axis=0) // 2 - centred
+
+    assert counts_right(numpy_products)
+    assert not counts_right(saturating)
 
 
 def test_the_bytes_of_a_row_and_a_person_are_those_of_their_columns() -> None:
     chunk, page = Chunk(DEPTH), Page()
 
-    assert (
-        sum(getattr(chunk, name).itemsize for name in ("share", "inverse", "owner", "reference", "later")) == ROW_BYTES
-    )
+    columns = ("centred", "inverse", "owner", "reference", "later")
+    assert sum(getattr(chunk, name).itemsize for name in columns) == ROW_BYTES
     dates = ("valid_from", "valid_until")
     assert sum(getattr(page, name).itemsize for name in Page.__slots__ if name not in dates) == PERSON_BYTES
     assert sum(getattr(page, name).itemsize for name in dates) == DATES_BYTES
@@ -533,7 +604,7 @@ def test_memory_stays_under_a_third_of_the_float32_matrix() -> None:
 @pytest.mark.parametrize("floor", [-1.0, 0.3, 0.97])
 def test_an_audit_finds_every_pair_of_different_people_and_no_other(products: Products | None, floor: float) -> None:
     rng = np.random.default_rng(29)
-    count = 150 if floor < 0 else 2600
+    count = 150 if floor < 0 else 1300
     vectors = clustered_vectors(rng, count, centres=40)
     subjects = np.sort(rng.integers(1, count, count))
     gallery, _ = loaded(vectors, subjects)
@@ -576,12 +647,6 @@ def test_a_reference_unlike_its_own_person_is_an_outlier() -> None:
     assert [(one.subject, one.reference) for one in found] == [(1, 1002)]
     assert [(one.subject, one.reference) for one in outliers(gallery, 0.85)] == [(1, 1002), (2, 1003), (2, 1004)]
     assert list(outliers(Gallery(MODEL, DEPTH, Shelf().exact), 0.7)) == []
-
-
-def test_the_fastest_matrix_kernel_gives_numpys_numbers_to_the_last_bit() -> None:
-    codes = np.random.default_rng(32).integers(-127, 128, (300, 320)).astype(np.int8)
-
-    np.testing.assert_array_equal(fastest_products()(codes[:200])(codes), numpy_products(codes[:200])(codes))
 
 
 def test_expected_false_positives_and_fpir_agree_where_both_are_small() -> None:

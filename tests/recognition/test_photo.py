@@ -144,3 +144,27 @@ def test_the_development_sets_bad_files_each_get_their_sentence(shared_faces):
         else:
             with pytest.raises(ImageError, match="Invalid image: "):
                 decode(path.read_bytes())
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_large_jpeg_decodes_at_half_its_edges_where_that_will_do(progressive):
+    smooth = Image.fromarray(RED).resize((3001, 2000), Image.Resampling.BICUBIC)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(smooth, "JPEG", exif=exif, quality=90, progressive=progressive)
+
+    half, whole = decode(data, halved=True), decode(data)
+
+    assert (whole.shape[:2], half.shape[:2]) == ((3001, 2000), (1501, 1000))
+    shrunk = np.asarray(Image.fromarray(whole).resize((1000, 1501), Image.Resampling.BOX))
+    assert np.abs(half.astype(int) - shrunk)[5:-5, 5:-5].max() <= 8
+    with pytest.raises(ImageError, match="truncated"):
+        decode(data[: len(data) * 2 // 3], halved=True)
+
+
+def test_a_small_jpeg_and_a_large_png_keep_their_pixels():
+    small = encoded(Image.fromarray(RED), "JPEG")
+    large = encoded(Image.new("RGB", (3000, 2001), "teal"), "PNG")
+
+    assert decode(small, halved=True).shape == (40, 60, 3)
+    assert decode(large, halved=True).shape == (2001, 3000, 3)

@@ -137,7 +137,7 @@ make_arm64_root() {
     nice "$folder/pip/bin/pip" install -q --disable-pip-version-check --target "$root/opt/packages" \
       --only-binary=:all: --implementation cp --python-version 3.13 \
       --platform manylinux_2_28_aarch64 --platform manylinux_2_27_aarch64 --platform manylinux2014_aarch64 \
-      cryptography gpiod httpx hypothesis numkong numpy onnxruntime opencv-python-headless pillow pytest \
+      cryptography gpiod httpx hypothesis numpy onnxruntime opencv-python-headless pillow pytest \
       python-multipart segno sqlite-utils starlette tqdm uvicorn
     touch "$root/.is-whole"
   fi

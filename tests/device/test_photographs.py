@@ -1,0 +1,64 @@
+"""Facts about large photographs: what a decode at half their edges may change, and when it is not enough."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kiosk.decoding.decoder import Decoder
+from kiosk.device.device import HALVED_FACE_PX, Device, sides
+from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
+from kiosk.settings.config import Config
+from tests.conftest import GOLDEN
+
+SIZE = (2400, 3000)  # more pixels than are halved
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return load_recogniser(read_pack(standard_pack()), threads=1)
+
+
+@pytest.fixture
+def device(networks, store):
+    with Decoder() as decoder:
+        yield Device(networks, store, Config(), now=lambda: 0.0, decoder=decoder)
+
+
+def photographed(edge):
+    """Return a large photograph with a person's picture of this height in it."""
+    with Image.open(GOLDEN / "person_a_1.jpg") as file:
+        person = file.resize((round(edge * file.width / file.height), edge), Image.Resampling.LANCZOS)
+    scene = Image.new("RGB", SIZE, (120, 130, 140))
+    scene.paste(person, (200, 100))
+    held = io.BytesIO()
+    scene.save(held, "JPEG", quality=92)
+    return held.getvalue()
+
+
+def test_a_large_face_gives_the_same_box_and_nearly_the_same_template(device, networks):
+    data = photographed(2600)
+
+    halved, whole = device.analyse(data), networks.analyse(device.decoder(data))
+
+    assert len(halved.entities) == len(whole.entities) == 1
+    assert min(sides(whole.entities[0].bbox)) >= 2 * HALVED_FACE_PX
+    assert np.abs(np.subtract(halved.entities[0].bbox, whole.entities[0].bbox)).max() <= 8
+    assert float(halved.template.vector @ whole.template.vector) > 0.99
+
+
+def test_a_small_face_is_looked_at_in_all_its_pixels(device, networks):
+    data = photographed(500)
+
+    seen, whole = device.analyse(data), networks.analyse(device.decoder(data))
+
+    assert seen.entities == whole.entities
+    np.testing.assert_array_equal(seen.template.vector, whole.template.vector)
+
+
+def test_a_large_photograph_without_a_face_has_none(device):
+    held = io.BytesIO()
+    Image.new("RGB", SIZE, (120, 130, 140)).save(held, "JPEG")
+
+    assert device.analyse(held.getvalue()).entities == ()
