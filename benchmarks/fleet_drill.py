@@ -137,7 +137,7 @@ class Worker:
     def rewind(self) -> None:
         """Read and send everything again."""
         self.cut()
-        Member(self.store).shared.rewind()
+        Member(self.store).shared.hubs.rewind()
         self.connect()
 
     def die_before_mark(self) -> None:
@@ -147,7 +147,7 @@ class Worker:
         def die(*_: object) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
-        self.sync.member.shared.mark_sent = die  # type: ignore[method-assign, assignment]
+        self.sync.member.shared.hubs.mark_sent = die  # type: ignore[method-assign, assignment]
 
 
 def work(directory: Path, days: float) -> None:

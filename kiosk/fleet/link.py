@@ -123,7 +123,7 @@ class Link:
         """Return up to where this hub was read; a hub that was made anew is another one."""
         info = await client.jsm().stream_info(wire.PEOPLE)
         self.source = f"{self.url} {info.created.isoformat() if info.created is not None else ''}"
-        position = await asyncio.to_thread(self._member.shared.position, self.source)
+        position = await asyncio.to_thread(self._member.shared.hubs.position, self.source)
         if info.state.last_seq <= position.seq:
             self.is_level = True
         return position.seq
@@ -167,7 +167,7 @@ class Link:
                         for _, one in part
                     )
                 )
-                await asyncio.to_thread(self._member.shared.mark_sent, self.source, part[-1][0])
+                await asyncio.to_thread(self._member.shared.hubs.mark_sent, self.source, part[-1][0])
             if not pending:
                 await asyncio.sleep(LOOK_S)
 
@@ -187,7 +187,7 @@ class Link:
         while True:
             if time.monotonic() - told_at >= HEALTH_S and member.is_let_in:
                 told_at = time.monotonic()
-                said = {**await asyncio.to_thread(self._health), "waiting": member.shared.waiting(self.source)}
+                said = {**await asyncio.to_thread(self._health), "waiting": member.shared.hubs.waiting(self.source)}
                 signed = member.sign_health(said)
                 await client.jetstream(timeout=wire.ANSWER_S).publish(f"fleet.health.{member.id}", signed)
             try:
@@ -207,7 +207,7 @@ class Link:
             "is_connected": self.is_connected,
             "is_level": self.is_level,
             "for_s": round(time.monotonic() - self.since),
-            "waiting": self._member.shared.waiting(self.source),
+            "waiting": self._member.shared.hubs.waiting(self.source),
             "reason": self.reason,
         }
 

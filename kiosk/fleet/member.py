@@ -14,7 +14,8 @@ from kiosk.fleet.admin import Invitation, read_invitation
 from kiosk.fleet.envelope import Message, Not, open_envelope, seal, word_key
 from kiosk.fleet.identity import Identity, load_identity, new_identity
 from kiosk.fleet.roster import Roster, read_roster
-from kiosk.store.fleet.shared import Applied, Arrived, Outgoing, Parked, Shared
+from kiosk.store.fleet.hubs import Outgoing
+from kiosk.store.fleet.shared import Applied, Arrived, Parked, Shared
 from kiosk.store.store import Store
 
 _HEALTH = b"kiosk fleet health\0"
@@ -106,11 +107,11 @@ class Member:
         """Return what a hub has not had of this kiosk, sealed, with its version; nothing before it was let in."""
         if not self.is_let_in:
             return ()
-        return tuple((one.version, self._sealed(one)) for one in self.shared.pending(source, limit))
+        return tuple((one.version, self._sealed(one)) for one in self.shared.hubs.pending(source, limit))
 
     def everything(self) -> tuple[Message, ...]:
         """Return all that this kiosk knows, its own sealed anew, the others' as they signed it."""
-        own = tuple(self._sealed(one) for one in self.shared.own()) if self.is_let_in else ()
+        own = tuple(self._sealed(one) for one in self.shared.hubs.own()) if self.is_let_in else ()
         return own + tuple(Message(*one) for one in self.shared.envelopes())
 
     def receipts(self, person: str) -> tuple[int, int]:
@@ -138,7 +139,7 @@ class Member:
         except (InvalidSignature, ValueError, KeyError, TypeError):
             log.warning("fleet health refused kiosk=%s", kiosk)
             return False
-        self.shared.hear_health(kiosk, at, json.dumps(said))
+        self.shared.hubs.hear_health(kiosk, at, json.dumps(said))
         return True
 
     def _use(self, roster: Roster) -> None:

@@ -69,7 +69,7 @@ def test_a_fleet_from_its_first_command_to_a_kiosk_taken_off(kiosk, tmp_path):
         until(lambda: stores[1].people.find(ann.session_id))
         stores[0].people.forget(ann.session_number)
         until(lambda: syncs[0].member.receipts(ann.session_id) == (2, 2))
-        until(lambda: syncs[1].member.id in syncs[0].member.shared.health())
+        until(lambda: syncs[1].member.id in syncs[0].member.shared.hubs.health())
     finally:
         for sync, store in zip(syncs, stores, strict=True):
             sync.close()

@@ -126,9 +126,9 @@ def test_a_forgotten_person_has_a_receipt_of_every_kiosk(site):
 def test_kiosks_say_how_they_are(site):
     _, _, _, kiosks = site
     a, b, _ = kiosks
-    until(lambda: b.member.id in a.sync.member.shared.health())
+    until(lambda: b.member.id in a.sync.member.shared.hubs.health())
 
-    assert '"log"' in a.sync.member.shared.health()[b.member.id][1]
+    assert '"log"' in a.sync.member.shared.hubs.health()[b.member.id][1]
 
 
 def test_a_kiosk_that_ends_before_it_notes_what_the_hub_has_sends_it_again_and_nothing_comes_of_it(site, monkeypatch):
@@ -137,7 +137,7 @@ def test_a_kiosk_that_ends_before_it_notes_what_the_hub_has_sends_it_again_and_n
     level(kiosks)
     shared = a.sync.member.shared
     failed: list[int] = []
-    mark = shared.mark_sent
+    mark = shared.hubs.mark_sent
 
     def mark_sent(source, version):
         if not failed:
@@ -160,7 +160,7 @@ def test_reading_and_sending_everything_again_changes_nothing(site):
     before = [kiosk.store.log.tail().seq for kiosk in kiosks]
     for kiosk in kiosks:
         kiosk.sync.close()
-        kiosk.sync.member.shared.rewind()
+        kiosk.sync.member.shared.hubs.rewind()
         kiosk.sync = FleetSync(kiosk.store)
         kiosk.sync.start()
     until(lambda: all(hub["is_level"] for kiosk in kiosks for hub in kiosk.sync.figures()["hubs"]))

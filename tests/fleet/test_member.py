@@ -82,7 +82,7 @@ def test_a_newcomer_that_hears_the_people_first_refuses_nobody(fleet, make):
 
     assert b.store.people.subjects().total == 5
     assert b.member.shared.parked() == ()
-    assert b.member.shared.position(HUB).seq == 5
+    assert b.member.shared.hubs.position(HUB).seq == 5
 
 
 def test_what_is_sealed_with_a_key_that_has_not_arrived_waits_for_it(fleet, make):
@@ -94,7 +94,7 @@ def test_what_is_sealed_with_a_key_that_has_not_arrived_waits_for_it(fleet, make
     tell(fleet, a)
     ann = a.store.people.enrol(enrolment(1))
     b.member.hear(said_by(a), source=HUB, seq=7)
-    assert b.member.shared.position(HUB).seq == 7
+    assert b.member.shared.hubs.position(HUB).seq == 7
     tell(fleet, b)
 
     assert b.of(ann.session_id) is not None
@@ -287,7 +287,7 @@ def test_health_is_taken_from_its_own_kiosk_only(fleet, make):
     assert a.member.hear_health(b.member.id, said)
     assert not a.member.hear_health(a.member.id, said)
     assert not a.member.hear_health("stranger", said)
-    assert json.loads(a.member.shared.health()[b.member.id][1])["version"] == "1"
+    assert json.loads(a.member.shared.hubs.health()[b.member.id][1])["version"] == "1"
 
 
 def test_keys_show_in_no_repr(fleet, make):

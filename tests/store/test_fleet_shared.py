@@ -10,7 +10,8 @@ import pytest
 
 from kiosk.store.directory import initialise, open_store
 from kiosk.store.fleet.document import Document, Register, SharedReference
-from kiosk.store.fleet.shared import Arrived, Parked, Position, Shared
+from kiosk.store.fleet.hubs import Position
+from kiosk.store.fleet.shared import Arrived, Parked, Shared
 from kiosk.store.keys import read_keys
 from kiosk.store.store import Store
 from kiosk.store.subjects import Details, Enrolment
@@ -49,16 +50,16 @@ class Kiosk:
         self.people = self.store.people
 
     def read(self, hub, *, since=None):
-        after = self.shared.position(HUB).seq if since is None else since
+        after = self.shared.hubs.position(HUB).seq if since is None else since
         new = sorted((seq, one) for seq, one in hub.values() if seq > after)
         done = self.shared.apply([one for _, one in new], source=HUB, seq=max([after, *(seq for seq, _ in new)]))
         return done.people
 
     def send(self, hub):
-        sent = self.shared.pending(HUB)
+        sent = self.shared.hubs.pending(HUB)
         for one in sent:
             hub.put(one.person, self.shared.me(), one.version, one.document)
-            self.shared.mark_sent(HUB, one.version)
+            self.shared.hubs.mark_sent(HUB, one.version)
         return len(sent)
 
     def of(self, session_id):
@@ -201,7 +202,7 @@ def test_a_fetch_that_is_cut_short_is_read_again_as_a_whole(hub, kiosks, monkeyp
         patched.setattr("kiosk.store.fleet.shared.Shared._show", dies)
         with pytest.raises(Exception, match="disk"):
             b.read(hub)
-    assert b.shared.position(HUB) == Position()
+    assert b.shared.hubs.position(HUB) == Position()
     assert b.shared.digests() == {}
     settle(hub, kiosks)
     assert b.people.subjects().total == 5
@@ -212,7 +213,7 @@ def test_what_cannot_be_opened_yet_waits_and_the_position_goes_on(kiosks):
     a, *_ = kiosks
     a.shared.apply([], parked=[Parked("p", "z", b"sealed", "key")], source=HUB, seq=9)
 
-    assert a.shared.position(HUB).seq == 9
+    assert a.shared.hubs.position(HUB).seq == 9
     assert [one.envelope for one in a.shared.parked()] == [b"sealed"]
     made = Document(
         {
@@ -322,7 +323,7 @@ def test_a_roster_that_is_no_newer_is_not_taken(kiosks):
 def test_what_no_store_can_hold_is_refused_and_holds_nothing_up(kiosks, document):
     a, b, _ = kiosks
     a.people.enrol(enrolment(1))
-    (good,) = a.shared.pending(HUB)
+    (good,) = a.shared.hubs.pending(HUB)
     b.people.enrol(enrolment(2))
 
     done = b.shared.apply(
@@ -352,7 +353,7 @@ def test_a_kiosk_without_a_fleet_writes_no_document(store):
     store.people.enrol(enrolment(1))
 
     assert Shared(store).me() is None
-    assert Shared(store).own() == ()
+    assert Shared(store).hubs.own() == ()
 
 
 def test_people_who_were_there_before_the_fleet_are_said_to_it(hub, tmp_path, clock, kiosks):

@@ -83,8 +83,8 @@ def status_of(member: Member) -> dict[str, Any]:
         "people": shared.count(),
         "parked": len(shared.parked()),
         "hubs": {
-            source.split(" ", maxsplit=1)[0]: {"read": place.seq, "waiting": shared.waiting(source)}
-            for source, place in shared.positions().items()
+            source.split(" ", maxsplit=1)[0]: {"read": place.seq, "waiting": shared.hubs.waiting(source)}
+            for source, place in shared.hubs.positions().items()
         },
     }
 
@@ -124,7 +124,7 @@ def fleet_import(chosen: argparse.Namespace) -> None:
 def fleet_resync(chosen: argparse.Namespace) -> None:
     """Read and send everything again."""
     with _store(chosen) as store:
-        Member(store).shared.rewind()
+        Member(store).shared.hubs.rewind()
     print(json.dumps({"resync": True}) if chosen.json else "Everything is read and sent again at the next connection.")
 
 

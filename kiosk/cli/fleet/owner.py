@@ -86,7 +86,7 @@ def fleet_members(chosen: argparse.Namespace) -> None:
     else:
         with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
             member = Member(store)
-            roster, health = member.roster, member.shared.health()
+            roster, health = member.roster, member.shared.hubs.health()
     if roster is None:
         raise RefusedError("this kiosk has not heard from the owner yet; `kiosk fleet status` says why")
     rows = [_about(roster, name, health) for name in roster.members]

@@ -6,31 +6,23 @@ One fetch is one transaction: documents, people, log records and the position up
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from kiosk.errors import KioskError
 from kiosk.store import subject_rows
 from kiosk.store.chain import Kind
 from kiosk.store.fleet import document_rows
 from kiosk.store.fleet.capture import capture, say_forgotten
-from kiosk.store.fleet.document import EMPTY, Document, Register, SharedReference, digest, fingerprint, join, unpack
+from kiosk.store.fleet.document import EMPTY, Document, digest, fingerprint, join
 from kiosk.store.fleet.document_rows import CURSOR, ME, SINCE, VERSION, Row
-from kiosk.store.subjects import Details, Enrolment, Subject
-from kiosk.types import Status, Template
+from kiosk.store.fleet.hubs import Hubs
+from kiosk.store.fleet.people import ORIGIN, ForgedError, SharedPeople, check
 
 if TYPE_CHECKING:
     from kiosk.store.decision_log import Transaction
     from kiosk.store.store import Store
 
-ORIGIN = "fleet"  # in the change table
-LONGEST_PARKED = 100_000  # documents that wait for a key or a signer
-
-
-class ForgedError(KioskError):
-    """Something that a member signed cannot be put into the store."""
+MOST_PARKED = 100_000  # documents that wait for a key or a signer; `kiosk fleet resync` reads those beyond again
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +47,6 @@ class Parked:
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
-    """How far a hub was read, and up to which of our versions it has what we said."""
-
-    seq: int = 0
-    sent: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """One document of this kiosk's, to be sent."""
-
-    person: str
-    version: int
-    document: Document
-
-
-@dataclass(frozen=True, slots=True)
 class Applied:
     """What a fetch changed."""
 
@@ -85,6 +60,7 @@ class Shared:
 
     def __init__(self, store: Store) -> None:
         self._store, self._vault = store, store.vault
+        self._people, self.hubs = SharedPeople(store), Hubs(store)
 
     # ---- membership
 
@@ -162,7 +138,9 @@ class Shared:
                 continue
             document_rows.remove(connection, person, origin)
             after = {name: row for name, row in before.items() if name != origin}
-            self._show(transaction, person, document_rows.whole_of(before), document_rows.whole_of(after), origin)
+            self._people.show(
+                transaction, person, document_rows.whole_of(before), document_rows.whole_of(after), origin
+            )
 
     # ---- what arrives
 
@@ -193,7 +171,7 @@ class Shared:
             sizes = dict(connection.execute("SELECT digest, dimensions FROM model").fetchall())
             for one in arrived:
                 try:
-                    _check(one.document, sizes)
+                    check(one.document, sizes)
                 except ForgedError as error:
                     refused.append(f"{one.origin}: {error}")
                 else:
@@ -202,7 +180,11 @@ class Shared:
                 change = self._take(transaction, me, person, documents)
                 people += change is not None
                 forgotten += change == "forgotten"
-            for waiting in parked:
+            (waits,) = connection.execute("SELECT count(*) FROM fleet_parked").fetchone()
+            room = max(0, MOST_PARKED - waits)
+            if len(parked) > room:
+                refused.append(f"{len(parked) - room} documents that cannot be opened yet: too many of them wait")
+            for waiting in parked[:room]:
                 connection.execute(
                     "INSERT OR REPLACE INTO fleet_parked (person, origin, envelope, why) VALUES (?, ?, ?, ?)",
                     (waiting.person, waiting.origin, waiting.envelope, waiting.why),
@@ -233,7 +215,7 @@ class Shared:
             whole = Document(forgotten=document_rows.roster_number(connection))
         elif after == before:
             return None
-        origin, known = min(envelopes, default=me), self._known(transaction, person)
+        origin, known = min(envelopes, default=me), self._people.known(transaction, person)
         if whole.forgotten is not None and known is not None:
             self._store.people.erasures.erase_within(
                 transaction, known.session_number, actor=f"fleet:{origin}", origin=ORIGIN
@@ -250,7 +232,7 @@ class Shared:
             if known is not None or whole.forgotten >= document_rows.number(connection, SINCE):
                 say_forgotten(connection, self._vault, me, person)
             return "forgotten" if known is not None else "noted"
-        return self._show(transaction, person, document_rows.whole_of(before), whole, origin)
+        return self._people.show(transaction, person, document_rows.whole_of(before), whole, origin)
 
     def _joined(
         self, transaction: Transaction, me: str, before: Mapping[str, Row], documents: Iterable[Arrived]
@@ -271,109 +253,6 @@ class Shared:
                     envelopes[one.origin] = one.envelope
         return after, envelopes
 
-    # ---- documents become people
-
-    def _show(
-        self, transaction: Transaction, person: str, before: Document, after: Document, origin: str
-    ) -> str | None:
-        """Make the person of the store what the documents say together; return what was done, None for nothing."""
-        actor, known = f"fleet:{origin}", self._known(transaction, person)
-        if not after.is_person:
-            if known is not None and before.is_person:  # only a former kiosk knew them
-                self._store.people.erasures.erase_within(
-                    transaction, known.session_number, actor=actor, origin=ORIGIN, is_for_good=False
-                )
-            return "gone" if known is not None else None
-        if known is None:
-            self._enrol(transaction, person, after, actor)
-            return "enrolled"
-        return self._change(transaction, known, before, after, actor)
-
-    def _known(self, transaction: Transaction, person: str) -> Subject | None:
-        connection = transaction.connection
-        found = connection.execute("SELECT session_number FROM subject WHERE session_id = ?", (person,)).fetchone()
-        return subject_rows.read(connection, self._vault, found[0]) if found else None
-
-    def _enrol(self, transaction: Transaction, person: str, document: Document, actor: str) -> None:
-        subject = _described(document)
-        references = list(document.references.values())
-        enrolment = Enrolment(
-            [_template(one) for one in references],
-            subject.details,
-            status=subject.status,
-            source=subject.source,
-            external_id=subject.external_id,
-            is_blocklisted=subject.is_blocklisted,
-            is_allowlisted=subject.is_allowlisted,
-            verification_date=subject.verification_date,
-            valid_from=subject.valid_from,
-            valid_until=subject.valid_until,
-        )
-        made = subject_rows.insert(
-            transaction.connection,
-            self._vault,
-            enrolment,
-            session_id=person,
-            now=subject.verification_date,
-            retention_until=subject.retention_until,
-            origin=ORIGIN,
-        )
-        transaction.record(
-            Kind.ENROL,
-            session_number=made.session_number,
-            details={
-                "references": len(references),
-                "source": subject.source,
-                "status": subject.status.value,
-                "is_blocklisted": subject.is_blocklisted,
-                "is_allowlisted": subject.is_allowlisted,
-            },
-            actor=actor,
-        )
-
-    def _change(
-        self, transaction: Transaction, known: Subject, before: Document, after: Document, actor: str
-    ) -> str | None:
-        connection, number, done = transaction.connection, known.session_number, None
-        new = replace(
-            _described(after),
-            session_number=number,
-            session_id=known.session_id,
-            references=known.references,
-            images=known.images,
-        )
-        if new != known:
-            subject_rows.update(connection, self._vault, new, ORIGIN)
-            kinds = [Kind.PATCH]
-            if new.is_blocklisted != known.is_blocklisted:
-                kinds = [Kind.BLOCK if new.is_blocklisted else Kind.UNBLOCK]
-            for kind in kinds:
-                transaction.record(kind, session_number=number, actor=actor)
-            done = kinds[0].value
-        for key in after.references.keys() - before.references.keys():
-            one = after.references[key]
-            row = subject_rows.insert_reference(
-                connection, self._vault, number, _template(one), quality=one.quality, now=one.created_at
-            )
-            transaction.record(
-                Kind.REFERENCE, session_number=number, details={"reference": row, "model": one.model}, actor=actor
-            )
-            done = done or "reference"
-        for key in before.references.keys() - after.references.keys():  # of a former kiosk
-            self._drop_reference(transaction, number, before.references[key])
-            done = done or "reference"
-        if done is not None:
-            subject_rows.touch(connection, number, ORIGIN)
-        return done
-
-    def _drop_reference(self, transaction: Transaction, number: int, gone: SharedReference) -> None:
-        connection = transaction.connection
-        rows = connection.execute("SELECT id FROM reference WHERE subject = ? ORDER BY id", (number,)).fetchall()
-        found = document_rows.references_of(connection, self._vault, number)
-        for (row,), one in zip(rows, found, strict=True):
-            if one.id == gone.id:
-                connection.execute("DELETE FROM reference WHERE id = ?", (row,))
-
     # ---- what waits
 
     def parked(self) -> tuple[Parked, ...]:
@@ -390,68 +269,10 @@ class Shared:
                 [(one.person, one.origin, one.envelope) for one in gone],
             )
 
-    def position(self, source: str) -> Position:
-        """Return how far a hub was read and written."""
-        with self._store.database.read() as connection:
-            found = connection.execute("SELECT seq, sent FROM fleet_position WHERE source = ?", (source,)).fetchone()
-        return Position() if found is None else Position(*found)
-
-    def pending(self, source: str, limit: int = 256) -> tuple[Outgoing, ...]:
-        """Return what a hub has not had of this kiosk, oldest first."""
-        sent = self.position(source).sent
-        return self._own("AND version > ? ORDER BY version LIMIT ?", (sent, limit))
-
-    def mark_sent(self, source: str, version: int) -> None:
-        """Note that a hub has everything of this kiosk up to a version."""
-        with self._store.database.write() as connection:
-            connection.execute(
-                "INSERT INTO fleet_position (source, seq, sent) VALUES (?, 0, ?)"
-                " ON CONFLICT (source) DO UPDATE SET sent = max(sent, excluded.sent)",
-                (source, version),
-            )
-
-    def rewind(self) -> None:
-        """Read and send everything again from the beginning, at every hub."""
-        with self._store.database.write() as connection:
-            connection.execute("DELETE FROM fleet_position")
-
-    def waiting(self, source: str) -> int:
-        """Return how many documents of this kiosk a hub has not had."""
-        with self._store.database.read() as connection:
-            me = document_rows.value(connection, ME)
-            return int(
-                connection.execute(
-                    "SELECT count(*) FROM fleet_document WHERE origin = ? AND version > coalesce("
-                    "(SELECT sent FROM fleet_position WHERE source = ?), 0)",
-                    (me, source),
-                ).fetchone()[0]
-            )
-
-    def positions(self) -> dict[str, Position]:
-        """Return how far each hub was read and written."""
-        with self._store.database.read() as connection:
-            rows = connection.execute("SELECT source, seq, sent FROM fleet_position ORDER BY source").fetchall()
-        return {source: Position(seq, sent) for source, seq, sent in rows}
-
     def count(self) -> int:
         """Return of how many people something is shared, those forgotten among them."""
         with self._store.database.read() as connection:
             return int(connection.execute("SELECT count(DISTINCT person) FROM fleet_document").fetchone()[0])
-
-    def own(self) -> tuple[Outgoing, ...]:
-        """Return everything this kiosk says."""
-        return self._own("ORDER BY version", ())
-
-    def _own(self, more: str, values: Sequence[object]) -> tuple[Outgoing, ...]:
-        with self._store.database.read() as connection:
-            me = document_rows.value(connection, ME)
-            rows = connection.execute(
-                f"SELECT id, person, version, sealed FROM fleet_document WHERE origin = ? {more}", (me, *values)
-            ).fetchall()
-        return tuple(
-            Outgoing(person, version, unpack(subject_rows.unseal(self._vault, sealed, "fleet_document", row)))
-            for row, person, version, sealed in rows
-        )
 
     def envelopes(self) -> tuple[tuple[str, str, bytes], ...]:
         """Return what others said, as they signed it: person, kiosk, envelope."""
@@ -475,82 +296,3 @@ class Shared:
                 person: digest(document_rows.whole_of(document_rows.read(connection, self._vault, person))).hex()
                 for (person,) in people
             }
-
-    # ---- health of the others
-
-    def hear_health(self, kiosk: str, at: float, text: str) -> None:
-        """Keep what a kiosk last said of itself."""
-        with self._store.database.write() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO fleet_health (kiosk, at, text) VALUES (?, ?, ?)", (kiosk, at, text)
-            )
-
-    def health(self) -> dict[str, tuple[float, str]]:
-        """Return what each kiosk last said of itself, and when that was heard, s UTC."""
-        with self._store.database.read() as connection:
-            rows = connection.execute("SELECT kiosk, at, text FROM fleet_health ORDER BY kiosk").fetchall()
-        return {kiosk: (at, text) for kiosk, at, text in rows}
-
-
-def _check(document: Document, sizes: dict[str, int]) -> None:
-    """Refuse a document that no store can hold, whatever it is joined with.
-
-    Args:
-        document: opened.
-        sizes: of the templates of each model so far; a model that is new is added.
-
-    Raises:
-        ForgedError: a register holds what no person has, or a reference is no template.
-    """
-    stand_in: dict[str, Register] = {
-        name: Register(0, "", value)
-        for name, value in (("status", Status.APPROVED.value), ("dates", [None, None, 0.0]), ("made", [0.0, "", None]))
-    }
-    _described(Document({**stand_in, **document.registers}))
-    for one in document.references.values():
-        size = _template(one).vector.size
-        if sizes.setdefault(one.model, size) != size:
-            raise ForgedError(f"templates of model {one.model} have {sizes[one.model]} numbers, one has {size}")
-
-
-def _described(document: Document) -> Subject:
-    """Return the person that documents describe; number, session_id and counts are to be filled in.
-
-    Raises:
-        ForgedError: a register holds what no person has.
-    """
-    try:
-        name, kind, number, vendor, consent, consent_at = document.value("details") or [None] * 6
-        valid_from, valid_until, retention_until = document.value("dates")
-        date, source, external = document.value("made")
-        for text in (name, kind, number, vendor, consent, external, document.value("plan")):
-            if text is not None and not isinstance(text, str):
-                raise TypeError(text)
-        return Subject(
-            session_number=0,
-            session_id="",
-            verification_date=float(date),
-            status=Status(document.value("status")),
-            is_blocklisted=document.is_blocked,
-            is_allowlisted=bool(document.value("allow")),
-            source=str(source),
-            external_id=external,
-            valid_from=None if valid_from is None else float(valid_from),
-            valid_until=None if valid_until is None else float(valid_until),
-            retention_until=float(retention_until),
-            references=0,
-            images=0,
-            details=Details(
-                name, kind, number, vendor, document.block_reason, document.value("plan"), consent, consent_at
-            ),
-        )
-    except (TypeError, ValueError) as error:
-        raise ForgedError(f"a document describes no person ({type(error).__name__})") from None
-
-
-def _template(one: SharedReference) -> Template:
-    try:
-        vector = np.frombuffer(one.vector, "<f4").astype(np.float32)
-        return Template(vector, one.model, one.quality)
-    except ValueError as error:
-        raise ForgedError(f"a document holds no template ({error})") from None
