@@ -145,7 +145,7 @@ def test_a_kiosk_that_ends_before_it_notes_what_the_hub_has_sends_it_again_and_n
             raise StoreError("the plug was pulled")
         mark(source, version)
 
-    monkeypatch.setattr(shared, "mark_sent", mark_sent)
+    monkeypatch.setattr(shared.hubs, "mark_sent", mark_sent)
     twice = a.store.people.enrol(enrolment(4))
     until(lambda: b.of(twice.session_id) is not None and failed)
     level(kiosks)

@@ -199,7 +199,7 @@ def test_a_fetch_that_is_cut_short_is_read_again_as_a_whole(hub, kiosks, monkeyp
             raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as patched:
-        patched.setattr("kiosk.store.fleet.shared.Shared._show", dies)
+        patched.setattr("kiosk.store.fleet.people.SharedPeople.show", dies)
         with pytest.raises(Exception, match="disk"):
             b.read(hub)
     assert b.shared.hubs.position(HUB) == Position()
