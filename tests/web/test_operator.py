@@ -222,7 +222,7 @@ def test_a_document_fills_the_enrolment_and_its_portrait_is_scored_with_the_phot
     page.get_by_text("The document has expired.").wait_for()
     assert page.get_by_label("Name").input_value() == ""
     page.locator("#photographs").set_input_files(GOLDEN / "person_b_1.jpg")
-    page.get_by_text("Good enough").wait_for()
+    page.get_by_text("Portrait and photograph:").wait_for()
     page.get_by_role("button", name="Enrol", exact=True).click()
     page.get_by_text("The document speaks against it").wait_for()
 

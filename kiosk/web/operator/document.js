@@ -14,13 +14,14 @@ const HIGH = 70; // from here on a score is called high
 const FILLED = ["name", "document_type", "document_number", "valid_until"];
 
 /**
- * Return {element, weigh(), objection(), clear()}: `weigh` is called when the photographs changed, and `objection` says
- * why nobody is to be enrolled with this document, or null.
+ * Return {element, weigh(), hindrance(), clear()}: `weigh` is called when the photographs changed, and `hindrance` says
+ * why nobody is to be enrolled with this document now, or null.
  */
 export function documentOf({ fields, photographs }) {
   let sides = []; // the files chosen, front first
   let told = null; // what the device read, or the error
   let compared = []; // the photographs its portrait was compared with
+  let isReading = false;
   let turn = 0; // an answer to an earlier question is dropped
   const wrote = {}; // what the document filled in, by field
   const input = el("input", {
@@ -47,6 +48,7 @@ export function documentOf({ fields, photographs }) {
   input.addEventListener("change", async () => {
     const chosen = [...input.files].slice(0, SIDES.length);
     input.value = "";
+    if (!chosen.length) return;
     sides = await Promise.all(chosen.map((file) => fitting(file, LARGEST_BYTES)));
     read();
   });
@@ -54,6 +56,7 @@ export function documentOf({ fields, photographs }) {
   async function read() {
     const mine = (turn += 1);
     compared = photographs();
+    isReading = true;
     const form = new FormData();
     for (const [at, side] of sides.entries()) form.append(SIDES[at], side, SIDES[at]);
     for (const one of compared) form.append("user_image", one, "photograph");
@@ -66,6 +69,7 @@ export function documentOf({ fields, photographs }) {
       answer = error;
     }
     if (mine !== turn) return;
+    isReading = false;
     told = answer;
     if (told.is_accepted) fill();
     put(found, says());
@@ -133,6 +137,12 @@ export function documentOf({ fields, photographs }) {
       .join(" ");
   }
 
+  // While it is read again, for another photograph, nobody knows yet whose portrait it is.
+  function hindrance() {
+    if (isReading) return t("enrol.document_reading");
+    return objection() === null ? null : t("enrol.document_stands");
+  }
+
   function remove() {
     for (const [name, text] of Object.entries(wrote))
       if (fields[name].control.value === text) fields[name].control.value = "";
@@ -145,6 +155,7 @@ export function documentOf({ fields, photographs }) {
     sides = [];
     compared = [];
     told = null;
+    isReading = false;
     put(found);
   }
 
@@ -154,5 +165,5 @@ export function documentOf({ fields, photographs }) {
     if (now.length !== compared.length || now.some((one, at) => one !== compared[at])) read();
   }
 
-  return { element, weigh, objection, clear };
+  return { element, weigh, hindrance, clear };
 }

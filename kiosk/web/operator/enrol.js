@@ -90,8 +90,9 @@ export async function enrol(place, { atEnd }) {
       return;
     }
     const isBlocking = block.control.checked;
-    if (!isBlocking && paper.objection() !== null) {
-      put(outcome, refusal(new Error(t("enrol.document_stands"))));
+    const hindrance = isBlocking ? null : paper.hindrance();
+    if (hindrance !== null) {
+      put(outcome, refusal(new Error(hindrance)));
       return;
     }
     const body = new FormData();
