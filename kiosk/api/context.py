@@ -18,6 +18,7 @@ from kiosk.api.proofs import Proofs
 from kiosk.api.queue import CallQueue, be_nice
 from kiosk.api.uploads import MemoryBudget
 from kiosk.device.device import Device
+from kiosk.device.enrol_document import ShownPortrait
 from kiosk.device.sessions.documents import DocumentReader
 from kiosk.device.sessions.runner import Sessions
 from kiosk.entrance.liveness_step import Detector
@@ -104,6 +105,7 @@ class Context:
     is_secure: bool = False  # served under TLS
     screen_token: str | None = None  # by which the kiosk's own screen is known; None: nobody is the screen
     changing: threading.Lock = field(default_factory=threading.Lock)  # held while settings are changed
+    shown_portrait: ShownPortrait = field(default_factory=ShownPortrait)
     queue: CallQueue = field(init=False)
     workers: ThreadPoolExecutor = field(init=False)
     memory: MemoryBudget = field(init=False)

@@ -15,11 +15,13 @@ import numpy as np
 
 from kiosk import assembly
 from kiosk.capture.sandbox import available_walls
+from kiosk.device.barcodes import can_read_barcodes
 from kiosk.device.site import measure_stored
 from kiosk.device.thresholds import gallery_figures, listing_threshold
 from kiosk.errors import KioskError
 from kiosk.health.clock import EARLIEST_S
-from kiosk.networks.inference import Pack
+from kiosk.networks.documents import TASK
+from kiosk.networks.inference import Pack, checked
 from kiosk.networks.liveness import check_golden_pictures, is_calibrated, load_spoof_network
 from kiosk.networks.self_test import self_test
 from kiosk.recognition.pipeline import Recogniser
@@ -85,8 +87,24 @@ def _models(config: Config) -> Iterator[Finding]:
         yield Finding("golden faces", True, self_test(pack, recogniser))
     except KioskError as error:
         yield Finding("golden faces", False, str(error), "install onnxruntime again, in another version if need be")
+    yield _documents(pack)
     if config.pad.chosen_level != "off":
         yield _presentations(pack, config, recogniser)
+
+
+def _documents(pack: Pack) -> Finding:
+    """Say whether documents can be read; a kiosk that reads none does without the network."""
+    spec = next((model for model in pack.models if model.task == TASK), None)
+    if spec is None or not spec.path.exists():
+        missing = f"pack {pack.name} has no network that reads them" if spec is None else f"{spec.path} is not there"
+        return Finding("documents", True, f"not read: {missing}. Calls are answered 501, and details are typed in")
+    try:
+        checked(spec)
+    except KioskError as error:
+        return Finding("documents", False, str(error), "restore the file, or remove it if no documents are read here")
+    size = f"{spec.path.name} as measured, loaded with the first document"
+    codes = "barcodes too" if can_read_barcodes() else "no barcodes: the extra `documents` is not installed"
+    return Finding("documents", True, f"{size}; {codes}")
 
 
 def _presentations(pack: Pack, config: Config, recogniser: Recogniser) -> Finding:

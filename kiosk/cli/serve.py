@@ -15,6 +15,7 @@ from kiosk import assembly
 from kiosk.api.access import about_account
 from kiosk.api.screen_token import screen_token
 from kiosk.cloud.sync import Sync
+from kiosk.device.documents import reader_of
 from kiosk.device.site import SiteWatch
 from kiosk.didit import contract
 from kiosk.errors import ConfigError
@@ -48,6 +49,7 @@ def serve(chosen: argparse.Namespace) -> None:
             device,
             cloud=sync.view if sync is not None else None,
             detector=assembly.make_detection(config, device.recogniser),
+            read_document=reader_of(device),
             sources=sources,
             forgotten=lambda: assembly.scrub_backups(device.store),
             confirm_clock=lambda actor: assembly.confirm_clock(device.store, clock, actor=actor),

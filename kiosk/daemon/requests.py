@@ -15,6 +15,7 @@ from kiosk.rules.conditions import Condition
 from kiosk.store.chain import Kind
 from kiosk.store.subjects import Details
 from kiosk.store.unrecorded import Act
+from kiosk.types import Template
 
 log = logging.getLogger("kiosk.daemon")
 
@@ -85,10 +86,16 @@ class Requests:
         is_attended: bool,
         actor: str,
         valid_until: float | None = None,
+        portrait: Template | None = None,
     ) -> str:
         """Enrol the person who stands in front of the camera."""
         enrolment = self._parts.judge.expected.begin_enrolment(
-            details, consent, is_allowlisted=is_allowlisted, is_attended=is_attended, valid_until=valid_until
+            details,
+            consent,
+            is_allowlisted=is_allowlisted,
+            is_attended=is_attended,
+            valid_until=valid_until,
+            portrait=portrait,
         )
         log.info("enrolment id=%s actor=%s attended=%s", enrolment, actor, is_attended)
         return enrolment

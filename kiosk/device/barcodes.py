@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 from kiosk.types import RgbImage
 
@@ -17,6 +18,11 @@ class Barcode:
 
     kind: str  # "PDF417", "QRCode"
     text: str = field(repr=False)
+
+
+def can_read_barcodes() -> bool:
+    """Say whether something is installed that reads barcodes."""
+    return find_spec("zxingcpp") is not None
 
 
 def read_barcodes(image: RgbImage) -> tuple[Barcode, ...] | None:

@@ -63,6 +63,11 @@ class DocumentReading:
     quality: Mapping[str, float]  # 0..100 each, of the front
 
     @property
+    def errors(self) -> list[str]:
+        """Return the risks that it is declined for; none where it is approved."""
+        return [one.risk.value for one in self.warnings if one.log_type is LogType.ERROR]
+
+    @property
     def valid_until(self) -> float | None:
         """Return when the document expires: the end of its last day, s UTC."""
         last = self.facts.expiration_date

@@ -46,10 +46,11 @@ class Objection:
 class EnrolmentResult:
     """What became of an enrolment."""
 
-    kind: str  # "added", "duplicate", "blocklisted", "no_face", "several_faces", "poor", "mixed"
+    kind: str  # "added", "duplicate", "blocklisted", "no_face", "several_faces", "poor", "mixed", "document"
     sentence: str = field(repr=False)
     subject: Subject | None = None
     of: Found | None = None  # whom it duplicates, or also is
+    portrait_score: int | None = None  # 0..100 of the person with their document's portrait, where one was shown
 
     @property
     def is_stored(self) -> bool:

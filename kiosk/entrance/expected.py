@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from kiosk.device.device import Device
 from kiosk.device.enrol import EnrolmentResult, Reference, admit
+from kiosk.device.enrol_document import objection_to_portrait, score_portrait
 from kiosk.entrance.decide import ACTOR, Entrance
 from kiosk.entrance.news import Consent
 from kiosk.entrance.screen import Announcer
@@ -18,7 +19,7 @@ from kiosk.recognition import quality
 from kiosk.rules.presentation import Ready
 from kiosk.settings.config import Config
 from kiosk.store.subjects import Details, Enrolment
-from kiosk.types import Status, SubjectId
+from kiosk.types import Status, SubjectId, Template
 
 ENROLMENT_S = 120.0  # within which an enrolment's person must have been seen: whoever comes later is somebody else
 
@@ -45,6 +46,7 @@ class _Enrolling:
     is_allowlisted: bool
     is_attended: bool  # an operator stands beside; else an operator approves later
     valid_until: float | None  # s UTC; when their document expires
+    portrait: Template | None = field(repr=False)  # of the document they showed
     until: float  # monotonic s
     is_storing: bool = False  # it can be cancelled no more
 
@@ -117,6 +119,7 @@ class ExpectedPerson:
         is_allowlisted: bool,
         is_attended: bool = False,
         valid_until: float | None = None,
+        portrait: Template | None = None,
     ) -> str:
         """Enrol whoever stands in front of the camera next; return the enrolment's id."""
         mode, wanted = self._config.entrance.mode, self._config.enrolment.consent_version
@@ -135,7 +138,7 @@ class ExpectedPerson:
                 raise RefusedError("another enrolment is under way")
             until = self._clock() + ENROLMENT_S
             self._enrolling = _Enrolling(
-                str(uuid.uuid4()), details, consent, is_allowlisted, is_attended, valid_until, until
+                str(uuid.uuid4()), details, consent, is_allowlisted, is_attended, valid_until, portrait, until
             )
             enrolment = self._enrolling.id
         self._announcer.enrolment(enrolment, "waiting", "Step in front of the camera.")
@@ -177,6 +180,7 @@ class ExpectedPerson:
                 is_attended=enrolling.is_attended,
                 photograph=kept,
                 valid_until=enrolling.valid_until,
+                portrait=enrolling.portrait,
             )
         except KioskError as error:
             self._end(enrolling, EnrolmentResult("failed", str(error)))
@@ -206,14 +210,19 @@ def store_person(
     is_attended: bool,
     photograph: bytes | None,
     valid_until: float | None = None,
+    portrait: Template | None = None,
 ) -> EnrolmentResult:
     """Store the person with every good frame as a reference, unless something speaks against it.
 
-    Whoever chose their own name and codes, with no operator beside them, waits for one's approval.
+    Whoever chose their own name and codes, with no operator beside them, waits for one's approval. Whose document has
+    somebody else's portrait is not enrolled.
     """
     for measured, template in zip(ready.qualities, ready.templates, strict=True):
         if (objection := quality.objection(measured) or quality.objection_to(template)) is not None:
             return EnrolmentResult("poor", objection)
+    score = None if portrait is None else score_portrait(device, portrait, ready.templates)
+    if (objection := objection_to_portrait(device, score)) is not None:
+        return EnrolmentResult("document", objection, portrait_score=score)
     references = [
         Reference(template, measured.sharpness, photograph if at == 0 else None)
         for at, (template, measured) in enumerate(zip(ready.templates, ready.qualities, strict=True))
@@ -226,4 +235,5 @@ def store_person(
         valid_until=valid_until,
         liveness=ready.liveness,
     )
-    return admit(device, references, enrolment, is_code_unique=True, actor=ACTOR)
+    outcome = admit(device, references, enrolment, is_code_unique=True, actor=ACTOR)
+    return replace(outcome, portrait_score=score)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from kiosk.rules.conditions import Degradation
 from kiosk.store.subjects import Details
-from kiosk.types import SubjectId
+from kiosk.types import SubjectId, Template
 
 
 class Topic(str, Enum):
@@ -188,17 +188,18 @@ class RunningKiosk(Protocol):
         is_attended: bool,
         actor: str,
         valid_until: float | None = None,
+        portrait: Template | None = None,
     ) -> str:
         """Enrol the person who stands in front of the camera, in mode enrol; return the enrolment's id.
 
-        `valid_until`, s UTC, is when their document expires, where they showed one.
+        `valid_until`, s UTC, is when their document expires, and `portrait` is the face on it, where they showed one.
 
         Without an operator beside them (`is_attended`) the person is In Review, and opens nothing before an operator
         approves.
 
         News under "enrolment" tell {id, state, sentence}: state "waiting" (with guidance), then one of "added"
-        (with session_number), "duplicate", "blocklisted", "poor", "mixed", "not_live", "cancelled",
-        "failed".
+        (with session_number), "duplicate", "blocklisted", "poor", "mixed", "not_live", "document" (its portrait is
+        somebody else's), "cancelled", "failed". With a portrait they tell its score as portrait_score.
 
         Raises:
             RefusedError: another mode, another enrolment under way, no consent text set up, one agreed to that is not

@@ -226,20 +226,25 @@ class Announcer:
     # ---- enrolments
 
     def enrolment(
-        self, name: str, state: str, sentence: str, number: SubjectId | None = None, guidance: Guidance | None = None
+        self,
+        name: str,
+        state: str,
+        sentence: str,
+        number: SubjectId | None = None,
+        *,
+        guidance: Guidance | None = None,
+        portrait_score: int | None = None,
     ) -> None:
         """Tell how far a guided enrolment is; `name` is its id, `state` as `RunningKiosk.begin_enrolment` has them."""
         told = guidance.value if guidance is not None else None
-        self._news.publish(
-            Topic.ENROLMENT,
-            {"id": name, "state": state, "sentence": sentence, "guidance": told, "session_number": number},
-        )
+        said = {"id": name, "state": state, "sentence": sentence, "guidance": told, "session_number": number}
+        self._news.publish(Topic.ENROLMENT, {**said, "portrait_score": portrait_score})
 
     def enrolment_over(self, name: str, outcome: EnrolmentResult) -> None:
         """Tell what became of a guided enrolment, on the screen too."""
         self._result = Result.ENROLLED if outcome.is_stored else Result.NOT_ENROLLED
         number = outcome.subject.session_number if outcome.subject is not None else None
-        self.enrolment(name, outcome.kind, outcome.sentence, number)
+        self.enrolment(name, outcome.kind, outcome.sentence, number, portrait_score=outcome.portrait_score)
         log.info("enrolment id=%s outcome=%s", name, outcome.kind)
 
     # ---- the screen

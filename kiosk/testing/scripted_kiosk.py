@@ -9,6 +9,7 @@ from kiosk.entrance.news import Broadcast, Consent, Health, Still
 from kiosk.errors import RefusedError
 from kiosk.rules.conditions import Degradation
 from kiosk.store.subjects import Details
+from kiosk.types import Template
 
 JPEG = b"\xff\xd8\xff\xd9"  # the shortest thing that begins and ends as one
 
@@ -55,10 +56,11 @@ class ScriptedKiosk:
         is_attended: bool,
         actor: str,
         valid_until: float | None = None,
+        portrait: Template | None = None,
     ) -> str:
         """Remember an enrolment."""
-        until = () if valid_until is None else (valid_until,)
-        self._ask("enrol", details, consent, is_allowlisted, is_attended, actor, *until)
+        shown = [one for one in (valid_until, portrait) if one is not None]
+        self._ask("enrol", details, consent, is_allowlisted, is_attended, actor, *shown)
         return "e1"
 
     def note_shown(self, attempt: int) -> None:

@@ -15,6 +15,7 @@ from kiosk.api import app
 from kiosk.decoding.confinement import Limits
 from kiosk.decoding.decoder import Decoder
 from kiosk.device.device import Device
+from kiosk.device.documents import reader_of
 from kiosk.networks.detection import Detection
 from kiosk.networks.documents import ZoneNetwork
 from kiosk.networks.inference import read_pack
@@ -107,9 +108,10 @@ def serving(
     api_settings: Mapping[str, Any] | None = None,
     server_settings: Mapping[str, float] | None = None,
     with_desk: bool = True,
+    with_documents: bool = False,
     **more: Any,
 ) -> Iterator[Served]:
-    """Serve from a fresh store; the clocks stand until a test moves them."""
+    """Serve from a fresh store; the clocks stand until a test moves them. Sessions read documents where asked to."""
     wall, monotonic = ManualClock(NOW), ManualClock()
     config = config or Config()
     generous = {"port": 0, "writes_per_minute": 100_000, "reads_per_minute": 100_000, **(api_settings or {})}
@@ -119,6 +121,8 @@ def serving(
     kiosk = ScriptedKiosk(wall) if with_desk else None
     more.setdefault("detector", detection())
     with Device(networks(), store, config, now=wall, decoder=decoder(), zones=zones()) as device:
+        if with_documents:
+            more["read_document"] = reader_of(device)
         accounts = Accounts(store, now=wall, scrypt=QUICK)
         application = app.build(
             device, accounts=accounts, kiosk=kiosk, screen_token=SCREEN_TOKEN, now=wall, monotonic=monotonic, **more

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from io import BytesIO
 
 import cv2
@@ -10,13 +11,16 @@ import pytest
 import zxingcpp
 from PIL import Image
 
+from kiosk.device.enrol_document import SHOWN_S
 from kiosk.documents.mrz import MrzType
+from kiosk.entrance.news import Still
 from kiosk.networks.documents import ZoneNetwork
 from kiosk.networks.inference import read_pack
+from kiosk.settings.sections import EnrolmentSettings
 from kiosk.testing.documents import Specimen, lines_of
-from tests.api.served import A1, serving
+from tests.api.served import A1, A2, B1, serving
 from tests.conftest import MODELS
-from tests.documents.cards import blank, jpeg, picture_of
+from tests.documents.cards import blank, jpeg, picture_of, score_of_person_a
 
 PASSPORT = Specimen(expiry="350415", optional="ZE184226B")
 CARD = Specimen(MrzType.TD1, "STEVENSON", "PETER<JOHN", "D23145890", "740812", "350415", "M")
@@ -136,6 +140,77 @@ def test_a_licence_is_read_from_its_barcode_and_compared_with_a_zone(served):
     assert (licence["document_type"], licence["document_number"]) == ("Driver's License", "L898902C3")
     assert (licence["status"], licence["barcodes"][0]["type"], licence["mrz"]) == ("Approved", "PDF417", None)
     assert (mixed["status"], risks(mixed)) == ("Declined", ["DATA_INCONSISTENT"])
+
+
+# ---- what a document fills into an enrolment
+
+
+def preview(served, front, **live):
+    files = {"front_image": ("f.jpg", front)} | {name: ("u.jpg", content) for name, content in live.items()}
+    return served.call("POST", "/device/documents", "operator", files=files).json()
+
+
+def test_an_enrolment_is_filled_from_a_document_and_its_portrait_scored_with_the_photograph(served):
+    before = served.device.store.decisions().total
+
+    theirs = preview(served, jpeg(picture_of(PASSPORT)), user_image=A2)
+    others = preview(served, jpeg(picture_of(PASSPORT)), user_image=B1)
+    alone = preview(served, jpeg(picture_of(PASSPORT)))
+
+    assert {name: theirs[name] for name in ("name", "document_type", "document_number", "is_accepted")} == {
+        "name": "ANNA MARIA ERIKSSON",
+        "document_type": "Passport",
+        "document_number": "L898902C3",
+        "is_accepted": True,
+    }
+    assert theirs["valid_until"].startswith("2035-04-16T00:00:00")  # until the end of the last day
+    assert theirs["portrait_score"] >= 70
+    assert (others["is_accepted"], others["portrait_score"] < 50) == (False, True)
+    assert others["sentence"].startswith("the portrait is somebody else's")
+    assert (alone["portrait_score"], alone["has_portrait"], alone["portrait_id"]) == (None, True, None)
+    assert served.device.store.decisions().total == before
+    assert served.device.store.people.subjects().total == 0
+
+
+def test_what_speaks_against_a_document_fills_nobody_in(served):
+    upper, lower = lines_of(PASSPORT)
+    forged = picture_of(PASSPORT, lines=(upper, lower[:13] + "750812" + lower[19:]))
+
+    expired, wrong, none = (
+        preview(served, picture) for picture in (jpeg(picture_of(Specimen(expiry="120415"))), jpeg(forged), A1)
+    )
+
+    assert (expired["is_accepted"], "DOCUMENT_EXPIRED" in expired["risks"]) == (False, True)
+    assert (wrong["is_accepted"], "MRZ_VALIDATION_FAILED" in wrong["risks"]) == (False, True)
+    assert (none["is_recognised"], none["is_accepted"]) == (False, False)
+
+
+def test_what_is_shown_at_the_kiosk_is_read_in_mode_enrol_and_its_portrait_goes_with_the_enrolment(served):
+    config = served.device.config
+    enrolling = EnrolmentSettings(consent_version="1", consent_text="We keep features of your face.")
+    served.kiosk.picture = Still(jpeg(picture_of(PASSPORT)), (1280, 720), 0.1, ())
+    agreed = {"consent": {"version": "1"}}
+    with served.screen() as screen:
+        elsewhere = screen.post("/device/documents/shown")
+        served.device.apply(replace(config, entrance=replace(config.entrance, mode="enrol"), enrolment=enrolling))
+        try:
+            told = screen.post("/device/documents/shown").json()
+            unknown = screen.post("/device/enrolments", json={**agreed, "portrait_id": "another"})
+            begun = screen.post("/device/enrolments", json={**agreed, "portrait_id": told["portrait_id"]})
+            again = screen.post("/device/enrolments", json={**agreed, "portrait_id": told["portrait_id"]})
+            late = screen.post("/device/documents/shown").json()
+            served.wall.advance(SHOWN_S)
+            over = screen.post("/device/enrolments", json={**agreed, "portrait_id": late["portrait_id"]})
+        finally:
+            served.device.apply(config)
+
+    assert elsewhere.status_code == 409
+    assert (told["is_accepted"], told["name"]) == (True, "ANNA MARIA ERIKSSON")
+    assert begun.status_code == 201
+    for refused in (unknown, again, over):  # once, of the newest document, and not for long
+        assert (refused.status_code, list(refused.json())) == (400, ["portrait_id"])
+    ((_, *_, portrait),) = served.kiosk.asked
+    assert score_of_person_a(served.device, portrait) >= 70
 
 
 def test_what_shows_no_document_is_not_recognised(served):

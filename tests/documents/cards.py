@@ -7,9 +7,12 @@ import functools
 import cv2
 import numpy as np
 
+from kiosk.device.device import Device
+from kiosk.device.enrol_document import score_portrait
 from kiosk.documents.mrz import MrzType
 from kiosk.testing.documents import SIZE_MM, Scene, Specimen, draw_card, lines_of, photograph
-from tests.conftest import GOLDEN, read
+from kiosk.types import Template
+from tests.conftest import GOLDEN, networks, read
 
 SCENE = Scene((1280, 720), share=0.9, tilt_deg=2.0, perspective=0.01, noise=3.0)
 
@@ -35,3 +38,12 @@ def blank(kind: MrzType = MrzType.TD1):
 
 def jpeg(picture) -> bytes:
     return cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+
+
+def score_of_person_a(device: Device, portrait: Template) -> int:
+    """Return how a portrait scores with another photograph of person A, whose face the cards show."""
+    live = networks().analyse(read(GOLDEN / "person_a_2.jpg")).template
+    assert live is not None
+    score = score_portrait(device, portrait, [live])
+    assert score is not None
+    return score

@@ -317,6 +317,24 @@ def test_an_enrolment_finds_duplicates_blocked_people_two_people_and_poor_frames
     assert stage.store.people.subjects().total == 2
 
 
+@pytest.mark.parametrize(("seed", "kind"), [(1, "added"), (2, "document")])
+def test_a_documents_portrait_is_compared_with_the_live_face_and_somebody_elses_enrols_nobody(stage, seed, kind):
+    outcome = store_person(
+        stage.device,
+        ready(template(1)),
+        Details(),
+        CONSENT,
+        is_allowlisted=False,
+        is_attended=True,
+        photograph=None,
+        portrait=template(seed),
+    )
+
+    decline = stage.device.config.match.decline_threshold
+    assert (outcome.kind, outcome.portrait_score >= decline) == (kind, kind == "added")
+    assert stage.store.people.subjects().total == (kind == "added")
+
+
 def test_a_suspected_attack_is_declined_and_saved(stage):
     judged = {"verdict": "attack", "score": 2.5}
     verdict = stage.entrance.suspect(replace(ready(template(1)), liveness=judged), DoorReason.ATTACK_SUSPECTED)

@@ -57,6 +57,22 @@ def test_whoever_an_operator_enrols_is_approved(tmp_path):
     assert subject.status is Status.APPROVED
 
 
+def test_the_score_of_the_face_with_the_documents_portrait_is_told_with_the_enrolment(tmp_path):
+    stage = enrolling(tmp_path)
+    stage.judge.expected.begin_enrolment(Details(), CONSENT, is_allowlisted=False, portrait=B)
+    stage.show(A, seconds=3.0)
+    stage.show(seconds=2.0)
+    stage.judge.expected.begin_enrolment(Details(), CONSENT, is_allowlisted=False, portrait=A)
+    stage.show(A, seconds=3.0)
+    total = stage.store.people.subjects().total
+    stage.close()
+
+    told = [one for one in stage.told(Topic.ENROLMENT) if one["state"] in {"added", "document"}]
+    assert [one["state"] for one in told] == ["document", "added"]
+    assert told[0]["portrait_score"] < stage.device.config.match.decline_threshold <= told[1]["portrait_score"]
+    assert total == 1
+
+
 @pytest.mark.parametrize(
     ("taken", "word"),
     [

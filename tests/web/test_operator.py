@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import urllib.request
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,11 @@ from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NOT_OPENED, DecisionFilter, NewDecision
 from kiosk.store.outbox import Message
 from kiosk.store.subjects import Details, Enrolment
+from kiosk.testing.documents import Specimen
 from kiosk.types import Template
 from tests.api.served import A1, NOW, PASSWORD, match_files, serving
 from tests.conftest import GOLDEN
+from tests.documents.cards import jpeg, picture_of
 from tests.gallery.test_site_curve import strangers
 from tests.patience import until
 from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, running, serious
@@ -51,6 +54,7 @@ VIEWS = (
     "acceptance",
 )
 SCALE_GROUPS = {key: words for key, words in LANGUAGES["en"].items() if key.startswith("scale_group.")}
+PASSPORT = Specimen(expiry="350415", optional="ZE184226B")
 SCRIPT = "<img src=x onerror='window.isHacked=1'><b>Person C</b>"
 
 pytestmark = NEEDED
@@ -205,6 +209,39 @@ def test_a_face_that_is_known_is_told_before_and_refused_after(operator, served)
 
     page.get_by_text("Already enrolled", exact=True).wait_for()
     assert served.device.gallery.subjects == 1
+
+
+def test_a_document_fills_the_enrolment_and_its_portrait_is_scored_with_the_photograph(operator, served, tmp_path):
+    page, _ = operator
+    passport, expired = tmp_path / "passport.jpg", tmp_path / "expired.jpg"
+    passport.write_bytes(jpeg(picture_of(PASSPORT)))
+    expired.write_bytes(jpeg(picture_of(Specimen(expiry="120415"))))
+    show(page, "people/new")
+
+    page.locator("#document").set_input_files(expired)
+    page.get_by_text("The document has expired.").wait_for()
+    assert page.get_by_label("Name").input_value() == ""
+    page.locator("#photographs").set_input_files(GOLDEN / "person_b_1.jpg")
+    page.get_by_text("Portrait and photograph:").wait_for()
+    page.get_by_role("button", name="Enrol", exact=True).click()
+    page.get_by_text("The document speaks against it").wait_for()
+
+    page.locator("#document").set_input_files(passport)
+    page.get_by_text("The portrait is somebody else's.").wait_for()
+    page.get_by_role("button", name="Remove photograph 1").click()
+    page.get_by_text("Its portrait is compared once there is a photograph").wait_for()
+    page.locator("#photographs").set_input_files(GOLDEN / "person_a_2.jpg")
+    page.get_by_text("Portrait and photograph:").wait_for()
+    page.get_by_text("very high").wait_for()
+    assert serious(page) == []
+    assert page.get_by_label("Name").input_value() == "ANNA MARIA ERIKSSON"
+    page.get_by_text("Good enough").wait_for()
+    page.get_by_role("button", name="Enrol", exact=True).click()
+
+    page.get_by_role("heading", name="ANNA MARIA ERIKSSON").wait_for()
+    (subject,) = served.device.store.people.subjects(limit=5).subjects
+    assert (subject.details.document_type, subject.details.document_number) == ("Passport", "L898902C3")
+    assert subject.valid_until == datetime(2035, 4, 16, tzinfo=timezone.utc).timestamp()
 
 
 def test_a_file_that_is_no_picture_is_refused_with_the_reason(operator, tmp_path):

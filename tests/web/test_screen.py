@@ -16,7 +16,7 @@ from kiosk.settings.config import Config
 from kiosk.settings.sections import EnrolmentSettings, EntranceSettings
 from kiosk.testing.documents import Specimen
 from tests.api.served import A1, SCREEN_TOKEN, serving
-from tests.documents.cards import jpeg, picture_of
+from tests.documents.cards import jpeg, picture_of, score_of_person_a
 from tests.patience import reserved_port, until
 from tests.web.browsed import NEEDED, despite_crashes, opened, playwright, running, serious
 
@@ -212,11 +212,30 @@ def test_a_document_that_is_shown_fills_the_details_and_sets_the_last_day(enroll
     page.get_by_text("Read from your document").wait_for()
     assert page.get_by_label("Name").input_value() == "ANNA MARIA ERIKSSON"
     assert page.get_by_label("Document number").input_value() == "L898902C3"
+    page.get_by_text("The face you show next is compared with its portrait").wait_for()
     page.get_by_role("button", name="Look into the camera").click()
     page.locator("main[data-state=guide]").wait_for()
-    ((_, details, *_, until),) = served.kiosk.asked
+    ((_, details, *_, until, portrait),) = served.kiosk.asked
+    assert score_of_person_a(served.device, portrait) >= 70
     assert (details.document_type, details.document_number) == ("Passport", "L898902C3")
     assert until == datetime(2035, 4, 16, tzinfo=timezone.utc).timestamp()  # the last day is the document's
+    served.kiosk.news.publish(
+        Topic.ENROLMENT, {"id": "e1", "state": "added", "session_number": 41, "portrait_score": 93}
+    )
+    page.get_by_text("Your face and your document's portrait: score 93 of 100").wait_for()
+
+
+def test_whose_document_shows_somebody_else_is_told_so_and_sent_to_the_staff(enrolling, served):
+    page = enrolling
+    agree_and_look(page)
+
+    served.kiosk.news.publish(
+        Topic.ENROLMENT, {"id": "e1", "state": "document", "session_number": None, "portrait_score": 3}
+    )
+
+    page.get_by_text("The portrait on the document is not yours").wait_for()
+    page.get_by_text("score 3 of 100").wait_for()
+    assert serious(page) == []
 
 
 @pytest.mark.parametrize("state", ["duplicate", "blocklisted"])

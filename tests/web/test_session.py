@@ -11,15 +11,18 @@ import pytest
 
 from kiosk.settings.config import Config
 from kiosk.settings.workflows import SessionSettings
+from kiosk.testing.documents import Specimen
 from kiosk.testing.scripted_documents import ScriptedDocumentReader
 from tests.api.served import serving
 from tests.api.test_liveness import PERSON_FILE
 from tests.conftest import read
+from tests.documents.cards import jpeg, picture_of
 from tests.patience import until
 from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, running, serious
 
 pytestmark = NEEDED
 
+PASSPORT = Specimen(expiry="350415", optional="ZE184226B")
 SCREEN = {"width": 800, "height": 480}
 SETTINGS = SessionSettings(
     workflows=("onboarding: liveness > face_search > id_verification > face_match", "selfie: liveness")
@@ -94,6 +97,40 @@ def test_the_onboarding_runs_offline_from_start_to_end_by_the_camera(chromium, s
     assert found["face_matches"][0]["score"] >= 90
     listed = served.call("GET", "/v3/sessions/?vendor_data=user-1", "device").json()
     assert listed["results"][0]["session_id"] == made["session_id"]
+
+
+def test_the_onboarding_reads_a_specimen_of_a_document_and_compares_its_portrait(chromium, tmp_path):
+    theirs, others, wall = tmp_path / "theirs.jpg", tmp_path / "others.jpg", tmp_path / "wall.jpg"
+    theirs.write_bytes(jpeg(picture_of(PASSPORT)))  # its portrait is of the person before the camera
+    others.write_bytes(jpeg(picture_of(PASSPORT, portrait="person_b_1.jpg")))
+    wall.write_bytes(jpeg(np.full((480, 640, 3), 90, np.uint8)))
+    with serving(tmp_path / "state", config=replace(Config(), sessions=SETTINGS), with_documents=True) as served:
+        statuses, scores = [], []
+        for document in (theirs, others):
+            made = create(served, vendor_data="user-1")
+            with opened(chromium, served.url, viewport=PHONE) as (page, _):
+                page.goto(made["url"])
+                page.get_by_role("button", name="I agree, begin").click()
+                page.get_by_role("heading", name="Photograph your face").wait_for()
+                take(page)
+                page.get_by_role("heading", name="Photograph your document").wait_for()
+                if document is theirs:
+                    page.locator("input[type=file]").set_input_files(wall)
+                    page.get_by_role("heading", name="Now the back").wait_for()
+                    page.get_by_role("button", name="There is no back").click()
+                    page.get_by_role("alert").filter(has_text="could not be read").wait_for()
+                page.locator("input[type=file]").set_input_files(document)
+                page.get_by_role("heading", name="Now the back").wait_for()
+                page.get_by_role("button", name="There is no back").click()
+                page.get_by_role("heading", name=re.compile("Done, thank you|This did not work")).wait_for()
+            found = decided(served, made)
+            statuses.append(found["status"])
+            scores.append(found["face_matches"][0]["score"])
+            assert found["id_verifications"][0]["full_name"] == "ANNA MARIA ERIKSSON"
+            assert found["id_verifications"][0]["document_number"].endswith("2C3")
+
+    assert statuses == ["Approved", "Declined"]
+    assert scores[0] >= 70 > scores[1]
 
 
 def test_a_picture_can_be_chosen_where_there_is_no_camera_and_a_wrong_one_asked_for_again(chromium, served, tmp_path):

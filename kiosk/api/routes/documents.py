@@ -94,7 +94,9 @@ async def verify_document(call: Call) -> Response:
     return answer(found)
 
 
-def _preview(reading: DocumentReading | None, filled: FilledEnrolment) -> dict[str, Any]:
+def _preview(
+    reading: DocumentReading | None, filled: FilledEnrolment, portrait_id: str | None = None
+) -> dict[str, Any]:
     """Return what a document would fill into an enrolment, for a person to confirm."""
     details, until = filled.enrolment.details, filled.enrolment.valid_until
     return {
@@ -102,7 +104,10 @@ def _preview(reading: DocumentReading | None, filled: FilledEnrolment) -> dict[s
         "is_accepted": filled.refusal is None,
         "sentence": filled.refusal or "read; whether the document is authentic was not checked",
         "risks": [] if reading is None else [one.risk.value for one in reading.warnings],
+        "declined_by": [] if reading is None else reading.errors,
+        "has_portrait": reading is not None and reading.portrait is not None,
         "portrait_score": filled.portrait_score,
+        "portrait_id": portrait_id,
         "name": details.name,
         "document_type": details.document_type,
         "document_number": details.document_number,
@@ -121,7 +126,7 @@ async def preview_document(call: Call) -> Response:
 
     def work() -> dict[str, Any]:
         reading = _read(call, photographs, Actions())
-        faces = [assess(device, one, take_largest=True, with_heic=True).template for one in live]
+        faces = [assess(device, one, rotate=True, take_largest=True, with_heic=True).template for one in live]
         templates = [one for one in faces if one is not None]
         return _preview(reading, fill_enrolment(device, Enrolment(()), reading, templates))
 
@@ -134,7 +139,10 @@ async def preview_document(call: Call) -> Response:
 
 
 async def preview_shown_document(call: Call) -> Response:
-    """Say what the document fills in that is held in front of the kiosk's camera, in mode enrol; keep no picture."""
+    """Say what the document fills in that is held in front of the kiosk's camera, in mode enrol; keep no picture.
+
+    Its portrait is held for the enrolment that names it, which compares it with the face of whoever steps up.
+    """
     if call.context.config.entrance.mode != "enrol":
         raise refusal(409, "Documents are read in mode enrol.")
     still = await call.run(call.context.running().still)
@@ -144,7 +152,11 @@ async def preview_shown_document(call: Call) -> Response:
 
     def work() -> dict[str, Any]:
         reading = read_pictures(device, [device.decoder(still.jpeg)])
-        return _preview(reading, fill_enrolment(device, Enrolment(()), reading, []))
+        filled = fill_enrolment(device, Enrolment(()), reading, [])
+        held = None
+        if reading is not None and reading.portrait is not None and filled.refusal is None:
+            held = call.context.shown_portrait.hold(reading.portrait.template, call.context.now())
+        return _preview(reading, filled, held)
 
     try:
         return answer(await call.recognise(work))
@@ -162,7 +174,10 @@ _PREVIEW = named(
         is_accepted=BOOLEAN,
         sentence=STRING,
         risks=array(STRING),
+        declined_by=array(STRING),
+        has_portrait=BOOLEAN,
         portrait_score=or_null(INTEGER),
+        portrait_id=or_null(STRING),
         name=or_null(STRING),
         document_type=or_null(STRING),
         document_number=or_null(STRING),
@@ -182,15 +197,15 @@ OPERATIONS = (
         form={
             FRONT: Part("A photograph of the document, at most 10 MB.", _IMAGE, is_required=True),
             BACK: Part("Its other side.", _IMAGE),
-            LIVE: Part("A photograph of the person.", _IMAGE),
+            LIVE: Part("A photograph of the person, or several: the best score counts.", _IMAGE),
         },
     ),
     Operation(
         "POST",
         "/device/documents/shown",
         preview_shown_document,
-        "Read the document in front of the kiosk's camera, in mode enrol; stores nothing. The kiosk's own screen needs "
-        "no key.",
+        "Read the document in front of the kiosk's camera, in mode enrol; stores nothing. Its portrait is held for ten "
+        "minutes: an enrolment that sends portrait_id has it compared. The kiosk's own screen needs no key.",
         {200: _PREVIEW, 408: TEXT, 409: TEXT, 501: TEXT, 503: TEXT},
         role=Role.OPERATOR,
         is_for_screen=True,

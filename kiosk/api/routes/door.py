@@ -93,6 +93,11 @@ async def begin_enrolment(call: Call) -> Response:
     until, fault = _until(body.get("valid_until"), call.context.now())
     if fault:
         errors["valid_until"] = [fault]
+    portrait = None
+    if (shown := body.get("portrait_id")) is not None:
+        portrait = call.context.shown_portrait.find(shown, call.context.now())
+        if portrait is None:  # enrolled without it, nobody would have compared it
+            errors["portrait_id"] = ["The document was shown too long ago. Show it again."]
     consent = body.get("consent")
     version = consent.get("version") if isinstance(consent, dict) else None
     if not isinstance(version, str) or not version:
@@ -115,9 +120,12 @@ async def begin_enrolment(call: Call) -> Response:
         is_allowlisted=is_allowlisted,
         is_attended=is_operator,
         actor=call.actor,
-        **({} if until is None else {"valid_until": until}),
+        valid_until=until,
+        portrait=portrait,
     )
-    return answer({"id": await call.run(begin)}, 201)
+    begun = await call.run(begin)
+    call.context.shown_portrait.drop()
+    return answer({"id": begun}, 201)
 
 
 def _until(text: object, now: float) -> tuple[float | None, str]:
@@ -232,6 +240,7 @@ OPERATIONS = (
             **dict.fromkeys(TEXTS, SHORT),
             allowlist=BOOLEAN,
             valid_until=MOMENT,
+            portrait_id=SHORT,
         ),
     ),
     Operation(

@@ -27,7 +27,7 @@ FRAME_S = 0.1  # at most ten pictures a second
 STALE_S = 2.0  # an older picture is not shown as if it were live
 BOUNDARY = "kioskframe"
 SCREEN_TOPICS = (Topic.SCREEN, Topic.ENROLMENT)
-ANYBODYS = frozenset({"id", "state", "guidance", "session_number"})  # of an enrolment's news
+ANYBODYS = frozenset({"id", "state", "guidance", "session_number", "portrait_score"})  # of an enrolment's news
 LASTING = frozenset({Topic.SCREEN, Topic.HEALTH})  # the last of these still says something to who comes later
 
 

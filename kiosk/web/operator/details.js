@@ -60,8 +60,8 @@ export function filled(fields, known = null) {
   return said;
 }
 
-// As the browser's own field wants it: this browser's time, to the minute.
-function local(value) {
+/** Return a time as the browser's own field wants it: this browser's time, to the minute. */
+export function local(value) {
   const date = moment(value);
   if (!date) return "";
   return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);

@@ -2,6 +2,7 @@
 
 import { call } from "../common/api.js";
 import { details, filled } from "./details.js";
+import { documentOf } from "./document.js";
 import { el, icon, put } from "../common/dom.js";
 import { field, showFaults } from "../common/field.js";
 import { say } from "./notice.js";
@@ -12,6 +13,7 @@ export async function enrol(place, { atEnd }) {
   const outcome = el("div", { role: "alert" });
   const photographs = chooser({ changed: weigh });
   const { element, fields } = details();
+  const paper = documentOf({ fields, photographs: () => photographs.photographs() });
   const consent = field(t("enrol.consent"), {
     name: "consent_version",
     maxlength: 60,
@@ -35,11 +37,13 @@ export async function enrol(place, { atEnd }) {
   block.control.addEventListener("change", () => {
     const isBlocking = block.control.checked;
     reason.hidden = !isBlocking;
+    paper.element.hidden = isBlocking;
     options.hidden = isBlocking;
     put(submit, t(isBlocking ? "enrol.submit_block" : "enrol.submit"));
   });
 
   function weigh() {
+    paper.weigh();
     const alike = photographs.verdicts().flatMap((one) => one?.looks_like ?? []);
     if (alike.some((one) => !one.is_blocklisted)) double.hidden = false;
   }
@@ -68,7 +72,7 @@ export async function enrol(place, { atEnd }) {
     el(
       "section",
       { class: "card stack" },
-      el("fieldset", { class: "stack" }, el("legend", {}, t("enrol.who")), element),
+      el("fieldset", { class: "stack" }, el("legend", {}, t("enrol.who")), paper.element, element),
       options,
       el("fieldset", { class: "stack" }, el("legend", { class: "unseen" }, t("enrol.block")), block, reason),
       outcome,
@@ -86,6 +90,11 @@ export async function enrol(place, { atEnd }) {
       return;
     }
     const isBlocking = block.control.checked;
+    const hindrance = isBlocking ? null : paper.hindrance();
+    if (hindrance !== null) {
+      put(outcome, refusal(new Error(hindrance)));
+      return;
+    }
     const body = new FormData();
     for (const [place, file] of files.entries()) body.append("image", file, `photograph-${place + 1}`);
     if (photographs.areOfNow() && !isBlocking) body.append("from_camera", "true");
@@ -118,7 +127,10 @@ export async function enrol(place, { atEnd }) {
     el("div", { class: "head" }, el("h1", {}, t("enrol.title"))),
     form,
   );
-  atEnd(photographs.clear);
+  atEnd(() => {
+    photographs.clear();
+    paper.clear();
+  });
 }
 
 function refusal(error) {

@@ -172,9 +172,9 @@ export function chooser({ changed, most = MOST }) {
   };
 }
 
-// A phone's photograph may be larger than what is taken; a smaller copy holds as much of a face.
-async function fitting(file) {
-  if (file.size <= LARGEST_BYTES) return file;
+/** Return a photograph in at most so many bytes: a phone's may be larger, and a smaller copy holds as much of a face. */
+export async function fitting(file, largest = LARGEST_BYTES) {
+  if (file.size <= largest) return file;
   try {
     const picture = await createImageBitmap(file);
     const share = Math.min(1, LONGEST_EDGE / Math.max(picture.width, picture.height));

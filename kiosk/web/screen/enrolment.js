@@ -15,7 +15,7 @@ const READ_MS = 600; // between two looks at a document
 const SHOW_MS = 60_000; // how long a document is looked for
 const SHOWN_MS = 12_000; // how long the result stays
 const GOOD = "added";
-const OVER = new Set(["added", "duplicate", "blocklisted", "poor", "mixed", "not_live", "cancelled", "failed"]);
+const OVER = new Set(["added", "duplicate", "blocklisted", "poor", "mixed", "not_live", "document", "cancelled", "failed"]);
 
 /**
  * Begin.
@@ -27,7 +27,7 @@ export function enrolment({ place, consent, changed, over }) {
   const flow = { step: "consent", hear, cancel, lose, draw };
   let id = null;
   let early = []; // news that came before the call's own answer
-  let outcome = null; // {state, number}
+  let outcome = null; // {state, number, score}
   let timer = null;
   let read = null; // what a document said, until the details are sent
   let showing = 0; // counts the times a document is asked for; an answer to an earlier one is dropped
@@ -166,7 +166,10 @@ export function enrolment({ place, consent, changed, over }) {
         "div",
         { class: "flow-fields" },
         read
-          ? el("p", { class: "document-read" }, icon("check"), t("flow.document_read"))
+          ? [
+              el("p", { class: "document-read" }, icon("check"), t("flow.document_read")),
+              el("p", {}, t(read.has_portrait ? "flow.document_portrait" : "flow.document_no_portrait")),
+            ]
           : el(
               "button",
               { type: "button", class: "touch", onclick: () => turn("document") },
@@ -191,8 +194,7 @@ export function enrolment({ place, consent, changed, over }) {
         [...new FormData(form)].map(([name, value]) => [name, value.trim()]).filter(([, value]) => value),
       );
       try {
-        const until = read?.valid_until ? { valid_until: read.valid_until } : {};
-        const answer = await ask("/device/enrolments", { ...said, ...until, consent: { version: consent.version } });
+        const answer = await ask("/device/enrolments", { ...said, ...shown(read), consent: { version: consent.version } });
         read = null;
         id = answer.id;
         clearTimeout(timer); // from here on the device knows when it is over
@@ -200,6 +202,11 @@ export function enrolment({ place, consent, changed, over }) {
         for (const one of early.splice(0)) hear(one);
       } catch (error) {
         if (error.status === undefined) throw error;
+        if (error.fields?.portrait_id) {
+          read = null; // its portrait is held no more
+          turn("document");
+          return;
+        }
         if (!showFaults(fields, error)) trouble.textContent = error.message;
         on.disabled = false;
       }
@@ -217,6 +224,7 @@ export function enrolment({ place, consent, changed, over }) {
       // Never whose twin somebody is, nor that a face is blocked: that is another person's, or the operator's.
       el("p", { class: "more" }, t(`enrolled_more.${outcome.state}`)),
       isGood && outcome.number && el("p", { class: "number" }, t("flow.number"), el("b", {}, String(outcome.number))),
+      outcome.score !== null && el("p", { class: "more" }, t("flow.portrait", { score: outcome.score })),
       el(
         "div",
         { class: "touches" },
@@ -240,7 +248,7 @@ export function enrolment({ place, consent, changed, over }) {
       return;
     }
     if (data.id !== id || !OVER.has(data.state) || flow.step === "result") return;
-    finish({ state: data.state, number: data.session_number });
+    finish({ state: data.state, number: data.session_number, score: data.portrait_score ?? null });
   }
 
   function finish(found) {
@@ -265,7 +273,7 @@ export function enrolment({ place, consent, changed, over }) {
   }
 
   function lose() {
-    if (flow.step === "look") finish({ state: "failed" });
+    if (flow.step === "look") finish({ state: "failed", score: null });
   }
 
   addEventListener("pointerdown", touched);
@@ -273,6 +281,11 @@ export function enrolment({ place, consent, changed, over }) {
   stay();
   queueMicrotask(() => turn("consent"));
   return flow;
+}
+
+// What a document says that no field shows: until when it is valid, and by which name its portrait is held.
+function shown(read) {
+  return Object.fromEntries(["valid_until", "portrait_id"].filter((name) => read?.[name]).map((name) => [name, read[name]]));
 }
 
 // At the kiosk itself no key is asked for. Somebody signed in elsewhere has a session, which wants its token sent.
