@@ -136,12 +136,12 @@ class FullDisk:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    def record_decision(self, decision: Any, session: Any = None) -> Any:
+    def record_decision(self, decision: Any, *more: Any) -> Any:
         """Record, or refuse as a full disk does."""
         if self.is_full:
             self.refused += 1
             raise StoreError("database or disk is full; make room")
-        return self._store.record_decision(decision, session)
+        return self._store.record_decision(decision, *more)
 
 
 @dataclass(frozen=True)

@@ -207,11 +207,21 @@ def open_device(chosen: argparse.Namespace, *, threads: int = 0, clock: Clock | 
         parts.pop_all()  # the device ends it
     zones = make_zone_network(config)
     device = Device(networks, opened, config, now=clock, outgoing=outgoing, decoder=decoder, zones=zones)
-    if config.search.shards:
+    ask_shards(chosen, device)
+    return device
+
+
+def ask_shards(chosen: argparse.Namespace, device: Device) -> None:
+    """Have the searches of calls ask the shards of a large gallery, where the settings name any.
+
+    Raises:
+        ConfigError: there is no key to seal questions with.
+    """
+    wanted = device.config.search
+    if wanted.shards:
         from kiosk.shards.front import Front  # noqa: PLC0415  needs the extra fleet
 
-        device.elsewhere = Front(config.search.shards_hub, shards_seal(chosen), config.search.shards)
-    return device
+        device.elsewhere = Front(wanted.shards_hub, shards_seal(chosen), wanted.shards)
 
 
 def shards_seal(chosen: argparse.Namespace) -> Seal:

@@ -91,6 +91,7 @@ def run_kiosk(start: Start) -> int:
                 zones=assembly.make_zone_network(config),
             )
         )
+        assembly.ask_shards(chosen, device)
         parts.enter_context(run_alone(store.directory))
         sync = _cloud(device, clock, parts) if config.cloud.is_used else None
         Lists(store).keep_only(config.cloud.lists, clock())  # without any nobody would pull, and see to it

@@ -45,7 +45,8 @@ LIVE_SECTIONS = frozenset(
 )
 """Sections of kiosk.toml that are taken while everything runs; the others start the process anew."""
 
-AT_START = ("holdover_h", "status_file")  # of [health], which are asked for once
+AT_START = (("health", "holdover_h"), ("health", "status_file"), ("search", "shards"), ("search", "shards_hub"))
+"""Settings of live sections that are asked for once."""
 
 log = logging.getLogger("kiosk.daemon")
 
@@ -164,7 +165,10 @@ class Kiosk:
         changed = {one.name for one in fields(Config) if getattr(old, one.name) != getattr(config, one.name)}
         if replace(old.api, language=config.api.language) == config.api:
             changed -= {"api"}  # the pages ask for the language each time
-        is_live = all(getattr(old.health, name) == getattr(config.health, name) for name in AT_START)
+        is_live = all(
+            getattr(getattr(old, section), name) == getattr(getattr(config, section), name)
+            for section, name in AT_START
+        )
         if not (changed <= LIVE_SECTIONS and is_live):
             return False
         table, schedule = policy(choices_of(config)), schedule_of(config)

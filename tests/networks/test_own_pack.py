@@ -67,7 +67,7 @@ def test_an_imported_recogniser_recognises_and_its_pack_tests_itself(pack):
     recogniser = load_recogniser(found)
 
     assert self_test(found, recogniser)
-    assert {model.task for model in found.models} == {"finder", "mesh", "recogniser", "attributes", "liveness"}
+    assert {model.task for model in found.models} == {"finder", "mesh", "recogniser", "attributes", "liveness", "mrz"}
     assert found.template_model != read_pack(standard_pack()).template_model
 
 

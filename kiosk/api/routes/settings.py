@@ -33,7 +33,7 @@ CHANGEABLE = frozenset(
     {f"{section}.{one.name}" for section, kind in _WHOLE.items() for one in fields(kind)}
     | {f"enrolment.{one.name}" for one in fields(EnrolmentSettings)}
     | {f"api.{one.name}" for one in fields(ApiSettings) if one.name == "language"}
-) - {"entrance.idle_fps"}
+) - {"entrance.idle_fps", "search.shards", "search.shards_hub"}
 _KINDS = {bool: "boolean", int: "integer", float: "number", str: "text", tuple: "lines"}
 
 
