@@ -1,0 +1,25 @@
+"""What every test of a fleet does after itself."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+LEFT_OPEN = "ignore::pytest.PytestUnraisableExceptionWarning"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let a refused connection be: nats-py leaves its socket to the collector, which says so."""
+    for item in items:
+        if "tests/fleet/" in item.nodeid:
+            item.add_marker(pytest.mark.filterwarnings(LEFT_OPEN))
+
+
+@pytest.fixture(autouse=True)
+def _collected(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have what is left collected here, and not during another folder's test."""
+    yield
+    if "hub" in request.node.nodeid or "commands" in request.node.nodeid:
+        gc.collect()
