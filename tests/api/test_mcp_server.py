@@ -18,6 +18,7 @@ from tests.api.node import NEEDED, NODE, installed
 from tests.api.served import A1, serving
 from tests.api.test_liveness import PERSON_FILE
 from tests.conftest import GOLDEN
+from tests.patience import PROCESS_S
 
 pytestmark = NEEDED
 USER, REFERENCE, STRANGER = (str(GOLDEN / f"person_{name}.jpg") for name in ("a_1", "a_2", "b_1"))
@@ -65,7 +66,7 @@ class Mcp:
 
     def close(self) -> None:
         self._process.terminate()
-        self._process.communicate(timeout=30)
+        self._process.communicate(timeout=PROCESS_S)
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from kiosk.testing.pad_material import (
 )
 from kiosk.types import Frame
 from tests.conftest import GOLDEN, networks, read
-from tests.patience import until
+from tests.patience import PROCESS_S, until
 
 LEFT, RIGHT, MOUTH = MOVEMENTS
 FPS = 12
@@ -383,7 +383,7 @@ def test_record_pad_goes_through_the_real_camera(person, tmp_path, monkeypatch, 
         assert code == 0 or "the camera gave" in said.err  # too few, as the machine stood still
         return code == 0 and "001" in said.out
 
-    until(is_recorded)
+    until(is_recorded, limit_s=PROCESS_S)
 
     (found,) = find_clips(tmp_path / "out")
     assert (found.species, found.source) == ("bona_fide", "anna")
