@@ -23,6 +23,7 @@ let state = null; // as the device told it last
 let shown = ""; // what of it is on the page
 let camera = null;
 let isBusy = false;
+let acts = 0; // begun and ended; what was asked before one of them is old
 let front = null; // of the document, while its back is asked for
 let hasLeft = false;
 
@@ -154,8 +155,10 @@ async function sent(kind, blob, buttons, word) {
   for (const one of buttons) one.disabled = true;
   word.textContent = t("session.judging");
   isBusy = true;
+  acts += 1;
   try {
     const next = await call("POST", `${BASE}/${kind}/`, { form });
+    acts += 1;
     front = null;
     shown = "";
     show(next);
@@ -169,8 +172,11 @@ async function sent(kind, blob, buttons, word) {
 
 async function act(button, work) {
   button.disabled = true;
+  acts += 1;
   try {
-    show(await work());
+    const next = await work();
+    acts += 1;
+    show(next);
   } catch (error) {
     await again(error);
   }
@@ -178,6 +184,7 @@ async function act(button, work) {
 
 /** Ask the device what is next after something failed, and say what did. */
 async function again(error) {
+  acts += 1;
   shown = "";
   await look();
   const sentence = error.status === 400 ? t("session.no_picture") : error.message;
@@ -226,8 +233,10 @@ function stopCamera() {
 /** Ask the device; true while there is something to wait for. */
 async function look() {
   if (isBusy && shown) return true;
+  const before = acts;
   try {
     const next = await call("GET", `${BASE}/state/`);
+    if (acts !== before) return true;
     if (state && state.status === "Not Started" && next.status !== "Not Started") hasLeft = true;
     show(next);
     return RESULTS[next.status] === undefined;
