@@ -136,6 +136,10 @@ class Kiosk:
         self._door_events.record()
         if not self._is_door_ours:
             self._doorway.connect(None)
+        self.end_report()
+
+    def end_report(self) -> None:
+        """Tell of the state of now no more, in the status file neither."""
         self._report.end()
 
     @property
