@@ -19,7 +19,7 @@ With --left-by-kill the store was left by a process that was killed, with what i
 the database; the child opens it with the fault in force, so that the calls of taking that log over fail too.
 
 Short writes are real ones: a preloaded `pwrite` or `write` that stores half of what it was given and says so, and
-where the disk is said to be full refuses the next one.
+where the disk is said to be full refuses all that come after it.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ static size_t cut(size_t size) {
 }
 static int is_full(void) {
     if (!full) return 0;
-    full = 0; errno = ENOSPC;
+    errno = ENOSPC;
     return 1;
 }
 ssize_t pwrite64(int file, const void *from, size_t size, off64_t at) {
@@ -410,7 +410,7 @@ def _end(child: int) -> None:
 def faults_of(call: str) -> list[tuple[str, str, str]]:
     """Return (call, error, form) in which a call may fail."""
     if call == "short":
-        return [("short", "", "once"), ("short", "", "killed"), ("short", "ENOSPC", "once")]
+        return [("short", "", "once"), ("short", "", "killed"), ("short", "ENOSPC", "lasting")]
     return [(call, error, form) for error, form in FORMS]
 
 
