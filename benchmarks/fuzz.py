@@ -20,9 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -30,11 +28,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.about import ROOT, about_device, about_run, command_line
 from benchmarks.about import store as store_result
+from benchmarks.cgroups import Group, group
 from kiosk.networks.inference import read_pack, standard_pack
 
 UNIT = ROOT / "systemd" / "kiosk.service"
 TESTS = ("tests/test_hostile_input.py", "tests/decoding/test_decoder.py", "tests/api/test_hostile_pictures.py")
-ROOTS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory"))  # v2, v1
 SOCKET_TEST = "test_any_json_body"
 PHOTOGRAPH_TEST = "test_a_picture_with_bytes_changed"
 
@@ -51,61 +49,13 @@ def memory_max(unit: str) -> int:
     return int(found[1]) << {"M": 20, "G": 30}[found[2]]
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A memory cgroup, and what its files are called."""
-
-    place: Path
-    version: int
-
-    def limit(self, most: int) -> None:
-        """Let it have so many bytes, and no swap."""
-        names = ("memory.max", "memory.swap.max") if self.version == 2 else ("memory.limit_in_bytes", "")
-        (self.place / names[0]).write_text(str(most))
-        if names[1] and (self.place / names[1]).exists():
-            (self.place / names[1]).write_text("0")
-
-    def peak_mb(self) -> float:
-        """Return the most that it held, page cache included."""
-        name = "memory.peak" if self.version == 2 else "memory.max_usage_in_bytes"
-        return round(int((self.place / name).read_text()) / 2**20, 1)
-
-    def killed(self) -> int:
-        """Return how many processes its limit ended."""
-        name = "memory.events" if self.version == 2 else "memory.oom_control"
-        found = re.search(r"^oom_kill (\d+)$", (self.place / name).read_text(), re.MULTILINE)
-        return int(found[1]) if found else 0
-
-
-@contextmanager
-def memory_group() -> Iterator[Group]:
-    """Make a memory cgroup below this process's own; it is removed at the end."""
-    mine = dict(line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text().splitlines())
-    for version, root, name in ((2, ROOTS[0], mine.get("")), (1, ROOTS[1], mine.get("memory"))):
-        place = root / (name or "/").lstrip("/") / f"kiosk-fuzz-{os.getpid()}"
-        if name is None or not any((place.parent / one).exists() for one in ("memory.max", "memory.limit_in_bytes")):
-            continue
-        place.mkdir()
-        try:
-            yield Group(place, version)
-        finally:
-            place.rmdir()
-        return
-    raise SystemExit("this machine gives no memory cgroup")
-
-
-def run(group: Group, most: int, settings: Mapping[str, str]) -> tuple[int, dict[str, str]]:
+def run(limited: Group, most: int, settings: Mapping[str, str]) -> tuple[int, dict[str, str]]:
     """Run the tests in a group; return pytest's exit code, and what became of each test."""
-    group.limit(most)
+    limited.limit_memory(most)
     with tempfile.TemporaryDirectory() as place:
         report = Path(place, "report.xml")
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}", *TESTS]
-        done = subprocess.run(
-            ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(group.place / "cgroup.procs"), *command],
-            cwd=ROOT,
-            env={**os.environ, **settings},
-            check=False,
-        )
+        done = subprocess.run(limited.within(command), cwd=ROOT, env={**os.environ, **settings}, check=False)
         cases = ET.parse(report).iter("testcase") if report.exists() else ()
         told = {case.get("name", ""): next((child.tag for child in case), "passed") for case in cases}
     return done.returncode, told
@@ -122,9 +72,9 @@ def main() -> int:
     names = ("KIOSK_TEST_INPUTS", "KIOSK_TEST_CALLS", "KIOSK_TEST_SEED")
     settings = dict(zip(names, map(str, (chosen.inputs, chosen.calls, chosen.seed)), strict=True))
     begun = time.monotonic()
-    with memory_group() as group:
-        code, told = run(group, most, settings)
-        peak_mb, killed = group.peak_mb(), group.killed()
+    with group("memory") as limited:
+        code, told = run(limited, most, settings)
+        peak_mb, killed = limited.peak_mb(), limited.killed()
     by_chance = {
         name: chosen.calls if SOCKET_TEST in name else chosen.inputs // 3 if PHOTOGRAPH_TEST in name else chosen.inputs
         for name in told
@@ -137,7 +87,7 @@ def main() -> int:
         "failed": sorted(name for name, end in told.items() if end in {"failure", "error"}),
         "exit_code": code,
         "limit_mb": most >> 20,
-        "cgroup": f"v{group.version}",
+        "cgroup": f"v{limited.version}",
         "peak_mb_with_page_cache": peak_mb,
         "ended_by_the_limit": killed,
         "wall_s": round(time.monotonic() - begun, 1),

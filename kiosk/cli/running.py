@@ -147,9 +147,11 @@ def run_kiosk(start: Start) -> int:
 
 
 def _limit_the_end(start: Start, kiosk: Kiosk) -> None:
-    """Where the kiosk was told to stop, have no part of it hold that up: the door is let go of first."""
-    if start.stopping.is_set() and not start.again.is_set():
-        end_within(code=int(kiosk.is_broken), first=(start.doorway.close, kiosk.end_report))
+    """Where the kiosk was told to stop, have no part of it hold that up. A demo that is over has its time."""
+    if start.again.is_set() or not start.stopping.is_set() or (start.chosen.demo is not None and kiosk.camera.is_over):
+        return
+    end_within(code=int(kiosk.is_broken), first=(start.doorway.close, kiosk.end_report))
+    kiosk.record_door()  # at once, and not behind what takes its time
 
 
 def _settings(chosen: argparse.Namespace, config: Config) -> Config:
