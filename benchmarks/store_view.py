@@ -113,10 +113,10 @@ class Views:
             found = view(store, without=without)
             if is_done:
                 return faults + differences(found, self.after) + beside(store)
-            if found == self.after:
-                survived[self.act] += 1
-            elif self.act in UPGRADES:  # opening the store does it
+            if self.act in UPGRADES:  # opening the store does it
                 faults += differences(found, self.after)
+            elif found == self.after:
+                survived[self.act] += 1
             else:
                 if self.act not in IN_PARTS:
                     faults += differences(found, self.before)

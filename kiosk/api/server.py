@@ -32,7 +32,7 @@ MOST_CONNECTIONS = 256
 MOST_OF_ONE = 64  # connections of one address
 IDLE_S = 5  # a connection without a call is kept so long
 RESET_S = 0.1  # between looks whether a caller that closed its half is there
-GRACE_S = 0.6  # what a stop leaves to calls under way: the whole kiosk ends within two seconds
+GRACE_S = 0.4  # what a stop leaves to calls under way: the whole kiosk ends within two seconds
 START_S = 10.0
 BACKLOG = 128
 

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
-END_S = 1.0  # that the parts of a kiosk have to end by themselves
+END_S = 0.7  # that the parts of a kiosk have to end by themselves
 SAFE_S = 0.4  # after it, for what makes safe what is left behind
 
 log = logging.getLogger("kiosk.ending")
