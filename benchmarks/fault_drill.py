@@ -11,10 +11,15 @@ the fault ends, or the child is killed with the fault in force; a child that liv
 succeed. Then the store is opened and compared with what was acknowledged: of a refused act all is there, or nothing.
 n counts from 1 until the act ends without having met the fault. SQLite's own tests work this way (sqlite.org/testing).
 
+Acts of `store_acts.py` have a model there of what must be left; those of `store_further_acts.py` are held against a run
+without a fault, and are done again where they were refused. With --in-fleet the former are done in a store that shares
+its people, whose documents must say what the people are.
+
 With --left-by-kill the store was left by a process that was killed, with what it wrote last in a write-ahead log beside
 the database; the child opens it with the fault in force, so that the calls of taking that log over fail too.
 
-Short writes are real ones: a preloaded `pwrite` or `write` that stores half of what it was given and says so.
+Short writes are real ones: a preloaded `pwrite` or `write` that stores half of what it was given and says so, and
+where the disk is said to be full refuses all that come after it.
 """
 
 from __future__ import annotations
@@ -38,15 +43,19 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.store_acts import Actor, Known, apply, hold_against
+from benchmarks.about import git
+from benchmarks.store_acts import Actor, Known, apply, fleet_faults, hold_against
+from benchmarks.store_further_acts import FURTHER, ME, OUTSIDE_A_FLEET, UPGRADES, furnish, join_fleet, make_older
+from benchmarks.store_view import Views, view
 from kiosk.errors import KioskError
 from kiosk.store.directory import DATABASE_NAME, initialise
+from kiosk.store.fleet.shared import Shared
 
 RESULT = Path(__file__).parent / "results" / "fault-drill.json"
 CALLS = (
@@ -67,6 +76,7 @@ ACTS = (
     *("import", "note", "key", "operator", "revoke", "secret", "backup", "rekey", "restore"),
     "prune",
 )
+IN_FLEET = ("enrol", "reference", "block", "unblock", "allow", "patch", "forget", "sweep", "import", "rekey", "restore")
 FIRST_ACTS = (  # of the prepared store
     *("enrol", "enrol", "enrol", "due", "import", "decide", "decide", "decide", "decide"),
     *("note", "key", "operator", "secret", "backup"),
@@ -82,26 +92,32 @@ MENDED = 99  # the seed of the act after the fault
 SHIM = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <sys/types.h>
 #include <unistd.h>
-static long left = -1, fired = 0;
-void short_write_arm(long n) { left = n; fired = 0; }
+static long left = -1, fired = 0, fills = 0, full = 0;
+void short_write_arm(long n, long is_then_full) { left = n; fired = 0; fills = is_then_full; full = 0; }
 long short_write_fired(void) { return fired; }
 static size_t cut(size_t size) {
     if (left < 0 || size < 2 || --left != 0) return size;
-    left = -1; fired = 1;
+    left = -1; fired = 1; full = fills;
     return size / 2;
+}
+static int is_full(void) {
+    if (!full) return 0;
+    errno = ENOSPC;
+    return 1;
 }
 ssize_t pwrite64(int file, const void *from, size_t size, off64_t at) {
     static ssize_t (*real)(int, const void *, size_t, off64_t);
     if (!real) real = dlsym(RTLD_NEXT, "pwrite64");
-    return real(file, from, cut(size), at);
+    return is_full() ? -1 : real(file, from, cut(size), at);
 }
 ssize_t pwrite(int file, const void *from, size_t size, off_t at) { return pwrite64(file, from, size, at); }
 ssize_t write(int file, const void *from, size_t size) {
     static ssize_t (*real)(int, const void *, size_t);
     if (!real) real = dlsym(RTLD_NEXT, "write");
-    return real(file, from, cut(size));
+    return is_full() ? -1 : real(file, from, cut(size));
 }
 """
 
@@ -149,18 +165,27 @@ def live(directory: Path, act: dict[str, Any], parent: socket.socket, *, opens_l
     _say(parent, ready=True)
     for name, arguments in ((act["act"], wanted), ("decide", {"seed": MENDED})):
         how = _heard(parent)
-        if how.get("short"):
-            ctypes.CDLL(None).short_write_arm(ctypes.c_long(how["short"]))
+        if has_shim():
+            ctypes.CDLL(None).short_write_arm(ctypes.c_long(how.get("short") or -1), ctypes.c_long(how.get("fills", 0)))
         try:
             if actor is None:
                 actor = Actor(directory)
-            done = actor.do(name, arguments)
+            done = do(actor, name, arguments)
         except KioskError as error:
             _say(parent, refused=str(error), fired=_fired())
         except Exception as error:  # noqa: BLE001  # that any other comes out is a finding
             _say(parent, crashed=f"{type(error).__name__}: {error}", fired=_fired())
         else:
             _say(parent, done=done, fired=_fired())
+
+
+def do(actor: Actor, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Do an act of either file; an upgrade is done once the store is open."""
+    if name in FURTHER:
+        FURTHER[name](actor.store)
+    elif name not in UPGRADES:
+        return actor.do(name, arguments)
+    return {}
 
 
 def _fired() -> bool:
@@ -196,11 +221,19 @@ class Bench:
     known: Known  # what is in it
     tally: Tally
     is_left_by_kill: bool = False
+    is_in_fleet: bool = False
+    views: Views | None = None  # of the one act this is about, where there is no model of it
+    others: dict[str, Bench] = field(default_factory=dict)  # those made so far, by such an act
+
+    @property
+    def opens_late(self) -> bool:
+        """Whether the fault is in force as the store is opened."""
+        return self.is_left_by_kill or (self.views is not None and self.views.act in UPGRADES)
 
 
-def prepare(directory: Path) -> Known:
+def prepare(directory: Path, *, in_fleet: bool = False) -> Known:
     """Make a store in which every act has something to do."""
-    return _prepared(directory)[0]
+    return _prepared(directory, in_fleet=in_fleet)[0]
 
 
 def prepare_and_be_killed(directory: Path) -> Known:
@@ -223,9 +256,11 @@ def _prepare_until_killed(directory: Path, line: Any) -> None:
     actor.close()  # never reached; it holds the store open until then
 
 
-def _prepared(directory: Path, *, closes: bool = True) -> tuple[Known, Actor]:
+def _prepared(directory: Path, *, closes: bool = True, in_fleet: bool = False) -> tuple[Known, Actor]:
     initialise(directory, now=time.time).close()
-    known, actor = Known(), Actor(directory, seed=1)
+    known, actor = Known(records=1 + in_fleet), Actor(directory, seed=1)
+    if in_fleet:
+        Shared(actor.store).begin(ME)
     for act in FIRST_ACTS:
         _do(actor, known, act)
     for act, number in (("block", 1), ("allow", 2), ("forget", 3)):
@@ -243,6 +278,8 @@ def _do(actor: Actor, known: Known, act: str, **chosen: Any) -> None:
 
 def plan(bench: Bench, act: str) -> dict[str, Any]:
     """Return an act with arguments; who is on a list comes off it."""
+    if bench.views is not None:
+        return {"act": act}
     copied = bench.place / "plan"  # opening a store takes over what a kill left, and the template keeps it
     shutil.rmtree(copied, ignore_errors=True)
     shutil.copytree(bench.template, copied)
@@ -291,7 +328,7 @@ def attempt(bench: Bench, act: dict[str, Any], fault: Fault) -> bool:
     if not child:
         mine.close()
         try:
-            live(directory, act, theirs, opens_late=bench.is_left_by_kill)
+            live(directory, act, theirs, opens_late=bench.opens_late)
         finally:
             os._exit(3)
     theirs.close()
@@ -301,17 +338,14 @@ def attempt(bench: Bench, act: dict[str, Any], fault: Fault) -> bool:
     survived = Counter[str]()
     try:
         said, is_met, findings = _watch(mine, child, fault, bench.place / "trace")
-        if "done" in said:
+        if "done" in said and bench.views is None:
             apply(known, act, said["done"])
         if fault.form != "killed" and findings[-1:] != [GAVE_UP]:
             later.append({"act": "decide", "seed": MENDED})
     finally:
         mine.close()
         _end(child)  # as a power cut would, so that nothing is tidied up
-    try:
-        findings += hold_against(directory, known, None if "done" in said else act, survived, later)
-    except (KioskError, OSError) as error:
-        findings.append(f"the store does not open: {error}")
+    findings += _compared(bench, known, act, survived, later, is_done="done" in said)
     if "closed database" in said.get("refused", ""):
         findings.append(f"a programmer's words come out: {said['refused']}")
     if survived and "nothing was" in said.get("refused", ""):
@@ -324,12 +358,33 @@ def attempt(bench: Bench, act: dict[str, Any], fault: Fault) -> bool:
     return is_met
 
 
+def _compared(
+    bench: Bench,
+    known: Known,
+    act: dict[str, Any],
+    survived: Counter[str],
+    later: list[dict[str, Any]],
+    *,
+    is_done: bool,
+) -> list[str]:
+    """Open the store after a fault, and return what does not fit."""
+    directory = bench.place / "state"
+    try:
+        if bench.views is not None:
+            after = f"request {MENDED}" if later else None
+            return bench.views.hold_against(directory, survived, is_done=is_done, later=after)
+        findings = hold_against(directory, known, None if is_done else act, survived, later)
+        return findings + (fleet_faults(directory) if bench.is_in_fleet else [])
+    except (KioskError, OSError, LookupError) as error:
+        return [f"the store does not open, or the act cannot be done again: {error}"]
+
+
 def _watch(line: socket.socket, child: int, fault: Fault, trace: Path) -> tuple[dict[str, Any], bool, list[str]]:
     """Let a child do its acts; return what it says of the first, whether the fault was met, and what is wrong."""
     findings = []
     _heard(line)
     with injected(child, fault, trace):
-        _say(line, go=True, short=fault.n if fault.call == "short" else 0)
+        _say(line, go=True, short=fault.n if fault.call == "short" else 0, fills=bool(fault.error))
         said = _heard(line)
         if fault.form == "killed":
             os.kill(child, signal.SIGKILL)
@@ -355,19 +410,57 @@ def _end(child: int) -> None:
 def faults_of(call: str) -> list[tuple[str, str, str]]:
     """Return (call, error, form) in which a call may fail."""
     if call == "short":
-        return [("short", "", "once"), ("short", "", "killed")]
+        return [("short", "", "once"), ("short", "", "killed"), ("short", "ENOSPC", "lasting")]
     return [(call, error, form) for error, form in FORMS]
 
 
-def bench_at(place: Path, tally: Tally, *, left_by_kill: bool) -> Bench:
+def bench_at(place: Path, tally: Tally, *, left_by_kill: bool = False, in_fleet: bool = False) -> Bench:
     """Prepare a store to drill on."""
-    known = (prepare_and_be_killed if left_by_kill else prepare)(place / "template")
-    return Bench(place, place / "template", known, tally, left_by_kill)
+    template = place / "template"
+    known = prepare_and_be_killed(template) if left_by_kill else prepare(template, in_fleet=in_fleet)
+    return Bench(place, template, known, tally, left_by_kill, in_fleet)
+
+
+def bench_for(bench: Bench, act: str) -> Bench:
+    """Return the bench of an act: where there is no model of it, a furnished store and views of it."""
+    if act not in FURTHER and act not in UPGRADES:
+        return bench
+    if act not in bench.others:
+        template = bench.place / act
+        shutil.copytree(bench.template, template)
+        furnish(template)
+        if act not in OUTSIDE_A_FLEET:
+            join_fleet(template)
+        if act in UPGRADES:
+            make_older(template, UPGRADES[act])
+        after = _seen(bench.place, template, act, is_done=True)
+        before = after if act in UPGRADES else _seen(bench.place, template, act, is_done=False)
+        if _seen(bench.place, template, act, is_done=True) != after:
+            raise AssertionError(f"{act} does not come to the same every time")
+        if act in FURTHER and before == after:
+            raise AssertionError(f"{act} does nothing")
+        bench.others[act] = replace(bench, template=template, views=Views(act, before, after))
+    return bench.others[act]
+
+
+def _seen(place: Path, template: Path, act: str, *, is_done: bool) -> dict[str, Any]:
+    """Return what there is to see of a store, after an act or before it."""
+    copied = place / "seen"
+    shutil.rmtree(copied, ignore_errors=True)
+    shutil.copytree(template, copied)
+    actor = Actor(copied)
+    if is_done:
+        do(actor, act, {})
+    found = view(actor.store)
+    actor.close()
+    return found
 
 
 def drill(bench: Bench, acts: Sequence[str], calls: Sequence[str], tally: Tally, *, step: int = 1) -> None:
     """Try every fault of every act, or every `step`-th."""
+    everywhere = bench
     for name in acts:
+        bench = bench_for(everywhere, name)
         act = plan(bench, name)
         for call in calls:
             for _, error, form in faults_of(call):
@@ -382,7 +475,8 @@ def drill_again(bench: Bench, told: Sequence[str]) -> None:
     for text in told:
         name, _, rest = text.partition(", ")
         call, n, *how = rest.split()
-        attempt(bench, plan(bench, name), Fault(call, int(n), *how))
+        place = bench_for(bench, name)
+        attempt(place, plan(place, name), Fault(call, int(n), *how))
 
 
 def drill_shortly(bench: Bench, seed: int) -> None:
@@ -414,13 +508,15 @@ def begin_again_with_shim(scratch: Path) -> None:
     sys.exit(done.returncode)
 
 
-def keep(tally: Tally) -> None:
+def keep(tally: Tally, *, in_fleet: bool, step: int) -> None:
     """Write the figures of the acts that were tried among the results, and leave those of others."""
     kept = json.loads(RESULT.read_text()) if RESULT.exists() else {"acts": {}}
     for act, tried in tally.tried.items():
         findings = [finding for finding in tally.findings if finding.startswith(f"{act}, ")]
-        kept["acts"][act] = {"faults_met": tried, "findings": findings}
-    about = {
+        about = {"git_commit": git("rev-parse", "--short=12", "HEAD"), "every_nth_call": step}
+        name = f"{act}, in a fleet" if in_fleet else act
+        kept["acts"][name] = {"faults_met": tried, "findings": findings, **about}
+    whole = {
         "question": (__doc__ or "").splitlines()[0],
         "faults_met": sum(one["faults_met"] for one in kept["acts"].values()),
         "findings": sum(len(one["findings"]) for one in kept["acts"].values()),
@@ -429,7 +525,7 @@ def keep(tally: Tally) -> None:
         "sqlite": sqlite3.sqlite_version,
         "command": "benchmarks/fault_drill.py --keep",
     }
-    RESULT.write_text(json.dumps({**about, "acts": kept["acts"]}, indent=2) + "\n")
+    RESULT.write_text(json.dumps({**whole, "acts": kept["acts"]}, indent=2) + "\n")
 
 
 def may_trace() -> bool:
@@ -447,7 +543,7 @@ def may_trace() -> bool:
 def main() -> int:
     """Run the drill; 0 when there was no finding."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--acts", default=",".join(ACTS), help="which; default: all")
+    parser.add_argument("--acts", help="which; default: all, and in a fleet those about people")
     parser.add_argument("--calls", default=",".join((*CALLS, "short")).replace(",", " "), help="which, with blanks")
     parser.add_argument("--short", action="store_true", help=f"{SHORT_TRIES} faults by chance; figures are not kept")
     parser.add_argument(
@@ -455,6 +551,7 @@ def main() -> int:
     )
     parser.add_argument("--step", type=int, default=1, help="try every n-th call only")
     parser.add_argument("--left-by-kill", action="store_true", help="on a store that a killed process left")
+    parser.add_argument("--in-fleet", action="store_true", help="in a store that shares its people")
     parser.add_argument("--keep", action="store_true", help="keep the figures of these acts among the results")
     parser.add_argument("--seed", type=int, default=3)
     given = parser.parse_args()
@@ -467,7 +564,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="fault-drill-") as scratch:
         begin_again_with_shim(Path(scratch))
         tally, start = Tally(), time.monotonic()
-        bench = bench_at(Path(scratch), tally, left_by_kill=given.left_by_kill)
+        bench = bench_at(Path(scratch), tally, left_by_kill=given.left_by_kill, in_fleet=given.in_fleet)
         if given.fault:
             drill_again(bench, given.fault)
         elif given.short:
@@ -477,7 +574,8 @@ def main() -> int:
             calls = [call for call in (*CALLS, "short") if wanted & set(call.split(","))]
             if not has_shim():
                 calls.remove("short")
-            drill(bench, given.acts.split(","), calls, tally, step=given.step)
+            all_acts = IN_FLEET if given.in_fleet else (*ACTS, *FURTHER, *UPGRADES)
+            drill(bench, given.acts.split(",") if given.acts else all_acts, calls, tally, step=given.step)
     told = {
         "question": (__doc__ or "").splitlines()[0],
         "tried": sum(tally.tried.values()),
@@ -491,7 +589,7 @@ def main() -> int:
     }
     print(json.dumps(told, indent=2))
     if given.keep:
-        keep(tally)
+        keep(tally, in_fleet=given.in_fleet, step=given.step)
     return 1 if tally.findings else 0
 
 

@@ -193,6 +193,36 @@ def soak_sentence() -> str:
     )
 
 
+def evaluated() -> str:
+    """Say what an evaluation of many photographs takes."""
+    found = newest("evaluate.json")
+    if found is None:
+        return ""
+    killed, resumed = found["killed"], found["resumed"]
+    return (
+        f"`kiosk evaluate match` got through {found['photographs']:,} photographs of {found['people']:,} people and "
+        f"their {found['non_mated'] / 1e6:.0f} million pairs of strangers in {found['wall_s'] / 60:.1f} minutes on "
+        f"{found['cores']} cores ({found['device']}) that other work shared (load average {killed['load_average']:.0f} "
+        f"after a quarter of it, {resumed['load_average']:.0f} at the end): {found['processor_s'] / 60:.1f} minutes of "
+        f"processor time, {found['peak_resident_mb']} MB. It was ended by kill -9 after {killed['written_down']:,} "
+        "photographs and went on behind them."
+    )
+
+
+def faults() -> str:
+    """Say how the store held when its system calls failed, act by act."""
+    found = newest("fault-drill.json")
+    if found is None:
+        return ""
+    acts = found["acts"]
+    by_act = ", ".join(f"{name} {one['faults_met']:,}" for name, one in sorted(acts.items()))
+    return (
+        f"{found['faults_met']:,} faults were met by {len(acts)} acts of the store, at every call of each unless "
+        f"results/fault-drill.json says otherwise, with {found['findings']} findings: what was acknowledged is there, "
+        f"of what was refused all or nothing is, and the store goes on. Faults by act: {by_act}."
+    )
+
+
 def figures() -> str:
     """Return the README's three figures: error rates, time of a match, time to the relay."""
     pack = read_pack(ROOT / "models")
@@ -374,6 +404,8 @@ TABLES = {
     "settings": settings,
     "groups": groups,
     "changes": changes,
+    "evaluated": evaluated,
+    "faults": faults,
 }
 
 

@@ -21,6 +21,8 @@ from kiosk.store.accounts import Accounts, Role
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.directory import open_store
+from kiosk.store.fleet.document import EMPTY
+from kiosk.store.fleet.shared import Shared
 from kiosk.store.keys import read_keys
 from kiosk.store.outbox import Message
 from kiosk.store.store import HEAD_NAME, Store
@@ -445,6 +447,7 @@ def differences(store: Store, known: Known) -> list[str]:
     faults = _people(store, known) + _references(store, known) + _outbox(store, known) + _imports(store, known)
     reviews = store.decisions(DecisionFilter(kinds=(Kind.REVIEW,)), limit=ALL).decisions
     noted = store.decisions(DecisionFilter(kinds=NOTED), limit=ALL).decisions
+    seeds = [row.entry.details["seed"] for row in noted if "seed" in row.entry.details]  # not that a fleet began
     rows = store.decisions(DecisionFilter(kinds=(Kind.FACE_SEARCH,)), limit=ALL).decisions
     accounts = Accounts(store, now=time.time)
     records = store.verify_log().records
@@ -453,7 +456,7 @@ def differences(store: Store, known: Known) -> list[str]:
         ("number of records in the log", records if known.records is not None else None, known.records),
         ("decisions", {row.entry.request_id: (row.answer or {}).get("seed") for row in rows}, known.decisions),
         ("reviews", sorted(row.entry.details["of"] for row in reviews), sorted(known.reviews)),
-        ("acts outside the store", sorted(row.entry.details["seed"] for row in noted), sorted(known.noted)),
+        ("acts outside the store", sorted(seeds), sorted(known.noted)),
         ("keys and operators", good, known.accounts),
         ("secret", store.secrets.read("drill"), known.secret),
     )
@@ -512,3 +515,22 @@ def _references(store: Store, known: Known) -> list[str]:
         for number in wanted.keys() | found.keys()
         if wanted.get(number) != found.get(number)
     ]
+
+
+def fleet_faults(directory: Path) -> list[str]:
+    """Return whose documents do not say what the store says of them; this kiosk is the fleet's only one."""
+    with open_store(directory, read_keys(directory), now=time.time) as store:
+        said = {one.person: one.document for one in Shared(store).hubs.own()}
+        people = store.people.subjects(limit=ALL).subjects
+    faults = [f"{person} is shared and is nobody" for person in said.keys() - {one.session_id for one in people}]
+    faults = [fault for fault in faults if said[fault.split()[0]].forgotten is None]
+    for one in people:
+        document = said.get(one.session_id, EMPTY)
+        shown = ((document.value("details") or [None])[0], document.value("status"), document.value("allow"))
+        is_same = (
+            shown == (one.details.name, one.status.value, one.is_allowlisted)
+            and document.is_blocked == one.is_blocklisted
+            and len(document.references) == one.references
+        )
+        faults += [] if is_same else [f"{one.session_number} is not shared as they are here"]
+    return faults

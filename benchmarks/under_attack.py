@@ -3,9 +3,11 @@
     python benchmarks/under_attack.py [--part bombs] [--part end] [--part nice] [--runs 5]
 
 bombs: JPEGs of 3,000 and 60,000 scans, 5 MB of padding; refused within 50 ms of work, other calls answered meanwhile.
-end: SIGTERM while a slow picture is decoded, and while networks run for four callers; ended within 2 s.
+end: SIGTERM while a slow picture is decoded, while networks run for four callers, and while bombs are refused, also
+beside two busy loops a core; `kiosk serve`, and `kiosk run` with the demo's camera and door; ended within 2 s.
 nice: the door of `kiosk run --demo` at niceness 0 and 5 beside two busy loops a core at niceness 0 and callers who send
-photographs without a pause; how many of three visitors were decided about, and how long each took.
+photographs without a pause; how many of three visitors were decided about, and how long each took. The same in a
+control group with the CPUWeight of systemd/kiosk.service.
 Real processes over real sockets; the load of the machine stands beside the figures.
 """
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -35,11 +38,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.about import ROOT, about_device, about_run, command_line
 from benchmarks.about import store as store_result
+from benchmarks.cgroups import Group, group
 from kiosk.errors import ImageError
 from kiosk.networks.inference import read_pack, standard_pack
 from kiosk.recognition.photo import survey
 from tests.decoding.bombs import scan_bomb, segment, slow_picture
 
+UNIT = ROOT / "systemd" / "kiosk.service"
 GOLDEN = ROOT / "tests" / "golden"
 PHOTOGRAPH = (GOLDEN / "person_a_1.jpg").read_bytes()
 WAIT_S = 300.0
@@ -59,18 +64,28 @@ def milliseconds(taken_s: list[float]) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    """Run `kiosk serve` on a new store, with a client that has a key."""
+def serving(*, runs_door: bool = False) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
+    """Run `kiosk serve`, or the demo's `kiosk run`, on a new store, with a client that has a key."""
     with tempfile.TemporaryDirectory() as state:
         kiosk = [sys.executable, "-m", "kiosk", "--state", state]
         subprocess.run([*kiosk, "init"], cwd=ROOT, check=True, capture_output=True)
         made = subprocess.run([*kiosk, "key", "create", "--role", "device"], cwd=ROOT, check=True, capture_output=True)
         key = made.stdout.decode().splitlines()[-1]
+        command, environment = ["serve", "--port", "0"], dict(os.environ)
+        if runs_door:
+            command = ["run", "--demo", str(GOLDEN), "--loop"]
+            environment |= {"KIOSK_API_PORT": str(free_port()), "KIOSK_CAMERA_LOST_AFTER_S": "60"}
         with subprocess.Popen(
-            [*kiosk, "serve", "--port", "0"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            [*kiosk, *command],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         ) as process:
             assert process.stdout is not None
-            address = process.stdout.readline().split()[-1]
+            lines = (line for line in process.stdout if line.startswith(("Serving at ", "Operators: ")))
+            address = next(lines).split()[-1]
             try:
                 with httpx.Client(
                     base_url=address, headers={"x-api-key": key}, trust_env=False, timeout=WAIT_S
@@ -78,6 +93,13 @@ def serving() -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
                     yield process, client
             finally:
                 process.kill()
+
+
+def free_port() -> int:
+    """Return a port that nobody had a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
 
 
 def match(client: httpx.Client, picture: bytes = PHOTOGRAPH) -> int:
@@ -156,22 +178,32 @@ def timed(call: Any, *arguments: Any) -> float:
 def end(runs: int) -> dict[str, Any]:
     """Have the process told to end while it works."""
     result = {}
-    for name, picture in (("a slow picture is decoded", slow_picture()), ("networks run for four callers", PHOTOGRAPH)):
+    pictures = {
+        "a slow picture is decoded": slow_picture(),
+        "networks run for four callers": PHOTOGRAPH,
+        "bombs are refused": BOMBS["60,000 scans"],
+    }
+    for command, name, has_hogs in itertools.product(("serve", "run"), pictures, (False, True)):
         taken, codes = [], set()
         for _ in range(runs):
-            with serving() as (process, client):
+            with serving(runs_door=command == "run") as (process, client):
                 match(client)
-                callers = [threading.Thread(target=_call_on, args=(client, picture), daemon=True) for _ in range(4)]
+                callers = [
+                    threading.Thread(target=_call_on, args=(client, pictures[name]), daemon=True) for _ in range(4)
+                ]
                 for one in callers:
                     one.start()
-                time.sleep(1.0)  # they are all on their way
-                begun = time.perf_counter()
-                process.send_signal(signal.SIGTERM)
-                codes.add(process.wait(WAIT_S))
-                taken.append(time.perf_counter() - begun)
+                with hogs() if has_hogs else contextlib.nullcontext():
+                    time.sleep(1.0)  # they are all on their way
+                    begun = time.perf_counter()
+                    process.send_signal(signal.SIGTERM)
+                    codes.add(process.wait(WAIT_S))
+                    taken.append(time.perf_counter() - begun)
                 for one in callers:
                     one.join()
-        result[name] = {"exit_codes": sorted(codes), **milliseconds(taken)}
+        load = round(os.getloadavg()[0], 1)
+        about = {"exit_codes": sorted(codes), "load_average": load, **milliseconds(taken)}
+        result[f"kiosk {command}, {name}{', beside busy loops' if has_hogs else ''}"] = about
     return result
 
 
@@ -200,10 +232,26 @@ def nice(_: int) -> dict[str, Any]:
         for has_hogs in (False, True):
             with hogs() if has_hogs else contextlib.nullcontext():
                 result[f"niceness {niceness}, {'beside busy loops' if has_hogs else 'alone'}"] = _door(niceness)
+    for niceness in (0, 5):
+        with hogs(), group("cpu") as weighted:
+            weighted.weigh(cpu_weight(UNIT.read_text()))
+            result[f"niceness {niceness}, with the unit's weight beside busy loops"] = _door(niceness, weighted)
     return result
 
 
-def _door(niceness: int) -> dict[str, Any]:
+def cpu_weight(unit: str) -> int:
+    """Return the weight that a unit has.
+
+    >>> cpu_weight("CPUWeight=1000")
+    1000
+    """
+    found = re.search(r"^CPUWeight=(\d+)$", unit, re.MULTILINE)
+    if found is None:
+        raise SystemExit("the unit has no CPUWeight")
+    return int(found[1])
+
+
+def _door(niceness: int, weighted: Group | None = None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         kiosk = [sys.executable, "-m", "kiosk", "--state", f"{place}/state"]
         subprocess.run([*kiosk, "init"], cwd=ROOT, check=True, capture_output=True)
@@ -213,12 +261,11 @@ def _door(niceness: int) -> dict[str, Any]:
         Path(place, "visitors").mkdir()
         for at, name in enumerate(("a_1", "c_1", "b_1")):
             shutil.copy(GOLDEN / f"person_{name}.jpg", f"{place}/visitors/{at}.jpg")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        environment = {**os.environ, "KIOSK_API_PORT": str(port), "KIOSK_CAMERA_LOST_AFTER_S": "60"}
+        environment = {**os.environ, "KIOSK_API_PORT": str(free_port()), "KIOSK_CAMERA_LOST_AFTER_S": "60"}
         stop, calls, decided = threading.Event(), [0], []
+        command = ["nice", "-n", str(niceness), *kiosk, "run", "--demo", f"{place}/visitors"]
         with subprocess.Popen(
-            ["nice", "-n", str(niceness), *kiosk, "run", "--demo", f"{place}/visitors"],
+            command if weighted is None else weighted.within(command),
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
@@ -245,6 +292,7 @@ def _door(niceness: int) -> dict[str, Any]:
             stop.set()
             code = process.wait()
         return {
+            "load_average": round(os.getloadavg()[0], 1),
             "visitors": 3,
             "decided": len(decided),
             "each_s": decided,

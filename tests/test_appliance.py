@@ -120,6 +120,7 @@ def settings_of(unit):
         "WatchdogSignal=SIGKILL",
         "MemoryMax=1G",
         "MemorySwapMax=0",
+        "CPUWeight=1000",
         "SystemCallFilter=landlock_create_ruleset landlock_add_rule landlock_restrict_self",
         "ExecStopPost=/opt/kiosk/current/bin/python -m kiosk.door --safe",
         "LimitCORE=0",

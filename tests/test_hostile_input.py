@@ -1,8 +1,8 @@
 """Whatever arrives is read, or refused with the error that its reader states; nothing else ever comes out.
 
 `KIOSK_TEST_INPUTS=20000 pytest tests/test_hostile_input.py` looks for longer. A failing input that was found is kept
-in `FOUND_BEFORE`, so that its kind stays mended. Photographs have tests of their own in tests/recognition, TOML in
-tests/settings.
+in `FOUND_BEFORE`, so that its kind stays mended. Photographs have tests of their own in tests/recognition and
+tests/decoding. benchmarks/fuzz.py runs them all within the memory that the kiosk's unit has.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import hmac
 import json
 import os
 from collections.abc import AsyncIterator, Callable
+from dataclasses import fields
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +37,14 @@ from kiosk.api.uploads import (
 from kiosk.cloud import export
 from kiosk.didit import answers, webhooks
 from kiosk.didit.answers import Service
+from kiosk.documents import aamva, mrz
 from kiosk.entrance.restart import NAME, read_restart
 from kiosk.errors import CloudError, ConfigError, RefusedError, StoreError
+from kiosk.settings.config import Config, load_config
 from kiosk.store import chain
 from kiosk.store.directory import initialise
+from kiosk.store.fleet import document
+from kiosk.store.fleet import people as fleet_people
 from kiosk.store.keys import Key
 from kiosk.store.store import Store
 from kiosk.store.upkeep import anchor, backup
@@ -49,6 +55,7 @@ from tests.didit.test_answers import SEED_MATCH, SEED_SEARCH
 INPUTS = int(os.environ.get("KIOSK_TEST_INPUTS", "150"))  # of each kind
 CALLS = int(os.environ.get("KIOSK_TEST_CALLS", "6"))  # of each route: each is a call over a socket
 NOW = 1_800_000_000
+TODAY = date(2026, 1, 1)
 SECRET = "of the webhooks"
 BOUNDARY = b"photographs"
 LONGEST_FILE, LONGEST_BODY, ROOM = 2_000, 6_000, 4_000  # bytes; small, so that inputs meet them
@@ -245,6 +252,29 @@ def read_kept_state(content: bytes, scratch: Path) -> None:
     read_restart(scratch)
 
 
+def read_settings(content: bytes, scratch: Path) -> None:
+    path = scratch / "kiosk.toml"
+    path.write_bytes(content)
+    with contextlib.suppress(ConfigError):
+        load_config(path, {})
+
+
+def read_zone(content: bytes) -> None:
+    text = content.decode("latin-1")
+    found = mrz.parse(text.splitlines(), TODAY)
+    assert found is None or found.text
+    aamva.parse(text)
+
+
+def read_word_of_a_kiosk(content: bytes) -> None:
+    try:
+        said = document.unpack(content)
+    except ValueError:
+        return
+    with contextlib.suppress(fleet_people.ForgedError):
+        fleet_people.check(said, {})
+
+
 # ---- what failed once, by its reader
 
 RECORD = {"v": 1, "seq": 1, "at": 1.0, "kind": "INIT", "request_id": "r", "prev_hash": chain.NO_HASH, "clock": "synced"}
@@ -423,6 +453,54 @@ def test_any_file_is_an_export_or_a_stated_error(scratch: Path, head: bytes, res
 @given(cut_and_flipped((values | bent({"tries": {"a": [1.0]}, "is_alarm_armed": False})).map(written)))
 def test_any_kept_state_is_read_or_taken_as_armed(scratch: Path, content: bytes) -> None:
     read_kept_state(content, scratch)
+
+
+SETTINGS = [(section.name, one.name) for section in fields(Config) for one in fields(getattr(Config(), section.name))]
+
+
+@st.composite
+def files_of_settings(draw: Any) -> bytes:
+    """Return a file of settings that there are, with whatever for their values."""
+    chosen = draw(st.lists(st.tuples(st.sampled_from(SETTINGS), values), max_size=6))
+    lines = [f"[{section}]\n{name} = {json.dumps(value)}\n" for (section, name), value in chosen]
+    return "".join(lines).encode()
+
+
+@look
+@given(cut_and_flipped(files_of_settings()))
+def test_any_file_is_settings_or_a_config_error(scratch: Path, content: bytes) -> None:
+    read_settings(content, scratch)
+
+
+ZONES = (
+    "P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<\nL898902C36UTO7408122F1204159ZE184226B<<<<<10",
+    "I<UTOD231458907<<<<<<<<<<<<<<<\n7408122F1204159UTO<<<<<<<<<<<6\nERIKSSON<<ANNA<MARIA<<<<<<<<<<",
+    "@\n\x1e\rANSI 636000090002DL00410278\nDLDAQD12345678\nDCSERIKSSON\nDACANNA\nDBB08121974",
+)
+
+
+@look
+@given(cut_and_flipped(st.sampled_from(ZONES).map(str.encode) | st.text("AZ09<\n", max_size=90).map(str.encode)))
+def test_any_lines_of_a_document_are_read_or_no_zone(content: bytes) -> None:
+    read_zone(content)
+
+
+SAID = {
+    "registers": {
+        "status": [1, "b", "Approved"],
+        "dates": [1, "b", [None, 1.0, 2.0]],
+        "made": [1, "b", [0.0, "x", None]],
+    },
+    "references": [["m", "AACAPwAAAAA=", None, 1.0]],
+    "blocks": {"a": "reason"},
+    "lifted": ["b"],
+}
+
+
+@look
+@given(cut_and_flipped((values | bent(SAID) | bent({"forgotten": 1})).map(written)))
+def test_any_word_of_another_kiosk_is_read_or_refused(content: bytes) -> None:
+    read_word_of_a_kiosk(content)
 
 
 # ---- JSON bodies, over a socket

@@ -28,6 +28,7 @@ from kiosk.device.outgoing import Outgoing
 from kiosk.entrance.liveness_step import Detector
 from kiosk.errors import ConfigError, KioskError
 from kiosk.health.clock import Clock
+from kiosk.health.ending import end_within
 from kiosk.health.supervisor import Flag, Supervisor
 from kiosk.networks.self_test import self_test
 from kiosk.settings.config import Config
@@ -140,8 +141,17 @@ def run_kiosk(start: Start) -> int:
             asked.clear()
             return _reload(chosen, kiosk, supervisor, again)
 
+        parts.callback(_limit_the_end, start, kiosk)  # the last here, and so the first at the end
         start.ready.set()
         return serve(kiosk, supervisor, stopping, reload)
+
+
+def _limit_the_end(start: Start, kiosk: Kiosk) -> None:
+    """Where the kiosk was told to stop, have no part of it hold that up. A demo that is over has its time."""
+    if start.again.is_set() or not start.stopping.is_set() or (start.chosen.demo is not None and kiosk.camera.is_over):
+        return
+    end_within(code=int(kiosk.is_broken), first=(start.doorway.close, kiosk.end_report))
+    kiosk.record_door()  # at once, and not behind what takes its time
 
 
 def _settings(chosen: argparse.Namespace, config: Config) -> Config:

@@ -19,6 +19,7 @@ from kiosk.device.documents import reader_of
 from kiosk.device.site import SiteWatch
 from kiosk.didit import contract
 from kiosk.errors import ConfigError
+from kiosk.health.ending import end_within
 from kiosk.health.outlet import wait_for_no_reader
 from kiosk.health.supervisor import Flag
 from kiosk.rules.text import shown
@@ -69,6 +70,8 @@ def serve(chosen: argparse.Namespace) -> None:
             while server.is_alive and not stopped.wait(0.2):
                 site.look()
         finally:
+            if stopped.is_set():
+                end_within()
             device.decoder.close()  # a stranger's picture must not hold up the end
             application.close()
             server.close()

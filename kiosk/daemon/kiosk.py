@@ -133,9 +133,17 @@ class Kiosk:
         self.camera.close()
         for thread in self._threads:
             thread.join(timeout=self.pace.slack_s)
-        self._door_events.record()
+        self.record_door()
         if not self._is_door_ours:
             self._doorway.connect(None)
+        self.end_report()
+
+    def record_door(self) -> None:
+        """Record what the door did until now."""
+        self._door_events.record()
+
+    def end_report(self) -> None:
+        """Tell of the state of now no more, in the status file neither."""
         self._report.end()
 
     @property

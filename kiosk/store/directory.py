@@ -130,14 +130,15 @@ def open_store(
         if check:
             _check_quickly(database)
         if version < schema.VERSION:
-            _upgrade(database, vault, directory, version, now())
+            label = f"before-schema-{schema.VERSION}-from-{version}"
+            backup.write(database, vault, directory / BACKUPS_NAME, now=now(), label=label)
         store = Store(directory, database, vault, now=now, clock_state=clock_state, retention_s=retention_s)
-        if version < schema.VERSION:
-            store.record_act(Kind.MIGRATE, details={"from": version, "to": schema.VERSION})
         try:
-            _note_losses(store)
+            _note_losses(store)  # before anything is recorded: it would stand in the place of what was lost
         except OSError as error:  # the head only lags behind: the next act writes it
             store.notices += (f"the head file cannot be written: {error.strerror}",)
+        if version < schema.VERSION:
+            _migrate(store, version)
         if not erasure.finish(database, directory):
             store.notices += ("an erasure is not finished: the disk is full, or a reader is stuck",)
     except OSError as error:
@@ -245,12 +246,12 @@ def _check_quickly(database: Database) -> None:
         raise StoreError(f"{database.path} is damaged ({faults[0]}); run `kiosk store repair`")
 
 
-def _upgrade(database: Database, vault: Vault, directory: Path, version: int, now: float) -> None:
-    name = f"before-schema-{schema.VERSION}-from-{version}"
-    backup.write(database, vault, directory / BACKUPS_NAME, now=now, label=name)
-    with database.write() as connection:
-        if schema.version_of(connection) == version:  # else another process was faster
-            schema.migrate(connection)
+def _migrate(store: Store, version: int) -> None:
+    """Bring the schema up to date, in one transaction with the record that says so."""
+    with store.transaction() as transaction:
+        if schema.version_of(transaction.connection) == version:  # else another process was faster
+            schema.migrate(transaction.connection)
+            transaction.record(Kind.MIGRATE, details={"from": version, "to": schema.VERSION})
 
 
 def _note_losses(store: Store) -> None:

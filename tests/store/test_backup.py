@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -363,6 +364,22 @@ def test_a_migration_is_made_after_a_backup_and_is_logged(directory: Path, keys:
     (file,) = backup.backups(directory / "backups", keys)
     assert file.header.schema == 1
     assert f"before-schema-{schema.VERSION}" in file.path.name
+
+
+def test_a_record_lost_before_a_migration_is_noted_and_not_written_over(
+    directory: Path, keys: tuple[Key, ...], tmp_path: Path
+) -> None:
+    """The record of the migration once took the lost one's number, and nothing showed the loss."""
+    shutil.copy(directory / DATABASE_NAME, tmp_path / "older")
+    with opened(directory, keys) as store:
+        lost = store.record_act(Kind.SETTINGS).seq
+    (tmp_path / "older").replace(directory / DATABASE_NAME)
+    make_older(directory)
+
+    with opened(directory, keys) as store:
+        assert store.notices == (f"log records {lost} to {lost} are lost",)
+        noted = store.decisions(DecisionFilter(kinds=(Kind.LOSS, Kind.MIGRATE))).decisions
+        assert [(one.entry.kind, one.entry.seq) for one in noted] == [(Kind.MIGRATE, lost + 2), (Kind.LOSS, lost + 1)]
 
 
 def test_an_older_schema_is_restored_only_when_told(directory: Path, keys: tuple[Key, ...], tmp_path: Path) -> None:

@@ -26,6 +26,10 @@ FOUND_BEFORE = (  # the numbers count calls of SQLite 3.40; under another versio
     # a person was forgotten, and whoever asked for it got the system's error about the list of backups
     "forget, openat 16 once EIO",
     "sweep, openat 3 lasting ENOSPC",
+    # the tables were brought up to date, and no record said so
+    "upgrade-from-7, fdatasync 8 once EIO",
+    # half an anchor stayed in its file, and none of the file was taken any more
+    "anchored, short 1 lasting ENOSPC",
 )
 
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 import os
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
@@ -129,15 +130,27 @@ def append(path: Path, anchor: Anchor) -> None:
     """
     try:
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "ab") as file:
+        try:
             size = os.fstat(handle).st_size
             is_torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"  # a cut left half a line
-            file.write(b"\n" * is_torn + anchor.text.encode() + b"\n")
-            file.flush()
-            os.fsync(handle)
+            _append_whole(handle, b"\n" * is_torn + anchor.text.encode() + b"\n", size)
+        finally:
+            os.close(handle)
         sync_directory(path.parent)
     except OSError as error:
         raise ConfigError(f"the anchor cannot be written to {path}: {error.strerror}") from error
+
+
+def _append_whole(handle: int, content: bytes, size: int) -> None:
+    """Write to the end of a file of so many bytes; where it does not take all, leave it as it was."""
+    try:
+        while content:
+            content = content[os.write(handle, content) :]
+        os.fsync(handle)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(handle, size)  # half a line is no anchor, and none of the file would be taken
+        raise
 
 
 @dataclass(frozen=True, slots=True)
