@@ -60,6 +60,10 @@ class Coded:
     shortest: float  # least and greatest length of the K vectors
     longest: float
 
+    def of(self, kept: NDArray[np.bool_]) -> Coded:
+        """Return some of the rows; what is promised of all holds for them."""
+        return Coded(self.codes[kept], self.inverse[kept], self.slant, self.shortest, self.longest)
+
 
 def encode(vectors: Floats, most: int = CODE_MOST) -> Coded:
     """Code vectors of about unit length.
