@@ -137,7 +137,7 @@ def _room(rows: int, width: int, kind: type[np.generic]) -> NDArray[Any]:
     """
     size = rows * width * np.dtype(kind).itemsize
     memory = mmap.mmap(-1, size + _HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
+    if size >= _HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):  # a column of numbers would take eight times its room
         with contextlib.suppress(OSError):  # a kernel without them: slower, no worse
             memory.madvise(mmap.MADV_HUGEPAGE)
     buffer = np.frombuffer(memory, np.uint8)
