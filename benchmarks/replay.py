@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from kiosk.capture.process import look
+from kiosk.capture.child import look
 from kiosk.capture.watch import State, Watch
 from kiosk.device.device import Device
 from kiosk.door.door import Door

@@ -7,46 +7,36 @@ slowly. Each process gets a new slot, so one that could not be killed cannot wri
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import logging
 import os
 import random
-import signal
 import subprocess
 import sys
 import threading
 import time
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-import cv2
-import numpy as np
-
-from kiosk.capture.sandbox import confine, environment_for
-from kiosk.capture.slot import About, Attention, Exposure, Slot, made
-from kiosk.capture.sources import RecordingEndedError, Source, parse_source, shots
+from kiosk.capture.child import Orders
+from kiosk.capture.sandbox import environment_for
+from kiosk.capture.slot import Attention, Exposure, Slot, made
+from kiosk.capture.sources import Source, parse_source
 from kiosk.capture.watch import STEADY_S, Backoff, Report, State, Watch
-from kiosk.errors import CameraLostError
-from kiosk.recognition.image import rotate, shrink
 from kiosk.settings.sections import CameraSettings
-from kiosk.types import Frame, RgbImage
+from kiosk.types import Frame
 
-PR_SET_PDEATHSIG = 1  # Linux, include/uapi/linux/prctl.h
 CHECK_S = 0.1  # how late a lost camera may be noticed
 GRACE_S = 0.3  # for saying goodbye to a camera: cheap ones count sessions that were not ended
 ROUND_S = 5.0  # the thread's longest round: starting or killing a process on a busy Pi
 KILL_S = 1.0  # a process that outlives SIGKILL this long hangs in the kernel and is left behind
-SAMPLE_STEP = 8  # every eighth row and column tells the brightness
 BOOT = """
 import json, sys
 told = json.load(sys.stdin)
 sys.path[:] = told.pop("path")
-from kiosk.capture.process import run
+from kiosk.capture.child import run
 run(told)
 """
 ENVIRONMENT = {
@@ -55,6 +45,7 @@ ENVIRONMENT = {
     "OPENCV_LOG_LEVEL": "SILENT",
     "OPENCV_IO_MAX_IMAGE_PIXELS": str(1 << 26),  # 200 MB decoded; what is taken is [camera] max_pixels
     "OMP_NUM_THREADS": "1",  # nothing here multiplies matrices
+    "MALLOC_ARENA_MAX": "1",  # FFmpeg's threads would each keep memory of their own
 }
 
 log = logging.getLogger("kiosk.capture")
@@ -309,8 +300,17 @@ class Child:
             "memory": self.slot.memory_fd,
             "bell": self.slot.bell_fd,
             "first_number": first_number,
-            "settings": asdict(settings),
-            "portraits": [str(path) for path in source.portraits],
+            "orders": asdict(
+                Orders(
+                    settings.source,
+                    tuple(str(path) for path in source.portraits),
+                    max_pixels=settings.max_pixels,
+                    long_edge=settings.long_edge,
+                    rotation=settings.rotation,
+                    mirror=settings.mirror,
+                    warmup_frames=settings.warmup_frames,
+                )
+            ),
         }
         self._source = source
         try:
@@ -359,64 +359,3 @@ class Child:
             else:
                 return True
         return False
-
-
-def run(told: Mapping[str, Any]) -> None:
-    """Capture until the reader wants no more or the camera stops: the child's main."""
-    die_with(told["parent"])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells us when to end
-    cv2.setNumThreads(1)  # the recogniser needs the other cores
-    settings = CameraSettings(**told["settings"])
-    slot = Slot(told["memory"], told["bell"], settings.max_pixels)
-    source = parse_source(settings.source, [Path(path) for path in told["portraits"]])
-    try:
-        slot.tell_walls(confine(source, settings.max_pixels))
-        write_frames(source, settings, slot, told["first_number"])
-    except RecordingEndedError:
-        slot.leave_note("", final=True)
-    except CameraLostError as error:
-        slot.leave_note(f"{error}.", final=False)
-    except Exception as error:  # noqa: BLE001 -- the child's main: whatever it was, the parent must hear of it
-        slot.leave_note(source.hide(f"{type(error).__name__}: {error}."), final=False)
-    slot.ring()
-    os._exit(0)  # a camera's threads may hang; nothing of ours is left to tidy up
-
-
-def die_with(parent: int) -> None:
-    """End this process when its parent ends."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before we said so
-        os._exit(1)
-
-
-def write_frames(source: Source, settings: CameraSettings, slot: Slot, first_number: int) -> None:
-    """Turn what a camera sees the right way up, look at it, and put it into the slot."""
-    dropped = 0 if source.is_recorded else settings.warmup_frames
-    with contextlib.closing(shots(source, slot.attention, slot.tell_exposure)) as frames:
-        for number, (image, captured_at) in enumerate(frames, first_number - dropped):
-            if slot.is_stopped:
-                break
-            if number < first_number:
-                continue
-            if 0 < settings.long_edge < max(image.shape[:2]):  # every later step costs by the pixel
-                image, _ = shrink(image, settings.long_edge)  # noqa: PLW2901
-            upright = rotate(image, settings.rotation)
-            if settings.mirror:
-                upright = np.asarray(cv2.flip(upright, 1), np.uint8)
-            slot.put(upright, look(upright, number, captured_at))
-
-
-def look(image: RgbImage, number: int, captured_at: float) -> About:
-    """Measure what the watch wants to know of a frame.
-
-    The digest is a checksum of every eighth row and the sum of all bytes: the pixels of a live sensor
-    differ in both, and it takes a fifth of the time of a checksum of everything.
-    """
-    height, width = image.shape[:2]
-    luma = cv2.cvtColor(np.ascontiguousarray(image[::SAMPLE_STEP, ::SAMPLE_STEP]), cv2.COLOR_RGB2GRAY)
-    mean, deviation = cv2.meanStdDev(luma)
-    flat = image.reshape(-1)
-    words = flat[: flat.size // 8 * 8].view(np.uint64)
-    rows = zlib.crc32(image[::SAMPLE_STEP].tobytes())
-    digest = (int(np.add.reduce(words)) & 0xFFFFFFFF) << 32 | rows
-    return About(number, captured_at, height, width, float(mean[0, 0]), float(deviation[0, 0]), digest)

@@ -7,9 +7,7 @@ password, so it is shown by `str(source)` alone, and what a library says goes th
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
-import difflib
 import itertools
 import time
 import urllib.parse
@@ -22,8 +20,6 @@ from typing import Any, TypeAlias
 import cv2
 import numpy as np
 
-from kiosk.capture import web_camera
-from kiosk.capture.demo import Cues, Demo
 from kiosk.capture.exposure import Controls, ExposureHold, Picamera2Controls, V4l2Controls
 from kiosk.capture.slot import Attention, Exposure
 from kiosk.errors import CameraLostError, ConfigError
@@ -144,6 +140,8 @@ def _meant(text: str, kind: str) -> str:
         return f"; did you mean v4l2:{text}?"
     if text.startswith(("/", "./", "../")):
         return "; for a recording write file: or dir: before the path"
+    import difflib  # noqa: PLC0415  nobody who captures asks
+
     alike = {"libcamera": "picamera2", "csi": "picamera2", "usb": "v4l2", "webcam": "v4l2", "mjpeg": "http"}
     close = difflib.get_close_matches(kind.lower(), (*NETWORK, *OPTIONS), 1)
     meant = alike.get(kind.lower()) or (close[0] if close else "")
@@ -179,6 +177,17 @@ def _options(kind: str, query: str) -> Mapping[str, float]:
         if not low <= chosen[name] <= high:  # a NaN fails this too
             raise ConfigError(f"[camera] source: {kind}: option {name}: want {low:g} to {high:g}, got {value}")
     return MappingProxyType(chosen)
+
+
+def load(source: Source) -> None:
+    """Import what this kind of camera needs and others do not: some megabytes, in a process that stays.
+
+    To be called before the walls go up, which let no more modules be read.
+    """
+    if source.kind in ("http", "https"):
+        import kiosk.capture.web_camera  # noqa: PLC0415
+    if source.kind == "demo":
+        import kiosk.capture.demo  # noqa: F401, PLC0415
 
 
 def shots(
@@ -288,6 +297,8 @@ def _rtsp(source: Source) -> Shots:
 
 
 def _web(source: Source) -> Shots:
+    from kiosk.capture import web_camera  # noqa: PLC0415  see load
+
     return web_camera.frames(source.address, str(source), source.hide)
 
 
@@ -322,6 +333,8 @@ def _directory(source: Source) -> Shots:
 
 
 def _demo(source: Source, attention: Callable[[], Attention]) -> Shots:
+    from kiosk.capture.demo import Cues, Demo  # noqa: PLC0415  see load
+
     options = source.options
     portraits = [_read(path) for path in source.portraits]
     demo = Demo(portraits, (int(options["width"]), int(options["height"])), options["fps"])
@@ -362,6 +375,8 @@ def _picamera2(source: Source, held: Holding) -> Shots:
     Stopping waits for frames that no longer come, for ever; closing does not (measured with picamera2 0.3.38).
     A second, small stream for the detector is not asked for: making 1280 x 720 px small takes a millisecond.
     """
+    import concurrent.futures  # noqa: PLC0415  picamera2 has imported it
+
     camera = _open_picamera2(source)
     try:
         limits = (round(1e6 / source.options["fps"]),) * 2

@@ -262,6 +262,7 @@ def store_sweep(
         assembly.scrub_backups(store)
         if is_trusted:
             _prune(store, settings, trusts_every_clock=chosen.trust_clock or is_kept_by_hand)
+        store.references.prepare()
     if chosen.json:
         print(json.dumps([json.loads(receipt.text) for receipt in receipts], indent=2))
     else:

@@ -36,6 +36,7 @@ from kiosk.device.device import Device
 from kiosk.door.lines import Lines
 from kiosk.entrance.liveness_step import Detector
 from kiosk.health.clock import Clock
+from kiosk.health.memory import Returns
 from kiosk.health.supervisor import Flag, Supervisor
 from kiosk.rules.conditions import Allowed, allowed, policy
 from kiosk.settings.config import Config
@@ -99,6 +100,7 @@ class Kiosk:
         self.requests = Requests(parts, self._report)
         self._self_test = SelfTest(self_test, parts, pace)
         self._door_events = DoorEvents(parts, pace)
+        self._memory = Returns()
         self._stopping = threading.Event()
         self._broken = ""  # which thread ended, and why
         self._threads: list[threading.Thread] = []
@@ -228,6 +230,7 @@ class Kiosk:
             self._report.count()
             if not self._stopping.is_set():
                 self._report.write()
+            self._memory.look()
             self._stopping.wait(self.pace.round_s)
 
 

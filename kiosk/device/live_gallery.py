@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import fields
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kiosk.gallery.codes import Coded
 from kiosk.gallery.gallery import Gallery, People, Person
 from kiosk.gallery.snapshot import Flag
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.store.store import Store
-from kiosk.store.subjects import Members, References
+from kiosk.store.subjects import CodedReferences, Members, References
 from kiosk.types import Face, Floats, Status, Template
 
 STATUSES = tuple(Status)
+Block: TypeAlias = References | CodedReferences
 
 
 class LiveGallery:
@@ -52,20 +55,24 @@ class LiveGallery:
             return self._gallery
 
     def _load(self) -> Gallery:
-        version = (
-            self._store.references.version()
-        )  # before the rows: what comes in between is looked at twice, not missed
-        members = self._own(self._store.references.members())
-        blocks = self._store.references.chunks(self._recogniser.model)
-        first = next(blocks, None)
-        depth = first.vectors.shape[1] if first is not None else self._depth()
-        loaded = Gallery(self._recogniser.model, depth, self._exact)
-        if first is not None:
-            rest = (_of_members(block, members) for block in blocks)
-            loaded.load(_columns(members), chain([_of_members(first, members)], rest))
-        else:
-            loaded.load(_columns(members), iter(()))
+        references = self._store.references
+        version = references.version()  # before the rows: what comes in between is looked at twice, not missed
         self._version = version
+        prepared = references.prepared(self._recogniser.model)
+        if prepared is not None:
+            loaded = self._filled(prepared.members, prepared.chunks())
+            if prepared.is_whole:
+                return loaded
+            if references.version() == version:  # nobody wrote meanwhile, so it was not true before
+                references.unprepare()
+        return self._filled(references.members(), references.chunks(self._recogniser.model))
+
+    def _filled(self, everybody: Members, blocks: Iterator[Block]) -> Gallery:
+        members = self._own(everybody)
+        first = next(blocks, None)
+        loaded = Gallery(self._recogniser.model, self._depth() if first is None else _depth_of(first), self._exact)
+        every = () if first is None else chain([first], blocks)
+        loaded.load(_columns(members), (_of_members(block, members) for block in every))
         return loaded
 
     def _own(self, members: Members) -> Members:
@@ -128,10 +135,17 @@ def _flags(is_blocklisted: Any, is_allowlisted: Any, status: Any) -> Any:
     )
 
 
-def _of_members(block: References, members: Members) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
-    """Leave out who came after `members` was read; the next catching up brings them."""
+def _depth_of(block: Block) -> int:
+    return int((block.coded.codes if isinstance(block, CodedReferences) else block.vectors).shape[1])
+
+
+def _of_members(block: Block, members: Members) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats | Coded]:
+    """Leave out who came after `members` was read, the next catching up brings them; and who is of another part."""
+    content = block.coded if isinstance(block, CodedReferences) else block.vectors
     kept = np.isin(block.subjects, members.session_numbers)
-    return block.subjects[kept], block.ids[kept], block.vectors[kept]
+    if kept.all():
+        return block.subjects, block.ids, content
+    return block.subjects[kept], block.ids[kept], content.of(kept) if isinstance(content, Coded) else content[kept]
 
 
 def _columns(members: Members) -> People:

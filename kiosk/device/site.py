@@ -77,7 +77,7 @@ class _PeopleHere:
 
 
 def _people_here(store: Store, model: str) -> _PeopleHere | None:
-    people = draw_people(store.references.members().session_numbers.tolist(), np.random.default_rng(0))
+    people = draw_people(store.references.session_numbers(), np.random.default_rng(0))
     firsts: dict[int, tuple[int, Floats]] = {}
     for block in store.references.chunks(model, people):
         for subject, reference, vector in zip(block.subjects.tolist(), block.ids.tolist(), block.vectors, strict=True):
@@ -122,7 +122,7 @@ class SiteWatch:
         if version == self._version or (self._running is not None and self._running.is_alive()):
             return
         self._version = version
-        if len(references.members().session_numbers) < self._least_people:
+        if references.people() < self._least_people:
             self._device.site_curve = None
             self._device.take_cohort(None)
             return

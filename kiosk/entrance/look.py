@@ -22,15 +22,23 @@ class Look:
         self._recogniser = recogniser
         self._exact: dict[int, tuple[Face, Floats | None]] = {}
         self._templates: dict[int, Template] = {}
-        height, width = frame.image.shape[:2]
-        self.view = View(frame.number, frame.captured_at, (width, height), faces, self._measure, self._extract)
+
+    @property
+    def view(self) -> View:
+        """The frame as the rules take it. Not kept, as it leads back here: frames would wait for the collector."""
+        return View(self.frame.number, self.frame.captured_at, self._size_wh, self.faces, self._measure, self._extract)
+
+    @property
+    def _size_wh(self) -> tuple[int, int]:
+        height, width = self.frame.image.shape[:2]
+        return width, height
 
     @property
     def place(self) -> Place | None:
         """Where the largest face is."""
         if not self.faces:
             return None
-        width, height = self.view.size_wh
+        width, height = self._size_wh
         x1, y1, x2, y2 = self.faces[0].box.tolist()
         return round(x1 / width, 3), round(y1 / height, 3), round(x2 / width, 3), round(y2 / height, 3)
 

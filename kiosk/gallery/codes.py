@@ -60,6 +60,10 @@ class Coded:
     shortest: float  # least and greatest length of the K vectors
     longest: float
 
+    def of(self, kept: NDArray[np.bool_]) -> Coded:
+        """Return some of the rows; what is promised of all holds for them."""
+        return Coded(self.codes[kept], self.inverse[kept], self.slant, self.shortest, self.longest)
+
 
 def encode(vectors: Floats, most: int = CODE_MOST) -> Coded:
     """Code vectors of about unit length.
@@ -133,7 +137,7 @@ def _room(rows: int, width: int, kind: type[np.generic]) -> NDArray[Any]:
     """
     size = rows * width * np.dtype(kind).itemsize
     memory = mmap.mmap(-1, size + _HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
+    if size >= _HUGE_PAGE and hasattr(mmap, "MADV_HUGEPAGE"):  # a column of numbers would take eight times its room
         with contextlib.suppress(OSError):  # a kernel without them: slower, no worse
             memory.madvise(mmap.MADV_HUGEPAGE)
     buffer = np.frombuffer(memory, np.uint8)

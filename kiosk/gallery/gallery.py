@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kiosk.errors import ModelMismatchError
-from kiosk.gallery.codes import CHUNK_ROWS, CHUNK_SHIFT, LARGEST_D, ROW_BYTES, encode
+from kiosk.gallery.codes import CHUNK_ROWS, CHUNK_SHIFT, LARGEST_D, ROW_BYTES, Coded, encode
 from kiosk.gallery.draft import Draft
 from kiosk.gallery.products import Products, fastest_products
 from kiosk.gallery.search import TOGETHER, Exact, Query, search_together
@@ -133,12 +133,15 @@ class Gallery:
             return None
         return Person(subject, flags, float(page.valid_from[at]), float(page.valid_until[at]))
 
-    def load(self, people: People, blocks: Iterable[tuple[NDArray[np.int64], NDArray[np.int64], Floats]]) -> None:
+    def load(
+        self, people: People, blocks: Iterable[tuple[NDArray[np.int64], NDArray[np.int64], Floats | Coded]]
+    ) -> None:
         """Fill an empty gallery; searches see nothing before all is in.
 
         Args:
             people: everybody, subjects rising.
-            blocks: (subjects (K,), references (K,), vectors (K, D) float32), any K; some thousands is fast.
+            blocks: (subjects (K,), references (K,), vectors (K, D) float32 or what `encode` made of them), any K;
+                some thousands is fast.
 
         Raises:
             ValueError: the gallery is not empty, subjects do not rise, or a block names a subject not among `people`.
@@ -161,13 +164,16 @@ class Gallery:
                 page.flags[: len(is_dated)] = people.flags[part] | np.where(is_dated, DATED, 0).astype(np.uint8)
                 draft.pages.append(page)
             draft.people = draft.subjects = len(people.subject)
-            for subjects, references, vectors in blocks:
+            for subjects, references, content in blocks:
                 owners = np.searchsorted(people.subject, subjects)
                 if len(owners) and (
                     int(owners.max()) >= len(people.subject) or np.any(people.subject[owners] != subjects)
                 ):
                     raise ValueError("a reference belongs to a subject not among the people")
-                draft.append(owners.astype(np.int32), references, encode(self._checked(vectors)))
+                coded = content if isinstance(content, Coded) else encode(self._checked(content))
+                if coded.codes.shape[1] != self.depth:
+                    raise ValueError(f"want codes of {self.depth} features, got {coded.codes.shape[1]}")
+                draft.append(owners.astype(np.int32), references, coded)
             self._now = draft.snapshot()
 
     def enrol(self, person: Person, references: Sequence[int], templates: Sequence[Template]) -> None:

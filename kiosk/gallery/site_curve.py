@@ -24,7 +24,7 @@ MOST_PEOPLE = 2048
 FEWEST_BEHIND = 10
 """Pairs at or above a cosine from which the curve is carried on: the most alike pair alone is chance."""
 BINS = 20_000  # of the cosine, -1..1
-BLOCK = 512
+BLOCK = 128
 Z_95 = 1.6449  # of the normal distribution, one-sided
 RULE_OF_THREE = 3.0  # upper 95 % bound of a count of which none was seen
 
@@ -161,12 +161,27 @@ def _bounds(rates: NDArray[np.float64], by_person: NDArray[np.int32], pairs: int
     1948), to which a Poisson count's is added for the pairs themselves.
     """
     count = len(by_person)
-    own = np.cumsum(by_person[:, ::-1], axis=1)[:, ::-1] / max(1, count - 1)
-    over_people = 4.0 * own.var(axis=0, ddof=1) / count
+    over_people = 4.0 * _variance_over_people(by_person) / count
     spread = np.repeat(over_people, COARSE) + rates / pairs
     bound = rates + Z_95 * np.sqrt(spread)
     least = np.maximum(bound, (rates * pairs + RULE_OF_THREE) / pairs)
     return np.minimum(1.0, np.maximum.accumulate(least[::-1])[::-1])
+
+
+def _variance_over_people(by_person: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Return, for each bin, how far the people's own rates spread, a block of people at a time: all are 60 MB."""
+    count, bins = by_person.shape
+    scale, blocks = max(1, count - 1), range(0, count, BLOCK)
+
+    def own(start: int) -> NDArray[np.float64]:
+        rates: NDArray[np.float64] = np.cumsum(by_person[start : start + BLOCK, ::-1], axis=1)[:, ::-1] / scale
+        return rates
+
+    mean = sum((own(start).sum(axis=0) for start in blocks), np.zeros(bins)) / count
+    squares = np.zeros(bins)
+    for start in blocks:
+        squares += ((own(start) - mean) ** 2).sum(axis=0)
+    return np.asarray(squares / (count - 1), np.float64)
 
 
 def _bin(cosine: float) -> int:

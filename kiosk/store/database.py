@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 BUSY_S = 15.0  # a bulk import commits well under a second at a time; longer means a stuck process
 CHECKPOINT_PAGES = 200  # 0.8 MB of WAL: small enough that an SD card catches up at once
-CACHE_KIB = 8192
+CACHE_KIB = 2048  # of each connection; the system caches the file's pages as well
 FAULTS_SHOWN = 3
 
 _IO_ERROR = "disk I/O error"

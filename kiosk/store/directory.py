@@ -117,7 +117,7 @@ def open_store(
         retention_s: how long a person is kept when their enrolment does not say.
         check: run SQLite's quick check on a file of up to QUICK_CHECK_BYTES first; a command
             that only reads a row or two can do without. A larger one is checked by what is loaded:
-            every template opens by its own tag and every person's row by its own check.
+            every block (references/blocks.py) or template opens by its own tag.
         busy_s: how long to wait for a writer or reader of another process.
 
     Raises:

@@ -26,6 +26,7 @@ from kiosk.errors import StoreError
 from kiosk.store import chain, outbox, subject_rows
 from kiosk.store.durable import sync_directory
 from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME
+from kiosk.store.references import blocks
 from kiosk.store.schema import row_context
 from kiosk.store.subjects import Receipt, Subject, vendor_lookup
 from kiosk.store.vault import Vault
@@ -118,6 +119,7 @@ def erase(connection: sqlite3.Connection, vault: Vault, subject: Subject) -> Rem
     remains = _delete(
         connection,
         (
+            *_of_blocks(connection, number),
             ("image", "jpeg", "subject", [number]),
             ("reference", "template", "subject", [number]),
             ("log_private", "sealed", "seq", answers),
@@ -166,6 +168,15 @@ def erase_call(connection: sqlite3.Connection, request_id: str) -> Remains | Non
     connection.executemany("DELETE FROM log_subject WHERE seq = ?", [(seq,) for seq in answers])
     mark_unclean(connection)
     return remains
+
+
+def _of_blocks(connection: sqlite3.Connection, number: int) -> list[tuple[str, str, str, Sequence[Any]]]:
+    """Return which blocks of others hold a person too. The triggers would delete them, but not take samples of them."""
+    found = connection.execute("SELECT DISTINCT id FROM reference WHERE subject = ?", (number,)).fetchall()
+    return [
+        ("reference_block", "sealed", "number", sorted({blocks.number_of(reference) for (reference,) in found})),
+        ("subject_block", "sealed", "number", [blocks.number_of(number)]),
+    ]
 
 
 def _of_session(

@@ -12,6 +12,7 @@ What is personal lies in sealed columns (see `vault.py`); each is bound to its t
     log_private.sealed  JSON: vendor_data, its salt, the answer that was given
     outbox.payload      what is to be sent, with whose rows it keeps its order
     outbox_image.sealed, secret.sealed, list_staged.sealed   photographs to be sent, API keys, templates pulled
+    reference_block.sealed, subject_block.sealed   the gallery's codes and flags, see references/blocks.py
     fleet_document.sealed   what a kiosk of the fleet says of a person; fleet_envelope as it was sent
     unproven.sealed     what of someone forgotten is still searched for
     access.sealed       JSON: name and verifier of a key or an operator
@@ -347,8 +348,39 @@ CREATE TABLE review_image (
 CREATE INDEX review_image_of ON review_image (seq);
 """
 
+# What the next start loads, see references/blocks.py. A row that comes, goes or changes takes its block along. The sums
+# that a start compares are those of one model, so the index that holds the numbers holds the model too.
+_BLOCKS = """
+CREATE TABLE reference_block (
+    id INTEGER PRIMARY KEY,
+    model INTEGER NOT NULL REFERENCES model,
+    number INTEGER NOT NULL,
+    sealed BLOB NOT NULL,
+    UNIQUE (number, model)
+) STRICT;
+CREATE TABLE subject_block (
+    number INTEGER PRIMARY KEY,
+    sealed BLOB NOT NULL
+) STRICT;
+DROP INDEX reference_subject;
+CREATE INDEX reference_subject ON reference (subject, model);
+
+CREATE TRIGGER reference_comes AFTER INSERT ON reference
+    BEGIN DELETE FROM reference_block WHERE number = NEW.id >> 10; END;
+CREATE TRIGGER reference_changes AFTER UPDATE ON reference
+    BEGIN DELETE FROM reference_block WHERE number IN (OLD.id >> 10, NEW.id >> 10); END;
+CREATE TRIGGER reference_goes AFTER DELETE ON reference
+    BEGIN DELETE FROM reference_block WHERE number = OLD.id >> 10; END;
+CREATE TRIGGER subject_comes AFTER INSERT ON subject
+    BEGIN DELETE FROM subject_block WHERE number = NEW.session_number >> 10; END;
+CREATE TRIGGER subject_changes AFTER UPDATE ON subject
+    BEGIN DELETE FROM subject_block WHERE number IN (OLD.session_number >> 10, NEW.session_number >> 10); END;
+CREATE TRIGGER subject_goes AFTER DELETE ON subject
+    BEGIN DELETE FROM subject_block WHERE number = OLD.session_number >> 10; END;
+"""
+
 # Number n is SCRIPTS[n - 1]; a released one never changes.
-SCRIPTS = (_FIRST, _IMPORTS, _ACCESS, _CLOUD, _RETENTION, _SESSIONS, _FLEET, _REVIEW)
+SCRIPTS = (_FIRST, _IMPORTS, _ACCESS, _CLOUD, _RETENTION, _SESSIONS, _FLEET, _REVIEW, _BLOCKS)
 VERSION = len(SCRIPTS)
 
 

@@ -39,7 +39,7 @@ from kiosk.store.log_export import export
 from kiosk.store.notes import Notes
 from kiosk.store.open_sessions.sessions import Change, OpenSessions
 from kiosk.store.people import People
-from kiosk.store.references import ReferenceReader
+from kiosk.store.references.reader import ReferenceReader
 from kiosk.store.review import images
 from kiosk.store.review.images import ReviewImages
 from kiosk.store.secrets import Secrets

@@ -31,7 +31,7 @@ from kiosk.types import Status, SubjectId, Template
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 _NUMBERS = struct.Struct(">qdBBdddHBB")
 _NAN = float("nan")  # stands for an open date
@@ -46,6 +46,7 @@ _COUNTS = (
     "(SELECT count(*) FROM image WHERE subject = session_number)"
 )
 _ALL = f"SELECT {CLEAR}, details, row_check, {_COUNTS} FROM subject"
+_MEMBERS = f"SELECT {CLEAR}, details, row_check FROM subject"
 _STATUS_PLACE = {status.value: place for place, status in enumerate(Status)}
 
 
@@ -324,9 +325,18 @@ def numbers_where(connection: sqlite3.Connection, vault: Vault, wanted: SubjectF
 
 def members(connection: sqlite3.Connection, vault: Vault, numbers: Sequence[SubjectId] | None) -> Members:
     """Return what a search must know of everyone, or of those asked for who are there."""
+    return _members(vault, _selected(connection, _MEMBERS, "session_number", numbers))
+
+
+def members_between(connection: sqlite3.Connection, vault: Vault, begin: int, end: int) -> Members:
+    """Return what a search must know of everyone whose number is `begin` or more and below `end`."""
+    where = "WHERE session_number >= ? AND session_number < ? ORDER BY session_number"
+    return _members(vault, connection.execute(f"{_MEMBERS} {where}", (begin, end)))
+
+
+def _members(vault: Vault, selected: Iterable[tuple[Any, ...]]) -> Members:
     rows = []
-    sql = f"SELECT {CLEAR}, details, row_check FROM subject"
-    for found in _selected(connection, sql, "session_number", numbers):
+    for found in selected:
         clear = found[:-2]
         if check_of(vault, clear, found[-2]) != found[-1]:
             raise damaged(f"subject {found[0]}")
@@ -355,10 +365,17 @@ def references_after(
     connection: sqlite3.Connection, vault: Vault, model: str, after: int, limit: int
 ) -> References | None:
     """Return the next references of a model after an id; None when there are no more."""
+    return references_between(connection, vault, model, after + 1, (1 << 62), limit=limit)
+
+
+def references_between(
+    connection: sqlite3.Connection, vault: Vault, model: str, begin: int, end: int, *, limit: int
+) -> References | None:
+    """Return the first references of a model whose id is `begin` or more and below `end`; None when there are none."""
     rows = connection.execute(
-        "SELECT id, subject, template FROM reference "
-        "WHERE id > ? AND model = (SELECT id FROM model WHERE digest = ?) ORDER BY id LIMIT ?",
-        (after, model, limit),
+        "SELECT id, subject, template FROM reference WHERE id >= ? AND id < ?"
+        " AND model = (SELECT id FROM model WHERE digest = ?) ORDER BY id LIMIT ?",
+        (begin, end, model, limit),
     ).fetchall()
     return _references(vault, rows, model) if rows else None
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from kiosk.gallery.codes import Coded
     from kiosk.store.vault import Vault
 
 SESSION = "session"  # the source of whoever an approved call made known; lets nobody in at a door
@@ -119,6 +120,15 @@ class References:
     ids: NDArray[np.int64]  # (K,)
     subjects: NDArray[np.int64]  # (K,) session_numbers
     vectors: NDArray[np.float32] = field(repr=False)  # (K, D), rows of unit length; read-only
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CodedReferences:
+    """A run of references as the gallery's search has them, in the order of enrolment."""
+
+    ids: NDArray[np.int64]  # (K,)
+    subjects: NDArray[np.int64]  # (K,) session_numbers
+    coded: Coded = field(repr=False)  # of the K vectors
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 import pytest
 
-from kiosk.capture.process import Camera, Child, look
+from kiosk.capture.child import look
+from kiosk.capture.process import Camera, Child
 from kiosk.capture.watch import Report, State
 from kiosk.errors import ConfigError
 from kiosk.settings.sections import CameraSettings

@@ -182,7 +182,7 @@ def test_its_own_memory_is_limited_below_what_the_unit_allows_the_whole_kiosk(fo
 def test_a_stream_that_asks_for_too_much_memory_ends_its_own_process_alone(folder):
     greedy = BOOT.replace(
         "run(told)",
-        "from kiosk.capture import process\nprocess.look = lambda *_: bytearray(1 << 31)\nrun(told)",
+        "from kiosk.capture import child\nchild.look = lambda *_: bytearray(1 << 31)\nrun(told)",
     )
     address = f"dir:{folder}?fps=50&loop=1"
     child = Child(parse_source(address), CameraSettings(source=address), 1, greedy)

@@ -329,6 +329,11 @@ def make_older(directory: Path) -> None:
             connection.execute(f"DROP INDEX {index}")
         connection.execute("ALTER TABLE erasure DROP COLUMN receipt")
         connection.execute("DROP TABLE review_image")
+        for act in ("comes", "changes", "goes"):
+            connection.execute(f"DROP TRIGGER reference_{act}")
+            connection.execute(f"DROP TRIGGER subject_{act}")
+        connection.execute("DROP TABLE reference_block")
+        connection.execute("DROP TABLE subject_block")
         for table in ("document", "envelope", "parked", "position", "roster", "health"):
             connection.execute(f"DROP TABLE fleet_{table}")
         connection.execute("ALTER TABLE change DROP COLUMN origin")

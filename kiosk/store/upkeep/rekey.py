@@ -106,6 +106,8 @@ def _rewrite(
     log = DecisionLog(database, new, now=now, clock_state=clock_state)
     with database.write() as connection:
         try:
+            connection.execute("DELETE FROM reference_block")  # made anew by the next sweep
+            connection.execute("DELETE FROM subject_block")
             _templates(connection, old, new)
             for table, column in (
                 ("image", "jpeg"),

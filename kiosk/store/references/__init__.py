@@ -1,0 +1,1 @@
+"""What the gallery loads. Read `reader`, then `blocks` (the same made ready, sealed, for a large gallery's start)."""
