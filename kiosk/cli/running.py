@@ -183,9 +183,11 @@ def _neighbours(kiosk: Kiosk, store: Store, parts: ExitStack) -> dict[str, Neigh
     """Connect to fleet, broker and log server as the settings say, by name; ended with the other parts."""
     config, made = kiosk.device.config, dict[str, Neighbour]()
     if config.fleet.enabled and store.is_in_fleet:
-        from kiosk.fleet.sync import FleetSync  # noqa: PLC0415  a kiosk of no fleet loads none of it
+        from kiosk.fleet.duplicates import DuplicateWatch  # noqa: PLC0415  a kiosk of no fleet loads none of it
+        from kiosk.fleet.sync import FleetSync  # noqa: PLC0415  as above
 
-        made["fleet"] = FleetSync(store, more_hubs=config.fleet.site_hubs)
+        duplicates = DuplicateWatch(kiosk.device)
+        made["fleet"] = FleetSync(store, more_hubs=config.fleet.site_hubs, chores=[duplicates.look])
     if config.mqtt.is_used:
         from kiosk.integrations.mqtt import Mqtt  # noqa: PLC0415  a kiosk without a broker loads none of it
 

@@ -16,10 +16,12 @@ from kiosk import __version__
 from kiosk.errors import KioskError
 from kiosk.fleet.link import Link
 from kiosk.fleet.member import Member
+from kiosk.store.fleet.duplicates import Duplicates
 from kiosk.store.store import Store
 
 CLOSE_S = 2.0
 AGAIN_S = 5.0
+CHORES_S = 1.0
 
 log = logging.getLogger("kiosk.fleet")
 
@@ -28,15 +30,26 @@ class FleetSync:
     """Keeps a kiosk and its hubs level. Built stopped; `start`, then `close`."""
 
     def __init__(
-        self, store: Store, *, more_hubs: Iterable[str] = (), health: Callable[[], dict[str, object]] = dict
+        self,
+        store: Store,
+        *,
+        more_hubs: Iterable[str] = (),
+        health: Callable[[], dict[str, object]] = dict,
+        chores: Iterable[Callable[[], object]] = (),
     ) -> None:
-        """Take the store, hubs beside those of the invitation (the site's own), and what to say of oneself.
+        """Put the parts together.
+
+        Args:
+            store: of the kiosk.
+            more_hubs: beside those of the invitation: the site's own.
+            health: what to say of oneself.
+            chores: called about once a second, one after the other, whether a hub is there or not.
 
         Raises:
             NoFleetError: this kiosk belongs to none.
         """
-        self.member = Member(store)
-        self._store, self._more_health = store, health
+        self.member, self._duplicates = Member(store), Duplicates(store)
+        self._store, self._more_health, self._chores = store, health, tuple(chores)
         self._hubs = tuple(dict.fromkeys((*more_hubs, *self.member.invitation.hubs)))
         self.links: tuple[Link, ...] = ()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -68,6 +81,7 @@ class FleetSync:
             "roster": 0 if roster is None else roster.number,
             "kiosks": 0 if roster is None else len(roster.members),
             "parked": len(member.shared.parked()),
+            "duplicates": len(self._duplicates.open()),
             "hubs": [link.state() for link in self.links],
             "fault": self.fault,
         }
@@ -108,7 +122,13 @@ class FleetSync:
         if self._stopping.is_set():
             return
         self.fault = None
-        await asyncio.gather(*(link.run() for link in self.links))
+        await asyncio.gather(self._do_chores(), *(link.run() for link in self.links))
+
+    async def _do_chores(self) -> None:
+        while True:
+            for chore in self._chores:
+                await asyncio.to_thread(chore)
+            await asyncio.sleep(CHORES_S)
 
 
 def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:

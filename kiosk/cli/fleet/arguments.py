@@ -18,6 +18,7 @@ def add_fleet(add: Adder, group: Group) -> None:
     fleet = group(add, "fleet", "share people, blocks and health among the kiosks of one owner")
     _add_owner(fleet)
     _add_kiosk(fleet)
+    _add_people(fleet)
     hub = fleet(
         "fleet hub",
         "fleet.hub",
@@ -107,3 +108,30 @@ def _add_kiosk(fleet: Adder) -> None:
         "fleet resync", "fleet.member", "read and send everything again; changes nothing that is as it should"
     )
     again.description = (again.description or "") + " For a hub whose disk was lost, or when in doubt."
+
+
+def _add_people(fleet: Adder) -> None:
+    fleet(
+        "fleet duplicates",
+        "fleet.people",
+        "list people who look alike and were enrolled at two kiosks apart from each other",
+        more="The number is their score. `kiosk fleet same` and `kiosk fleet different` decide, for every kiosk.",
+    )
+    same = fleet(
+        "fleet same",
+        "fleet.people",
+        "make one person of two that are a duplicate",
+        more="The older record stays, with the faces of both; the other is forgotten on every kiosk. Who was blocked "
+        "as either stays blocked, and the stricter status stays.",
+    )
+    different = fleet("fleet different", "fleet.people", "say that two people who look alike are two")
+    for command in (same, different):
+        command.add_argument("one", metavar="ID", help="session_number, session_id or vendor_data")
+        command.add_argument("other", metavar="ID", help="of the other")
+    same.add_argument(
+        "--details-of",
+        metavar="ID",
+        required=True,
+        help="the one of the two whose name, codes, dates, hours and groups stay",
+    )
+    same.add_argument("--yes", action="store_true", help="do not ask; without a terminal nobody is asked")

@@ -2,5 +2,5 @@
 
 Reading order: `document.py` (what is shared of a person, and how two versions become one; pure), `capture.py` (an act
 here becomes part of this kiosk's document), `shared.py` (what arrived is taken), `people.py` (and
-becomes people), `hubs.py` (how far each hub was read and written).
+becomes people), `hubs.py` (how far each hub was read and written), `duplicates.py` (two people who may be one).
 """

@@ -7,6 +7,7 @@ idempotent.
     references   a union, known by their content
     blocks       a union of ids; an unblock lifts the ids it has seen, so that a block made elsewhere meanwhile holds
     registers    name, status, dates, …: the one of the highest (revision, kiosk)
+    apart        a union of ids of people who look alike and are others, as an operator said
     forgotten    wins, and leaves nothing else
 """
 
@@ -64,6 +65,7 @@ class Document:
     references: Mapping[str, SharedReference] = field(default_factory=dict, repr=False)
     blocks: Mapping[str, str] = field(default_factory=dict, repr=False)  # id → reason, "" for none
     lifted: frozenset[str] = frozenset()
+    apart: frozenset[str] = frozenset()
     forgotten: int | None = None  # the roster's number as the person was forgotten; None: they were not
 
     @property
@@ -112,7 +114,7 @@ def join(one: Document, other: Document) -> Document:
     blocks = dict(one.blocks)
     for key, reason in other.blocks.items():
         blocks[key] = max(reason, blocks.get(key, ""))
-    return Document(registers, references, blocks, one.lifted | other.lifted)
+    return Document(registers, references, blocks, one.lifted | other.lifted, one.apart | other.apart)
 
 
 def join_all(documents: Iterable[Document]) -> Document:
@@ -150,7 +152,7 @@ def contribute(
         blocks[block[0]] = block[1]
     elif block is None and whole.is_blocked:
         lifted |= whole.blocks.keys() - whole.lifted
-    return Document(registers, {**own.references, **added}, blocks, lifted)
+    return Document(registers, {**own.references, **added}, blocks, lifted, own.apart)
 
 
 def pack(document: Document) -> bytes:
@@ -171,6 +173,7 @@ def plain(document: Document) -> dict[str, Any]:
         ],
         "blocks": dict(document.blocks),
         "lifted": sorted(document.lifted),
+        **({"apart": sorted(document.apart)} if document.apart else {}),
     }
 
 
@@ -197,7 +200,8 @@ def unpack(content: bytes) -> Document:
             for model, vector, quality, created in whole["references"]
         ]
         blocks = {_text(key): _text(reason) for key, reason in whole["blocks"].items()}
-        return Document(registers, {one.id: one for one in references}, blocks, frozenset(map(_text, whole["lifted"])))
+        lifted, apart = (frozenset(map(_text, found)) for found in (whole["lifted"], whole.get("apart", ())))
+        return Document(registers, {one.id: one for one in references}, blocks, lifted, apart)
     except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"a document is not in form ({type(error).__name__})") from None
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from kiosk.store.decision_log import Transaction
     from kiosk.store.store import Store
 
+TABLES = (
+    *("document", "envelope", "parked", "position", "roster", "health"),
+    *("wanted", "duplicate", "order", "head"),
+)
 MOST_PARKED = 100_000  # documents that wait for a key or a signer; `kiosk fleet resync` reads those beyond again
 
 
@@ -83,7 +87,7 @@ class Shared:
         """Be a kiosk alone again; the people who are here stay."""
         with self._store.transaction() as transaction:
             connection = transaction.connection
-            for table in ("document", "envelope", "parked", "position", "roster", "health"):
+            for table in TABLES:
                 connection.execute(f"DELETE FROM fleet_{table}")
             connection.execute("DELETE FROM kiosk WHERE name IN (?, ?, ?, ?)", (ME, CURSOR, VERSION, SINCE))
             transaction.record(Kind.SETTINGS, details={"fleet": "ended"}, actor="fleet")
