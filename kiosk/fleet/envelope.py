@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from kiosk.fleet.roster import Former, Roster
 from kiosk.store.fleet.document import Document, fingerprint, pack, unpack
-from kiosk.store.fleet.shared import Arrived
+from kiosk.store.fleet.taking import Arrived
 
 _HEAD = struct.Struct(">4sIQ12s")
 _MAGIC = b"KFD1"

@@ -16,6 +16,7 @@ from kiosk import __version__
 from kiosk.errors import KioskError
 from kiosk.fleet.link import Link
 from kiosk.fleet.member import Member
+from kiosk.fleet.orders import POLICY
 from kiosk.store.fleet.duplicates import Duplicates
 from kiosk.store.store import Store
 
@@ -82,8 +83,17 @@ class FleetSync:
             "kiosks": 0 if roster is None else len(roster.members),
             "parked": len(member.shared.parked()),
             "duplicates": len(self._duplicates.open()),
+            "policy": self._policy(),
             "hubs": [link.state() for link in self.links],
             "fault": self.fault,
+        }
+
+    def _policy(self) -> dict[str, Any]:
+        groups = self._store.door_groups()
+        order = self.member.order(POLICY)
+        return {
+            "revision": 0 if order is None else order.revision,
+            "groups": None if groups is None else sorted(groups),
         }
 
     def health(self) -> dict[str, object]:
@@ -126,6 +136,7 @@ class FleetSync:
 
     async def _do_chores(self) -> None:
         while True:
+            await asyncio.to_thread(self.member.shared.sort_people)  # what an end in the middle left
             for chore in self._chores:
                 await asyncio.to_thread(chore)
             await asyncio.sleep(CHORES_S)

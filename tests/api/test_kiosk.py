@@ -68,6 +68,13 @@ def test_who_is_enrolled_is_shown_found_changed_and_forgotten_with_a_receipt(ser
     changed = served.call("PATCH", path, "operator", json={"name": "Person B", "plan": None}).json()
     assert (changed["name"], changed["plan"], changed["vendor_data"]) == ("Person B", None, "v")
 
+    grouped = served.call("PATCH", path, "operator", json={"groups": ["staff", " it ", "staff"]}).json()
+    assert (grouped["groups"], grouped["name"]) == (["it", "staff"], "Person B")
+    for wrong in ("staff", [1], ["a, b"], ["*"], ["x" * 61]):
+        refused = served.call("PATCH", path, "operator", json={"groups": wrong})
+        assert (refused.status_code, list(refused.json())) == (400, ["groups"])
+    assert served.call("PATCH", path, "operator", json={"groups": None}).json()["groups"] == []
+
     receipt = served.call("DELETE", path, "operator").text
     assert receipt_holds(receipt, served.device.store.vault.public_key)
     assert served.call("GET", path, "operator").status_code == 404

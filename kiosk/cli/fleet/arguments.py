@@ -19,6 +19,7 @@ def add_fleet(add: Adder, group: Group) -> None:
     _add_owner(fleet)
     _add_kiosk(fleet)
     _add_people(fleet)
+    _add_orders(fleet, group)
     hub = fleet(
         "fleet hub",
         "fleet.hub",
@@ -135,3 +136,31 @@ def _add_people(fleet: Adder) -> None:
         help="the one of the two whose name, codes, dates, hours and groups stay",
     )
     same.add_argument("--yes", action="store_true", help="do not ask; without a terminal nobody is asked")
+
+
+def _add_orders(fleet: Adder, group: Group) -> None:
+    policy = group(fleet, "fleet policy", "say which groups of people go through which doors")
+    show = policy(
+        "fleet policy show",
+        "fleet.orders",
+        "print the policy in force, as `kiosk fleet policy set` reads it",
+        more="Without one everybody goes everywhere.",
+    )
+    give = policy(
+        "fleet policy set",
+        "fleet.orders",
+        "put another policy into force at every kiosk",
+        more='FILE is TOML: a section [doors] with a line for each kiosk, such as "Front door" = ["staff", "it"]; '
+        '["*"] lets everybody through, and the line "*" is for kiosks that are not named. Without that line they let '
+        "nobody in. `kiosk gallery edit --groups` gives people their groups. A kiosk holds the faces of "
+        "those who go through it, of whom it enrolled or changed itself, and of everybody blocked.",
+    )
+    _add_show_and_set(show, give)
+
+
+def _add_show_and_set(show: argparse.ArgumentParser, give: argparse.ArgumentParser) -> None:
+    show.add_argument(
+        "--owner", metavar="DIR", type=Path, help=f"{OWNER}: ask the hub (default: what this kiosk knows)"
+    )
+    give.add_argument("file", metavar="FILE", type=Path, help="the file")
+    give.add_argument("--owner", metavar="DIR", type=Path, required=True, help=OWNER)

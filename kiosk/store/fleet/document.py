@@ -23,7 +23,7 @@ from functools import reduce
 from typing import Any
 
 LONGEST = 4 << 20  # bytes of a document: hundreds of references
-REGISTERS = ("details", "plan", "status", "dates", "allow", "made")
+REGISTERS = ("details", "plan", "status", "dates", "allow", "made", "groups")
 PAD_BYTES = 128  # a document is padded to a multiple: its length says little about a name
 HIGHEST = 1 << 53  # a revision, which JSON readers elsewhere must hold too
 
@@ -83,6 +83,11 @@ class Document:
     def is_person(self) -> bool:
         """Whether this is enough to know a person by; a block alone may arrive first."""
         return self.forgotten is None and {"made", "status", "dates"} <= self.registers.keys()
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups of the person."""
+        return tuple(self.value("groups") or ())
 
     def value(self, name: str) -> Any:
         """Return what a register holds; None where it was never written."""
@@ -144,6 +149,8 @@ def contribute(
     registers = dict(own.registers)
     for name, value in values.items():
         known = whole.registers.get(name)
+        if known is None and value == []:  # an older program never wrote it, and it says nothing yet
+            continue
         if known is None or known.value != value:
             registers[name] = Register(1 if known is None else known.revision + 1, kiosk, value)
     added = {one.id: one for one in references if one.id not in whole.references}

@@ -109,7 +109,7 @@ class Duplicates:
             known = document_rows.read(connection, self._vault, first).get(me, Row(0, EMPTY)).document
             new = replace(known, apart=known.apart | {second})
             version = document_rows.next_version(connection)
-            document_rows.write(connection, self._vault, first, me, version, new)
+            document_rows.write(connection, self._vault, first, me, Row(version, new))
             self._close(transaction, subject, "different_people", actor)
 
     def same(self, first: str, second: str, *, details_of: str, actor: str) -> Subject:

@@ -164,7 +164,10 @@ def _described(document: Document) -> Subject:
         name, kind, number, vendor, consent, consent_at = document.value("details") or [None] * 6
         valid_from, valid_until, retention_until = document.value("dates")
         date, source, external = document.value("made")
-        for text in (name, kind, number, vendor, consent, external, document.value("plan")):
+        if not isinstance(document.value("groups") or [], list):
+            raise TypeError("groups")
+        groups = document.groups
+        for text in (name, kind, number, vendor, consent, external, document.value("plan"), *groups):
             if text is not None and not isinstance(text, str):
                 raise TypeError(text)
         return Subject(
@@ -182,7 +185,7 @@ def _described(document: Document) -> Subject:
             references=0,
             images=0,
             details=Details(
-                name, kind, number, vendor, document.block_reason, document.value("plan"), consent, consent_at
+                name, kind, number, vendor, document.block_reason, document.value("plan"), consent, consent_at, groups
             ),
         )
     except (TypeError, ValueError) as error:
