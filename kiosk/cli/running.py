@@ -116,7 +116,7 @@ def run_kiosk(start: Start) -> int:
             },
         )
         parts.callback(kiosk.close)
-        neighbours |= _neighbours(kiosk, store, parts)
+        neighbours |= _neighbours(start, kiosk, store, parts)
         if chosen.demo is not None:
             print(level_said_aloud(config), flush=True)
             if not (chosen.loop or sys.stdout.isatty()):
@@ -179,15 +179,13 @@ class Neighbour(Protocol):
         """End."""
 
 
-def _neighbours(kiosk: Kiosk, store: Store, parts: ExitStack) -> dict[str, Neighbour]:
+def _neighbours(start: Start, kiosk: Kiosk, store: Store, parts: ExitStack) -> dict[str, Neighbour]:
     """Connect to fleet, broker and log server as the settings say, by name; ended with the other parts."""
     config, made = kiosk.device.config, dict[str, Neighbour]()
     if config.fleet.enabled and store.is_in_fleet:
-        from kiosk.fleet.duplicates import DuplicateWatch  # noqa: PLC0415  a kiosk of no fleet loads none of it
-        from kiosk.fleet.sync import FleetSync  # noqa: PLC0415  as above
+        from kiosk.cli.fleet.running import make_fleet  # noqa: PLC0415  a kiosk of no fleet loads none of it
 
-        duplicates = DuplicateWatch(kiosk.device)
-        made["fleet"] = FleetSync(store, more_hubs=config.fleet.site_hubs, chores=[duplicates.look])
+        made["fleet"] = make_fleet(start.chosen, kiosk, store, reload=start.asked.set)
     if config.mqtt.is_used:
         from kiosk.integrations.mqtt import Mqtt  # noqa: PLC0415  a kiosk without a broker loads none of it
 

@@ -16,6 +16,7 @@ from kiosk.fleet.identity import Identity, load_identity, new_identity
 from kiosk.fleet.orders import POLICY, Order, open_order, revision_of
 from kiosk.fleet.policy import Policy, policy_of
 from kiosk.fleet.roster import Roster, read_roster
+from kiosk.settings.config import ORDERED_NAME
 from kiosk.store.fleet.hubs import Outgoing
 from kiosk.store.fleet.shared import Applied, Parked, Shared
 from kiosk.store.fleet.taking import Arrived
@@ -246,6 +247,7 @@ def ask_to_join(store: Store, invitation: Invitation, name: str) -> Identity:
 
 
 def leave(store: Store) -> None:
-    """Be a kiosk alone again: keys and documents of the fleet are gone, the people stay."""
+    """Be a kiosk alone again: keys, documents and orders of the fleet are gone, the people stay."""
     Shared(store).end()
+    (store.directory / ORDERED_NAME).unlink(missing_ok=True)
     store.secrets.remove(SECRET)

@@ -17,6 +17,7 @@ from kiosk.errors import KioskError
 from kiosk.fleet.link import Link
 from kiosk.fleet.member import Member
 from kiosk.fleet.orders import POLICY
+from kiosk.fleet.settings import SettingsKeeper
 from kiosk.store.fleet.duplicates import Duplicates
 from kiosk.store.store import Store
 
@@ -37,6 +38,7 @@ class FleetSync:
         more_hubs: Iterable[str] = (),
         health: Callable[[], dict[str, object]] = dict,
         chores: Iterable[Callable[[], object]] = (),
+        keeper: Callable[[Member], SettingsKeeper] | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -45,12 +47,15 @@ class FleetSync:
             more_hubs: beside those of the invitation: the site's own.
             health: what to say of oneself.
             chores: called about once a second, one after the other, whether a hub is there or not.
+            keeper: makes what puts the owner's settings into force; None: they are kept, and not taken.
 
         Raises:
             NoFleetError: this kiosk belongs to none.
         """
         self.member, self._duplicates = Member(store), Duplicates(store)
-        self._store, self._more_health, self._chores = store, health, tuple(chores)
+        self._keeper = keeper(self.member) if keeper is not None else None
+        self._store, self._more_health = store, health
+        self._chores = (*chores, *([self._keeper.look] if self._keeper is not None else []))
         self._hubs = tuple(dict.fromkeys((*more_hubs, *self.member.invitation.hubs)))
         self.links: tuple[Link, ...] = ()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -84,6 +89,7 @@ class FleetSync:
             "parked": len(member.shared.parked()),
             "duplicates": len(self._duplicates.open()),
             "policy": self._policy(),
+            "settings": None if self._keeper is None else self._keeper.figures(),
             "hubs": [link.state() for link in self.links],
             "fault": self.fault,
         }

@@ -156,6 +156,17 @@ def _add_orders(fleet: Adder, group: Group) -> None:
         "those who go through it, of whom it enrolled or changed itself, and of everybody blocked.",
     )
     _add_show_and_set(show, give)
+    settings = group(fleet, "fleet settings", "set what holds at every kiosk")
+    show = settings("fleet settings show", "fleet.orders", "print the owner's settings, as TOML")
+    give = settings(
+        "fleet settings set",
+        "fleet.orders",
+        "put settings into force at every kiosk",
+        more="FILE is a kiosk.toml with what is the same everywhere: thresholds, hours, texts, attempts, what degraded "
+        "states leave. It replaces what was ordered before, and goes before each kiosk's own file and page. A kiosk "
+        "that could not start with it takes nothing of it, and says so in `kiosk fleet members`.",
+    )
+    _add_show_and_set(show, give)
 
 
 def _add_show_and_set(show: argparse.ArgumentParser, give: argparse.ArgumentParser) -> None:

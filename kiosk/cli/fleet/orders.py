@@ -1,4 +1,4 @@
-"""The owner's orders for every kiosk: policy show, policy set."""
+"""The owner's orders for every kiosk: policy and settings, each show and set."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from kiosk.cli.fleet.owner import open_owner
 from kiosk.errors import ConfigError, RefusedError
 from kiosk.fleet.admin import Invitation
 from kiosk.fleet.member import Member
-from kiosk.fleet.orders import POLICY, Order, revision_of
+from kiosk.fleet.orders import POLICY, SETTINGS, Order, revision_of
 from kiosk.fleet.owner import Owner
 from kiosk.fleet.policy import policy_of, read_policy, shut, write_policy
 from kiosk.fleet.roster import Roster
+from kiosk.fleet.settings import check_settings
 from kiosk.rules.text import shown
+from kiosk.settings.config import read_toml, written
 
 
 def fleet_policy_show(chosen: argparse.Namespace) -> None:
@@ -47,6 +49,28 @@ def fleet_policy_set(chosen: argparse.Namespace) -> None:
         print(f"Policy {order.revision} is in force; `kiosk fleet members` shows which kiosks know it")
     if closed:
         assembly.note(f"nobody goes through {', '.join(map(shown, closed))}: no group is named there")
+
+
+def fleet_settings_show(chosen: argparse.Namespace) -> None:
+    """Print the owner's settings."""
+    order, _ = _in_force(chosen, SETTINGS)
+    if chosen.json:
+        print(json.dumps(None if order is None else {"revision": order.revision, "settings": order.body}, indent=2))
+    elif order is None:
+        print("# The owner has set nothing for every kiosk.")
+    else:
+        print(written(f"# Settings {order.revision}", check_settings(order.body)), end="")
+
+
+def fleet_settings_set(chosen: argparse.Namespace) -> None:
+    """Put settings into force."""
+    admin, invitation = open_owner(chosen.owner)
+    body = check_settings(read_toml(chosen.file))
+    order = _give(chosen.owner, Owner(admin, invitation), invitation, SETTINGS, body)
+    if chosen.json:
+        print(json.dumps({"revision": order.revision}))
+    else:
+        print(f"Settings {order.revision} are ordered; `kiosk fleet members` shows which kiosks took them")
 
 
 def _in_force(chosen: argparse.Namespace, kind: str) -> tuple[Order | None, Roster]:
