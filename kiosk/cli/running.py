@@ -151,10 +151,10 @@ def _settings(chosen: argparse.Namespace, config: Config) -> Config:
 def _outgoing(store: Store, config: Config, clock: Clock) -> Outgoing | None:
     """Have decisions leave as the settings say; None: they stay."""
     if not config.cloud.is_used:
-        return None
+        return assembly.with_fleet(None, store, config)
     from kiosk.cloud.policy import Policy  # noqa: PLC0415  a kiosk that uses no cloud loads none of it
 
-    return Policy(store, config.cloud, now=clock)
+    return assembly.with_fleet(Policy(store, config.cloud, now=clock), store, config)
 
 
 def _cloud(device: Device, clock: Clock, parts: ExitStack) -> Sync:

@@ -38,6 +38,7 @@ SERVER = "nats-server"
 ORDER = "order-{}"  # file of an order of the owner, by kind
 HUB = "hub"  # the name of its own user
 STOP_S = 5.0
+LOG_DAYS = 366  # that decisions stay; a kiosk keeps its own as [store] log_days says
 AGAIN_S = 0.5
 
 log = logging.getLogger("kiosk.fleet_hub")
@@ -193,11 +194,15 @@ class Hub:
                 storage=StorageType.FILE,
                 max_msgs_per_subject=-1 if name == wire.LOG else 1,
                 deny_delete=name == wire.LOG,
+                allow_direct=name == wire.LOG,  # each kiosk asks for its own last decision
+                max_age=LOG_DAYS * 86400.0 if name == wire.LOG else None,
             )
             try:
                 await streams.stream_info(name)
             except NotFoundError:
                 await streams.add_stream(config)
+            else:
+                await streams.update_stream(config)  # of an older program
         try:
             last = await streams.get_last_msg(wire.ROSTER, wire.SUBJECTS[wire.ROSTER])
             self._hear(last.data or b"")
@@ -258,6 +263,7 @@ def settings_of(directory: Path, address: Address, invitation: Invitation, ident
     users.append(_user(invitation.transport, owner, [f"{wire.inbox_of('owner')}.>"]))
     for name, member in roster.members.items():
         own = [f"fleet.people.*.{name}", f"fleet.health.{name}", f"fleet.log.{name}"]
+        own.append(f"$JS.API.DIRECT.GET.{wire.LOG}.fleet.log.{name}")
         users.append(_user(member.card.transport, [*own, *reads], [f"{wire.inbox_of(name)}.>"]))
     monitor = f'http: "127.0.0.1:{address.monitor_port}"\n' if address.monitor_port else ""
     return (

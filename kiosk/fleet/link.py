@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from kiosk.errors import KioskError, RefusedError
 from kiosk.fleet import wire
+from kiosk.fleet.decisions import DecisionSender
 from kiosk.fleet.envelope import Message
 from kiosk.fleet.health import HealthExchange
 from kiosk.fleet.member import Member
@@ -38,9 +39,24 @@ class Link:
     """The way to one hub. Lives in the loop of the fleet's thread."""
 
     def __init__(
-        self, member: Member, url: str, *, lock: asyncio.Lock, health: Callable[[], dict[str, object]]
+        self,
+        member: Member,
+        url: str,
+        *,
+        lock: asyncio.Lock,
+        health: Callable[[], dict[str, object]],
+        decisions: DecisionSender | None = None,
     ) -> None:
-        """Take the kiosk, the hub, the lock under which the store is written, and what to say of oneself."""
+        """Put the parts together.
+
+        Args:
+            member: the kiosk.
+            url: of the hub.
+            lock: held while the store is written.
+            health: what to say of oneself.
+            decisions: sends them to this hub; None: they go to another.
+        """
+        self._decisions = decisions
         self._member, self.url, self._lock = member, url, lock
         self._health = HealthExchange(member, health)
         self._tries = 0
@@ -92,6 +108,7 @@ class Link:
                 asyncio.create_task(self._hear_orders(client)),
                 asyncio.create_task(self._fetch_wanted(client)),
                 asyncio.create_task(self._health.run(client, self.source)),
+                *([asyncio.create_task(self._decisions.run(client))] if self._decisions is not None else []),
             ]
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -204,18 +204,27 @@ class Member:
         self.shared.unpark(one for one, found in opened if found is Not.EVER)
         self.shared.apply([found for _, found in opened if isinstance(found, Arrived)])
 
-    def _sealed(self, one: Outgoing) -> Message:
-        roster = self.roster
-        if roster is None or roster.epoch not in self._keys:
+    def epoch_key(self) -> tuple[int, bytes]:
+        """Return the epoch of now and its key, with which this kiosk seals.
+
+        Raises:
+            KioskError: it has none.
+        """
+        roster, keys = self.roster, self._keys
+        if roster is None or roster.epoch not in keys:
             raise KioskError("this kiosk has no key of the fleet")
+        return roster.epoch, keys[roster.epoch]
+
+    def _sealed(self, one: Outgoing) -> Message:
+        epoch, key = self.epoch_key()
         envelope = seal(
             one.document,
-            fleet=roster.fleet,
+            fleet=self.invitation.fleet,
             person=one.person,
             origin=self.id,
-            epoch=roster.epoch,
+            epoch=epoch,
             version=one.version,
-            key=self._keys[roster.epoch],
+            key=key,
             signer=self.identity.sign,
         )
         return Message(one.person, self.id, envelope)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kiosk.fleet import wire
 from kiosk.fleet.admin import Admin, Invitation
+from kiosk.fleet.decisions import Told, read_decisions
 from kiosk.fleet.envelope import open_envelope, word_key
 from kiosk.fleet.orders import Order, open_order, seal_order
 from kiosk.fleet.roster import ADMIN, Member, Roster, read_roster
@@ -88,6 +90,22 @@ class Owner:
             stream = client.jetstream(timeout=wire.ANSWER_S)
             await stream.publish(wire.order_subject(kind), signed, stream=wire.SETTINGS)
             return order, signed
+
+        return self._ask(work)
+
+    def decisions(self, kiosk: str | None, *, since: datetime) -> tuple[Told, ...]:
+        """Return what kiosks decided since a time, in the order in which it arrived at the hub.
+
+        Args:
+            kiosk: only this one; None: all.
+            since: when the hub had it.
+        """
+
+        async def work(client: Client) -> tuple[Told, ...]:
+            roster = await self._read(client)
+            found = await wire.fetch(client, wire.LOG, [f"fleet.log.{kiosk or '*'}"], since=since)
+            messages = [(one.subject.rsplit(".", maxsplit=1)[-1], one.data) for one in found]
+            return read_decisions(messages, roster, roster.keys_for(ADMIN, self._admin.identity.seal))
 
         return self._ask(work)
 

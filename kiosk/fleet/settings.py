@@ -47,7 +47,8 @@ def check_settings(body: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         if not isinstance(values, dict):
             raise ConfigError(f"want a section [{section}], got {section} = {values!r}"[:200])
         for name in values:
-            if section not in SECTIONS or f"{section}.{name}" in OF_ONE_PLACE:
+            setting = f"{section}.{name}"
+            if setting != "fleet.decisions" and (section not in SECTIONS or setting in OF_ONE_PLACE):
                 raise ConfigError(
                     f"[{section}] {name} belongs to one kiosk; an owner orders {', '.join(sorted(SECTIONS))}"
                 )

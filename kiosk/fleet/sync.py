@@ -14,6 +14,7 @@ from typing import Any
 
 from kiosk import __version__
 from kiosk.errors import KioskError
+from kiosk.fleet.decisions import DecisionSender
 from kiosk.fleet.link import Link
 from kiosk.fleet.member import Member
 from kiosk.fleet.orders import POLICY
@@ -53,6 +54,7 @@ class FleetSync:
             NoFleetError: this kiosk belongs to none.
         """
         self.member, self._duplicates = Member(store), Duplicates(store)
+        self._decisions = DecisionSender(self.member, store)
         self._keeper = keeper(self.member) if keeper is not None else None
         self._store, self._more_health = store, health
         self._chores = (*chores, *([self._keeper.look] if self._keeper is not None else []))
@@ -90,6 +92,7 @@ class FleetSync:
             "duplicates": len(self._duplicates.open()),
             "policy": self._policy(),
             "settings": None if self._keeper is None else self._keeper.figures(),
+            "decisions": {"waiting": self._decisions.waiting(), "fault": self._decisions.fault},
             "hubs": [link.state() for link in self.links],
             "fault": self.fault,
         }
@@ -134,7 +137,11 @@ class FleetSync:
     async def _both(self) -> None:
         self._loop = asyncio.get_running_loop()
         lock = asyncio.Lock()
-        self.links = tuple(Link(self.member, url, lock=lock, health=self.health) for url in self._hubs)
+        first = next(iter(self.member.invitation.hubs), None)  # decisions go to one hub, see decisions.py
+        self.links = tuple(
+            Link(self.member, url, lock=lock, health=self.health, decisions=self._decisions if url == first else None)
+            for url in self._hubs
+        )
         if self._stopping.is_set():
             return
         self.fault = None

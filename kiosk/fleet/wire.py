@@ -7,6 +7,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from kiosk.errors import ConfigError, KioskError
@@ -158,14 +159,15 @@ async def read_on(
     return subscription, info.num_pending or 0
 
 
-async def fetch(client: Client, stream: str, subjects: list[str]) -> list[Msg]:
-    """Return all messages of some subjects."""
+async def fetch(client: Client, stream: str, subjects: list[str], *, since: datetime | None = None) -> list[Msg]:
+    """Return all messages of some subjects, or those since a time."""
     from nats.js.api import DeliverPolicy  # noqa: PLC0415  see `connection`
 
     queue: asyncio.Queue[Msg | None] = asyncio.Queue()
-    subscription, count = await read_on(
-        client, stream, queue, deliver_policy=DeliverPolicy.ALL, filter_subjects=subjects
-    )
+    begin: dict[str, Any] = {"deliver_policy": DeliverPolicy.ALL}
+    if since is not None:
+        begin = {"deliver_policy": DeliverPolicy.BY_START_TIME, "opt_start_time": since}
+    subscription, count = await read_on(client, stream, queue, filter_subjects=subjects, **begin)
     found: list[Msg] = []
     try:
         while len(found) < count and (message := await asyncio.wait_for(queue.get(), ANSWER_S)) is not None:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from kiosk.cli.values import read_port
+from kiosk.cli.values import read_days, read_port
 
 Adder = Callable[..., argparse.ArgumentParser]
 Group = Callable[[Adder, str, str], Adder]
@@ -68,6 +68,16 @@ def _add_owner(fleet: Adder) -> None:
         more="For a kiosk that was stolen or sold. What it said while it belonged stays.",
     )
     revoke.add_argument("kiosk", metavar="ID|NAME", help="the kiosk, see `kiosk fleet members`")
+    log = fleet(
+        "fleet log",
+        "fleet.decisions",
+        "print what the kiosks decided, where [fleet] decisions has them send it",
+        more="Each decision once, in order for each kiosk, by person's id: no name, no face. Nobody but the owner can "
+        "read it. Exit 3 where a decision is missing or cannot be read.",
+    )
+    log.add_argument("--owner", metavar="DIR", type=Path, required=True, help=OWNER)
+    log.add_argument("--kiosk", metavar="ID|NAME", help="only of this one")
+    log.add_argument("--days", type=read_days, metavar="N", default=1, help="of the last N days (default 1)")
     members = fleet("fleet members", "fleet.owner", "list the kiosks of the fleet, with what each last said of itself")
     for command in (approve, revoke):
         command.add_argument("--owner", metavar="DIR", type=Path, required=True, help=OWNER)

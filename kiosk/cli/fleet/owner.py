@@ -69,7 +69,7 @@ def fleet_revoke(chosen: argparse.Namespace) -> None:
     """Take a kiosk off."""
     admin, invitation = open_owner(chosen.owner)
     owner = Owner(admin, invitation)
-    name = _named(owner.roster(), chosen.kiosk)
+    name = named(owner.roster(), chosen.kiosk)
     roster = owner.revoke(name)
     if chosen.json:
         print(json.dumps({"kiosk": name, "roster": roster.number, "epoch": roster.epoch}))
@@ -118,7 +118,7 @@ def _about(roster: Roster, name: str, health: dict[str, tuple[float, str]]) -> d
     }
 
 
-def _named(roster: Roster, text: str) -> str:
+def named(roster: Roster, text: str) -> str:
     """Return the kiosk that somebody means.
 
     Raises:
