@@ -13,6 +13,7 @@ from typing import Any
 from kiosk.cloud.policy import Policy
 from kiosk.decoding.decoder import Decoder
 from kiosk.device.device import Device
+from kiosk.device.outgoing import NothingLeaves, Outgoing
 from kiosk.errors import ConfigError, ModelFileError, StoreError
 from kiosk.health.clock import Clock
 from kiosk.networks.detection import Detection
@@ -236,9 +237,19 @@ def shards_seal(chosen: argparse.Namespace) -> Seal:
     return Seal(read_key(path))
 
 
-def make_outgoing(opened: Store, config: Config, *, now: Callable[[], float]) -> Policy:
+def make_outgoing(opened: Store, config: Config, *, now: Callable[[], float]) -> Outgoing:
     """Return what says of each decision whether something of it leaves the device; by default nothing does."""
-    return Policy(opened, config.cloud, now=now)
+    policy = Policy(opened, config.cloud, now=now)
+    return with_fleet(policy, opened, config) or policy
+
+
+def with_fleet(others: Outgoing | None, opened: Store, config: Config) -> Outgoing | None:
+    """Return what leaves, with the decisions that a fleet wants; None: nothing does."""
+    if not (config.fleet.enabled and config.fleet.decisions and opened.is_in_fleet):
+        return others
+    from kiosk.fleet.outgoing import FleetOutgoing  # noqa: PLC0415  a kiosk of no fleet loads none of it
+
+    return FleetOutgoing(opened, others or NothingLeaves())
 
 
 def read_file(path: Path) -> bytes:

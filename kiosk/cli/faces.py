@@ -447,6 +447,7 @@ def _about(subject: Subject, *, whole: bool = False) -> dict[str, Any]:
     if whole:
         about |= {
             "block_reason": details.block_reason,
+            "groups": list(details.groups),
             "source": subject.source,
             "verification_date": contract.timestamp(subject.verification_date),
             "valid_from": _date(subject.valid_from),

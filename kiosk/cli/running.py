@@ -119,7 +119,7 @@ def run_kiosk(start: Start) -> int:
             },
         )
         parts.callback(kiosk.close)
-        neighbours |= _neighbours(kiosk, store, parts)
+        neighbours |= _neighbours(start, kiosk, store, parts)
         if chosen.demo is not None:
             print(level_said_aloud(config), flush=True)
             if not (chosen.loop or sys.stdout.isatty()):
@@ -163,10 +163,10 @@ def _settings(chosen: argparse.Namespace, config: Config) -> Config:
 def _outgoing(store: Store, config: Config, clock: Clock) -> Outgoing | None:
     """Have decisions leave as the settings say; None: they stay."""
     if not config.cloud.is_used:
-        return None
+        return assembly.with_fleet(None, store, config)
     from kiosk.cloud.policy import Policy  # noqa: PLC0415  a kiosk that uses no cloud loads none of it
 
-    return Policy(store, config.cloud, now=clock)
+    return assembly.with_fleet(Policy(store, config.cloud, now=clock), store, config)
 
 
 def _cloud(device: Device, clock: Clock, parts: ExitStack) -> Sync:
@@ -191,13 +191,13 @@ class Neighbour(Protocol):
         """End."""
 
 
-def _neighbours(kiosk: Kiosk, store: Store, parts: ExitStack) -> dict[str, Neighbour]:
+def _neighbours(start: Start, kiosk: Kiosk, store: Store, parts: ExitStack) -> dict[str, Neighbour]:
     """Connect to fleet, broker and log server as the settings say, by name; ended with the other parts."""
     config, made = kiosk.device.config, dict[str, Neighbour]()
     if config.fleet.enabled and store.is_in_fleet:
-        from kiosk.fleet.sync import FleetSync  # noqa: PLC0415  a kiosk of no fleet loads none of it
+        from kiosk.cli.fleet.running import make_fleet  # noqa: PLC0415  a kiosk of no fleet loads none of it
 
-        made["fleet"] = FleetSync(store, more_hubs=config.fleet.site_hubs)
+        made["fleet"] = make_fleet(start.chosen, kiosk, store, reload=start.asked.set)
     if config.mqtt.is_used:
         from kiosk.integrations.mqtt import Mqtt  # noqa: PLC0415  a kiosk without a broker loads none of it
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from kiosk import assembly
 from kiosk.capture.sources import parse_source
@@ -16,9 +18,15 @@ from kiosk.store.directory import DATABASE_NAME
 from kiosk.store.keys import KEY_NAME
 
 
-def list_mistakes(chosen: argparse.Namespace) -> list[Mistake]:
-    """Return everything that keeps the kiosk from starting with these settings; nothing is changed."""
-    found = find_mistakes(assembly.settings_sources(chosen))
+def list_mistakes(chosen: argparse.Namespace, *, ordered: Path | None = None) -> list[Mistake]:
+    """Return everything that keeps the kiosk from starting with these settings; nothing is changed.
+
+    Args:
+        chosen: the options.
+        ordered: another file in the place of what the owner of the fleet ordered.
+    """
+    sources = assembly.settings_sources(chosen)
+    found = find_mistakes(sources if ordered is None else replace(sources, orders=ordered))
     config = found.config
     _try(found, "camera", "source", lambda: parse_source(config.camera.source))
     _try(found, "models", "pack", lambda: assembly.load_pack(config))

@@ -7,7 +7,7 @@ return. What a decision may open is not decided here but at the relay, by the ag
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -21,6 +21,7 @@ from kiosk.gallery.search import Query
 from kiosk.gallery.snapshot import Among
 from kiosk.recognition.match import compare
 from kiosk.rules.admission import DoorReason, hold_for_age, weigh, weigh_claim
+from kiosk.rules.doors import is_for
 from kiosk.rules.grant import Refusal
 from kiosk.rules.presentation import Ready
 from kiosk.rules.schedule import EVERYBODY, Schedule
@@ -294,12 +295,9 @@ class Entrance:
             return own, DoorReason.NOT_APPROVED
         if not subject.is_valid_at(self._now()):
             return Status.DECLINED, DoorReason.NOT_VALID
-        is_trusted = self._is_clock_trusted()
-        if not is_trusted and (subject.valid_from is not None or subject.valid_until is not None):
-            return Status.DECLINED, DoorReason.CLOCK_UNTRUSTED
-        plan = subject.details.plan or EVERYBODY
-        closure = self._schedule.closure(self._now(), plan, is_clock_trusted=is_trusted)
-        return (status, why) if closure is None else (Status.DECLINED, DoorReason(closure.value))
+        is_trusted, door = self._is_clock_trusted(), self.device.store.door_groups()
+        barred = _barred(subject, door, self._schedule, self._now(), is_clock_trusted=is_trusted)
+        return (status, why) if barred is None else (Status.DECLINED, barred)
 
     # ---- what is saved
 
@@ -371,6 +369,18 @@ def note_unopened(store: Store, decided: DoorDecision, refusal: Refusal) -> None
     states = {"states": list(refusal.states)} if refusal.states else {}
     details = {"what": NOT_OPENED, "of": decided.request_id, "why": refusal.reason.value, **states}
     store.record_act(Kind.DOOR, details=details, actor=ACTOR)
+
+
+def _barred(
+    subject: Subject, door: Collection[str] | None, schedule: Schedule, now: float, *, is_clock_trusted: bool
+) -> DoorReason | None:
+    """Return why an approved person may not come in by this door now; None where they may."""
+    if not is_for(subject.details.groups, door):
+        return DoorReason.NOT_THIS_DOOR
+    if not is_clock_trusted and (subject.valid_from is not None or subject.valid_until is not None):
+        return DoorReason.CLOCK_UNTRUSTED
+    closure = schedule.closure(now, subject.details.plan or EVERYBODY, is_clock_trusted=is_clock_trusted)
+    return None if closure is None else DoorReason(closure.value)
 
 
 def _rows(device: Device, found: Sequence[Found]) -> list[MatchRow]:

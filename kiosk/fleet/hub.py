@@ -1,7 +1,7 @@
 """A hub: a nats-server with the fleet's settings, and the thread that keeps its list of users to the owner's roster.
 
     hub/  fleet.json      the invitation          hub.pem, hub.key   its certificate, signed by the owner
-          hub.seed        its own user            roster             the newest roster it has seen
+          hub.seed        its own user            roster, order-*    the newest roster and orders it has seen
           nats.conf       written anew each time  jetstream/         the streams
 
 The hub can read no document: it has no epoch's key. It knows person ids, kiosks, sizes and times.
@@ -26,6 +26,7 @@ from kiosk.errors import ConfigError, KioskError
 from kiosk.fleet import wire
 from kiosk.fleet.admin import Admin, Invitation, read_invitation
 from kiosk.fleet.identity import Identity, load_identity, nats_user, new_identity
+from kiosk.fleet.orders import KINDS, revision_of
 from kiosk.fleet.roster import Roster, read_roster
 from kiosk.store.durable import sync_directory
 
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
 SERVER = "nats-server"
+ORDER = "order-{}"  # file of an order of the owner, by kind
 HUB = "hub"  # the name of its own user
 STOP_S = 5.0
+LOG_DAYS = 366  # that decisions stay; a kiosk keeps its own as [store] log_days says
 AGAIN_S = 0.5
 
 log = logging.getLogger("kiosk.fleet_hub")
@@ -163,6 +166,9 @@ class Hub:
         ) as client:
             await self._make_streams(client)
             await wire.read_on(client, wire.ROSTER, queue, deliver_policy=DeliverPolicy.LAST)
+            per_subject = DeliverPolicy.LAST_PER_SUBJECT
+            every = wire.SUBJECTS[wire.SETTINGS]
+            await wire.read_on(client, wire.SETTINGS, queue, deliver_policy=per_subject, filter_subject=every)
             ready()
             while not is_stopping():
                 try:
@@ -171,7 +177,10 @@ class Hub:
                     continue
                 if message is None:
                     return
-                self._hear(message.data)
+                if message.subject == wire.SUBJECTS[wire.ROSTER]:
+                    self._hear(message.data)
+                else:
+                    self._keep_order(message.subject, message.data)
 
     async def _make_streams(self, client: Client) -> None:
         from nats.js.api import StorageType, StreamConfig  # noqa: PLC0415  see wire.connection
@@ -185,16 +194,36 @@ class Hub:
                 storage=StorageType.FILE,
                 max_msgs_per_subject=-1 if name == wire.LOG else 1,
                 deny_delete=name == wire.LOG,
+                allow_direct=name == wire.LOG,  # each kiosk asks for its own last decision
+                max_age=LOG_DAYS * 86400.0 if name == wire.LOG else None,
             )
             try:
                 await streams.stream_info(name)
             except NotFoundError:
                 await streams.add_stream(config)
+            else:
+                await streams.update_stream(config)  # of an older program
         try:
             last = await streams.get_last_msg(wire.ROSTER, wire.SUBJECTS[wire.ROSTER])
             self._hear(last.data or b"")
         except NotFoundError:
             await streams.publish(wire.SUBJECTS[wire.ROSTER], self._signed)
+        for kind in KINDS:  # of a disk that was lost
+            kept = self._directory / ORDER.format(kind)
+            try:
+                await streams.get_last_msg(wire.SETTINGS, wire.order_subject(kind))
+            except NotFoundError:
+                if kept.exists():
+                    await streams.publish(wire.order_subject(kind), kept.read_bytes())
+
+    def _keep_order(self, subject: str, signed: bytes) -> None:
+        kind = subject.rsplit(".", maxsplit=1)[-1]
+        try:
+            revision_of(signed, kind, self.invitation.admin)
+        except KioskError as error:
+            log.warning("order refused reason=%r", str(error))
+            return
+        _write(self._directory / ORDER.format(kind), signed)
 
     def _hear(self, signed: bytes) -> None:
         try:
@@ -223,10 +252,18 @@ def settings_of(directory: Path, address: Address, invitation: Invitation, ident
         *(f"$JS.API.CONSUMER.CREATE.{name}.>" for name in wire.SUBJECTS if name != wire.LOG),
     ]
     users = [_user(identity.card.transport, [">"], [">"])]
-    owner = [*reads, "fleet.roster", "$JS.API.STREAM.MSG.GET.>", "$JS.API.CONSUMER.>", "$JS.API.DIRECT.GET.>"]
+    owner = [
+        *reads,
+        "fleet.roster",
+        "fleet.settings.*",
+        "$JS.API.STREAM.MSG.GET.>",
+        "$JS.API.CONSUMER.>",
+        "$JS.API.DIRECT.GET.>",
+    ]
     users.append(_user(invitation.transport, owner, [f"{wire.inbox_of('owner')}.>"]))
     for name, member in roster.members.items():
         own = [f"fleet.people.*.{name}", f"fleet.health.{name}", f"fleet.log.{name}"]
+        own.append(f"$JS.API.DIRECT.GET.{wire.LOG}.fleet.log.{name}")
         users.append(_user(member.card.transport, [*own, *reads], [f"{wire.inbox_of(name)}.>"]))
     monitor = f'http: "127.0.0.1:{address.monitor_port}"\n' if address.monitor_port else ""
     return (

@@ -14,9 +14,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from kiosk.errors import KioskError
+from kiosk.errors import KioskError, RefusedError
 from kiosk.fleet import wire
+from kiosk.fleet.decisions import DecisionSender
 from kiosk.fleet.envelope import Message
+from kiosk.fleet.health import HealthExchange
 from kiosk.fleet.member import Member
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ WINDOW = 64  # messages sent before the hub's acknowledgements are waited for
 LOOK_S = 0.1  # how often the store is asked for something to send; a kiosk's acts may be another process's
 AGAIN_S = (0.5, 1.0, 2.0, 5.0)  # between two tries; the last for as long as it takes
 STEADY_S = 5.0  # a session that lasted so long was none of a hub that refuses
-HEALTH_S = 15.0
+FETCHED, FETCH_S = 100, 0.5  # people read again at once, and how often the store is asked for some
 
 log = logging.getLogger("kiosk.fleet")
 
@@ -37,10 +39,26 @@ class Link:
     """The way to one hub. Lives in the loop of the fleet's thread."""
 
     def __init__(
-        self, member: Member, url: str, *, lock: asyncio.Lock, health: Callable[[], dict[str, object]]
+        self,
+        member: Member,
+        url: str,
+        *,
+        lock: asyncio.Lock,
+        health: Callable[[], dict[str, object]],
+        decisions: DecisionSender | None = None,
     ) -> None:
-        """Take the kiosk, the hub, the lock under which the store is written, and what to say of oneself."""
-        self._member, self.url, self._lock, self._health = member, url, lock, health
+        """Put the parts together.
+
+        Args:
+            member: the kiosk.
+            url: of the hub.
+            lock: held while the store is written.
+            health: what to say of oneself.
+            decisions: sends them to this hub; None: they go to another.
+        """
+        self._decisions = decisions
+        self._member, self.url, self._lock = member, url, lock
+        self._health = HealthExchange(member, health)
         self._tries = 0
         self.is_connected = False
         self.is_level = False
@@ -87,7 +105,10 @@ class Link:
                 asyncio.create_task(self._hear_rosters(rosters)),
                 asyncio.create_task(self._hear_people(client, queue, position)),
                 asyncio.create_task(self._speak(client)),
-                asyncio.create_task(self._tell_health(client)),
+                asyncio.create_task(self._hear_orders(client)),
+                asyncio.create_task(self._fetch_wanted(client)),
+                asyncio.create_task(self._health.run(client, self.source)),
+                *([asyncio.create_task(self._decisions.run(client))] if self._decisions is not None else []),
             ]
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -171,34 +192,37 @@ class Link:
             if not pending:
                 await asyncio.sleep(LOOK_S)
 
-    async def _tell_health(self, client: Client) -> None:
+    async def _hear_orders(self, client: Client) -> None:
         from nats.js.api import DeliverPolicy  # noqa: PLC0415  see wire.connection
 
-        member = self._member
-        heard: asyncio.Queue[Msg | None] = asyncio.Queue()
+        orders: asyncio.Queue[Msg | None] = asyncio.Queue()
+        every = wire.SUBJECTS[wire.SETTINGS]
         await wire.read_on(
-            client,
-            wire.HEALTH,
-            heard,
-            deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
-            filter_subject=wire.SUBJECTS[wire.HEALTH],
+            client, wire.SETTINGS, orders, deliver_policy=DeliverPolicy.LAST_PER_SUBJECT, filter_subject=every
         )
-        told_at = float("-inf")
-        while True:
-            if time.monotonic() - told_at >= HEALTH_S and member.is_let_in:
-                told_at = time.monotonic()
-                said = {**await asyncio.to_thread(self._health), "waiting": member.shared.hubs.waiting(self.source)}
-                signed = member.sign_health(said)
-                await client.jetstream(timeout=wire.ANSWER_S).publish(f"fleet.health.{member.id}", signed)
+        while (message := await orders.get()) is not None:
+            kind = message.subject.rsplit(".", maxsplit=1)[-1]
             try:
-                message = await asyncio.wait_for(heard.get(), 1.0)
-            except asyncio.TimeoutError:
+                async with self._lock:
+                    await asyncio.to_thread(self._member.hear_order, kind, message.data)
+            except RefusedError as error:
+                log.warning("fleet order refused url=%s reason=%r", self.url, str(error))
+
+    async def _fetch_wanted(self, client: Client) -> None:
+        """Read again what was said of people who are to be held here from now on."""
+        asked: set[str] = set()
+        while True:
+            wanted = await asyncio.to_thread(self._member.shared.wanted) if self.is_level else ()
+            asked &= set(wanted)
+            new = [person for person in wanted if person not in asked][:FETCHED]
+            if not new:
+                await asyncio.sleep(FETCH_S)
                 continue
-            if message is None:
-                return
-            kiosk = message.subject.rsplit(".", maxsplit=1)[-1]
-            if kiosk != member.id:
-                await asyncio.to_thread(member.hear_health, kiosk, message.data)
+            asked.update(new)
+            found = await wire.fetch(client, wire.PEOPLE, [f"fleet.people.{wire.token(one)}.*" for one in new])
+            messages = [one for one in map(_read, found) if one is not None]
+            async with self._lock:
+                await asyncio.to_thread(self._member.hear, messages)
 
     def state(self) -> dict[str, object]:
         """Return how this way is, for health."""

@@ -13,9 +13,13 @@ from kiosk.errors import KioskError, RefusedError
 from kiosk.fleet.admin import Invitation, read_invitation
 from kiosk.fleet.envelope import Message, Not, open_envelope, seal, word_key
 from kiosk.fleet.identity import Identity, load_identity, new_identity
+from kiosk.fleet.orders import POLICY, Order, open_order, revision_of
+from kiosk.fleet.policy import Policy, policy_of
 from kiosk.fleet.roster import Roster, read_roster
+from kiosk.settings.config import ORDERED_NAME
 from kiosk.store.fleet.hubs import Outgoing
-from kiosk.store.fleet.shared import Applied, Arrived, Parked, Shared
+from kiosk.store.fleet.shared import Applied, Parked, Shared
+from kiosk.store.fleet.taking import Arrived
 from kiosk.store.store import Store
 
 _HEALTH = b"kiosk fleet health\0"
@@ -84,7 +88,51 @@ class Member:
         elif newer := self.shared.roster():  # another process took it
             self._use(read_roster(newer, self.invitation.admin))
         self._look_again()
+        self._obey()
         return True
+
+    # ---- the owner's orders
+
+    def hear_order(self, kind: str, envelope: bytes) -> bool:
+        """Take an order where it is the owner's and newer, and obey it.
+
+        Raises:
+            RefusedError: it is not the owner's.
+        """
+        revision = revision_of(envelope, kind, self.invitation.admin)
+        if not self.shared.orders.keep(kind, revision, envelope):
+            return False
+        log.info("fleet order kind=%s revision=%d", kind, revision)
+        self._obey()
+        return True
+
+    def order(self, kind: str) -> Order | None:
+        """Return the newest order of a kind that can be opened; None where there is none."""
+        for envelope in self.shared.orders.of(kind):
+            if (found := open_order(envelope, kind, self.invitation.admin, self._keys)) is not None:
+                return found
+        return None
+
+    def policy(self) -> Policy | None:
+        """Return which groups go through which doors; None where the owner ordered nothing.
+
+        Raises:
+            RefusedError: the order is of a newer program.
+        """
+        order = self.order(POLICY)
+        return None if order is None else policy_of(order)
+
+    def _obey(self) -> None:
+        """Let through this door whom the policy names; settings are taken by whoever can check them."""
+        try:
+            policy = self.policy()
+        except RefusedError as error:
+            log.warning("fleet policy refused reason=%r", str(error))
+            return
+        if policy is not None and self.shared.take_door(policy.of(self.id), revision=policy.revision):
+            self.shared.orders.drop_before(POLICY, policy.revision)
+            log.info("fleet policy=%d groups=%d", policy.revision, len(policy.of(self.id)))
+            self.shared.sort_people()
 
     def hear(self, messages: Iterable[Message], *, source: str | None = None, seq: int = 0) -> Applied:
         """Take messages, in one transaction with the position; what cannot be opened yet is kept for later."""
@@ -156,18 +204,27 @@ class Member:
         self.shared.unpark(one for one, found in opened if found is Not.EVER)
         self.shared.apply([found for _, found in opened if isinstance(found, Arrived)])
 
-    def _sealed(self, one: Outgoing) -> Message:
-        roster = self.roster
-        if roster is None or roster.epoch not in self._keys:
+    def epoch_key(self) -> tuple[int, bytes]:
+        """Return the epoch of now and its key, with which this kiosk seals.
+
+        Raises:
+            KioskError: it has none.
+        """
+        roster, keys = self.roster, self._keys
+        if roster is None or roster.epoch not in keys:
             raise KioskError("this kiosk has no key of the fleet")
+        return roster.epoch, keys[roster.epoch]
+
+    def _sealed(self, one: Outgoing) -> Message:
+        epoch, key = self.epoch_key()
         envelope = seal(
             one.document,
-            fleet=roster.fleet,
+            fleet=self.invitation.fleet,
             person=one.person,
             origin=self.id,
-            epoch=roster.epoch,
+            epoch=epoch,
             version=one.version,
-            key=self._keys[roster.epoch],
+            key=key,
             signer=self.identity.sign,
         )
         return Message(one.person, self.id, envelope)
@@ -199,6 +256,7 @@ def ask_to_join(store: Store, invitation: Invitation, name: str) -> Identity:
 
 
 def leave(store: Store) -> None:
-    """Be a kiosk alone again: keys and documents of the fleet are gone, the people stay."""
+    """Be a kiosk alone again: keys, documents and orders of the fleet are gone, the people stay."""
     Shared(store).end()
+    (store.directory / ORDERED_NAME).unlink(missing_ok=True)
     store.secrets.remove(SECRET)

@@ -1,7 +1,7 @@
 """A file as the second carrier: the same sealed documents that go over NATS, on a stick between two kiosks.
 
-One line of JSON each: first the fleet and its roster, then a document a line. Who finds the stick learns what a hub
-does: person ids, kiosks and sizes.
+One line of JSON each: first the fleet, its roster and its owner's orders, then a document a line. Who finds the stick
+learns what a hub does: person ids, kiosks and sizes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def export(member: Member, path: Path) -> int:
     signed = member.shared.roster()
     if signed is None:
         raise RefusedError("this kiosk has not heard from the fleet's owner yet, so there is nothing to give on")
-    head = {"kiosk_fleet_stick": 1, "fleet": member.invitation.fleet, "roster": text_of(signed)}
+    head: dict[str, Any] = {"kiosk_fleet_stick": 1, "fleet": member.invitation.fleet, "roster": text_of(signed)}
+    head["orders"] = {kind: text_of(envelope) for kind, envelope in member.shared.orders.newest().items()}
     part, count = path.with_name(f".{path.name}.part"), 0
     try:
         with part.open("w", encoding="utf-8") as file:
@@ -74,13 +75,15 @@ def take(member: Member, path: Path) -> Taken:
             if head["fleet"] != member.invitation.fleet:
                 raise RefusedError(f"{path} is of another fleet")
             member.hear_roster(bytes_of(head["roster"]))
+            for kind, envelope in head.get("orders", {}).items():
+                member.hear_order(kind, bytes_of(envelope))
             lines = _messages(file)
             while batch := list(islice(lines, BATCH)):
                 documents += len(batch)
                 people += member.hear(batch).people
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise ConfigError(f"{path} is no file of `kiosk fleet export`, or part of it is missing") from None
     return Taken(documents, people, len(member.shared.parked()))
 

@@ -14,12 +14,17 @@ from typing import Any
 
 from kiosk import __version__
 from kiosk.errors import KioskError
+from kiosk.fleet.decisions import DecisionSender
 from kiosk.fleet.link import Link
 from kiosk.fleet.member import Member
+from kiosk.fleet.orders import POLICY
+from kiosk.fleet.settings import SettingsKeeper
+from kiosk.store.fleet.duplicates import Duplicates
 from kiosk.store.store import Store
 
 CLOSE_S = 2.0
 AGAIN_S = 5.0
+CHORES_S = 1.0
 
 log = logging.getLogger("kiosk.fleet")
 
@@ -28,15 +33,31 @@ class FleetSync:
     """Keeps a kiosk and its hubs level. Built stopped; `start`, then `close`."""
 
     def __init__(
-        self, store: Store, *, more_hubs: Iterable[str] = (), health: Callable[[], dict[str, object]] = dict
+        self,
+        store: Store,
+        *,
+        more_hubs: Iterable[str] = (),
+        health: Callable[[], dict[str, object]] = dict,
+        chores: Iterable[Callable[[], object]] = (),
+        keeper: Callable[[Member], SettingsKeeper] | None = None,
     ) -> None:
-        """Take the store, hubs beside those of the invitation (the site's own), and what to say of oneself.
+        """Put the parts together.
+
+        Args:
+            store: of the kiosk.
+            more_hubs: beside those of the invitation: the site's own.
+            health: what to say of oneself.
+            chores: called about once a second, one after the other, whether a hub is there or not.
+            keeper: makes what puts the owner's settings into force; None: they are kept, and not taken.
 
         Raises:
             NoFleetError: this kiosk belongs to none.
         """
-        self.member = Member(store)
+        self.member, self._duplicates = Member(store), Duplicates(store)
+        self._decisions = DecisionSender(self.member, store)
+        self._keeper = keeper(self.member) if keeper is not None else None
         self._store, self._more_health = store, health
+        self._chores = (*chores, *([self._keeper.look] if self._keeper is not None else []))
         self._hubs = tuple(dict.fromkeys((*more_hubs, *self.member.invitation.hubs)))
         self.links: tuple[Link, ...] = ()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -68,8 +89,20 @@ class FleetSync:
             "roster": 0 if roster is None else roster.number,
             "kiosks": 0 if roster is None else len(roster.members),
             "parked": len(member.shared.parked()),
+            "duplicates": len(self._duplicates.open()),
+            "policy": self._policy(),
+            "settings": None if self._keeper is None else self._keeper.figures(),
+            "decisions": {"waiting": self._decisions.waiting(), "fault": self._decisions.fault},
             "hubs": [link.state() for link in self.links],
             "fault": self.fault,
+        }
+
+    def _policy(self) -> dict[str, Any]:
+        groups = self._store.door_groups()
+        order = self.member.order(POLICY)
+        return {
+            "revision": 0 if order is None else order.revision,
+            "groups": None if groups is None else sorted(groups),
         }
 
     def health(self) -> dict[str, object]:
@@ -104,11 +137,22 @@ class FleetSync:
     async def _both(self) -> None:
         self._loop = asyncio.get_running_loop()
         lock = asyncio.Lock()
-        self.links = tuple(Link(self.member, url, lock=lock, health=self.health) for url in self._hubs)
+        first = next(iter(self.member.invitation.hubs), None)  # decisions go to one hub, see decisions.py
+        self.links = tuple(
+            Link(self.member, url, lock=lock, health=self.health, decisions=self._decisions if url == first else None)
+            for url in self._hubs
+        )
         if self._stopping.is_set():
             return
         self.fault = None
-        await asyncio.gather(*(link.run() for link in self.links))
+        await asyncio.gather(self._do_chores(), *(link.run() for link in self.links))
+
+    async def _do_chores(self) -> None:
+        while True:
+            await asyncio.to_thread(self.member.shared.sort_people)  # what an end in the middle left
+            for chore in self._chores:
+                await asyncio.to_thread(chore)
+            await asyncio.sleep(CHORES_S)
 
 
 def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:

@@ -7,6 +7,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from kiosk.errors import ConfigError, KioskError
@@ -16,10 +17,12 @@ from kiosk.fleet.identity import Identity, bytes_of, text_of
 if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
 
-ROSTER, PEOPLE, HEALTH, LOG = "ROSTER", "PEOPLE", "HEALTH", "LOG"
+ROSTER, SETTINGS, PEOPLE, HEALTH, LOG = "ROSTER", "SETTINGS", "PEOPLE", "HEALTH", "LOG"
 SUBJECTS: Mapping[str, str] = {
     ROSTER: "fleet.roster",  # a stream of its own, read first: behind the people a newcomer would know no signer
+    SETTINGS: "fleet.settings.*",  # the owner's orders, see orders.py
     PEOPLE: "fleet.people.*.*",
     HEALTH: "fleet.health.*",
     LOG: "fleet.log.*",
@@ -53,6 +56,11 @@ def place_of(subject: str) -> tuple[str, str]:
     """Return person and kiosk of a message of the people's stream; raises ValueError."""
     _, _, person, origin = subject.split(".")
     return person_of(person), origin
+
+
+def order_subject(kind: str) -> str:
+    """Return where an order of the owner lies."""
+    return f"fleet.settings.{kind}"
 
 
 def inbox_of(name: str) -> str:
@@ -131,17 +139,42 @@ async def connection(
                 await client.close()
 
 
-async def read_on(client: Client, stream: str, queue: asyncio.Queue[Msg | None], **config: Any) -> None:
-    """Have a stream's messages put into a queue; further arguments as `ConsumerConfig` takes them."""
+async def read_on(
+    client: Client, stream: str, queue: asyncio.Queue[Msg | None], **config: Any
+) -> tuple[Subscription, int]:
+    """Have a stream's messages put into a queue; further arguments as `ConsumerConfig` takes them.
+
+    Returns:
+        What ends it by `unsubscribe`, and how many messages there were to read at the beginning.
+    """
     from nats.js.api import AckPolicy, ConsumerConfig  # noqa: PLC0415  see `connection`
 
     async def put(message: Msg) -> None:
         queue.put_nowait(message)
 
     inbox = client.new_inbox()
-    await client.subscribe(inbox, cb=put)
+    subscription = await client.subscribe(inbox, cb=put)
     settings = ConsumerConfig(deliver_subject=inbox, ack_policy=AckPolicy.NONE, inactive_threshold=IDLE_S, **config)
-    await client.jsm().add_consumer(stream, settings, timeout=ANSWER_S)
+    info = await client.jsm().add_consumer(stream, settings, timeout=ANSWER_S)
+    return subscription, info.num_pending or 0
+
+
+async def fetch(client: Client, stream: str, subjects: list[str], *, since: datetime | None = None) -> list[Msg]:
+    """Return all messages of some subjects, or those since a time."""
+    from nats.js.api import DeliverPolicy  # noqa: PLC0415  see `connection`
+
+    queue: asyncio.Queue[Msg | None] = asyncio.Queue()
+    begin: dict[str, Any] = {"deliver_policy": DeliverPolicy.ALL}
+    if since is not None:
+        begin = {"deliver_policy": DeliverPolicy.BY_START_TIME, "opt_start_time": since}
+    subscription, count = await read_on(client, stream, queue, filter_subjects=subjects, **begin)
+    found: list[Msg] = []
+    try:
+        while len(found) < count and (message := await asyncio.wait_for(queue.get(), ANSWER_S)) is not None:
+            found.append(message)
+    finally:
+        await subscription.unsubscribe()
+    return found
 
 
 class _quiet:  # noqa: N801  a context manager, as contextlib's suppress

@@ -26,6 +26,7 @@ class DoorReason(str, Enum):
     OUTSIDE_HOURS = "outside_hours"
     HOLIDAY = "holiday"
     UNKNOWN_PLAN = "unknown_plan"
+    NOT_THIS_DOOR = "not_this_door"  # the fleet's owner lets other groups through it
     CLOCK_UNTRUSTED = "clock_untrusted"
     SECOND_OPINION = "second_opinion"  # the cloud was asked about a borderline likeness, and answered
     AGE_BELOW_SCALE = "age_below_scale"  # estimated younger than the people that scores were measured on

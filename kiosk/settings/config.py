@@ -49,6 +49,7 @@ else:
 
 PREFIX = "KIOSK_"
 CHANGES_NAME = "settings.toml"  # in the state directory: what operators changed in the page
+ORDERED_NAME = "fleet.toml"  # there: what the owner of a fleet ordered for every kiosk
 SYSTEM_STATE = Path("/var/lib/kiosk")
 SYSTEM_FILE = Path("/etc/kiosk/kiosk.toml")
 LONGEST_INT_BITS = 200
@@ -117,11 +118,16 @@ def load_config(
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where settings come from: kiosk.toml, over it what operators changed in the page, over that the environment."""
+    """Where settings come from; the later goes before: kiosk.toml, operators, a fleet's owner, the environment."""
 
     file: Path | None = None
     changes: Path | None = None  # settings.toml in the state directory; only the kiosk writes it
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    orders: Path | None = None  # fleet.toml in the state directory; only the kiosk writes it
+
+    def ordered(self) -> dict[str, dict[str, Any]]:
+        """Return what the owner of the fleet ordered, by section."""
+        return read_toml(self.orders) if self.orders is not None and self.orders.is_file() else {}
 
     def changed(self) -> dict[str, dict[str, Any]]:
         """Return what operators changed, by section."""
@@ -133,7 +139,7 @@ class Sources:
         Raises:
             ConfigError: a setting is wrong; the message says what would be right.
         """
-        return load_config(self.file, self.environment, _merged(self.changed(), more))
+        return load_config(self.file, self.environment, _merged(_merged(self.changed(), more), self.ordered()))
 
     def load_section(self, name: str) -> Any:
         """Read one section alone, whatever is wrong with the others; the door opens by its own.
@@ -162,19 +168,25 @@ class Sources:
         """
         if self.changes is None:
             raise ConfigError("settings cannot be changed here: no state directory to keep them in")
-        lines = ["# Written by the kiosk: what operators changed. It goes before kiosk.toml."]
-        for name, values in sorted(_merged(self.changed(), more).items()):
-            lines += ["", f"[{name}]", *(f"{one} = {_toml(value)}" for one, value in sorted(values.items()))]
+        head = "# Written by the kiosk: what operators changed. It goes before kiosk.toml."
         part = self.changes.with_name(f".{self.changes.name}.part")
         try:
             handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write("\n".join(lines) + "\n")
+                file.write(written(head, _merged(self.changed(), more)))
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(self.changes)
         except OSError as error:
             raise ConfigError(f"cannot write {self.changes}: {error.strerror}") from error
+
+
+def written(head: str, sections: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return settings as TOML, below a comment."""
+    lines = [head]
+    for name, values in sorted(sections.items()):
+        lines += ["", f"[{name}]", *(f"{one} = {_toml(value)}" for one, value in sorted(values.items()))]
+    return "\n".join(lines) + "\n"
 
 
 def _merged(one: Mapping[str, Mapping[str, Any]], other: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -299,7 +311,7 @@ def sources_of(file: Path | None, state: Path, environment: Mapping[str, str] = 
     """Return where settings come from: --config, KIOSK_CONFIG or /etc/kiosk/kiosk.toml; operators; KIOSK_ variables."""
     named = file or (Path(environment["KIOSK_CONFIG"]) if environment.get("KIOSK_CONFIG") else None)
     path = named or (SYSTEM_FILE if SYSTEM_FILE.is_file() else None)
-    return Sources(path, state / CHANGES_NAME, environment)
+    return Sources(path, state / CHANGES_NAME, environment, state / ORDERED_NAME)
 
 
 def state_directory(

@@ -61,8 +61,8 @@ def find_mistakes(sources: Sources) -> Found:
     found = Found()
     known = get_type_hints(Config)
     values: dict[str, dict[str, Any]] = {name: {} for name in known}
-    for path in filter(None, (sources.file, sources.changes)):
-        if path is sources.changes and not path.is_file():
+    for path in filter(None, (sources.file, sources.changes, sources.orders)):
+        if path is not sources.file and not path.is_file():
             continue
         try:
             told = read_toml(path)

@@ -167,6 +167,9 @@ class FleetSettings:
         "sharing while the way out is down.",
         may_be_empty=True,
     )
+    decisions: bool = setting(
+        False, "Send each decision, sealed, to the log at the fleet's hub that the owner reads with kiosk fleet log."
+    )
 
     def __post_init__(self) -> None:
         """A hub is reached by TLS, at a host."""

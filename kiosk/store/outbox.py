@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
     from kiosk.store.database import Database
 
-POLICIES = ("summary", "replay", "opinion", "review", "block")
+FLEET = "fleet"  # the policy of what goes to the log of the owner's fleet, see fleet/decisions.py
+POLICIES = ("summary", "replay", "opinion", "review", "block", FLEET)
+OF_CLOUD = tuple(policy for policy in POLICIES if policy != FLEET)
 CALLS = ("replay", "opinion")  # of them those that make a call again
 WINDOW_S = 60.0  # over which writes are counted
 
@@ -221,13 +223,22 @@ class Outbox:
 
     # ---- sending
 
-    def recover(self, next_attempt_at: float) -> int:
+    def recover(self, next_attempt_at: float, policies: Sequence[str] = OF_CLOUD) -> int:
         """Put back what a crash left in `sending`, in doubt; return how many rows. For the one who sends, at start."""
         with self._database.write() as connection:
             return connection.execute(
-                "UPDATE outbox SET state = 'waiting', next_attempt_at = ?, looks = 0 WHERE state = 'sending'",
-                (next_attempt_at,),
+                "UPDATE outbox SET state = 'waiting', next_attempt_at = ?, looks = 0 WHERE state = 'sending'"
+                f" AND policy IN ({', '.join('?' * len(policies))})",
+                (next_attempt_at, *policies),
             ).rowcount
+
+    def unsettled(self, policy: str) -> int:
+        """Return how many rows of a policy wait or are being sent."""
+        with self._database.read() as connection:
+            found = connection.execute(
+                "SELECT count(*) FROM outbox WHERE state IN ('waiting', 'sending') AND policy = ?", (policy,)
+            ).fetchone()
+        return int(found[0])
 
     def behind(self) -> dict[int, int]:
         """Return which waiting row waits for which earlier one, as both are about one person."""
@@ -338,12 +349,12 @@ class Outbox:
             _drop_photographs(connection, row)
 
     def expire(self, before: float) -> int:
-        """Drop what was written before a time and never arrived; return how many rows."""
+        """Drop what was written before a time for the cloud and never arrived; return how many rows."""
         with self._database.write() as connection:
             rows = connection.execute(
                 "SELECT id FROM outbox WHERE state IN ('waiting', 'rejected') AND created_at < ?"
-                " AND payload IS NOT NULL",
-                (before,),
+                " AND payload IS NOT NULL AND policy != ?",
+                (before, FLEET),
             ).fetchall()
             for (row,) in rows:
                 _move(connection, row, "state = 'superseded', last_error = 'too old', payload = NULL", [])

@@ -379,8 +379,29 @@ CREATE TRIGGER subject_goes AFTER DELETE ON subject
     BEGIN DELETE FROM subject_block WHERE number = OLD.session_number >> 10; END;
 """
 
+# More of the fleet: what is not held here is kept without face and name (is_whole 0) until it is wanted; pairs that may
+# be one person; orders of the owner (policy, settings), as signed; the newest head of their logs that others showed.
+_FLEET_ORDERS = """
+ALTER TABLE fleet_document ADD COLUMN is_whole INTEGER NOT NULL DEFAULT 1;
+CREATE TABLE fleet_wanted (person TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE fleet_duplicate (
+    first TEXT NOT NULL,
+    second TEXT NOT NULL,
+    score REAL NOT NULL,
+    found_at REAL NOT NULL,
+    PRIMARY KEY (first, second)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE fleet_order (
+    kind TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    envelope BLOB NOT NULL,
+    PRIMARY KEY (kind, revision)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE fleet_head (kiosk TEXT PRIMARY KEY, seq INTEGER NOT NULL, anchor TEXT NOT NULL) STRICT, WITHOUT ROWID;
+"""
+
 # Number n is SCRIPTS[n - 1]; a released one never changes.
-SCRIPTS = (_FIRST, _IMPORTS, _ACCESS, _CLOUD, _RETENTION, _SESSIONS, _FLEET, _REVIEW, _BLOCKS)
+SCRIPTS = (_FIRST, _IMPORTS, _ACCESS, _CLOUD, _RETENTION, _SESSIONS, _FLEET, _REVIEW, _BLOCKS, _FLEET_ORDERS)
 VERSION = len(SCRIPTS)
 
 

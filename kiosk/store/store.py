@@ -17,6 +17,7 @@ transactions and decisions. The SQL is in this folder and nowhere else.
 
 from __future__ import annotations
 
+import json
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from kiosk.store.vault import Vault
     from kiosk.types import Status, SubjectId
 
+DOOR = "fleet_door"  # the secret that `door_groups` reads
 HEAD_NAME = "ledger.head"
 MAC_BYTES = CHECK_BYTES
 RETENTION_S = 3 * 365.25 * 86400  # three years, when an enrolment says nothing
@@ -132,6 +134,11 @@ class Store:
         """Whether what is done here is shared with other kiosks of the owner."""
         with self.database.read() as connection:
             return is_in_fleet(connection)
+
+    def door_groups(self) -> frozenset[str] | None:
+        """Return the groups of people who go through this kiosk's door, by its fleet's owner; None: everybody does."""
+        text = self.secrets.read(DOOR)
+        return None if text is None else frozenset(json.loads(text))
 
     @property
     def notes(self) -> Notes:

@@ -37,6 +37,7 @@ class Details:
     plan: str | None = None  # of the hours in which the person may enter, see schedule.py; None: everybody's
     consent_version: str | None = None  # of the text the person agreed to
     consent_at: float | None = None  # when, seconds UTC
+    groups: tuple[str, ...] = ()  # of the owner's, see rules/doors.py; they say through which doors of a fleet
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,14 +175,15 @@ class ImportedFile:
 
 def pack_details(details: Details) -> bytes:
     """Return the bytes to seal."""
-    fields = {name: value for name, value in asdict(details).items() if value is not None}
+    fields = {name: value for name, value in asdict(details).items() if value not in {None, ()}}
     text = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
     return text.ljust(-(-len(text) // PAD_BYTES) * PAD_BYTES)  # JSON ignores blanks at its end
 
 
 def unpack_details(content: bytes) -> Details:
     """Read what `pack_details` wrote."""
-    return Details(**json.loads(content))
+    fields = json.loads(content)
+    return Details(**{**fields, "groups": tuple(fields.get("groups", ()))})
 
 
 def document_key(number: str) -> str:

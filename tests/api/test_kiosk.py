@@ -35,7 +35,8 @@ from tests.patience import BUSY_S, LIMIT_S, until
 
 @pytest.fixture
 def served(tmp_path):
-    sources = Sources(None, tmp_path / "settings.toml", {"KIOSK_SEARCH_MAX_MATCHES": "3"})
+    environment = {"KIOSK_SEARCH_MAX_MATCHES": "3"}
+    sources = Sources(None, tmp_path / "settings.toml", environment, tmp_path / "fleet.toml")
     with serving(tmp_path / "state", sources=sources) as served:
         yield served
 
@@ -67,6 +68,13 @@ def test_who_is_enrolled_is_shown_found_changed_and_forgotten_with_a_receipt(ser
         assert [one["document_number"] for one in listed["subjects"]] == ["***456"]
     changed = served.call("PATCH", path, "operator", json={"name": "Person B", "plan": None}).json()
     assert (changed["name"], changed["plan"], changed["vendor_data"]) == ("Person B", None, "v")
+
+    grouped = served.call("PATCH", path, "operator", json={"groups": ["staff", " it ", "staff"]}).json()
+    assert (grouped["groups"], grouped["name"]) == (["it", "staff"], "Person B")
+    for wrong in ("staff", [1], ["a, b"], ["*"], ["x" * 61]):
+        refused = served.call("PATCH", path, "operator", json={"groups": wrong})
+        assert (refused.status_code, list(refused.json())) == (400, ["groups"])
+    assert served.call("PATCH", path, "operator", json={"groups": None}).json()["groups"] == []
 
     receipt = served.call("DELETE", path, "operator").text
     assert receipt_holds(receipt, served.device.store.vault.public_key)
@@ -497,6 +505,18 @@ def test_the_preview_is_a_row_of_jpegs(served):
 
 
 # ---- settings and keys
+
+
+def test_what_the_owner_of_the_fleet_set_is_changed_by_nobody_here(served, tmp_path):
+    (tmp_path / "fleet.toml").write_text("[match]\ndecline_threshold = 50\n")
+
+    refused = served.call("PATCH", "/device/settings", "admin", json={"match.decline_threshold": 20})
+    told = served.call("GET", "/device/settings", "operator").json()["settings"]
+
+    assert refused.status_code == 400
+    assert refused.json() == {"match.decline_threshold": ["The owner of the fleet has set it, for every kiosk."]}
+    named = {one["name"]: one["is_changeable"] for one in told}
+    assert (named["match.decline_threshold"], named["match.review_threshold"]) == (False, True)
 
 
 def test_changed_settings_hold_at_once_and_after_a_restart(served, tmp_path):

@@ -36,10 +36,19 @@ def test_only_what_is_given_is_changed(kiosk):
     assert (shown(kiosk, 1)["valid_until"], shown(kiosk, 1)["vendor_data"]) == (None, None)
 
 
+def test_groups_are_given_and_taken(kiosk):
+    assert kiosk("gallery", "edit", "1", "--groups", "staff, it,staff")[0] == 0
+    assert shown(kiosk, 1)["groups"] == ["it", "staff"]
+    assert '"it, staff"' in kiosk("gallery", "export")[1]
+    kiosk("gallery", "edit", "1", "--groups", "")
+    assert shown(kiosk, 1)["groups"] == []
+
+
 @pytest.mark.parametrize(
     "options",
     [
         pytest.param([], id="nothing"),
+        pytest.param(["--groups", "*"], id="a group of everybody"),
         pytest.param(["--name", "a\nb"], id="a line end"),
         pytest.param(["--valid-from", "2031-01-31", "--valid-until", "2031-01-30"], id="dates in the wrong order"),
         pytest.param(["--retain-until", "2001-01-31"], id="a day that is over"),

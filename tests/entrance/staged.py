@@ -189,8 +189,16 @@ class Stage:
             self.show(person, seconds=1 / FPS)
         self.yaw_deg, self.mouth = 0.0, 0.02
 
-    def enrol(self, *templates: Template, name: str = "Person A", plan: str | None = None, **more: Any) -> Subject:
-        return self.store.people.enrol(Enrolment(templates, Details(name=name, vendor_data=name, plan=plan), **more))
+    def enrol(
+        self,
+        *templates: Template,
+        name: str = "Person A",
+        plan: str | None = None,
+        groups: tuple[str, ...] = (),
+        **more: Any,
+    ) -> Subject:
+        details = Details(name=name, vendor_data=name, plan=plan, groups=groups)
+        return self.store.people.enrol(Enrolment(templates, details, **more))
 
     def told(self, topic: Topic) -> list[dict[str, Any]]:
         return [dict(one.data) for one in self.news if one.topic is topic]

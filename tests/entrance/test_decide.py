@@ -167,6 +167,25 @@ def test_hours_close_the_door_for_those_they_are_meant_for(tmp_path):
     assert (on_time, unknown_time) == (("Approved", "matched"), ("Declined", "clock_untrusted"))
 
 
+def test_a_person_of_another_doors_groups_does_not_come_in_by_face_nor_by_code(stage):
+    from kiosk.store.fleet.shared import Shared
+
+    ann = stage.enrol(template(1), groups=("it",)).session_number
+    bob = stage.enrol(template(2), name="Person B").session_number
+    door = Shared(stage.store).take_door
+    assert ruled(stage.entrance.identify(ready(template(2)))) == ("Approved", "matched")
+    door(["it", "board"], revision=1)
+
+    assert ruled(stage.entrance.identify(ready(template(1)))) == ("Approved", "matched")
+    assert ruled(stage.entrance.identify(ready(template(2)))) == ("Declined", "not_this_door")
+    assert ruled(stage.entrance.verify(ready(template(2)), bob)) == ("Declined", "not_this_door")
+    let_in = stage.entrance.verify(ready(template(1)), ann)
+    door([], revision=2)
+    assert not stage.entrance.still_stands(let_in)
+    door(["*"], revision=3)
+    assert stage.entrance.still_stands(let_in)
+
+
 # ---- is it the person of the code?
 
 

@@ -21,5 +21,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _collected(request: pytest.FixtureRequest) -> Iterator[None]:
     """Have what is left collected here, and not during another folder's test."""
     yield
-    if "hub" in request.node.nodeid or "commands" in request.node.nodeid:
+    if "site" in request.fixturenames or "commands" in request.node.nodeid:
         gc.collect()

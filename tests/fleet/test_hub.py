@@ -1,6 +1,7 @@
 """A real hub with TLS and a user for each kiosk: what one kiosk does is so at the others, and no stranger learns."""
 
 import asyncio
+import gc
 import socket
 import threading
 
@@ -75,6 +76,7 @@ def site(tmp_path_factory):
         kiosk.sync.close()
         kiosk.store.close()
     hub.kill()
+    gc.collect()  # see conftest.py
 
 
 def level(kiosks):

@@ -11,7 +11,8 @@ import pytest
 from kiosk.store.directory import initialise, open_store
 from kiosk.store.fleet.document import Document, Register, SharedReference
 from kiosk.store.fleet.hubs import Position
-from kiosk.store.fleet.shared import Arrived, Parked, Shared
+from kiosk.store.fleet.shared import Parked, Shared
+from kiosk.store.fleet.taking import Arrived
 from kiosk.store.keys import read_keys
 from kiosk.store.store import Store
 from kiosk.store.subjects import Details, Enrolment

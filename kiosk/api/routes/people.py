@@ -30,6 +30,7 @@ from kiosk.api.schema import (
 )
 from kiosk.device.reviews import block_person as blocking
 from kiosk.didit import contract
+from kiosk.rules.doors import LONGEST_GROUP, read_groups
 from kiosk.rules.text import objection
 from kiosk.store.accounts import Role
 from kiosk.store.subjects import Subject, SubjectFilter, SubjectPage
@@ -56,6 +57,7 @@ def about(subject: Subject, *, whole: bool = False) -> dict[str, Any]:
         "document_type": details.document_type,
         "document_number": number if whole else contract.mask(number),
         "plan": details.plan,
+        "groups": list(details.groups),
         "status": subject.status.value,
         "is_blocklisted": subject.is_blocklisted,
         "is_allowlisted": subject.is_allowlisted,
@@ -121,9 +123,11 @@ async def change_person(call: Call) -> Response:
     """Change the details of a person; null empties a field."""
     body = await call.json()
     errors: dict[str, list[str]] = {}
-    for name in sorted(set(body) - {*TEXTS, *MOMENTS, "status"}):
+    for name in sorted(set(body) - {*TEXTS, *MOMENTS, "status", "groups"}):
         errors[name[:100]] = ["There is no such field to change."]
-    texts = {name: _changed_text(name, body[name], errors) for name in TEXTS if name in body}
+    texts: dict[str, Any] = {name: _changed_text(name, body[name], errors) for name in TEXTS if name in body}
+    if "groups" in body:
+        texts["groups"] = _changed_groups(body["groups"], errors)
     moments = {name: _changed_moment(name, body[name], errors) for name in MOMENTS if name in body}
     status = body.get("status")
     if "status" in body and status not in STATUSES:
@@ -160,6 +164,18 @@ def _changed_text(name: str, value: Any, errors: dict[str, list[str]]) -> str | 
         errors[name] = [UNSEEN]
         return None
     return value.strip() or None
+
+
+def _changed_groups(value: Any, errors: dict[str, list[str]]) -> tuple[str, ...]:
+    if not isinstance(value or [], list) or not all(isinstance(one, str) for one in value or ()):
+        errors["groups"] = ["Want a list of names, or null."]
+        return ()
+    try:
+        return read_groups(value or ())
+    except ValueError as error:
+        sentence = str(error)
+        errors["groups"] = [f"{sentence[0].upper()}{sentence[1:]}."]
+        return ()
 
 
 def _changed_moment(name: str, value: Any, errors: dict[str, list[str]]) -> float | None:
@@ -269,6 +285,7 @@ SUBJECT = named(
         document_type=or_null(STRING),
         document_number=or_null(STRING),
         plan=or_null(STRING),
+        groups=array(STRING),
         status=STATUS,
         is_blocklisted=BOOLEAN,
         is_allowlisted=BOOLEAN,
@@ -291,6 +308,7 @@ _LATER = named("ErasureUnderWay", closed(session_number=INTEGER, session_id=UUID
 _CHANGES = opened(
     {},
     **{name: or_null(SHORT) for name in TEXTS},
+    groups=or_null(array({"type": "string", "maxLength": LONGEST_GROUP})),
     valid_from=or_null(MOMENT),
     valid_until=or_null(MOMENT),
     retain_until=MOMENT,

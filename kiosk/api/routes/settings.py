@@ -39,12 +39,14 @@ _KINDS = {bool: "boolean", int: "integer", float: "number", str: "text", tuple: 
 
 def _told(call: Call, config: Config) -> list[dict[str, Any]]:
     told = []
+    ordered = call.context.sources.ordered() if call.context.sources is not None else {}
     for section in fields(config):
         values = getattr(config, section.name)
         for one in fields(values):
             name, value, sources = f"{section.name}.{one.name}", getattr(values, one.name), call.context.sources
             choices = one.metadata.get("choices")
             is_open = sources is not None and not sources.overrides(section.name, one.name)
+            is_open = is_open and one.name not in ordered.get(section.name, {})
             told.append(
                 {
                     "name": name,
@@ -78,10 +80,13 @@ async def change_settings(call: Call) -> Response:
     if sources is None:
         raise refusal(409, "Settings cannot be changed here.")
     errors: dict[str, list[str]] = {}
+    ordered = sources.ordered()
     for name in body:
         section, _, setting = name.partition(".")
         if name not in CHANGEABLE:
             errors[name[:100]] = ["This is no setting that can be changed here."]
+        elif setting in ordered.get(section, {}):
+            errors[name] = ["The owner of the fleet has set it, for every kiosk."]
         elif sources.overrides(section, setting):
             errors[name] = ["The environment of the kiosk's service has it, which goes before any change."]
     if errors:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from kiosk.cli.values import read_port
+from kiosk.cli.values import read_days, read_port
 
 Adder = Callable[..., argparse.ArgumentParser]
 Group = Callable[[Adder, str, str], Adder]
@@ -18,6 +18,8 @@ def add_fleet(add: Adder, group: Group) -> None:
     fleet = group(add, "fleet", "share people, blocks and health among the kiosks of one owner")
     _add_owner(fleet)
     _add_kiosk(fleet)
+    _add_people(fleet)
+    _add_orders(fleet, group)
     hub = fleet(
         "fleet hub",
         "fleet.hub",
@@ -66,6 +68,16 @@ def _add_owner(fleet: Adder) -> None:
         more="For a kiosk that was stolen or sold. What it said while it belonged stays.",
     )
     revoke.add_argument("kiosk", metavar="ID|NAME", help="the kiosk, see `kiosk fleet members`")
+    log = fleet(
+        "fleet log",
+        "fleet.decisions",
+        "print what the kiosks decided, where [fleet] decisions has them send it",
+        more="Each decision once, in order for each kiosk, by person's id: no name, no face. Nobody but the owner can "
+        "read it. Exit 3 where a decision is missing or cannot be read.",
+    )
+    log.add_argument("--owner", metavar="DIR", type=Path, required=True, help=OWNER)
+    log.add_argument("--kiosk", metavar="ID|NAME", help="only of this one")
+    log.add_argument("--days", type=read_days, metavar="N", default=1, help="of the last N days (default 1)")
     members = fleet("fleet members", "fleet.owner", "list the kiosks of the fleet, with what each last said of itself")
     for command in (approve, revoke):
         command.add_argument("--owner", metavar="DIR", type=Path, required=True, help=OWNER)
@@ -107,3 +119,69 @@ def _add_kiosk(fleet: Adder) -> None:
         "fleet resync", "fleet.member", "read and send everything again; changes nothing that is as it should"
     )
     again.description = (again.description or "") + " For a hub whose disk was lost, or when in doubt."
+
+
+def _add_people(fleet: Adder) -> None:
+    fleet(
+        "fleet duplicates",
+        "fleet.people",
+        "list people who look alike and were enrolled at two kiosks apart from each other",
+        more="The number is their score. `kiosk fleet same` and `kiosk fleet different` decide, for every kiosk.",
+    )
+    same = fleet(
+        "fleet same",
+        "fleet.people",
+        "make one person of two that are a duplicate",
+        more="The older record stays, with the faces of both; the other is forgotten on every kiosk. Who was blocked "
+        "as either stays blocked, and the stricter status stays.",
+    )
+    different = fleet("fleet different", "fleet.people", "say that two people who look alike are two")
+    for command in (same, different):
+        command.add_argument("one", metavar="ID", help="session_number, session_id or vendor_data")
+        command.add_argument("other", metavar="ID", help="of the other")
+    same.add_argument(
+        "--details-of",
+        metavar="ID",
+        required=True,
+        help="the one of the two whose name, codes, dates, hours and groups stay",
+    )
+    same.add_argument("--yes", action="store_true", help="do not ask; without a terminal nobody is asked")
+
+
+def _add_orders(fleet: Adder, group: Group) -> None:
+    policy = group(fleet, "fleet policy", "say which groups of people go through which doors")
+    show = policy(
+        "fleet policy show",
+        "fleet.orders",
+        "print the policy in force, as `kiosk fleet policy set` reads it",
+        more="Without one everybody goes everywhere.",
+    )
+    give = policy(
+        "fleet policy set",
+        "fleet.orders",
+        "put another policy into force at every kiosk",
+        more='FILE is TOML: a section [doors] with a line for each kiosk, such as "Front door" = ["staff", "it"]; '
+        '["*"] lets everybody through, and the line "*" is for kiosks that are not named. Without that line they let '
+        "nobody in. `kiosk gallery edit --groups` gives people their groups. A kiosk holds the faces of "
+        "those who go through it, of whom it enrolled or changed itself, and of everybody blocked.",
+    )
+    _add_show_and_set(show, give)
+    settings = group(fleet, "fleet settings", "set what holds at every kiosk")
+    show = settings("fleet settings show", "fleet.orders", "print the owner's settings, as TOML")
+    give = settings(
+        "fleet settings set",
+        "fleet.orders",
+        "put settings into force at every kiosk",
+        more="FILE is a kiosk.toml with what is the same everywhere: thresholds, hours, texts, attempts, what degraded "
+        "states leave. It replaces what was ordered before, and goes before each kiosk's own file and page. A kiosk "
+        "that could not start with it takes nothing of it, and says so in `kiosk fleet members`.",
+    )
+    _add_show_and_set(show, give)
+
+
+def _add_show_and_set(show: argparse.ArgumentParser, give: argparse.ArgumentParser) -> None:
+    show.add_argument(
+        "--owner", metavar="DIR", type=Path, help=f"{OWNER}: ask the hub (default: what this kiosk knows)"
+    )
+    give.add_argument("file", metavar="FILE", type=Path, help="the file")
+    give.add_argument("--owner", metavar="DIR", type=Path, required=True, help=OWNER)

@@ -53,7 +53,7 @@ def fleet_approve(chosen: argparse.Namespace) -> int:
     """Let a kiosk in."""
     card = read_code(chosen.code)
     print(f"{shown(card.name)} ({card.id}) asks to belong; its check is {card.check}", file=sys.stderr)
-    admin, invitation = _owner(chosen.owner)
+    admin, invitation = open_owner(chosen.owner)
     if not chosen.yes and not _agrees():
         print("Nothing was changed.", file=sys.stderr)
         return REFUSED
@@ -67,9 +67,9 @@ def fleet_approve(chosen: argparse.Namespace) -> int:
 
 def fleet_revoke(chosen: argparse.Namespace) -> None:
     """Take a kiosk off."""
-    admin, invitation = _owner(chosen.owner)
+    admin, invitation = open_owner(chosen.owner)
     owner = Owner(admin, invitation)
-    name = _named(owner.roster(), chosen.kiosk)
+    name = named(owner.roster(), chosen.kiosk)
     roster = owner.revoke(name)
     if chosen.json:
         print(json.dumps({"kiosk": name, "roster": roster.number, "epoch": roster.epoch}))
@@ -82,7 +82,7 @@ def fleet_members(chosen: argparse.Namespace) -> None:
     """List the kiosks."""
     health: dict[str, tuple[float, str]] = {}
     if chosen.owner is not None:
-        roster: Roster | None = Owner(*_owner(chosen.owner)).roster()
+        roster: Roster | None = Owner(*open_owner(chosen.owner)).roster()
     else:
         with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
             member = Member(store)
@@ -118,7 +118,7 @@ def _about(roster: Roster, name: str, health: dict[str, tuple[float, str]]) -> d
     }
 
 
-def _named(roster: Roster, text: str) -> str:
+def named(roster: Roster, text: str) -> str:
     """Return the kiosk that somebody means.
 
     Raises:
@@ -131,7 +131,13 @@ def _named(roster: Roster, text: str) -> str:
     return found[0]
 
 
-def _owner(folder: Path) -> tuple[Admin, Invitation]:
+def open_owner(folder: Path) -> tuple[Admin, Invitation]:
+    """Open the owner's folder with the passphrase that is asked for.
+
+    Raises:
+        ConfigError: the folder holds no key, or an invitation of another fleet.
+        RefusedError: the passphrase is wrong.
+    """
     invitation = read_invitation(assembly.read_file(folder / INVITATION_NAME).decode("utf-8", "replace"))
     admin = read_admin(folder / KEY_NAME, _passphrase(is_new=False))
     if admin.identity.card.sign != invitation.admin:

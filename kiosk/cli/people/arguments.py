@@ -23,6 +23,7 @@ def add_keeping(gallery: Callable[..., argparse.ArgumentParser], who: str) -> No
     edit.add_argument("--document-type", metavar="T", help='for example "Identity Card"')
     edit.add_argument("--document-number", metavar="N", help="number of the document")
     edit.add_argument("--plan", metavar="P", help="name of the hours in which the person may enter")
+    edit.add_argument("--groups", metavar="G,…", help="groups of the person, which say through which doors of a fleet")
     edit.add_argument("--valid-from", metavar="DATE", help="first day on which the person may enter, YYYY-MM-DD (UTC)")
     edit.add_argument("--valid-until", metavar="DATE", help="first day on which the person may no longer enter")
     edit.add_argument("--retain-until", metavar="DATE", help="day on which the person is erased")

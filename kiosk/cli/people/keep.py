@@ -17,6 +17,7 @@ from kiosk.cli import faces
 from kiosk.device.people_finder import PeopleFinder
 from kiosk.didit import contract
 from kiosk.errors import ConfigError, StoreError
+from kiosk.rules.doors import read_groups
 from kiosk.rules.text import cell, objection
 from kiosk.store.store import Store
 from kiosk.store.subjects import Subject, SubjectFilter
@@ -29,6 +30,7 @@ COLUMNS = (
     "session_number",
     "session_id",
     *TEXTS,
+    "groups",
     "status",
     "is_blocklisted",
     "is_allowlisted",
@@ -44,10 +46,7 @@ COLUMNS = (
 
 def gallery_edit(chosen: argparse.Namespace) -> None:
     """Change a person."""
-    texts: dict[str, Any] = {name: getattr(chosen, name) or None for name in TEXTS if getattr(chosen, name) is not None}
-    for name, text in texts.items():
-        if trouble := objection(text or ""):
-            raise ConfigError(f"--{name.replace('_', '-')} {trouble}, such as line ends; leave them out")
+    texts = _given_details(chosen)
     dates: dict[str, Any] = {}
     for option, field in DATES.items():
         if (given := getattr(chosen, option)) is not None:
@@ -72,6 +71,19 @@ def gallery_edit(chosen: argparse.Namespace) -> None:
         faces.print_subject(chosen, store.people.patch(number, changed, actor="cli"), "changed")
 
 
+def _given_details(chosen: argparse.Namespace) -> dict[str, Any]:
+    texts: dict[str, Any] = {name: getattr(chosen, name) or None for name in TEXTS if getattr(chosen, name) is not None}
+    for name, text in texts.items():
+        if trouble := objection(text or ""):
+            raise ConfigError(f"--{name.replace('_', '-')} {trouble}, such as line ends; leave them out")
+    if chosen.groups is not None:
+        try:
+            texts["groups"] = read_groups(chosen.groups.split(","))
+        except ValueError as error:
+            raise ConfigError(f"--groups: {error}") from None
+    return texts
+
+
 def _refuse_codes_of_others(store: Store, number: int, texts: dict[str, Any]) -> None:
     """Refuse a code by which somebody else is found; a card would then stand for two people."""
     for name in ("vendor_data", "document_number"):
@@ -93,7 +105,7 @@ def gallery_export(chosen: argparse.Namespace) -> None:
     else:
         writer = csv.writer(text)
         writer.writerow(COLUMNS)
-        writer.writerows([cell(row[name]) for name in COLUMNS] for row in people)
+        writer.writerows([cell(_flat(row[name])) for name in COLUMNS] for row in people)
     if chosen.to is None:
         print(text.getvalue(), end="")
         return
@@ -115,6 +127,10 @@ def _rows(store: Store, text: str | None) -> Iterator[dict[str, Any]]:
             return
 
 
+def _flat(value: Any) -> Any:
+    return ", ".join(value) if isinstance(value, list) else value
+
+
 def _row(subject: Subject) -> dict[str, Any]:
     def moment(seconds: float | None) -> str | None:
         return None if seconds is None else contract.timestamp(seconds)
@@ -123,6 +139,7 @@ def _row(subject: Subject) -> dict[str, Any]:
         "session_number": subject.session_number,
         "session_id": subject.session_id,
         **{name: getattr(subject.details, name) for name in TEXTS},
+        "groups": list(subject.details.groups),
         "status": subject.status.value,
         "is_blocklisted": subject.is_blocklisted,
         "is_allowlisted": subject.is_allowlisted,

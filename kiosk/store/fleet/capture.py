@@ -51,7 +51,7 @@ def say_forgotten(connection: sqlite3.Connection, vault: Vault, me: str, person:
             document_rows.remove(connection, person, origin)
     tombstone = forgotten_document(document_rows.roster_number(connection))
     version = document_rows.next_version(connection)
-    document_rows.write(connection, vault, person, me, version, tombstone)
+    document_rows.write(connection, vault, person, me, document_rows.Row(version, tombstone))
 
 
 def _say(connection: sqlite3.Connection, vault: Vault, me: str, subject: Subject) -> None:
@@ -73,4 +73,4 @@ def _say(connection: sqlite3.Connection, vault: Vault, me: str, subject: Subject
     )
     if new != own:
         version = document_rows.next_version(connection)
-        document_rows.write(connection, vault, subject.session_id, me, version, new)
+        document_rows.write(connection, vault, subject.session_id, me, document_rows.Row(version, new))

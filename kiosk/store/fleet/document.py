@@ -7,6 +7,7 @@ idempotent.
     references   a union, known by their content
     blocks       a union of ids; an unblock lifts the ids it has seen, so that a block made elsewhere meanwhile holds
     registers    name, status, dates, …: the one of the highest (revision, kiosk)
+    apart        a union of ids of people who look alike and are others, as an operator said
     forgotten    wins, and leaves nothing else
 """
 
@@ -22,7 +23,7 @@ from functools import reduce
 from typing import Any
 
 LONGEST = 4 << 20  # bytes of a document: hundreds of references
-REGISTERS = ("details", "plan", "status", "dates", "allow", "made")
+REGISTERS = ("details", "plan", "status", "dates", "allow", "made", "groups")
 PAD_BYTES = 128  # a document is padded to a multiple: its length says little about a name
 HIGHEST = 1 << 53  # a revision, which JSON readers elsewhere must hold too
 
@@ -64,6 +65,7 @@ class Document:
     references: Mapping[str, SharedReference] = field(default_factory=dict, repr=False)
     blocks: Mapping[str, str] = field(default_factory=dict, repr=False)  # id → reason, "" for none
     lifted: frozenset[str] = frozenset()
+    apart: frozenset[str] = frozenset()
     forgotten: int | None = None  # the roster's number as the person was forgotten; None: they were not
 
     @property
@@ -81,6 +83,11 @@ class Document:
     def is_person(self) -> bool:
         """Whether this is enough to know a person by; a block alone may arrive first."""
         return self.forgotten is None and {"made", "status", "dates"} <= self.registers.keys()
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups of the person."""
+        return tuple(self.value("groups") or ())
 
     def value(self, name: str) -> Any:
         """Return what a register holds; None where it was never written."""
@@ -112,7 +119,7 @@ def join(one: Document, other: Document) -> Document:
     blocks = dict(one.blocks)
     for key, reason in other.blocks.items():
         blocks[key] = max(reason, blocks.get(key, ""))
-    return Document(registers, references, blocks, one.lifted | other.lifted)
+    return Document(registers, references, blocks, one.lifted | other.lifted, one.apart | other.apart)
 
 
 def join_all(documents: Iterable[Document]) -> Document:
@@ -142,6 +149,8 @@ def contribute(
     registers = dict(own.registers)
     for name, value in values.items():
         known = whole.registers.get(name)
+        if known is None and value == []:  # an older program never wrote it, and it says nothing yet
+            continue
         if known is None or known.value != value:
             registers[name] = Register(1 if known is None else known.revision + 1, kiosk, value)
     added = {one.id: one for one in references if one.id not in whole.references}
@@ -150,7 +159,7 @@ def contribute(
         blocks[block[0]] = block[1]
     elif block is None and whole.is_blocked:
         lifted |= whole.blocks.keys() - whole.lifted
-    return Document(registers, {**own.references, **added}, blocks, lifted)
+    return Document(registers, {**own.references, **added}, blocks, lifted, own.apart)
 
 
 def pack(document: Document) -> bytes:
@@ -171,6 +180,7 @@ def plain(document: Document) -> dict[str, Any]:
         ],
         "blocks": dict(document.blocks),
         "lifted": sorted(document.lifted),
+        **({"apart": sorted(document.apart)} if document.apart else {}),
     }
 
 
@@ -197,7 +207,8 @@ def unpack(content: bytes) -> Document:
             for model, vector, quality, created in whole["references"]
         ]
         blocks = {_text(key): _text(reason) for key, reason in whole["blocks"].items()}
-        return Document(registers, {one.id: one for one in references}, blocks, frozenset(map(_text, whole["lifted"])))
+        lifted, apart = (frozenset(map(_text, found)) for found in (whole["lifted"], whole.get("apart", ())))
+        return Document(registers, {one.id: one for one in references}, blocks, lifted, apart)
     except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"a document is not in form ({type(error).__name__})") from None
 

@@ -30,29 +30,28 @@ class Row:
 
     version: int
     document: Document
+    is_whole: bool = True  # False: all but what tells when the person is to be held was left out, see holding.py
 
 
 def read(connection: sqlite3.Connection, vault: Vault, person: str) -> dict[str, Row]:
     """Return what is known of a person, by the kiosk that said it."""
     rows = connection.execute(
-        "SELECT id, origin, version, sealed FROM fleet_document WHERE person = ?", (person,)
+        "SELECT id, origin, version, sealed, is_whole FROM fleet_document WHERE person = ?", (person,)
     ).fetchall()
     return {
-        origin: Row(version, unpack(subject_rows.unseal(vault, sealed, "fleet_document", row)))
-        for row, origin, version, sealed in rows
+        origin: Row(version, unpack(subject_rows.unseal(vault, sealed, "fleet_document", row)), bool(is_whole))
+        for row, origin, version, sealed, is_whole in rows
     }
 
 
-def write(  # noqa: PLR0917  the columns of a row
-    connection: sqlite3.Connection, vault: Vault, person: str, origin: str, version: int, document: Document
-) -> None:
+def write(connection: sqlite3.Connection, vault: Vault, person: str, origin: str, said: Row) -> None:
     """Keep what a kiosk says of a person, in the place of what it said before."""
     remove(connection, person, origin)
     row = subject_rows.next_id(connection, "fleet_document")
-    sealed = vault.seal(pack(document), row_context("fleet_document", row))
+    sealed = vault.seal(pack(said.document), row_context("fleet_document", row))
     connection.execute(
-        "INSERT INTO fleet_document (id, person, origin, version, sealed) VALUES (?, ?, ?, ?, ?)",
-        (row, person, origin, version, sealed),
+        "INSERT INTO fleet_document (id, person, origin, version, sealed, is_whole) VALUES (?, ?, ?, ?, ?, ?)",
+        (row, person, origin, said.version, sealed, int(said.is_whole)),
     )
 
 
@@ -60,6 +59,16 @@ def remove(connection: sqlite3.Connection, person: str, origin: str) -> None:
     """Keep nothing of what a kiosk says of a person."""
     for table in ("fleet_document", "fleet_envelope"):
         connection.execute(f"DELETE FROM {table} WHERE person = ? AND origin = ?", (person, origin))
+
+
+def want(connection: sqlite3.Connection, person: str) -> None:
+    """Note that all that was said of a person is to be read again."""
+    connection.execute("INSERT OR IGNORE INTO fleet_wanted (person) VALUES (?)", (person,))
+
+
+def unwant(connection: sqlite3.Connection, person: str) -> None:
+    """Note that nothing more of a person is wanted."""
+    connection.execute("DELETE FROM fleet_wanted WHERE person = ?", (person,))
 
 
 def whole_of(rows: Mapping[str, Row]) -> Document:
@@ -118,6 +127,7 @@ def values_of(subject: Subject) -> dict[str, Any]:
             known.consent_at,
         ],
         "plan": known.plan,
+        "groups": list(known.groups),
         "status": subject.status.value,
         "dates": [subject.valid_from, subject.valid_until, subject.retention_until],
         "allow": subject.is_allowlisted,

@@ -56,7 +56,7 @@ class SharedPeople:
         subject = _described(document)
         references = list(document.references.values())
         enrolment = Enrolment(
-            [_template(one) for one in references],
+            [template_of(one) for one in references],
             subject.details,
             status=subject.status,
             source=subject.source,
@@ -111,7 +111,7 @@ class SharedPeople:
         for key in after.references.keys() - before.references.keys():
             one = after.references[key]
             row = subject_rows.insert_reference(
-                connection, self._vault, number, _template(one), quality=one.quality, now=one.created_at
+                connection, self._vault, number, template_of(one), quality=one.quality, now=one.created_at
             )
             transaction.record(
                 Kind.REFERENCE, session_number=number, details={"reference": row, "model": one.model}, actor=actor
@@ -149,7 +149,7 @@ def check(document: Document, sizes: dict[str, int]) -> None:
     }
     _described(Document({**stand_in, **document.registers}))
     for one in document.references.values():
-        size = _template(one).vector.size
+        size = template_of(one).vector.size
         if sizes.setdefault(one.model, size) != size:
             raise ForgedError(f"templates of model {one.model} have {sizes[one.model]} numbers, one has {size}")
 
@@ -164,7 +164,10 @@ def _described(document: Document) -> Subject:
         name, kind, number, vendor, consent, consent_at = document.value("details") or [None] * 6
         valid_from, valid_until, retention_until = document.value("dates")
         date, source, external = document.value("made")
-        for text in (name, kind, number, vendor, consent, external, document.value("plan")):
+        if not isinstance(document.value("groups") or [], list):
+            raise TypeError("groups")
+        groups = document.groups
+        for text in (name, kind, number, vendor, consent, external, document.value("plan"), *groups):
             if text is not None and not isinstance(text, str):
                 raise TypeError(text)
         return Subject(
@@ -182,14 +185,19 @@ def _described(document: Document) -> Subject:
             references=0,
             images=0,
             details=Details(
-                name, kind, number, vendor, document.block_reason, document.value("plan"), consent, consent_at
+                name, kind, number, vendor, document.block_reason, document.value("plan"), consent, consent_at, groups
             ),
         )
     except (TypeError, ValueError) as error:
         raise ForgedError(f"a document describes no person ({type(error).__name__})") from None
 
 
-def _template(one: SharedReference) -> Template:
+def template_of(one: SharedReference) -> Template:
+    """Return a reference as a store takes it.
+
+    Raises:
+        ForgedError: it is no template.
+    """
     try:
         vector = np.frombuffer(one.vector, "<f4").astype(np.float32)
         return Template(vector, one.model, one.quality)

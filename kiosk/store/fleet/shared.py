@@ -12,28 +12,25 @@ from typing import TYPE_CHECKING
 from kiosk.store import subject_rows
 from kiosk.store.chain import Kind
 from kiosk.store.fleet import document_rows
-from kiosk.store.fleet.capture import capture, say_forgotten
-from kiosk.store.fleet.document import EMPTY, Document, digest, fingerprint, join
-from kiosk.store.fleet.document_rows import CURSOR, ME, SINCE, VERSION, Row
+from kiosk.store.fleet.capture import capture
+from kiosk.store.fleet.document import digest
+from kiosk.store.fleet.document_rows import CURSOR, ME, SINCE, VERSION
+from kiosk.store.fleet.duplicates import COMPARED
+from kiosk.store.fleet.holding import SORTING, read_door, write_door
 from kiosk.store.fleet.hubs import Hubs
-from kiosk.store.fleet.people import ORIGIN, ForgedError, SharedPeople, check
+from kiosk.store.fleet.orders import Orders
+from kiosk.store.fleet.people import ForgedError, check
+from kiosk.store.fleet.taking import Arrived, Taking
 
 if TYPE_CHECKING:
-    from kiosk.store.decision_log import Transaction
     from kiosk.store.store import Store
 
+TABLES = (
+    *("document", "envelope", "parked", "position", "roster", "health"),
+    *("wanted", "duplicate", "order", "head"),
+)
+SORTED = 50  # people held against another door in one transaction
 MOST_PARKED = 100_000  # documents that wait for a key or a signer; `kiosk fleet resync` reads those beyond again
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """A document that was opened and whose signer is a member."""
-
-    person: str
-    origin: str
-    version: int
-    document: Document
-    envelope: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,7 @@ class Shared:
 
     def __init__(self, store: Store) -> None:
         self._store, self._vault = store, store.vault
-        self._people, self.hubs = SharedPeople(store), Hubs(store)
+        self._taking, self.hubs, self.orders = Taking(store), Hubs(store), Orders(store)
 
     # ---- membership
 
@@ -83,9 +80,11 @@ class Shared:
         """Be a kiosk alone again; the people who are here stay."""
         with self._store.transaction() as transaction:
             connection = transaction.connection
-            for table in ("document", "envelope", "parked", "position", "roster", "health"):
+            for table in TABLES:
                 connection.execute(f"DELETE FROM fleet_{table}")
-            connection.execute("DELETE FROM kiosk WHERE name IN (?, ?, ?, ?)", (ME, CURSOR, VERSION, SINCE))
+            names = (ME, CURSOR, VERSION, SINCE, SORTING, COMPARED)
+            connection.executemany("DELETE FROM kiosk WHERE name = ?", [(name,) for name in names])
+            write_door(connection, self._vault, None)
             transaction.record(Kind.SETTINGS, details={"fleet": "ended"}, actor="fleet")
 
     # ---- the roster
@@ -122,25 +121,9 @@ class Shared:
             capture(connection, self._vault)
             for origin, digests in kept.items():
                 if digests is not None:
-                    self._drop(transaction, origin, frozenset(digests), key)
+                    self._taking.drop(transaction, origin, frozenset(digests), key)
             transaction.record(Kind.SETTINGS, details={"fleet_roster": number}, actor="fleet")
         return True
-
-    def _drop(self, transaction: Transaction, origin: str, kept: Collection[bytes], key: bytes) -> None:
-        """Believe nothing of a former kiosk but what was accepted."""
-        connection = transaction.connection
-        people = connection.execute("SELECT person FROM fleet_document WHERE origin = ?", (origin,)).fetchall()
-        for (person,) in people:
-            before = document_rows.read(connection, self._vault, person)
-            said = before[origin]
-            is_receipt = said.document.forgotten is not None  # what was forgotten does not come back
-            if is_receipt or fingerprint(key, person, said.version, said.document) in kept:
-                continue
-            document_rows.remove(connection, person, origin)
-            after = {name: row for name, row in before.items() if name != origin}
-            self._people.show(
-                transaction, person, document_rows.whole_of(before), document_rows.whole_of(after), origin
-            )
 
     # ---- what arrives
 
@@ -167,7 +150,7 @@ class Shared:
         with self._store.transaction() as transaction:
             connection = transaction.connection
             capture(connection, self._vault)  # what was done here has not seen what arrives now
-            me = document_rows.value(connection, ME) or ""
+            door = read_door(connection, self._vault)
             sizes = dict(connection.execute("SELECT digest, dimensions FROM model").fetchall())
             for one in arrived:
                 try:
@@ -177,7 +160,7 @@ class Shared:
                 else:
                     by_person.setdefault(one.person, []).append(one)
             for person, documents in by_person.items():
-                change = self._take(transaction, me, person, documents)
+                change = self._taking.take(transaction, person, documents, door)
                 people += change is not None
                 forgotten += change == "forgotten"
             (waits,) = connection.execute("SELECT count(*) FROM fleet_parked").fetchone()
@@ -200,58 +183,61 @@ class Shared:
             self._store.people.erasures.prove()
         return Applied(people, forgotten, tuple(refused))
 
-    def _take(self, transaction: Transaction, me: str, person: str, documents: Iterable[Arrived]) -> str | None:
-        connection = transaction.connection
-        before = document_rows.read(connection, self._vault, person)
-        after, envelopes = self._joined(transaction, me, before, documents)
-        connection.executemany(
-            "DELETE FROM fleet_parked WHERE person = ? AND origin = ?", [(person, one.origin) for one in documents]
-        )
-        whole = document_rows.whole_of(after)
-        if (
-            whole.forgotten is None
-            and connection.execute("SELECT 1 FROM erasure WHERE session_id = ?", (person,)).fetchone()
-        ):  # of a backup that is older than the forgetting
-            whole = Document(forgotten=document_rows.roster_number(connection))
-        elif after == before:
-            return None
-        origin, known = min(envelopes, default=me), self._people.known(transaction, person)
-        if whole.forgotten is not None and known is not None:
-            self._store.people.erasures.erase_within(
-                transaction, known.session_number, actor=f"fleet:{origin}", origin=ORIGIN
-            )
-        for name, row in after.items():
-            if row != before.get(name) and (whole.forgotten is None or row.document.forgotten is not None):
-                document_rows.write(connection, self._vault, person, name, row.version, row.document)
-                if name in envelopes:
-                    connection.execute(
-                        "INSERT OR REPLACE INTO fleet_envelope (person, origin, envelope) VALUES (?, ?, ?)",
-                        (person, name, envelopes[name]),
-                    )
-        if whole.forgotten is not None:
-            if known is not None or whole.forgotten >= document_rows.number(connection, SINCE):
-                say_forgotten(connection, self._vault, me, person)
-            return "forgotten" if known is not None else "noted"
-        return self._people.show(transaction, person, document_rows.whole_of(before), whole, origin)
+    # ---- who is held
 
-    def _joined(
-        self, transaction: Transaction, me: str, before: Mapping[str, Row], documents: Iterable[Arrived]
-    ) -> tuple[dict[str, Row], dict[str, bytes]]:
-        """Return what is known after documents arrived, and the envelopes of others to be kept."""
-        connection, after = transaction.connection, dict(before)
-        envelopes: dict[str, bytes] = {}
-        for one in documents:
-            known = after.get(one.origin, Row(0, EMPTY))
-            joined, version = join(known.document, one.document), max(known.version, one.version)
-            if one.origin == me and version > document_rows.number(connection, VERSION):
-                document_rows.put(connection, VERSION, version)  # a backup had set it back
-            if one.origin == me and joined != one.document and one.version >= known.version:
-                version = document_rows.next_version(connection)  # what others have of ours is not all of it
-            if Row(version, joined) != known:
-                after[one.origin] = Row(version, joined)
-                if one.origin != me:
-                    envelopes[one.origin] = one.envelope
-        return after, envelopes
+    def take_door(self, groups: Collection[str] | None, *, revision: int) -> bool:
+        """Let other groups of people through this kiosk's door, at once; `sort_people` then holds whom it wants.
+
+        Args:
+            groups: of the owner's policy; None: everybody, as there is none.
+            revision: of the policy, for the log.
+
+        Returns:
+            False where it was so already.
+        """
+        with self._store.transaction() as transaction:
+            connection = transaction.connection
+            if read_door(connection, self._vault) == (None if groups is None else frozenset(groups)):
+                return False
+            write_door(connection, self._vault, groups)
+            document_rows.put(connection, SORTING, "")
+            transaction.record(Kind.SETTINGS, details={"fleet_policy": revision}, actor="fleet")
+        return True
+
+    def sort_people(self) -> int:
+        """Hold whom the door wants, and let go of others, where that is not done; return how many were looked at."""
+        looked = 0
+        while people := self._sort_some():
+            looked += people
+        if looked:
+            self._store.people.erasures.prove()
+        return looked
+
+    def _sort_some(self) -> int:
+        """Look at some people in a transaction of their own: a decision at the door waits for no more."""
+        with self._store.database.read() as connection:
+            if document_rows.value(connection, SORTING) is None:
+                return 0
+        with self._store.transaction() as transaction:
+            connection = transaction.connection
+            last = document_rows.value(connection, SORTING)
+            people = connection.execute(
+                "SELECT DISTINCT person FROM fleet_document WHERE person > ? ORDER BY person LIMIT ?", (last, SORTED)
+            ).fetchall()
+            door = read_door(connection, self._vault)
+            for (person,) in people:
+                self._taking.sort(transaction, person, door)
+            if people:
+                document_rows.put(connection, SORTING, people[-1][0])
+            else:
+                connection.execute("DELETE FROM kiosk WHERE name = ?", (SORTING,))
+        return len(people)
+
+    def wanted(self) -> tuple[str, ...]:
+        """Return people of whom all that was said is to be read again."""
+        with self._store.database.read() as connection:
+            rows = connection.execute("SELECT person FROM fleet_wanted ORDER BY person").fetchall()
+        return tuple(person for (person,) in rows)
 
     # ---- what waits
 

@@ -1,0 +1,42 @@
+"""The fleet's part of a running kiosk, put together; imported by a kiosk of a fleet alone."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from kiosk import assembly
+from kiosk.cli.start_checks import list_mistakes
+from kiosk.daemon.kiosk import Kiosk
+from kiosk.fleet.duplicates import DuplicateWatch
+from kiosk.fleet.member import Member
+from kiosk.fleet.settings import SettingsKeeper
+from kiosk.fleet.sync import FleetSync
+from kiosk.settings.config import ORDERED_NAME
+from kiosk.store.store import Store
+
+
+def make_fleet(chosen: argparse.Namespace, kiosk: Kiosk, store: Store, *, reload: Callable[[], None]) -> FleetSync:
+    """Return what keeps this kiosk and its fleet level; stopped.
+
+    Args:
+        chosen: the options.
+        kiosk: running.
+        store: its.
+        reload: has the settings read again.
+    """
+
+    def check(path: Path) -> list[str]:
+        return [one.sentence for one in list_mistakes(chosen, ordered=path)]
+
+    def keeper(member: Member) -> SettingsKeeper:
+        path = assembly.state_of(chosen) / ORDERED_NAME
+        return SettingsKeeper(store, member, path, check=check, reload=reload)
+
+    return FleetSync(
+        store,
+        more_hubs=kiosk.device.config.fleet.site_hubs,
+        chores=[DuplicateWatch(kiosk.device).look],
+        keeper=keeper,
+    )

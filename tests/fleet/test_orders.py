@@ -1,0 +1,244 @@
+"""What the owner orders for every kiosk: signed, sealed, the last revision, by a real hub and by a stick."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from kiosk.cli.fleet.orders import _give
+from kiosk.errors import ConfigError, RefusedError
+from kiosk.fleet.orders import POLICY, SETTINGS, Order, open_order, revision_of, seal_order
+from kiosk.fleet.policy import Policy, policy_of, read_policy, shut, write_policy
+from kiosk.fleet.stick import export, take
+from kiosk.store.subjects import Details, Enrolment
+from tests.fleet.keys import Fleet, Kiosk
+from tests.fleet.test_hub import site  # noqa: F401  a fixture
+from tests.patience import until
+from tests.store.stored import Clock, template
+
+
+@pytest.fixture
+def fleet():
+    return Fleet()
+
+
+@pytest.fixture
+def kiosks(tmp_path, fleet):
+    made = [Kiosk(tmp_path / name, fleet, Clock()) for name in ("a", "b")]
+    fleet.let_in(*made)
+    for kiosk in made:
+        kiosk.member.hear_roster(fleet.signed)
+    yield made
+    for kiosk in made:
+        kiosk.store.close()
+
+
+def ordered(fleet, body, *, kind=POLICY, revision=1, signer=None, epoch=None):
+    keys = fleet.roster.keys_for("admin", fleet.admin.identity.seal)
+    key = keys[fleet.roster.epoch]
+    signer = signer or fleet.admin.identity.sign
+    return seal_order(Order(kind, revision, body), epoch=epoch or fleet.roster.epoch, key=key, signer=signer)
+
+
+def doors(**groups):
+    return {"doors": groups}
+
+
+# ---- an order
+
+
+def test_an_order_is_the_owners_and_stands_in_its_own_place(fleet, kiosks):
+    a, _ = kiosks
+    admin, keys = fleet.invitation.admin, fleet.roster.keys_for("admin", fleet.admin.identity.seal)
+    envelope = ordered(fleet, doors())
+
+    assert open_order(envelope, POLICY, admin, keys) == Order(POLICY, 1, doors())
+    assert open_order(envelope, POLICY, admin, {}) is None
+    for wrong, kind in (
+        (envelope, SETTINGS),
+        (envelope, "roster"),
+        (ordered(fleet, doors(), signer=a.member.identity.sign), POLICY),
+        (envelope[:-1] + bytes([envelope[-1] ^ 1]), POLICY),
+        (envelope[:8] + bytes(8) + envelope[16:], POLICY),
+        (b"", POLICY),
+    ):
+        with pytest.raises(RefusedError):
+            revision_of(wrong, kind, admin)
+    assert b"doors" not in envelope
+
+
+def test_a_revision_only_rises(fleet, kiosks):
+    a, _ = kiosks
+    assert a.member.hear_order(POLICY, ordered(fleet, doors(**{"*": ["it"]}), revision=5))
+    assert not a.member.hear_order(POLICY, ordered(fleet, doors(**{"*": ["*"]}), revision=5))
+    assert not a.member.hear_order(POLICY, ordered(fleet, doors(**{"*": ["*"]}), revision=4))
+    assert a.store.door_groups() == {"it"}
+    assert a.member.hear_order(POLICY, ordered(fleet, doors(**{"*": ["*"]}), revision=6))
+    assert a.store.door_groups() == {"*"}
+
+
+def test_an_order_whose_key_has_not_arrived_waits_for_it_and_the_one_before_stays_in_force(fleet, kiosks):
+    a, b = kiosks
+    a.member.hear_order(POLICY, ordered(fleet, doors(**{"*": ["staff"]})))
+    fleet.take_off(b)  # a new epoch
+    a.member.hear_order(POLICY, ordered(fleet, doors(**{"*": ["it"]}), revision=2))
+    assert a.member.policy().revision == 1
+    assert a.store.door_groups() == {"staff"}
+    a.member.hear_roster(fleet.signed)
+
+    assert a.store.door_groups() == {"it"}
+    assert b.store.door_groups() is None
+
+
+def test_an_order_of_a_newer_program_changes_nothing(fleet, kiosks):
+    a, _ = kiosks
+    a.member.hear_order(POLICY, ordered(fleet, doors(**{"*": ["staff"]})))
+    a.member.hear_order(POLICY, ordered(fleet, {"gates": {}}, revision=2))
+
+    assert a.store.door_groups() == {"staff"}
+
+
+# ---- the policy
+
+
+def test_a_kiosk_that_no_line_names_lets_nobody_in():
+    policy = Policy(1, {"a": ("staff",), "b": ("*",)})
+
+    assert (policy.of("a"), policy.of("b"), policy.of("c")) == (("staff",), ("*",), ())
+    assert replace(policy, doors={"*": ("it",)}).of("c") == ("it",)
+
+
+def test_the_owners_file_names_kiosks_as_people_do(fleet, kiosks, tmp_path):
+    a, b = kiosks
+    path = tmp_path / "policy.toml"
+    path.write_text(f'[doors]\na = ["staff", "*"]\n{b.member.id} = [" it ", "board", "it"]\n')
+    policy = read_policy(path, fleet.roster)
+
+    assert policy.doors == {a.member.id: ("*",), b.member.id: ("board", "it")}
+    assert policy_of(Order(POLICY, 3, policy.plain())) == replace(policy, revision=3)
+    path.write_text(write_policy(policy, fleet.roster))
+    assert read_policy(path, fleet.roster) == policy
+    assert shut(policy, fleet.roster) == ()
+    assert shut(Policy(1, {a.member.id: ("staff",)}), fleet.roster) == ("b",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[gates]\n",
+        "doors = 1\n",
+        '[doors]\nc = ["staff"]\n',
+        '[doors]\na = "staff"\n',
+        "[doors]\na = [1]\n",
+        '[doors]\na = ["one, two"]\n',
+        '[doors]\na = ["staff"]\n[more]\n',
+    ],
+)
+@pytest.mark.usefixtures("kiosks")
+def test_a_file_that_is_no_policy_is_refused(fleet, tmp_path, text):
+    (tmp_path / "policy.toml").write_text(text)
+
+    with pytest.raises(ConfigError, match=r"policy\.toml"):
+        read_policy(tmp_path / "policy.toml", fleet.roster)
+
+
+def test_a_stick_carries_orders_too(fleet, kiosks, tmp_path):
+    a, b = kiosks
+    a.member.hear_order(POLICY, ordered(fleet, doors(**{"*": ["staff"]})))
+    export(a.member, tmp_path / "stick")
+    take(b.member, tmp_path / "stick")
+
+    assert b.store.door_groups() == {"staff"}
+
+
+def test_a_revision_is_above_any_that_the_owners_folder_gave(fleet, tmp_path):
+    class Silent:
+        """A hub that lost its disk."""
+
+        def give(self, kind, body, *, above):
+            order = Order(kind, above + 1, body)
+            return order, ordered(fleet, body, kind=kind, revision=order.revision)
+
+    revisions = [_give(tmp_path, Silent(), fleet.invitation, POLICY, doors()).revision for _ in range(3)]
+    assert revisions == [1, 2, 3]
+
+
+# ---- by a hub
+
+
+def test_a_policy_reaches_every_kiosk_and_each_holds_whom_it_lets_in(site):  # noqa: F811
+    _, hub, owner, kiosks = site
+    a, b, c = kiosks
+    staff, guest = (
+        a.store.people.enrol(Enrolment([template(seed)], Details(groups=(group,))))
+        for seed, group in ((31, "staff"), (32, "guests"))
+    )
+    until(lambda: all(kiosk.of(guest.session_id) and kiosk.of(staff.session_id) for kiosk in (b, c)))
+    order, _ = owner.give(POLICY, doors(**{b.member.id: ["staff"], "*": ["*"]}))
+    until(lambda: b.of(guest.session_id) is None)
+    assert (b.store.door_groups(), c.store.door_groups()) == ({"staff"}, {"*"})
+    assert b.of(staff.session_id) is not None
+    assert b.sync.figures()["policy"] == {"revision": order.revision, "groups": ["staff"]}
+    c.store.people.patch(
+        c.of(guest.session_id).session_number, lambda one: replace(one, details=Details(groups=("staff",)))
+    )
+    until(lambda: b.of(guest.session_id) is not None)  # its face was read again
+    assert b.of(guest.session_id).references == 1
+    assert owner.order(POLICY) == order
+    assert (hub.directory / "order-policy").exists()
+
+
+def test_a_kiosk_may_not_order_and_an_order_survives_the_hubs_disk(site):  # noqa: F811
+    import asyncio
+    import shutil
+
+    from kiosk.fleet import wire
+
+    fleet, hub, owner, kiosks = site
+    a, *_ = kiosks
+    before = owner.order(POLICY)
+
+    async def forge():
+        async with wire.connection(
+            fleet.invitation.hubs[0], fleet.invitation, a.member.identity, a.member.id
+        ) as client:
+            await client.publish("fleet.settings.policy", b"forged")
+            await client.flush()
+
+    asyncio.run(forge())
+    hub.kill()
+    shutil.rmtree(hub.directory / "jetstream")
+    hub.start()
+    until(hub.ready.is_set)
+
+    assert owner.order(POLICY) == before
+    until(lambda: all(kiosk.sync.figures()["hubs"][0]["is_level"] for kiosk in kiosks))
+
+
+def test_the_command_line_shows_and_sets_a_policy(site, tmp_path, capsys, monkeypatch):  # noqa: F811
+    import io
+
+    from kiosk.cli.main import main
+
+    fleet, _, _, kiosks = site
+    a, *_ = kiosks
+    folder = tmp_path / "owner"
+    folder.mkdir()
+    fleet.admin.write(folder / "owner.key", "a passphrase", cost=1 << 10)
+    (folder / "fleet.json").write_text(fleet.invitation.dump())
+    (tmp_path / "policy.toml").write_text('[doors]\na = ["*"]\nb = ["staff"]\n')
+
+    def run(*words):
+        monkeypatch.setattr("sys.stdin", io.StringIO("a passphrase\n"))
+        return main([str(word) for word in words])
+
+    assert run("fleet", "policy", "set", tmp_path / "policy.toml", "--owner", folder) == 0
+    captured = capsys.readouterr()
+    assert "nobody goes through c" in captured.err
+    assert run("fleet", "policy", "show", "--owner", folder) == 0
+    text = capsys.readouterr().out
+    assert '"a" = ["*"]' in text
+    until(lambda: len(a.sync.member.policy().doors) == 2)
+    assert run("--state", a.directory, "fleet", "policy", "show", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["doors"][a.member.id] == ["*"]

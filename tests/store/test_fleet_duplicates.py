@@ -1,0 +1,114 @@
+"""Two enrolments of one face at two kiosks: every kiosk shows the pair, one decision closes it everywhere."""
+
+from dataclasses import replace
+
+import pytest
+
+from kiosk.errors import RefusedError
+from kiosk.store.fleet.duplicates import Duplicates
+from kiosk.store.subjects import SESSION, Details, Enrolment
+from kiosk.types import Status
+from tests.store.stored import template
+from tests.store.test_fleet_shared import hub, kiosks, settle  # noqa: F401  fixtures
+
+
+def alike(kiosks, one, other, score=95.0):  # noqa: F811
+    """Have every kiosk find that two people look alike; return how many pairs are new."""
+    new = 0
+    for kiosk in kiosks:
+        numbers = [kiosk.of(person).session_number for person in (one.session_id, other.session_id)]
+        new += Duplicates(kiosk.store).note([(*numbers, score)], upto=1, now=kiosk.clock())
+    return new
+
+
+def pairs(kiosks):  # noqa: F811
+    return [[(one.first, one.second) for one in Duplicates(kiosk.store).open()] for kiosk in kiosks]
+
+
+@pytest.fixture
+def twice(hub, kiosks):  # noqa: F811
+    """Give the older and the newer enrolment of one face."""
+    a, b, _ = kiosks
+    old = a.people.enrol(Enrolment([template(1)], Details(name="Person A", vendor_data="one")))
+    a.clock.advance(60.0)
+    new = b.people.enrol(Enrolment([template(2)], Details(name="Person A.", vendor_data="two", plan="nights")))
+    settle(hub, kiosks)
+    alike(kiosks, new, old)
+    return old, new
+
+
+def test_every_kiosk_shows_the_pair_with_the_older_enrolment_first_and_keeps_it_once(twice, kiosks):  # noqa: F811
+    old, new = twice
+
+    assert pairs(kiosks) == [[(old.session_id, new.session_id)]] * 3
+    assert alike(kiosks, new, old) == 0
+
+
+def test_two_people_are_asked_about_at_no_kiosk_again(twice, hub, kiosks):  # noqa: F811
+    old, new = twice
+    c = kiosks[2]
+    Duplicates(c.store).different(old.session_id, new.session_id, actor="operator")
+    settle(hub, kiosks)
+
+    assert pairs(kiosks) == [[]] * 3
+    assert alike(kiosks, new, old) == 0
+    assert [kiosk.people.subjects().total for kiosk in kiosks] == [2] * 3
+    assert c.store.verify_log().is_intact
+    with pytest.raises(RefusedError):
+        Duplicates(kiosks[0].store).same(old.session_id, new.session_id, details_of=old.session_id, actor="x")
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["the older's", "the newer's"])
+def test_one_person_has_both_faces_and_the_particulars_that_were_chosen(twice, hub, kiosks, which):  # noqa: F811
+    old, new = twice
+    chosen = twice[which]
+    c = kiosks[2]
+    c.people.block(c.of(new.session_id).session_number, reason="lost badge")
+    c.people.patch(c.of(old.session_id).session_number, lambda one: replace(one, status=Status.IN_REVIEW))
+    Duplicates(c.store).same(old.session_id, new.session_id, details_of=chosen.session_id, actor="operator")
+    settle(hub, kiosks)
+
+    for kiosk in kiosks:
+        person = kiosk.of(old.session_id)
+        assert kiosk.of(new.session_id) is None
+        assert replace(person.details, block_reason=None) == chosen.details
+        assert (person.references, person.status) == (2, Status.IN_REVIEW)
+        assert (person.is_blocklisted, person.details.block_reason) == (True, "lost badge")
+    assert pairs(kiosks) == [[]] * 3
+    assert kiosks[0].shared.receipts(new.session_id) == {"a", "b", "c"}
+
+
+def test_operators_who_decide_apart_from_each_other_lose_nobody(twice, hub, kiosks):  # noqa: F811
+    old, new = twice
+    a, b, c = kiosks
+    Duplicates(a.store).same(old.session_id, new.session_id, details_of=old.session_id, actor="x")
+    Duplicates(b.store).same(old.session_id, new.session_id, details_of=new.session_id, actor="y")
+    Duplicates(c.store).different(old.session_id, new.session_id, actor="z")
+    settle(hub, kiosks)
+
+    names = {kiosk.of(old.session_id).details.name for kiosk in kiosks}
+    assert len(names) == 1
+    assert names < {"Person A", "Person A."}
+    assert [kiosk.of(old.session_id).references for kiosk in kiosks] == [2] * 3
+    assert [kiosk.of(new.session_id) for kiosk in kiosks] == [None] * 3
+
+
+def test_a_pair_of_one_kiosk_a_session_or_somebody_gone_is_not_asked_about(hub, kiosks):  # noqa: F811
+    a, b, _ = kiosks
+    one, other = (a.people.enrol(Enrolment([template(seed)], Details())) for seed in (1, 2))
+    call = b.people.enrol(Enrolment([template(3)], Details(), source=SESSION))
+    gone = b.people.enrol(Enrolment([template(4)], Details()))
+    settle(hub, kiosks)
+
+    assert alike(kiosks, one, other) == 0  # whoever enrolled the second was told of the first
+    assert alike(kiosks, one, call) == 0
+    assert alike(kiosks, one, gone) == 3
+    a.people.forget(a.of(gone.session_id).session_number)
+    settle(hub, kiosks)
+    assert pairs(kiosks) == [[]] * 3
+
+
+def test_only_one_of_the_two_has_particulars_to_keep(twice, kiosks):  # noqa: F811
+    old, new = twice
+    with pytest.raises(RefusedError, match="one of the two"):
+        Duplicates(kiosks[0].store).same(old.session_id, new.session_id, details_of="somebody", actor="x")
