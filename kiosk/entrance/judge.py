@@ -19,6 +19,7 @@ from kiosk.entrance.expected import ExpectedPerson
 from kiosk.entrance.liveness_step import LivenessStep
 from kiosk.entrance.look import Look
 from kiosk.entrance.news import Broadcast
+from kiosk.entrance.opening import Opening
 from kiosk.entrance.pending import PendingApproval
 from kiosk.entrance.screen import Announcer, Place
 from kiosk.entrance.surroundings import Surroundings
@@ -30,7 +31,6 @@ from kiosk.recognition.pipeline import Recogniser
 from kiosk.rules.admission import DoorReason
 from kiosk.rules.conditions import Allowed, Condition, allowed
 from kiosk.rules.furniture import StillFace
-from kiosk.rules.grant import Grant, Refusal, RefusalReason
 from kiosk.rules.limits import Limits
 from kiosk.rules.patience import Tries
 from kiosk.rules.presentation import (
@@ -102,13 +102,16 @@ class Judge:
         """
         self._device, self._entrance, self._monitor = device, entrance, monitor
         self._announcer = Announcer(news, monitor, door)
-        self._clock, self._door, self._keep, self._make_liveness = clock, door, keep, liveness
+        self._clock, self._keep, self._make_liveness = clock, keep, liveness
         self._tries = tries or Tries()
         self.expected = ExpectedPerson(entrance, self._announcer, config, clock=clock)
         """Who is to step up next: claims of codes, and enrolments."""
 
+        self.opening = Opening(entrance, door, self._fault)
+        """What is asked before anything opens."""
+
         self._pending = PendingApproval(
-            entrance, self._announcer, open_door=self._open, second=self._second, clock=clock, beside=beside
+            entrance, self._announcer, open_door=self.opening.open, second=self._second, clock=clock, beside=beside
         )
         self._reloading = threading.Lock()  # guards the settings to take
         self._frames: dict[int, tuple[Frame, tuple[Face, ...]]] = {}
@@ -272,7 +275,7 @@ class Judge:
             best, recogniser = (frame, faces[0]), self._device.recogniser
             decided = _decide_by_mode(mode, self._entrance, recogniser, ready, best, claimed=claimed)
         self.decided += 1
-        refusal = self._open(decided) if decided.may_open else None
+        refusal = self.opening.open(decided) if decided.may_open else None
         self._pending.conclude(decided, refusal)  # before anything that may fail: the door may be open
         if decided.kind is not Kind.FACE_SEARCH and doubt is not DoorReason.LIVENESS_UNDETERMINED:
             self._count(is_granted=decided.status is Status.APPROVED)
@@ -287,17 +290,6 @@ class Judge:
             return ready, None
         judgement = self._liveness.examine(ready)
         return replace(ready, liveness=self._liveness.record(judgement)), DOUBTS[judgement.verdict]
-
-    def _open(self, decided: DoorDecision) -> Refusal | None:
-        """Ask the relay; first once more the store, as somebody may have been blocked while the decision was saved."""
-        try:
-            stands = self._entrance.still_stands(decided)
-        except StoreError as error:  # the decision is saved and is told of; it opens nothing
-            self._fault(error)
-            return Refusal(RefusalReason.CLOSED, (Condition.STORE_UNREADABLE.value,))
-        if not stands:
-            return Refusal(RefusalReason.WITHDRAWN)
-        return self._door.open(Grant(decided.request_id, decided.captured_at)) if self._door is not None else None
 
     def _second(self, decision: NewDecision, photographs: Mapping[str, bytes]) -> NewDecision:
         return self._device.outgoing.second(decision, photographs)

@@ -82,6 +82,7 @@ UNOPENED = MappingProxyType(
         RefusalReason.LOG_ONLY: Result.NOT_OPENED,
         RefusalReason.CLOSED: Result.NOT_OPENED,
         RefusalReason.NO_SUPERVISOR: Result.NOT_OPENED,
+        RefusalReason.NO_CARD: Result.NOT_OPENED,
         RefusalReason.WITHDRAWN: Result.DECLINED,  # blocked, declined or forgotten since: told what a stranger is told
     }
 )

@@ -26,6 +26,7 @@ class RefusalReason(str, Enum):
     ALREADY_USED = "already_used"  # one decision, one pulse
     WITHDRAWN = "withdrawn"  # its person may not come in any more: blocked, declined, forgotten, out of date since
     NO_SUPERVISOR = "no_supervisor"  # nobody would end the pulse
+    NO_CARD = "no_card"  # the panel opens for cards, and the person has none
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from typing import Any, get_type_hints
 from kiosk.errors import ConfigError
 from kiosk.rules.limits import Limits
 from kiosk.rules.patience import Patience
-from kiosk.settings.neighbours import MqttSettings, SyslogSettings
+from kiosk.settings.neighbours import MqttSettings, OsdpSettings, SyslogSettings
 from kiosk.settings.network import ApiSettings, CloudSettings, FleetSettings
 from kiosk.settings.sections import (
     CameraSettings,
@@ -84,6 +84,7 @@ class Config:
     cloud: CloudSettings = field(default_factory=CloudSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     syslog: SyslogSettings = field(default_factory=SyslogSettings)
+    osdp: OsdpSettings = field(default_factory=OsdpSettings)
     fleet: FleetSettings = field(default_factory=FleetSettings)
 
 

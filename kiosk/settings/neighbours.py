@@ -1,6 +1,7 @@
 """The sections of kiosk.toml about the door's neighbours.
 
-[mqtt] is what a house's automation hears and may ask, [syslog] what a site's log server is sent.
+[mqtt] is what a house's automation hears and may ask, [syslog] what a site's log server is sent, [osdp] the line to an
+access control panel, or to readers.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from kiosk.errors import ConfigError
 from kiosk.setting import setting
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+LAST_ADDRESS = 126  # of OSDP; 127 is everybody's
 _TOPIC = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
 
 
@@ -93,6 +95,44 @@ class SyslogSettings:
     def is_used(self) -> bool:
         """Whether anything is sent."""
         return bool(self.host)
+
+
+@dataclass(frozen=True, slots=True)
+class OsdpSettings:
+    """[osdp]: a serial line to an access control panel, whose reader this kiosk is, or to readers; by default none."""
+
+    port: str = setting("", "Serial port of the line, for instance /dev/ttyUSB0; empty for none.")
+    role: str = setting(
+        "reader",
+        "What the kiosk is on this line: the reader of a panel that opens the door (reader), or the panel of readers "
+        "and keypads (panel).",
+        choices=("reader", "panel"),
+    )
+    baud: int = setting(9600, "Speed of the line.", choices=(9600, 19200, 38400, 57600, 115200, 230400))
+    address: int = setting(0, "Address of this kiosk as a reader.", low=0, high=126)
+    readers: tuple[str, ...] = setting(
+        (), 'Addresses of the readers, for role panel, such as "1"; each has the same key.', may_be_empty=True
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse addresses that no reader has."""
+        for text in self.readers:
+            if not (text.isascii() and text.isdigit() and int(text) <= LAST_ADDRESS):
+                raise ConfigError(f"[osdp] readers has {text!r}; want addresses from 0 to {LAST_ADDRESS}")
+        if len(set(self.addresses)) < len(self.readers):
+            raise ConfigError("[osdp] readers: two have the same address")
+        if self.is_used and self.role == "panel" and not self.readers:
+            raise ConfigError("[osdp] role panel wants the addresses of its readers: set [osdp] readers")
+
+    @property
+    def addresses(self) -> tuple[int, ...]:
+        """The readers' addresses."""
+        return tuple(int(text) for text in self.readers)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there is such a line."""
+        return bool(self.port)
 
 
 def _is_here(host: str) -> bool:

@@ -122,6 +122,8 @@ def erase(connection: sqlite3.Connection, vault: Vault, subject: Subject) -> Rem
             ("reference", "template", "subject", [number]),
             ("log_private", "sealed", "seq", answers),
             ("review_image", "sealed", "seq", answers),
+            ("factor_note", "sealed", "seq", answers),
+            ("factor", "sealed", "subject", [number]),
             ("outbox", "payload", "seq", answers),
             *_of_session(connection, "vendor_lookup", vendor),
             ("subject", "details", "session_number", [number]),

@@ -15,6 +15,7 @@ What is personal lies in sealed columns (see `vault.py`); each is bound to its t
     fleet_document.sealed   what a kiosk of the fleet says of a person; fleet_envelope as it was sent
     unproven.sealed     what of someone forgotten is still searched for
     access.sealed       JSON: name and verifier of a key or an operator
+    factor.sealed       JSON, padded: card, and the verifiers of PINs; factor_note: what was entered with a decision
     session.sealed      JSON: what an open session was asked for, and what its steps found
 """
 
@@ -347,8 +348,24 @@ CREATE TABLE review_image (
 CREATE INDEX review_image_of ON review_image (seq);
 """
 
+# Cards and PINs, and what was entered with a decision, see factors/.
+_FACTORS = """
+CREATE TABLE factor (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    subject INTEGER NOT NULL UNIQUE REFERENCES subject,
+    card_lookup BLOB UNIQUE,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE TABLE factor_note (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq INTEGER NOT NULL REFERENCES log,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE INDEX factor_note_of ON factor_note (seq);
+"""
+
 # Number n is SCRIPTS[n - 1]; a released one never changes.
-SCRIPTS = (_FIRST, _IMPORTS, _ACCESS, _CLOUD, _RETENTION, _SESSIONS, _FLEET, _REVIEW)
+SCRIPTS = (_FIRST, _IMPORTS, _ACCESS, _CLOUD, _RETENTION, _SESSIONS, _FLEET, _REVIEW, _FACTORS)
 VERSION = len(SCRIPTS)
 
 

@@ -27,6 +27,20 @@ def add_keeping(gallery: Callable[..., argparse.ArgumentParser], who: str) -> No
     edit.add_argument("--valid-until", metavar="DATE", help="first day on which the person may no longer enter")
     edit.add_argument("--retain-until", metavar="DATE", help="day on which the person is erased")
     edit.add_argument("--status", choices=STATUSES, help="Approved lets in somebody who enrolled without an operator")
+    factors = gallery(
+        "gallery factors",
+        "people.factors",
+        "give a person a card or a PIN, or take them",
+        more="Without an option it says what the person has. A PIN is asked for, or read from a pipe, and in a "
+        "second line the PIN to enter under duress, which opens and raises a silent alarm.",
+    )
+    factors.add_argument("subject", metavar="ID", help=who)
+    factors.add_argument("--card", metavar="CARD", help="12-3456 (26 bits), 34:12-3456, 37:12-3456 or 56:123456")
+    factors.add_argument(
+        "--pin", action="store_true", help="give a PIN of 4 to 12 digits, in the place of an older one"
+    )
+    factors.add_argument("--no-card", action="store_true", help="take the card")
+    factors.add_argument("--no-pin", action="store_true", help="take the PINs")
     export = gallery(
         "gallery export",
         "people.keep",

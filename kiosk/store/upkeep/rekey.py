@@ -24,6 +24,7 @@ from kiosk.store.chain import Entry, Head, Kind
 from kiosk.store.database import Database
 from kiosk.store.decision_log import DecisionLog, HeadFile
 from kiosk.store.directory import DATABASE_NAME, hold, unlock
+from kiosk.store.factors import factors
 from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME, Key, new_key, replace_key
 from kiosk.store.open_sessions import sessions
 from kiosk.store.store import HEAD_NAME, untrusted
@@ -112,6 +113,7 @@ def _rewrite(
                 ("outbox_image", "sealed"),
                 ("review_image", "sealed"),
                 ("secret", "sealed"),
+                ("factor_note", "sealed"),
                 ("unproven", "sealed"),
                 ("session", "sealed"),
                 ("fleet_document", "sealed"),
@@ -124,6 +126,7 @@ def _rewrite(
             _people(connection, old, new)
             _answers(connection, old, new)
             accounts.reseal(connection, old, new)
+            factors.reseal(connection, old, new)
             sessions.reseal(connection, new)
         except InvalidTag as error:
             raise StoreError(f"{database.path} has a damaged row; run `kiosk store repair` first") from error

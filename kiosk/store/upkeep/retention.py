@@ -280,7 +280,7 @@ def _carry_out(store: Store, plan: _Plan) -> int:
         new = Checkpoint(through, digest, at, plan.kept.count, plan.kept.digest)
         transaction.record(Kind.PRUNE, details={**new.details, "removed": len(plan.going)}, actor="sweep")
         for signed in plan.going:
-            for table in ("log_subject", "log_private", "review_image", "log"):
+            for table in ("log_subject", "log_private", "review_image", "factor_note", "log"):
                 connection.execute(f"DELETE FROM {table} WHERE seq = ?", (signed.seq,))
     return len(plan.going)
 
