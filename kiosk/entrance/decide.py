@@ -21,12 +21,14 @@ from kiosk.gallery.search import Query
 from kiosk.gallery.snapshot import Among
 from kiosk.recognition.match import compare
 from kiosk.rules.admission import DoorReason, hold_for_age, weigh, weigh_claim
+from kiosk.rules.factors import Factor, FactorRule
 from kiosk.rules.grant import Refusal
 from kiosk.rules.presentation import Ready
 from kiosk.rules.schedule import EVERYBODY, Schedule
 from kiosk.settings.sections import EntranceSettings, SearchSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NOT_OPENED, NewDecision
+from kiosk.store.factors.pins import Entered
 from kiosk.store.store import Store
 from kiosk.store.subjects import SESSION, Subject
 from kiosk.types import Entity, Origin, Risk, Sample, Status, SubjectId, Template
@@ -37,6 +39,9 @@ Photograph = Callable[[], bytes]
 
 Age = Callable[[], float | None]
 """Estimates the age in years on the best frame; called only where it can change the decision."""
+
+NOTHING_MORE = FactorRule(MappingProxyType({}))
+"""The face is enough."""
 
 SLACK = 1e-5  # of a cosine: a floor surely under the shown score, which is then looked at
 RISKS = MappingProxyType(
@@ -65,6 +70,16 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """What a person gave beside their face."""
+
+    number: SubjectId  # who was asked
+    factors: frozenset[Factor]
+    failed: DoorReason | None  # why it is not enough
+    entered: Entered | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class DoorDecision:
     """A decision at the door, as it was saved."""
 
@@ -77,6 +92,7 @@ class DoorDecision:
     score: float | None = None
     subject: Subject | None = field(default=None, repr=False)
     question: Question | None = field(default=None, repr=False)  # where the cloud may be asked
+    entered: Entered | None = field(default=None, repr=False)  # at the keypad
 
     @property
     def may_open(self) -> bool:
@@ -124,6 +140,7 @@ class Entrance:
         now: Callable[[], float],
         is_clock_trusted: Callable[[], bool],
         states: Callable[[], Sequence[str]] = tuple,
+        factors: FactorRule = NOTHING_MORE,
     ) -> None:
         """Put the parts together.
 
@@ -134,18 +151,39 @@ class Entrance:
             now: seconds UTC.
             is_clock_trusted: whether `now` can be believed.
             states: the degraded states of now; each decision names them.
+            factors: what is asked beside the face, and when.
         """
+        self._factors = factors
         self.device, self._settings, self._schedule = device, settings, schedule
         self._now, self._is_clock_trusted, self._states = now, is_clock_trusted, states
 
-    def apply(self, settings: EntranceSettings, schedule: Schedule) -> None:
+    def apply(self, settings: EntranceSettings, schedule: Schedule, factors: FactorRule = NOTHING_MORE) -> None:
         """Decide by other settings from now on."""
-        self._settings, self._schedule = settings, schedule
+        self._settings, self._schedule, self._factors = settings, schedule, factors
+
+    def asks(self, ready: Ready, claimed: SubjectId | None) -> tuple[SubjectId, frozenset[Factor]] | None:
+        """Return who would be let in and what they are asked for first; None where that is nobody or nothing."""
+        if not self._factors.hours:
+            return None
+        ruled = self._who(ready, unknown_age) if claimed is None else self._whether(ready, claimed, unknown_age)
+        if ruled.status is not Status.APPROVED or ruled.subject is None:
+            return None
+        wanted = self._wanted(ruled.subject)
+        return (ruled.subject.session_number, wanted) if wanted else None
 
     def identify(
-        self, ready: Ready, photograph: Photograph = nothing, age: Age = unknown_age, crop: Photograph = nothing
+        self,
+        ready: Ready,
+        photograph: Photograph = nothing,
+        age: Age = unknown_age,
+        crop: Photograph = nothing,
+        *,
+        given: Given | None = None,
     ) -> DoorDecision:
         """Find out who it is, 1:N, and whether they may come in; `age` is asked only where they may."""
+        return self._save(Kind.IDENTIFY, ready, self._who(ready, age), photograph, crop, given=given)
+
+    def _who(self, ready: Ready, age: Age) -> _Ruled:
         settings, store, seen = self._settings, self.device.store, self._search(ready.probe)
         best = seen.ranked[0] if seen.ranked else None
         score = best.similarity if best is not None else None
@@ -164,8 +202,7 @@ class Entrance:
         if why is DoorReason.BLOCKLISTED and seen.blocked is not None:
             score, subject = seen.blocked.similarity, store.people.subject(seen.blocked.subject)
         others = seen.ranked[1:] if status is Status.IN_REVIEW else ()
-        ruled = _Ruled(status, why, score, subject, {"identify": threshold}, seen.references, others)
-        return self._save(Kind.IDENTIFY, ready, ruled, photograph, crop)
+        return _Ruled(status, why, score, subject, {"identify": threshold}, seen.references, others)
 
     def verify(
         self,
@@ -174,16 +211,20 @@ class Entrance:
         photograph: Photograph = nothing,
         age: Age = unknown_age,
         crop: Photograph = nothing,
+        *,
+        given: Given | None = None,
     ) -> DoorDecision:
         """Find out whether it is the person who was claimed, 1:1; somebody on the blocklist is found all the same."""
+        return self._save(Kind.VERIFY, ready, self._whether(ready, claimed, age), photograph, crop, given=given)
+
+    def _whether(self, ready: Ready, claimed: SubjectId, age: Age) -> _Ruled:
         settings, seen = self._settings, self._search(ready.probe)
         subject = self.device.store.people.subject(claimed)
         likeness = _likeness(self.device, ready.probe, claimed) if subject is not None else None
         threshold = self.device.held_for(ready.probe, claimed, self.device.held_here(settings.verify_threshold))
         status, why = weigh_claim(likeness, threshold=threshold, review_margin=settings.review_margin)
         status, why = _of_age(settings.age_low, age, *self._held_against(subject, seen, status, why))
-        ruled = _Ruled(status, why, likeness, subject, {"verify": threshold}, None)
-        return self._save(Kind.VERIFY, ready, ruled, photograph, crop)
+        return _Ruled(status, why, likeness, subject, {"verify": threshold}, None)
 
     def screen(
         self, ready: Ready, entity: Entity, photograph: Photograph = nothing, crop: Photograph = nothing
@@ -224,6 +265,8 @@ class Entrance:
             return None
         why = DoorReason.SECOND_OPINION
         status, why = self._held_against(subject, self._search(ready.probe), Status(answered.status), why)
+        if status is Status.APPROVED and self._wanted(subject):  # nobody was asked beside the cloud
+            status, why = Status.DECLINED, DoorReason.FACTOR_MISSING
         score = answered.score
         details = {
             "of": verdict.request_id,
@@ -301,11 +344,35 @@ class Entrance:
         closure = self._schedule.closure(self._now(), plan, is_clock_trusted=is_trusted)
         return (status, why) if closure is None else (Status.DECLINED, DoorReason(closure.value))
 
+    def _wanted(self, subject: Subject) -> frozenset[Factor]:
+        """Return what a person is asked for beside their face now."""
+        return self._factors.wanted(self._now(), subject.details.plan, is_clock_trusted=self._is_clock_trusted())
+
+    def _with_factors(self, ruled: _Ruled, given: Given | None) -> _Ruled:
+        """Decline whoever would be let in and did not give what is asked for; what was asked of another counts not."""
+        if ruled.status is not Status.APPROVED or ruled.subject is None:
+            return ruled
+        wanted = self._wanted(ruled.subject)
+        if given is not None and given.number == ruled.subject.session_number:
+            failed = given.failed or (None if wanted <= given.factors else DoorReason.FACTOR_MISSING)
+        else:
+            failed = DoorReason.FACTOR_MISSING if wanted or given is not None else None
+        return ruled if failed is None else replace(ruled, status=Status.DECLINED, why=failed)
+
     # ---- what is saved
 
     def _save(
-        self, kind: Kind, ready: Ready, ruled: _Ruled, photograph: Photograph, crop: Photograph = nothing
+        self,
+        kind: Kind,
+        ready: Ready,
+        ruled: _Ruled,
+        photograph: Photograph,
+        crop: Photograph = nothing,
+        *,
+        given: Given | None = None,
     ) -> DoorDecision:
+        ruled = self._with_factors(ruled, given)
+        entered = given.entered if given is not None else None
         request_id, subject, score = str(uuid.uuid4()), ruled.subject, ruled.score
         rows = _rows(self.device, ruled.others)
         answer: dict[str, Any] = {
@@ -327,9 +394,11 @@ class Entrance:
             subjects=tuple(one.session_number for one in (subject, *rows) if one is not None),
             vendor_data=subject.details.vendor_data if subject is not None else None,
             answer={"request_id": request_id, kind.value.lower(): answer, "created_at": timestamp(self._now())},
-            details=self._about(ruled.why, ready),
+            details=self._about(ruled.why, ready)
+            | ({} if given is None else {"factors": sorted(one.value for one in given.factors)}),
             request_id=request_id,
             actor=ACTOR,
+            entered=entered,
             images=_images(self.device, crop) if ruled.status is Status.IN_REVIEW else {},
         )
         is_open = ruled.why is DoorReason.BORDERLINE
@@ -350,6 +419,7 @@ class Entrance:
             score,
             subject,
             question,
+            entered,
         )
 
     def _about(self, why: DoorReason, ready: Ready) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from typing import Any, get_type_hints
 from kiosk.errors import ConfigError
 from kiosk.rules.limits import Limits
 from kiosk.rules.patience import Patience
-from kiosk.settings.neighbours import MqttSettings, OsdpSettings, SyslogSettings
+from kiosk.settings.neighbours import FactorSettings, MqttSettings, OsdpSettings, SyslogSettings
 from kiosk.settings.network import ApiSettings, CloudSettings, FleetSettings
 from kiosk.settings.sections import (
     CameraSettings,
@@ -77,6 +77,7 @@ class Config:
     attempts: Patience = field(default_factory=Patience)
     degraded: DegradedSettings = field(default_factory=DegradedSettings)
     door: DoorSettings = field(default_factory=DoorSettings)
+    factors: FactorSettings = field(default_factory=FactorSettings)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     health: HealthSettings = field(default_factory=HealthSettings)
     api: ApiSettings = field(default_factory=ApiSettings)

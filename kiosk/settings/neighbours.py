@@ -1,7 +1,7 @@
 """The sections of kiosk.toml about the door's neighbours.
 
 [mqtt] is what a house's automation hears and may ask, [syslog] what a site's log server is sent, [osdp] the line to an
-access control panel, or to readers.
+access control panel, or to readers, [factors] what is asked beside the face.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 from kiosk.errors import ConfigError
+from kiosk.rules.factors import read_factors
 from kiosk.setting import setting
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -133,6 +134,31 @@ class OsdpSettings:
     def is_used(self) -> bool:
         """Whether there is such a line."""
         return bool(self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class FactorSettings:
+    """[factors]: what is asked beside the face, and when; by default nothing."""
+
+    pin: tuple[str, ...] = setting(
+        (),
+        "Hours in which a PIN is asked for, as [schedule] week has them; after a plan's name, for its people alone.",
+        may_be_empty=True,
+    )
+    card: tuple[str, ...] = setting(
+        (), "Hours in which the person's own card is asked for, at a reader of [osdp].", may_be_empty=True
+    )
+    entry_s: float = setting(
+        30.0, "How long a person has for it, standing in front of the camera.", low=5.0, high=120.0, unit="s"
+    )
+    tries: int = setting(3, "Wrong PINs or cards until the person is declined.", low=1, high=10, unit="tries")
+
+    def __post_init__(self) -> None:
+        """Refuse lines that cannot be read."""
+        try:
+            read_factors("UTC", pin=self.pin, card=self.card)
+        except ValueError as error:
+            raise ConfigError(f"[factors]: {error}") from None
 
 
 def _is_here(host: str) -> bool:
