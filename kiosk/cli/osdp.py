@@ -56,12 +56,16 @@ def osdp_key(chosen: argparse.Namespace) -> None:
 
 def osdp_check(chosen: argparse.Namespace) -> None:
     """Answer at the line, as the kiosk will."""
-    from kiosk.integrations.osdp_reader import try_line  # noqa: PLC0415
-
     config = assembly.load_settings(chosen)
     if not config.osdp.is_used:
         raise ConfigError("[osdp] port is empty: name the serial port in kiosk.toml")
-    found = try_line(config.osdp, key=read_line_key(chosen, config), wait_s=ANSWER_S).figures()
+    key = read_line_key(chosen, config)
+    if config.osdp.role == "panel":
+        _check_readers(chosen, config, key)
+        return
+    from kiosk.integrations.osdp_reader import try_line  # noqa: PLC0415
+
+    found = try_line(config.osdp, key=key, wait_s=ANSWER_S).figures()
     seconds = found["secured_after_s"]
     if chosen.json:
         print(json.dumps({"port": config.osdp.port, "secured_after_s": seconds, "reason": found["reason"]}))
@@ -69,6 +73,19 @@ def osdp_check(chosen: argparse.Namespace) -> None:
         raise ConfigError(found["reason"])
     if not chosen.json:
         print(f"{config.osdp.port}: the panel asks, and the secure channel stood after {seconds:g} s")
+
+
+def _check_readers(chosen: argparse.Namespace, config: Config, key: str | None) -> None:
+    from kiosk.integrations.osdp_panel import try_readers  # noqa: PLC0415
+
+    found = try_readers(config.osdp, key=key, wait_s=ANSWER_S)
+    if chosen.json:
+        print(json.dumps({"port": config.osdp.port, "readers": found}))
+    if not all(found.values()):
+        missing = ", ".join(address for address, answers in found.items() if not answers)
+        raise ConfigError(f"{config.osdp.port}: no secure channel with reader {missing}")
+    if not chosen.json:
+        print(f"{config.osdp.port}: every reader answers over the secure channel ({', '.join(found)})")
 
 
 def read_line_key(chosen: argparse.Namespace, config: Config) -> str | None:

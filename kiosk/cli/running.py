@@ -197,7 +197,7 @@ def _neighbours(kiosk: Kiosk, store: Store, parts: ExitStack) -> dict[str, Neigh
 
         made["syslog"] = Syslog(kiosk.news, config.syslog)
     if config.osdp.is_used:
-        made["osdp"] = _line(kiosk, store)
+        made["osdp"] = _readers(kiosk, store) if config.osdp.role == "panel" else _line(kiosk, store)
     for neighbour in made.values():
         parts.callback(neighbour.close)
     return made
@@ -226,6 +226,39 @@ def _line(kiosk: Kiosk, store: Store) -> Neighbour:
     cards = PanelCards(reader, store.factors, clock=time.monotonic, states=monitor.states, table=lambda: monitor.table)
     kiosk.judge.opening.connect(cards)
     return reader
+
+
+def _readers(kiosk: Kiosk, store: Store) -> Neighbour:
+    """Be the panel of readers, keypads and their relay."""
+    from kiosk.integrations.osdp_panel import OsdpPanel  # noqa: PLC0415  a kiosk without readers loads none of it
+    from kiosk.integrations.reader_desk import ReaderDesk, ReaderRelay, shower  # noqa: PLC0415
+
+    config, monitor, desk = kiosk.device.config, kiosk.monitor, ReaderDesk(kiosk.requests)
+
+    def tell(sentence: str | None) -> None:
+        if sentence is None:
+            monitor.end(Condition.READER_LOST)
+        else:
+            monitor.hold(Condition.READER_LOST, sentence)
+
+    panel = OsdpPanel(
+        config.osdp,
+        key=Credentials(store, assembly.credentials_directory()).read(OSDP_KEY),
+        tell=tell,
+        hear_card=desk.take_card,
+        hear_keys=desk.take_keys,
+    )
+    kiosk.news.listen(shower(panel))
+    if config.osdp.relay:
+        relay = ReaderRelay(
+            panel,
+            pulse_s=config.door.pulse_s,
+            clock=time.monotonic,
+            states=monitor.states,
+            table=lambda: monitor.table,
+        )
+        kiosk.judge.opening.connect(relay)
+    return panel
 
 
 def _serve_api(start: Start, kiosk: Kiosk, sync: Sync | None, detector: Detector, parts: ExitStack) -> Server:

@@ -217,3 +217,15 @@ class OsdpPanel:
             self._spoilt += 1
             log.warning("card spoilt reader=%d", place)
         return 0
+
+
+def try_readers(settings: OsdpSettings, *, key: str | None, wait_s: float) -> dict[str, bool]:
+    """Ask the readers until all answer, or for so long; return which did, by address."""
+    panel = OsdpPanel(settings, key=key)
+    panel.start()
+    until = time.monotonic() + wait_s
+    while not panel.is_secure and time.monotonic() < until:
+        time.sleep(STEP_S)
+    found: dict[str, bool] = panel.figures()["readers"]
+    panel.close()
+    return found

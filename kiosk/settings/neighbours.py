@@ -115,6 +115,10 @@ class OsdpSettings:
         (), 'Addresses of the readers, for role panel, such as "1"; each has the same key.', may_be_empty=True
     )
 
+    relay: bool = setting(
+        False, "Open by the readers' own relay too, for [door] pulse_s; for a strike that is wired to a reader."
+    )
+
     def __post_init__(self) -> None:
         """Refuse addresses that no reader has."""
         for text in self.readers:

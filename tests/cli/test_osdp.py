@@ -7,7 +7,7 @@ import pytest
 
 from kiosk.cli.main import main
 from kiosk.store.subjects import Details, Enrolment
-from kiosk.testing.fake_osdp import FakePanel
+from kiosk.testing.fake_osdp import FakePanel, FakeReader
 
 KEY = bytes(range(1, 17))
 
@@ -40,6 +40,18 @@ def test_a_key_is_kept_and_the_panel_then_asks(ask, monkeypatch):
     assert status == 0
     assert json.loads(said)["secured_after_s"] > 0.0
     panel.close()
+
+
+def test_a_check_asks_every_reader(ask, monkeypatch):
+    reader = FakeReader(KEY)
+    ask("osdp", "key", piped=KEY.hex())
+    for name, value in (("PORT", reader.line.path), ("BAUD", "115200"), ("ROLE", "panel"), ("READERS", "1")):
+        monkeypatch.setenv(f"KIOSK_OSDP_{name}", value)
+
+    status, said = ask("osdp", "check", "--json")
+
+    assert (status, json.loads(said)["readers"]) == (0, {"1": True})
+    reader.close()
 
 
 def test_a_new_key_is_shown_once_and_a_public_one_is_refused(ask):
