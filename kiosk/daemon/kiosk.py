@@ -50,6 +50,7 @@ LIVE_SECTIONS = frozenset(
         "attempts",
         "degraded",
         "factors",
+        "passage",
         "schedule",
         "health",
     }

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from kiosk.entrance.decide import DoorDecision, Entrance, Given
+from kiosk.entrance.decide import DoorDecision, Entrance
 from kiosk.entrance.expected import ExpectedPerson
 from kiosk.entrance.factor_step import Ended, FactorStep
 from kiosk.entrance.opening import Opening
 from kiosk.entrance.pending import PendingApproval
+from kiosk.entrance.ruling import Given
 from kiosk.entrance.screen import Announcer
 from kiosk.errors import KioskError, RefusedError
 from kiosk.recognition.image import encoded, portrait
@@ -59,7 +60,7 @@ class Deciding:
             self._conclude(self._entrance.suspect(ready, doubt), ready, doubt)
             return
         may_ask = mode == "identify" or (mode == "verify" and claimed is not None)
-        asks = self._entrance.asks(ready, claimed) if may_ask else None
+        asks = self._entrance.ruling.asks(ready, claimed) if may_ask else None
         if asks is not None:
             self._factors.begin(ready, best, *asks, claimed)
             return

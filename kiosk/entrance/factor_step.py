@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from kiosk.entrance.decide import Given
+from kiosk.entrance.ruling import Given
 from kiosk.entrance.screen import ShownFactor
 from kiosk.errors import RefusedError
 from kiosk.rules.admission import DoorReason

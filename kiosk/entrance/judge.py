@@ -108,12 +108,8 @@ class Judge:
         self.expected = ExpectedPerson(entrance, self._announcer, config, clock=clock)
         """Who is to step up next: claims of codes, and enrolments."""
 
-        self.opening = Opening(entrance, door, self._fault)
-        """What is asked before anything opens."""
-
-        self.factors = FactorStep(device.store.factors, config.factors, clock=clock)
-        """Who is asked for a card or a PIN beside their face."""
-
+        self.opening = Opening(entrance, door, self._fault, rule=config.passage, clock=clock)  # asked before anything
+        self.factors = FactorStep(device.store.factors, config.factors, clock=clock)  # who is asked for one
         self._pending = PendingApproval(
             entrance, self._announcer, open_door=self.opening.open, second=self._second, clock=clock, beside=beside
         )
@@ -256,6 +252,7 @@ class Judge:
             self._deciding.give_up()
             self._entrance.apply(config.entrance, schedule, factors_of(config))
             self.factors.apply(config.factors)
+            self.opening.apply(config.passage)
             self._apply(config)
 
     def rest(self, now: float) -> None:

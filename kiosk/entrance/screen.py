@@ -60,6 +60,8 @@ class Result(str, Enum):
     NOT_ENROLLED = "not_enrolled"
     UNCLEAR = "unclear"  # it could not be seen that a person stands there; never which cue or challenge
     AGAIN = "again"  # known, but too late to open: the same person may simply look again
+    FULL = "full"  # known, and nobody more may be inside now
+    SECOND = "second"  # known, and another person is to follow
     NOT_OPENED = "not_opened"  # known, but the door opens for nobody by face now
 
 
@@ -86,6 +88,11 @@ UNOPENED = MappingProxyType(
         RefusalReason.CLOSED: Result.NOT_OPENED,
         RefusalReason.NO_SUPERVISOR: Result.NOT_OPENED,
         RefusalReason.NO_CARD: Result.NOT_OPENED,
+        RefusalReason.PASSBACK: Result.NOT_OPENED,
+        RefusalReason.FULL: Result.FULL,
+        RefusalReason.SUSPENDED: Result.DECLINED,  # told what a stranger is told
+        RefusalReason.SECOND_PERSON: Result.SECOND,
+        RefusalReason.PASSAGES_UNKNOWN: Result.NOT_OPENED,
         RefusalReason.WITHDRAWN: Result.DECLINED,  # blocked, declined or forgotten since: told what a stranger is told
     }
 )

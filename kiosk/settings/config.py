@@ -22,6 +22,7 @@ from typing import Any, get_type_hints
 
 from kiosk.errors import ConfigError
 from kiosk.rules.limits import Limits
+from kiosk.rules.passage import PassageRule
 from kiosk.rules.patience import Patience
 from kiosk.settings.neighbours import FactorSettings, MqttSettings, OsdpSettings, SyslogSettings
 from kiosk.settings.network import ApiSettings, CloudSettings, FleetSettings
@@ -78,6 +79,7 @@ class Config:
     degraded: DegradedSettings = field(default_factory=DegradedSettings)
     door: DoorSettings = field(default_factory=DoorSettings)
     factors: FactorSettings = field(default_factory=FactorSettings)
+    passage: PassageRule = field(default_factory=PassageRule)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     health: HealthSettings = field(default_factory=HealthSettings)
     api: ApiSettings = field(default_factory=ApiSettings)

@@ -124,6 +124,7 @@ def erase(connection: sqlite3.Connection, vault: Vault, subject: Subject) -> Rem
             ("review_image", "sealed", "seq", answers),
             ("factor_note", "sealed", "seq", answers),
             ("factor", "sealed", "subject", [number]),
+            ("passage", "row_check", "subject", [number]),
             ("outbox", "payload", "seq", answers),
             *_of_session(connection, "vendor_lookup", vendor),
             ("subject", "details", "session_number", [number]),

@@ -348,7 +348,7 @@ CREATE TABLE review_image (
 CREATE INDEX review_image_of ON review_image (seq);
 """
 
-# Cards and PINs, and what was entered with a decision, see factors/.
+# Cards and PINs, and what was entered with a decision, see factors/; who went through the door, see passages/.
 _FACTORS = """
 CREATE TABLE factor (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -362,6 +362,17 @@ CREATE TABLE factor_note (
     sealed BLOB NOT NULL
 ) STRICT;
 CREATE INDEX factor_note_of ON factor_note (seq);
+CREATE TABLE passage (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    subject INTEGER NOT NULL REFERENCES subject,
+    direction TEXT NOT NULL CHECK (direction IN ('in', 'out')),
+    at REAL NOT NULL,
+    request_id TEXT NOT NULL,
+    corrected_by TEXT NOT NULL,
+    row_check BLOB NOT NULL
+) STRICT;
+CREATE INDEX passage_of ON passage (subject, id);
+CREATE INDEX passage_at ON passage (at);
 """
 
 # Number n is SCRIPTS[n - 1]; a released one never changes.

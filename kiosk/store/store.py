@@ -39,6 +39,7 @@ from kiosk.store.factors import factors
 from kiosk.store.log_export import export
 from kiosk.store.notes import Notes
 from kiosk.store.open_sessions.sessions import Change, OpenSessions
+from kiosk.store.passages.passages import PassageStore
 from kiosk.store.people import People
 from kiosk.store.references import ReferenceReader
 from kiosk.store.review import images
@@ -94,6 +95,7 @@ class Store:
         self.review_images = ReviewImages(database, vault)
         self.secrets = Secrets(database, vault)
         self.factors = factors.FactorStore(database, vault, self.transaction)
+        self.passages = PassageStore(database, vault, self.transaction)
         self.people = People(
             directory,
             database,

@@ -6,6 +6,7 @@ from kiosk.entrance.news import Topic
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.factors.pins import Entered
+from kiosk.store.subjects import Details, Enrolment
 from tests.api.served import serving
 
 
@@ -55,3 +56,31 @@ def test_an_operator_cannot_follow_the_silent_alarm(served):
 
     assert answer.status_code == 400
     assert "duress" not in answer.text.split("the topics are")[1]
+
+
+def test_another_door_tells_of_a_passage_and_a_roll_call_names_who_is_inside(served):
+    number = served.device.store.people.enrol(Enrolment((), Details(name="Person A"))).session_number
+
+    told = served.call("POST", "/device/passages", "operator", json={"session_number": number, "direction": "in"})
+    inside = served.call("GET", "/device/passages/inside", "operator").json()["people"]
+    (passage,) = served.call("GET", "/device/passages", "operator").json()["passages"]
+
+    assert told.status_code == 201
+    assert [(one["session_number"], one["name"]) for one in inside] == [(number, "Person A")]
+    assert passage["request_id"] is None
+    assert passage["corrected_by"]
+    served.call("POST", "/device/passages", "operator", json={"session_number": number, "direction": "out"})
+    assert served.call("GET", "/device/passages/inside", "operator").json()["people"] == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"session_number": 999, "direction": "in"}, {"session_number": 1, "direction": "up"}, {"session_number": True}],
+)
+def test_a_passage_that_cannot_be_is_refused(served, body):
+    assert served.call("POST", "/device/passages", "operator", json=body).status_code == 400
+
+
+def test_a_device_key_sees_and_tells_no_passages(served):
+    assert served.call("GET", "/device/passages", "device").status_code == 403
+    assert served.call("GET", "/device/passages?since=yesterday", "operator").status_code == 400

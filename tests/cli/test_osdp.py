@@ -70,8 +70,10 @@ def test_cards_and_pins_are_given_and_taken(ask):
     status, said = ask("gallery", "factors", "a", "--card", "12-3456", "--pin", piped="4711\n4829\n")
     assert (status, said) == (0, "1: card 26:12-3456, a PIN\n")
     assert ask("gallery", "factors", "a", "--json")[1] == (
-        '{"session_number": 1, "card": "26:12-3456", "has_pin": true}\n'
+        '{"session_number": 1, "card": "26:12-3456", "has_pin": true, "suspended_until": null}\n'
     )
+    assert ask("gallery", "factors", "a", "--suspend-until", "2030-01-02")[1].endswith("until 2030-01-02\n")
+    assert "suspended" not in ask("gallery", "factors", "a", "--suspend-until", "")[1]
     assert ask("gallery", "factors", "a", "--no-card", "--no-pin")[1] == "1: card none, no PIN\n"
 
 

@@ -158,6 +158,7 @@ def test_nothing_but_the_silent_alarm_tells_duress_from_a_normal_entry(stage):
     assert [one.topic for one in normal].count(Topic.DURESS) == 0
     (alarm,) = (one for one in forced if one.topic is Topic.DURESS)
     line = event_of(alarm)
+    assert line is not None
     assert (line.kind, line.severity, line.facts) == ("duress", 1, {"request_id": alarm.data["request_id"]})
     entries = [one.entry for one in stage.store.decisions().decisions]
     first, second = (json.dumps([one.details, one.status, one.warnings]) for one in entries)

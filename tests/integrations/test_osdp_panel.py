@@ -20,7 +20,8 @@ LED, BUZZER, OUTPUT = "led_number", "rep_count", "output_no"
 
 class Line:
     def __init__(self, reader_key=KEY):
-        self.told, self.now = [], 100.0
+        self.told: list[str | None] = []
+        self.now = 100.0
         self.kiosk = ScriptedKiosk(lambda: 1_800_000_000.0)
         self.reader = FakeReader(reader_key)
         desk = ReaderDesk(self.kiosk, clock=lambda: self.now)
@@ -106,13 +107,13 @@ def test_a_decision_at_the_door_is_shown_and_a_calls_is_not(line):
 
 
 def test_the_readers_relay_ends_its_pulse_by_itself_and_is_held_to_the_guard(line):
-    states = []
+    states: list[str] = []
     relay = ReaderRelay(line.panel, pulse_s=3.0, clock=lambda: 10.0, states=lambda: states, table=lambda: POLICY)
     line.reader.commands.clear()
 
     assert relay.present(1, Grant("r1", 9.0)) == Refusal(RefusalReason.FRAME_TOO_OLD)
     states.append("disk_full")
-    assert relay.present(1, Grant("r2", 10.0)).reason is RefusalReason.CLOSED
+    assert relay.present(1, Grant("r2", 10.0)) == Refusal(RefusalReason.CLOSED, ("disk_full",))
     states.clear()
     assert line.commands(OUTPUT) == []
     again(lambda: relay.present(1, Grant("r3", 10.0)), lambda: line.commands(OUTPUT))

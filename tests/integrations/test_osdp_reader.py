@@ -1,6 +1,7 @@
 """libosdp's own panel at the other end of a pseudo-terminal: what it hears, and what the line carries."""
 
 from importlib.metadata import PackageNotFoundError
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,9 @@ class Line:
     """A panel and a kiosk's reader, and what the kiosk was told."""
 
     def __init__(self, panel_key=KEY, reader_key=KEY):
-        self.told, self.lights, self.kept = [], [], []
+        self.told: list[str | None] = []
+        self.lights: list[Any] = []
+        self.kept: list[str] = []
         self.panel = FakePanel(panel_key)
         self.reader = OsdpReader(
             OsdpSettings(port=self.panel.line.path, baud=115200),
@@ -136,7 +139,7 @@ def test_a_panel_that_falls_silent_is_lost_and_takes_no_old_card_later(line):
 
 
 def test_an_adapter_that_is_pulled_out_is_lost_without_an_end_of_the_thread(tmp_path):
-    told = []
+    told: list[str | None] = []
     reader = OsdpReader(OsdpSettings(port=str(tmp_path / "ttyUSB9")), key=KEY.hex(), tell=told.append)
     reader.start()
 

@@ -122,4 +122,4 @@ def test_who_has_no_duress_pin_cannot_enter_one():
 )
 def test_simple_and_alike_pins_are_refused(pair):
     with pytest.raises(ValueError, match="PIN"):
-        make_pins(*pair, CHEAP)
+        make_pins(pair[0], pair[1], CHEAP)

@@ -6,6 +6,7 @@ import argparse
 import getpass
 import json
 import sys
+from datetime import datetime, timezone
 
 from kiosk import assembly
 from kiosk.cli import faces
@@ -16,7 +17,7 @@ from kiosk.store.factors.pins import make_pins
 
 
 def gallery_factors(chosen: argparse.Namespace) -> None:
-    """Give a person a card or PINs, take them, or say what they have."""
+    """Give a person a card or PINs, take them, suspend the person, or say what they have."""
     if (chosen.card and chosen.no_card) or (chosen.pin and chosen.no_pin):
         raise ConfigError("give something or take it, not both")
     try:
@@ -29,6 +30,9 @@ def gallery_factors(chosen: argparse.Namespace) -> None:
         found = store.factors.read(number)
         if card is not None or pins is not None:
             found = store.factors.give(number, card=card, pins=pins, actor="cli")
+        if chosen.suspend_until is not None:
+            day = chosen.suspend_until
+            found = store.factors.suspend(number, faces.read_day(day, "--suspend-until") if day else None, actor="cli")
         if chosen.no_card or chosen.no_pin:
             found = store.factors.take(number, card=chosen.no_card, pins=chosen.no_pin, actor="cli")
     _say(chosen, number, found)
@@ -36,10 +40,14 @@ def gallery_factors(chosen: argparse.Namespace) -> None:
 
 def _say(chosen: argparse.Namespace, number: int, found: Factors) -> None:
     card = found.card.text if found.card is not None else None
+    until = found.suspended_until
+    day = None if until is None else datetime.fromtimestamp(until, timezone.utc).date().isoformat()
     if chosen.json:
-        print(json.dumps({"session_number": number, "card": card, "has_pin": found.pins is not None}))
+        has_pin = found.pins is not None
+        print(json.dumps({"session_number": number, "card": card, "has_pin": has_pin, "suspended_until": day}))
     else:
-        print(f"{number}: card {card or 'none'}, {'a PIN' if found.pins is not None else 'no PIN'}")
+        suspended = f", suspended until {day}" if day else ""
+        print(f"{number}: card {card or 'none'}, {'a PIN' if found.pins is not None else 'no PIN'}{suspended}")
 
 
 def _asked() -> tuple[str, str | None]:

@@ -38,11 +38,12 @@ class Factors:
 
     card: Card | None = field(default=None, repr=False)
     pins: Pins | None = field(default=None, repr=False)
+    suspended_until: float | None = None  # s UTC; stays outside until then
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to keep."""
-        return self.card is None and self.pins is None
+        return self == Factors()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,13 @@ class FactorStore:
         changed = [name for name, one in (("card", card), ("pin", pins)) if one]
 
         def without(known: Factors) -> Factors:
-            return Factors(None if card else known.card, None if pins else known.pins)
+            return replace(known, card=None if card else known.card, pins=None if pins else known.pins)
 
         return self._change(number, without, changed, actor)
+
+    def suspend(self, number: SubjectId, until: float | None, *, actor: str = "") -> Factors:
+        """Keep a person outside until a time, s UTC, without forgetting anything of them; None lets them in again."""
+        return self._change(number, lambda known: replace(known, suspended_until=until), ["suspended_until"], actor)
 
     def _change(
         self, number: SubjectId, change: Callable[[Factors], Factors], changed: list[str], actor: str
@@ -188,6 +193,7 @@ def _pack(factors: Factors) -> bytes:
     fields = {
         **({} if factors.card is None else {"card": factors.card.text}),
         **({} if factors.pins is None else {"pins": factors.pins.as_dict()}),
+        **({} if factors.suspended_until is None else {"suspended_until": factors.suspended_until}),
     }
     return json.dumps(fields, separators=(",", ":")).encode().ljust(SEALED_BYTES)
 
@@ -196,6 +202,6 @@ def _unpack(content: bytes) -> Factors:
     try:
         kept = json.loads(content)
         card = read_card(kept["card"]) if "card" in kept else None
-        return Factors(card, read_pins(kept["pins"]) if "pins" in kept else None)
+        return Factors(card, read_pins(kept["pins"]) if "pins" in kept else None, kept.get("suspended_until"))
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError("a person's card or PIN cannot be read; give it to them again") from error

@@ -27,6 +27,7 @@ from kiosk.store.directory import DATABASE_NAME, hold, unlock
 from kiosk.store.factors import factors
 from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME, Key, new_key, replace_key
 from kiosk.store.open_sessions import sessions
+from kiosk.store.passages import passages
 from kiosk.store.store import HEAD_NAME, untrusted
 from kiosk.store.subjects import vendor_lookup
 from kiosk.store.vault import InvalidTag, Vault
@@ -127,6 +128,7 @@ def _rewrite(
             _answers(connection, old, new)
             accounts.reseal(connection, old, new)
             factors.reseal(connection, old, new)
+            passages.reseal(connection, new)
             sessions.reseal(connection, new)
         except InvalidTag as error:
             raise StoreError(f"{database.path} has a damaged row; run `kiosk store repair` first") from error

@@ -28,6 +28,8 @@ const RESULTS = {
   unclear: ["maybe", "again"],
   again: ["maybe", "again"],
   not_opened: ["maybe", "other_way"],
+  full: ["maybe", "people"],
+  second: ["maybe", "people"],
 };
 const IDLE = { state: "idle", guidance: null, result: null, other_way: false, held_s: 0, face: null, reasons: [], challenge: null, factor: null };
 

@@ -34,7 +34,7 @@ let speaker = null;
 
 /** Play the sound of a result. A browser that wants a touch first stays silent until it had one. */
 export function play(result) {
-  const notes = NOTES[{ not_enrolled: "declined", unclear: "review", again: "review", not_opened: "review" }[result] ?? result];
+  const notes = NOTES[{ not_enrolled: "declined", unclear: "review", again: "review", not_opened: "review", full: "review", second: "review" }[result] ?? result];
   if (!notes || !window.AudioContext) return;
   speaker ??= new AudioContext();
   if (speaker.state === "suspended") speaker.resume();
