@@ -42,7 +42,7 @@ CONNECTION = {
 
 def cloud_register(chosen: argparse.Namespace) -> None:
     """Open an account."""
-    password = _secret("A password for the new account")
+    password = read_secret("A password for the new account")
     with _online(chosen) as (cloud, _):
         _saying("the registration was refused", lambda: cloud.register(chosen.email, password))
     _say(chosen, {"email": chosen.email}, f"A code is on its way to {chosen.email}: `kiosk cloud verify` takes it.")
@@ -64,7 +64,7 @@ def cloud_verify(chosen: argparse.Namespace) -> None:
 
 def cloud_login(chosen: argparse.Namespace) -> None:
     """Fetch the key of an account."""
-    password = _secret("Password")
+    password = read_secret("Password")
     with _online(chosen) as (cloud, credentials):
         try:
             key = cloud.log_in(chosen.email, password)
@@ -207,7 +207,7 @@ def cloud_send(chosen: argparse.Namespace) -> int:
 
 def cloud_export(chosen: argparse.Namespace) -> None:
     """Write what is not sent to a stick."""
-    passphrase = _secret("A passphrase for the file", is_new=True)
+    passphrase = read_secret("A passphrase for the file", is_new=True)
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         path, count = exporting.export(store, chosen.to, passphrase, now=time.time())
     _say(chosen, {"file": str(path), "rows": count}, f"{count} rows in {path}; they stay in the queue as well.")
@@ -215,7 +215,7 @@ def cloud_export(chosen: argparse.Namespace) -> None:
 
 def cloud_decrypt(chosen: argparse.Namespace) -> None:
     """Read an exported file into a folder."""
-    passphrase = _secret("The file's passphrase")
+    passphrase = read_secret("The file's passphrase")
     count = 0
     chosen.to.mkdir(parents=True, exist_ok=True)
     for count, row in enumerate(exporting.read(chosen.file, passphrase), 1):
@@ -325,13 +325,13 @@ def _saying(what: str, call: Any) -> Any:
 
 def keep_secret(chosen: argparse.Namespace, name: str, label: str) -> None:
     """Read a secret, and keep it sealed."""
-    secret = _secret(label)
+    secret = read_secret(label)
     with assembly.open_store(chosen, assembly.load_settings(chosen)) as store:
         Credentials(store, assembly.credentials_directory()).write(name, secret)
     _say(chosen, {"kept": name}, f"{label} kept, sealed.")
 
 
-def _secret(label: str, *, is_new: bool = False) -> str:
+def read_secret(label: str, *, is_new: bool = False) -> str:
     """Read a secret from a terminal without showing it, or from a pipe; never from the command line."""
     if not sys.stdin.isatty():
         text = sys.stdin.readline(8192).rstrip("\r\n")

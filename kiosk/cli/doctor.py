@@ -60,6 +60,8 @@ def examine(chosen: argparse.Namespace) -> Iterator[Finding]:
         yield Finding("settings", True, "right")
     yield from _models(config)
     yield from _store(chosen, config)
+    if config.osdp.is_used:
+        yield _line(chosen, config)
     yield _disk(chosen)
     yield _clock()
     yield _walls()
@@ -193,6 +195,23 @@ def _gallery(config: Config, store: Store, people: int, references: int) -> Find
         return Finding("gallery", True, sentence)
     cure = "raise [search] similarity_threshold, or set [search] hold_fpir so that it rises with the gallery"
     return Finding("gallery", False, sentence, cure)
+
+
+def _line(chosen: argparse.Namespace, config: Config) -> Finding:
+    """Look whether the line to a panel or to readers can be opened; whether the other end answers is `osdp check`."""
+    from kiosk.cli.osdp import read_line_key  # noqa: PLC0415  a kiosk without a line loads none of it
+    from kiosk.integrations.osdp import load_library, read_key  # noqa: PLC0415
+
+    port = config.osdp.port
+    try:
+        load_library()
+        read_key(read_line_key(chosen, config))
+    except KioskError as error:
+        return Finding("osdp", False, str(error), "see `kiosk osdp --help`")
+    if not os.access(port, os.R_OK | os.W_OK):
+        cure = "plug the adapter in; the kiosk's account belongs to the group dialout"
+        return Finding("osdp", False, f"{port} is not there, or may not be used", cure)
+    return Finding("osdp", True, f"{port} is there, as {config.osdp.role}; `kiosk osdp check` asks the other end")
 
 
 def _disk(chosen: argparse.Namespace) -> Finding:

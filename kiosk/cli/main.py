@@ -22,8 +22,9 @@ from kiosk.cli.cloud_arguments import add_cloud
 from kiosk.cli.evaluation.evaluate import add_measurements
 from kiosk.cli.fleet.arguments import add_fleet
 from kiosk.cli.mqtt import add_mqtt
+from kiosk.cli.osdp import add_osdp
 from kiosk.cli.parser import Parser, complete
-from kiosk.cli.people.arguments import add_keeping
+from kiosk.cli.people.arguments import add_keeping, add_passages
 from kiosk.cli.values import read_count, read_days, read_part, read_port, read_skip, read_threshold, read_vendor_data
 from kiosk.errors import KioskError
 from kiosk.rules.text import shown
@@ -89,6 +90,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_store(add)
     add_cloud(add, _group)
     add_mqtt(add, _group)
+    add_osdp(add, _group)
+    add_passages(_group(add, "passage", "who went through the door, and who is inside"), WHO)
     add_fleet(add, _group)
     _add_serve(add)
     return parser

@@ -19,7 +19,7 @@ from kiosk.api.screen_token import screen_token
 from kiosk.capture.process import Camera
 from kiosk.capture.watch import Report
 from kiosk.cli.demo import ONCE, DecisionPrinter, DemoCue, demo_settings, level_said_aloud, portraits_in
-from kiosk.cloud.credentials import MQTT_PASSWORD, Credentials
+from kiosk.cloud.credentials import MQTT_PASSWORD, OSDP_KEY, Credentials
 from kiosk.daemon.doorway import Doorway
 from kiosk.daemon.kiosk import Kiosk, serve
 from kiosk.device.device import Device
@@ -32,6 +32,7 @@ from kiosk.health.ending import end_within
 from kiosk.health.memory import share_arenas
 from kiosk.health.supervisor import Flag, Supervisor
 from kiosk.networks.self_test import self_test
+from kiosk.rules.conditions import Condition
 from kiosk.settings.config import Config
 from kiosk.store.accounts import Accounts
 from kiosk.store.directory import run_alone
@@ -207,9 +208,69 @@ def _neighbours(start: Start, kiosk: Kiosk, store: Store, parts: ExitStack) -> d
         from kiosk.integrations.syslog import Syslog  # noqa: PLC0415  as above
 
         made["syslog"] = Syslog(kiosk.news, config.syslog)
+    if config.osdp.is_used:
+        made["osdp"] = _readers(kiosk, store) if config.osdp.role == "panel" else _line(kiosk, store)
     for neighbour in made.values():
         parts.callback(neighbour.close)
     return made
+
+
+def _line(kiosk: Kiosk, store: Store) -> Neighbour:
+    """Be the reader of an access control panel."""
+    from kiosk.integrations.osdp_reader import OsdpReader  # noqa: PLC0415  a kiosk without a line loads none of it
+    from kiosk.integrations.panel_cards import PanelCards  # noqa: PLC0415
+
+    credentials, monitor, door = Credentials(store, assembly.credentials_directory()), kiosk.monitor, kiosk.door
+
+    def tell(sentence: str | None) -> None:
+        if sentence is None:
+            monitor.end(Condition.PANEL_LOST)
+        else:
+            monitor.hold(Condition.PANEL_LOST, sentence)
+
+    reader = OsdpReader(
+        kiosk.device.config.osdp,
+        key=credentials.read(OSDP_KEY),
+        tell=tell,
+        show=door.lamps.follow if door is not None else lambda _light: None,
+        keep_key=lambda text: credentials.write(OSDP_KEY, text),
+    )
+    cards = PanelCards(reader, store.factors, clock=time.monotonic, states=monitor.states, table=lambda: monitor.table)
+    kiosk.judge.opening.connect(cards)
+    return reader
+
+
+def _readers(kiosk: Kiosk, store: Store) -> Neighbour:
+    """Be the panel of readers, keypads and their relay."""
+    from kiosk.integrations.osdp_panel import OsdpPanel  # noqa: PLC0415  a kiosk without readers loads none of it
+    from kiosk.integrations.reader_desk import ReaderDesk, ReaderRelay, shower  # noqa: PLC0415
+
+    config, monitor, desk = kiosk.device.config, kiosk.monitor, ReaderDesk(kiosk.requests)
+
+    def tell(sentence: str | None) -> None:
+        if sentence is None:
+            monitor.end(Condition.READER_LOST)
+        else:
+            monitor.hold(Condition.READER_LOST, sentence)
+
+    panel = OsdpPanel(
+        config.osdp,
+        key=Credentials(store, assembly.credentials_directory()).read(OSDP_KEY),
+        tell=tell,
+        hear_card=desk.take_card,
+        hear_keys=desk.take_keys,
+    )
+    kiosk.news.listen(shower(panel))
+    if config.osdp.relay:
+        relay = ReaderRelay(
+            panel,
+            pulse_s=config.door.pulse_s,
+            clock=time.monotonic,
+            states=monitor.states,
+            table=lambda: monitor.table,
+        )
+        kiosk.judge.opening.connect(relay)
+    return panel
 
 
 def _serve_api(start: Start, kiosk: Kiosk, sync: Sync | None, detector: Detector, parts: ExitStack) -> Server:

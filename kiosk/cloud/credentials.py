@@ -1,4 +1,4 @@
-"""Secrets of cloud and broker: from systemd's credentials, else sealed in the store; never in argv, log or screen."""
+"""Secrets of cloud, broker and panel: of systemd's credentials, else sealed in the store; never in argv or log."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ API_KEY = "didit_api_key"
 WEBHOOK_SECRET = "webhook_secret"  # noqa: S105  its name
 PROXY = "cloud_proxy"  # URL with name and password
 MQTT_PASSWORD = "mqtt_password"  # noqa: S105  its name
+OSDP_KEY = "osdp_key"  # hexadecimal digits
 MOST_CHARACTERS = 4096
 
 

@@ -42,7 +42,19 @@ from kiosk.rules.conditions import Allowed, allowed, policy
 from kiosk.settings.config import Config
 
 LIVE_SECTIONS = frozenset(
-    {"match", "search", "presentation", "entrance", "enrolment", "attempts", "degraded", "schedule", "health"}
+    {
+        "match",
+        "search",
+        "presentation",
+        "entrance",
+        "enrolment",
+        "attempts",
+        "degraded",
+        "factors",
+        "passage",
+        "schedule",
+        "health",
+    }
 )
 """Sections of kiosk.toml that are taken while everything runs; the others start the process anew."""
 

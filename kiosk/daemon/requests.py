@@ -11,6 +11,7 @@ from kiosk.daemon.wiring import ALARM, Parts
 from kiosk.entrance.news import Consent, Health, Still
 from kiosk.errors import RefusedError
 from kiosk.recognition.image import encoded
+from kiosk.rules.cards import read_card
 from kiosk.rules.conditions import Condition
 from kiosk.store.chain import Kind
 from kiosk.store.subjects import Details
@@ -53,6 +54,26 @@ class Requests:
         seconds = self._parts.judge.expected.claim(found[0].session_number)
         log.info("claim actor=%s seconds=%g", actor, seconds)
         return seconds
+
+    def enter_pin(self, digits: str) -> None:
+        """Take what was entered at a keypad."""
+        self._parts.judge.factors.enter(digits)
+
+    def show_card(self, card: str) -> bool:
+        """Take a card that was held to a reader."""
+        try:
+            read = read_card(card)
+        except ValueError as error:
+            raise RefusedError(str(error)) from None
+        judge = self._parts.judge
+        if judge.factors.offer(read):
+            return True
+        number = self._parts.device.store.factors.whose(read)
+        if number is None or self._parts.device.config.entrance.mode != "verify":
+            log.info("card is_known=%s is_taken=False", number is not None)
+            return False
+        judge.expected.claim(number)
+        return True
 
     def release(self, *, actor: str) -> None:
         """Open the door for one pulse, as an operator."""

@@ -18,7 +18,7 @@ from kiosk.device.device import Device
 from kiosk.door.door import Door
 from kiosk.door.lines import Lines
 from kiosk.entrance.decide import Entrance
-from kiosk.entrance.judge import Judge
+from kiosk.entrance.judge import Judge, factors_of
 from kiosk.entrance.liveness_step import Detector, LivenessStep
 from kiosk.entrance.news import Broadcast
 from kiosk.health.clock import Clock
@@ -114,6 +114,7 @@ def wire(
             now=clock,
             is_clock_trusted=lambda: clock.state() is not ClockState.UNTRUSTED,
             states=monitor.states,
+            factors=factors_of(config),
         ),
         monitor,
         news,

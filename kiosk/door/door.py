@@ -167,7 +167,7 @@ class Door:
         self._driven: dict[Output, bool] = {}
         self._excused_until = -math.inf
         self._contact, self._exit = Contact(settings), ExitButton(settings.debounce_s)
-        self._lamps = Lamps()
+        self.lamps = Lamps()
         self._events: deque[DoorEvent] = deque(maxlen=EVENTS_KEPT)
         lines.set(dict.fromkeys(Output, False))
 
@@ -248,7 +248,7 @@ class Door:
     def show(self, signal: Signal) -> None:
         """Say something with lamps and buzzer; an alarm or a fault of the door goes before it."""
         with self._lock:
-            self._lamps.show(signal, self._clock())
+            self.lamps.show(signal, self._clock())
 
     def events(self) -> list[DoorEvent]:
         """Return what happened since the last call, oldest first."""
@@ -317,7 +317,7 @@ class Door:
                 if what is not None:
                     self._note(what, now)
             alarm_since = self._contact.since if self._contact.is_alarm else None
-            lit = self._lamps.lit(now, alarm_since, is_faulty=self._is_faulty)
+            lit = self.lamps.lit(now, alarm_since, is_faulty=self._is_faulty)
             lamps = {output: output in lit for output in Output if output is not Output.RELAY}
             if self._drive(lamps | {Output.RELAY: self._is_on and now < self._ends_at}, now) and self._is_faulty:
                 self._is_faulty = False

@@ -9,6 +9,7 @@ from enum import Enum
 from types import MappingProxyType
 
 from kiosk.door.lines import Output
+from kiosk.rules.lights import Colour, Light
 
 
 class Signal(str, Enum):
@@ -64,11 +65,22 @@ PATTERNS: Mapping[Signal, Pattern] = MappingProxyType(
 )
 
 
+OF_A_PANEL: Mapping[Colour, frozenset[Output]] = MappingProxyType(
+    {Colour.BLACK: _DARK, Colour.RED: frozenset(_RED), Colour.GREEN: frozenset(_GREEN)}
+)
+"""Which lamp shows a panel's colour; yellow shows all others."""
+
+
 class Lamps:
     """What lamps and buzzer say now."""
 
     def __init__(self) -> None:
         self._signal, self._since = Signal.IDLE, -math.inf
+        self._panel: Light | None = None
+
+    def follow(self, light: Light | None) -> None:
+        """Show what an access control panel says, instead of the kiosk's own signals; None: the kiosk's own."""
+        self._panel = light
 
     def show(self, signal: Signal, now: float) -> None:
         """Say something from now on, monotonic s; what is said already goes on."""
@@ -81,4 +93,7 @@ class Lamps:
             return PATTERNS[Signal.ALARM].at(max(0.0, now - alarm_since))
         if is_faulty:
             return PATTERNS[Signal.FAULT].at(0.0)
+        if (panel := self._panel) is not None:
+            sounds = frozenset(_BEEP) if panel.sounds_at(now) else _DARK
+            return OF_A_PANEL.get(panel.colour_at(now), frozenset(_YELLOW)) | sounds
         return PATTERNS[self._signal].at(max(0.0, now - self._since))

@@ -7,7 +7,7 @@ return. What a decision may open is not decided here but at the relay, by the ag
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -15,46 +15,34 @@ from typing import Any
 from kiosk.device.calls import answer_search, row_of
 from kiosk.device.device import Device, Found
 from kiosk.device.review_crops import PROBE
-from kiosk.device.thresholds import listing_threshold
 from kiosk.didit.contract import MatchRow, match_row, timestamp
-from kiosk.gallery.search import Query
-from kiosk.gallery.snapshot import Among
-from kiosk.recognition.match import compare
-from kiosk.rules.admission import DoorReason, hold_for_age, weigh, weigh_claim
-from kiosk.rules.doors import is_for
+from kiosk.entrance.ruling import NOTHING_MORE, Age, Given, Ruled, Ruling, Sought, unknown_age
+from kiosk.rules.admission import DoorReason
+from kiosk.rules.factors import FactorRule
 from kiosk.rules.grant import Refusal
 from kiosk.rules.presentation import Ready
-from kiosk.rules.schedule import EVERYBODY, Schedule
-from kiosk.settings.sections import EntranceSettings, SearchSettings
+from kiosk.rules.schedule import Schedule
+from kiosk.settings.sections import EntranceSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NOT_OPENED, NewDecision
+from kiosk.store.factors.pins import Entered
 from kiosk.store.store import Store
-from kiosk.store.subjects import SESSION, Subject
-from kiosk.types import Entity, Origin, Risk, Sample, Status, SubjectId, Template
+from kiosk.store.subjects import Subject
+from kiosk.types import Entity, Origin, Risk, Sample, Status, SubjectId
 
 ACTOR = "door"
 Photograph = Callable[[], bytes]
 """Makes a JPEG of the best frame; called only where it is wanted."""
 
-Age = Callable[[], float | None]
-"""Estimates the age in years on the best frame; called only where it can change the decision."""
-
-SLACK = 1e-5  # of a cosine: a floor surely under the shown score, which is then looked at
 RISKS = MappingProxyType(
     {DoorReason.BLOCKLISTED: Risk.FACE_IN_BLOCKLIST, DoorReason.OTHER_PERSON: Risk.LOW_FACE_MATCH_SIMILARITY}
 )
 """What Didit's contract has a word for."""
 
-LISTED = 2  # the most alike person and the next
-
 
 def nothing() -> bytes:
     """Return no photograph."""
     return b""
-
-
-def unknown_age() -> None:
-    """Return no age."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +66,7 @@ class DoorDecision:
     score: float | None = None
     subject: Subject | None = field(default=None, repr=False)
     question: Question | None = field(default=None, repr=False)  # where the cloud may be asked
+    entered: Entered | None = field(default=None, repr=False)  # at the keypad
 
     @property
     def may_open(self) -> bool:
@@ -88,29 +77,6 @@ class DoorDecision:
     def is_alarm(self) -> bool:
         """Whether somebody on the blocklist stands there."""
         return DoorReason.BLOCKLISTED.value in self.reasons or Risk.FACE_IN_BLOCKLIST.value in self.reasons
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What the search says about a probe."""
-
-    ranked: tuple[Found, ...]  # who may be listed now, best first; at most two
-    blocked: Found | None  # the most alike of the blocklist, where alike enough for the alarm
-    threshold: float
-    references: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Ruled:
-    """A decision before it is saved."""
-
-    status: Status
-    why: DoorReason
-    score: float | None
-    subject: Subject | None = field(repr=False)
-    thresholds: Mapping[str, float]
-    gallery_size: int | None
-    others: tuple[Found, ...] = ()  # who else was nearly as alike; for whoever reviews it
 
 
 class Entrance:
@@ -125,6 +91,7 @@ class Entrance:
         now: Callable[[], float],
         is_clock_trusted: Callable[[], bool],
         states: Callable[[], Sequence[str]] = tuple,
+        factors: FactorRule = NOTHING_MORE,
     ) -> None:
         """Put the parts together.
 
@@ -135,38 +102,40 @@ class Entrance:
             now: seconds UTC.
             is_clock_trusted: whether `now` can be believed.
             states: the degraded states of now; each decision names them.
+            factors: what is asked beside the face, and when.
         """
-        self.device, self._settings, self._schedule = device, settings, schedule
+        self.ruling = Ruling(device, settings, schedule, factors, now=now, is_clock_trusted=is_clock_trusted)
+        """Who somebody is, and whether they may come in."""
+
+        self.device, self._settings = device, settings
         self._now, self._is_clock_trusted, self._states = now, is_clock_trusted, states
 
-    def apply(self, settings: EntranceSettings, schedule: Schedule) -> None:
+    @property
+    def now(self) -> float:
+        """The time, s UTC."""
+        return self._now()
+
+    @property
+    def is_clock_trusted(self) -> bool:
+        """Whether it can be believed."""
+        return self._is_clock_trusted()
+
+    def apply(self, settings: EntranceSettings, schedule: Schedule, factors: FactorRule = NOTHING_MORE) -> None:
         """Decide by other settings from now on."""
-        self._settings, self._schedule = settings, schedule
+        self._settings = settings
+        self.ruling.apply(settings, schedule, factors)
 
     def identify(
-        self, ready: Ready, photograph: Photograph = nothing, age: Age = unknown_age, crop: Photograph = nothing
+        self,
+        ready: Ready,
+        photograph: Photograph = nothing,
+        age: Age = unknown_age,
+        crop: Photograph = nothing,
+        *,
+        given: Given | None = None,
     ) -> DoorDecision:
         """Find out who it is, 1:N, and whether they may come in; `age` is asked only where they may."""
-        settings, store, seen = self._settings, self.device.store, self._search(ready.probe)
-        best = seen.ranked[0] if seen.ranked else None
-        score = best.similarity if best is not None else None
-        second = seen.ranked[1].similarity if len(seen.ranked) > 1 else None
-        threshold = seen.threshold
-        if best is not None:
-            threshold = self.device.held_for(ready.probe, best.subject, threshold)
-        status, why = weigh(
-            score, second, threshold=threshold, review_margin=settings.review_margin, lead=settings.lead
-        )
-        subject = store.people.subject(best.subject) if best is not None and why is not DoorReason.UNKNOWN else None
-        if subject is None:  # also where the person was forgotten since the search
-            is_past = _is_out_of_date(self.device, ready.probe, seen.threshold, self._now())
-            status, why = Status.DECLINED, DoorReason.NOT_VALID if is_past else DoorReason.UNKNOWN
-        status, why = _of_age(settings.age_low, age, *self._held_against(subject, seen, status, why))
-        if why is DoorReason.BLOCKLISTED and seen.blocked is not None:
-            score, subject = seen.blocked.similarity, store.people.subject(seen.blocked.subject)
-        others = seen.ranked[1:] if status is Status.IN_REVIEW else ()
-        ruled = _Ruled(status, why, score, subject, {"identify": threshold}, seen.references, others)
-        return self._save(Kind.IDENTIFY, ready, ruled, photograph, crop)
+        return self._save(Kind.IDENTIFY, ready, self.ruling.who(ready, age), photograph, crop, given=given)
 
     def verify(
         self,
@@ -175,16 +144,11 @@ class Entrance:
         photograph: Photograph = nothing,
         age: Age = unknown_age,
         crop: Photograph = nothing,
+        *,
+        given: Given | None = None,
     ) -> DoorDecision:
         """Find out whether it is the person who was claimed, 1:1; somebody on the blocklist is found all the same."""
-        settings, seen = self._settings, self._search(ready.probe)
-        subject = self.device.store.people.subject(claimed)
-        likeness = _likeness(self.device, ready.probe, claimed) if subject is not None else None
-        threshold = self.device.held_for(ready.probe, claimed, self.device.held_here(settings.verify_threshold))
-        status, why = weigh_claim(likeness, threshold=threshold, review_margin=settings.review_margin)
-        status, why = _of_age(settings.age_low, age, *self._held_against(subject, seen, status, why))
-        ruled = _Ruled(status, why, likeness, subject, {"verify": threshold}, None)
-        return self._save(Kind.VERIFY, ready, ruled, photograph, crop)
+        return self._save(Kind.VERIFY, ready, self.ruling.whether(ready, claimed, age), photograph, crop, given=given)
 
     def screen(
         self, ready: Ready, entity: Entity, photograph: Photograph = nothing, crop: Photograph = nothing
@@ -224,7 +188,9 @@ class Entrance:
         if not answered.origin.is_cloud or subject is None:
             return None
         why = DoorReason.SECOND_OPINION
-        status, why = self._held_against(subject, self._search(ready.probe), Status(answered.status), why)
+        status, why = self.ruling.held_against(subject, self.ruling.search(ready.probe), Status(answered.status), why)
+        if status is Status.APPROVED and self.ruling.wanted(subject):  # nobody was asked beside the cloud
+            status, why = Status.DECLINED, DoorReason.FACTOR_MISSING
         score = answered.score
         details = {
             "of": verdict.request_id,
@@ -254,56 +220,28 @@ class Entrance:
         subject = self.device.store.people.subject(known.session_number) if known is not None else None
         if subject is None or verdict.status is not Status.APPROVED:
             return False
-        seen = _Seen((), None, 0.0, 0)  # the likeness was found already, and is no other now
-        return self._held_against(subject, seen, verdict.status, DoorReason.SECOND_OPINION)[0] is Status.APPROVED
+        seen = Sought((), None, 0.0, 0)  # the likeness was found already, and is no other now
+        return self.ruling.held_against(subject, seen, verdict.status, DoorReason.SECOND_OPINION)[0] is Status.APPROVED
 
     def suspect(self, ready: Ready, why: DoorReason) -> DoorDecision:
         """Record that a presentation is refused: ATTACK_SUSPECTED, or LIVENESS_UNDETERMINED; nobody is looked for."""
         kind = Kind.VERIFY if self._settings.mode == "verify" else Kind.IDENTIFY
-        return self._save(kind, ready, _Ruled(Status.DECLINED, why, None, None, {}, None), nothing)
-
-    # ---- what is found
-
-    def _search(self, probe: Template) -> _Seen:
-        device, settings, scale = self.device, self._settings, self.device.scale
-        held = device.gallery
-        wanted = SearchSettings(similarity_threshold=settings.identify_threshold, hold_fpir=settings.hold_fpir)
-        threshold = self.device.held_here(listing_threshold(wanted, scale, held.references))
-        floor = threshold - max(settings.review_margin, settings.lead)
-        queries = [
-            Query(scale.cosine(settings.blocklist_threshold) - SLACK, 1, Among.BLOCKLISTED),
-            Query(scale.cosine(floor) - SLACK, LISTED, Among.EVERYBODY),
-        ]
-        blocked, listed = (
-            [device.found(candidate, held) for candidate in candidates]
-            for candidates in held.search_all(probe, queries, now=self._now())
-        )
-        alarm = next((one for one in blocked if one.similarity >= settings.blocklist_threshold), None)
-        return _Seen(tuple(listed), alarm, threshold, held.references)
-
-    def _held_against(
-        self, subject: Subject | None, seen: _Seen, status: Status, why: DoorReason
-    ) -> tuple[Status, DoorReason]:
-        """Return the strictest of what speaks against letting somebody in, beside the likeness itself."""
-        if seen.blocked is not None or (subject is not None and subject.is_blocklisted):
-            return Status.DECLINED, DoorReason.BLOCKLISTED
-        if status is Status.DECLINED or subject is None:
-            return status, why
-        if subject.status is not Status.APPROVED or subject.source == SESSION:
-            # Whoever is a session was made known by whoever holds a key, not by an operator.
-            own = Status.IN_REVIEW if subject.status is Status.APPROVED else subject.status
-            return own, DoorReason.NOT_APPROVED
-        if not subject.is_valid_at(self._now()):
-            return Status.DECLINED, DoorReason.NOT_VALID
-        is_trusted, door = self._is_clock_trusted(), self.device.store.door_groups()
-        barred = _barred(subject, door, self._schedule, self._now(), is_clock_trusted=is_trusted)
-        return (status, why) if barred is None else (Status.DECLINED, barred)
+        return self._save(kind, ready, Ruled(Status.DECLINED, why, None, None, {}, None), nothing)
 
     # ---- what is saved
 
     def _save(
-        self, kind: Kind, ready: Ready, ruled: _Ruled, photograph: Photograph, crop: Photograph = nothing
+        self,
+        kind: Kind,
+        ready: Ready,
+        ruled: Ruled,
+        photograph: Photograph,
+        crop: Photograph = nothing,
+        *,
+        given: Given | None = None,
     ) -> DoorDecision:
+        ruled = self.ruling.with_factors(ruled, given)
+        entered = given.entered if given is not None else None
         request_id, subject, score = str(uuid.uuid4()), ruled.subject, ruled.score
         rows = _rows(self.device, ruled.others)
         answer: dict[str, Any] = {
@@ -325,9 +263,11 @@ class Entrance:
             subjects=tuple(one.session_number for one in (subject, *rows) if one is not None),
             vendor_data=subject.details.vendor_data if subject is not None else None,
             answer={"request_id": request_id, kind.value.lower(): answer, "created_at": timestamp(self._now())},
-            details=self._about(ruled.why, ready),
+            details=self._about(ruled.why, ready)
+            | ({} if given is None else {"factors": sorted(one.value for one in given.factors)}),
             request_id=request_id,
             actor=ACTOR,
+            entered=entered,
             images=_images(self.device, crop) if ruled.status is Status.IN_REVIEW else {},
         )
         is_open = ruled.why is DoorReason.BORDERLINE
@@ -348,6 +288,7 @@ class Entrance:
             score,
             subject,
             question,
+            entered,
         )
 
     def _about(self, why: DoorReason, ready: Ready) -> dict[str, Any]:
@@ -369,18 +310,6 @@ def note_unopened(store: Store, decided: DoorDecision, refusal: Refusal) -> None
     states = {"states": list(refusal.states)} if refusal.states else {}
     details = {"what": NOT_OPENED, "of": decided.request_id, "why": refusal.reason.value, **states}
     store.record_act(Kind.DOOR, details=details, actor=ACTOR)
-
-
-def _barred(
-    subject: Subject, door: Collection[str] | None, schedule: Schedule, now: float, *, is_clock_trusted: bool
-) -> DoorReason | None:
-    """Return why an approved person may not come in by this door now; None where they may."""
-    if not is_for(subject.details.groups, door):
-        return DoorReason.NOT_THIS_DOOR
-    if not is_clock_trusted and (subject.valid_from is not None or subject.valid_until is not None):
-        return DoorReason.CLOCK_UNTRUSTED
-    closure = schedule.closure(now, subject.details.plan or EVERYBODY, is_clock_trusted=is_clock_trusted)
-    return None if closure is None else DoorReason(closure.value)
 
 
 def _rows(device: Device, found: Sequence[Found]) -> list[MatchRow]:
@@ -411,24 +340,3 @@ def _wanted(device: Device, decision: NewDecision, photograph: Photograph) -> Ma
 def _judged(ready: Ready) -> dict[str, Any]:
     """Return what the log says of how the person was told from a picture; nothing where that is off."""
     return {} if ready.liveness is None else {"liveness": ready.liveness}
-
-
-def _is_out_of_date(device: Device, probe: Template, threshold: float, now: float) -> bool:
-    """Say whether somebody whose days are over, or not come, would have been let in otherwise."""
-    held, scale = device.gallery, device.scale
-    (found,) = held.search_all(probe, [Query(scale.cosine(threshold) - SLACK, 1, Among.EVER)], now=now)
-    return any(scale.similarity_percentage(candidate.cosine) >= threshold for candidate in found)
-
-
-def _likeness(device: Device, probe: Template, claimed: SubjectId) -> float | None:
-    """Return the similarity with the most alike reference of a person; None where there is none of this model."""
-    model, scale = device.recogniser.model, device.scale
-    blocks = device.store.references.chunks(model, [claimed])
-    cosines = [compare(probe, Template(vector.copy(), model)) for block in blocks for vector in block.vectors]
-    return scale.similarity_percentage(max(cosines)) if cosines else None
-
-
-def _of_age(age_low: float, age: Age, status: Status, why: DoorReason) -> tuple[Status, DoorReason]:
-    """Hold somebody for their age; where the cloud could still say yes, it is not asked."""
-    may_enter = status is Status.APPROVED or why is DoorReason.BORDERLINE
-    return hold_for_age(status, why, age(), age_low=age_low) if may_enter and age_low > 0.0 else (status, why)

@@ -14,23 +14,25 @@ from types import MappingProxyType
 
 from kiosk.device.device import Device
 from kiosk.door.door import Door
-from kiosk.entrance.decide import DoorDecision, Entrance
+from kiosk.entrance.decide import Entrance
+from kiosk.entrance.deciding import Deciding
 from kiosk.entrance.expected import ExpectedPerson
+from kiosk.entrance.factor_step import FactorStep
 from kiosk.entrance.liveness_step import LivenessStep
 from kiosk.entrance.look import Look
 from kiosk.entrance.news import Broadcast
+from kiosk.entrance.opening import Opening
 from kiosk.entrance.pending import PendingApproval
 from kiosk.entrance.screen import Announcer, Place
 from kiosk.entrance.surroundings import Surroundings
 from kiosk.errors import KioskError, RefusedError, StoreError
 from kiosk.health.monitor import Monitor
-from kiosk.recognition.image import encoded, portrait
+from kiosk.recognition.image import encoded
 from kiosk.recognition.judgement import Verdict
-from kiosk.recognition.pipeline import Recogniser
 from kiosk.rules.admission import DoorReason
 from kiosk.rules.conditions import Allowed, Condition, allowed
+from kiosk.rules.factors import FactorRule, read_factors
 from kiosk.rules.furniture import StillFace
-from kiosk.rules.grant import Grant, Refusal, RefusalReason
 from kiosk.rules.limits import Limits
 from kiosk.rules.patience import Tries
 from kiosk.rules.presentation import (
@@ -46,9 +48,8 @@ from kiosk.rules.presentation import (
 )
 from kiosk.rules.schedule import Schedule
 from kiosk.settings.config import Config
-from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
-from kiosk.types import Face, Frame, Status, SubjectId
+from kiosk.types import Face, Frame
 
 DOUBTS: Mapping[Verdict, DoorReason | None] = MappingProxyType(
     {
@@ -102,13 +103,15 @@ class Judge:
         """
         self._device, self._entrance, self._monitor = device, entrance, monitor
         self._announcer = Announcer(news, monitor, door)
-        self._clock, self._door, self._keep, self._make_liveness = clock, door, keep, liveness
+        self._clock, self._keep, self._make_liveness = clock, keep, liveness
         self._tries = tries or Tries()
         self.expected = ExpectedPerson(entrance, self._announcer, config, clock=clock)
         """Who is to step up next: claims of codes, and enrolments."""
 
+        self.opening = Opening(entrance, door, self._fault, rule=config.passage, clock=clock)  # asked before anything
+        self.factors = FactorStep(device.store.factors, config.factors, clock=clock)  # who is asked for one
         self._pending = PendingApproval(
-            entrance, self._announcer, open_door=self._open, second=self._second, clock=clock, beside=beside
+            entrance, self._announcer, open_door=self.opening.open, second=self._second, clock=clock, beside=beside
         )
         self._reloading = threading.Lock()  # guards the settings to take
         self._frames: dict[int, tuple[Frame, tuple[Face, ...]]] = {}
@@ -116,8 +119,17 @@ class Judge:
         self._order = _Order(monitor)
         self._surroundings = Surroundings(monitor, config)
         self._next: tuple[Config, Schedule] | None = None  # settings to take
-        self.decided = 0
-        """Presentations decided about since the start."""
+        self._deciding = Deciding(
+            entrance,
+            device.recogniser,
+            pending=self._pending,
+            factors=self.factors,
+            opening=self.opening,
+            expected=self.expected,
+            announcer=self._announcer,
+            count=self._count,
+            fault=self._fault,
+        )
         self._apply(config)
 
     def reload(self, config: Config, schedule: Schedule) -> None:
@@ -141,6 +153,11 @@ class Judge:
         return self._newest
 
     @property
+    def decided(self) -> int:
+        """Presentations decided about since the start."""
+        return self._deciding.decided
+
+    @property
     def still_faces(self) -> tuple[StillFace, ...]:
         """Faces that do not move: furniture first, then what is not known to be furniture yet."""
         return self._surroundings.still
@@ -148,7 +165,7 @@ class Judge:
     @property
     def wants_every_frame(self) -> bool:
         """Whether somebody is being followed; else a few frames a second will do."""
-        return self._announcer.is_guiding or self._pending.is_waiting
+        return self._announcer.is_guiding or self._pending.is_waiting or self.factors.asked is not None
 
     @property
     def wants_steady_exposure(self) -> bool:
@@ -169,8 +186,10 @@ class Judge:
             outcome = self._see(look, now, may_be_judged=found.may_be_judged)
             if isinstance(outcome, Ready):
                 self._decide(outcome)
+            elif (ended := self.factors.follow(outcome, look.view, now, self._confirm)) is not None:
+                self._deciding.settle(ended)
             elif self._pending.follow(outcome, look.view, now, self._confirm):
-                self._count(is_granted=True)
+                self._count(True)
         except KioskError as error:
             # Whatever failed, nothing was opened; the frame counts for nothing.
             self._fault(error)
@@ -195,7 +214,7 @@ class Judge:
         outcome = self._presenter.see(look.view, now, is_armed=is_armed, may_end=may_end)
         if step is None:
             return outcome
-        waits = self._pending.is_waiting
+        waits = self._pending.is_waiting or self.factors.asked is not None
         outcome = step.see(look, outcome, self._presenter, is_armed=is_armed, is_waiting=waits)
         if isinstance(outcome, Ready):
             self._frames[look.frame.number] = look.frame, tuple(look.faces)
@@ -218,6 +237,7 @@ class Judge:
             mode=self._config.entrance.mode,
             tries=self._tries,
             is_pending=self._pending.is_waiting,
+            asked=self.factors.shown,
             face=face,
             enrolment=self.expected.enrolment,
             prompt=self._liveness.prompt if self._liveness is not None else None,
@@ -229,7 +249,10 @@ class Judge:
         if wanted is not None:
             config, schedule = wanted
             self._pending.end()  # the new presenter does not know who that was, and would confirm whoever comes
-            self._entrance.apply(config.entrance, schedule)
+            self._deciding.give_up()
+            self._entrance.apply(config.entrance, schedule, factors_of(config))
+            self.factors.apply(config.factors)
+            self.opening.apply(config.passage)
             self._apply(config)
 
     def rest(self, now: float) -> None:
@@ -242,6 +265,7 @@ class Judge:
     def interrupt(self) -> None:
         """Begin anew after the camera was lost."""
         self._pending.end()
+        self._deciding.give_up()
         self._order.interrupt()
         self._surroundings.interrupt()
         self._presenter.interrupt()
@@ -258,28 +282,16 @@ class Judge:
     def _decide(self, ready: Ready) -> None:
         """Decide about a person; record; then, and only then, open."""
         self._pending.give_up()
+        self._deciding.give_up()
         self._announcer.forget_result()
         ready, doubt = self._examine(ready)
         frame, faces = self._frames[ready.best_frame]
         mode, claimed = self._config.entrance.mode, self.expected.take_claim()  # serves once, whatever comes of it
         if mode == "enrol" and doubt is None:
             self.expected.enrol(ready, lambda: encoded(frame.image))
-            self.decided += 1
+            self._deciding.decided += 1
             return
-        if doubt is not None:
-            decided = self._entrance.suspect(ready, doubt)
-        else:
-            best, recogniser = (frame, faces[0]), self._device.recogniser
-            decided = _decide_by_mode(mode, self._entrance, recogniser, ready, best, claimed=claimed)
-        self.decided += 1
-        refusal = self._open(decided) if decided.may_open else None
-        self._pending.conclude(decided, refusal)  # before anything that may fail: the door may be open
-        if decided.kind is not Kind.FACE_SEARCH and doubt is not DoorReason.LIVENESS_UNDETERMINED:
-            self._count(is_granted=decided.status is Status.APPROVED)
-        if decided.question is not None:
-            self._pending.ask(decided, decided.question, ready)
-        if doubt is not None:
-            self.expected.refuse()
+        self._deciding.decide(mode, ready, doubt, (frame, faces[0]), claimed)
 
     def _examine(self, ready: Ready) -> tuple[Ready, DoorReason | None]:
         """Between gathering and deciding: note how liveness was judged; say why nothing may be decided, if so."""
@@ -288,21 +300,10 @@ class Judge:
         judgement = self._liveness.examine(ready)
         return replace(ready, liveness=self._liveness.record(judgement)), DOUBTS[judgement.verdict]
 
-    def _open(self, decided: DoorDecision) -> Refusal | None:
-        """Ask the relay; first once more the store, as somebody may have been blocked while the decision was saved."""
-        try:
-            stands = self._entrance.still_stands(decided)
-        except StoreError as error:  # the decision is saved and is told of; it opens nothing
-            self._fault(error)
-            return Refusal(RefusalReason.CLOSED, (Condition.STORE_UNREADABLE.value,))
-        if not stands:
-            return Refusal(RefusalReason.WITHDRAWN)
-        return self._door.open(Grant(decided.request_id, decided.captured_at)) if self._door is not None else None
-
     def _second(self, decision: NewDecision, photographs: Mapping[str, bytes]) -> NewDecision:
         return self._device.outgoing.second(decision, photographs)
 
-    def _count(self, *, is_granted: bool) -> None:
+    def _count(self, is_granted: bool) -> None:  # noqa: FBT001  a callable's
         before = self._tries
         self._tries = self._patience.after(before, is_granted=is_granted, now=self._clock())
         if self._tries != before:
@@ -341,47 +342,9 @@ class _Order:
             )
 
 
-def _decide_by_mode(
-    mode: str,
-    entrance: Entrance,
-    recogniser: Recogniser,
-    ready: Ready,
-    best: tuple[Frame, Face],
-    *,
-    claimed: SubjectId | None,
-) -> DoorDecision:
-    """Decide what the mode asks: who it is, whether it is the one of the code, or whether they are known.
-
-    Args:
-        mode: verify, screen or identify.
-        entrance: decides and records.
-        recogniser: says more of the best frame, where a decision needs it.
-        ready: the presentation.
-        best: its best frame, and the face in it.
-        claimed: whose code was shown.
-
-    Raises:
-        RefusedError: mode verify, and nobody is claimed.
-    """
-    frame, face = best
-
-    def photograph() -> bytes:
-        return encoded(frame.image)
-
-    def cropped() -> bytes:
-        return portrait(frame.image, face.box)
-
-    def age() -> float:
-        return recogniser.describe(frame.image, recogniser.sharpen(frame.image, face))[0]
-
-    if mode == "verify":
-        if claimed is None:
-            raise RefusedError("the code ran out before its person was judged")
-        return entrance.verify(ready, claimed, photograph, age, cropped)
-    if mode == "screen":
-        entity = recogniser.entity(frame.image, recogniser.sharpen(frame.image, face))
-        return entrance.screen(ready, entity, photograph, cropped)
-    return entrance.identify(ready, photograph, age, cropped)
+def factors_of(config: Config) -> FactorRule:
+    """Return what the settings ask beside the face, and when."""
+    return read_factors(config.schedule.time_zone, pin=config.factors.pin, card=config.factors.card)
 
 
 def _limits(config: Config) -> Limits:

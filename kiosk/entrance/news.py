@@ -25,6 +25,7 @@ class Topic(str, Enum):
     DECISION = "decision"  # each decision, for operators
     HEALTH = "health"  # a state began or ended
     DOOR = "door"  # relay, contact, exit button
+    DURESS = "duress"  # the silent alarm of a PIN: for neighbours, and for those who may know
     ENROLMENT = "enrolment"  # how far a guided enrolment is
 
 
@@ -167,6 +168,23 @@ class RunningKiosk(Protocol):
 
         Raises:
             RefusedError: the kiosk is in another mode, or nobody or several people have this code.
+        """
+
+    def enter_pin(self, digits: str) -> None:
+        """Take what was entered at the screen or a keypad by whoever is asked for a PIN.
+
+        Raises:
+            RefusedError: nobody is.
+        """
+
+    def show_card(self, card: str) -> bool:
+        """Take a card that was held to a reader, as it is written: a code in mode verify, or asked for beside a face.
+
+        Returns:
+            Whether it is taken for anything.
+
+        Raises:
+            RefusedError: it is no card.
         """
 
     def release(self, *, actor: str) -> None:

@@ -26,6 +26,7 @@ from kiosk.rules.grant import Refusal, RefusalReason
 from kiosk.rules.patience import Tries
 from kiosk.rules.presentation import Decided, FrameOutcome, Guidance, TimedOut, Waiting
 from kiosk.store.chain import Kind
+from kiosk.store.factors.pins import Entered
 from kiosk.types import Status, SubjectId
 
 SCREEN_STEP_S = 0.1  # between two pieces of news of which only the face's place differs
@@ -43,6 +44,7 @@ class ScreenState(str, Enum):
     GUIDE = "guide"  # somebody is followed, and hears what to do
     BUSY = "busy"  # a decision is on its way, or its person is to step away
     RESULT = "result"
+    FACTOR = "factor"  # a card or a PIN is asked for
     LOCKED = "locked"  # after declines in a row
     CLOSED = "closed"  # nobody is judged
 
@@ -58,6 +60,8 @@ class Result(str, Enum):
     NOT_ENROLLED = "not_enrolled"
     UNCLEAR = "unclear"  # it could not be seen that a person stands there; never which cue or challenge
     AGAIN = "again"  # known, but too late to open: the same person may simply look again
+    FULL = "full"  # known, and nobody more may be inside now
+    SECOND = "second"  # known, and another person is to follow
     NOT_OPENED = "not_opened"  # known, but the door opens for nobody by face now
 
 
@@ -68,6 +72,7 @@ LAMPS = MappingProxyType(
     {
         ScreenState.IDLE: Signal.IDLE,
         ScreenState.GUIDE: Signal.LOOKING,
+        ScreenState.FACTOR: Signal.LOOKING,
         ScreenState.LOCKED: Signal.LOCKED_OUT,
         ScreenState.CLOSED: Signal.FAULT,
     }
@@ -82,6 +87,12 @@ UNOPENED = MappingProxyType(
         RefusalReason.LOG_ONLY: Result.NOT_OPENED,
         RefusalReason.CLOSED: Result.NOT_OPENED,
         RefusalReason.NO_SUPERVISOR: Result.NOT_OPENED,
+        RefusalReason.NO_CARD: Result.NOT_OPENED,
+        RefusalReason.PASSBACK: Result.NOT_OPENED,
+        RefusalReason.FULL: Result.FULL,
+        RefusalReason.SUSPENDED: Result.DECLINED,  # told what a stranger is told
+        RefusalReason.SECOND_PERSON: Result.SECOND,
+        RefusalReason.PASSAGES_UNKNOWN: Result.NOT_OPENED,
         RefusalReason.WITHDRAWN: Result.DECLINED,  # blocked, declined or forgotten since: told what a stranger is told
     }
 )
@@ -107,6 +118,15 @@ class ShownChallenge:
     def as_dict(self) -> dict[str, Any]:
         """Return it as it is published: JSON."""
         return {**asdict(self), "colours": list(self.colours)}
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFactor:
+    """What the screen asks for beside the face."""
+
+    wants: str  # of rules.factors.Factor
+    tries_left: int
+    wrong: int  # tries so far
 
 
 def shown_challenge(prompt: Prompt) -> ShownChallenge:
@@ -138,6 +158,7 @@ class Screen:
     mode: str = ""  # of [entrance] mode
     face: Place | None = None
     challenge: ShownChallenge | None = None
+    factor: ShownFactor | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as it is published: JSON."""
@@ -151,6 +172,7 @@ class Screen:
             "mode": self.mode,
             "face": list(self.face) if self.face is not None else None,
             "challenge": self.challenge.as_dict() if self.challenge is not None else None,
+            "factor": asdict(self.factor) if self.factor is not None else None,
         }
 
     def without_movement(self) -> Screen:
@@ -214,6 +236,14 @@ class Announcer:
             is_open,
         )
 
+    def entered(self, decided: DoorDecision) -> None:
+        """Raise the silent alarm where a PIN was entered under duress: for the neighbours, never for a screen."""
+        if decided.entered is Entered.DURESS:
+            number = decided.subject.session_number if decided.subject is not None else None
+            self._news.publish(
+                Topic.DURESS, {"request_id": decided.request_id, "session_number": number, "at": decided.at}
+            )
+
     def forget_result(self) -> None:
         """Show no result any more: its person has left, or the next decision begins."""
         self._result = None
@@ -262,6 +292,7 @@ class Announcer:
         mode: str,
         tries: Tries,
         is_pending: bool,
+        asked: ShownFactor | None = None,
         face: Place | None = None,
         enrolment: str | None = None,
         prompt: Prompt | None = None,
@@ -274,11 +305,12 @@ class Announcer:
             mode: of [entrance] mode.
             tries: the declines in a row.
             is_pending: a decision waits for its person or for the cloud.
+            asked: what somebody is asked for beside their face.
             face: where the largest face is.
             enrolment: id of the guided enrolment that waits for its person.
             prompt: what its person is asked, so that they are told from a picture.
         """
-        screen = replace(self._next(outcome, now, tries, is_pending=is_pending), mode=mode, face=face)
+        screen = replace(self._next(outcome, now, tries, asked, is_pending=is_pending), mode=mode, face=face)
         if screen.state is ScreenState.GUIDE and prompt is not None:
             screen = replace(screen, challenge=shown_challenge(prompt))
         before, is_moved = self._screen, screen != self._screen
@@ -292,14 +324,17 @@ class Announcer:
         self._screen, self._shown_at = screen, now
         self._news.publish(Topic.SCREEN, screen.as_dict())
 
-    def _next(self, outcome: FrameOutcome | None, now: float, tries: Tries, *, is_pending: bool) -> Screen:
+    def _next(
+        self, outcome: FrameOutcome | None, now: float, tries: Tries, asked: ShownFactor | None, *, is_pending: bool
+    ) -> Screen:
         """Return what is to be shown, but for the mode and the face's place."""
         states, table = self._monitor.states(), self._monitor.table
         if allowed(states, table) is Allowed.CLOSED:
             closing = sorted(state for state in states if table.get(state, Allowed.CLOSED) is Allowed.CLOSED)
             return Screen(ScreenState.CLOSED, reasons=tuple(closing))
-        if is_pending:
-            return Screen(ScreenState.BUSY, Guidance.WAIT)
+        if asked is not None or is_pending:
+            busy = Screen(ScreenState.BUSY, Guidance.WAIT)
+            return busy if asked is None else Screen(ScreenState.FACTOR, factor=asked)
         if self._result is not None:
             step_away = outcome.guidance if isinstance(outcome, Decided) else None
             return Screen(ScreenState.RESULT, step_away, self._result, other_way=self._result in OTHER_WAY)

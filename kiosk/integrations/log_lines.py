@@ -27,7 +27,7 @@ class Event:
     """One line to be sent."""
 
     at: float  # seconds UTC
-    kind: str  # "decision", "door", "state"
+    kind: str  # "decision", "door", "state", "duress"
     severity: int  # of RFC 5424
     sentence: str
     facts: Mapping[str, str]
@@ -46,6 +46,9 @@ def event_of(news: News) -> Event | None:
         severity = ALERT if data["what"] in DOOR_ALARMS else NOTICE
         facts = {name: _text(data[name]) for name in ("what", "state", "decision")}
         return Event(data["at"], "door", severity, f"door {data['what']}", facts)
+    if news.topic is Topic.DURESS:
+        facts = {"request_id": _text(data["request_id"])}
+        return Event(data["at"], "duress", ALERT, "PIN entered under duress", facts)
     if news.topic is Topic.HEALTH:
         states = ",".join(state["condition"] for state in data["states"])
         facts = {"armed": _text(data["is_armed"]), "states": states}

@@ -6,6 +6,7 @@ what is there while a broker is connected, and counts what it had to drop. paho'
 
 from __future__ import annotations
 
+import json
 import logging
 import ssl
 import threading
@@ -31,6 +32,7 @@ QUEUE = 100  # decisions that wait for the thread; people do not enter faster th
 IN_FLIGHT = 20  # messages without the broker's word
 STATE_EVERY_S = 30.0
 RELEASE_EVERY_S = 1.0  # a flood of commands must not fill the log, nor hold the door open
+DURESS = "duress"  # the topic of a silent alarm
 KEEPALIVE_S = 30
 LONGEST_RETRY_S = 60
 WAIT_S = 0.5  # for the last word before the end
@@ -54,7 +56,7 @@ class Mqtt:
             ConfigError: paho-mqtt is not installed, or a certificate cannot be read.
         """
         self._kiosk, self._settings, self._level = kiosk, settings, level
-        self._decisions: deque[dict[str, Any]] = deque()
+        self._messages: deque[tuple[str, str]] = deque()  # topic and text
         self._changed = threading.Condition()
         self._is_ending = self._is_connected = self._has_news = self._wants_release = self._must_announce = False
         self._dropped = 0
@@ -104,10 +106,13 @@ class Mqtt:
     def _hear(self, news: News) -> None:
         with self._changed:
             if news.topic is Topic.DECISION:
-                if not self._is_connected or len(self._decisions) >= QUEUE:
+                if not self._is_connected or len(self._messages) >= QUEUE:
                     self._dropped += 1  # told late it would be acted upon late
                     return
-                self._decisions.append(dict(news.data))
+                text = decision_message(news.data, with_person=self._settings.publish_person)
+                self._messages.append(("decision", text))
+            elif news.topic is Topic.DURESS:
+                self._messages.append((DURESS, json.dumps({"request_id": news.data["request_id"]})))
             elif news.topic not in {Topic.HEALTH, Topic.DOOR}:
                 return
             self._has_news = True
@@ -179,8 +184,9 @@ class Mqtt:
                 self._changed.wait_for(self._is_wanted, timeout=wait_s)
                 if self._is_ending:
                     return
-                decisions = list(self._decisions)
-                self._decisions.clear()
+                messages = list(self._messages) if self._is_connected else []
+                kept = [] if self._is_connected else [one for one in self._messages if one[0] == DURESS]
+                self._messages = deque(kept, maxlen=QUEUE)  # late help is help; a late decision is acted upon late
                 is_release, self._wants_release = self._wants_release, False
                 is_connected, is_new, self._has_news = self._is_connected, self._has_news, False
                 must_announce, self._must_announce = self._must_announce and is_connected, False
@@ -190,8 +196,8 @@ class Mqtt:
                 continue
             if must_announce:
                 self._announce()
-            for decision in decisions:
-                self._send("decision", decision_message(decision, with_person=self._settings.publish_person))
+            for leaf, text in messages:
+                self._send(leaf, text)
             now = time.monotonic()
             if is_new or must_announce or now - state_at >= STATE_EVERY_S:
                 state_at = now

@@ -31,6 +31,9 @@ class DoorReason(str, Enum):
     SECOND_OPINION = "second_opinion"  # the cloud was asked about a borderline likeness, and answered
     AGE_BELOW_SCALE = "age_below_scale"  # estimated younger than the people that scores were measured on
     ATTACK_SUSPECTED = "attack_suspected"  # the detection of photographs and masks said so
+    FACTOR_MISSING = "factor_missing"  # the card or PIN that is asked for beside the face was not given
+    WRONG_PIN = "wrong_pin"
+    WRONG_CARD = "wrong_card"
     LIVENESS_UNDETERMINED = "liveness_undetermined"  # it could not tell: no challenge was met, or too little was seen
 
 

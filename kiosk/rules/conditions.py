@@ -28,6 +28,8 @@ class Condition(str, Enum):
     ALARM_ARMED = "alarm_armed"  # an alarm system asked for no more decisions
     STARTING = "starting"  # nothing was tested yet
     LIST_HELD = "list_held"  # a list of the cloud lost most of its entries, and nobody confirmed it
+    PANEL_LOST = "panel_lost"  # the access control panel that opens the door does not ask this reader
+    READER_LOST = "reader_lost"  # a reader or keypad of this kiosk does not answer
     FACE_STAYS = "face_stays"  # a face that does not move, or several without a pause: nobody is judged beside them
 
 
@@ -73,6 +75,8 @@ POLICY: Mapping[str, Allowed] = MappingProxyType(
         Condition.STARTING.value: Allowed.CLOSED,
         # Whoever was blocked stays so: the held list is the stricter one.
         Condition.LIST_HELD.value: Allowed.OPEN,
+        Condition.PANEL_LOST.value: Allowed.LOG_ONLY,  # nobody hears of the card, so nothing may seem to open
+        Condition.READER_LOST.value: Allowed.OPEN,  # who must hold a card to it is refused without one
         Condition.FACE_STAYS.value: Allowed.LOG_ONLY,  # two faces open nothing, and health is not to say otherwise
     }
 )

@@ -26,6 +26,12 @@ class RefusalReason(str, Enum):
     ALREADY_USED = "already_used"  # one decision, one pulse
     WITHDRAWN = "withdrawn"  # its person may not come in any more: blocked, declined, forgotten, out of date since
     NO_SUPERVISOR = "no_supervisor"  # nobody would end the pulse
+    PASSBACK = "passback"  # the person is inside already
+    FULL = "full"  # as many are inside as may be
+    SUSPENDED = "suspended"  # the person stays outside until a time
+    SECOND_PERSON = "second_person"  # another person is to follow
+    PASSAGES_UNKNOWN = "passages_unknown"  # who is inside cannot be read
+    NO_CARD = "no_card"  # the panel opens for cards, and the person has none
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,9 @@ from typing import Any, get_type_hints
 
 from kiosk.errors import ConfigError
 from kiosk.rules.limits import Limits
+from kiosk.rules.passage import PassageRule
 from kiosk.rules.patience import Patience
-from kiosk.settings.neighbours import MqttSettings, SyslogSettings
+from kiosk.settings.neighbours import FactorSettings, MqttSettings, OsdpSettings, SyslogSettings
 from kiosk.settings.network import ApiSettings, CloudSettings, FleetSettings
 from kiosk.settings.sections import (
     CameraSettings,
@@ -78,6 +79,8 @@ class Config:
     attempts: Patience = field(default_factory=Patience)
     degraded: DegradedSettings = field(default_factory=DegradedSettings)
     door: DoorSettings = field(default_factory=DoorSettings)
+    factors: FactorSettings = field(default_factory=FactorSettings)
+    passage: PassageRule = field(default_factory=PassageRule)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     health: HealthSettings = field(default_factory=HealthSettings)
     api: ApiSettings = field(default_factory=ApiSettings)
@@ -85,6 +88,7 @@ class Config:
     cloud: CloudSettings = field(default_factory=CloudSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     syslog: SyslogSettings = field(default_factory=SyslogSettings)
+    osdp: OsdpSettings = field(default_factory=OsdpSettings)
     fleet: FleetSettings = field(default_factory=FleetSettings)
 
 

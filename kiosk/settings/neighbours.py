@@ -1,6 +1,7 @@
 """The sections of kiosk.toml about the door's neighbours.
 
-[mqtt] is what a house's automation hears and may ask, [syslog] what a site's log server is sent.
+[mqtt] is what a house's automation hears and may ask, [syslog] what a site's log server is sent, [osdp] the line to an
+access control panel, or to readers, [factors] what is asked beside the face.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import re
 from dataclasses import dataclass
 
 from kiosk.errors import ConfigError
+from kiosk.rules.factors import read_factors
 from kiosk.setting import setting
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+LAST_ADDRESS = 126  # of OSDP; 127 is everybody's
 _TOPIC = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
 
 
@@ -93,6 +96,73 @@ class SyslogSettings:
     def is_used(self) -> bool:
         """Whether anything is sent."""
         return bool(self.host)
+
+
+@dataclass(frozen=True, slots=True)
+class OsdpSettings:
+    """[osdp]: a serial line to an access control panel, whose reader this kiosk is, or to readers; by default none."""
+
+    port: str = setting("", "Serial port of the line, for instance /dev/ttyUSB0; empty for none.")
+    role: str = setting(
+        "reader",
+        "What the kiosk is on this line: the reader of a panel that opens the door (reader), or the panel of readers "
+        "and keypads (panel).",
+        choices=("reader", "panel"),
+    )
+    baud: int = setting(9600, "Speed of the line.", choices=(9600, 19200, 38400, 57600, 115200, 230400))
+    address: int = setting(0, "Address of this kiosk as a reader.", low=0, high=126)
+    readers: tuple[str, ...] = setting(
+        (), 'Addresses of the readers, for role panel, such as "1"; each has the same key.', may_be_empty=True
+    )
+
+    relay: bool = setting(
+        False, "Open by the readers' own relay too, for [door] pulse_s; for a strike that is wired to a reader."
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse addresses that no reader has."""
+        for text in self.readers:
+            if not (text.isascii() and text.isdigit() and int(text) <= LAST_ADDRESS):
+                raise ConfigError(f"[osdp] readers has {text!r}; want addresses from 0 to {LAST_ADDRESS}")
+        if len(set(self.addresses)) < len(self.readers):
+            raise ConfigError("[osdp] readers: two have the same address")
+        if self.is_used and self.role == "panel" and not self.readers:
+            raise ConfigError("[osdp] role panel wants the addresses of its readers: set [osdp] readers")
+
+    @property
+    def addresses(self) -> tuple[int, ...]:
+        """The readers' addresses."""
+        return tuple(int(text) for text in self.readers)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there is such a line."""
+        return bool(self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class FactorSettings:
+    """[factors]: what is asked beside the face, and when; by default nothing."""
+
+    pin: tuple[str, ...] = setting(
+        (),
+        "Hours in which a PIN is asked for, as [schedule] week has them; after a plan's name, for its people alone.",
+        may_be_empty=True,
+    )
+    card: tuple[str, ...] = setting(
+        (), "Hours in which the person's own card is asked for, at a reader of [osdp].", may_be_empty=True
+    )
+    entry_s: float = setting(
+        30.0, "How long a person has for it, standing in front of the camera.", low=5.0, high=120.0, unit="s"
+    )
+    tries: int = setting(3, "Wrong PINs or cards until the person is declined.", low=1, high=10, unit="tries")
+
+    def __post_init__(self) -> None:
+        """Refuse lines that cannot be read."""
+        try:
+            read_factors("UTC", pin=self.pin, card=self.card)
+        except ValueError as error:
+            raise ConfigError(f"[factors]: {error}") from None
 
 
 def _is_here(host: str) -> bool:

@@ -311,6 +311,10 @@ class DegradedSettings:
         "A list of the cloud lost most of its entries; they stay blocked until an operator confirms the loss.",
         choices=_LEFT,
     )
+    panel_lost: str = setting(
+        "log_only", "The access control panel does not ask this reader, see [osdp].", choices=_LEFT
+    )
+    reader_lost: str = setting("open", "A reader or keypad of this kiosk does not answer, see [osdp].", choices=_LEFT)
     face_stays: str = setting(
         "log_only", "A face that does not move is in view, or several are for a minute without a pause.", choices=_LEFT
     )

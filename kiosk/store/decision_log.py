@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kiosk.store.database import Database
+    from kiosk.store.factors.pins import Entered
 
 SALT_BYTES = 16
 NOT_OPENED = "not_opened"  # details.what of the DOOR record that says why an approval opened nothing
@@ -57,6 +58,7 @@ class NewDecision:
     call: Mapping[str, str] = field(default_factory=dict)  # fields of the call that nothing else here tells; not kept
     outbox: tuple[Message, ...] = ()
     images: Mapping[str, bytes] = field(default_factory=dict, repr=False)  # JPEG; kept sealed until it is reviewed
+    entered: Entered | None = field(default=None, repr=False)  # at the keypad, if anything was: see factors/
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ What is personal lies in sealed columns (see `vault.py`); each is bound to its t
     fleet_document.sealed   what a kiosk of the fleet says of a person; fleet_envelope as it was sent
     unproven.sealed     what of someone forgotten is still searched for
     access.sealed       JSON: name and verifier of a key or an operator
+    factor.sealed       JSON, padded: card, and the verifiers of PINs; factor_note: what was entered with a decision
     session.sealed      JSON: what an open session was asked for, and what its steps found
 """
 
@@ -400,8 +401,35 @@ CREATE TABLE fleet_order (
 CREATE TABLE fleet_head (kiosk TEXT PRIMARY KEY, seq INTEGER NOT NULL, anchor TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
 
+# Cards and PINs, and what was entered with a decision, see factors/; who went through the door, see passages/.
+_FACTORS = """
+CREATE TABLE factor (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    subject INTEGER NOT NULL UNIQUE REFERENCES subject,
+    card_lookup BLOB UNIQUE,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE TABLE factor_note (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq INTEGER NOT NULL REFERENCES log,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE INDEX factor_note_of ON factor_note (seq);
+CREATE TABLE passage (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    subject INTEGER NOT NULL REFERENCES subject,
+    direction TEXT NOT NULL CHECK (direction IN ('in', 'out')),
+    at REAL NOT NULL,
+    request_id TEXT NOT NULL,
+    corrected_by TEXT NOT NULL,
+    row_check BLOB NOT NULL
+) STRICT;
+CREATE INDEX passage_of ON passage (subject, id);
+CREATE INDEX passage_at ON passage (at);
+"""
+
 # Number n is SCRIPTS[n - 1]; a released one never changes.
-SCRIPTS = (_FIRST, _IMPORTS, _ACCESS, _CLOUD, _RETENTION, _SESSIONS, _FLEET, _REVIEW, _BLOCKS, _FLEET_ORDERS)
+SCRIPTS = (_FIRST, _IMPORTS, _ACCESS, _CLOUD, _RETENTION, _SESSIONS, _FLEET, _REVIEW, _BLOCKS, _FLEET_ORDERS, _FACTORS)
 VERSION = len(SCRIPTS)
 
 

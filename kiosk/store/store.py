@@ -36,9 +36,11 @@ from kiosk.store.decision_log import (
     newest_time,
     unopened,
 )
+from kiosk.store.factors import factors
 from kiosk.store.log_export import export
 from kiosk.store.notes import Notes
 from kiosk.store.open_sessions.sessions import Change, OpenSessions
+from kiosk.store.passages.passages import PassageStore
 from kiosk.store.people import People
 from kiosk.store.references.reader import ReferenceReader
 from kiosk.store.review import images
@@ -94,6 +96,8 @@ class Store:
         self.references = ReferenceReader(database, vault)
         self.review_images = ReviewImages(database, vault)
         self.secrets = Secrets(database, vault)
+        self.factors = factors.FactorStore(database, vault, self.transaction)
+        self.passages = PassageStore(database, vault, self.transaction)
         self.people = People(
             directory,
             database,
@@ -232,6 +236,8 @@ class Store:
         )
         outbox.insert_all(connection, self.vault, signed.seq, decision.outbox, self._now())
         images.insert(connection, self.vault, signed.seq, decision.images, self._now())
+        if decision.entered is not None:
+            factors.note(connection, self.vault, signed.seq, decision.entered)
         if decision.kind is Kind.REVIEW and images.drop(connection, str(decision.details.get("of"))):
             erasure.mark_unclean(connection)
         return signed

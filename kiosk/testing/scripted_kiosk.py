@@ -39,6 +39,15 @@ class ScriptedKiosk:
         self._ask("claim", code, actor)
         return 30.0
 
+    def enter_pin(self, digits: str) -> None:
+        """Remember that a PIN was entered, as how many digits."""
+        self._ask("pin", len(digits))
+
+    def show_card(self, card: str) -> bool:
+        """Remember a card."""
+        self._ask("card", card)
+        return True
+
     def release(self, *, actor: str) -> None:
         """Remember a release."""
         self._ask("release", actor)

@@ -306,3 +306,16 @@ def test_nobody_at_the_port_is_told_too(kiosk):
         mqtt.start()
         until(lambda: "no broker answers" in mqtt.figures()["reason"])
         mqtt.close()
+
+
+def test_a_silent_alarm_names_nobody_and_waits_for_a_broker(broker, house, kiosk, connect):
+    mqtt = connected(connect())
+    broker.kill()
+    try:
+        until(lambda: not mqtt.figures()["is_connected"])
+        kiosk.news.publish(Topic.DURESS, {"request_id": "r9", "session_number": 7, "at": 1.0})
+    finally:
+        broker.start()
+        house.client.reconnect()
+
+    assert json.loads(house.wait_for("duress")[1]) == {"request_id": "r9"}

@@ -15,9 +15,11 @@ from starlette.responses import Response
 from kiosk.api.operation import Call, Operation, answer, busy, field_errors, not_found, read_moment
 from kiosk.api.routes.people import LONGEST_TEXT, MOMENT, SHORT, TEXTS, UNSEEN
 from kiosk.api.schema import ANSWER_400, BOOLEAN, NUMBER, STRING, TEXT, array, closed, named, opened, or_null
+from kiosk.didit.contract import timestamp
 from kiosk.entrance.news import Consent
 from kiosk.rules.text import objection
 from kiosk.store.accounts import Role
+from kiosk.store.factors.pins import LONGEST
 from kiosk.store.subjects import Details
 
 LANGUAGES = ("en", "de")
@@ -61,6 +63,25 @@ async def note_colours(call: Call) -> Response:
         raise field_errors({"attempt": [f"Want a number from 1 to {MOST_ATTEMPTS}."]})
     call.context.running().note_shown(attempt)
     return Response(status_code=204)
+
+
+async def enter_pin(call: Call) -> Response:
+    """Take a PIN from whoever is asked for one; what it was is on the screen, and no answer tells it."""
+    digits = (await call.json()).get("digits")
+    if not (isinstance(digits, str) and digits.isascii() and digits.isdigit() and len(digits) <= LONGEST):
+        raise field_errors({"digits": [f"Want 1 to {LONGEST} digits."]})
+    kiosk = call.context.running()
+    await call.run(lambda: kiosk.enter_pin(digits))
+    return Response(status_code=204)
+
+
+async def show_duress(call: Call) -> Response:
+    """List the entries under duress."""
+    notes = await call.run(call.context.device.store.factors.notes)
+    rows = [
+        {"request_id": one.request_id, "session_number": one.session_number, "at": timestamp(one.at)} for one in notes
+    ]
+    return answer({"entries": rows})
 
 
 async def take_still(call: Call) -> Response:
@@ -261,6 +282,37 @@ OPERATIONS = (
         role=Role.OPERATOR,
         is_for_screen=True,
         json=closed(attempt={"type": "integer", "minimum": 1, "maximum": MOST_ATTEMPTS}),
+    ),
+    Operation(
+        "POST",
+        "/device/screen/pin",
+        enter_pin,
+        "Enter a PIN, where one is asked for beside a face; the kiosk's own screen needs no key.",
+        {204: None, **_SENT},
+        role=Role.OPERATOR,
+        is_for_screen=True,
+        json=closed(digits={"type": "string", "minLength": 1, "maxLength": LONGEST, "pattern": "^[0-9]+$"}),
+    ),
+    Operation(
+        "GET",
+        "/device/duress",
+        show_duress,
+        "List the newest entries under duress, for administrators alone.",
+        {
+            200: named(
+                "DuressEntries",
+                closed(
+                    entries=array(
+                        named(
+                            "DuressEntry",
+                            closed(request_id=STRING, session_number=or_null({"type": "integer"}), at=STRING),
+                        )
+                    )
+                ),
+            ),
+            503: TEXT,
+        },
+        role=Role.ADMIN,
     ),
     Operation(
         "GET",

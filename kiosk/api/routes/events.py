@@ -137,12 +137,13 @@ async def follow_events(call: Call) -> Response:
     """Stream news for operators."""
     asked = call.word("topics")
     names = [name.strip() for name in (asked or "").split(",") if name.strip()]
-    known = {topic.value: topic for topic in Topic}
+    may_know = call.caller is not None and call.caller.role >= Role.ADMIN
+    known = {topic.value: topic for topic in Topic if may_know or topic is not Topic.DURESS}
     if wrong := sorted(set(names) - set(known)):
         raise field_errors(
             {"topics": [f"There is no topic {', '.join(wrong)[:100]}; the topics are {', '.join(known)}."]}
         )
-    return stream(call, [known[name] for name in names] or list(Topic))
+    return stream(call, [known[name] for name in names] or list(known.values()))
 
 
 async def follow_screen(call: Call) -> Response:
@@ -179,7 +180,7 @@ OPERATIONS = (
         "GET",
         "/device/events",
         follow_events,
-        f"Server-sent events for operators: {_topics(Topic)}.",
+        f"Server-sent events for operators: {_topics(Topic)}; duress for administrators alone.",
         {200: None, 400: ANSWER_400, 409: TEXT, 503: TEXT},
         role=Role.OPERATOR,
         query=(Parameter("topics", "Only these, with commas between.", SHORT),),

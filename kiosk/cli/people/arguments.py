@@ -28,6 +28,23 @@ def add_keeping(gallery: Callable[..., argparse.ArgumentParser], who: str) -> No
     edit.add_argument("--valid-until", metavar="DATE", help="first day on which the person may no longer enter")
     edit.add_argument("--retain-until", metavar="DATE", help="day on which the person is erased")
     edit.add_argument("--status", choices=STATUSES, help="Approved lets in somebody who enrolled without an operator")
+    factors = gallery(
+        "gallery factors",
+        "people.factors",
+        "give a person a card or a PIN, or take them",
+        more="Without an option it says what the person has. A PIN is asked for, or read from a pipe, and in a "
+        "second line the PIN to enter under duress, which opens and raises a silent alarm.",
+    )
+    factors.add_argument("subject", metavar="ID", help=who)
+    factors.add_argument("--card", metavar="CARD", help="12-3456 (26 bits), 34:12-3456, 37:12-3456 or 56:123456")
+    factors.add_argument(
+        "--pin", action="store_true", help="give a PIN of 4 to 12 digits, in the place of an older one"
+    )
+    factors.add_argument(
+        "--suspend-until", metavar="DATE", help="keep the person outside until a day, YYYY-MM-DD (UTC); empty to end it"
+    )
+    factors.add_argument("--no-card", action="store_true", help="take the card")
+    factors.add_argument("--no-pin", action="store_true", help="take the PINs")
     export = gallery(
         "gallery export",
         "people.keep",
@@ -36,3 +53,20 @@ def add_keeping(gallery: Callable[..., argparse.ArgumentParser], who: str) -> No
     )
     export.add_argument("--to", type=Path, metavar="FILE", help="a new file for it, which only you may read")
     export.add_argument("--find", metavar="TEXT", help="only people of this name, code, document or number")
+
+
+def add_passages(passage: Callable[..., argparse.ArgumentParser], who: str) -> None:
+    """Add the commands to the group `passage`; `who` says how a person is named."""
+    passage("passage inside", "people.passages", "print who is inside", more="See [passage] direction and forget_h.")
+    for name, sentence in (
+        ("passage list", "print who went through, oldest first"),
+        ("passage export", "write working hours as CSV: in and out paired, in the door's time zone"),
+    ):
+        listed = passage(name, "people.passages", sentence, json=False)
+        listed.add_argument("--since", metavar="DATE", help="first day, YYYY-MM-DD (UTC); by default 31 days before")
+        listed.add_argument("--until", metavar="DATE", help="first day that is left out; by default tomorrow")
+    correct = passage(
+        "passage correct", "people.passages", "keep that somebody went in or out where nobody was seen", json=False
+    )
+    correct.add_argument("subject", metavar="ID", help=who)
+    correct.add_argument("direction", choices=("in", "out"))

@@ -113,6 +113,8 @@ def _sealed_rows(connection: sqlite3.Connection, vault: Vault) -> Iterator[str]:
         ("outbox_image", "id", "sealed"),
         ("review_image", "id", "sealed"),
         ("secret", "id", "sealed"),
+        ("factor", "id", "sealed"),
+        ("factor_note", "id", "sealed"),
         ("unproven", "id", "sealed"),
         ("session", "id", "sealed"),
         ("fleet_document", "id", "sealed"),

@@ -24,8 +24,10 @@ from kiosk.store.chain import Entry, Head, Kind
 from kiosk.store.database import Database
 from kiosk.store.decision_log import DecisionLog, HeadFile
 from kiosk.store.directory import DATABASE_NAME, hold, unlock
+from kiosk.store.factors import factors
 from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME, Key, new_key, replace_key
 from kiosk.store.open_sessions import sessions
+from kiosk.store.passages import passages
 from kiosk.store.store import HEAD_NAME, untrusted
 from kiosk.store.subjects import vendor_lookup
 from kiosk.store.vault import InvalidTag, Vault
@@ -114,6 +116,7 @@ def _rewrite(
                 ("outbox_image", "sealed"),
                 ("review_image", "sealed"),
                 ("secret", "sealed"),
+                ("factor_note", "sealed"),
                 ("unproven", "sealed"),
                 ("session", "sealed"),
                 ("fleet_document", "sealed"),
@@ -126,6 +129,8 @@ def _rewrite(
             _people(connection, old, new)
             _answers(connection, old, new)
             accounts.reseal(connection, old, new)
+            factors.reseal(connection, old, new)
+            passages.reseal(connection, new)
             sessions.reseal(connection, new)
         except InvalidTag as error:
             raise StoreError(f"{database.path} has a damaged row; run `kiosk store repair` first") from error

@@ -25,6 +25,7 @@ from kiosk.store import chain, erasure
 from kiosk.store.chain import DECISION_KINDS, NO_HASH, Kind, Signed
 from kiosk.store.checkpoint import Checkpoint, KeptRecords
 from kiosk.store.decision_log import checkpoint_in
+from kiosk.store.passages import passages
 from kiosk.store.review import images as review_images
 from kiosk.types import ClockState
 
@@ -106,6 +107,7 @@ def prune(
     changes = sum(_in_batches(lambda: _prune_changes(store, kept_changes, batch_rows), rest))
     records = 0
     if log_s is not None:
+        _prune_passages(store, now - log_s)
         records += sum(_in_batches(lambda: _revisit(store, batch_rows), rest))
         end = _end(store, now - log_s, now, trusts_every_clock=trusts_every_clock)
         records += sum(_in_batches(lambda: _advance(store, end, batch_rows), rest))
@@ -126,6 +128,14 @@ def _prune_images(store: Store, before: float) -> None:
     """Delete the crops that waited too long for a reviewer."""
     with store.database.write() as connection:
         if review_images.drop_older(connection, before):
+            erasure.mark_unclean(connection)
+    erasure.finish(store.database, store.directory)
+
+
+def _prune_passages(store: Store, before: float) -> None:
+    """Delete passages that are as old as the records that go."""
+    with store.database.write() as connection:
+        if passages.drop_older(connection, before):
             erasure.mark_unclean(connection)
     erasure.finish(store.database, store.directory)
 
@@ -280,7 +290,7 @@ def _carry_out(store: Store, plan: _Plan) -> int:
         new = Checkpoint(through, digest, at, plan.kept.count, plan.kept.digest)
         transaction.record(Kind.PRUNE, details={**new.details, "removed": len(plan.going)}, actor="sweep")
         for signed in plan.going:
-            for table in ("log_subject", "log_private", "review_image", "log"):
+            for table in ("log_subject", "log_private", "review_image", "factor_note", "log"):
                 connection.execute(f"DELETE FROM {table} WHERE seq = ?", (signed.seq,))
     return len(plan.going)
 

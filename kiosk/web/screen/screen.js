@@ -7,6 +7,7 @@ import { call } from "../common/api.js";
 import { el, icon, put } from "../common/dom.js";
 import { challenge, nameOf, signOf } from "./challenge.js";
 import { enrolment } from "./enrolment.js";
+import { keypad } from "./keypad.js";
 import { ring } from "./ring.js";
 import { play } from "./sound.js";
 import { voice } from "./voice.js";
@@ -27,8 +28,10 @@ const RESULTS = {
   unclear: ["maybe", "again"],
   again: ["maybe", "again"],
   not_opened: ["maybe", "other_way"],
+  full: ["maybe", "people"],
+  second: ["maybe", "people"],
 };
-const IDLE = { state: "idle", guidance: null, result: null, other_way: false, held_s: 0, face: null, reasons: [], challenge: null };
+const IDLE = { state: "idle", guidance: null, result: null, other_way: false, held_s: 0, face: null, reasons: [], challenge: null, factor: null };
 
 let about = null; // what GET /device/screen says
 let news = IDLE;
@@ -121,6 +124,7 @@ function build() {
     picture,
     ring: ring(picture),
     challenge: challenge(),
+    keypad: keypad(),
     clock: el("time", { class: "clock" }),
     day: el("p", { class: "day" }),
     invite: el("div", { class: "invite" }),
@@ -165,6 +169,7 @@ function build() {
         parts.cancel,
       ),
     ),
+    parts.keypad.element,
     parts.form,
     parts.challenge.colours,
     el("div", { class: "lost", role: "alert" }, icon("offline"), parts.lost),
@@ -213,6 +218,9 @@ function draw() {
   const asked = shown === "guide" ? news.challenge : null;
   parts.challenge.draw(asked);
   aloud.follow(asked, about?.spoken);
+  const factor = shown === "factor" ? news.factor : null;
+  parts.keypad.draw(factor);
+  aloud.ask(factor && t(`keypad.wants_${factor.wants}`), about?.spoken);
   watch(["guide", "busy", "result"].includes(shown));
   if (shown === "idle") drawIdle(wantsEnrolment);
   else say(shown, symbol);

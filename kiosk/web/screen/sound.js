@@ -16,6 +16,12 @@ const NOTES = {
     [440, 0, 0.16],
     [440, 0.24, 0.16],
   ],
+  key: [[880, 0, 0.05]],
+  key_clear: [[440, 0, 0.08]],
+  wrong: [
+    [311, 0, 0.12],
+    [311, 0.18, 0.12],
+  ],
   declined: [
     [311, 0, 0.2],
     [208, 0.19, 0.36],
@@ -28,7 +34,7 @@ let speaker = null;
 
 /** Play the sound of a result. A browser that wants a touch first stays silent until it had one. */
 export function play(result) {
-  const notes = NOTES[{ not_enrolled: "declined", unclear: "review", again: "review", not_opened: "review" }[result] ?? result];
+  const notes = NOTES[{ not_enrolled: "declined", unclear: "review", again: "review", not_opened: "review", full: "review", second: "review" }[result] ?? result];
   if (!notes || !window.AudioContext) return;
   speaker ??= new AudioContext();
   if (speaker.state === "suspended") speaker.resume();

@@ -8,7 +8,10 @@ import { nameOf } from "./challenge.js";
 
 const SPOKEN = { en: "en-GB", de: "de-DE" };
 
-/** Return {follow(asked, how)}: `asked` is the challenge of now or null, `how` is "off", "speech" or "files". */
+/**
+ * Return {follow(asked, how), ask(text, how)}: `asked` is the challenge of now or null, `text` what is asked beside the
+ * face, `how` is "off", "speech" or "files"; a text is spoken by the browser either way, as no file has it.
+ */
 export function voice() {
   let said = null; // what was said last of the challenge of now
   let sound = null;
@@ -21,6 +24,14 @@ export function voice() {
     end();
     if (name && how === "speech") speak(t(`challenge.${name}`));
     else if (name && how === "files") play(name);
+  }
+
+  let asked = null; // what was asked last beside the face
+
+  function ask(text, how) {
+    if (text === asked) return;
+    asked = text;
+    if (text && how !== "off") speak(text);
   }
 
   function speak(text) {
@@ -41,5 +52,5 @@ export function voice() {
     sound = null;
   }
 
-  return { follow };
+  return { ask, follow };
 }

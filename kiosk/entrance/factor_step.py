@@ -1,0 +1,180 @@
+"""Between a face that is known and its decision: the card or the PIN that is asked for beside it.
+
+The face is found first, and nothing is saved; the person enters a PIN at the screen or a keypad, or holds a card to a
+reader. Then the face is decided about once more, by what the store says then, with what was given: one decision, one
+record. Nobody is asked who may not come in anyway, so that a keypad tells strangers nothing.
+
+A PIN and one under duress take the same way: both are computed each time, both are given, both are noted with the
+decision in one size. What differs is a word that is sent when the door has opened already.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kiosk.entrance.ruling import Given
+from kiosk.entrance.screen import ShownFactor
+from kiosk.errors import RefusedError
+from kiosk.rules.admission import DoorReason
+from kiosk.rules.cards import Card
+from kiosk.rules.factors import Factor
+from kiosk.rules.presentation import FrameOutcome, Left, Ready, View
+from kiosk.settings.neighbours import FactorSettings
+from kiosk.store.factors.factors import FactorStore
+from kiosk.store.factors.pins import Entered, Pins, make_pins
+from kiosk.types import Face, Frame, SubjectId
+
+NOBODYS = "2580"  # a PIN's verifiers for whoever has none, so that the answer takes as long
+
+
+@dataclass(slots=True)
+class Asked:
+    """A person who is asked for something. Guarded by the step's lock."""
+
+    ready: Ready
+    best: tuple[Frame, Face] = field(repr=False)  # the frame that is decided by, and the face in it
+    claimed: SubjectId | None
+    number: SubjectId  # whose face it is, so far
+    wanted: frozenset[Factor]
+    until: float  # monotonic s
+    given: frozenset[Factor] = frozenset()
+    tries: int = 0  # that were wrong
+    entered: Entered | None = field(default=None, repr=False)
+
+    @property
+    def missing(self) -> frozenset[Factor]:
+        """What is still asked for."""
+        return self.wanted - self.given
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What came of the asking, to be decided about."""
+
+    asked: Asked = field(repr=False)
+    given: Given
+    captured_at: float  # monotonic s, of a frame that shows the person still; else of the first
+
+
+class FactorStep:
+    """Asks for a card or a PIN. `begin`, `follow` and `give_up` are one thread's; the others are safe in any."""
+
+    def __init__(self, store: FactorStore, settings: FactorSettings, *, clock: Callable[[], float]) -> None:
+        """Take the people's cards and PINs, the settings, and the clock, monotonic s."""
+        self._store, self._settings, self._clock = store, settings, clock
+        self._lock, self._checking = threading.Lock(), threading.Lock()
+        self._asked: Asked | None = None
+        self._nobody: Pins | None = None
+
+    def apply(self, settings: FactorSettings) -> None:
+        """Ask by other settings from now on."""
+        self._settings = settings
+
+    @property
+    def asked(self) -> Asked | None:
+        """Who is asked now."""
+        return self._asked
+
+    @property
+    def shown(self) -> ShownFactor | None:
+        """What the screen asks for."""
+        asked = self._asked
+        if asked is None:
+            return None
+        wants = Factor.PIN if Factor.PIN in asked.missing else Factor.CARD
+        return ShownFactor(wants.value, self._settings.tries - asked.tries, asked.tries)
+
+    def begin(
+        self,
+        ready: Ready,
+        best: tuple[Frame, Face],
+        number: SubjectId,
+        wanted: frozenset[Factor],
+        claimed: SubjectId | None,
+    ) -> None:
+        """Ask a person."""
+        with self._lock:
+            self._asked = Asked(ready, best, claimed, number, wanted, self._clock() + self._settings.entry_s)
+
+    def give_up(self) -> Ended | None:
+        """Ask nobody any more; return what came of it, as an entry under duress is an alarm all the same."""
+        with self._lock:
+            asked, self._asked = self._asked, None
+        if asked is None:
+            return None
+        given = Given(asked.number, asked.given, DoorReason.FACTOR_MISSING, asked.entered)
+        return Ended(asked, given, asked.ready.captured_at)
+
+    # ---- what is given
+
+    def enter(self, digits: str) -> None:
+        """Take digits from a keypad; the answer is on the screen.
+
+        Raises:
+            RefusedError: nobody is asked for a PIN.
+            StoreError: the person's PIN cannot be read.
+        """
+        with self._checking:  # one after the other: several at once would be tries for the price of one
+            with self._lock:
+                asked = self._asked
+                if asked is None or Factor.PIN not in asked.missing or asked.tries >= self._settings.tries:
+                    raise RefusedError("nobody is asked for a PIN now")
+            pins = self._store.read(asked.number).pins
+            is_known = pins is not None
+            if pins is None:
+                pins = self._nobody = self._nobody or make_pins(NOBODYS)
+            entered = pins.check(digits)
+            with self._lock:
+                asked.entered = entered if is_known else Entered.WRONG
+                if asked.entered is Entered.WRONG:
+                    asked.tries += 1
+                else:
+                    asked.given |= {Factor.PIN}
+
+    def offer(self, card: Card) -> bool:
+        """Take a card that was held to a reader; say whether somebody is asked for one."""
+        with self._lock:
+            asked = self._asked
+        if asked is None or Factor.CARD not in asked.missing:
+            return False
+        is_theirs = self._store.whose(card) == asked.number
+        with self._lock:
+            if is_theirs:
+                asked.given |= {Factor.CARD}
+            else:
+                asked.tries += 1
+        return True
+
+    # ---- frames
+
+    def follow(
+        self, outcome: FrameOutcome, view: View, now: float, confirm: Callable[[View, float], bool]
+    ) -> Ended | None:
+        """Take the next frame; return what came of the asking once it is over.
+
+        Args:
+            outcome: what the presenter makes of the frame.
+            view: what the frame shows.
+            now: monotonic s.
+            confirm: says whether the frame shows the person who was asked, alone and well.
+        """
+        with self._lock:
+            asked = self._asked
+            if asked is None:
+                return None
+            given, entered = asked.given, asked.entered
+            failed = self._failure(asked, outcome, now)
+        if failed is None and (asked.missing or not confirm(view, now)):
+            return None
+        with self._lock:
+            self._asked = None
+        at = asked.ready.captured_at if failed is not None else view.captured_at
+        return Ended(asked, Given(asked.number, given, failed, entered), at)
+
+    def _failure(self, asked: Asked, outcome: FrameOutcome, now: float) -> DoorReason | None:
+        if asked.tries >= self._settings.tries:
+            return DoorReason.WRONG_PIN if asked.entered is Entered.WRONG else DoorReason.WRONG_CARD
+        is_gone = isinstance(outcome, Left) or now >= asked.until
+        return DoorReason.FACTOR_MISSING if is_gone else None

@@ -1,0 +1,39 @@
+"""The card of the person decided, told to the panel: the guard of the relay asked once more, then the line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+
+from kiosk.integrations.osdp_reader import OsdpReader
+from kiosk.rules.conditions import Allowed, Condition
+from kiosk.rules.grant import Grant, Refusal, RefusalReason, may_grant
+from kiosk.store.factors.factors import FactorStore
+from kiosk.types import SubjectId
+
+
+class PanelCards:
+    """An access control panel as `entrance/opening.py` asks it."""
+
+    def __init__(
+        self,
+        reader: OsdpReader,
+        factors: FactorStore,
+        *,
+        clock: Callable[[], float],
+        states: Callable[[], Collection[str]],
+        table: Callable[[], Mapping[str, Allowed]],
+    ) -> None:
+        """Take the line, the people's cards, the clock of the frames, monotonic s, and the degraded states."""
+        self._reader, self._factors, self._clock, self._states, self._table = reader, factors, clock, states, table
+
+    def present(self, number: SubjectId, grant: Grant) -> Refusal | None:
+        """Tell the panel the person's card, or say why not."""
+        card = self._factors.read(number).card
+        refusal = may_grant(grant.captured_at, self._clock(), self._states(), self._table())
+        if refusal is not None:
+            return refusal
+        if card is None:
+            return Refusal(RefusalReason.NO_CARD)
+        if not self._reader.send_card(card):  # whatever [degraded] panel_lost says: nobody was told
+            return Refusal(RefusalReason.LOG_ONLY, (Condition.PANEL_LOST.value,))
+        return None

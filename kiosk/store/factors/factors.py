@@ -1,0 +1,207 @@
+"""Cards and PINs of people, and what was entered with a decision; sealed, and found by a keyed hash of the card.
+
+What an entry was (a PIN, or one under duress) is kept beside the decision, sealed and of one size, for every entry: the
+log, its export, a list of decisions and the size of the file say the same of both.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from kiosk.errors import RefusedError, StoreError
+from kiosk.rules.cards import Card, read_card
+from kiosk.store.chain import Kind
+from kiosk.store.factors.pins import Entered, Pins, read_pins
+from kiosk.store.schema import row_context
+from kiosk.store.subject_rows import next_id, nobody, unseal
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from kiosk.store.database import Database
+    from kiosk.store.decision_log import Transaction
+    from kiosk.store.vault import Vault
+    from kiosk.types import SubjectId
+
+TABLE, NOTES = "factor", "factor_note"
+SEALED_BYTES = 512  # of every person's row, whatever they have
+NOTE_BYTES = 64  # of every note
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """What one person has and knows."""
+
+    card: Card | None = field(default=None, repr=False)
+    pins: Pins | None = field(default=None, repr=False)
+    suspended_until: float | None = None  # s UTC; stays outside until then
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to keep."""
+        return self == Factors()
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What was entered with a decision; for those alone who may know."""
+
+    request_id: str
+    at: float  # s UTC
+    session_number: SubjectId | None
+    entered: Entered
+
+
+class FactorStore:
+    """The cards and PINs of one store; `Store.factors` is it."""
+
+    def __init__(
+        self, database: Database, vault: Vault, transaction: Callable[[], AbstractContextManager[Transaction]]
+    ) -> None:
+        self._database, self._vault, self._transaction = database, vault, transaction
+
+    def read(self, number: SubjectId) -> Factors:
+        """Return what a person has; nothing for somebody who has none.
+
+        Raises:
+            StoreError: the row was changed or damaged.
+        """
+        with self._database.read() as connection:
+            row = connection.execute("SELECT id, sealed FROM factor WHERE subject = ?", (number,)).fetchone()
+        return Factors() if row is None else _unpack(unseal(self._vault, row[1], TABLE, row[0]))
+
+    def whose(self, card: Card) -> SubjectId | None:
+        """Return whose card it is; None where it is nobody's."""
+        with self._database.read() as connection:
+            row = connection.execute("SELECT subject FROM factor WHERE card_lookup = ?", (self._lookup(card),))
+            found = row.fetchone()
+        return None if found is None else int(found[0])
+
+    def give(
+        self, number: SubjectId, *, card: Card | None = None, pins: Pins | None = None, actor: str = ""
+    ) -> Factors:
+        """Give a person a card, PINs or both; what is not given stays.
+
+        Raises:
+            RefusedError: somebody else has this card.
+            StoreError: nobody has this number.
+        """
+        changed = [name for name, one in (("card", card), ("pin", pins)) if one is not None]
+        return self._change(number, lambda known: _given(known, card, pins), changed, actor)
+
+    def take(self, number: SubjectId, *, card: bool = False, pins: bool = False, actor: str = "") -> Factors:
+        """Take a card, the PINs or both from a person."""
+        changed = [name for name, one in (("card", card), ("pin", pins)) if one]
+
+        def without(known: Factors) -> Factors:
+            return replace(known, card=None if card else known.card, pins=None if pins else known.pins)
+
+        return self._change(number, without, changed, actor)
+
+    def suspend(self, number: SubjectId, until: float | None, *, actor: str = "") -> Factors:
+        """Keep a person outside until a time, s UTC, without forgetting anything of them; None lets them in again."""
+        return self._change(number, lambda known: replace(known, suspended_until=until), ["suspended_until"], actor)
+
+    def _change(
+        self, number: SubjectId, change: Callable[[Factors], Factors], changed: list[str], actor: str
+    ) -> Factors:
+        with self._transaction() as transaction:
+            connection = transaction.connection
+            if connection.execute("SELECT 1 FROM subject WHERE session_number = ?", (number,)).fetchone() is None:
+                raise nobody(number)
+            row = connection.execute("SELECT id, sealed FROM factor WHERE subject = ?", (number,)).fetchone()
+            new = change(Factors() if row is None else _unpack(unseal(self._vault, row[1], TABLE, row[0])))
+            if new.card is not None:
+                found = connection.execute(
+                    "SELECT subject FROM factor WHERE card_lookup = ?", (self._lookup(new.card),)
+                ).fetchone()
+                if found is not None and found[0] != number:
+                    raise RefusedError("this card belongs to somebody else already")
+            connection.execute("DELETE FROM factor WHERE subject = ?", (number,))
+            if not new.is_empty:
+                _insert(connection, self._vault, number, new, self._lookup(new.card) if new.card else None)
+            transaction.record(Kind.PATCH, session_number=number, details={"changed": changed}, actor=actor)
+        return new
+
+    def _lookup(self, card: Card) -> bytes:
+        return self._vault.lookup("card", card.text)
+
+    def notes(self, *, limit: int = 100) -> tuple[Note, ...]:
+        """Return the entries under duress, newest first. Whoever calls sees to it that the reader may know."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                "SELECT factor_note.id, sealed, log.request_id, log.at, log.session_number FROM factor_note"
+                " JOIN log USING (seq) ORDER BY factor_note.id DESC"
+            )
+            return tuple(_duress(rows, self._vault, limit))
+
+
+def _duress(rows: Any, vault: Vault, limit: int) -> Iterator[Note]:
+    for row, sealed, request_id, at, number in rows:
+        entered = Entered(json.loads(unseal(vault, sealed, NOTES, row))["entered"])
+        if entered is Entered.DURESS:
+            yield Note(request_id, at, number, entered)
+            limit -= 1
+        if limit <= 0:
+            return
+
+
+def _given(known: Factors, card: Card | None, pins: Pins | None) -> Factors:
+    return replace(known, card=card or known.card, pins=pins or known.pins)
+
+
+def _insert(
+    connection: sqlite3.Connection, vault: Vault, number: SubjectId, factors: Factors, lookup: bytes | None
+) -> None:
+    row = next_id(connection, TABLE)
+    connection.execute(
+        "INSERT INTO factor (id, subject, card_lookup, sealed) VALUES (?, ?, ?, ?)",
+        (row, number, lookup, vault.seal(_pack(factors), row_context(TABLE, row))),
+    )
+
+
+def note(connection: sqlite3.Connection, vault: Vault, seq: int, entered: Entered) -> None:
+    """Keep what was entered with a decision, in the transaction that records it."""
+    row = next_id(connection, NOTES)
+    text = json.dumps({"entered": entered.value}).encode().ljust(NOTE_BYTES)
+    connection.execute(
+        "INSERT INTO factor_note (id, seq, sealed) VALUES (?, ?, ?)",
+        (row, seq, vault.seal(text, row_context(NOTES, row))),
+    )
+
+
+def reseal(connection: sqlite3.Connection, old: Vault, new: Vault) -> None:
+    """Write the people's rows anew for another key; raises InvalidTag where one is damaged."""
+    for row, sealed in connection.execute("SELECT id, sealed FROM factor").fetchall():
+        content = old.open(sealed, row_context(TABLE, row))
+        card = _unpack(content).card
+        connection.execute(
+            "UPDATE factor SET sealed = ?, card_lookup = ? WHERE id = ?",
+            (
+                new.seal(content, row_context(TABLE, row)),
+                None if card is None else new.lookup("card", card.text),
+                row,
+            ),
+        )
+
+
+def _pack(factors: Factors) -> bytes:
+    fields = {
+        **({} if factors.card is None else {"card": factors.card.text}),
+        **({} if factors.pins is None else {"pins": factors.pins.as_dict()}),
+        **({} if factors.suspended_until is None else {"suspended_until": factors.suspended_until}),
+    }
+    return json.dumps(fields, separators=(",", ":")).encode().ljust(SEALED_BYTES)
+
+
+def _unpack(content: bytes) -> Factors:
+    try:
+        kept = json.loads(content)
+        card = read_card(kept["card"]) if "card" in kept else None
+        return Factors(card, read_pins(kept["pins"]) if "pins" in kept else None, kept.get("suspended_until"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError("a person's card or PIN cannot be read; give it to them again") from error

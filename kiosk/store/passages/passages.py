@@ -1,0 +1,122 @@
+"""Passages of people through this door, with a keyed check of each row; corrections are rows of their own.
+
+They are for whoever asks who is inside, and for lists of working hours: session_numbers, times, a direction and the
+record that let them through. They go with their person, and with the log's old records.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kiosk.rules.passage import Direction
+from kiosk.store.subject_rows import damaged, next_id, nobody
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from kiosk.store.database import Database
+    from kiosk.store.decision_log import Transaction
+    from kiosk.store.vault import Vault
+    from kiosk.types import SubjectId
+
+_CHECKED = struct.Struct(">qqd?")
+_COLUMNS = "id, subject, direction, at, request_id, corrected_by, row_check"
+_LAST = f"SELECT {_COLUMNS} FROM passage WHERE id IN (SELECT max(id) FROM passage GROUP BY subject)"
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One person, one way, once."""
+
+    number: SubjectId
+    direction: Direction
+    at: float  # s UTC
+    request_id: str  # of the decision; empty for a correction
+    corrected_by: str = ""  # whose word it is, where nobody was seen
+
+
+class PassageStore:
+    """The passages of one store; `Store.passages` is it."""
+
+    def __init__(
+        self, database: Database, vault: Vault, transaction: Callable[[], AbstractContextManager[Transaction]]
+    ) -> None:
+        self._database, self._vault, self._transaction = database, vault, transaction
+
+    def note(self, passage: Passage) -> None:
+        """Keep a passage.
+
+        Raises:
+            StoreError: nobody has this number, or the store takes nothing.
+        """
+        with self._transaction() as transaction:
+            connection = transaction.connection
+            found = connection.execute("SELECT 1 FROM subject WHERE session_number = ?", (passage.number,)).fetchone()
+            if found is None:
+                raise nobody(passage.number)
+            row = next_id(connection, "passage")
+            connection.execute(
+                f"INSERT INTO passage ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    row,
+                    passage.number,
+                    passage.direction.value,
+                    passage.at,
+                    passage.request_id,
+                    passage.corrected_by,
+                    check_of(self._vault, row, passage),
+                ),
+            )
+
+    def last(self, number: SubjectId) -> Passage | None:
+        """Return a person's last passage."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM passage WHERE subject = ? ORDER BY id DESC LIMIT 1", (number,)
+            )
+            return next(self._read(rows), None)
+
+    def inside(self) -> tuple[Passage, ...]:
+        """Return the last passage of everybody whose last one was inward, the newest first."""
+        with self._database.read() as connection:
+            rows = connection.execute(f"{_LAST} AND direction = 'in' ORDER BY at DESC")
+            return tuple(self._read(rows))
+
+    def between(self, start: float, end: float) -> tuple[Passage, ...]:
+        """Return the passages from a time to before another, s UTC, by person and time."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM passage WHERE at >= ? AND at < ? ORDER BY subject, at, id", (start, end)
+            )
+            return tuple(self._read(rows))
+
+    def _read(self, rows: sqlite3.Cursor) -> Iterator[Passage]:
+        for row, number, direction, at, request_id, corrected_by, check in rows:
+            passage = Passage(number, Direction(direction), at, request_id, corrected_by)
+            if check_of(self._vault, row, passage) != check:
+                raise damaged(f"passage {row}")
+            yield passage
+
+
+def check_of(vault: Vault, row: int, passage: Passage) -> bytes:
+    """Return the keyed check of a row."""
+    numbers = _CHECKED.pack(row, passage.number, passage.at, passage.direction is Direction.IN)
+    return vault.mac(numbers + f"{passage.request_id}\0{passage.corrected_by}".encode())
+
+
+def reseal(connection: sqlite3.Connection, new: Vault) -> None:
+    """Check every row by another key from now on."""
+    for row, number, direction, at, request_id, corrected_by, _ in connection.execute(
+        f"SELECT {_COLUMNS} FROM passage"
+    ).fetchall():
+        passage = Passage(number, Direction(direction), at, request_id, corrected_by)
+        connection.execute("UPDATE passage SET row_check = ? WHERE id = ?", (check_of(new, row, passage), row))
+
+
+def drop_older(connection: sqlite3.Connection, before: float) -> int:
+    """Delete passages before a time, s UTC; return how many."""
+    return connection.execute("DELETE FROM passage WHERE at < ?", (before,)).rowcount

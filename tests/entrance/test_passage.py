@@ -1,0 +1,116 @@
+"""Rules of passage at a door on a stage: what opens, what is kept, and what whoever stands there is told."""
+
+import pytest
+
+from kiosk.rules.passage import Direction
+from kiosk.store.chain import Kind
+from kiosk.store.decision_log import DecisionFilter
+from kiosk.store.passages.passages import Passage
+from tests.entrance.staged import NOW, Stage, config, template
+
+A, B = template(1), template(2)
+
+
+@pytest.fixture
+def stage_with(tmp_path):
+    made = []
+
+    def make(**passage):
+        made.append(Stage(tmp_path, config(passage=passage)))
+        made[-1].enrol(A)
+        made[-1].enrol(B, name="Person B")
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def visit(stage, person):
+    """Return why nothing opened; None where it did."""
+    pulses = stage.lines.pulses
+    stage.show(person, seconds=1.0)
+    shown = stage.screen["result"]
+    stage.show(seconds=2.0)
+    return None if stage.lines.pulses > pulses else (stage.decisions[-1]["reasons"][-1], shown)
+
+
+def test_nobody_enters_twice_without_leaving(stage_with):
+    stage = stage_with(direction="in", antipassback="hard")
+
+    assert visit(stage, A) is None
+    assert visit(stage, A) == ("passback", "not_opened")
+    assert visit(stage, B) is None
+    stage.store.passages.note(Passage(1, Direction.OUT, stage.wall.now, "", "operator"))
+    assert visit(stage, A) is None
+
+    assert [(one.number, one.direction.value) for one in stage.store.passages.between(0.0, NOW * 2)] == [
+        (1, "in"),
+        (1, "out"),
+        (1, "in"),
+        (2, "in"),
+    ]
+
+
+def test_soft_lets_in_and_says_so(stage_with):
+    stage = stage_with(direction="in", antipassback="soft")
+
+    assert visit(stage, A) is None
+    assert visit(stage, A) is None
+
+    acts = stage.store.decisions(DecisionFilter(kinds=(Kind.DOOR,))).decisions
+    assert [one.entry.details["what"] for one in acts] == ["passback"]
+
+
+def test_as_many_are_inside_as_may_be(stage_with):
+    stage = stage_with(direction="in", occupancy=1)
+
+    assert visit(stage, A) is None
+    assert visit(stage, B) == ("full", "full")
+    assert [one.number for one in stage.store.passages.inside()] == [1]
+
+
+def test_two_different_people_open_and_one_twice_does_not(stage_with):
+    stage = stage_with(two_persons=True)
+
+    assert visit(stage, A) == ("second_person", "second")
+    assert visit(stage, A) == ("second_person", "second")
+    assert visit(stage, B) is None
+    assert visit(stage, B) == ("second_person", "second")
+
+
+def test_the_first_of_two_does_not_wait_for_ever(stage_with):
+    stage = stage_with(two_persons=True, second_s=5.0)
+
+    visit(stage, A)
+    stage.show(seconds=6.0)
+
+    assert visit(stage, B) == ("second_person", "second")
+
+
+def test_whoever_is_suspended_is_told_what_a_stranger_is_told(stage_with):
+    stage = stage_with()
+
+    stage.store.factors.suspend(1, NOW + 10.0)
+    assert visit(stage, A) == ("suspended", "declined")
+    stage.show(seconds=10.0)
+    assert visit(stage, A) is None
+
+
+def test_an_edited_passage_lets_nobody_in(stage_with):
+    stage = stage_with(direction="in", antipassback="hard")
+    assert visit(stage, A) is None
+
+    with stage.store.database.write() as connection:
+        connection.execute("UPDATE passage SET direction = 'out'")
+
+    assert visit(stage, A) == ("passages_unknown", "not_opened")
+    assert stage.store.people.forget(1).is_complete
+    assert stage.store.passages.inside() == ()
+
+
+def test_a_door_without_such_rules_keeps_no_passages(stage_with):
+    stage = stage_with()
+
+    assert visit(stage, A) is None
+    assert stage.store.passages.inside() == ()

@@ -1,0 +1,192 @@
+"""libosdp's own panel at the other end of a pseudo-terminal: what it hears, and what the line carries."""
+
+from importlib.metadata import PackageNotFoundError
+from typing import Any
+
+import pytest
+
+from kiosk.errors import ConfigError
+from kiosk.integrations.osdp import PUBLIC_KEY, load_library, read_key
+from kiosk.integrations.osdp_reader import OsdpReader, try_line
+from kiosk.integrations.serial_line import SerialLine
+from kiosk.rules.cards import pack, read_card
+from kiosk.rules.lights import Colour
+from kiosk.settings.neighbours import OsdpSettings
+from kiosk.testing.fake_osdp import FakePanel
+from tests.patience import until
+
+KEY = bytes(range(1, 17))
+OTHER = bytes(range(33, 49))
+CARD = read_card("171-48813")
+
+
+class Line:
+    """A panel and a kiosk's reader, and what the kiosk was told."""
+
+    def __init__(self, panel_key=KEY, reader_key=KEY):
+        self.told: list[str | None] = []
+        self.lights: list[Any] = []
+        self.kept: list[str] = []
+        self.panel = FakePanel(panel_key)
+        self.reader = OsdpReader(
+            OsdpSettings(port=self.panel.line.path, baud=115200),
+            key=reader_key.hex(),
+            tell=self.told.append,
+            show=self.lights.append,
+            keep_key=self.kept.append,
+        )
+        self.reader.start()
+
+    def close(self):
+        self.reader.close()
+        self.panel.close()
+
+
+@pytest.fixture
+def line():
+    made = []
+
+    def make(**keys):
+        made.append(Line(**keys))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def secure():
+    made = Line()
+    until(lambda: made.reader.is_secure and made.panel.is_secure)
+    yield made
+    made.close()
+
+
+def test_a_card_reaches_the_panel_and_never_the_line_in_clear(secure):
+    before = len(secure.panel.line.wire)
+
+    assert secure.reader.send_card(CARD)
+
+    until(secure.panel.cards)
+    (came,) = secure.panel.cards()
+    assert (came["length"], came["data"]) == (26, pack(CARD.bits))
+    until(lambda: secure.reader.figures()["sent"])
+    passed = bytes(secure.panel.line.wire)
+    assert len(passed) > before + 20  # the tap is where the bytes are
+    assert pack(CARD.bits) not in passed
+    assert pack(CARD.bits)[:3] not in passed
+    assert secure.told[-1] is None
+
+
+def test_the_panel_drives_light_and_buzzer(secure):
+    secure.panel.light(Colour.GREEN)
+    secure.panel.sound(3)
+
+    until(lambda: any(one.tone_until > 0 and one.permanent.on is Colour.GREEN for one in secure.lights))
+
+
+def test_the_keypad_reaches_the_panel_and_never_the_line_in_clear(secure):
+    assert secure.reader.send_keys("73915#")
+
+    until(lambda: secure.panel.keys() == b"73915\r")
+    assert b"73915" not in secure.panel.line.wire
+
+
+def test_a_key_that_the_panel_sets_is_kept_and_a_public_one_is_not(line):
+    one = line()
+    until(lambda: one.reader.is_secure and one.panel.is_secure)
+
+    assert one.panel.set_key(OTHER)
+    until(lambda: one.kept)
+    until(lambda: one.reader.is_secure and one.panel.is_secure and one.reader.send_card(CARD))
+    until(one.panel.cards)
+    one.panel.set_key(PUBLIC_KEY)
+    until(lambda: not one.panel.is_online)  # refused, which a panel takes for a reader that is not well
+
+    assert one.kept == [OTHER.hex()]
+    assert OTHER not in bytes(one.panel.line.wire)
+
+
+def test_another_key_stays_offline_and_no_card_is_sent(line):
+    one = line(panel_key=OTHER)
+
+    until(lambda: len(one.panel.line.wire) > 60)  # the handshake was tried
+    assert not one.reader.send_card(CARD)
+
+    assert not one.panel.is_secure
+    assert not one.panel.is_online
+    assert not one.reader.is_secure
+    assert one.reader.figures()["dropped"] == 1
+    assert one.told[-1] is not None
+    assert one.panel.events == []
+
+
+def test_a_panel_that_falls_silent_is_lost_and_takes_no_old_card_later(line):
+    one = line()
+    until(lambda: one.reader.is_secure)
+
+    one.panel.line.is_cut = True
+    one.reader.send_card(CARD)  # nobody fetches it
+    until(lambda: not one.reader.is_secure)
+    assert "silent" in one.told[-1]
+    one.panel.line.is_cut = False
+    until(lambda: one.reader.is_secure and one.panel.is_secure)
+
+    one.reader.send_card(read_card("1-2"))
+    until(one.panel.cards)
+    assert [card["data"] for card in one.panel.cards()] == [pack(read_card("1-2").bits)]
+
+
+def test_an_adapter_that_is_pulled_out_is_lost_without_an_end_of_the_thread(tmp_path):
+    told: list[str | None] = []
+    reader = OsdpReader(OsdpSettings(port=str(tmp_path / "ttyUSB9")), key=KEY.hex(), tell=told.append)
+    reader.start()
+
+    until(lambda: told and "No such file" in told[-1])
+    reader.close()
+    assert not reader.figures()["is_connected"]
+
+
+def test_a_check_says_whether_the_panel_asks():
+    panel = FakePanel(KEY)
+    settings = OsdpSettings(port=panel.line.path, baud=115200)
+
+    assert try_line(settings, key=KEY.hex(), wait_s=20.0).figures()["secured_after_s"] > 0.0
+    panel.close()
+
+
+def test_two_processes_cannot_have_one_line():
+    panel = FakePanel(KEY)
+    held = SerialLine(panel.line.path, 9600)
+
+    with pytest.raises(ConfigError, match="another process has it"):
+        SerialLine(panel.line.path, 9600)
+
+    held.close()
+    panel.close()
+
+
+def test_a_file_is_no_serial_port(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+
+    with pytest.raises(ConfigError, match="is no serial port"):
+        SerialLine(str(tmp_path / "file"), 9600)
+
+
+@pytest.mark.parametrize("text", ["", "00" * 15, "zz" * 16, PUBLIC_KEY.hex(), "ab" * 16])
+def test_a_key_that_is_none_or_public_is_refused(text):
+    with pytest.raises(ConfigError):
+        read_key(text)
+
+
+def test_pypis_other_package_is_refused_by_its_name():
+    with pytest.raises(ConfigError, match="pip uninstall osdp"):
+        load_library(lambda _name: "0.0.9")
+
+
+def test_the_library_is_found_where_the_other_is_not():
+    def missing(_name):
+        raise PackageNotFoundError
+
+    assert load_library(missing).PeripheralDevice
