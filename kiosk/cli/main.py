@@ -23,7 +23,7 @@ from kiosk.cli.evaluation.evaluate import add_measurements
 from kiosk.cli.fleet.arguments import add_fleet
 from kiosk.cli.mqtt import add_mqtt
 from kiosk.cli.parser import Parser, complete
-from kiosk.cli.people.arguments import add_keeping
+from kiosk.cli.people.arguments import add_keeping, add_privacy
 from kiosk.cli.values import read_count, read_days, read_part, read_port, read_skip, read_threshold, read_vendor_data
 from kiosk.errors import KioskError
 from kiosk.rules.text import shown
@@ -84,6 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_running(add)
     _add_faces(add)
     _add_people(add)
+    add_privacy(add, _group, WHO)
     _add_models(add)
     add_measurements(add, _group)
     _add_store(add)
