@@ -89,8 +89,9 @@ def _purpose(config: Config, say: Say) -> Iterator[Statement]:
     yield say("age.calls" if years else "age.no_calls", "match.age_low", years=f"{years:g}")
     about = config.enrolment
     key = "consent.given" if about.consent_version else "consent.none"
-    both = ("enrolment.consent_version", "enrolment.consent_text")
-    yield say(key, *both, version=about.consent_version, text=about.consent_text)
+    texts = ("enrolment.consent_version", "enrolment.consent_text", "enrolment.consent_texts")
+    other = "".join(f" {code}: “{text}”" for code, text in sorted(about.text_by_language.items()))
+    yield say(key, *texts, version=about.consent_version, text=about.consent_text, other=other)
     yield say(f"enrol.{about.by}", "enrolment.by")
     steps = sorted({step.value for flow in config.sessions.by_id.values() for step in flow.steps})
     key = "sessions.steps" if steps else "sessions.none"

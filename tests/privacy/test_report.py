@@ -29,6 +29,7 @@ TIED = {
     "pad.screen": ({}, True),
     "enrolment.consent_version": ({}, "2026-11"),
     "enrolment.consent_text": ({"enrolment": {"consent_version": "2026-11"}}, "You agree."),
+    "enrolment.consent_texts": ({"enrolment": {"consent_version": "2026-11"}}, ["de: Sie stimmen zu."]),
     "enrolment.by": ({}, "operator"),
     "enrolment.references": ({}, 5),
     "enrolment.mirrored": ({}, True),
