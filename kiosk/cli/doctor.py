@@ -8,13 +8,13 @@ import platform
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
 from kiosk import assembly
 from kiosk.capture.sandbox import available_walls
+from kiosk.cli.door import machine_model, wiring_findings
+from kiosk.cli.finding import Finding
 from kiosk.device.barcodes import can_read_barcodes
 from kiosk.device.site import measure_stored
 from kiosk.device.thresholds import gallery_figures, listing_threshold
@@ -35,20 +35,6 @@ ROUNDED = 0.99  # figures are shown to three digits
 LEAST_FREE_BYTES = 200e6
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at."""
-
-    what: str
-    is_good: bool
-    sentence: str
-    cure: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it for JSON."""
-        return asdict(self)
-
-
 def examine(chosen: argparse.Namespace) -> Iterator[Finding]:
     """Look at everything; a fault in one place hides nothing in another."""
     try:
@@ -65,6 +51,7 @@ def examine(chosen: argparse.Namespace) -> Iterator[Finding]:
     yield _disk(chosen)
     yield _clock()
     yield _walls()
+    yield from wiring_findings(config.door, machine_model())
 
 
 def _models(config: Config) -> Iterator[Finding]:

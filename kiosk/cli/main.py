@@ -24,7 +24,7 @@ from kiosk.cli.fleet.arguments import add_fleet
 from kiosk.cli.mqtt import add_mqtt
 from kiosk.cli.osdp import add_osdp
 from kiosk.cli.parser import Parser, complete
-from kiosk.cli.people.arguments import add_keeping, add_passages
+from kiosk.cli.people.arguments import add_keeping, add_passages, add_privacy
 from kiosk.cli.values import read_count, read_days, read_part, read_port, read_skip, read_threshold, read_vendor_data
 from kiosk.errors import KioskError
 from kiosk.rules.text import shown
@@ -85,6 +85,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_running(add)
     _add_faces(add)
     _add_people(add)
+    add_privacy(add, _group, WHO)
     _add_models(add)
     add_measurements(add, _group)
     _add_store(add)
@@ -168,6 +169,20 @@ def _add_running(add: Adder) -> None:
         "door",
         "open the door once, for [door] pulse_s seconds, whatever state the kiosk is in",
         more="For root and the kiosk's own account; works also when the store, its key or the networks fail.",
+    )
+    wiring = door(
+        "door wiring",
+        "door",
+        "say what is to be wired where, by the settings in force",
+        more="Names each line's pin on the board's header, and what would go wrong.",
+    )
+    wiring.add_argument("--svg", metavar="FILE", type=Path, help="also draw it")
+    wiring.add_argument("--board", choices=("pi", "jetson"), help="whose header (default: this machine's, else pi)")
+    wiring.add_argument(
+        "--lock",
+        choices=("fail-secure", "fail-safe"),
+        default="fail-secure",
+        help="without power the door stays shut (fail-secure, default) or is open (fail-safe)",
     )
     shard = _group(add, "shard", "hold a part of a gallery that is larger than one process or machine")
     part = shard(
@@ -382,11 +397,16 @@ def _add_models(add: Adder) -> None:
         "--manifest", metavar="FILE.toml", type=Path, required=True, help="what it is; see models/README.md"
     )
     own.add_argument("--to", type=Path, metavar="DIR", help="folder for the pack (default: in the state directory)")
-    add(
+    doctor = add(
         "doctor",
         "models",
         "check models, onnxruntime, store, settings and clock, and say what to mend",
         more="Runs known portraits through the networks and compares the results. Exit 3 when something is wrong.",
+    )
+    doctor.add_argument(
+        "--door",
+        action="store_true",
+        help="only try the door's lines, one after the other; asks before each. Stop the kiosk first",
     )
     config = _group(add, "config", "check, show and explain the settings")
     config("config check", "models", "check the settings, and say what is wrong")

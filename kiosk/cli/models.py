@@ -9,8 +9,10 @@ from typing import Any
 
 from kiosk import assembly
 from kiosk.cli import doctor as doctor_module
+from kiosk.cli.door import asked_lines
 from kiosk.cli.main import REFUSED
 from kiosk.cli.start_checks import list_mistakes
+from kiosk.cli.terminal import BAD, GOOD, confirmed, emphasised
 from kiosk.errors import ModelFileError
 from kiosk.evaluation.scale_plot import as_svg, as_text
 from kiosk.networks.download import KNOWN_PACKS, download
@@ -93,14 +95,20 @@ def models_import(chosen: argparse.Namespace) -> None:
 
 def doctor(chosen: argparse.Namespace) -> int:
     """Check everything and say what to mend."""
-    findings = list(doctor_module.examine(chosen))
-    if chosen.json:
-        print(json.dumps([finding.as_dict() for finding in findings], indent=2))
+    if chosen.door:
+        wanted = asked_lines(assembly.load_settings(chosen).door, confirmed)
     else:
-        for finding in findings:
-            print(f"{'ok  ' if finding.is_good else 'BAD '} {finding.what}: {finding.sentence}")
+        wanted = doctor_module.examine(chosen)
+    findings = []
+    for finding in wanted:
+        findings.append(finding)
+        if not chosen.json:
+            mark = emphasised("ok  ", GOOD) if finding.is_good else emphasised("BAD ", BAD)
+            print(f"{mark} {finding.what}: {finding.sentence}")
             if finding.cure:
                 print(f"     mend: {finding.cure}")
+    if chosen.json:
+        print(json.dumps([finding.as_dict() for finding in findings], indent=2))
     return 0 if all(finding.is_good for finding in findings) else REFUSED
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from kiosk.errors import ConfigError
 from kiosk.setting import setting
+from kiosk.settings.languages import LANGUAGES
 
 _ORIGIN = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
@@ -45,7 +46,7 @@ class ApiSettings:
         may_be_empty=True,
     )
     session_h: float = setting(12.0, "How long an operator stays signed in.", low=0.1, high=168.0, unit="h")
-    language: str = setting("en", "Language of the pages until a visitor chooses another.", choices=("en", "de"))
+    language: str = setting("en", "Language of the pages until a visitor chooses another.", choices=LANGUAGES)
     allowed_origins: tuple[str, ...] = setting(
         (),
         "Origins of other sites, such as https://app.example, whose pages may call from a browser with a key; cookies "

@@ -15,6 +15,7 @@ from kiosk.rules.conditions import policy
 from kiosk.rules.regions import FURNITURE_LOW_S, read_regions
 from kiosk.rules.schedule import read_schedule
 from kiosk.setting import setting
+from kiosk.settings.languages import LANGUAGES
 
 
 @dataclass(frozen=True, slots=True)
@@ -502,6 +503,12 @@ class EnrolmentSettings:
         "", "Name of the consent text that people agree to, such as 2026-11; empty keeps mode enrol locked."
     )
     consent_text: str = setting("", "The text itself, as the screen shows it.")
+    consent_texts: tuple[str, ...] = setting(
+        (),
+        'The same text in other languages of the pages, each as LANGUAGE: TEXT, such as "de: Ich bin einverstanden …"; '
+        "the screen shows the one of the language that was chosen, else consent_text.",
+        may_be_empty=True,
+    )
     references: int = setting(3, "Good frames that are kept as references of one person.", low=1, high=10)
     gather_s: float = setting(1.0, "Least time over which the frames are taken.", low=0.0, high=10.0, unit="s")
     mirrored: bool = setting(
@@ -515,6 +522,23 @@ class EnrolmentSettings:
         "enrolled without an operator waits for one's approval, and opens nothing before.",
         choices=("operator", "anybody"),
     )
+
+    @property
+    def text_by_language(self) -> dict[str, str]:
+        """The consent text in other languages, by code."""
+        return {code.strip(): text.strip() for code, _, text in (one.partition(":") for one in self.consent_texts)}
+
+    def __post_init__(self) -> None:
+        """Refuse a text that no page would show."""
+        for one in self.consent_texts:
+            code, _, text = one.partition(":")
+            if code.strip() not in LANGUAGES or not text.strip():
+                known = ", ".join(LANGUAGES)
+                raise ConfigError(
+                    f"[enrolment] consent_texts: want LANGUAGE: TEXT, with one of {known}, got {one[:80]!r}"
+                )
+        if len(self.text_by_language) < len(self.consent_texts):
+            raise ConfigError("[enrolment] consent_texts: want each language once")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from kiosk.api.routes.pages import WEB
+from kiosk.api.routes.pages import WEB, languages_of
 from kiosk.api.routes.settings import CHANGEABLE
 from kiosk.entrance.screen import Result
 from kiosk.recognition.challenges import Answer, Kind
@@ -18,8 +18,16 @@ from kiosk.rules.admission import DoorReason
 from kiosk.rules.conditions import Condition
 from kiosk.rules.grant import RefusalReason
 from kiosk.rules.presentation import Guidance
+from kiosk.settings.languages import LANGUAGES as ALL
+from kiosk.settings.languages import WORDS
 
 LANGUAGES = {name: json.loads((WEB / "common" / f"{name}.json").read_text(encoding="utf-8")) for name in ("en", "de")}
+OTHERS = {
+    code: json.loads((WORDS / f"{code}.json").read_text(encoding="utf-8")) for code in ALL if code not in LANGUAGES
+}
+"""Languages that are there by their file alone; what they lack is shown in English, marked."""
+
+VISITORS = ("screen", "session")  # the pages whose words every language has to have whole
 SCRIPTS = sorted(WEB.rglob("*.js"))
 PLACES = re.compile(r"\{(\w+)\}")
 USED = re.compile(r"""\bt\(\s*"([a-z_]+(?:\.[\w ]+)*)\"""")
@@ -40,14 +48,61 @@ def test_words_that_count_have_a_form_for_one_and_for_many(key):
 
 
 def test_a_translation_leaves_no_value_out():
-    differing = [
-        key
-        for key, words in LANGUAGES["en"].items()
-        if {place for form in forms(words) for place in PLACES.findall(form)}
-        != {place for form in forms(LANGUAGES["de"][key]) for place in PLACES.findall(form)}
-    ]
+    differing = [key for key, words in LANGUAGES["en"].items() if places(words) != places(LANGUAGES["de"][key])]
 
     assert differing == []
+
+
+def places(words):
+    return {place for form in forms(words) for place in PLACES.findall(form)}
+
+
+def words_for_visitors():
+    """Return the keys that the visitor's pages show: named in their scripts, whole or by a prefix."""
+    text = "".join(path.read_text(encoding="utf-8") for path in SCRIPTS if path.parent.name in {*VISITORS, "common"})
+    prefixes = set(re.findall(r'(?:named\("|`)([a-z_]+)(?:\.\$\{|")', text))
+    named = set(re.findall(r'"([a-z_]+(?:\.[\w ]+)+)"', text))
+    return {key for key in LANGUAGES["en"] if key in named or key.split(".")[0] in {*prefixes, "language"}}
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_a_language_by_its_file_alone_says_all_that_a_visitor_sees(code):
+    wanted = words_for_visitors()
+
+    assert {"screen.welcome", "session.begin", "flow.consent", "closed.disk_full", "challenge.mouth"} <= wanted
+    assert sorted(wanted - OTHERS[code].keys()) == []
+
+
+@pytest.mark.parametrize("code", OTHERS)
+def test_a_language_by_its_file_alone_has_no_key_and_no_value_of_its_own(code):
+    english = LANGUAGES["en"]
+
+    assert sorted(OTHERS[code].keys() - english.keys()) == []
+    assert [key for key, words in OTHERS[code].items() if places(words) != places(english[key])] == []
+    assert [
+        key for key, words in OTHERS[code].items() if isinstance(words, dict) != isinstance(english[key], dict)
+    ] == []
+    assert [key for key, words in OTHERS[code].items() if isinstance(words, dict) and "other" not in words] == []
+
+
+@pytest.mark.parametrize("code", ALL)
+def test_a_language_says_its_name_direction_and_region(code):
+    words = {**LANGUAGES, **OTHERS}[code]
+
+    assert words["language.name"]
+    assert words["language.direction"] == ("rtl" if code in {"ar", "he", "fa", "ur"} else "ltr")
+    assert words["language.region"].startswith(f"{code}-")
+
+
+def test_what_a_language_lacks_is_counted_for_the_pages(tmp_path):
+    for code, words in (("en", {"a": "A", "b": "B"}), ("xx", {"a": "Å", "language.name": "Xx"})):
+        (tmp_path / f"{code}.json").write_text(json.dumps(words))
+    (tmp_path / "not-a-language.json").write_text("{}")
+
+    told = languages_of(tmp_path)
+
+    assert list(told) == ["en", "xx"]
+    assert (told["en"]["missing"], told["xx"]["missing"], told["xx"]["name"]) == (0, 1, "Xx")
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

@@ -18,15 +18,16 @@ from kiosk.api.schema import ANSWER_400, BOOLEAN, NUMBER, STRING, TEXT, array, c
 from kiosk.didit.contract import timestamp
 from kiosk.entrance.news import Consent
 from kiosk.rules.text import objection
+from kiosk.settings.languages import LANGUAGES
 from kiosk.store.accounts import Role
 from kiosk.store.factors.pins import LONGEST
 from kiosk.store.subjects import Details
 
-LANGUAGES = ("en", "de")
 SPOKEN = ("turn_left", "turn_right", "mouth", "flash", "wrong_way")  # what the screen may ask
 AUDIO = {".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".wav": "audio/wav"}
 MOST_AUDIO_BYTES = 5 * 1024 * 1024
 DAY_S = 86400.0
+BY_LANGUAGE = {"type": "object", "additionalProperties": STRING}
 MOST_ATTEMPTS = 20  # at challenges in one presentation; a person has far fewer
 
 
@@ -172,7 +173,11 @@ async def show_screen(call: Call) -> Response:
     """Return what the kiosk's screen needs to know."""
     config = call.context.config
     enrolment = config.enrolment
-    consent = {"version": enrolment.consent_version, "text": enrolment.consent_text}
+    consent = {
+        "version": enrolment.consent_version,
+        "text": enrolment.consent_text,
+        "texts": enrolment.text_by_language,
+    }
     return answer(
         {
             "mode": config.entrance.mode if call.context.kiosk is not None else "serve",
@@ -326,7 +331,7 @@ OPERATIONS = (
                     mode=STRING,
                     language=STRING,
                     languages=array(STRING),
-                    consent=or_null(named("ConsentText", closed(version=STRING, text=STRING))),
+                    consent=or_null(named("ConsentText", closed(version=STRING, text=STRING, texts=BY_LANGUAGE))),
                     privacy=or_null(STRING),
                     keeps_images=BOOLEAN,
                     retention_days=NUMBER,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 from starlette.responses import Response
@@ -11,7 +12,9 @@ from kiosk.api.operation import Call, Operation, Parameter, not_found, refusal
 from kiosk.api.routes.people import SHORT
 from kiosk.api.schema import ANSWER_400, TEXT
 from kiosk.api.screen_token import COOKIE, is_screen
+from kiosk.settings.languages import ENGLISH, WORDS, languages_in
 
+LANGUAGES_FILE = "common/languages.json"  # made from the files of words
 WEB = Path(__file__).parent.parent.parent / "web"
 KINDS = {
     ".html": "text/html",
@@ -28,18 +31,34 @@ POLICY = (
 )
 
 
+def languages_of(folder: Path) -> dict[str, dict[str, object]]:
+    """Return the languages of a folder of words: name, direction, region, and how many keys English has beside them."""
+    english = json.loads((folder / f"{ENGLISH}.json").read_text(encoding="utf-8"))
+    found = {}
+    for code in languages_in(folder):
+        words = json.loads((folder / f"{code}.json").read_text(encoding="utf-8"))
+        about = {name: words.get(f"language.{name}") for name in ("name", "direction", "region")}
+        found[code] = {**about, "missing": len(english.keys() - words.keys())}
+    return found
+
+
 def page_file(call: Call, name: str) -> Response:
     """Return a file of web/; only what is there is looked up, so no path leads elsewhere."""
+    if name == LANGUAGES_FILE:
+        return _tagged(call, json.dumps(languages_of(WORDS)).encode(), "application/json")
     files = {path.relative_to(WEB).as_posix(): path for path in WEB.rglob("*") if path.suffix in KINDS}
     path = files.get(name)
     if path is None:
         raise not_found()
-    content = path.read_bytes()
+    return _tagged(call, path.read_bytes(), KINDS[path.suffix])
+
+
+def _tagged(call: Call, content: bytes, media_type: str) -> Response:
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache", "ETag": tag}
     if call.request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
-    return Response(content, media_type=KINDS[path.suffix], headers=headers)
+    return Response(content, media_type=media_type, headers=headers)
 
 
 async def show_operator_page(call: Call) -> Response:

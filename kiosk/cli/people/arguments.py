@@ -1,4 +1,4 @@
-"""What `kiosk gallery edit` and `kiosk gallery export` take; imports nothing that costs time."""
+"""What `kiosk gallery edit`, `kiosk gallery export` and `kiosk privacy` take; imports nothing that costs time."""
 
 from __future__ import annotations
 
@@ -70,3 +70,30 @@ def add_passages(passage: Callable[..., argparse.ArgumentParser], who: str) -> N
     )
     correct.add_argument("subject", metavar="ID", help=who)
     correct.add_argument("direction", choices=("in", "out"))
+
+
+def add_privacy(
+    add: Callable[..., argparse.ArgumentParser],
+    group: Callable[..., Callable[..., argparse.ArgumentParser]],
+    who: str,
+) -> None:
+    """Add the commands about people's data."""
+    privacy = group(add, "privacy", "write what is kept about people, and what is held about one person")
+    report = privacy(
+        "privacy report",
+        "people.papers",
+        "write what the settings in force keep, for how long, who may see it and what leaves the device",
+        more="For a notice (GDPR Art. 13), a record of processing (Art. 30), an impact assessment (Art. 35) or a "
+        "written biometric policy (BIPA). It says what only you can add.",
+    )
+    report.add_argument("--html", type=Path, metavar="FILE", help="write it as a page to print")
+    export = privacy(
+        "privacy export",
+        "people.papers",
+        "give one person everything that is held about them, and nothing of anybody else (GDPR Art. 15)",
+        more="Without --html or --json it writes both into the current folder, readable by you alone.",
+    )
+    export.add_argument("subject", metavar="SUBJECT", help=who)
+    export.add_argument("--html", type=Path, metavar="FILE", help="write it as a page to print: a new file")
+    for command in (report, export):
+        command.add_argument("--language", choices=("en", "de"), default="en", help="of the paper (default: en)")

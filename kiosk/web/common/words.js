@@ -1,11 +1,17 @@
-/** The words of the pages. They live in en.json and de.json alone; numbers and dates follow the same language. */
+/**
+ * The words of the pages. They live in the files of their languages alone, such as de.json: another file adds a language.
+ * Numbers and dates follow the same language. Where a file lacks a key, English is shown, marked for whoever tests it.
+ */
 
-export const LANGUAGES = { en: "English", de: "Deutsch" };
-const REGION = { en: "en-GB", de: "de-DE" };
+const ABOUT = await (await fetch("/web/common/languages.json")).json(); // code → name, direction, region, missing
+export const LANGUAGES = Object.fromEntries(Object.entries(ABOUT).map(([code, one]) => [code, one.name ?? code]));
+const REGION = Object.fromEntries(Object.entries(ABOUT).map(([code, one]) => [code, one.region ?? code]));
 const KEPT = "kiosk.language";
+const MARK = "\u00a0\u1d49\u207f"; // "en" as small letters above: English, as this language has no words yet
 
 let language = "en";
 let words = {};
+let english = {}; // what stands in for keys that the language lacks
 let plurals = new Intl.PluralRules("en");
 let zone; // of the device; the browser's own where nobody told
 
@@ -22,13 +28,24 @@ export function preferred(ofDevice) {
 
 /** Speak a language from now on; `keep` remembers it in this browser. */
 export async function speak(wanted, { keep = false } = {}) {
-  const answer = await fetch(`/web/common/${wanted}.json`);
-  if (!answer.ok) throw new Error(`/web/common/${wanted}.json: ${answer.status}`);
-  words = await answer.json();
+  const isWhole = !ABOUT[wanted]?.missing;
+  [words, english] = await Promise.all([load(wanted), isWhole ? {} : load("en")]);
   language = wanted;
   plurals = new Intl.PluralRules(wanted);
   document.documentElement.lang = wanted;
+  document.documentElement.dir = directionOf(wanted);
   if (keep) localStorage.setItem(KEPT, wanted);
+}
+
+async function load(code) {
+  const answer = await fetch(`/web/common/${code}.json`);
+  if (!answer.ok) throw new Error(`/web/common/${code}.json: ${answer.status}`);
+  return answer.json();
+}
+
+/** Return "rtl" for a language that is written from right to left, else "ltr". */
+export function directionOf(code) {
+  return ABOUT[code]?.direction ?? "ltr";
 }
 
 /** Show times as they are at this place, for instance Europe/Berlin. */
@@ -40,27 +57,30 @@ export function setZone(name) {
  * Return the words of a key, with `{name}` filled in; a key with several forms takes the one that fits `n`.
  */
 export function t(key, values = {}) {
-  let text = words[key];
+  const isEnglish = words[key] === undefined;
+  let text = words[key] ?? english[key];
   if (text === undefined) {
     console.error(`no words for ${key} in ${language}`);
     return key;
   }
-  if (typeof text === "object") text = text[plurals.select(values.n)] ?? text.other;
-  return text.replace(/\{(\w+)\}/g, (_, name) => {
+  const rules = isEnglish ? new Intl.PluralRules("en") : plurals;
+  if (typeof text === "object") text = text[rules.select(values.n)] ?? text.other;
+  const filled = text.replace(/\{(\w+)\}/g, (_, name) => {
     const value = values[name];
     return typeof value === "number" ? number(value) : String(value ?? "");
   });
+  return isEnglish ? filled + MARK : filled;
 }
 
 /** Return the words of `${prefix}.${code}`, or the code itself where we do not know it: a newer device may. */
 export function named(prefix, code) {
   const key = `${prefix}.${code}`;
-  return key in words ? t(key) : String(code ?? "").replaceAll("_", " ");
+  return knows(key) ? t(key) : String(code ?? "").replaceAll("_", " ");
 }
 
 /** Whether there are words for a key. */
 export function knows(key) {
-  return key in words;
+  return key in words || key in english;
 }
 
 /** Return a number as people of this language write it. */

@@ -1,7 +1,7 @@
 /** How the kiosk is: armed or not and why, how each state is mended, and its figures. */
 
 import { el, icon } from "../common/dom.js";
-import { ago, knows, named, number, t } from "../common/words.js";
+import { ago, current, knows, named, number, t } from "../common/words.js";
 
 const ENTERED = new Set(["identify", "verify"]); // modes in which a door opens
 
@@ -43,7 +43,18 @@ function state(one) {
       !isOff && el("span", { class: "soft" }, ` · ${named("leaves", one.leaves)} · ${ago(one.since)}`),
     ),
     el("p", {}, knows(cure) ? t(cure) : one.sentence),
-    knows(cure) && one.sentence && !isOff && el("p", { class: "soft small", lang: "en" }, one.sentence),
+    knows(cure) && one.sentence && !isOff && details(one.sentence),
+  );
+}
+
+/** The device's own sentence, which is English: beside the words of the page where they are, else one step away. */
+function details(sentence) {
+  if (current() === "en") return el("p", { class: "soft small" }, sentence);
+  return el(
+    "details",
+    {},
+    el("summary", { class: "small" }, t("health.in_english")),
+    el("p", { class: "soft small", lang: "en", dir: "ltr" }, sentence),
   );
 }
 

@@ -8,7 +8,7 @@ import { call, carry } from "../common/api.js";
 import { el, icon, put } from "../common/dom.js";
 import { field, showFaults } from "../common/field.js";
 import { play } from "./sound.js";
-import { t } from "../common/words.js";
+import { current, directionOf, t } from "../common/words.js";
 
 const QUIET_MS = 90_000; // nobody touched anything: whoever began has left
 const READ_MS = 600; // between two looks at a document
@@ -59,7 +59,13 @@ export function enrolment({ place, consent, changed, over }) {
   }
 
   function draw() {
+    // Another language in the midst of it: what was typed stays, a text that was agreed to is read anew.
+    const typed = flow.step === "details" ? [...place.querySelectorAll("input[name]")].map((one) => [one.name, one.value]) : [];
     put(place, { consent: drawConsent, details: drawDetails, document: drawDocument, look: () => [], result: drawResult }[flow.step]());
+    for (const [name, value] of typed) {
+      const field = flow.step === "details" && place.querySelector(`input[name="${name}"]`);
+      if (field && field.type !== "checkbox" && value) field.value = value;
+    }
   }
 
   function drawConsent() {
@@ -81,12 +87,18 @@ export function enrolment({ place, consent, changed, over }) {
       el(
         "div",
         { class: "consent", tabindex: "0", role: "region", "aria-label": t("flow.consent") },
-        el("p", {}, consent.text),
+        consentText(),
         el("p", { class: "version" }, t("flow.version", { version: consent.version })),
       ),
       agree,
       el("div", { class: "touches" }, el("button", { type: "button", class: "touch", onclick: end }, t("flow.no")), on),
     );
+  }
+
+  /** The consent text in the language of now where there is one; else as it was written first. */
+  function consentText() {
+    const own = consent.texts?.[current()];
+    return el("p", own ? { lang: current(), dir: directionOf(current()) } : { dir: "auto" }, own ?? consent.text);
   }
 
   function drawDocument() {
