@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from kiosk.health.clock import Clock
 from kiosk.networks.detection import Detection
 from kiosk.networks.documents import ZoneNetwork
 from kiosk.networks.inference import Pack, load_recogniser, read_pack, standard_pack
-from kiosk.networks.liveness import liveness_limits
+from kiosk.networks.liveness import liveness_limits, load_spoof_network
+from kiosk.recognition.cues import SpoofNetwork
 from kiosk.recognition.match import ScoreScale
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config, Sources, sources_of, state_directory
@@ -35,6 +37,21 @@ from kiosk.store.upkeep.backup import backups, scrub
 SHARDS_KEY_NAME = "shards.key"
 MOST_THREADS = 2  # more gained nothing measurable on networks this small
 DAY_S, HOUR_S = 86400.0, 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What a caller of many commands loads once for all of them; a command of its own process loads it anew."""
+
+    decoder: Callable[[], Decoder] = Decoder  # the command closes it
+    recogniser: Callable[..., Recogniser] = load_recogniser
+    spoof_network: Callable[[Pack], SpoofNetwork] = load_spoof_network
+
+
+def loaded_for(chosen: argparse.Namespace) -> Loaded:
+    """Return what `cli.main` was lent, or what loads anew."""
+    loaded: Loaded | None = getattr(chosen, "loaded", None)
+    return loaded or Loaded()
 
 
 def note(sentence: str) -> None:
@@ -94,11 +111,17 @@ def thread_count() -> int:
     return min(MOST_THREADS, max(1, (os.cpu_count() or 1) // 2))
 
 
-def open_recogniser(config: Config, *, threads: int = 0, pack: Pack | None = None) -> Recogniser:
+def open_recogniser(
+    config: Config,
+    *,
+    threads: int = 0,
+    pack: Pack | None = None,
+    load: Callable[..., Recogniser] = load_recogniser,
+) -> Recogniser:
     """Load the networks; `threads` goes before the setting where it is not 0, and `pack` before the setting's."""
     models = config.models
     count = threads or models.threads or thread_count()
-    return load_recogniser(
+    return load(
         pack or load_pack(config),
         threads=count,
         providers=models.providers,
@@ -199,10 +222,12 @@ def open_device(chosen: argparse.Namespace, *, threads: int = 0, clock: Clock | 
     """Build the whole device; `clock` tells it and its store the time."""
     config = load_settings(chosen)
     clock = clock or make_clock(config)
+    loaded = loaded_for(chosen)
     with ExitStack() as parts:
-        decoder = parts.enter_context(Decoder())
+        decoder = parts.enter_context(loaded.decoder())
         decoder.warm()  # while the networks are loaded
-        networks = open_recogniser(config, threads=threads)  # first: where models fail, no store is made
+        # first: where models fail, no store is made
+        networks = open_recogniser(config, threads=threads, load=loaded.recogniser)
         opened = open_store(chosen, config, clock=clock)
         outgoing = make_outgoing(opened, config, now=clock)
         parts.pop_all()  # the device ends it

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from kiosk import __version__
 from kiosk.cli.cloud_arguments import add_cloud
@@ -28,6 +28,9 @@ from kiosk.cli.people.arguments import add_keeping, add_passages, add_privacy
 from kiosk.cli.values import read_count, read_days, read_part, read_port, read_skip, read_threshold, read_vendor_data
 from kiosk.errors import KioskError
 from kiosk.rules.text import shown
+
+if TYPE_CHECKING:
+    from kiosk.assembly import Loaded  # every command imports it, or needs none of it: `--help` stays fast
 
 REFUSED = 3
 ERASED = "Backups in the state directory are rewritten without the person; copies elsewhere still hold them."
@@ -46,11 +49,12 @@ Settings: --config, else $KIOSK_CONFIG, else /etc/kiosk/kiosk.toml; `kiosk confi
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return the exit code."""
+def main(arguments: Sequence[str] | None = None, *, loaded: Loaded | None = None) -> int:
+    """Run one command; return the exit code. Who runs many of them lends what they share, already loaded."""
     parser = build_parser()
     complete(parser)
     chosen = parser.parse_args(arguments)
+    chosen.loaded = loaded
     try:
         return int(chosen.run(chosen) or 0)
     except KioskError as error:

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from kiosk import assembly
 from kiosk.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,6 +38,7 @@ def mqtt_password(chosen: argparse.Namespace) -> None:
 
 def mqtt_check(chosen: argparse.Namespace) -> None:
     """Connect once, as the kiosk will."""
+    from kiosk import assembly  # noqa: PLC0415  this module is read for every command's `--help`
     from kiosk.integrations.home_assistant import discovery, topic  # noqa: PLC0415
     from kiosk.integrations.mqtt import try_connection  # noqa: PLC0415
 
@@ -64,6 +64,7 @@ def mqtt_check(chosen: argparse.Namespace) -> None:
 
 def read_password(chosen: argparse.Namespace, config: Config) -> str | None:
     """Return the password of the settings' user; None where there is none."""
+    from kiosk import assembly  # noqa: PLC0415
     from kiosk.cloud.credentials import MQTT_PASSWORD, Credentials  # noqa: PLC0415
 
     if not config.mqtt.user:

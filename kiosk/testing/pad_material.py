@@ -23,6 +23,7 @@ SIZE_WH = (640, 480)
 GAMMA = 2.2
 DEPTH_OF_AXIS = 0.55  # of the face's width, from its middle to the axis of the neck
 RING, RING_FOLLOWS = 1.45, 0.45  # hair and ears: how far out, and how much they move with the face
+LIGHT = (np.arange(256, dtype=np.float32) / np.float32(255.0)) ** np.float32(GAMMA)  # of each grey level, linear
 SCREEN_LUX = 36.0  # a white screen of 10 inch and 300 cd/m² at half a metre
 REFLECTED = 0.04  # of the light that falls on a lit screen
 
@@ -139,26 +140,29 @@ def _draw(
     """Draw each triangle where it has moved to, the far ones first."""
     height, width = image.shape[:2]
     columns, rows = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    for corners in triangles[np.argsort(-depths[triangles].mean(axis=1), kind="stable")]:
-        there, here = target[corners], source[corners]
-        low = np.maximum(np.floor(there.min(axis=0)).astype(int), 0)
-        high = np.minimum(np.ceil(there.max(axis=0)).astype(int) + 1, (width, height))
-        sides = np.column_stack([there[1] - there[0], there[2] - there[0]])
-        area = float(np.linalg.det(sides))
-        if (high <= low).any() or abs(area) < 1e-6 or area * _area(here) < 0.0:  # noqa: PLR2004  seen from behind
-            continue
-        x, y = np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]))
-        u, v = np.linalg.inv(sides) @ np.stack([x.ravel() - there[0, 0], y.ravel() - there[0, 1]])
-        inside = ((u >= -1e-3) & (v >= -1e-3) & (u + v <= 1.001)).reshape(x.shape)  # noqa: PLR2004  rounding
-        mapped = here[0] + u[:, np.newaxis] * (here[1] - here[0]) + v[:, np.newaxis] * (here[2] - here[0])
-        part = np.s_[low[1] : high[1], low[0] : high[0]]
-        columns[part][inside] = mapped[:, 0].reshape(x.shape)[inside]
-        rows[part][inside] = mapped[:, 1].reshape(x.shape)[inside]
+    there, here = target[triangles], source[triangles]
+    sides, edges = _sides(there), _sides(here)
+    area = np.linalg.det(sides)
+    lows = np.maximum(np.floor(there.min(axis=1)).astype(int), 0)
+    highs = np.minimum(np.ceil(there.max(axis=1)).astype(int) + 1, (width, height))
+    # A triangle whose corners run the other way round than in the portrait is seen from behind.
+    is_seen = (highs > lows).all(axis=1) & (np.abs(area) >= 1e-6) & (area * np.linalg.det(edges) >= 0.0)  # noqa: PLR2004
+    order = np.argsort(-depths[triangles].mean(axis=1), kind="stable")
+    order = order[is_seen[order]]
+    for number, inverse in zip(order, np.linalg.inv(sides[order]), strict=True):
+        (left, top), (right, bottom) = lows[number], highs[number]
+        x, y = np.arange(left, right) - there[number, 0, 0], np.arange(top, bottom) - there[number, 0, 1]
+        u, v = (along[0] * x + (along[1] * y)[:, np.newaxis] for along in inverse)
+        is_inside = (u >= -1e-3) & (v >= -1e-3) & (u + v <= 1.001)  # noqa: PLR2004  rounding
+        for plane, axis in ((columns, 0), (rows, 1)):
+            mapped = here[number, 0, axis] + u * edges[number, axis, 0] + v * edges[number, axis, 1]
+            np.copyto(plane[top:bottom, left:right], mapped, casting="same_kind", where=is_inside)
     return np.asarray(cv2.remap(image, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def _area(corners: NDArray[np.float64]) -> float:
-    return float(np.linalg.det(np.column_stack([corners[1] - corners[0], corners[2] - corners[0]])))
+def _sides(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return two sides of each of (N, 3, 2) triangles as the columns of (N, 2, 2) matrices."""
+    return np.stack([corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]], axis=2)
 
 
 # ---- light, rooms and cameras
@@ -166,7 +170,7 @@ def _area(corners: NDArray[np.float64]) -> float:
 
 def to_light(image: RgbImage) -> Floats:
     """Return an image in linear light, 0..1."""
-    return np.asarray((image.astype(np.float32) / np.float32(255.0)) ** np.float32(GAMMA), np.float32)
+    return np.asarray(LIGHT[image], np.float32)
 
 
 def to_pixels(light: Floats) -> RgbImage:

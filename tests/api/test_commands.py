@@ -7,10 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import httpx
 import pytest
 
+from kiosk.store.directory import initialise
+from tests.cli.commanded import command
 from tests.conftest import ROOT
 from tests.patience import LIMIT_S, PROCESS_S
 
@@ -18,26 +21,18 @@ PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
-def kiosk(tmp_path):
+def state(tmp_path):
+    initialise(tmp_path / "state", now=time.time).close()
+    return {"KIOSK_STATE": str(tmp_path / "state")}
+
+
+@pytest.fixture
+def kiosk(state):
     """Give a function that runs a command of the kiosk on a store of its own."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("KIOSK_")}
-    environment = {**kept, "KIOSK_STATE": str(tmp_path / "state")}
 
     def run(*words, stdin=""):
-        command = [sys.executable, "-m", "kiosk", *words]
-        return subprocess.run(
-            command,
-            cwd=ROOT,
-            env=environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=PROCESS_S,
-            check=False,
-        )
+        return command(*words, answers=stdin, environment=state)
 
-    vars(run)["environment"] = environment
-    run("init")
     return run
 
 
@@ -80,11 +75,12 @@ def test_serve_refuses_to_be_reached_from_elsewhere_in_clear_text(kiosk):
     assert "tls_certificate" in run.stderr
 
 
-def test_serve_answers_a_key_made_by_the_command_line_and_ends_on_sigterm(kiosk):
+def test_serve_answers_a_key_made_by_the_command_line_and_ends_on_sigterm(kiosk, state):
     key = kiosk("key", "create", "--role", "device").stdout.splitlines()[-1]
-    command = [sys.executable, "-m", "kiosk", "serve", "--port", "0"]
+    serve = [sys.executable, "-m", "kiosk", "serve", "--port", "0"]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("KIOSK_")}
     with subprocess.Popen(
-        command, cwd=ROOT, env=kiosk.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        serve, cwd=ROOT, env={**kept, **state}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
             assert process.stdout is not None

@@ -3,6 +3,7 @@
 import pytest
 
 from kiosk.cli.main import main
+from tests.cli.commanded import LOADED
 
 
 @pytest.fixture
@@ -10,7 +11,7 @@ def kiosk(capsys):
     """Run a command; return its exit code, stdout and stderr."""
 
     def run(*arguments):
-        code = main([str(argument) for argument in arguments])
+        code = main([str(argument) for argument in arguments], loaded=LOADED)
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 

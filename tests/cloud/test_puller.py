@@ -8,7 +8,6 @@ import time
 import numpy as np
 import pytest
 
-from kiosk import assembly
 from kiosk.cloud.credentials import API_KEY, Credentials
 from kiosk.cloud.puller import Puller
 from kiosk.cloud.sync import Sync
@@ -23,17 +22,13 @@ from kiosk.store.remote_lists import Lists
 from kiosk.store.subjects import SubjectFilter
 from kiosk.testing.fake_cloud import FakeCloud
 from kiosk.types import Template
-from tests.conftest import GOLDEN
+from tests.api.served import decoder
+from tests.conftest import GOLDEN, networks
 from tests.patience import LIMIT_S, until
 
 OTHER = "0f0e8a52-6f0c-4d7e-9a39-2f5d3c1f8a11"
 NAME = "5b3720ed-d429-42ef-b67f-37ea805f48ee"
 A, B = ((GOLDEN / f"person_{letter}_1.jpg").read_bytes() for letter in "ab")
-
-
-@pytest.fixture(scope="module")
-def networks():
-    return assembly.open_recogniser(Config())
 
 
 @pytest.fixture
@@ -43,11 +38,11 @@ def fake():
 
 
 @pytest.fixture
-def device(networks, fake, tmp_path):
+def device(fake, tmp_path):
     initialise(tmp_path / "state", now=time.time).close()
     store = open_store(tmp_path / "state", read_keys(tmp_path / "state"), now=time.time)
     Credentials(store).write(API_KEY, fake.api_key)
-    with Device(networks, store, Config(), now=time.time) as made:
+    with Device(networks(), store, Config(), now=time.time, decoder=decoder()) as made:
         yield made
 
 

@@ -1,9 +1,12 @@
 """Recorded presentations on disk, through the judge of the door, to rates with bounds."""
 
 import contextlib
+import functools
 import io
 import json
+import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,12 +15,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kiosk.assembly import Loaded
 from kiosk.cli.main import main
 from kiosk.errors import CameraLostError, ConfigError
 from kiosk.evaluation.pad_calibrate import operating_point, split_clips
 from kiosk.evaluation.pad_clips import Clip, challenge_rows, find_clips, read_challenges
 from kiosk.evaluation.pad_rates import Counts, bootstrap, lower_bound, upper_bound, worst_species
 from kiosk.evaluation.pad_record import clip_folder, record_clip
+from kiosk.networks.inference import read_pack
+from kiosk.networks.liveness import load_spoof_network
 from kiosk.recognition.challenges import FLASH, MOVEMENTS, Kind, Side
 from kiosk.recognition.flash import draw_colours
 from kiosk.testing.pad_actors import Follower, follower_of
@@ -31,8 +37,9 @@ from kiosk.testing.pad_material import (
     trace_depth,
 )
 from kiosk.types import Frame
-from tests.conftest import GOLDEN, networks, read
+from tests.conftest import GOLDEN, MODELS, networks, read
 from tests.patience import PROCESS_S, until
+from tests.recognition.remembered import RememberedSession, remembered
 
 LEFT, RIGHT, MOUTH = MOVEMENTS
 FPS = 12
@@ -49,8 +56,13 @@ def person() -> Follower:
 
 def write_clip(folder: Path, frames, challenge=None, shown=(), about=None, fps=FPS):
     folder.mkdir(parents=True)
+    known: dict[int, Path] = {}  # whoever stands there or repeats a pose gives the same picture again
     for number, frame in enumerate(frames):
-        Image.fromarray(frame).save(folder / f"{number:02d}.png", compress_level=1)
+        path = folder / f"{number:02d}.png"
+        if (earlier := known.setdefault(id(frame), path)) is not path:
+            os.link(earlier, path)
+        else:
+            Image.fromarray(frame).save(path, compress_level=1)
     (folder / "fps.txt").write_text(f"{fps}\n")
     if challenge is not None:
         (folder / "challenge.json").write_text(json.dumps(challenge_rows([challenge], shown)))
@@ -99,8 +111,20 @@ def recordings(person, tmp_path_factory):
     return root
 
 
+@functools.cache
+def loaded():
+    """Give networks that look once at each picture: the clips share many, and are judged again and again."""
+    recogniser, spoof_network = remembered(networks()), load_spoof_network(read_pack(MODELS))
+    spoof_network = replace(spoof_network, network=RememberedSession(spoof_network.network))
+    return Loaded(recogniser=lambda _pack, **_options: recogniser, spoof_network=lambda _pack: spoof_network)
+
+
+def evaluate_pad(*arguments):
+    return main(["evaluate", "pad", *map(str, arguments)], loaded=loaded())
+
+
 def evaluate(capsys, *arguments):
-    code = main(["evaluate", "pad", *map(str, arguments), "--json"])
+    code = evaluate_pad(*arguments, "--json")
     return code, json.loads(capsys.readouterr().out)
 
 
@@ -109,7 +133,7 @@ def active(recordings):
     """Give what is told of the recordings at the level that is the default, at a door with a screen."""
     with pytest.MonkeyPatch.context() as patch, io.StringIO() as said, contextlib.redirect_stdout(said):
         patch.setenv("KIOSK_PAD_SCREEN", "true")
-        assert main(["evaluate", "pad", str(recordings), "--json"]) == 0
+        assert evaluate_pad(recordings, "--json") == 0
         return json.loads(said.getvalue())
 
 
@@ -152,7 +176,7 @@ def test_the_page_says_what_the_answer_says(recordings, capsys, tmp_path):
     for clip in ("bona_fide/anna/1", "print/glossy-a4/1", "print/glossy-a4/2"):
         shutil.copytree(recordings / clip, tmp_path / "clips" / clip)
 
-    assert main(["evaluate", "pad", str(tmp_path / "clips"), "--level", "active", "--html", str(page)]) == 0
+    assert evaluate_pad(tmp_path / "clips", "--level", "active", "--html", page) == 0
 
     text, html = capsys.readouterr().out, page.read_text(encoding="utf-8")
     assert "Worst species print: 0 of 2" in text
@@ -166,7 +190,7 @@ def test_names_in_a_report_are_no_markup(person, capsys, tmp_path):
     write_clip(root / "bona_fide" / "<b>x" / "1", person.rest * 3)
     page = tmp_path / "pad.html"
 
-    assert main(["evaluate", "pad", str(root), "--level", "passive", "--html", str(page)]) == 0
+    assert evaluate_pad(root, "--level", "passive", "--html", page) == 0
 
     assert "<b>x" not in page.read_text(encoding="utf-8")
     capsys.readouterr()
@@ -248,7 +272,7 @@ def test_calibrating_without_a_judged_clip_says_why():
 def test_bad_recordings_get_a_sentence_that_names_the_file(make, said, tmp_path, capsys):
     make(tmp_path)
 
-    assert main(["evaluate", "pad", str(tmp_path), "--level", "passive"]) == 1
+    assert evaluate_pad(tmp_path, "--level", "passive") == 1
 
     error = capsys.readouterr().err
     assert error.splitlines()[-1].startswith("Error: ")

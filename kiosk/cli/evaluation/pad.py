@@ -21,7 +21,7 @@ from kiosk.evaluation.pad_clips import BONA_FIDE, Clip, find_clips
 from kiosk.evaluation.pad_record import clip_folder, record_clip
 from kiosk.evaluation.pad_replay import Judge, Played, play, summarise
 from kiosk.evaluation.pad_report import as_html, as_text
-from kiosk.networks.liveness import liveness_limits, load_spoof_network
+from kiosk.networks.liveness import liveness_limits
 from kiosk.recognition.challenges import Challenge, Kind, Side
 from kiosk.recognition.judgement import Verdict
 from kiosk.recognition.liveness_photo import judge_photograph
@@ -49,8 +49,8 @@ def liveness(chosen: argparse.Namespace) -> None:
     """Judge one photograph by the passive cue."""
     content = assembly.read_file(chosen.image)
     config = assembly.load_settings(chosen)
-    recogniser = assembly.open_recogniser(config)
-    network = load_spoof_network(assembly.load_pack(config))
+    judge = _judge(chosen, config)
+    recogniser, network = judge.recogniser, judge.network
     image = decode(content)
     faces, angle = recogniser.find_upright(image) if chosen.rotate else (recogniser.detect(image), 0)
     answer: dict[str, object] = {"method": "PASSIVE", "faces": len(faces), "model": network.model}
@@ -58,7 +58,7 @@ def liveness(chosen: argparse.Namespace) -> None:
         answer |= {"status": "Declined", "score": 0.0, "verdict": Verdict.UNDETERMINED.value, "reason": "no_face"}
         sentence = "there is no face in it"
     else:
-        found = judge_photograph(recogniser.turn(image, angle), faces[0], network, liveness_limits(config.pad).cues)
+        found = judge_photograph(recogniser.turn(image, angle), faces[0], network, judge.limits.cues)
         status = "Approved" if found.verdict is Verdict.BONA_FIDE else "Declined"
         answer |= {"status": status, "score": found.score, "verdict": found.verdict.value}
         answer |= {"reason": found.reason.value if found.reason else None}
@@ -77,7 +77,7 @@ def evaluate_pad(chosen: argparse.Namespace) -> None:
     level = Level(chosen.level or config.pad.chosen_level)
     if level is Level.OFF:
         raise ConfigError("level off judges nothing; give --level passive, active or strict")
-    judge = _judge(config)
+    judge = _judge(chosen, config)
     calibration: dict[str, Any] | None = None
     if chosen.calibrate:
         split = split_clips(clips)
@@ -107,10 +107,11 @@ def evaluate_pad(chosen: argparse.Namespace) -> None:
         )
 
 
-def _judge(config: Config) -> Judge:
+def _judge(chosen: argparse.Namespace, config: Config) -> Judge:
+    loaded = assembly.loaded_for(chosen)
     return Judge(
-        recogniser=assembly.open_recogniser(config),
-        network=load_spoof_network(assembly.load_pack(config)),
+        recogniser=assembly.open_recogniser(config, load=loaded.recogniser),
+        network=loaded.spoof_network(assembly.load_pack(config)),
         limits=liveness_limits(config.pad),
         same_person_score=config.presentation.same_person_score,
         verify_score=config.entrance.verify_threshold,
