@@ -18,6 +18,7 @@ from kiosk.errors import KioskError
 from kiosk.fleet import wire
 from kiosk.fleet.envelope import Message
 from kiosk.fleet.member import Member
+from kiosk.fleet.seen import Seen
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -29,6 +30,9 @@ LOOK_S = 0.1  # how often the store is asked for something to send; a kiosk's ac
 AGAIN_S = (0.5, 1.0, 2.0, 5.0)  # between two tries; the last for as long as it takes
 STEADY_S = 5.0  # a session that lasted so long was none of a hub that refuses
 HEALTH_S = 15.0
+SOON_S = 1.0  # between two words of a kiosk on its health while it reads something
+MOST_WORDS = 2.0  # on health that a kiosk has to hear in a second; each goes to every kiosk
+MOST_WORDS_READING = 5.0  # the same while there is something to read
 
 log = logging.getLogger("kiosk.fleet")
 
@@ -49,6 +53,8 @@ class Link:
         self.since = time.monotonic()
         """Monotonic s of the last change of `is_connected`."""
         self.source = url
+        self.seen = Seen()
+        """What passed here, for who wants to know which kiosks know of it."""
 
     async def run(self) -> None:
         """Keep connected, indefinitely."""
@@ -123,10 +129,15 @@ class Link:
         """Return up to where this hub was read; a hub that was made anew is another one."""
         info = await client.jsm().stream_info(wire.PEOPLE)
         self.source = f"{self.url} {info.created.isoformat() if info.created is not None else ''}"
+        self.seen.begin(self.source)
         position = await asyncio.to_thread(self._member.shared.hubs.position, self.source)
         if info.state.last_seq <= position.seq:
-            self.is_level = True
+            self._level(position.seq)
         return position.seq
+
+    def _level(self, seq: int) -> None:
+        self.is_level = True
+        self.seen.level(seq)
 
     async def _hear_people(self, client: Client, queue: asyncio.Queue[Msg | None], position: int) -> None:
         from nats.js.api import DeliverPolicy  # noqa: PLC0415  see wire.connection
@@ -139,7 +150,7 @@ class Link:
             opt_start_seq=position + 1,
         )
         if position == 0 and (await client.jsm().stream_info(wire.PEOPLE)).state.messages == 0:
-            self.is_level = True
+            self._level(0)
         else:
             self.is_level = (await client.jsm().stream_info(wire.PEOPLE)).state.last_seq <= position
         while (message := await queue.get()) is not None:
@@ -147,11 +158,15 @@ class Link:
             while len(batch) < MOST_AT_ONCE and not queue.empty() and (more := queue.get_nowait()) is not None:
                 batch.append(more)
             last = batch[-1].metadata
-            messages = [one for one in map(_read, batch) if one is not None]
+            read = [(one, each.metadata.sequence.stream) for each in batch if (one := _read(each)) is not None]
+            messages = [one for one, _ in read]
             async with self._lock:
                 await asyncio.to_thread(self._member.hear, messages, source=self.source, seq=last.sequence.stream)
+            for one, seq in read:
+                self.seen.note(one.person, seq)
+            self.seen.read_to = last.sequence.stream
             if last.num_pending == 0:
-                self.is_level = True
+                self._level(last.sequence.stream)
 
     async def _speak(self, client: Client) -> None:
         stream = client.jetstream(timeout=wire.ANSWER_S)
@@ -159,7 +174,7 @@ class Link:
             pending = await asyncio.to_thread(self._member.outgoing, self.source) if self.is_level else ()
             for start in range(0, len(pending), WINDOW):
                 part = pending[start : start + WINDOW]
-                await asyncio.gather(
+                acknowledged = await asyncio.gather(
                     *(
                         stream.publish(
                             f"fleet.people.{wire.token(one.person)}.{one.origin}", one.envelope, stream=wire.PEOPLE
@@ -167,6 +182,8 @@ class Link:
                         for _, one in part
                     )
                 )
+                for (_, one), told in zip(part, acknowledged, strict=True):
+                    self.seen.note(one.person, told.seq)  # first: what is marked as sent has its number
                 await asyncio.to_thread(self._member.shared.hubs.mark_sent, self.source, part[-1][0])
             if not pending:
                 await asyncio.sleep(LOOK_S)
@@ -183,10 +200,12 @@ class Link:
             deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
             filter_subject=wire.SUBJECTS[wire.HEALTH],
         )
-        told_at = float("-inf")
+        told_at, told_of = float("-inf"), -1
         while True:
-            if time.monotonic() - told_at >= HEALTH_S and member.is_let_in:
-                told_at = time.monotonic()
+            kiosks = 0 if member.roster is None else len(member.roster.members)
+            due_s = health_s(kiosks, is_reading=self.seen.read_to != told_of)
+            if time.monotonic() - told_at >= due_s and member.is_let_in:
+                told_at, told_of = time.monotonic(), self.seen.read_to
                 said = {**await asyncio.to_thread(self._health), "waiting": member.shared.hubs.waiting(self.source)}
                 signed = member.sign_health(said)
                 await client.jetstream(timeout=wire.ANSWER_S).publish(f"fleet.health.{member.id}", signed)
@@ -194,11 +213,17 @@ class Link:
                 message = await asyncio.wait_for(heard.get(), 1.0)
             except asyncio.TimeoutError:
                 continue
-            if message is None:
+            batch = [message]
+            while not heard.empty():
+                batch.append(heard.get_nowait())
+            words = [(one.subject.rsplit(".", maxsplit=1)[-1], one) for one in batch if one is not None]
+            for kiosk, one in words:
+                self.seen.hear(kiosk, one.metadata.timestamp.timestamp(), time.time(), is_me=kiosk == member.id)
+            await asyncio.to_thread(
+                member.hear_healths, [(kiosk, one.data) for kiosk, one in words if kiosk != member.id]
+            )
+            if None in batch:
                 return
-            kiosk = message.subject.rsplit(".", maxsplit=1)[-1]
-            if kiosk != member.id:
-                await asyncio.to_thread(member.hear_health, kiosk, message.data)
 
     def state(self) -> dict[str, object]:
         """Return how this way is, for health."""
@@ -210,6 +235,17 @@ class Link:
             "waiting": self._member.shared.hubs.waiting(self.source),
             "reason": self.reason,
         }
+
+
+def health_s(kiosks: int, *, is_reading: bool = False) -> float:
+    """Return how long a kiosk waits between two words on its health; sooner while it reads what the others wait for.
+
+    Every word goes to every kiosk, so that many kiosks speak less often.
+
+    >>> health_s(5), health_s(5, is_reading=True), health_s(1000), health_s(1000, is_reading=True)
+    (15.0, 1.0, 500.0, 200.0)
+    """
+    return max(SOON_S, kiosks / MOST_WORDS_READING) if is_reading else max(HEALTH_S, kiosks / MOST_WORDS)
 
 
 def _read(message: Msg) -> Message | None:
