@@ -91,3 +91,9 @@ def store(name: str, result: dict[str, Any]) -> None:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(path.relative_to(ROOT))
+
+
+def newest(pattern: str) -> dict[str, Any] | None:
+    """Return the result whose name fits; None where there is none."""
+    paths = sorted(RESULTS.glob(pattern))
+    return json.loads(paths[-1].read_text(encoding="utf-8")) if paths else None

@@ -8,11 +8,11 @@ the results say.
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
+from benchmarks import fleet_tables
+from benchmarks.about import newest
 from benchmarks.bench_site import SPLITS
 from kiosk.evaluation.scale_plot import as_svg
 from kiosk.networks.inference import read_pack
@@ -21,12 +21,6 @@ from kiosk.settings.config import describe
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 SHOWN_FROM = 100_000  # references; smaller galleries answer in well under a millisecond either way
-
-
-def newest(pattern: str) -> dict[str, Any] | None:
-    """Return the result whose name fits; None where there is none."""
-    paths = sorted(RESULTS.glob(pattern))
-    return json.loads(paths[-1].read_text(encoding="utf-8")) if paths else None
 
 
 def scale() -> str:
@@ -406,6 +400,9 @@ TABLES = {
     "changes": changes,
     "evaluated": evaluated,
     "faults": faults,
+    "fleet": fleet_tables.drills,
+    "fleet_model": fleet_tables.modelled,
+    "shards": fleet_tables.shards,
 }
 
 

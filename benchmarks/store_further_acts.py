@@ -19,7 +19,8 @@ from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.directory import DATABASE_NAME, open_store
 from kiosk.store.fleet.document import Document, Register, SharedReference, forgotten_document
-from kiosk.store.fleet.shared import Arrived, Parked, Shared
+from kiosk.store.fleet.shared import Parked, Shared
+from kiosk.store.fleet.taking import Arrived
 from kiosk.store.keys import read_keys
 from kiosk.store.open_sessions.sessions import OpenSession
 from kiosk.store.outbox import Message, OutboxState

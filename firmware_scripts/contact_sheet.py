@@ -33,6 +33,7 @@ VIEWS = (
     "people/import",
     "audit",
     "cloud",
+    "fleet",
     "settings",
     "keys",
     "acceptance",

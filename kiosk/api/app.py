@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from kiosk.api import openapi
 from kiosk.api.access import Access
-from kiosk.api.context import Cloud, Context, nothing
+from kiosk.api.context import Cloud, Context, Fleet, nothing
 from kiosk.api.expiry import Expiry
 from kiosk.api.gate import Endpoint, Gate, lost
 from kiosk.api.operation import Operation
@@ -34,6 +34,7 @@ from kiosk.api.routes import (
     door,
     enrol,
     events,
+    fleet,
     health,
     imports,
     keys,
@@ -73,6 +74,7 @@ _SERVED: tuple[Operation, ...] = (
     *door.OPERATIONS,
     *passages.OPERATIONS,
     *events.OPERATIONS,
+    *fleet.OPERATIONS,
     *settings.OPERATIONS,
     *keys.OPERATIONS,
     *acceptance.OPERATIONS,
@@ -104,6 +106,7 @@ def build(
     accounts: Accounts | None = None,
     kiosk: RunningKiosk | None = None,
     cloud: Cloud | None = None,
+    fleet: Fleet | None = None,
     detector: Detector | None = None,
     read_document: DocumentReader | None = None,
     sources: Sources | None = None,
@@ -123,6 +126,7 @@ def build(
         accounts: who may call; None: whom the store knows.
         kiosk: the running kiosk; None: the routes of door, camera and enrolment answer 409.
         cloud: what tells of the cloud's work; None: /device/cloud answers 404.
+        fleet: what tells of the fleet; None: this kiosk belongs to none, and /device/fleet answers 404.
         detector: tells photographs from people; None: /v3/passive-liveness/ answers 503.
         read_document: reads documents for sessions; None: there are no sessions with a document.
         sources: where settings come from; None: they can be read, not changed.
@@ -142,6 +146,7 @@ def build(
         now=now,
         kiosk=kiosk,
         cloud=cloud,
+        fleet=fleet,
         wizard=_wizard(device, kiosk, now, scale_measured or {}),
         scale_measured=scale_measured or {},
         detector=detector,

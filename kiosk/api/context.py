@@ -51,6 +51,16 @@ class Cloud(Protocol):
         """Take a relayed webhook; a RefusedError says that its signature is wrong."""
 
 
+class Fleet(Protocol):
+    """What the API tells of the fleet that this kiosk belongs to. Safe in several threads; asks nobody."""
+
+    def overview(self) -> Mapping[str, Any]:
+        """Return its kiosks and hubs: JSON."""
+
+    def person(self, session_id: str) -> Mapping[str, Any]:
+        """Return which kiosks know what is known here of a person, and which have forgotten them: JSON."""
+
+
 def nothing() -> None:
     """Do nothing."""
 
@@ -95,6 +105,7 @@ class Context:
     wizard: Wizard  # leads through the acceptance
     kiosk: RunningKiosk | None = None  # the running kiosk
     cloud: Cloud | None = None
+    fleet: Fleet | None = None
     read_document: DocumentReader | None = None  # for sessions; None: none with such a step can be made
     detector: Detector | None = None  # tells photographs from people
     sources: Sources | None = None  # where settings come from; None: they cannot be changed here

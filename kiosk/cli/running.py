@@ -40,7 +40,8 @@ from kiosk.store.remote_lists import Lists
 from kiosk.store.store import Store
 
 if TYPE_CHECKING:
-    from kiosk.api.server import Server  # 0.3 s
+    from kiosk.api.context import Fleet  # 0.3 s, as all of api/
+    from kiosk.api.server import Server
     from kiosk.cloud.sync import Sync
 
 log = logging.getLogger("kiosk.cli_run")
@@ -132,7 +133,8 @@ def run_kiosk(start: Start) -> int:
             sync.start()
         for neighbour in neighbours.values():
             neighbour.start()
-        server = _serve_api(start, kiosk, sync, detector, parts) if config.api.enabled else None
+        fleet = _fleet_view(neighbours, clock) if config.api.enabled else None
+        server = _serve_api(start, kiosk, sync, detector, parts, fleet=fleet) if config.api.enabled else None
 
         def reload() -> bool:
             if server is not None and not server.is_alive:
@@ -273,7 +275,27 @@ def _readers(kiosk: Kiosk, store: Store) -> Neighbour:
     return panel
 
 
-def _serve_api(start: Start, kiosk: Kiosk, sync: Sync | None, detector: Detector, parts: ExitStack) -> Server:
+def _fleet_view(neighbours: Mapping[str, Neighbour], clock: Clock) -> Fleet | None:
+    """Return what the pages show of the fleet; None where there is none."""
+    if "fleet" not in neighbours:
+        return None
+    from kiosk.fleet.sync import FleetSync  # noqa: PLC0415  a kiosk of no fleet loads none of it
+    from kiosk.fleet.view import View  # noqa: PLC0415  as above
+
+    made = neighbours["fleet"]
+    assert isinstance(made, FleetSync)
+    return View(made, now=clock)
+
+
+def _serve_api(
+    start: Start,
+    kiosk: Kiosk,
+    sync: Sync | None,
+    detector: Detector,
+    parts: ExitStack,
+    *,
+    fleet: Fleet | None,
+) -> Server:
     """Serve API and pages beside the kiosk, ended with the other parts."""
     from kiosk.api import app  # noqa: PLC0415  0.1 s, which a kiosk without it should not pay
 
@@ -289,6 +311,7 @@ def _serve_api(start: Start, kiosk: Kiosk, sync: Sync | None, detector: Detector
         device,
         kiosk=kiosk.requests,
         cloud=sync.view if sync is not None else None,
+        fleet=fleet,
         detector=detector,
         sources=assembly.settings_sources(chosen),
         apply=apply,

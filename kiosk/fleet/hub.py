@@ -111,6 +111,11 @@ class Hub:
         host = "127.0.0.1" if self._address.bind in {"0.0.0.0", "::"} else self._address.bind  # noqa: S104  compared
         return f"tls://{host}:{self._address.port}"
 
+    @property
+    def pid(self) -> int | None:
+        """The process of the server, for who measures it; None where it does not run."""
+        return None if self._server is None else self._server.pid
+
     def start(self) -> None:
         """Start the server; its streams come with `run`."""
         self._write_settings()

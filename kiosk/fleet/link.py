@@ -20,6 +20,7 @@ from kiosk.fleet.decisions import DecisionSender
 from kiosk.fleet.envelope import Message
 from kiosk.fleet.health import HealthExchange
 from kiosk.fleet.member import Member
+from kiosk.fleet.seen import Seen
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -58,7 +59,6 @@ class Link:
         """
         self._decisions = decisions
         self._member, self.url, self._lock = member, url, lock
-        self._health = HealthExchange(member, health)
         self._tries = 0
         self.is_connected = False
         self.is_level = False
@@ -67,6 +67,9 @@ class Link:
         self.since = time.monotonic()
         """Monotonic s of the last change of `is_connected`."""
         self.source = url
+        self.seen = Seen()
+        """What passed here, for who wants to know which kiosks know of it."""
+        self._health = HealthExchange(member, health, self.seen)
 
     async def run(self) -> None:
         """Keep connected, indefinitely."""
@@ -144,10 +147,15 @@ class Link:
         """Return up to where this hub was read; a hub that was made anew is another one."""
         info = await client.jsm().stream_info(wire.PEOPLE)
         self.source = f"{self.url} {info.created.isoformat() if info.created is not None else ''}"
+        self.seen.begin(self.source)
         position = await asyncio.to_thread(self._member.shared.hubs.position, self.source)
         if info.state.last_seq <= position.seq:
-            self.is_level = True
+            self._level(position.seq)
         return position.seq
+
+    def _level(self, seq: int) -> None:
+        self.is_level = True
+        self.seen.level(seq)
 
     async def _hear_people(self, client: Client, queue: asyncio.Queue[Msg | None], position: int) -> None:
         from nats.js.api import DeliverPolicy  # noqa: PLC0415  see wire.connection
@@ -160,7 +168,7 @@ class Link:
             opt_start_seq=position + 1,
         )
         if position == 0 and (await client.jsm().stream_info(wire.PEOPLE)).state.messages == 0:
-            self.is_level = True
+            self._level(0)
         else:
             self.is_level = (await client.jsm().stream_info(wire.PEOPLE)).state.last_seq <= position
         while (message := await queue.get()) is not None:
@@ -168,11 +176,15 @@ class Link:
             while len(batch) < MOST_AT_ONCE and not queue.empty() and (more := queue.get_nowait()) is not None:
                 batch.append(more)
             last = batch[-1].metadata
-            messages = [one for one in map(_read, batch) if one is not None]
+            read = [(one, each.metadata.sequence.stream) for each in batch if (one := _read(each)) is not None]
+            messages = [one for one, _ in read]
             async with self._lock:
                 await asyncio.to_thread(self._member.hear, messages, source=self.source, seq=last.sequence.stream)
+            for one, seq in read:
+                self.seen.note(one.person, seq)
+            self.seen.read_to = last.sequence.stream
             if last.num_pending == 0:
-                self.is_level = True
+                self._level(last.sequence.stream)
 
     async def _speak(self, client: Client) -> None:
         stream = client.jetstream(timeout=wire.ANSWER_S)
@@ -180,7 +192,7 @@ class Link:
             pending = await asyncio.to_thread(self._member.outgoing, self.source) if self.is_level else ()
             for start in range(0, len(pending), WINDOW):
                 part = pending[start : start + WINDOW]
-                await asyncio.gather(
+                acknowledged = await asyncio.gather(
                     *(
                         stream.publish(
                             f"fleet.people.{wire.token(one.person)}.{one.origin}", one.envelope, stream=wire.PEOPLE
@@ -188,6 +200,8 @@ class Link:
                         for _, one in part
                     )
                 )
+                for (_, one), told in zip(part, acknowledged, strict=True):
+                    self.seen.note(one.person, told.seq)  # first: what is marked as sent has its number
                 await asyncio.to_thread(self._member.shared.hubs.mark_sent, self.source, part[-1][0])
             if not pending:
                 await asyncio.sleep(LOOK_S)

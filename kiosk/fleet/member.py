@@ -177,18 +177,28 @@ class Member:
 
     def hear_health(self, kiosk: str, signed: bytes) -> bool:
         """Keep what a member says of itself, with its signature; False where it is not the member's own word."""
+        return self.hear_healths([(kiosk, signed)]) == 1
+
+    def hear_healths(self, messages: Iterable[tuple[str, bytes]]) -> int:
+        """Keep what members say of themselves, in one transaction; return how many messages were their own word."""
+        read = [(kiosk, self._read_health(kiosk, signed)) for kiosk, signed in messages]
+        taken = [(kiosk, *said) for kiosk, said in read if said is not None]
+        if taken:
+            self.shared.hubs.hear_healths(taken)
+        return len(taken)
+
+    def _read_health(self, kiosk: str, signed: bytes) -> tuple[float, str] | None:
         member = None if self.roster is None else self.roster.members.get(kiosk)
         if member is None or len(signed) > LONGEST_HEALTH:
-            return False
+            return None
         try:
             Ed25519PublicKey.from_public_bytes(member.card.sign).verify(signed[:64], _HEALTH + signed[64:])
             said = json.loads(signed[64:])
             at = float(said["at"])
         except (InvalidSignature, ValueError, KeyError, TypeError):
             log.warning("fleet health refused kiosk=%s", kiosk)
-            return False
-        self.shared.hubs.hear_health(kiosk, at, json.dumps(said))
-        return True
+            return None
+        return at, json.dumps(said)
 
     def _use(self, roster: Roster) -> None:
         self.roster, self._keys = roster, roster.keys_for(self.id, self.identity.seal)

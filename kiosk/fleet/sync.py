@@ -114,7 +114,8 @@ class FleetSync:
             "at": time.time(),
             "roster": 0 if roster is None else roster.number,
             "log": None if tail is None else [tail.seq, tail.hash.hex()],
-            "parked": len(self.member.shared.parked()),
+            "read": {source: place.seq for source, place in self.member.shared.hubs.positions().items()},
+            "parked": len(self.member.shared.parked()),  # asked for after the positions: what was read may lie here
             **self._more_health(),
         }
 

@@ -7,12 +7,14 @@ import threading
 
 import pytest
 
+from kiosk import __version__
 from kiosk.errors import ConfigError, StoreError
 from kiosk.fleet import wire
 from kiosk.fleet.hub import Address, Hub, find_server, prepare, settings_of
 from kiosk.fleet.identity import new_identity, read_code
 from kiosk.fleet.owner import Owner
 from kiosk.fleet.sync import FleetSync
+from kiosk.fleet.view import View
 from tests.fleet.keys import Fleet, Kiosk
 from tests.patience import until
 from tests.store.stored import ANN, Clock, enrolment, needles
@@ -169,6 +171,58 @@ def test_reading_and_sending_everything_again_changes_nothing(site):
     level(kiosks)
 
     assert [kiosk.store.log.tail().seq for kiosk in kiosks] == before
+
+
+def test_the_kiosks_that_know_of_a_block_are_counted_until_all_do(site):
+    _, _, _, kiosks = site
+    a, b, c = kiosks
+    view = View(a.sync)
+    dan = a.store.people.enrol(enrolment(40))
+    level(kiosks)
+    until(lambda: view.person(dan.session_id)["known_by"] == 3)
+    c.sync.close()
+    a.store.people.block(dan.session_number)
+    until(lambda: b.of(dan.session_id).is_blocklisted)
+    until(lambda: view.person(dan.session_id)["known_by"] == 2)
+
+    assert [row["knows"] for row in view.person(dan.session_id)["kiosks"] if row["kiosk"] == c.member.id] == [False]
+    c.sync = FleetSync(c.store)
+    c.sync.start()
+    until(lambda: view.person(dan.session_id)["known_by"] == 3)
+    assert c.of(dan.session_id).is_blocklisted
+
+
+def test_whoever_is_known_here_alone_is_known_by_one(site):
+    _, _, _, kiosks = site
+    level(kiosks)
+
+    assert View(kiosks[0].sync).person("nobody-of-the-fleet")["known_by"] == 1
+
+
+def test_the_fleet_at_a_glance_has_every_kiosk_how_far_behind_it_is_and_when_it_was_seen(site):
+    _, _, _, kiosks = site
+    a = kiosks[0]
+    view = View(a.sync)
+    level(kiosks)
+    until(lambda: all(row["heard_s"] is not None and row["behind"] == 0 for row in view.overview()["kiosks"]))
+    told = view.overview()
+
+    assert [row["name"] for row in told["kiosks"]] == ["a", "b", "c"]
+    assert [row["is_me"] for row in told["kiosks"]] == [True, False, False]
+    assert {row["version"] for row in told["kiosks"]} == {__version__}
+    assert not [alarm for row in told["kiosks"] for alarm in row["alarms"]]
+    assert told["people"] == a.sync.member.shared.count()
+
+
+def test_what_a_member_made_up_in_its_health_breaks_no_page(site):
+    _, _, _, kiosks = site
+    a, b, _ = kiosks
+    odd = {"at": 1e300, "version": ["x"], "roster": True, "parked": "many", "read": 7, "state": [1, "ok", "x" * 999]}
+    assert a.sync.member.hear_health(b.member.id, b.member.sign_health(odd))
+    row = next(row for row in View(a.sync).overview()["kiosks"] if row["kiosk"] == b.member.id)
+
+    assert (row["version"], row["roster"], row["parked"], row["said_at"]) == (None, None, None, None)
+    assert row["states"] == ["ok", "x" * 60]
 
 
 def test_a_kiosk_may_write_its_own_subjects_only_and_listen_in_its_own_inbox_only(site):

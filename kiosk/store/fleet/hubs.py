@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -81,6 +81,11 @@ class Hubs:
             rows = connection.execute("SELECT source, seq, sent FROM fleet_position ORDER BY source").fetchall()
         return {source: Position(seq, sent) for source, seq, sent in rows}
 
+    def is_sent(self, source: str, person: str) -> bool:
+        """Whether a hub has all that this kiosk says of a person."""
+        sent = self.position(source).sent
+        return not self._own("AND person = ? AND version > ?", (person, sent))
+
     def own(self) -> tuple[Outgoing, ...]:
         """Return everything this kiosk says."""
         return self._own("ORDER BY version", ())
@@ -100,13 +105,15 @@ class Hubs:
 
     def hear_health(self, kiosk: str, at: float, text: str) -> None:
         """Keep what a kiosk last said of itself."""
+        self.hear_healths([(kiosk, at, text)])
+
+    def hear_healths(self, said: Iterable[tuple[str, float, str]]) -> None:
+        """Keep what some kiosks last said of themselves, in one transaction: kiosk, when, what."""
         with self._store.database.write() as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO fleet_health (kiosk, at, text) VALUES (?, ?, ?)", (kiosk, at, text)
-            )
+            connection.executemany("INSERT OR REPLACE INTO fleet_health (kiosk, at, text) VALUES (?, ?, ?)", said)
 
     def health(self) -> dict[str, tuple[float, str]]:
-        """Return what each kiosk last said of itself, and when that was heard, s UTC."""
+        """Return what each kiosk last said of itself, and when by its own clock, s UTC."""
         with self._store.database.read() as connection:
             rows = connection.execute("SELECT kiosk, at, text FROM fleet_health ORDER BY kiosk").fetchall()
         return {kiosk: (at, text) for kiosk, at, text in rows}

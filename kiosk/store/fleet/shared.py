@@ -268,6 +268,12 @@ class Shared:
 
     # ---- to be looked at
 
+    def speakers(self, person: str) -> frozenset[str]:
+        """Return the kiosks that said something of a person; none where the person is not the fleet's."""
+        with self._store.database.read() as connection:
+            rows = connection.execute("SELECT origin FROM fleet_document WHERE person = ?", (person,)).fetchall()
+        return frozenset(origin for (origin,) in rows)
+
     def receipts(self, person: str) -> frozenset[str]:
         """Return the kiosks that said they forgot a person."""
         with self._store.database.read() as connection:

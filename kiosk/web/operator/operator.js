@@ -12,6 +12,7 @@ import { cloud } from "./cloud.js";
 import { decision } from "./decision.js";
 import { decisions } from "./decisions.js";
 import { enrol } from "./enrol.js";
+import { fleet } from "./fleet.js";
 import { importing } from "./importing.js";
 import { keys } from "./keys.js";
 import { people } from "./people.js";
@@ -32,6 +33,7 @@ const ROUTES = [
   [/^people\/(\d+)$/, person, "person", "people"],
   [/^audit$/, audit, "audit", "audit"],
   [/^cloud$/, cloud, "cloud", "cloud"],
+  [/^fleet$/, fleet, "fleet", "fleet"],
   [/^settings$/, settings, "settings", "settings"],
   [/^keys$/, keys, "keys", "keys"],
   [/^acceptance$/, acceptance, "acceptance", "acceptance"],
@@ -43,6 +45,7 @@ const MENU = [
   ["people", "people"],
   ["audit", "alike"],
   ["cloud", "cloud"],
+  ["fleet", "fleet"],
   ["settings", "settings"],
   ["keys", "key"],
   ["acceptance", "shield"],
@@ -191,7 +194,9 @@ function frame() {
     icon("menu"),
     el("span", { class: "unseen" }, t("menu.open")),
   );
-  const items = MENU.filter(([name]) => session.role === "admin" || !ADMIN_ONLY.has(name));
+  const items = MENU.filter(
+    ([name]) => (session.role === "admin" || !ADMIN_ONLY.has(name)) && (session.has_fleet || name !== "fleet"),
+  );
   put(
     document.body,
     el("a", { class: "skip", href: "#main", onclick: skip }, t("menu.skip")),

@@ -5,11 +5,12 @@ import { ask } from "./dialog.js";
 import { el, icon, put } from "../common/dom.js";
 import { details, filled } from "./details.js";
 import { field, showFaults } from "../common/field.js";
+import { countdown } from "./fleet.js";
 import { load, say } from "./notice.js";
 import { flags } from "./people.js";
 import { named, t, time } from "../common/words.js";
 
-export async function person(place, { parameter, again }) {
+export async function person(place, { parameter, again, session }) {
   const address = `/device/subjects/${parameter}`;
   await load(
     place,
@@ -44,7 +45,14 @@ export async function person(place, { parameter, again }) {
           "div",
           { class: "split" },
           el("div", { class: "stack" }, known(one), editing(one, address, again)),
-          el("div", { class: "stack" }, acts(one, address, change), photographs(one, address, again)),
+          el(
+            "div",
+            { class: "stack" },
+            one.source !== "list_entry" && // each kiosk pulls the lists of a cloud itself
+              countdown({ session, sessionId: one.session_id, kind: one.is_blocklisted ? "blocked" : "known" }),
+            acts(one, address, change, session),
+            photographs(one, address, again),
+          ),
         ),
       ];
     },
@@ -112,7 +120,7 @@ function editing(one, address, again) {
   return el("details", { class: "card" }, el("summary", {}, icon("edit"), t("person.edit")), form);
 }
 
-function acts(one, address, change) {
+function acts(one, address, change, session) {
   const block = () =>
     ask({
       title: t("person.block_title"),
@@ -140,12 +148,12 @@ function acts(one, address, change) {
       ? button("allow", t("person.disallow"), () => change("DELETE", "allow", undefined, t("person.disallow_done")))
       : !one.is_blocklisted &&
           button("allow", t("person.allow"), () => change("POST", "allow", undefined, t("person.allow_done"))),
-    button("forget", t("person.forget"), () => forget(one, address), "danger-quiet"),
+    button("forget", t("person.forget"), () => forget(one, address, session), "danger-quiet"),
     el("p", { class: "hint" }, t("person.forget_hint")),
   );
 }
 
-async function forget(one, address) {
+async function forget(one, address, session) {
   const asked = await ask({
     title: t("forget.title"),
     text: t("forget.text", { name: one.name ?? t("person.number", { number: String(one.session_number) }) }),
@@ -162,6 +170,7 @@ async function forget(one, address) {
     el(
       "div",
       { class: "view" },
+      countdown({ session, sessionId: one.session_id, kind: "forgotten" }),
       el(
         "section",
         { class: "card stack receipt" },

@@ -1,0 +1,166 @@
+"""What the operator's page shows of the fleet: its kiosks at a glance, and which of them know of a person."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from kiosk.didit.contract import timestamp
+from kiosk.fleet.health import health_s
+from kiosk.fleet.roster import Roster
+from kiosk.fleet.sync import FleetSync
+
+SILENT_AFTER = 4  # words on health that did not come
+CLOCK_OFF_S = 60.0
+MOST_WORDS = 20  # of a list that another kiosk sent
+LONGEST_WORD = 60
+
+
+class View:
+    """The fleet as this kiosk sees it. Safe in any thread; asks nobody."""
+
+    def __init__(self, sync: FleetSync, *, now: Callable[[], float] = time.time) -> None:
+        """Take the thread that keeps in touch, and the clock."""
+        self._sync, self._now = sync, now
+
+    def overview(self) -> dict[str, Any]:
+        """Return the fleet at a glance: JSON."""
+        member, roster = self._sync.member, self._sync.member.roster
+        kiosks = [] if roster is None else [self._row(roster, name, said) for name, said in self._said(roster).items()]
+        former = {} if roster is None else roster.former
+        return {
+            "fleet": member.invitation.name,
+            "kiosk": member.id,
+            "name": member.identity.card.name,
+            "is_let_in": member.is_let_in,
+            "is_taken_off": member.is_taken_off,
+            "roster": 0 if roster is None else roster.number,
+            "people": member.shared.count(),
+            "fault": self._sync.fault,
+            "hubs": [link.state() for link in self._sync.links],
+            "kiosks": sorted(kiosks, key=lambda row: (not row["is_me"], row["name"].casefold(), row["kiosk"])),
+            "former": [
+                {"kiosk": name, "name": one.card.name, "until_roster": one.until} for name, one in former.items()
+            ],
+        }
+
+    def person(self, session_id: str) -> dict[str, Any]:
+        """Return which kiosks know what is known here of a person, and which have forgotten them: JSON."""
+        member, roster = self._sync.member, self._sync.member.roster
+        receipts, is_shared = member.shared.receipts(session_id), bool(member.shared.speakers(session_id))
+        rows = []
+        for name, said in ({} if roster is None else self._said(roster)).items():
+            assert roster is not None
+            rows.append(
+                {
+                    "kiosk": name,
+                    "name": roster.members[name].card.name,
+                    "is_me": name == member.id,
+                    "knows": name == member.id or name in receipts or (is_shared and self._knows(said, session_id)),
+                    "has_forgotten": name in receipts,
+                }
+            )
+        return {
+            "session_id": session_id,
+            "of": len(rows),
+            "known_by": sum(row["knows"] for row in rows),
+            "is_forgotten": bool(receipts),
+            "forgotten_on": sum(row["has_forgotten"] for row in rows),
+            "kiosks": sorted(rows, key=lambda row: (not row["is_me"], str(row["name"]).casefold(), row["kiosk"])),
+        }
+
+    def _said(self, roster: Roster) -> dict[str, dict[str, Any]]:
+        """Return what each member last said of itself; an empty word where nothing was heard."""
+        heard = self._sync.member.shared.hubs.health()
+        said = {name: json.loads(heard[name][1]) if name in heard else {} for name in roster.members}
+        if self._sync.member.id in said:
+            waiting = sum(int(str(link.state()["waiting"])) for link in self._sync.links)
+            said[self._sync.member.id] = {**self._sync.health(), "waiting": waiting}
+        return said
+
+    def _knows(self, said: dict[str, Any], person: str) -> bool:
+        """Whether a kiosk has certainly read what is known here of a person, at any hub that both read.
+
+        One that could not open something that it read may not know: nothing is said for it.
+        """
+        read = said.get("read")
+        if not isinstance(read, dict) or said.get("parked") != 0:
+            return False
+        for link in self._sync.links:
+            needed, reached = link.seen.needed(person), read.get(link.source)
+            is_sent = needed is not None and self._sync.member.shared.hubs.is_sent(link.source, person)
+            if needed is not None and is_sent and isinstance(reached, int) and reached >= needed:
+                return True
+        return False
+
+    def _row(self, roster: Roster, name: str, said: dict[str, Any]) -> dict[str, Any]:
+        is_me, now = name == self._sync.member.id, self._now()
+        heard = [s for link in self._sync.links if (s := link.seen.heard_s(name, now)) is not None]
+        row: dict[str, Any] = {
+            "kiosk": name,
+            "name": roster.members[name].card.name,
+            "is_me": is_me,
+            "since_roster": roster.members[name].since,
+            "heard_s": 0 if is_me else round(min(heard)) if heard else None,
+            "said_at": timestamp(now) if is_me else timestamp(said["at"]) if _is_time(said.get("at")) else None,
+            "version": _word(said.get("version")),
+            "roster": _whole(said.get("roster")),
+            "behind": 0 if is_me else self._behind(said),
+            "waiting": _whole(said.get("waiting")),
+            "parked": _whole(said.get("parked")),
+            "clock_off_s": self._clock_off(name, said, is_me=is_me),
+            "is_armed": said["is_armed"] if isinstance(said.get("is_armed"), bool) else None,
+            "states": _words(said.get("state")),
+        }
+        return row | {"alarms": self._alarms(roster, row)}
+
+    def _behind(self, said: dict[str, Any]) -> int | None:
+        """Return how many messages another kiosk has not read that were read here; None: not known."""
+        read = said.get("read")
+        counts = [
+            link.seen.read_to - reached
+            for link in self._sync.links
+            if isinstance(read, dict) and isinstance(reached := read.get(link.source), int)
+        ]
+        return max(0, min(counts)) if counts else None
+
+    def _clock_off(self, name: str, said: dict[str, Any], *, is_me: bool) -> int | None:
+        """Return how far a kiosk's clock is ahead of the hub's, s, when it last spoke."""
+        for link in self._sync.links:
+            at, ahead = link.seen.heard_at(name), link.seen.ahead_s
+            if is_me and ahead is not None:
+                return round(-ahead)
+            if not is_me and at is not None and _is_time(said.get("at")):
+                return round(float(said["at"]) - at)
+        return None
+
+    def _alarms(self, roster: Roster, row: dict[str, Any]) -> list[str]:
+        silent_s = SILENT_AFTER * health_s(len(roster.members))
+        found = {
+            "silent": not row["is_me"] and (row["heard_s"] is None or row["heard_s"] > silent_s),
+            "old_roster": row["roster"] is not None and row["roster"] < roster.number,
+            "parked": bool(row["parked"]),
+            "clock": row["clock_off_s"] is not None and abs(row["clock_off_s"]) > CLOCK_OFF_S,
+        }
+        return [name for name, is_so in found.items() if is_so]
+
+
+# What another kiosk signed may still be of another version, or made up.
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e11  # noqa: PLR2004  year 5138
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 53 else None
+
+
+def _word(value: object) -> str | None:
+    return value[:LONGEST_WORD] if isinstance(value, str) else None
+
+
+def _words(value: object) -> list[str]:
+    return [one[:LONGEST_WORD] for one in value[:MOST_WORDS] if isinstance(one, str)] if isinstance(value, list) else []
