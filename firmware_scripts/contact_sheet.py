@@ -26,6 +26,7 @@ SIZES = {"desk": (1280, 800), "panel": (800, 480), "phone": (390, 844)}
 COLOURS: tuple[str, ...] = ("light", "dark")
 VIEWS = (
     "today",
+    "live",
     "decisions",
     "reviews",
     "people",
@@ -36,6 +37,8 @@ VIEWS = (
     "fleet",
     "settings",
     "keys",
+    "operators",
+    "setup",
     "acceptance",
 )
 FLAGS = [*(["--no-sandbox"] if os.geteuid() == 0 else []), "--disable-gpu", "--hide-scrollbars"]

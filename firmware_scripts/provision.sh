@@ -2,8 +2,8 @@
 # Make an installed kiosk this device: its key, its store, the first operator; then start it. Run once, as root, on the
 # device itself.
 #
-#   provision.sh --key tpm|host|file --copy DIR|print|none [--name NAME] [--operator NAME] [--screen yes|no] [--tls]
-#   provision.sh --key tpm|host|file --restore COPY [--name NAME] [--operator NAME] [--screen yes|no] [--tls]
+#   provision.sh --key tpm|host|file --copy DIR|print|none [--name NAME] [--operator NAME|--claim] [--screen yes|no] [--tls]
+#   provision.sh --key tpm|host|file --restore COPY [--name NAME] [--operator NAME|--claim] [--screen yes|no] [--tls]
 #
 #   --key tpm         seal the device's key with its TPM: a stolen card is of no use without the device
 #   --key host        seal it with the secret of this system, which lies on the same card: protects backups and copied
@@ -18,6 +18,8 @@
 #   --passphrase-file FILE   the copy's passphrase in a file's first line, for machines; else it is asked for
 #   --name NAME       host name of the device
 #   --operator NAME   the first operator, an administrator; the password is shown once (default: admin)
+#   --claim           no password is made: the first operator makes an account of their own in the page, on the device or
+#                     on a telephone, with a code that is shown here and good for an hour; `kiosk setup` makes another
 #   --screen yes|no   whether a screen in front of the visitor can ask for a movement, so that photographs are told from
 #                     people; recorded as [pad] screen, asked on a terminal where it is left out
 #   --tls             make a certificate of its own, so that the API can be reached from other machines
@@ -30,12 +32,16 @@ root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=firmware_scripts/appliance.sh
 . "$root/firmware_scripts/appliance.sh"
 
-seal="" copy="" restored="" passphrase_file="" name="" operator=admin screen="" wants_tls=false
+seal="" copy="" restored="" passphrase_file="" name="" operator=admin screen="" wants_tls=false wants_claim=false
 while [ $# -gt 0 ]; do
   case "$1" in
     -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" && exit ;;
     --tls)
       wants_tls=true
+      shift
+      ;;
+    --claim)
+      wants_claim=true
       shift
       ;;
     --restore | --passphrase-file)
@@ -213,6 +219,10 @@ make_operator() {
   local password
   if "$kiosk" operator list --json | grep -q '"id"'; then
     echo "There is an operator already."
+    return
+  fi
+  if "$wants_claim"; then
+    "$kiosk" setup
     return
   fi
   password="$("$python" -I -c 'import secrets; print(secrets.token_urlsafe(15))')"

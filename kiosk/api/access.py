@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from kiosk.api.totp import counter_of
 from kiosk.didit.contract import timestamp
 from kiosk.settings.network import ApiSettings
 from kiosk.store.accounts import Account, Accounts, CopiedAccounts, Role
@@ -27,6 +28,8 @@ MOST_CALLERS = 4096
 MOST_PROXIES = 16  # in a row; a header may hold thousands of addresses
 PROXIED = 20  # times as many failures lock out all clients of one proxy
 MOST_SESSIONS = 256
+OFFERED_S = 600.0  # that a secret of a second factor waits for its first code
+SHOWN = 12  # signs of a session's digest that name it
 TOKEN_BYTES = 32
 HOUR_S = 3600.0
 
@@ -90,6 +93,21 @@ class _Session:
     mark: str
     csrf: str
     expires_at: float
+    opened_at: float
+    used_at: float
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """A session as an administrator may see it: nothing of its cookie."""
+
+    id: str
+    account: str
+    opened_at: float  # s UTC, as the next two
+    used_at: float
+    expires_at: float
+    address: str  # of whoever signed in
 
 
 class _Recent(Generic[Value]):
@@ -115,6 +133,10 @@ class _Recent(Generic[Value]):
     def drop(self, name: str) -> None:
         """Remove a row."""
         self._rows.pop(name, None)
+
+    def items(self) -> list[tuple[str, Value]]:
+        """Return all rows."""
+        return list(self._rows.items())
 
 
 @dataclass(slots=True)
@@ -164,6 +186,8 @@ class Access:
         self._lock = threading.Lock()
         self._failures: _Recent[list[float]] = _Recent(MOST_ADDRESSES)
         self._sessions: _Recent[_Session] = _Recent(MOST_SESSIONS)
+        self._offered: _Recent[tuple[str, float]] = _Recent(MOST_SESSIONS)  # secrets that wait for their first code
+        self._codes: _Recent[int] = _Recent(MOST_CALLERS)  # newest step of a second factor that was taken
         self.writes = Limiter(settings.writes_per_minute, now=now, monotonic=monotonic)
         self.reads = Limiter(settings.reads_per_minute, now=now, monotonic=monotonic)
 
@@ -184,8 +208,8 @@ class Access:
         failures = self._failures.get(name) or []
         return max(0.0, failures[-1] + self._settings.lockout_s - self._monotonic()) if len(failures) >= most else 0.0
 
-    def _failed(self, sender: Sender) -> None:
-        """Count a wrong key or password; a right one between two wrong ones forgives nothing."""
+    def count_wrong(self, sender: Sender) -> None:
+        """Count a wrong key, password or code; a right one between two wrong ones forgives nothing."""
         with self._lock:
             now = self._monotonic()
             for name, most in self._counters(sender):
@@ -208,7 +232,7 @@ class Access:
         """Return whose key this is; a wrong one counts against the sender."""
         account = self._known.by_key(key)
         if account is None:
-            self._failed(sender)
+            self.count_wrong(sender)
             return None
         return Caller(account)
 
@@ -216,20 +240,57 @@ class Access:
         """Return whose name and password these are; wrong ones count against the sender. Some 300 ms."""
         account = self._known.by_password(name, password)
         if account is None:
-            self._failed(sender)
+            self.count_wrong(sender)
             return None
         return Caller(account)
 
+    def code_locked_s(self, account: Account) -> float:
+        """Return how long an account takes no code of a second factor, whoever sends it; 0 when it does."""
+        with self._lock:
+            return self._left_s(f"code {account.id}", self._settings.wrong_keys)
+
+    def by_code(self, account: Account, text: str, sender: Sender) -> bool:
+        """Say whether this is a code of the account's second factor, for the first time; a wrong one counts.
+
+        It counts against the sender and against the account: whoever has the password may have many addresses.
+        """
+        assert account.totp is not None
+        with self._lock:
+            counter = counter_of(account.totp, text, self._now(), after=self._codes.get(account.id) or -1)
+            if counter is not None:
+                self._codes.put(account.id, counter)
+                return True
+            now, name, most = self._monotonic(), f"code {account.id}", self._settings.wrong_keys
+            kept = [at for at in self._failures.get(name) or [] if now - at < self._settings.lockout_s]
+            self._failures.put(name, [*kept, now][-most:])
+        self.count_wrong(sender)
+        return False
+
+    def offer_totp(self, account: str, secret: str | None) -> None:
+        """Keep the secret that an operator was shown until a code of it comes; None: keep none."""
+        with self._lock:
+            if secret is None:
+                self._offered.drop(account)
+            else:
+                self._offered.put(account, (secret, self._monotonic() + OFFERED_S))
+
+    def offered_totp(self, account: str) -> str | None:
+        """Return the secret that an operator was shown; None where that was too long ago."""
+        with self._lock:
+            secret, until = self._offered.get(account) or (None, 0.0)
+            return secret if self._monotonic() < until else None
+
     # ---- sessions
 
-    def open_session(self, caller: Caller) -> tuple[str, Caller]:
-        """Sign a caller in; return the cookie's text and the caller of this session."""
+    def open_session(self, caller: Caller, address: str = "") -> tuple[str, Caller]:
+        """Sign a caller in, who comes from an address; return the cookie's text and the caller of this session."""
         token = secrets.token_urlsafe(TOKEN_BYTES)
         account = caller.account  # as its password was found right: another one since ends this session too
         expires = self._now() + self._settings.session_h * HOUR_S
         if account.expires_at is not None:
             expires = min(expires, account.expires_at)
-        session = _Session(account.id, account.mark, secrets.token_urlsafe(TOKEN_BYTES), expires)
+        now = self._now()
+        session = _Session(account.id, account.mark, secrets.token_urlsafe(TOKEN_BYTES), expires, now, now, address)
         with self._lock:
             self._sessions.put(_digest(token), session)
         return token, Caller(account, session.csrf, expires)
@@ -245,7 +306,26 @@ class Access:
         if account is None or not account.is_good(now) or account.mark != session.mark or now >= session.expires_at:
             self.close_session(token)
             return None
+        session.used_at = now
         return Caller(account, session.csrf, session.expires_at)
+
+    def sessions(self) -> list[OpenSession]:
+        """Return the sessions that are open, newest first."""
+        now = self._now()
+        with self._lock:
+            found = [
+                OpenSession(digest[:SHOWN], one.account, one.opened_at, one.used_at, one.expires_at, one.address)
+                for digest, one in self._sessions.items()
+                if now < one.expires_at
+            ]
+        return sorted(found, key=lambda one: -one.opened_at)
+
+    def close_sessions(self, account: str, *, but: str = "") -> None:
+        """Sign an account out everywhere, but not where `but` is the cookie."""
+        kept = _digest(but)
+        with self._lock:
+            for digest in [name for name, one in self._sessions.items() if one.account == account and name != kept]:
+                self._sessions.drop(digest)
 
     def close_session(self, token: str) -> None:
         """Sign out."""

@@ -125,6 +125,7 @@ class Context:
     streams: Streams = field(init=False)
     passwords: ThreadPoolExecutor = field(init=False)
     reviewing: threading.Lock = field(init=False)
+    claiming: threading.Lock = field(init=False)  # held while the first operator is made, or a step noted
     jobs: Jobs = field(init=False)
     proofs: Proofs = field(init=False)
     sessions: Sessions = field(init=False)
@@ -141,6 +142,7 @@ class Context:
         # scrypt takes 32 MB and 300 ms each. Threads of their own: a release must not wait behind passwords.
         self.passwords = ThreadPoolExecutor(2, "password", initializer=be_nice)
         self.reviewing = threading.Lock()
+        self.claiming = threading.Lock()
         self.jobs = Jobs(self.closing)
         self.proofs = Proofs(self.device.store.people.erasures, self.forgotten)
         self.sessions = Sessions(

@@ -92,6 +92,8 @@ class Emergency:
             ) from None
         if caller is None:
             raise refusal(401, NO_KEY)
+        if caller.account.totp is not None:
+            raise refusal(403, "This account has a second factor, which is not asked for now: use an operator's key.")
         if caller.role < Role.OPERATOR:
             raise refusal(403, "You do not have permission to perform this action.")
         return caller

@@ -194,17 +194,19 @@ class _Protocol(H11Protocol):
             self._timer = None
 
 
-def check_exposure(settings: ApiSettings, accounts: Accounts | CopiedAccounts) -> None:
+def check_exposure(settings: ApiSettings, accounts: Accounts | CopiedAccounts, *, is_claimable: bool = False) -> None:
     """Refuse to be reached from elsewhere in clear text, or with nobody to let in.
+
+    `is_claimable`: there is a one-time code by which the first operator can be made, see setup_code.py.
 
     Raises:
         ConfigError: says what is missing.
     """
     check_encryption(settings)
-    if not is_loopback(settings.bind) and not accounts.has_any():
+    if not is_loopback(settings.bind) and not is_claimable and not accounts.has_any():
         raise ConfigError(
             f"[api]: {settings.bind} can be reached from elsewhere, and there is nobody to let in; "
-            "make a key first: kiosk key create --role admin"
+            "make the first operator with `kiosk setup`, or a key: kiosk key create --role admin"
         )
 
 

@@ -505,6 +505,13 @@ def _add_serve(add: Adder) -> None:
         more='For example: chromium --kiosk "$(kiosk screen)". Keep it secret: it shows the camera\'s picture.',
     )
     screen.add_argument("--renew", action="store_true", help="make a new address; every screen must be opened again")
+    add(
+        "setup",
+        "serve",
+        "print the one-time code by which the first operator makes their account in the page",
+        more="Once there is an operator or a key it is refused, for good. The page then leads through language, clock, "
+        "camera, door and first person.",
+    )
     key = _group(add, "key", "manage the keys of programs that call the API")
     create = key("key create", "serve", "make a key and print it, once, in the last line")
     create.add_argument(
@@ -533,9 +540,13 @@ def _add_serve(add: Adder) -> None:
         default="operator",
         help="operator: people, decisions and the door (default); admin: also settings and keys",
     )
+    password = operator("operator password", "serve", "set a new password, and end the operator's sessions")
+    password.add_argument(
+        "--drop-second-factor", action="store_true", help="also remove the second factor: the telephone is lost"
+    )
     for command in (
         role,
-        operator("operator password", "serve", "set a new password, and end the operator's sessions"),
+        password,
         operator("operator remove", "serve", "remove an operator, and end their sessions"),
     ):
         command.add_argument("name", metavar="NAME", help="name of the operator")

@@ -16,6 +16,7 @@ import cv2
 
 from kiosk import assembly
 from kiosk.api.screen_token import screen_token
+from kiosk.api.setup_code import is_pending
 from kiosk.capture.process import Camera
 from kiosk.capture.watch import Report
 from kiosk.cli.demo import ONCE, DecisionPrinter, DemoCue, demo_settings, level_said_aloud, portraits_in
@@ -300,7 +301,8 @@ def _serve_api(
     from kiosk.api import app  # noqa: PLC0415  0.1 s, which a kiosk without it should not pay
 
     chosen, device, settings = start.chosen, kiosk.device, kiosk.device.config.api
-    app.check_exposure(settings, Accounts(device.store, now=kiosk.clock))
+    is_claimable = is_pending(device.store.directory, kiosk.clock())
+    app.check_exposure(settings, Accounts(device.store, now=kiosk.clock), is_claimable=is_claimable)
 
     def apply(config: Config) -> None:
         if not kiosk.reload(_settings(chosen, config)):

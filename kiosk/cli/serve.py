@@ -1,4 +1,4 @@
-"""Commands of the local API: serve, key, operator."""
+"""Commands of the local API: serve, screen, setup, key, operator."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import getpass
 import json
 import logging
 import signal
+import socket
 import sys
 import time
 from dataclasses import replace
 
+import segno
+
 from kiosk import assembly
-from kiosk.api.access import about_account
+from kiosk.api.access import about_account, is_loopback
 from kiosk.api.screen_token import screen_token
+from kiosk.api.setup_code import VALID_S, is_pending, make_code
 from kiosk.cloud.sync import Sync
 from kiosk.device.documents import reader_of
 from kiosk.device.site import SiteWatch
@@ -43,7 +47,8 @@ def serve(chosen: argparse.Namespace) -> None:
     clock = assembly.make_clock(config)
     with assembly.open_device(chosen, threads=1, clock=clock) as device:
         device.apply(replace(config, api=settings))
-        app.check_exposure(settings, Accounts(device.store, now=clock))
+        accounts = Accounts(device.store, now=clock)
+        app.check_exposure(settings, accounts, is_claimable=is_pending(device.store.directory, clock()))
         sync = Sync(device, config.cloud, assembly.credentials_directory(), now=clock) if config.cloud.is_used else None
         Lists(device.store).keep_only(config.cloud.lists, clock())  # without any nobody would pull, and see to it
         application = app.build(
@@ -90,6 +95,33 @@ def screen(chosen: argparse.Namespace) -> None:
         assembly.note("a running kiosk takes the new token from its next start on")
 
 
+def setup(chosen: argparse.Namespace) -> None:
+    """Make the one-time code by which the first operator makes their account in the page."""
+    settings = assembly.load_settings(chosen).api
+    now = time.time()
+    with assembly.open_store(chosen, assembly.load_settings(chosen)) as store:
+        if not Accounts(store, now=time.time).is_unclaimed():
+            raise ConfigError("this kiosk has its operators already; another is made with `kiosk operator add`")
+        code = make_code(store.directory, now)
+    is_reachable = bool(settings.tls_certificate) and not is_loopback(settings.bind)
+    scheme = "https" if settings.tls_certificate else "http"
+    host = f"{socket.gethostname()}.local" if is_reachable else "127.0.0.1"
+    address = f"{scheme}://{host}:{settings.port}/#/setup?code={code}"
+    if chosen.json:
+        print(json.dumps({"code": code, "address": address, "valid_s": VALID_S, "is_reachable": is_reachable}))
+        return
+    print(f"One-time code, good for {VALID_S / 60:g} minutes: {code}")
+    print(f"The first operator opens {address}")
+    if is_reachable:
+        print("or photographs this with a telephone that is in the same network:")
+        segno.make(address, error="l").terminal(sys.stdout, compact=True)
+    else:
+        assembly.note(
+            "only a browser on the device itself can open it. For a telephone, give the kiosk a certificate "
+            "(provision.sh --tls) and set [api] bind"
+        )
+
+
 def key_create(chosen: argparse.Namespace) -> None:
     """Make a key; its text is the last line, alone."""
     expires = None if chosen.expires is None else time.time() + chosen.expires * DAY_S
@@ -129,7 +161,10 @@ def operator_add(chosen: argparse.Namespace) -> None:
 def operator_password(chosen: argparse.Namespace) -> None:
     """Give an operator another password."""
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
-        account = Accounts(store, now=time.time).set_password(chosen.name, _password(), actor="cli")
+        accounts = Accounts(store, now=time.time)
+        account = accounts.set_password(chosen.name, _password(), actor="cli")
+        if chosen.drop_second_factor:
+            account = accounts.set_totp(account.id, None, actor="cli")
     print(json.dumps(_about(account), indent=2) if chosen.json else f"{account.id} has a new password; sessions ended")
 
 

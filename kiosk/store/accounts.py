@@ -38,6 +38,7 @@ LONGEST_NAME = 100
 # 32 MB and some 80 ms on this class of machine: OWASP's second choice (2023), as memory is short on a Pi.
 SCRYPT: Mapping[str, int] = {"n": 1 << 15, "r": 8, "p": 3, "maxmem": 1 << 26}
 SALT_BYTES = 16
+SIGNED_IN = "signed_in"  # details.act of the KEY record
 
 
 SCOPES = ("alarm",)
@@ -70,6 +71,7 @@ class Account:
     revoked_at: float | None
     scopes: frozenset[str] = frozenset()  # of SCOPES: what a key may do beyond its role
     mark: str = ""  # changes with the password or key, and tells nothing of it: a session ends with its password
+    totp: str | None = field(default=None, repr=False)  # secret of the second factor, base32; None without one
 
     def is_good(self, now: float) -> bool:
         """Whether it may be used."""
@@ -125,12 +127,14 @@ class Accounts:
 
     # ---- operators
 
-    def create_operator(self, name: str, role: Role, password: str, *, actor: str = "") -> Account:
+    def create_operator(
+        self, name: str, role: Role, password: str, *, actor: str = "", is_first: bool = False
+    ) -> Account:
         """Make an operator's account.
 
         Raises:
             ConfigError: the name or password will not do.
-            RefusedError: the name is taken.
+            RefusedError: the name is taken; or it was to be the first account of all, and is not.
         """
         name = _checked_name(name)
         if role is Role.DEVICE:
@@ -138,7 +142,9 @@ class Accounts:
         verifier = _scrypt(_checked_password(password), self._scrypt)
         if self._read("lookup = ?", self._lookup(name)) is not None:
             raise RefusedError("there is an operator of this name; remove it first, or give it a new password")
-        return self._insert("operator", name, role, None, verifier, lookup=self._lookup(name), actor=actor)
+        return self._insert(
+            "operator", name, role, None, verifier, lookup=self._lookup(name), actor=actor, is_first=is_first
+        )
 
     def by_password(self, name: str, password: str) -> Account | None:
         """Return whose name and password these are; takes as long where nobody has the name. Some 100 ms, 32 MB."""
@@ -153,11 +159,63 @@ class Accounts:
         verifier = _scrypt(_checked_password(password), self._scrypt)
         with self._store.transaction() as transaction:
             account = self._named(name)
-            sealed = self._seal(account, verifier)
+            sealed = self._seal(account, verifier)  # which keeps the second factor
             transaction.connection.execute("UPDATE access SET sealed = ? WHERE id = ?", (sealed, account.id))
             transaction.record(Kind.KEY, details={"id": account.id, "act": "password"}, actor=actor)
         self.copy()
         return account
+
+    def set_totp(self, row: str, secret: str | None, *, actor: str = "") -> Account:
+        """Give an operator a second factor, a base32 secret, or take it away; refused where nobody has this id."""
+        act = "second_factor" if secret is not None else "second_factor_removed"
+        return self._change(row, lambda account: replace(account, totp=secret), act=act, actor=actor)
+
+    def set_role(self, row: str, role: Role, *, actor: str = "") -> Account:
+        """Give an operator another role.
+
+        Raises:
+            ConfigError: no operator has this role.
+            RefusedError: there is no valid operator of this id, or nobody else could administer the kiosk then.
+        """
+        if role is Role.DEVICE:
+            raise ConfigError("an operator's role is operator or admin")
+        return self._change(row, lambda account: replace(account, role=role), act=f"role {role.word}", actor=actor)
+
+    def remove(self, row: str, *, actor: str = "") -> Account:
+        """End an operator's account by its id, as `set_role` refuses the last administrator."""
+        self._want_other_admin(row)
+        return self.revoke(row, actor=actor)
+
+    def _change(self, row: str, change: Callable[[Account], Account], *, act: str, actor: str) -> Account:
+        with self._store.transaction() as transaction:
+            found = self._read("id = ? AND kind = 'operator'", row)
+            if found is None or not found[0].is_good(self._now()):
+                raise RefusedError("there is no such operator")
+            account, verifier = found
+            changed = change(account)
+            if account.role is Role.ADMIN and changed.role is not Role.ADMIN:
+                self._want_other_admin(row)
+            transaction.connection.execute(
+                "UPDATE access SET role = ?, sealed = ? WHERE id = ?",
+                (changed.role.word, self._seal(changed, verifier), row),
+            )
+            transaction.record(Kind.KEY, details={"id": row, "act": act}, actor=actor)
+        self.copy()
+        return changed
+
+    def _want_other_admin(self, row: str) -> None:
+        others = (one for one in self.all("operator") if one.id != row and one.role is Role.ADMIN)
+        known = self.get(row)
+        if known is not None and known.role is Role.ADMIN and not any(one.is_good(self._now()) for one in others):
+            raise RefusedError("nobody else is an administrator; make somebody one first")
+
+    def note_signed_in(self, row: str, *, actor: str = "") -> None:
+        """Record that an operator signed in."""
+        self._store.record_act(Kind.KEY, details={"id": row, "act": SIGNED_IN}, actor=actor)
+
+    def last_signed_in(self) -> dict[str, float]:
+        """Return when each account signed in last, s UTC, as far as the log goes back."""
+        return _last_signed_in(self._store)
 
     # ---- both
 
@@ -184,6 +242,11 @@ class Accounts:
     def has_any(self) -> bool:
         """Whether there is any account that could be let in."""
         return any(account.is_good(self._now()) for kind in ("key", "operator") for account in self.all(kind))
+
+    def is_unclaimed(self) -> bool:
+        """Whether there never was an account: one that was revoked leaves its row, so no kiosk comes free again."""
+        with self._store.database.read() as connection:
+            return connection.execute("SELECT 1 FROM access LIMIT 1").fetchone() is None
 
     def revoke(self, row: str, *, actor: str = "") -> Account:
         """End a key or an operator's account; from now on it opens nothing.
@@ -229,6 +292,7 @@ class Accounts:
         lookup: bytes | None = None,
         scopes: Sequence[str] = (),
         actor: str,
+        is_first: bool = False,
     ) -> Account:
         name = _checked_name(name)
         row = os.urandom(ID_BYTES).hex()
@@ -237,6 +301,8 @@ class Accounts:
             raise ConfigError("want an expiry in the future")
         account = Account(row, kind, role, name, now, expires_at, None, frozenset(scopes))
         with self._store.transaction() as transaction:
+            if is_first and transaction.connection.execute("SELECT 1 FROM access LIMIT 1").fetchone():
+                raise RefusedError("this kiosk has its operators already")
             transaction.connection.execute(
                 "INSERT INTO access (id, kind, role, lookup, created_at, expires_at, revoked_at, sealed) "
                 "VALUES (?, ?, ?, ?, ?, ?, NULL, ?)",
@@ -250,14 +316,7 @@ class Accounts:
         return account
 
     def _seal(self, account: Account, verifier: dict[str, str]) -> bytes:
-        scopes = {"scopes": sorted(account.scopes)} if account.scopes else {}
-        plain = json.dumps({"name": account.name, **scopes, **verifier}).encode()
-        return self._store.vault.seal(
-            plain,
-            _context(
-                account.id, account.kind, account.role.word, account.created_at, account.expires_at, account.revoked_at
-            ),
-        )
+        return _sealed(self._store.vault, account, verifier)
 
     def _read(self, where: str, value: object) -> tuple[Account, dict[str, str]] | None:
         row = self._row(where, value)
@@ -309,6 +368,26 @@ class CopiedAccounts:
         return any(_account(vault, one)[0].is_good(self._now()) for one, _ in rows)
 
 
+def _last_signed_in(store: Store) -> dict[str, float]:
+    with store.database.read() as connection:
+        return dict(
+            connection.execute(
+                "SELECT json_extract(record, '$.details.id') AS id, max(at) FROM log WHERE kind = 'KEY' "
+                "AND json_extract(record, '$.details.act') = ? GROUP BY id",
+                (SIGNED_IN,),
+            ).fetchall()
+        )
+
+
+def _sealed(vault: Vault, account: Account, verifier: dict[str, str]) -> bytes:
+    more: dict[str, Any] = {"scopes": sorted(account.scopes)} if account.scopes else {}
+    if account.totp is not None:
+        more["totp"] = account.totp
+    plain = json.dumps({"name": account.name, **more, **verifier}).encode()
+    clear = (account.id, account.kind, account.role.word, account.created_at, account.expires_at, account.revoked_at)
+    return vault.seal(plain, _context(*clear))
+
+
 Found = tuple[Account, dict[str, str]]
 """An account and its verifier."""
 
@@ -338,8 +417,9 @@ def _account(vault: Vault, found: tuple[Any, ...]) -> Found:
     row, kind, role, created, expires, revoked, _ = found
     verifier = _open(vault, found)
     name, scopes = verifier.pop("name"), frozenset(verifier.pop("scopes", ()))
+    totp = verifier.pop("totp", None)
     mark = _digest(verifier.get("digest") or verifier["hash"])[:16]
-    return Account(row, kind, Role[role.upper()], name, created, expires, revoked, scopes, mark), verifier
+    return Account(row, kind, Role[role.upper()], name, created, expires, revoked, scopes, mark, totp), verifier
 
 
 def _open(vault: Vault, found: tuple[Any, ...]) -> dict[str, str]:

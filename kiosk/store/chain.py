@@ -65,6 +65,7 @@ class Kind(str, Enum):
     DISALLOW = "DISALLOW"
     FORGET = "FORGET"
     SETTINGS = "SETTINGS"
+    EXPORT = "EXPORT"  # an operator took people away as a table or an archive
     RELEASE = "RELEASE"  # an operator opened the door
     DOOR = "DOOR"  # what the door did: relay, contact, exit button
     POLICY = "POLICY"  # an alarm system switched the kiosk off or on

@@ -24,11 +24,12 @@ from kiosk.types import ClockState, Origin
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from kiosk.store.database import Database
     from kiosk.store.factors.pins import Entered
+    from kiosk.types import SubjectId
 
 SALT_BYTES = 16
 NOT_OPENED = "not_opened"  # details.what of the DOOR record that says why an approval opened nothing
@@ -83,6 +84,7 @@ class DecisionFilter:
     date_to: float | None = None  # exclusive
     shown: tuple[str, ...] = ()  # statuses after an operator's review, where there is one
     is_kept: bool = False  # only those whose answer was not erased
+    why: str | None = None  # one of their reasons or warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,13 +274,15 @@ class DecisionLog:
 
     def tally(self, since: float, width_s: float) -> list[tuple[int, str, int]]:
         """Count decisions from a time on: (number of the span of `width_s` since then, status, how many)."""
-        kinds = sorted(kind.value for kind in chain.DECISION_KINDS)
-        with self._database.read() as connection:
-            return connection.execute(
-                "SELECT CAST((at - ?) / ? AS INTEGER) AS span, status, count(*) FROM log "
-                f"WHERE at >= ? AND kind IN ({', '.join('?' * len(kinds))}) GROUP BY span, status ORDER BY span",
-                [since, width_s, since, *kinds],
-            ).fetchall()
+        return _tally(self._database, since, width_s)
+
+    def scores(self, since: float) -> list[tuple[str, int, int]]:
+        """Count decisions with a score from a time on: (kind, whole points, how many)."""
+        return _scores(self._database, since)
+
+    def last_seen(self, numbers: Sequence[SubjectId]) -> dict[SubjectId, float]:
+        """Return when people were last approved at the door, s UTC; whoever never was, or too long ago, is left out."""
+        return _last_seen(self._database, numbers)
 
     def signed(self, request_id: str) -> Signed | None:
         """Return a record as it is stored, with hash and signature."""
@@ -385,6 +389,41 @@ class DecisionLog:
         return row is not None and row[0].hex() == head.hash
 
 
+def _tally(database: Database, since: float, width_s: float) -> list[tuple[int, str, int]]:
+    kinds = sorted(kind.value for kind in chain.DECISION_KINDS)
+    with database.read() as connection:
+        return connection.execute(
+            "SELECT CAST((at - ?) / ? AS INTEGER) AS span, status, count(*) FROM log "
+            f"WHERE at >= ? AND kind IN ({', '.join('?' * len(kinds))}) GROUP BY span, status ORDER BY span",
+            [since, width_s, since, *kinds],
+        ).fetchall()
+
+
+def _scores(database: Database, since: float) -> list[tuple[str, int, int]]:
+    kinds = sorted(kind.value for kind in chain.DECISION_KINDS)
+    with database.read() as connection:
+        return connection.execute(
+            "SELECT kind, CAST(json_extract(record, '$.score') AS INTEGER) AS points, count(*) FROM log "
+            f"WHERE at >= ? AND kind IN ({', '.join('?' * len(kinds))}) "
+            "AND json_extract(record, '$.score') IS NOT NULL GROUP BY kind, points",
+            [since, *kinds],
+        ).fetchall()
+
+
+def _last_seen(database: Database, numbers: Sequence[SubjectId]) -> dict[SubjectId, float]:
+    found = {}
+    with database.read() as connection:
+        for number in numbers:
+            row = connection.execute(
+                "SELECT at FROM log_subject JOIN log USING (seq) WHERE subject = ?1 AND session_number = ?1 "
+                "AND kind IN ('IDENTIFY', 'VERIFY') AND status = 'Approved' ORDER BY seq DESC LIMIT 1",
+                (number,),
+            ).fetchone()
+            if row is not None:
+                found[number] = row[0]
+    return found
+
+
 class Transaction:
     """An open transaction, and the last record of the log it added."""
 
@@ -444,11 +483,15 @@ def _open_reviews(why: str | None, kind: Kind | None) -> tuple[str, list[object]
     )
     if why is None:
         return rest, [*kinds]
-    rest += (
-        " AND (EXISTS (SELECT 1 FROM json_each(one.record, '$.details.reasons') WHERE value = ?)"
-        " OR EXISTS (SELECT 1 FROM json_each(one.record, '$.warnings') WHERE value = ?))"
+    return f"{rest} AND {_because('one.record')}", [*kinds, why, why]
+
+
+def _because(record: str) -> str:
+    """Return the condition that a record has a reason or a warning, given twice among the values."""
+    return (
+        f"(EXISTS (SELECT 1 FROM json_each({record}, '$.details.reasons') WHERE value = ?)"
+        f" OR EXISTS (SELECT 1 FROM json_each({record}, '$.warnings') WHERE value = ?))"
     )
-    return rest, [*kinds, why, why]
 
 
 def unopened(database: Database, request_id: str) -> Entry | None:
@@ -477,6 +520,9 @@ def _where(vault: Vault, wanted: DecisionFilter) -> tuple[str, list[object]]:
     if wanted.kinds:
         terms.append(f"kind IN ({', '.join('?' * len(wanted.kinds))})")
         values += [kind.value for kind in wanted.kinds]
+    if wanted.why is not None:
+        terms.append(_because("record"))
+        values += [wanted.why, wanted.why]
     vendor = wanted.vendor_data
     for term, value in (
         ("status = ?", wanted.status),

@@ -304,6 +304,9 @@ def _where(vault: Vault, wanted: SubjectFilter) -> tuple[str, list[object]]:
         if value is not None:
             terms.append(f"{column} = ?")
             values.append(value)
+    if wanted.ends_by is not None:
+        terms.append("(valid_until < ? OR retention_until < ?)")
+        values += [wanted.ends_by, wanted.ends_by]
     return " AND ".join(terms), values
 
 

@@ -112,6 +112,7 @@ class SubjectFilter:
     external_id: str | None = None
     vendor_data: str | None = field(default=None, repr=False)
     document_number: str | None = field(default=None, repr=False)
+    ends_by: float | None = None  # seconds UTC: who is not valid any more by then, or will be forgotten
 
 
 @dataclass(frozen=True, slots=True, eq=False)

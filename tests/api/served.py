@@ -109,9 +109,13 @@ def serving(
     server_settings: Mapping[str, float] | None = None,
     with_desk: bool = True,
     with_documents: bool = False,
+    with_accounts: bool = True,
     **more: Any,
 ) -> Iterator[Served]:
-    """Serve from a fresh store; the clocks stand until a test moves them. Sessions read documents where asked to."""
+    """Serve from a fresh store; the clocks stand until a test moves them. Sessions read documents where asked to.
+
+    Without accounts nobody owns the kiosk yet.
+    """
     wall, monotonic = ManualClock(NOW), ManualClock()
     config = config or Config()
     generous = {"port": 0, "writes_per_minute": 100_000, "reads_per_minute": 100_000, **(api_settings or {})}
@@ -128,9 +132,10 @@ def serving(
             device, accounts=accounts, kiosk=kiosk, screen_token=SCREEN_TOKEN, now=wall, monotonic=monotonic, **more
         )
         known = application.context.access.accounts
-        made = {role.word: known.create_key(role.word, role) for role in Role}
+        made = {role.word: known.create_key(role.word, role) for role in Role if with_accounts}
         people = {word: account for word, (account, _) in made.items()}
-        people["person"] = known.create_operator("Person C", Role.ADMIN, PASSWORD)
+        if with_accounts:
+            people["person"] = known.create_operator("Person C", Role.ADMIN, PASSWORD)
         server = app.Server(application, settings, **(server_settings or {}))
         server.start()
         try:

@@ -8,11 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 
-from kiosk.store.directory import initialise
+from kiosk.api.totp import new_secret
+from kiosk.store.accounts import Accounts
+from kiosk.store.directory import initialise, open_store
+from kiosk.store.keys import read_keys
 from tests.cli.commanded import command
 from tests.conftest import ROOT
 from tests.patience import LIMIT_S, PROCESS_S
@@ -45,6 +49,34 @@ def test_a_key_is_the_last_line_alone_and_is_listed_without_its_text(kiosk):
     assert (made.returncode, key.count("_") >= 2, " " in key) == (0, True, False)
     assert "gate" in listed.stdout
     assert key not in listed.stdout + made.stderr
+
+
+def test_the_first_operators_code_is_printed_until_there_is_an_account_and_never_again(kiosk):
+    made = kiosk("setup")
+    told = json.loads(kiosk("setup", "--json").stdout)
+    kiosk("operator", "add", "Person C", "--role", "admin", stdin=PASSWORD + "\n")
+    late = kiosk("setup")
+
+    assert "only a browser on the device itself" in made.stderr  # [api] bind is loopback
+    assert f"http://127.0.0.1:8080/#/setup?code={told['code']}" == told["address"]
+    assert told["code"] not in made.stdout  # each makes a new one
+    assert (late.returncode, "operators already" in late.stderr, "code" in late.stdout) == (1, True, False)
+
+
+def test_a_lost_telephone_is_dropped_with_another_password(kiosk):
+    kiosk("operator", "add", "Person C", "--role", "admin", stdin=PASSWORD + "\n")
+    state = Path(kiosk.environment["KIOSK_STATE"])
+    with open_store(state, read_keys(state), now=time.time) as store:
+        accounts = Accounts(store, now=time.time)
+        (person,) = accounts.all("operator")
+        accounts.set_totp(person.id, new_secret())
+        kiosk("operator", "password", "Person C", stdin=PASSWORD + "\n")
+        (kept,) = accounts.all("operator")
+        kiosk("operator", "password", "Person C", "--drop-second-factor", stdin=PASSWORD + "\n")
+        (dropped,) = accounts.all("operator")
+
+    assert kept.totp is not None
+    assert dropped.totp is None
 
 
 def test_an_operators_password_comes_by_stdin_and_is_shown_nowhere(kiosk):

@@ -19,7 +19,7 @@ from PIL import Image
 from kiosk.api import app
 from kiosk.api.routes import people
 from kiosk.device.enrol import enrol_person
-from kiosk.entrance.news import Topic
+from kiosk.entrance.news import Still, Topic
 from kiosk.errors import StoreError
 from kiosk.rules.conditions import Degradation
 from kiosk.settings.config import Sources
@@ -419,6 +419,14 @@ def test_the_cameras_still_is_a_jpeg_or_a_503(served):
     assert served.call("GET", "/device/camera/still.jpg", "operator").status_code == 503
 
 
+def test_a_still_tells_where_the_faces_of_the_same_look_are(served):
+    served.kiosk.picture = Still(JPEG, (200, 100), 0.1, ((100, 25, 150, 75), (0, 0, 20, 10)))
+
+    shown = served.call("GET", "/device/camera/still.jpg", "operator")
+
+    assert json.loads(shown.headers["X-Kiosk-Faces"]) == [[0.5, 0.25, 0.75, 0.75], [0.0, 0.0, 0.1, 0.1]]
+
+
 def test_not_armed_is_not_ready_and_says_why(served):
     served.kiosk.states = (Degradation("camera_lost", "plug it in", "closed", 0.0),)
 
@@ -641,3 +649,27 @@ def test_readiness_and_metrics_say_the_same_with_and_without_a_door(served, tmp_
     assert "kiosk_ready 1" in lines
     assert not any(line.startswith("kiosk_armed") for line in lines)
     assert {"kiosk_ready 1", "kiosk_armed 1"} <= set(armed)
+
+
+def test_scores_are_counted_in_whole_points_beside_the_scales_rates(served):
+    for kind, score in (
+        (Kind.IDENTIFY, 79.9),
+        (Kind.IDENTIFY, 79.0),
+        (Kind.FACE_MATCH, 100.0),
+        (Kind.FACE_MATCH, None),
+    ):
+        served.device.save(NewDecision(kind=kind, status="Declined", score=score))
+
+    counted = served.call("GET", "/device/statistics/scores?days=30", "operator").json()
+    served.wall.advance(31 * 86400)
+    later = served.call("GET", "/device/statistics/scores?days=30", "operator").json()
+
+    assert {
+        kind: {at: many for at, many in enumerate(counts) if many} for kind, counts in counted["kinds"].items()
+    } == {
+        "IDENTIFY": {79: 2},
+        "FACE_MATCH": {100: 1},
+    }
+    assert [counted["fmr"][score] for score in (30, 50, 70)] == pytest.approx([0.1, 0.01, 0.0001])
+    assert len(counted["fmr"]) == 101
+    assert later["kinds"] == {}

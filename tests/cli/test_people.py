@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 
 import pytest
 
-from kiosk.store.directory import initialise
+from kiosk.store.directory import initialise, open_store
+from kiosk.store.keys import read_keys
 from kiosk.store.subjects import Details, Enrolment
 
 
@@ -72,3 +74,29 @@ def test_the_table_holds_everybody_and_runs_no_formula(kiosk, tmp_path):
     assert [one["name"] for one in json.loads((tmp_path / "people.json").read_text())] == ["=Person B"]
     assert (tmp_path / "people.json").stat().st_mode & 0o777 == 0o600
     assert kiosk("gallery", "export", "--to", tmp_path / "people.json")[0] == 1  # never over another file
+
+
+def test_a_sealed_file_opens_with_its_passphrase_and_gives_table_and_photographs(kiosk, state, tmp_path, monkeypatch):
+    with open_store(state, read_keys(state), now=time.time) as store:
+        store.people.enrol(Enrolment(templates=(), details=Details(name="Person C"), images=(b"\xff\xd8\xff\xd9",)))
+    target, opened = tmp_path / "people.kiosk", tmp_path / "opened"
+
+    def typed(text: str) -> None:
+        monkeypatch.setattr("sys.stdin", io.StringIO(text + "\n"))
+
+    typed("short")
+    short = kiosk("gallery", "export", "--sealed", "--to", target)
+    typed("a stick may be lost")
+    sealed = kiosk("gallery", "export", "--sealed", "--to", target)
+    typed("not the passphrase")
+    wrong = kiosk("gallery", "unseal", target, "--to", tmp_path / "wrong")
+    typed("a stick may be lost")
+    right = kiosk("gallery", "unseal", target, "--to", opened)
+
+    assert [one[0] for one in (short, sealed, wrong, right)] == [1, 0, 1, 0]
+    assert not (tmp_path / "wrong").exists()
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert b"Person" not in target.read_bytes()
+    rows = list(csv.DictReader(io.StringIO((opened / "people.csv").read_text())))
+    assert [row["name"] for row in rows] == ["Person A", "'=Person B", "Person C"]
+    assert (opened / "3-1.jpg").read_bytes() == b"\xff\xd8\xff\xd9"

@@ -37,7 +37,7 @@ def test_a_decision_is_found_again_by_every_filter(store: Store, clock: Clock) -
         gallery_size=12,
         vendor_data="vendor-ann",
         answer={"matches": [1]},
-        details={"decided_by": "device"},
+        details={"decided_by": "device", "reasons": ["several"]},
     )
     store.record_decision(NewDecision(Kind.FACE_MATCH, "Approved", score=80))
     clock.advance(10)
@@ -52,6 +52,8 @@ def test_a_decision_is_found_again_by_every_filter(store: Store, clock: Clock) -
         DecisionFilter(session_number=1),
         DecisionFilter(request_id=entry.request_id),
         DecisionFilter(date_from=NOW + 10, date_to=NOW + 20),
+        DecisionFilter(why="MULTIPLE_FACES_DETECTED"),
+        DecisionFilter(why="several"),
     ):
         page = store.decisions(narrow)
         assert page.total == 1

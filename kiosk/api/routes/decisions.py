@@ -1,4 +1,4 @@
-"""What was decided: lists, details with the record's check, counts over time, the queue of reviews, the audit."""
+"""What was decided: lists, details with the record's check, the queue of reviews, the audit."""
 
 from __future__ import annotations
 
@@ -36,15 +36,13 @@ from kiosk.device.reviews import review_call
 from kiosk.device.site import as_dict as site_as_dict
 from kiosk.didit import contract
 from kiosk.rules.text import cell
-from kiosk.store.accounts import Role
+from kiosk.store.accounts import ID_BYTES, Role
 from kiosk.store.chain import DECISION_KINDS, Entry, Kind
 from kiosk.store.decision_log import DecisionFilter, LoggedDecision
 from kiosk.types import Status
 
-HOUR_S = 3600.0
-MOST_HOURS = 24 * 366
-FINE_HOURS, MIDDLE_HOURS = 48, 24 * 14  # up to these a bucket is an hour, or six; beyond, a day
 LONGEST_REASON = 1000
+ACCOUNT_SIGNS = 2 * ID_BYTES  # of an account's id; "cli", "sweep" and others name no account
 AUDIT_ROWS = 100
 KINDS = tuple(kind.value for kind in Kind)
 STATUSES = tuple(status.value for status in Status)
@@ -83,11 +81,18 @@ def _row(call: Call, one: LoggedDecision) -> dict[str, Any]:
         "gallery_size": entry.gallery_size,
         "clock": entry.clock.value,
         "actor": entry.actor or None,
+        "actor_name": _name_of(call, entry.actor),
         "details": dict(entry.details),
         "vendor_data": one.vendor_data,
-        "review": _review(store.log.review_of(entry.request_id)),
+        "review": _review(call, store.log.review_of(entry.request_id)),
         "unopened": _unopened(store.unopened(entry.request_id)),
     }
+
+
+def _name_of(call: Call, actor: str) -> str | None:
+    """Return the name of whoever did something, an operator or a key, ended or not; None for the device itself."""
+    account = call.context.access.accounts.get(actor) if len(actor) == ACCOUNT_SIGNS else None
+    return None if account is None else account.name
 
 
 def _unopened(one: Entry | None) -> dict[str, Any] | None:
@@ -102,13 +107,14 @@ def _unopened(one: Entry | None) -> dict[str, Any] | None:
     }
 
 
-def _review(one: LoggedDecision | None) -> dict[str, Any] | None:
+def _review(call: Call, one: LoggedDecision | None) -> dict[str, Any] | None:
     if one is None:
         return None
     return {
         "decision": one.entry.details.get("decision"),
         "at": contract.timestamp(one.entry.at),
         "actor": one.entry.actor or None,
+        "actor_name": _name_of(call, one.entry.actor),
         "reason": (one.answer or {}).get("reason"),
     }
 
@@ -125,6 +131,7 @@ def _wanted(call: Call) -> DecisionFilter:
         request_id=call.word("request_id"),
         date_from=call.moment("date_from"),
         date_to=call.moment("date_to"),
+        why=call.word("why"),
     )
 
 
@@ -191,26 +198,6 @@ async def show_decision(call: Call) -> Response:
     if found is None:
         raise not_found()
     return answer(found)
-
-
-async def count_decisions(call: Call) -> Response:
-    """Count decisions over time."""
-    hours = call.whole("hours", default=24, low=1, high=MOST_HOURS)
-    width_s = HOUR_S * (1 if hours <= FINE_HOURS else 6 if hours <= MIDDLE_HOURS else 24)
-    count = -(-hours * HOUR_S // width_s)
-    since = (call.context.now() // width_s + 1) * width_s - count * width_s
-    counted = await call.run(lambda: call.context.device.store.log.tally(since, width_s))
-    buckets: list[dict[str, Any]] = [
-        {"from": contract.timestamp(since + place * width_s), "approved": 0, "in_review": 0, "declined": 0}
-        for place in range(int(count))
-    ]
-    sums = {"approved": 0, "in_review": 0, "declined": 0}
-    for place, status, many in counted:
-        name = (status or "").lower().replace(" ", "_")
-        if name in sums and 0 <= place < len(buckets):  # a clock set back may have put some into the future
-            buckets[place][name] += many
-            sums[name] += many
-    return answer({"buckets": buckets, **sums})
 
 
 # ---- reviews
@@ -316,7 +303,10 @@ SCALE = named(
     "Scale",
     closed(holds_from_age=or_null(NUMBER), groups=array(GROUP), missed=array(MISSED), site=or_null(ANY_OBJECT)),
 )
-REVIEW = named("Review", closed(decision=STRING, at=TIME, actor=or_null(STRING), reason=or_null(STRING)))
+REVIEW = named(
+    "Review",
+    closed(decision=STRING, at=TIME, actor=or_null(STRING), actor_name=or_null(STRING), reason=or_null(STRING)),
+)
 UNOPENED = named("Unopened", closed(why=STRING, states=array(STRING), at=TIME, request_id=STRING))
 ROW = named(
     "Decision",
@@ -335,6 +325,7 @@ ROW = named(
         gallery_size=or_null(INTEGER),
         clock=STRING,
         actor=or_null(STRING),
+        actor_name=or_null(STRING),
         details=ANY_OBJECT,
         vendor_data=or_null(STRING),
         review=or_null(REVIEW),
@@ -347,13 +338,6 @@ _WAITING = named(
     closed(**{**ROW["properties"], "considered": _CONSIDERED}),
 )
 _RECEIPT = named("DecisionReceipt", closed(seq=INTEGER, hash=STRING, signature=STRING, holds=BOOLEAN))
-_BUCKET = {
-    "title": "DecisionCount",
-    "type": "object",
-    "properties": {"from": TIME, "approved": INTEGER, "in_review": INTEGER, "declined": INTEGER},
-    "required": ["from", "approved", "in_review", "declined"],
-    "additionalProperties": False,
-}
 JOB_STATE = {"title": "JobState", "type": "string", "enum": ["running", "done", "failed"]}
 STARTED = named("StartedJob", closed(id=STRING))
 
@@ -379,6 +363,7 @@ OPERATIONS = (
             Parameter("vendor_data", "Only with this identifier.", SHORT),
             Parameter("session_number", "Only about this person.", {"type": "integer", "minimum": 1, "maximum": 2**53}),
             Parameter("request_id", "Only this one.", SHORT),
+            Parameter("why", "Only with this reason or warning, such as FACE_IN_BLOCKLIST.", SHORT),
             Parameter("format", "json or csv.", {"type": "string", "enum": ["json", "csv"]}),
             *PAGING,
         ),
@@ -404,21 +389,6 @@ OPERATIONS = (
             503: TEXT,
         },
         role=Role.OPERATOR,
-    ),
-    Operation(
-        "GET",
-        "/device/statistics",
-        count_decisions,
-        "Count decisions over time, for a chart.",
-        {
-            200: named(
-                "DecisionCounts", closed(buckets=array(_BUCKET), approved=INTEGER, in_review=INTEGER, declined=INTEGER)
-            ),
-            400: ANSWER_400,
-            503: TEXT,
-        },
-        role=Role.OPERATOR,
-        query=(Parameter("hours", "How far back.", {"type": "integer", "minimum": 1, "maximum": MOST_HOURS}),),
     ),
     Operation(
         "GET",

@@ -40,6 +40,8 @@ LONGEST_TEXT = contract.LONGEST_VENDOR_DATA  # a vendor_data has the same limit 
 UNSEEN = "Ensure this field has no characters that cannot be seen, such as line ends."
 TEXTS = ("name", "vendor_data", "document_type", "document_number", "plan")
 MOMENTS = ("valid_from", "valid_until", "retain_until")
+DAY_S = 86400.0
+MOST_DAYS = 3660
 STATUSES = tuple(status.value for status in Status)
 WRONG_ORDER = "Want a time after valid_from."
 PASSED = "Want a time to come; the next sweep would forget the person."
@@ -90,11 +92,26 @@ async def list_people(call: Call) -> Response:
     """List people, newest first, or find one."""
     limit, offset = call.page()
     asked = call.word("q")
-    status = call.choice("status", STATUSES)
-    wanted = SubjectFilter(is_blocklisted=call.flag("is_blocklisted"), status=Status(status) if status else None)
-    page = await call.run(lambda: _page(call, asked, wanted, limit, offset))
-    rows = [about(subject) for subject in page.subjects]
-    return answer({"total": page.total, "limit": limit, "offset": offset, "subjects": rows})
+    wanted = filter_of(call)
+
+    def read() -> dict[str, Any]:
+        page = _page(call, asked, wanted, limit, offset)
+        seen = call.context.device.store.log.last_seen([one.session_number for one in page.subjects])
+        rows = [{**about(one), "last_seen_at": _time(seen.get(one.session_number))} for one in page.subjects]
+        return {"total": page.total, "limit": limit, "offset": offset, "subjects": rows}
+
+    return answer(await call.run(read))
+
+
+def filter_of(call: Call) -> SubjectFilter:
+    """Return which people a query is about, beside its words."""
+    status, days = call.choice("status", STATUSES), call.word("ends_within_days")
+    within = None if days is None else call.whole("ends_within_days", default=0, low=0, high=MOST_DAYS)
+    return SubjectFilter(
+        is_blocklisted=call.flag("is_blocklisted"),
+        status=Status(status) if status else None,
+        ends_by=None if within is None else call.context.now() + within * DAY_S,
+    )
 
 
 def _page(call: Call, asked: str | None, wanted: SubjectFilter, limit: int, offset: int) -> SubjectPage:
@@ -106,7 +123,13 @@ def _page(call: Call, asked: str | None, wanted: SubjectFilter, limit: int, offs
 
 async def show_person(call: Call) -> Response:
     """Show a person."""
-    return answer(about(await call.run(lambda: known(call)), whole=True))
+
+    def read() -> dict[str, Any]:
+        subject = known(call)
+        seen = call.context.device.store.log.last_seen([subject.session_number])
+        return {**about(subject, whole=True), "last_seen_at": _time(seen.get(subject.session_number))}
+
+    return answer(await call.run(read))
 
 
 def misfits(begin: float | None, end: float | None, kept: float | None, now: float) -> list[tuple[str, str]]:
@@ -301,6 +324,7 @@ SUBJECT = named(
         images=INTEGER,
     ),
 )
+LISTED = named("ListedPerson", closed(**{**SUBJECT["properties"], "last_seen_at": or_null(TIME)}))
 _ONE = {404: TEXT, 503: TEXT}
 _PATH = "/device/subjects/{session_number}"
 _RECEIPT = named("ErasureReceipt", closed(receipt=ANY_OBJECT, signature=STRING))
@@ -315,6 +339,16 @@ _CHANGES = opened(
     status=STATUS,
 )
 
+NARROWED = (
+    Parameter("is_blocklisted", "Only blocked people, or only others.", FLAG),
+    Parameter("status", "Only people of this status.", STATUS),
+    Parameter(
+        "ends_within_days",
+        "Only whose validity or retention ends by then, or has ended.",
+        {"type": "integer", "minimum": 0, "maximum": MOST_DAYS},
+    ),
+)
+
 OPERATIONS = (
     Operation(
         "GET",
@@ -322,7 +356,7 @@ OPERATIONS = (
         list_people,
         "List people in the order of enrolment, or find them.",
         {
-            200: named("People", closed(total=INTEGER, limit=INTEGER, offset=INTEGER, subjects=array(SUBJECT))),
+            200: named("People", closed(total=INTEGER, limit=INTEGER, offset=INTEGER, subjects=array(LISTED))),
             400: ANSWER_400,
             503: TEXT,
         },
@@ -333,12 +367,11 @@ OPERATIONS = (
                 "A part of the name, vendor_data or document number, or the whole session_number or session_id.",
                 SHORT,
             ),
-            Parameter("is_blocklisted", "Only blocked people, or only others.", FLAG),
-            Parameter("status", "Only people of this status.", STATUS),
+            *NARROWED,
             *PAGING,
         ),
     ),
-    Operation("GET", _PATH, show_person, "Show a person.", {200: SUBJECT, **_ONE}, role=Role.OPERATOR),
+    Operation("GET", _PATH, show_person, "Show a person.", {200: LISTED, **_ONE}, role=Role.OPERATOR),
     Operation(
         "PATCH",
         _PATH,

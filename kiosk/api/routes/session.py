@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from starlette.responses import Response
 
 from kiosk.api.access import Caller
 from kiosk.api.gate import COOKIE, NO_KEY, refuse_locked
-from kiosk.api.operation import Call, Operation, answer, field_errors, refusal
+from kiosk.api.operation import Call, Operation, Refusal, answer, field_errors, refusal
 from kiosk.api.schema import ANSWER_400, BOOLEAN, STRING, TEXT, TIME, closed, named, or_null
 from kiosk.didit import contract
+from kiosk.errors import StoreError
 from kiosk.store.accounts import Role
 
+LONGEST_CODE = 20
 SESSION = named(
     "SignedIn",
     closed(
         name=STRING,
+        id=STRING,
+        is_operator=BOOLEAN,  # who has a password; else a key signed in
+        has_second_factor=BOOLEAN,
         role={"title": "Role", "type": "string", "enum": [role.word for role in Role]},
         csrf=or_null(STRING),
         expires_at=or_null(TIME),
@@ -29,7 +35,10 @@ SESSION = named(
 
 def _about(call: Call, caller: Caller) -> dict[str, Any]:
     return {
+        "id": caller.id,
+        "is_operator": caller.account.kind == "operator",
         "name": caller.account.name,
+        "has_second_factor": caller.account.totp is not None,
         "role": caller.role.word,
         "csrf": caller.csrf,
         "expires_at": None if caller.expires_at is None else contract.timestamp(caller.expires_at),
@@ -60,7 +69,33 @@ async def sign_in(call: Call) -> Response:
         raise field_errors({"name": ["Give name and password, or a key."]})
     if caller is None:
         raise refusal(401, NO_KEY if key is not None else "Wrong name or password.")
-    token, session = await call.run(lambda: access.open_session(caller))
+    if key is None and caller.account.totp is not None:
+        await _check_code(call, caller, body.get("code"))
+    return await signed_in(call, caller)
+
+
+async def _check_code(call: Call, caller: Caller, code: object) -> None:
+    """Ask for the code of the second factor; the password alone opens nothing."""
+    access = call.context.access
+    if code is None or code == "":
+        raise Refusal(401, {"detail": "The code of your telephone is wanted too.", "wants_code": True})
+    if not isinstance(code, str):
+        raise field_errors({"code": ["Want a text."]})
+    refuse_locked(max(access.locked_s(call.sender), access.code_locked_s(caller.account)))
+    if not access.by_code(caller.account, code[:LONGEST_CODE], call.sender):
+        raise Refusal(401, {"detail": "This code is wrong, or was used already.", "wants_code": True})
+
+
+async def signed_in(call: Call, caller: Caller) -> Response:
+    """Open a session for somebody who proved who they are, and answer with its cookie."""
+    access = call.context.access
+
+    def work() -> tuple[str, Caller]:
+        with suppress(StoreError):  # a full disk must keep nobody from opening the door
+            access.accounts.note_signed_in(caller.id, actor=caller.id)
+        return access.open_session(caller, call.sender.address)
+
+    token, session = await call.run(work)
     response = answer(_about(call, session))
     response.set_cookie(
         COOKIE,
@@ -93,11 +128,11 @@ OPERATIONS = (
         "POST",
         "/device/session",
         sign_in,
-        "Sign in with a name and password, or with a key; the answer sets the cookie kiosk_session.",
+        "Sign in with name, password and the code of a second factor, or with a key; sets the cookie kiosk_session.",
         {200: SESSION, 400: ANSWER_400, 401: TEXT, 403: TEXT, 408: TEXT, 413: TEXT, 503: TEXT},
         json={
             "type": "object",
-            "properties": {"name": STRING, "password": STRING, "key": STRING},
+            "properties": {"name": STRING, "password": STRING, "code": STRING, "key": STRING},
             "additionalProperties": False,
         },
     ),

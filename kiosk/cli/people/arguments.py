@@ -1,4 +1,4 @@
-"""What `kiosk gallery edit`, `kiosk gallery export` and `kiosk privacy` take; imports nothing that costs time."""
+"""What commands on people take beside those of every day: gallery edit, export, unseal; passage, privacy."""
 
 from __future__ import annotations
 
@@ -52,7 +52,20 @@ def add_keeping(gallery: Callable[..., argparse.ArgumentParser], who: str) -> No
         more="CSV on stdout, or JSON with --json. It holds names and whole document numbers.",
     )
     export.add_argument("--to", type=Path, metavar="FILE", help="a new file for it, which only you may read")
+    export.add_argument(
+        "--sealed",
+        action="store_true",
+        help="with the photographs that are kept, sealed with a passphrase that is asked for, or read from stdin",
+    )
     export.add_argument("--find", metavar="TEXT", help="only people of this name, code, document or number")
+    unseal = gallery(
+        "gallery unseal",
+        "people.keep",
+        "open a sealed file of people, on any machine",
+        more="Asks for the passphrase, or reads it from stdin; writes people.csv and photographs into a new folder.",
+    )
+    unseal.add_argument("file", type=Path, metavar="FILE", help="what `gallery export --sealed` or the page gave")
+    unseal.add_argument("--to", type=Path, required=True, metavar="DIR", help="a new folder for what is in it")
 
 
 def add_passages(passage: Callable[..., argparse.ArgumentParser], who: str) -> None:

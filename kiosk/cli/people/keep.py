@@ -1,47 +1,32 @@
-"""Commands that look after people: gallery edit, gallery export."""
+"""Commands that look after people: gallery edit, export, unseal."""
 
 from __future__ import annotations
 
 import argparse
-import csv
+import getpass
 import io
 import json
 import os
+import sys
 import time
-from collections.abc import Iterator
+from base64 import b64decode
 from dataclasses import replace
+from itertools import chain, islice
 from typing import Any
 
 from kiosk import assembly
 from kiosk.cli import faces
 from kiosk.device.people_finder import PeopleFinder
-from kiosk.didit import contract
+from kiosk.device.people_table import ARCHIVE, TEXTS, archived, as_csv, rows
+from kiosk.device.sealed_file import Sealer, unseal
 from kiosk.errors import ConfigError, StoreError
 from kiosk.rules.doors import read_groups
-from kiosk.rules.text import cell, objection
+from kiosk.rules.text import objection
 from kiosk.store.store import Store
 from kiosk.store.subjects import Subject, SubjectFilter
 from kiosk.types import Status
 
-TEXTS = ("name", "vendor_data", "document_type", "document_number", "plan")
 DATES = {"valid_from": "valid_from", "valid_until": "valid_until", "retain_until": "retention_until"}
-PAGE = 500
-COLUMNS = (
-    "session_number",
-    "session_id",
-    *TEXTS,
-    "groups",
-    "status",
-    "is_blocklisted",
-    "is_allowlisted",
-    "source",
-    "verification_date",
-    "valid_from",
-    "valid_until",
-    "retention_until",
-    "references",
-    "images",
-)
 
 
 def gallery_edit(chosen: argparse.Namespace) -> None:
@@ -97,15 +82,16 @@ def _refuse_codes_of_others(store: Store, number: int, texts: dict[str, Any]) ->
 def gallery_export(chosen: argparse.Namespace) -> None:
     """Write the people as a table."""
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
-        people = list(_rows(store, chosen.find))
+        people = list(rows(store.people, PeopleFinder(store), chosen.find))
+        if chosen.sealed:
+            _seal(chosen, store, people)
+            return
     text = io.StringIO()
     if chosen.json:
         json.dump(people, text, indent=2, ensure_ascii=False)
         text.write("\n")
     else:
-        writer = csv.writer(text)
-        writer.writerow(COLUMNS)
-        writer.writerows([cell(_flat(row[name])) for name in COLUMNS] for row in people)
+        text.writelines(as_csv(iter(people)))
     if chosen.to is None:
         print(text.getvalue(), end="")
         return
@@ -114,40 +100,39 @@ def gallery_export(chosen: argparse.Namespace) -> None:
     assembly.note(f"{len(people)} people in {chosen.to}, in the clear: with names and documents")
 
 
-def _rows(store: Store, text: str | None) -> Iterator[dict[str, Any]]:
-    finder, offset = PeopleFinder(store), 0
-    while True:
-        if text is None:
-            page = store.people.subjects(limit=PAGE, offset=offset)
-        else:
-            page = finder.find(text, limit=PAGE, offset=offset)
-        yield from map(_row, page.subjects)
-        offset += PAGE
-        if offset >= page.total:
-            return
+def _seal(chosen: argparse.Namespace, store: Store, people: list[dict[str, Any]]) -> None:
+    if chosen.to is None:
+        raise ConfigError("--sealed: say with --to which new file it becomes")
+    sealer = Sealer(_passphrase(is_new=True), ARCHIVE)
+    with os.fdopen(os.open(chosen.to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.writelines(sealer.seal(archived(store.people, iter(people))))
+    assembly.note(f"{len(people)} people in {chosen.to}, sealed; `kiosk gallery unseal` opens it")
 
 
-def _flat(value: Any) -> Any:
-    return ", ".join(value) if isinstance(value, list) else value
+def gallery_unseal(chosen: argparse.Namespace) -> None:
+    """Open a sealed file of people."""
+    passphrase = _passphrase(is_new=False)
+    people = []
+    try:
+        with chosen.file.open("rb") as file:
+            records = unseal(file, passphrase, ARCHIVE)
+            first = list(islice(records, 1))  # before anything is made: the passphrase may be wrong
+            chosen.to.mkdir(mode=0o700)
+            for row in chain(first, records):
+                for place, image in enumerate(row.pop("photographs"), 1):
+                    (chosen.to / f"{int(row['session_number'])}-{place}.jpg").write_bytes(b64decode(image))
+                people.append(row)
+        (chosen.to / "people.csv").write_text("".join(as_csv(iter(people))), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: {error.strerror}") from error
+    assembly.note(f"{len(people)} people in {chosen.to}, in the clear")
 
 
-def _row(subject: Subject) -> dict[str, Any]:
-    def moment(seconds: float | None) -> str | None:
-        return None if seconds is None else contract.timestamp(seconds)
-
-    return {
-        "session_number": subject.session_number,
-        "session_id": subject.session_id,
-        **{name: getattr(subject.details, name) for name in TEXTS},
-        "groups": list(subject.details.groups),
-        "status": subject.status.value,
-        "is_blocklisted": subject.is_blocklisted,
-        "is_allowlisted": subject.is_allowlisted,
-        "source": subject.source,
-        "verification_date": moment(subject.verification_date),
-        "valid_from": moment(subject.valid_from),
-        "valid_until": moment(subject.valid_until),
-        "retention_until": moment(subject.retention_until),
-        "references": subject.references,
-        "images": subject.images,
-    }
+def _passphrase(*, is_new: bool) -> str:
+    """Ask for a passphrase, or read a line from a pipe; never an argument, which other users could see."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    passphrase = getpass.getpass("Passphrase of the file: ")
+    if is_new and getpass.getpass("Again: ") != passphrase:
+        raise ConfigError("the passphrases differ; nothing was written")
+    return passphrase

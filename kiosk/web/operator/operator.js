@@ -9,16 +9,16 @@ import { LANGUAGES, current, preferred, setZone, speak, t } from "../common/word
 import { acceptance } from "./acceptance.js";
 import { audit } from "./audit.js";
 import { cloud } from "./cloud.js";
-import { decision } from "./decision.js";
-import { decisions } from "./decisions.js";
-import { enrol } from "./enrol.js";
+import { decision } from "./decisions/decision.js";
+import { decisions } from "./decisions/decisions.js";
+import { enrol } from "./people/enrol.js";
 import { fleet } from "./fleet.js";
-import { importing } from "./importing.js";
+import { importing } from "./people/importing.js";
 import { keys } from "./keys.js";
-import { people } from "./people.js";
-import { person } from "./person.js";
+import { people } from "./people/people.js";
+import { person } from "./people/person.js";
 import { reviews } from "./reviews.js";
-import { settings } from "./settings.js";
+import { settings } from "./settings/settings.js";
 import { today } from "./today.js";
 
 // address, view, words of its title, section of the menu

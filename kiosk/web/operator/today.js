@@ -5,7 +5,7 @@ import { chart } from "./chart.js";
 import { scoreBar, statusChip, unopenedChip, whom } from "./decision-parts.js";
 import { ask } from "./dialog.js";
 import { el, icon, put } from "../common/dom.js";
-import { camera } from "./camera.js";
+import { camera } from "./live/camera.js";
 import { figures, states } from "./health.js";
 import { empty, load, say } from "./notice.js";
 import { ago, named, number, share, t, time } from "../common/words.js";

@@ -1,12 +1,12 @@
 /** The decisions, newest first, with filters that live in the address: a filtered list can be kept as a bookmark. */
 
-import { call, path } from "../common/api.js";
-import { scoreBar, statusChip, unopenedChip, whom } from "./decision-parts.js";
-import { el, icon, put } from "../common/dom.js";
-import { field } from "../common/field.js";
-import { empty, load } from "./notice.js";
-import { filterBox, pager, table } from "./table.js";
-import { named, t, time } from "../common/words.js";
+import { call, path } from "../../common/api.js";
+import { scoreBar, statusChip, unopenedChip, whom } from "../decision-parts.js";
+import { el, icon, put } from "../../common/dom.js";
+import { field } from "../../common/field.js";
+import { empty, load } from "../notice.js";
+import { filterBox, pager, table } from "../table.js";
+import { named, t, time } from "../../common/words.js";
 
 const LIMIT = 25;
 const CALLS = ["FACE_MATCH", "FACE_SEARCH", "PASSIVE_LIVENESS", "AGE_ESTIMATION", "ID_VERIFICATION", "SESSION"];

@@ -1,13 +1,13 @@
 /** Enrolling somebody from photographs, with what speaks against it shown before anything is stored. */
 
-import { call } from "../common/api.js";
+import { call } from "../../common/api.js";
 import { details, filled } from "./details.js";
 import { documentOf } from "./document.js";
-import { el, icon, put } from "../common/dom.js";
-import { field, showFaults } from "../common/field.js";
-import { say } from "./notice.js";
+import { el, icon, put } from "../../common/dom.js";
+import { field, showFaults } from "../../common/field.js";
+import { say } from "../notice.js";
 import { chooser } from "./photograph.js";
-import { t } from "../common/words.js";
+import { t } from "../../common/words.js";
 
 export async function enrol(place, { atEnd }) {
   const outcome = el("div", { role: "alert" });

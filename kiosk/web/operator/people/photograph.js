@@ -1,9 +1,9 @@
 /** Photographs for an enrolment: chosen, dropped, or taken by the device's or this computer's camera, and judged at once. */
 
-import { call } from "../common/api.js";
-import { chip } from "./decision-parts.js";
-import { el, icon, put } from "../common/dom.js";
-import { number, t } from "../common/words.js";
+import { call } from "../../common/api.js";
+import { chip } from "../decision-parts.js";
+import { el, icon, put } from "../../common/dom.js";
+import { number, t } from "../../common/words.js";
 
 const MOST = 5;
 const LARGEST_BYTES = 5 * 1024 * 1024; // the device takes no more

@@ -1,10 +1,10 @@
 /** The settings: all can be read, the safe ones changed; nothing is put into force unless all of a change is right. */
 
-import { call } from "../common/api.js";
-import { el, icon, put } from "../common/dom.js";
-import { field, showFaults } from "../common/field.js";
-import { load, say } from "./notice.js";
-import { knows, named, number, t } from "../common/words.js";
+import { call } from "../../common/api.js";
+import { el, icon, put } from "../../common/dom.js";
+import { field, showFaults } from "../../common/field.js";
+import { load, say } from "../notice.js";
+import { knows, named, number, t } from "../../common/words.js";
 
 export async function settings(place, { session }) {
   const body = el("div", {});

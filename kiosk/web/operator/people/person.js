@@ -1,14 +1,14 @@
 /** One person: what is known, what they may, and how they are forgotten. */
 
-import { call, path } from "../common/api.js";
-import { ask } from "./dialog.js";
-import { el, icon, put } from "../common/dom.js";
+import { call, path } from "../../common/api.js";
+import { ask } from "../dialog.js";
+import { el, icon, put } from "../../common/dom.js";
 import { details, filled } from "./details.js";
-import { field, showFaults } from "../common/field.js";
-import { countdown } from "./fleet.js";
-import { load, say } from "./notice.js";
+import { field, showFaults } from "../../common/field.js";
+import { countdown } from "../fleet.js";
+import { load, say } from "../notice.js";
 import { flags } from "./people.js";
-import { named, t, time } from "../common/words.js";
+import { named, t, time } from "../../common/words.js";
 
 export async function person(place, { parameter, again, session }) {
   const address = `/device/subjects/${parameter}`;

@@ -1,12 +1,12 @@
 /** A person's document in an enrolment: it fills the fields in, and its portrait is compared with the photographs. */
 
-import { call } from "../common/api.js";
-import { chip } from "./decision-parts.js";
+import { call } from "../../common/api.js";
+import { chip } from "../decision-parts.js";
 import { local } from "./details.js";
-import { el, icon, put } from "../common/dom.js";
+import { el, icon, put } from "../../common/dom.js";
 import { fitting } from "./photograph.js";
-import { band } from "./scale.js";
-import { knows, moment, named, number, t, time } from "../common/words.js";
+import { band } from "../scale.js";
+import { knows, moment, named, number, t, time } from "../../common/words.js";
 
 const SIDES = ["front_image", "back_image"];
 const LARGEST_BYTES = 10 * 1024 * 1024; // the device takes no more

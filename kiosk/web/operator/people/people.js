@@ -1,12 +1,12 @@
 /** Everybody the device knows. */
 
-import { call, path } from "../common/api.js";
-import { chip } from "./decision-parts.js";
-import { el, icon, put } from "../common/dom.js";
-import { field } from "../common/field.js";
-import { empty, load } from "./notice.js";
-import { filterBox, pager, table } from "./table.js";
-import { named, t, time } from "../common/words.js";
+import { call, path } from "../../common/api.js";
+import { chip } from "../decision-parts.js";
+import { el, icon, put } from "../../common/dom.js";
+import { field } from "../../common/field.js";
+import { empty, load } from "../notice.js";
+import { filterBox, pager, table } from "../table.js";
+import { named, t, time } from "../../common/words.js";
 
 const LIMIT = 25;
 const TYPING_MS = 350;

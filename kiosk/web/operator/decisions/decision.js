@@ -1,14 +1,14 @@
 /** One decision: its score among the thresholds, its warnings, what it says of the person, and whether its record holds. */
 
-import { call } from "../common/api.js";
-import { chip, statusChip, whom } from "./decision-parts.js";
-import { el, icon, put } from "../common/dom.js";
-import { livenessCard } from "./liveness.js";
-import { load } from "./notice.js";
-import { candidateList, faces, whyHere } from "./review-parts.js";
-import { nextOf, verdict } from "./reviews.js";
-import { scale } from "./scale.js";
-import { named, number, t, time } from "../common/words.js";
+import { call } from "../../common/api.js";
+import { chip, statusChip, whom } from "../decision-parts.js";
+import { el, icon, put } from "../../common/dom.js";
+import { livenessCard } from "../liveness.js";
+import { load } from "../notice.js";
+import { candidateList, faces, whyHere } from "../review-parts.js";
+import { nextOf, verdict } from "../reviews.js";
+import { scale } from "../scale.js";
+import { named, number, t, time } from "../../common/words.js";
 
 export async function decision(place, { parameter, again, countReviews }) {
   await load(

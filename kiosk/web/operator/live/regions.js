@@ -1,9 +1,9 @@
 /** Over the camera's picture: faces that do not move, and the parts of the picture in which no face counts. */
 
-import { call } from "../common/api.js";
-import { el, icon, put } from "../common/dom.js";
-import { load, say } from "./notice.js";
-import { ago, number, t } from "../common/words.js";
+import { call } from "../../common/api.js";
+import { el, icon, put } from "../../common/dom.js";
+import { load, say } from "../notice.js";
+import { ago, number, t } from "../../common/words.js";
 
 const SETTING = "entrance.ignore";
 const LEAST = 0.03; // of the picture: less is a slip of the pointer

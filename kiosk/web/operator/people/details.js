@@ -1,8 +1,8 @@
 /** The fields of what is known about a person; enrolling and editing share them. */
 
-import { el } from "../common/dom.js";
-import { field } from "../common/field.js";
-import { moment, t } from "../common/words.js";
+import { el } from "../../common/dom.js";
+import { field } from "../../common/field.js";
+import { moment, t } from "../../common/words.js";
 
 // A wish goes to the device under another name than it tells the result.
 const TOLD = { retain_until: "retention_until" };

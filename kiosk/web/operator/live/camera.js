@@ -1,9 +1,9 @@
 /** The camera's picture, once in two seconds while somebody looks; it is never kept. */
 
-import { call } from "../common/api.js";
-import { el, icon, put } from "../common/dom.js";
+import { call } from "../../common/api.js";
+import { el, icon, put } from "../../common/dom.js";
 import { regions } from "./regions.js";
-import { t } from "../common/words.js";
+import { t } from "../../common/words.js";
 
 const EVERY_MS = 2_000;
 

@@ -1,11 +1,11 @@
 /** Many people at once, from a ZIP of folders or a folder of this computer; it goes on in the device while nobody looks. */
 
-import { call } from "../common/api.js";
-import { el, icon, put } from "../common/dom.js";
-import { field } from "../common/field.js";
-import { problem } from "./notice.js";
-import { table } from "./table.js";
-import { named, number, t } from "../common/words.js";
+import { call } from "../../common/api.js";
+import { el, icon, put } from "../../common/dom.js";
+import { field } from "../../common/field.js";
+import { problem } from "../notice.js";
+import { table } from "../table.js";
+import { named, number, t } from "../../common/words.js";
 
 const POLL_MS = 1_000;
 const KEPT = "kiosk.import"; // the run of this tab, so that coming back finds it

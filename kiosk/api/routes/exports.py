@@ -1,0 +1,61 @@
+"""People as a table or a sealed archive for whoever may take them away: administrators, and the log says who did."""
+
+from __future__ import annotations
+
+from starlette.responses import Response, StreamingResponse
+
+from kiosk.api.operation import Call, Operation, Parameter, field_errors
+from kiosk.api.routes.people import LONGEST_TEXT, NARROWED, SHORT, filter_of
+from kiosk.api.schema import ANSWER_400, TEXT, closed
+from kiosk.device.people_table import ARCHIVE, archived, as_csv, rows
+from kiosk.device.sealed_file import SHORTEST_PASSPHRASE, Sealer
+from kiosk.store.accounts import Role
+from kiosk.store.chain import Kind
+
+
+async def export_people(call: Call) -> Response:
+    """Return everybody who is asked for as a table; recorded before the first line leaves."""
+    asked, wanted, device = call.word("q"), filter_of(call), call.context.device
+    await call.run(lambda: device.store.record_act(Kind.EXPORT, details={"form": "csv"}, actor=call.actor))
+    headers = {"Content-Disposition": 'attachment; filename="people.csv"'}
+    lines = as_csv(rows(device.store.people, device.finder, asked, wanted))
+    return StreamingResponse(lines, media_type="text/csv", headers=headers)
+
+
+async def archive_people(call: Call) -> Response:
+    """Return everybody who is asked for, with the photographs that are kept, sealed with a passphrase."""
+    body, device = await call.json(), call.context.device
+    asked, wanted, passphrase = call.word("q"), filter_of(call), body.get("passphrase")
+    if not isinstance(passphrase, str) or not SHORTEST_PASSPHRASE <= len(passphrase) <= LONGEST_TEXT:
+        raise field_errors({"passphrase": [f"Want a passphrase of {SHORTEST_PASSPHRASE} characters or more."]})
+    sealer = await call.check_password(lambda: Sealer(passphrase, ARCHIVE))
+    await call.run(lambda: device.store.record_act(Kind.EXPORT, details={"form": "archive"}, actor=call.actor))
+    people = device.store.people
+    pieces = sealer.seal(archived(people, rows(people, device.finder, asked, wanted)))
+    headers = {"Content-Disposition": 'attachment; filename="people.kiosk"'}
+    return StreamingResponse(pieces, media_type="application/octet-stream", headers=headers)
+
+
+OPERATIONS = (
+    Operation(
+        "GET",
+        "/device/people.csv",
+        export_people,
+        "Everybody, or whom the query is about, as a table: names and documents in full, no faces. Goes into the log.",
+        {200: None, 400: ANSWER_400, 503: TEXT},
+        role=Role.ADMIN,
+        query=(Parameter("q", "As in /device/subjects.", SHORT), *NARROWED),
+        media_type="text/csv",
+    ),
+    Operation(
+        "POST",
+        "/device/people/archive",
+        archive_people,
+        "As /device/people.csv, with the photographs that are kept, sealed: `kiosk gallery unseal` opens it anywhere.",
+        {200: None, 400: ANSWER_400, 408: TEXT, 413: TEXT, 503: TEXT},
+        role=Role.ADMIN,
+        query=(Parameter("q", "As in /device/subjects.", SHORT), *NARROWED),
+        json=closed(passphrase={"type": "string", "minLength": SHORTEST_PASSPHRASE, "maxLength": LONGEST_TEXT}),
+        media_type="application/octet-stream",
+    ),
+)

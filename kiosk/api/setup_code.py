@@ -1,0 +1,106 @@
+"""The one-time code by which a kiosk that nobody owns yet gets its first operator.
+
+Only somebody on the device can make one, with `kiosk setup`; it is short enough to be typed, good for an hour, and
+ends with the first account or after ten wrong ones. The file has its hash alone. Without a file nobody can become an
+operator over the network, so whoever finds the page first gets nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from kiosk.errors import StoreError
+
+NAME = "setup.code"
+ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # without I, O, 0 and 1
+LENGTH = 10  # 50 bits
+VALID_S = 3600.0
+MOST_WRONG = 10  # over all senders: by then somebody is guessing
+
+
+def make_code(directory: Path, now: float) -> str:
+    """Make a code for a state directory, in place of any before; return it as it is told to people.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    code = "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
+    _write(directory, {"digest": _digest(code), "expires_at": now + VALID_S, "wrong": 0})
+    return f"{code[: LENGTH // 2]}-{code[LENGTH // 2 :]}"
+
+
+def is_pending(directory: Path, now: float) -> bool:
+    """Say whether there is a code that could be used now."""
+    return _read(directory, now) is not None
+
+
+def is_right(directory: Path, text: str, now: float) -> bool:
+    """Say whether this is the code; a wrong one is counted, and too many of them end it.
+
+    Raises:
+        StoreError: a wrong one cannot be counted: no further one may be tried.
+    """
+    kept = _read(directory, now)
+    if kept is None:
+        return False
+    if hmac.compare_digest(kept["digest"], _digest(text)):
+        return True
+    if kept["wrong"] + 1 >= MOST_WRONG:
+        drop(directory)
+    else:
+        _write(directory, {**kept, "wrong": kept["wrong"] + 1})
+    return False
+
+
+def drop(directory: Path) -> None:
+    """End the code.
+
+    Raises:
+        StoreError: it cannot be removed.
+    """
+    try:
+        (directory / NAME).unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"{directory / NAME} cannot be removed: {error.strerror}; look at the disk") from error
+
+
+def _digest(text: str) -> str:
+    plain = "".join(sign for sign in text.upper() if sign.isalnum())
+    return hashlib.sha256(plain.encode("utf-8", "replace")).hexdigest()
+
+
+def _read(directory: Path, now: float) -> dict[str, Any] | None:
+    """Return what is kept; None for no code, one that has ended, or a file that others may read or that is none."""
+    path = directory / NAME
+    try:
+        if path.stat().st_mode & 0o077:
+            return None
+        kept = json.loads(path.read_text(encoding="ascii"))
+        digest, expires_at, wrong = str(kept["digest"]), float(kept["expires_at"]), int(kept["wrong"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    # One from far ahead was made by a clock that was wrong: nobody can say when it ends.
+    is_good = now < expires_at <= now + VALID_S and wrong < MOST_WRONG
+    return {"digest": digest, "expires_at": expires_at, "wrong": wrong} if is_good else None
+
+
+def _write(directory: Path, kept: dict[str, Any]) -> None:
+    path = directory / NAME
+    part = directory / f".{NAME}.{secrets.token_hex(4)}"
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            json.dump(kept, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise StoreError(f"{path}: {error.strerror}; make the state directory writable") from error

@@ -1,0 +1,270 @@
+"""Facts about operators over the API: roles, sessions, and a second factor that a password alone does not replace."""
+
+from __future__ import annotations
+
+import base64
+from contextlib import contextmanager
+
+import pytest
+
+from kiosk.api.access import Caller
+from kiosk.api.totp import STEP_S, code_at, counter_of, new_secret
+from kiosk.store.accounts import Role
+from kiosk.store.chain import Kind
+from kiosk.store.decision_log import DecisionFilter
+from tests.api.served import NOW, PASSWORD, serving
+
+OTHER = "another horse battery"
+RFC = base64.b32encode(b"12345678901234567890").decode()
+
+
+@pytest.fixture
+def served(tmp_path):
+    with serving(tmp_path / "state", api_settings={"wrong_keys": 1000}) as served:
+        yield served
+
+
+@contextmanager
+def signed_in(served, name="Person C", password=PASSWORD, **more):
+    with served.client() as client:
+        answer = client.post("/device/session", json={"name": name, "password": password, **more})
+        assert answer.status_code == 200, answer.text
+        client.headers["X-Kiosk-CSRF"] = answer.json()["csrf"]
+        yield client
+
+
+def with_factor(served):
+    """Give Person C a second factor; return its secret."""
+    with signed_in(served) as client:
+        secret = client.post("/device/session/second-factor", json={"password": PASSWORD}).json()["secret"]
+        code = code_at(secret, int(served.wall() // STEP_S))
+        assert client.put("/device/session/second-factor", json={"code": code}).status_code == 204
+    return secret
+
+
+def try_sign_in(served, **more):
+    return served.call("POST", "/device/session", json={"name": "Person C", "password": PASSWORD, **more})
+
+
+# ---- the codes
+
+
+@pytest.mark.parametrize(
+    ("at", "code"),
+    [(59, "287082"), (1111111109, "081804"), (1111111111, "050471"), (1234567890, "005924"), (20000000000, "353130")],
+)
+def test_codes_are_those_of_the_standards_own_table(at, code):
+    assert code_at(RFC, at // STEP_S) == code
+
+
+@pytest.mark.parametrize(("steps", "is_taken"), [(-2, False), (-1, True), (0, True), (1, True), (2, False)], ids=str)
+def test_a_telephones_clock_may_be_off_by_one_step(steps, is_taken):
+    code = code_at(RFC, int(NOW // STEP_S) + steps)
+
+    assert (counter_of(RFC, code, NOW) is not None) is is_taken
+
+
+@pytest.mark.parametrize("text", ["", "12345", "1234567", "abcdef", "\u0661\u0662\u0663\u0664\u0665\u0666"])
+def test_what_is_no_code_is_none(text):
+    assert counter_of(new_secret(), text, NOW) is None
+
+
+# ---- signing in with a second factor
+
+
+def test_with_a_second_factor_the_password_alone_opens_nothing(served):
+    secret = with_factor(served)
+    served.wall.advance(2 * STEP_S)
+
+    bare = try_sign_in(served)
+    wrong = try_sign_in(served, code="000000")
+    right = try_sign_in(served, code=code_at(secret, int(served.wall() // STEP_S)))
+
+    assert [(one.status_code, one.json().get("wants_code")) for one in (bare, wrong)] == [(401, True), (401, True)]
+    assert "set-cookie" not in bare.headers
+    assert right.status_code == 200
+    assert right.json()["has_second_factor"] is True
+
+
+def test_a_code_serves_once(served):
+    secret = with_factor(served)
+    served.wall.advance(2 * STEP_S)
+    code = code_at(secret, int(served.wall() // STEP_S))
+
+    assert [try_sign_in(served, code=code).status_code for _ in range(2)] == [200, 401]
+
+
+def test_a_wrong_password_is_not_told_apart_by_a_second_factor(served):
+    with_factor(served)
+
+    wrong = served.call("POST", "/device/session", json={"name": "Person C", "password": "wrong horse battery"})
+
+    assert (wrong.status_code, "wants_code" in wrong.json()) == (401, False)
+
+
+def test_wrong_codes_lock_the_account_whatever_address_they_come_from(tmp_path):
+    with serving(tmp_path / "state", api_settings={"wrong_keys": 3}) as served:
+        secret = with_factor(served)
+        served.wall.advance(2 * STEP_S)
+        for place in range(3):
+            headers = {"X-Forwarded-For": f"198.51.100.{place}"}
+            served.call(
+                "POST",
+                "/device/session",
+                json={"name": "Person C", "password": PASSWORD, "code": "000000"},
+                headers=headers,
+            )
+
+        code = code_at(secret, int(served.wall() // STEP_S))
+        assert try_sign_in(served, code=code).status_code == 429
+
+
+def test_a_second_factor_counts_only_once_a_code_of_it_was_given(served):
+    with signed_in(served) as client:
+        client.post("/device/session/second-factor", json={"password": PASSWORD})
+        wrong = client.put("/device/session/second-factor", json={"code": "000000"})
+
+    assert (wrong.status_code, list(wrong.json())) == (400, ["code"])
+    assert try_sign_in(served).status_code == 200
+
+
+def test_an_open_page_without_the_password_changes_no_second_factor(served):
+    with_factor(served)
+    access, account = served.application.context.access, served.accounts["person"]
+    token, session = access.open_session(Caller(access.accounts.get(account.id)))  # of a browser left open
+    with served.client(cookies={"kiosk_session": token}) as client:
+        client.headers["X-Kiosk-CSRF"] = session.csrf
+        begun = client.post("/device/session/second-factor", json={"password": "wrong horse battery"})
+        removed = client.post("/device/session/second-factor/remove", json={"password": "wrong horse battery"})
+
+    assert (begun.status_code, removed.status_code) == (400, 400)
+    assert served.application.context.access.accounts.get(account.id).totp is not None
+
+
+def test_a_second_factor_outlives_another_password_and_a_restart(served):
+    secret = with_factor(served)
+    accounts = served.application.context.access.accounts
+
+    accounts.set_password("Person C", OTHER)
+
+    assert accounts.by_password("Person C", OTHER).totp == secret
+
+
+def test_the_secret_of_a_second_factor_is_in_no_answer_and_no_record(served):
+    secret = with_factor(served)
+    served.wall.advance(2 * STEP_S)
+    with signed_in(served, code=code_at(secret, int(served.wall() // STEP_S))) as client:
+        told = client.get("/device/operators").text + client.get("/device/session").text
+    log = "".join(served.device.store.export_log("json"))
+
+    assert secret not in told
+    assert secret not in log
+    kept = (path.read_bytes() for path in served.device.store.directory.iterdir() if path.is_file())
+    assert not any(secret.encode() in content for content in kept)
+
+
+# ---- roles, sessions
+
+
+def test_an_administrator_makes_changes_and_removes_operators(served):
+    with signed_in(served) as client:
+        made = client.post("/device/operators", json={"name": "Person A", "role": "operator", "password": OTHER})
+        twice = client.post("/device/operators", json={"name": "person a", "role": "operator", "password": OTHER})
+        address = f"/device/operators/{made.json()['id']}"
+        raised = client.patch(address, json={"role": "admin"})
+        with signed_in(served, "Person A", OTHER) as theirs:
+            removed = client.delete(address)
+            after = theirs.get("/device/session")
+
+    assert (made.status_code, raised.json()["role"], removed.status_code) == (201, "admin", 204)
+    assert (twice.status_code, list(twice.json())) == (400, ["name"])
+    assert after.status_code == 401
+
+
+def test_the_last_administrator_stays_one(served):
+    person = served.accounts["person"]
+    with signed_in(served) as client:
+        lowered = client.patch(f"/device/operators/{person.id}", json={"role": "operator"})
+        removed = client.delete(f"/device/operators/{person.id}")
+
+    assert (lowered.status_code, removed.status_code) == (409, 409)
+    assert served.application.context.access.accounts.get(person.id).role is Role.ADMIN
+
+
+def test_a_lost_telephone_is_taken_away_by_another_administrator(served):
+    with_factor(served)
+    accounts = served.application.context.access.accounts
+    accounts.create_operator("Person B", Role.ADMIN, OTHER)
+
+    with signed_in(served, "Person B", OTHER) as client:
+        client.delete(f"/device/operators/{served.accounts['person'].id}/second-factor")
+
+    assert try_sign_in(served).status_code == 200
+
+
+def test_sessions_are_listed_without_their_cookie_and_ended_but_for_ones_own(served):
+    person = served.accounts["person"]
+    with signed_in(served) as other, signed_in(served) as client:
+        (told,) = client.get("/device/operators").json()["operators"]
+        client.delete(f"/device/operators/{person.id}/sessions")
+        left = [one.get("/device/session").status_code for one in (other, client)]
+
+    assert len(told["sessions"]) == 2
+    assert client.cookies["kiosk_session"] not in str(told)
+    assert told["last_used_at"] is not None
+    assert left == [401, 200]
+
+
+def test_every_sign_in_is_in_the_log_by_the_account_and_never_by_name(served):
+    with signed_in(served):
+        pass
+
+    records = served.device.store.decisions(DecisionFilter(kinds=(Kind.KEY,))).decisions
+    newest = records[0].entry
+    assert (newest.details["act"], newest.details["id"]) == ("signed_in", served.accounts["person"].id)
+    assert "Person C" not in str(newest)
+
+
+def test_ones_own_password_is_changed_by_who_knows_it_and_ends_every_session(served):
+    with signed_in(served) as client:
+        wrong = client.post("/device/session/password", json={"password": "wrong horse battery", "new_password": OTHER})
+        short = client.post("/device/session/password", json={"password": PASSWORD, "new_password": "short"})
+        done = client.post("/device/session/password", json={"password": PASSWORD, "new_password": OTHER})
+        after = client.get("/device/session").status_code
+
+    assert [one.status_code for one in (wrong, short, done)] == [400, 400, 204]
+    assert after == 401
+    with signed_in(served, password=OTHER):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/device/operators"),
+        ("POST", "/device/operators"),
+        ("PATCH", "/device/operators/x"),
+        ("DELETE", "/device/operators/x"),
+        ("DELETE", "/device/operators/x/sessions"),
+        ("DELETE", "/device/operators/x/second-factor"),
+    ],
+)
+def test_an_operator_manages_no_operators(served, method, path):
+    assert served.call(method, path, "operator", json={}).status_code == 403
+
+
+def test_a_key_has_neither_password_nor_second_factor(served):
+    begun = served.call("POST", "/device/session/second-factor", "admin", json={"password": PASSWORD})
+
+    assert begun.status_code == 403
+
+
+def test_decisions_name_who_reviewed_them(served):
+    account = served.accounts["person"]
+    served.device.store.record_act(Kind.RELEASE, actor=account.id)
+    served.device.store.record_act(Kind.DOOR, actor="door")
+
+    (released,) = served.call("GET", "/device/decisions?kind=RELEASE", "operator").json()["decisions"]
+    (opened,) = served.call("GET", "/device/decisions?kind=DOOR", "operator").json()["decisions"]
+
+    assert (released["actor_name"], opened["actor_name"]) == ("Person C", None)
