@@ -114,6 +114,8 @@ def test_each_table_is_in_a_document():
     assert sorted(tables) == [
         "changes",
         "door",
+        "evaluated",
+        "faults",
         "figures",
         "fleet",
         "fleet_model",
