@@ -13,7 +13,7 @@ from kiosk.store.subjects import Details
 from tests.conftest import networks
 from tests.recognition.remembered import remembered
 
-ALONE_FPS = 2.0  # while nobody is there: each frame costs the networks, and furniture is a matter of seconds
+ALONE_FPS = 1.0  # while nobody is there: the slowest that an idle kiosk looks, and furniture is a matter of seconds
 POSTERS_ALONE = ["0.00 0.00 0.25 0.35", "0.72 0.58 1.00 1.00", "0.55 0.00 0.78 0.30"]  # all but the large poster
 
 
@@ -34,7 +34,7 @@ def told(lines):
 
 
 def test_everybody_is_decided_about_between_a_poster_a_mirror_and_a_television(tmp_path, recogniser):
-    result = evening(tmp_path, recogniser, minutes=2.5, people=5, alone_fps=ALONE_FPS)
+    result = evening(tmp_path, recogniser, minutes=2.2, people=5, alone_fps=ALONE_FPS)
 
     assert result["unexpected"] == []
     assert result["with_nobody_there"] == []
