@@ -140,9 +140,10 @@ WANTED = {
 }
 
 
-def evening(folder: Path, *, minutes: float, people: int, alone_fps: float = FPS) -> dict[str, Any]:
+def evening(
+    folder: Path, recogniser: Recogniser, *, minutes: float, people: int, alone_fps: float = FPS
+) -> dict[str, Any]:
     """Play it; return what was expected and what was not."""
-    recogniser = load_recogniser(read_pack(standard_pack()), threads=1)
     replay, hall = open_hall(folder, recogniser, ignore=MARKED)
     alone = settle(replay, hall, alone_fps)
     counted: Counter[str] = Counter()
@@ -179,8 +180,9 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=20)
     chosen = parser.parse_args()
     cv2.setNumThreads(1)
+    recogniser = load_recogniser(read_pack(standard_pack()), threads=1)
     with tempfile.TemporaryDirectory() as folder:
-        result = evening(Path(folder), minutes=chosen.minutes, people=chosen.people)
+        result = evening(Path(folder), recogniser, minutes=chosen.minutes, people=chosen.people)
     for name, value in result.items():
         print(f"{name}: {value}")
     question = "Is everybody decided about while a poster, a mirror and a television are in view?"

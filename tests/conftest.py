@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -31,6 +32,14 @@ hypothesis.settings.load_profile("tests")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# Stores wait for their disk a hundred times each, and no test can take this machine's power away: files lie in memory
+# where there is much of it, and may be run there. Those of a test that passed go at once (pyproject.toml).
+MEMORY, ENOUGH_BYTES = "/dev/shm", 4 << 30
+if os.access(MEMORY, os.W_OK) and "PYTEST_DEBUG_TEMPROOT" not in os.environ:
+    room = os.statvfs(MEMORY)
+    if room.f_bavail * room.f_frsize >= ENOUGH_BYTES and not room.f_flag & os.ST_NOEXEC:
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = MEMORY
+
 # Tests talk to this machine alone: a proxy could not reach it, and other people's clients, here and in the processes
 # that tests start, would ask it. A test about proxies sets its own.
 for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
@@ -40,6 +49,40 @@ ROOT = Path(__file__).parent.parent
 MODELS = ROOT / "models"
 GOLDEN = ROOT / "tests" / "golden"
 SHARED_FACES = ROOT.parent / "shared" / "faces"
+
+
+BEGUN_FIRST = [
+    "web/test_operator",
+    "web/test_screen",
+    "web/test_session",
+    "test_updates",
+    "cli/test_exits",
+    "cli/test_run",
+    "recognition/test_detect",
+    "recognition/test_liveness",
+    "entrance/test_furniture",
+    "entrance/test_evening",
+    "cli/test_main",
+    "api/test_documents",
+    "store/test_faults",
+    "api/test_openapi",
+    "web/test_screen_challenges",
+    "evaluation/test_pad",
+    "cli/test_accept",
+]
+"""The files that take longest: whoever runs tests side by side, a file each, would else wait for the last of them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long."""
+    places = {ROOT / "tests" / f"{name}.py": place for place, name in enumerate(BEGUN_FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector thousands of tests and all modules, which stay to the end: some tests call it often."""
+    gc.collect()
+    gc.freeze()
 
 
 @functools.cache

@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import cryptography
@@ -75,8 +76,8 @@ def run():
         (STATE / "backups").mkdir(exist_ok=True)
         (STATE / "backups" / f"{{VERSION}}.backup").write_bytes((STATE / "kiosk.db").read_bytes())
 '''
-# Python, whose ensurepip puts pip into the first virtual environment only; the others get a copy of that: it takes six
-# seconds of a processor.
+# Python, whose ensurepip takes six seconds of a processor: virtual environments get a copy of the pip of this one, or
+# where that has none, of the first that ensurepip made.
 PYTHON = """#!/bin/sh
 if [ "$1 $2" != "-m venv" ]; then exec {python} "$@"; fi
 for place; do :; done
@@ -119,6 +120,16 @@ def make_wheel(folder: Path, name: str, version: str, files: dict[str, str]) -> 
     return wheel
 
 
+def _keep_pip(folder: Path) -> None:
+    """Copy this environment's pip, as it lies in site-packages, compiled as it is."""
+    try:
+        pip = distribution("pip")
+    except PackageNotFoundError:
+        return
+    for part in {file.parts[0] for file in pip.files or ()} - {".."}:
+        shutil.copytree(str(pip.locate_file(part)), folder / part)
+
+
 class Machine:
     """A machine that keeps what is installed on it, and can lose its power."""
 
@@ -138,6 +149,7 @@ class Machine:
         python, kept = shlex.quote(sys.executable), shlex.quote(str(folder / "pip"))
         version = ".".join(map(str, sys.version_info[:2]))
         self._program("python3", PYTHON.format(python=python, kept=kept, version=version))
+        _keep_pip(folder / "pip")
         (folder / "cut.sh").write_text(CUT, encoding="utf-8")
         for layer in LAYERED:
             self.at(layer).mkdir(parents=True)

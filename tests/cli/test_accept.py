@@ -1,4 +1,4 @@
-"""Facts about `kiosk accept` as a process: it leads, survives a kill, reports and signs; beside a real running demo."""
+"""Facts about `kiosk accept`: it leads, survives a kill, reports and signs; beside a real running demo."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,17 +14,17 @@ from typing import Any
 
 import pytest
 
-from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
 from kiosk.store.directory import initialise
 from kiosk.store.subjects import Details, Enrolment
-from tests.conftest import GOLDEN, read
-from tests.patience import LIMIT_S, until
+from tests.cli import commanded
+from tests.conftest import GOLDEN, networks, read
+from tests.patience import reserved_port, until
 
 
 @pytest.fixture
 def state(tmp_path):
     """A store that knows Person A."""
-    template = load_recogniser(read_pack(standard_pack()), threads=1).analyse(read(GOLDEN / "person_a_2.jpg")).template
+    template = networks().analyse(read(GOLDEN / "person_a_2.jpg")).template
     assert template is not None
     with initialise(tmp_path / "state", now=time.time) as store:
         store.people.enrol(Enrolment([template], Details(name="Person A")))
@@ -42,15 +41,8 @@ def environment(state: Path, **settings: str) -> dict[str, str]:
 
 
 def accept(state: Path, *options: str, answers: str = "", **settings: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command("accept", *options),
-        check=False,
-        input=answers,
-        capture_output=True,
-        text=True,
-        env=environment(state, **settings),
-        timeout=4 * LIMIT_S,
-    )
+    settings = {"KIOSK_STATE": str(state), **settings}
+    return commanded.command("accept", *options, answers=answers, environment=settings)
 
 
 def steps(state: Path) -> dict[str, dict[str, Any]]:
@@ -110,14 +102,19 @@ def test_no_report_is_made_of_nothing(state, tmp_path):
     assert not (tmp_path / "report.html").exists()
 
 
-def test_people_of_a_running_demo_are_counted_a_killed_wizard_loses_nothing_and_the_camera_is_measured(state, tmp_path):
+@pytest.fixture
+def port():
+    with reserved_port() as port:
+        yield port
+
+
+def test_people_of_a_running_demo_are_counted_a_killed_wizard_loses_nothing_and_the_camera_is_measured(
+    state, tmp_path, port
+):
     (tmp_path / "visitors").mkdir()
     shutil.copy(GOLDEN / "person_a_1.jpg", tmp_path / "visitors" / "1.jpg")
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        port = str(place.getsockname()[1])
     settings = {
-        "KIOSK_API_PORT": port,
+        "KIOSK_API_PORT": str(port),
         "KIOSK_CAMERA_SOURCE": "demo:?width=640&height=480&fps=15&wait=1&loop=1",
         "KIOSK_CAMERA_LOST_AFTER_S": "60",
     }

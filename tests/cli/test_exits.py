@@ -41,9 +41,7 @@ class Site:
         self.runtime = tmp_path / "run"
         self.runtime.mkdir()
         with initialise(self.state, now=time.time) as store:
-            accounts = Accounts(store, now=time.time)
-            _, self.key = accounts.create_key("guard", Role.OPERATOR)
-            accounts.create_operator("Person A", Role.OPERATOR, "a long password")
+            _, self.key = Accounts(store, now=time.time).create_key("guard", Role.OPERATOR)
         self.lines = LineFile(tmp_path / "lines")
         self.port = port
         self.settings = tmp_path / "kiosk.toml"
@@ -327,6 +325,8 @@ def test_a_wrong_section_elsewhere_keeps_the_exit_button_and_the_command(site):
 
 
 def test_an_operator_is_known_by_name_and_password_while_the_store_is_damaged_and_a_stranger_is_not(site):
+    with open_store(site.state, read_keys(site.state), now=time.time) as store:
+        Accounts(store, now=time.time).create_operator("Person A", Role.OPERATOR, "a long password")
     (site.state / "kiosk.db").write_bytes(b"\xff" * 8192)
     with site.running():
         site.says("start failed")

@@ -23,7 +23,7 @@ from kiosk.cloud.sync import connect
 from kiosk.cloud.wire import NoAnswerError
 from kiosk.errors import ConfigError
 from kiosk.settings.network import CloudSettings
-from tests.patience import LIMIT_S
+from tests.patience import LIMIT_S, reserved_port
 
 KEY = "key-of-the-kiosk"
 PASSWORD = "pass-word-1"
@@ -353,9 +353,8 @@ def test_a_proxy_that_finds_no_server_is_named(authority, proxy):
 
 
 def test_a_proxy_that_is_not_there_is_named(authority):
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        port = gone.getsockname()[1]
-    said = refusal(FAR, ca_file=authority.file, credential=f"http://kiosk:{PASSWORD}@127.0.0.1:{port}")
+    with reserved_port() as port:
+        said = refusal(FAR, ca_file=authority.file, credential=f"http://kiosk:{PASSWORD}@127.0.0.1:{port}")
 
     assert said.startswith("the proxy or the server behind it cannot be reached (")
 

@@ -13,9 +13,9 @@ import pytest
 from benchmarks.replay import NOW, Replay, config
 from kiosk.capture.demo import Pose, Scene, Visitor, walk_up
 from kiosk.entrance.news import Consent
-from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
 from kiosk.store.subjects import Details, Enrolment
-from tests.conftest import GOLDEN, read
+from tests.conftest import GOLDEN, networks, read
+from tests.recognition.remembered import remembered
 
 FPS = 6.0
 WAYS_IN = {"lockout_tries": 4, "free_tries": 3, "lockout_s": 20.0, "wait_s": 2.0}
@@ -30,7 +30,7 @@ def people():
 
 @pytest.fixture(scope="module")
 def recogniser():
-    return load_recogniser(read_pack(standard_pack()), threads=1)
+    return remembered(networks())
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def play(evening, *visitors, seconds=6.0, darkness=False):
     before = len(evening.trace)
     scene = Scene(visitors, (640, 480))
     for number in range(round(seconds * FPS)):
-        image = scene.draw(number / FPS, evening.number + 1)
+        image = scene.draw(number / FPS, number + 1)  # a visit that comes again gives the same pictures
         evening.step(image // 64 if darkness else image)
     return evening.trace[before:]
 

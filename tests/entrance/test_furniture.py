@@ -11,14 +11,15 @@ from kiosk.entrance.news import Consent, Topic
 from kiosk.rules.conditions import Condition
 from kiosk.store.subjects import Details
 from tests.conftest import networks
+from tests.recognition.remembered import remembered
 
-ALONE_FPS = 2.0  # while nobody is there: each frame costs the networks, and furniture is a matter of seconds
+ALONE_FPS = 1.0  # while nobody is there: the slowest that an idle kiosk looks, and furniture is a matter of seconds
 POSTERS_ALONE = ["0.00 0.00 0.25 0.35", "0.72 0.58 1.00 1.00", "0.55 0.00 0.78 0.30"]  # all but the large poster
 
 
 @pytest.fixture(scope="module")
 def recogniser():
-    return networks()
+    return remembered(networks())  # the hall with nobody in it is the same in every test
 
 
 @pytest.fixture
@@ -32,8 +33,8 @@ def told(lines):
     return [line for line in lines if ":" in line or line == "relay on"]
 
 
-def test_everybody_is_decided_about_between_a_poster_a_mirror_and_a_television(tmp_path):
-    result = evening(tmp_path, minutes=2.5, people=5, alone_fps=ALONE_FPS)
+def test_everybody_is_decided_about_between_a_poster_a_mirror_and_a_television(tmp_path, recogniser):
+    result = evening(tmp_path, recogniser, minutes=2.2, people=5, alone_fps=ALONE_FPS)
 
     assert result["unexpected"] == []
     assert result["with_nobody_there"] == []

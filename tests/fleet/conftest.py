@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.patience import reserved_port
+
 LEFT_OPEN = "ignore::pytest.PytestUnraisableExceptionWarning"
 
 
@@ -15,6 +17,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/fleet/" in item.nodeid:
             item.add_marker(pytest.mark.filterwarnings(LEFT_OPEN))
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """Give the port of a hub, which is nobody else's while that is away."""
+    with reserved_port() as port:
+        yield port
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from kiosk.store.directory import initialise, open_store
 from kiosk.store.keys import read_keys
 from kiosk.store.subjects import Details
 from tests.fleet.keys import Fleet, Kiosk
-from tests.fleet.test_hub import RunningHub, free_port
+from tests.fleet.test_hub import RunningHub
 from tests.patience import until
 from tests.store.stored import Clock, enrolment, needles
 
@@ -35,12 +35,12 @@ def kiosk(capsys, monkeypatch):
     return run
 
 
-def test_a_fleet_from_its_first_command_to_a_kiosk_taken_off(kiosk, tmp_path):
+def test_a_fleet_from_its_first_command_to_a_kiosk_taken_off(kiosk, tmp_path, port):
     try:
         find_server()
     except ConfigError as error:
         pytest.skip(f"no hub can be run here: {error}")
-    owner, port = tmp_path / "owner", free_port()
+    owner = tmp_path / "owner"
     code, out, _ = kiosk("fleet", "init", owner, "--name", "Shops", "--hub", f"tls://127.0.0.1:{port}")
     assert code == 0
     assert "owner.key" in out

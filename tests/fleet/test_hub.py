@@ -1,8 +1,6 @@
 """A real hub with TLS and a user for each kiosk: what one kiosk does is so at the others, and no stranger learns."""
 
 import asyncio
-import gc
-import socket
 import threading
 
 import pytest
@@ -16,16 +14,10 @@ from kiosk.fleet.owner import Owner
 from kiosk.fleet.sync import FleetSync
 from kiosk.fleet.view import View
 from tests.fleet.keys import Fleet, Kiosk
-from tests.patience import until
+from tests.patience import LIMIT_S, until
 from tests.store.stored import ANN, Clock, enrolment, needles
 
 pytest.importorskip("nats", reason="nats-py of the extra fleet is not installed")
-
-
-def free_port():
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
 
 
 class RunningHub:
@@ -46,7 +38,7 @@ class RunningHub:
     def kill(self):
         self.stopping.set()
         self.hub.kill()
-        self.thread.join(5)
+        self.thread.join(LIMIT_S)
 
 
 def let_in(fleet, owner, kiosk):
@@ -55,10 +47,9 @@ def let_in(fleet, owner, kiosk):
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
+def site(tmp_path_factory, port):
     """Give a hub with three kiosks: the fleet, the hub, the owner, the kiosks and their threads."""
     place = tmp_path_factory.mktemp("fleet")
-    port = free_port()
     fleet = Fleet([f"tls://127.0.0.1:{port}"])
     try:
         find_server()
@@ -232,7 +223,7 @@ def test_a_kiosk_may_write_its_own_subjects_only_and_listen_in_its_own_inbox_onl
 
     async def attempt():
         async with wire.connection(url, fleet.invitation, a.member.identity, a.member.id) as client:
-            stream = client.jetstream(timeout=2.0)
+            stream = client.jetstream(timeout=LIMIT_S)
             await stream.publish(f"fleet.health.{a.member.id}", b"own")
             for subject in (f"fleet.people.p.{b.member.id}", "fleet.roster", f"fleet.health.{b.member.id}"):
                 with pytest.raises(Exception, match=r"(?i)timeout|permissions|no response"):

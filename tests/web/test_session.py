@@ -25,7 +25,11 @@ pytestmark = NEEDED
 PASSPORT = Specimen(expiry="350415", optional="ZE184226B")
 SCREEN = {"width": 800, "height": 480}
 SETTINGS = SessionSettings(
-    workflows=("onboarding: liveness > face_search > id_verification > face_match", "selfie: liveness")
+    workflows=(
+        "onboarding: liveness > face_search > id_verification > face_match",
+        "selfie: liveness",
+        "document: id_verification",
+    )
 )
 
 
@@ -97,6 +101,23 @@ def test_the_onboarding_runs_offline_from_start_to_end_by_the_camera(chromium, s
     assert found["face_matches"][0]["score"] >= 90
     listed = served.call("GET", "/v3/sessions/?vendor_data=user-1", "device").json()
     assert listed["results"][0]["session_id"] == made["session_id"]
+
+
+def test_a_second_tap_takes_no_second_picture(chromium, tmp_path):
+    config, reader = replace(Config(), sessions=SETTINGS), ScriptedDocumentReader()
+    with (
+        serving(tmp_path / "state", config=config, read_document=reader) as served,
+        opened(chromium, served.url, viewport=PHONE) as (page, _),
+    ):
+        page.goto(create(served, "document")["url"])
+        page.get_by_role("button", name="I agree, begin").click()
+        page.get_by_role("heading", name="Photograph your document").wait_for()
+        page.get_by_role("button", name="Take the picture").dblclick()
+        page.get_by_role("heading", name="Now the back").wait_for()
+        page.get_by_role("button", name="There is no back").click()
+        page.get_by_role("heading", name="Done, thank you").wait_for()
+
+    assert reader.backs == [None]
 
 
 def test_the_onboarding_reads_a_specimen_of_a_document_and_compares_its_portrait(chromium, tmp_path):

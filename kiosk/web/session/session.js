@@ -106,7 +106,12 @@ function picture(kind) {
   const upload = el("label", { class: "button" }, file, t("session.choose"));
   const word = el("p", { class: "soft", role: "status" });
   const send = (blob) => sent(kind, blob, [take, file], word);
-  take.addEventListener("click", async () => send(await shoot(camera)));
+  take.addEventListener("click", async () => {
+    take.disabled = true; // of a second tap the picture would be taken for the document's back
+    const blob = await shoot(camera);
+    take.disabled = false;
+    send(blob);
+  });
   file.addEventListener("change", () => file.files[0] && send(file.files[0]));
   const parts = [steps(), box, el("h1", {}, t(`session.ask_${name}`)), notice, el("p", {}, t(`session.how_${name}`))];
   put(main, parts, word, take, upload, isBack ? noBack(word) : null);
