@@ -16,7 +16,8 @@ from typing import Any
 
 import h11
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from kiosk.api.access import is_loopback, network
@@ -27,6 +28,7 @@ from kiosk.store.accounts import Accounts, CopiedAccounts
 HEAD_S = 10.0
 MOST_HEAD_BYTES = 16_384
 FREE_CHUNKS, LEAST_CHUNK_BYTES = 1000, 64  # of one body: so many of any size, then a mean of so much
+STOPPING = "The kiosk is stopping."
 IN_CRUMBS = "Send the body in larger chunks."
 MOST_CONNECTIONS = 256
 MOST_OF_ONE = 64  # connections of one address
@@ -194,6 +196,26 @@ class _Protocol(H11Protocol):
             self._timer = None
 
 
+def _cut_short(app: ASGIApp) -> ASGIApp:
+    """Return an application whose calls are answered 503 when a stop cuts them off; uvicorn takes that for a fault."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = False
+
+        async def tell(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await app(scope, receive, tell)
+        except asyncio.CancelledError:
+            if not has_begun:
+                await JSONResponse({"detail": STOPPING}, 503, {"Retry-After": "10"})(scope, receive, send)
+
+    return answer
+
+
 def check_exposure(settings: ApiSettings, accounts: Accounts | CopiedAccounts, *, is_claimable: bool = False) -> None:
     """Refuse to be reached from elsewhere in clear text, or with nobody to let in.
 
@@ -273,7 +295,7 @@ class Server:
         if settings.tls_certificate:
             more |= {"ssl_certfile": settings.tls_certificate, "ssl_keyfile": settings.tls_key}
         config = uvicorn.Config(
-            self._app,
+            _cut_short(self._app),
             http=self._protocol,
             ws="none",
             lifespan="off",

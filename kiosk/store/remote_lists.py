@@ -225,11 +225,12 @@ class Lists:
         for name in ended:
             self.begin(name, 0)
             self.put_into_force(name, now, is_ended=True)
+        if ended:
+            self._store.people.sweep()
+        for name in ended:  # only now: where the sweep fails, the next call has to do it
             with self._store.database.write() as connection:
                 connection.execute("DELETE FROM list_complete WHERE list = ?", (name,))
                 connection.execute("DELETE FROM cloud_note WHERE name = ?", (HELD + name,))
-        if ended:
-            self._store.people.sweep()
         return len(ended)
 
 

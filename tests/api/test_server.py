@@ -431,6 +431,25 @@ def test_the_server_stops_within_two_seconds_with_streams_open(tmp_path):
             served.call("GET", "/healthz")
 
 
+def test_a_call_that_a_stop_cuts_off_is_answered_and_is_no_fault_in_the_log(caplog):
+    begun = threading.Event()
+
+    async def endless(_scope, _receive, _send):
+        begun.set()
+        await asyncio.Event().wait()
+
+    stopping = app.Server(endless, replace(ApiSettings(), port=0))
+    stopping.start()
+    with ThreadPoolExecutor(1) as pool:
+        called = pool.submit(httpx.get, stopping.address, trust_env=False, timeout=LIMIT_S)
+        assert begun.wait(LIMIT_S)
+        stopping.close()
+        answer = called.result(LIMIT_S)
+
+    assert (answer.status_code, answer.json()) == (503, {"detail": "The kiosk is stopping."})
+    assert [record.exc_info for record in caplog.records if record.exc_info] == []
+
+
 def test_a_taken_port_is_named_with_its_cure(served):
     settings = replace(ApiSettings(), port=int(served.url.rpartition(":")[2]))
 

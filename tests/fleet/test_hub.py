@@ -1,6 +1,7 @@
 """A real hub with TLS and a user for each kiosk: what one kiosk does is so at the others, and no stranger learns."""
 
 import asyncio
+import gc
 import threading
 
 import pytest

@@ -28,6 +28,8 @@ FOUND_BEFORE = (  # the numbers count calls of SQLite 3.40; under another versio
     "sweep, openat 3 lasting ENOSPC",
     # the tables were brought up to date, and no record said so
     "upgrade-from-7, fdatasync 8 once EIO",
+    # people of a list that had ended stayed until the night, when forgetting them failed once
+    "lists-ended, pwrite64 89 once EIO",
     # half an anchor stayed in its file, and none of the file was taken any more
     "anchored, short 1 lasting ENOSPC",
 )
