@@ -20,15 +20,23 @@ HEALTH_S = 15.0
 class HealthExchange:
     """Tells and hears health over one connection."""
 
-    def __init__(self, member: Member, health: Callable[[], dict[str, object]]) -> None:
-        """Take the kiosk, and what to say of it."""
-        self._member, self._health = member, health
+    def __init__(
+        self, member: Member, health: Callable[[], dict[str, object]], link: Callable[[], dict[str, object]]
+    ) -> None:
+        """Take the kiosk, what to say of it, and what of the way to this hub."""
+        self._member, self._health, self._link = member, health, link
 
-    async def run(self, client: Client, source: str) -> None:
-        """Go on until the connection ends; `source` is the hub, as its position is kept."""
+    async def run(self, client: Client) -> None:
+        """Go on until the connection ends.
+
+        First comes what this kiosk said last: its log is held against that before another word takes its place.
+        """
         from nats.js.api import DeliverPolicy  # noqa: PLC0415  see wire.connection
 
         member = self._member
+        own = f"fleet.health.{member.id}"
+        for last in await wire.fetch(client, wire.HEALTH, [own]):
+            await asyncio.to_thread(member.hear_health, member.id, last.data)
         heard: asyncio.Queue[Msg | None] = asyncio.Queue()
         every = wire.SUBJECTS[wire.HEALTH]
         await wire.read_on(
@@ -38,9 +46,9 @@ class HealthExchange:
         while True:
             if time.monotonic() - told_at >= HEALTH_S and member.is_let_in:
                 told_at = time.monotonic()
-                said = {**await asyncio.to_thread(self._health), "waiting": member.shared.hubs.waiting(source)}
+                said = {**await asyncio.to_thread(self._health), **self._link()}
                 signed = member.sign_health(said)
-                await client.jetstream(timeout=wire.ANSWER_S).publish(f"fleet.health.{member.id}", signed)
+                await client.jetstream(timeout=wire.ANSWER_S).publish(own, signed)
             try:
                 message = await asyncio.wait_for(heard.get(), 1.0)
             except asyncio.TimeoutError:
@@ -50,3 +58,5 @@ class HealthExchange:
             kiosk = message.subject.rsplit(".", maxsplit=1)[-1]
             if kiosk != member.id:
                 await asyncio.to_thread(member.hear_health, kiosk, message.data)
+                if kiosk in await asyncio.to_thread(member.heads.newer):
+                    told_at = float("-inf")  # it is to hear at once that its log is behind

@@ -58,7 +58,7 @@ class Link:
         """
         self._decisions = decisions
         self._member, self.url, self._lock = member, url, lock
-        self._health = HealthExchange(member, health)
+        self._health = HealthExchange(member, health, self._told)
         self._tries = 0
         self.is_connected = False
         self.is_level = False
@@ -67,6 +67,7 @@ class Link:
         self.since = time.monotonic()
         """Monotonic s of the last change of `is_connected`."""
         self.source = url
+        self._unread = 0
 
     async def run(self) -> None:
         """Keep connected, indefinitely."""
@@ -107,7 +108,7 @@ class Link:
                 asyncio.create_task(self._speak(client)),
                 asyncio.create_task(self._hear_orders(client)),
                 asyncio.create_task(self._fetch_wanted(client)),
-                asyncio.create_task(self._health.run(client, self.source)),
+                asyncio.create_task(self._health.run(client)),
                 *([asyncio.create_task(self._decisions.run(client))] if self._decisions is not None else []),
             ]
             try:
@@ -145,7 +146,8 @@ class Link:
         info = await client.jsm().stream_info(wire.PEOPLE)
         self.source = f"{self.url} {info.created.isoformat() if info.created is not None else ''}"
         position = await asyncio.to_thread(self._member.shared.hubs.position, self.source)
-        if info.state.last_seq <= position.seq:
+        self._unread = max(0, info.state.last_seq - position.seq)  # some of them were replaced since
+        if not self._unread:
             self.is_level = True
         return position.seq
 
@@ -171,6 +173,7 @@ class Link:
             messages = [one for one in map(_read, batch) if one is not None]
             async with self._lock:
                 await asyncio.to_thread(self._member.hear, messages, source=self.source, seq=last.sequence.stream)
+            self._unread = last.num_pending
             if last.num_pending == 0:
                 self.is_level = True
 
@@ -223,6 +226,10 @@ class Link:
             messages = [one for one in map(_read, found) if one is not None]
             async with self._lock:
                 await asyncio.to_thread(self._member.hear, messages)
+
+    def _told(self) -> dict[str, object]:
+        """Return how far this kiosk is behind at this hub, for the others."""
+        return {"waiting": self._member.shared.hubs.waiting(self.source), "unread": self._unread}
 
     def state(self) -> dict[str, object]:
         """Return how this way is, for health."""

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from kiosk.errors import KioskError, RefusedError
 from kiosk.fleet.admin import Invitation, read_invitation
 from kiosk.fleet.envelope import Message, Not, open_envelope, seal, word_key
+from kiosk.fleet.heads import Heads
 from kiosk.fleet.identity import Identity, load_identity, new_identity
 from kiosk.fleet.orders import POLICY, Order, open_order, revision_of
 from kiosk.fleet.policy import Policy, policy_of
@@ -49,6 +50,7 @@ class Member:
         plain = json.loads(kept)
         self.identity: Identity = load_identity(plain["identity"])
         self.invitation: Invitation = read_invitation(plain["invitation"])
+        self.heads = Heads(store, self.shared, self.identity)
         self.roster: Roster | None = None
         self._keys: dict[int, bytes] = {}
         if signed := self.shared.roster():
@@ -176,7 +178,7 @@ class Member:
         return self.identity.sign.sign(_HEALTH + text) + text
 
     def hear_health(self, kiosk: str, signed: bytes) -> bool:
-        """Keep what a member says of itself, with its signature; False where it is not the member's own word."""
+        """Keep what a member says of itself, and the heads it shows; False where it is not the member's own word."""
         member = None if self.roster is None else self.roster.members.get(kiosk)
         if member is None or len(signed) > LONGEST_HEALTH:
             return False
@@ -187,7 +189,11 @@ class Member:
         except (InvalidSignature, ValueError, KeyError, TypeError):
             log.warning("fleet health refused kiosk=%s", kiosk)
             return False
-        self.shared.hubs.hear_health(kiosk, at, json.dumps(said))
+        heads = {**_texts(said.get("holds")), **_texts({kiosk: said.get("head")})}
+        if kiosk != self.id:  # before its head: whoever looks for older ones finds what it said
+            self.shared.hubs.hear_health(kiosk, at, json.dumps(said))
+        for name, head in heads.items():
+            self.heads.hear(name, head, self.roster)
         return True
 
     def _use(self, roster: Roster) -> None:
@@ -228,6 +234,12 @@ class Member:
             signer=self.identity.sign,
         )
         return Message(one.person, self.id, envelope)
+
+
+def _texts(found: object) -> dict[str, str]:
+    """Return what of an object of JSON are texts."""
+    pairs = found.items() if isinstance(found, dict) else ()
+    return {name: text for name, text in pairs if isinstance(text, str)}
 
 
 def ask_to_join(store: Store, invitation: Invitation, name: str) -> Identity:

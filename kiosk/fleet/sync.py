@@ -114,7 +114,13 @@ class FleetSync:
             "at": time.time(),
             "roster": 0 if roster is None else roster.number,
             "log": None if tail is None else [tail.seq, tail.hash.hex()],
+            "head": self.member.heads.own(),
+            "holds": self.member.heads.newer(),
             "parked": len(self.member.shared.parked()),
+            "duplicates": len(self._duplicates.open()),
+            "decisions_waiting": self._decisions.waiting(),
+            "policy": self._policy()["revision"],
+            "settings": None if self._keeper is None else self._keeper.figures()["in_force"],
             **self._more_health(),
         }
 

@@ -28,6 +28,7 @@ class Condition(str, Enum):
     ALARM_ARMED = "alarm_armed"  # an alarm system asked for no more decisions
     STARTING = "starting"  # nothing was tested yet
     LIST_HELD = "list_held"  # a list of the cloud lost most of its entries, and nobody confirmed it
+    LOG_ROLLED_BACK = "log_rolled_back"  # others hold a newer record of this kiosk's log than it has
     FACE_STAYS = "face_stays"  # a face that does not move, or several without a pause: nobody is judged beside them
 
 
@@ -73,6 +74,7 @@ POLICY: Mapping[str, Allowed] = MappingProxyType(
         Condition.STARTING.value: Allowed.CLOSED,
         # Whoever was blocked stays so: the held list is the stricter one.
         Condition.LIST_HELD.value: Allowed.OPEN,
+        Condition.LOG_ROLLED_BACK.value: Allowed.LOG_ONLY,  # whoever was revoked or blocked since may be let in again
         Condition.FACE_STAYS.value: Allowed.LOG_ONLY,  # two faces open nothing, and health is not to say otherwise
     }
 )

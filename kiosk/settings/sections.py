@@ -311,6 +311,11 @@ class DegradedSettings:
         "A list of the cloud lost most of its entries; they stay blocked until an operator confirms the loss.",
         choices=_LEFT,
     )
+    log_rolled_back: str = setting(
+        "log_only",
+        "Other kiosks of the fleet hold a newer record of this kiosk's log than it has: its store was put back.",
+        choices=_LEFT,
+    )
     face_stays: str = setting(
         "log_only", "A face that does not move is in view, or several are for a minute without a pause.", choices=_LEFT
     )

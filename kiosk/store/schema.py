@@ -348,7 +348,7 @@ CREATE INDEX review_image_of ON review_image (seq);
 """
 
 # More of the fleet: what is not held here is kept without face and name (is_whole 0) until it is wanted; pairs that may
-# be one person; orders of the owner (policy, settings), as signed; the newest head of their logs that others showed.
+# be one person; orders of the owner (policy, settings), as signed; the newest head of each kiosk's log, as signed.
 _FLEET_ORDERS = """
 ALTER TABLE fleet_document ADD COLUMN is_whole INTEGER NOT NULL DEFAULT 1;
 CREATE TABLE fleet_wanted (person TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
@@ -365,7 +365,7 @@ CREATE TABLE fleet_order (
     envelope BLOB NOT NULL,
     PRIMARY KEY (kind, revision)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE fleet_head (kiosk TEXT PRIMARY KEY, seq INTEGER NOT NULL, anchor TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE fleet_head (kiosk TEXT PRIMARY KEY, seq INTEGER NOT NULL, said BLOB NOT NULL) STRICT, WITHOUT ROWID;
 """
 
 # Number n is SCRIPTS[n - 1]; a released one never changes.

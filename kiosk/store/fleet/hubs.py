@@ -105,6 +105,23 @@ class Hubs:
                 "INSERT OR REPLACE INTO fleet_health (kiosk, at, text) VALUES (?, ?, ?)", (kiosk, at, text)
             )
 
+    def keep_head(self, kiosk: str, seq: int, said: bytes) -> bool:
+        """Keep what a kiosk said with the newest head of its log; False where a newer one is here."""
+        with self._store.database.write() as connection:
+            return bool(
+                connection.execute(
+                    "INSERT INTO fleet_head (kiosk, seq, said) VALUES (?, ?, ?) ON CONFLICT (kiosk)"
+                    " DO UPDATE SET seq = excluded.seq, said = excluded.said WHERE excluded.seq > fleet_head.seq",
+                    (kiosk, seq, said),
+                ).rowcount
+            )
+
+    def heads(self) -> dict[str, tuple[int, bytes]]:
+        """Return what each kiosk said with the newest head of its log, and that head's number."""
+        with self._store.database.read() as connection:
+            rows = connection.execute("SELECT kiosk, seq, said FROM fleet_head ORDER BY kiosk").fetchall()
+        return {kiosk: (seq, bytes(said)) for kiosk, seq, said in rows}
+
     def health(self) -> dict[str, tuple[float, str]]:
         """Return what each kiosk last said of itself, and when that was heard, s UTC."""
         with self._store.database.read() as connection:
