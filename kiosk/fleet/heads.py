@@ -66,11 +66,11 @@ class Heads:
         elif rollback.hold_against(self._store, seq, str(digest)) is not None:
             log.error("fleet head missing seq=%d", seq)
 
-    def newer(self) -> dict[str, str]:
-        """Return the heads of kiosks whose own last word names an older one."""
-        said = {kiosk: _seq_of(text) for kiosk, (_, text) in self._shared.hubs.health().items()}
-        held = self._shared.hubs.heads().items()
-        found = {kiosk: text_of(raw) for kiosk, (seq, raw) in held if kiosk in said and said[kiosk] < seq}
+    def newer(self, kiosk: str | None = None) -> dict[str, str]:
+        """Return the heads of kiosks whose own last word names an older one; of all, or of one."""
+        said = {name: _seq_of(text) for name, (_, text) in self._shared.hubs.health(kiosk).items()}
+        held = self._shared.hubs.heads(kiosk).items()
+        found = {name: text_of(raw) for name, (seq, raw) in held if name in said and said[name] < seq}
         return dict(list(found.items())[:MOST])
 
     def all(self) -> Mapping[str, str]:

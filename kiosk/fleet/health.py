@@ -58,5 +58,5 @@ class HealthExchange:
             kiosk = message.subject.rsplit(".", maxsplit=1)[-1]
             if kiosk != member.id:
                 await asyncio.to_thread(member.hear_health, kiosk, message.data)
-                if kiosk in await asyncio.to_thread(member.heads.newer):
+                if await asyncio.to_thread(member.heads.newer, kiosk):
                     told_at = float("-inf")  # it is to hear at once that its log is behind

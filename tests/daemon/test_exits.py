@@ -13,8 +13,8 @@ from kiosk.rules.conditions import Condition
 from kiosk.rules.grant import Grant, RefusalReason
 from kiosk.settings.config import Config
 from kiosk.store.chain import Kind
-from kiosk.store.upkeep import rollback
 from kiosk.store.unrecorded import NAME, Act, UnrecordedActs
+from kiosk.store.upkeep import rollback
 from kiosk.testing.fakes import RecordedLines
 from tests.daemon.test_kiosk import BRISK, World, scene  # noqa: F401  a fixture
 from tests.patience import LIMIT_S, until

@@ -106,7 +106,7 @@ class Hubs:
             )
 
     def keep_head(self, kiosk: str, seq: int, said: bytes) -> bool:
-        """Keep what a kiosk said with the newest head of its log; False where a newer one is here."""
+        """Keep the head of a kiosk's log as it was signed; False where one as new is here."""
         with self._store.database.write() as connection:
             return bool(
                 connection.execute(
@@ -116,14 +116,18 @@ class Hubs:
                 ).rowcount
             )
 
-    def heads(self) -> dict[str, tuple[int, bytes]]:
-        """Return what each kiosk said with the newest head of its log, and that head's number."""
+    def heads(self, kiosk: str | None = None) -> dict[str, tuple[int, bytes]]:
+        """Return the newest head of each kiosk's log, or of one's: its number, and as it was signed."""
         with self._store.database.read() as connection:
-            rows = connection.execute("SELECT kiosk, seq, said FROM fleet_head ORDER BY kiosk").fetchall()
+            rows = connection.execute(
+                "SELECT kiosk, seq, said FROM fleet_head WHERE ? IS NULL OR kiosk = ? ORDER BY kiosk", (kiosk, kiosk)
+            ).fetchall()
         return {kiosk: (seq, bytes(said)) for kiosk, seq, said in rows}
 
-    def health(self) -> dict[str, tuple[float, str]]:
-        """Return what each kiosk last said of itself, and when that was heard, s UTC."""
+    def health(self, kiosk: str | None = None) -> dict[str, tuple[float, str]]:
+        """Return what each kiosk, or one, last said of itself, and when it said so, s UTC by its clock."""
         with self._store.database.read() as connection:
-            rows = connection.execute("SELECT kiosk, at, text FROM fleet_health ORDER BY kiosk").fetchall()
+            rows = connection.execute(
+                "SELECT kiosk, at, text FROM fleet_health WHERE ? IS NULL OR kiosk = ? ORDER BY kiosk", (kiosk, kiosk)
+            ).fetchall()
         return {kiosk: (at, text) for kiosk, at, text in rows}
