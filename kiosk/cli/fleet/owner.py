@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,7 @@ def open_owner(folder: Path) -> tuple[Admin, Invitation]:
         ConfigError: the folder holds no key, or an invitation of another fleet.
         RefusedError: the passphrase is wrong.
     """
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of how nats-py ends TLS, which nobody can mend
     invitation = read_invitation(assembly.read_file(folder / INVITATION_NAME).decode("utf-8", "replace"))
     admin = read_admin(folder / KEY_NAME, _passphrase(is_new=False))
     if admin.identity.card.sign != invitation.admin:
