@@ -447,6 +447,13 @@ def _add_store(add: Adder) -> None:
     )
     anchor.add_argument("--to", type=Path, metavar="FILE", help="also add it to a file, such as one on a stick")
     anchor.add_argument("--qr", action="store_true", help="also show it as a QR code, for a phone")
+    log(
+        "log accept",
+        "store",
+        "say that this store is the right one, where other kiosks of its fleet hold a newer record of its log",
+        more="A kiosk whose database was put back to an older day opens nothing until then: keys revoked since are in "
+        "force again.",
+    )
     export = log("log export", "store", "write the whole log to stdout", json=False)
     export.add_argument("--format", choices=("csv", "json"), default="csv", help="form of the output (default csv)")
     listing = log("log list", "store", "list the newest decisions")

@@ -29,7 +29,7 @@ from kiosk.store.upkeep import anchor as anchor_module
 from kiosk.store.upkeep import backup as backup_module
 from kiosk.store.upkeep import rekey as rekey_module
 from kiosk.store.upkeep import restore as restore_module
-from kiosk.store.upkeep import retention
+from kiosk.store.upkeep import retention, rollback
 from kiosk.store.upkeep.anchor import Anchor
 from kiosk.types import Status
 
@@ -48,6 +48,16 @@ def init(chosen: argparse.Namespace) -> None:
         if key is None:
             print(f"Its key is {directory / KEY_NAME}, which only this user may read. Keep a copy of it elsewhere:")
             print("without the key nobody can read the store or its backups.")
+
+
+def log_accept(chosen: argparse.Namespace) -> None:
+    """Take an operator's word that this store is the right one."""
+    with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
+        accepted = rollback.accept(store, actor="cli")
+    if chosen.json:
+        print(json.dumps({"accepted": accepted.seq}))
+    else:
+        print(f"This store is the right one, although others hold record {accepted.seq} of its log. Look at its keys.")
 
 
 def log_verify(chosen: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from kiosk.health.clock import STEP_S
 from kiosk.health.monitor import Probe, throttled
 from kiosk.rules.conditions import Condition
 from kiosk.store.remote_lists import Lists
+from kiosk.store.upkeep import rollback as rollbacks
 from kiosk.types import ClockState
 
 UNCALIBRATED = (
@@ -47,6 +48,7 @@ class Probes:
             Condition.DOOR_FAULT: self._door_trouble,
             Condition.GALLERY_STALE: self._lists_trouble,
             Condition.LIST_HELD: self._shrink_trouble,
+            Condition.LOG_ROLLED_BACK: self._rollback_trouble,
         }
 
     def _clock_trouble(self) -> str | None:
@@ -65,6 +67,10 @@ class Probes:
             self._clock_seq = seq
             if abs(self._clock.wall_time - at) <= STEP_S:  # else it was set since then, and nobody confirmed that
                 self._clock.confirm()
+
+    def _rollback_trouble(self) -> str | None:
+        rollback = rollbacks.found(self._device.store)
+        return None if rollback is None else rollback.sentence
 
     def _shrink_trouble(self) -> str | None:
         held = [one for one in self._lists.held() if not one.is_confirmed]

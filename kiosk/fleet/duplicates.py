@@ -1,5 +1,7 @@
 """Looks for two enrolments of one face made apart from each other: whoever arrives is compared with everybody here.
 
+Whoever is enrolled here is compared with everybody as they are.
+
 Only people whom this kiosk holds, by the references of its own model. What an operator may say of a pair is
 `store/fleet/duplicates.py`'s.
 """
@@ -17,6 +19,7 @@ from kiosk.gallery.gallery import Gallery
 from kiosk.gallery.search import TOGETHER, Query
 from kiosk.gallery.snapshot import Among
 from kiosk.store.fleet.duplicates import Duplicates
+from kiosk.store.fleet.people import ORIGIN
 from kiosk.types import SubjectId, Template
 
 MANY = 2000  # changed people from which everybody is compared with everybody: half the products, and in blocks
@@ -27,7 +30,7 @@ log = logging.getLogger("kiosk.fleet")
 
 
 class DuplicateWatch:
-    """Compares whoever changed since it looked last. For one thread."""
+    """Compares whoever arrived or changed since it looked last. For one thread."""
 
     def __init__(self, device: Device) -> None:
         """Take the device, whose gallery is searched."""
@@ -35,9 +38,9 @@ class DuplicateWatch:
         self._duplicates = Duplicates(device.store)
 
     def look(self) -> int:
-        """Compare whoever is new or changed; return how many new pairs are to be decided about."""
+        """Compare whom the fleet brought or changed; return how many new pairs are to be decided about."""
         since = self._duplicates.compared()
-        changes = self._store.references.changes_since(since)
+        changes = self._store.references.changes_since(since, origin=ORIGIN)
         if changes.version <= since:
             return 0
         held = self._device.gallery  # no older than the changes

@@ -24,15 +24,27 @@ MOST_WORDS_READING = 5.0  # the same while there is something to read
 class HealthExchange:
     """Tells and hears health over one connection."""
 
-    def __init__(self, member: Member, health: Callable[[], dict[str, object]], seen: Seen) -> None:
-        """Take the kiosk, what to say of it, and what passed on this way."""
-        self._member, self._health, self._seen = member, health, seen
+    def __init__(
+        self,
+        member: Member,
+        health: Callable[[], dict[str, object]],
+        link: Callable[[], dict[str, object]],
+        seen: Seen,
+    ) -> None:
+        """Take the kiosk, what to say of it, what of the way to this hub, and what passed on it."""
+        self._member, self._health, self._link, self._seen = member, health, link, seen
 
-    async def run(self, client: Client, source: str) -> None:
-        """Go on until the connection ends; `source` is the hub, as its position is kept."""
+    async def run(self, client: Client) -> None:
+        """Go on until the connection ends.
+
+        First comes what this kiosk said last: its log is held against that before another word takes its place.
+        """
         from nats.js.api import DeliverPolicy  # noqa: PLC0415  see wire.connection
 
         member = self._member
+        own = f"fleet.health.{member.id}"
+        for last in await wire.fetch(client, wire.HEALTH, [own]):
+            await asyncio.to_thread(member.hear_health, member.id, last.data)
         heard: asyncio.Queue[Msg | None] = asyncio.Queue()
         every = wire.SUBJECTS[wire.HEALTH]
         await wire.read_on(
@@ -44,9 +56,9 @@ class HealthExchange:
             due_s = health_s(kiosks, is_reading=self._seen.read_to != told_of)
             if time.monotonic() - told_at >= due_s and member.is_let_in:
                 told_at, told_of = time.monotonic(), self._seen.read_to
-                said = {**await asyncio.to_thread(self._health), "waiting": member.shared.hubs.waiting(source)}
+                said = {**await asyncio.to_thread(self._health), **self._link()}
                 signed = member.sign_health(said)
-                await client.jetstream(timeout=wire.ANSWER_S).publish(f"fleet.health.{member.id}", signed)
+                await client.jetstream(timeout=wire.ANSWER_S).publish(own, signed)
             try:
                 message = await asyncio.wait_for(heard.get(), 1.0)
             except asyncio.TimeoutError:
@@ -57,9 +69,11 @@ class HealthExchange:
             words = [(one.subject.rsplit(".", maxsplit=1)[-1], one) for one in batch if one is not None]
             for kiosk, one in words:
                 self._seen.hear(kiosk, one.metadata.timestamp.timestamp(), time.time(), is_me=kiosk == member.id)
-            await asyncio.to_thread(
-                member.hear_healths, [(kiosk, one.data) for kiosk, one in words if kiosk != member.id]
-            )
+            others = [(kiosk, one.data) for kiosk, one in words if kiosk != member.id]
+            await asyncio.to_thread(member.hear_healths, others)
+            for kiosk in {kiosk for kiosk, _ in others}:
+                if await asyncio.to_thread(member.heads.newer, kiosk):
+                    told_at = float("-inf")  # it is to hear at once that its log is behind
             if None in batch:
                 return
 

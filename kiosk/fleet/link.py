@@ -69,7 +69,8 @@ class Link:
         self.source = url
         self.seen = Seen()
         """What passed here, for who wants to know which kiosks know of it."""
-        self._health = HealthExchange(member, health, self.seen)
+        self._health = HealthExchange(member, health, self._told, self.seen)
+        self._unread = 0
 
     async def run(self) -> None:
         """Keep connected, indefinitely."""
@@ -110,7 +111,7 @@ class Link:
                 asyncio.create_task(self._speak(client)),
                 asyncio.create_task(self._hear_orders(client)),
                 asyncio.create_task(self._fetch_wanted(client)),
-                asyncio.create_task(self._health.run(client, self.source)),
+                asyncio.create_task(self._health.run(client)),
                 *([asyncio.create_task(self._decisions.run(client))] if self._decisions is not None else []),
             ]
             try:
@@ -149,7 +150,8 @@ class Link:
         self.source = f"{self.url} {info.created.isoformat() if info.created is not None else ''}"
         self.seen.begin(self.source)
         position = await asyncio.to_thread(self._member.shared.hubs.position, self.source)
-        if info.state.last_seq <= position.seq:
+        self._unread = max(0, info.state.last_seq - position.seq)  # some of them were replaced since
+        if not self._unread:
             self._level(position.seq)
         return position.seq
 
@@ -183,6 +185,7 @@ class Link:
             for one, seq in read:
                 self.seen.note(one.person, seq)
             self.seen.read_to = last.sequence.stream
+            self._unread = last.num_pending
             if last.num_pending == 0:
                 self._level(last.sequence.stream)
 
@@ -237,6 +240,10 @@ class Link:
             messages = [one for one in map(_read, found) if one is not None]
             async with self._lock:
                 await asyncio.to_thread(self._member.hear, messages)
+
+    def _told(self) -> dict[str, object]:
+        """Return how far this kiosk is behind at this hub, for the others."""
+        return {"waiting": self._member.shared.hubs.waiting(self.source), "unread": self._unread}
 
     def state(self) -> dict[str, object]:
         """Return how this way is, for health."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from kiosk.errors import KioskError, RefusedError
 from kiosk.fleet.admin import Invitation, read_invitation
 from kiosk.fleet.envelope import Message, Not, open_envelope, seal, word_key
+from kiosk.fleet.heads import Heads
 from kiosk.fleet.identity import Identity, load_identity, new_identity
 from kiosk.fleet.orders import POLICY, Order, open_order, revision_of
 from kiosk.fleet.policy import Policy, policy_of
@@ -49,6 +51,7 @@ class Member:
         plain = json.loads(kept)
         self.identity: Identity = load_identity(plain["identity"])
         self.invitation: Invitation = read_invitation(plain["invitation"])
+        self.heads = Heads(store, self.shared, self.identity)
         self.roster: Roster | None = None
         self._keys: dict[int, bytes] = {}
         if signed := self.shared.roster():
@@ -176,29 +179,32 @@ class Member:
         return self.identity.sign.sign(_HEALTH + text) + text
 
     def hear_health(self, kiosk: str, signed: bytes) -> bool:
-        """Keep what a member says of itself, with its signature; False where it is not the member's own word."""
+        """Keep what a member says of itself, and the heads it shows; False where it is not the member's own word."""
         return self.hear_healths([(kiosk, signed)]) == 1
 
     def hear_healths(self, messages: Iterable[tuple[str, bytes]]) -> int:
         """Keep what members say of themselves, in one transaction; return how many messages were their own word."""
-        read = [(kiosk, self._read_health(kiosk, signed)) for kiosk, signed in messages]
-        taken = [(kiosk, *said) for kiosk, said in read if said is not None]
-        if taken:
-            self.shared.hubs.hear_healths(taken)
-        return len(taken)
+        read = [(kiosk, said) for kiosk, signed in messages if (said := self._read_health(kiosk, signed)) is not None]
+        others = [(kiosk, float(said["at"]), json.dumps(said)) for kiosk, said in read if kiosk != self.id]
+        if others:  # before their heads: whoever looks for older ones finds what they said
+            self.shared.hubs.hear_healths(others)
+        for kiosk, said in read:
+            for name, head in {**_texts(said.get("holds")), **_texts({kiosk: said.get("head")})}.items():
+                self.heads.hear(name, head, self.roster)
+        return len(read)
 
-    def _read_health(self, kiosk: str, signed: bytes) -> tuple[float, str] | None:
+    def _read_health(self, kiosk: str, signed: bytes) -> dict[str, Any] | None:
         member = None if self.roster is None else self.roster.members.get(kiosk)
         if member is None or len(signed) > LONGEST_HEALTH:
             return None
         try:
             Ed25519PublicKey.from_public_bytes(member.card.sign).verify(signed[:64], _HEALTH + signed[64:])
             said = json.loads(signed[64:])
-            at = float(said["at"])
+            float(said["at"])
         except (InvalidSignature, ValueError, KeyError, TypeError):
             log.warning("fleet health refused kiosk=%s", kiosk)
             return None
-        return at, json.dumps(said)
+        return dict(said)
 
     def _use(self, roster: Roster) -> None:
         self.roster, self._keys = roster, roster.keys_for(self.id, self.identity.seal)
@@ -238,6 +244,12 @@ class Member:
             signer=self.identity.sign,
         )
         return Message(one.person, self.id, envelope)
+
+
+def _texts(found: object) -> dict[str, str]:
+    """Return what of an object of JSON are texts."""
+    pairs = found.items() if isinstance(found, dict) else ()
+    return {name: text for name, text in pairs if isinstance(text, str)}
 
 
 def ask_to_join(store: Store, invitation: Invitation, name: str) -> Identity:

@@ -44,6 +44,7 @@ def export(member: Member, path: Path) -> int:
         raise RefusedError("this kiosk has not heard from the fleet's owner yet, so there is nothing to give on")
     head: dict[str, Any] = {"kiosk_fleet_stick": 1, "fleet": member.invitation.fleet, "roster": text_of(signed)}
     head["orders"] = {kind: text_of(envelope) for kind, envelope in member.shared.orders.newest().items()}
+    head["heads"] = dict(member.heads.all())
     part, count = path.with_name(f".{path.name}.part"), 0
     try:
         with part.open("w", encoding="utf-8") as file:
@@ -77,6 +78,8 @@ def take(member: Member, path: Path) -> Taken:
             member.hear_roster(bytes_of(head["roster"]))
             for kind, envelope in head.get("orders", {}).items():
                 member.hear_order(kind, bytes_of(envelope))
+            for kiosk, text in head.get("heads", {}).items():
+                member.heads.hear(kiosk, text, member.roster)
             lines = _messages(file)
             while batch := list(islice(lines, BATCH)):
                 documents += len(batch)

@@ -64,6 +64,7 @@ class FleetSync:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fleet", daemon=True)
         self.fault: str | None = None
+        self.chores_fault: str | None = None  # of what needs no hub, and stops nothing else
 
     def start(self) -> None:
         """Begin."""
@@ -94,7 +95,7 @@ class FleetSync:
             "settings": None if self._keeper is None else self._keeper.figures(),
             "decisions": {"waiting": self._decisions.waiting(), "fault": self._decisions.fault},
             "hubs": [link.state() for link in self.links],
-            "fault": self.fault,
+            "fault": self.fault or self.chores_fault,
         }
 
     def _policy(self) -> dict[str, Any]:
@@ -116,6 +117,12 @@ class FleetSync:
             "log": None if tail is None else [tail.seq, tail.hash.hex()],
             "read": {source: place.seq for source, place in self.member.shared.hubs.positions().items()},
             "parked": len(self.member.shared.parked()),  # asked for after the positions: what was read may lie here
+            "head": self.member.heads.own(),
+            "holds": self.member.heads.newer(),
+            "duplicates": len(self._duplicates.open()),
+            "decisions_waiting": self._decisions.waiting(),
+            "policy": self._policy()["revision"],
+            "settings": None if self._keeper is None else self._keeper.figures()["in_force"],
             **self._more_health(),
         }
 
@@ -151,9 +158,21 @@ class FleetSync:
     async def _do_chores(self) -> None:
         while True:
             await asyncio.to_thread(self.member.shared.sort_people)  # what an end in the middle left
-            for chore in self._chores:
-                await asyncio.to_thread(chore)
+            faults = [await asyncio.to_thread(_tried, chore) for chore in self._chores]
+            said = next(filter(None, faults), None)
+            if said not in {None, self.chores_fault}:
+                log.error("fleet chore failed reason=%r", said)
+            self.chores_fault = said
             await asyncio.sleep(CHORES_S)
+
+
+def _tried(chore: Callable[[], object]) -> str | None:
+    """Do a chore; return why it failed."""
+    try:
+        chore()
+    except KioskError as error:  # a damaged reference, a full disk
+        return str(error)
+    return None
 
 
 def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:

@@ -30,6 +30,7 @@ class Condition(str, Enum):
     LIST_HELD = "list_held"  # a list of the cloud lost most of its entries, and nobody confirmed it
     PANEL_LOST = "panel_lost"  # the access control panel that opens the door does not ask this reader
     READER_LOST = "reader_lost"  # a reader or keypad of this kiosk does not answer
+    LOG_ROLLED_BACK = "log_rolled_back"  # others hold a newer record of this kiosk's log than it has
     FACE_STAYS = "face_stays"  # a face that does not move, or several without a pause: nobody is judged beside them
 
 
@@ -77,6 +78,7 @@ POLICY: Mapping[str, Allowed] = MappingProxyType(
         Condition.LIST_HELD.value: Allowed.OPEN,
         Condition.PANEL_LOST.value: Allowed.LOG_ONLY,  # nobody hears of the card, so nothing may seem to open
         Condition.READER_LOST.value: Allowed.OPEN,  # who must hold a card to it is refused without one
+        Condition.LOG_ROLLED_BACK.value: Allowed.LOG_ONLY,  # whoever was revoked or blocked since may be let in again
         Condition.FACE_STAYS.value: Allowed.LOG_ONLY,  # two faces open nothing, and health is not to say otherwise
     }
 )

@@ -316,6 +316,11 @@ class DegradedSettings:
         "log_only", "The access control panel does not ask this reader, see [osdp].", choices=_LEFT
     )
     reader_lost: str = setting("open", "A reader or keypad of this kiosk does not answer, see [osdp].", choices=_LEFT)
+    log_rolled_back: str = setting(
+        "log_only",
+        "Other kiosks of the fleet hold a newer record of this kiosk's log than it has: its store was put back.",
+        choices=_LEFT,
+    )
     face_stays: str = setting(
         "log_only", "A face that does not move is in view, or several are for a minute without a pause.", choices=_LEFT
     )

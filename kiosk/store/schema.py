@@ -381,7 +381,7 @@ CREATE TRIGGER subject_goes AFTER DELETE ON subject
 """
 
 # More of the fleet: what is not held here is kept without face and name (is_whole 0) until it is wanted; pairs that may
-# be one person; orders of the owner (policy, settings), as signed; the newest head of their logs that others showed.
+# be one person; orders of the owner (policy, settings), as signed; the newest head of each kiosk's log, as signed.
 _FLEET_ORDERS = """
 ALTER TABLE fleet_document ADD COLUMN is_whole INTEGER NOT NULL DEFAULT 1;
 CREATE TABLE fleet_wanted (person TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
@@ -398,7 +398,7 @@ CREATE TABLE fleet_order (
     envelope BLOB NOT NULL,
     PRIMARY KEY (kind, revision)
 ) STRICT, WITHOUT ROWID;
-CREATE TABLE fleet_head (kiosk TEXT PRIMARY KEY, seq INTEGER NOT NULL, anchor TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE fleet_head (kiosk TEXT PRIMARY KEY, seq INTEGER NOT NULL, said BLOB NOT NULL) STRICT, WITHOUT ROWID;
 """
 
 # Cards and PINs, and what was entered with a decision, see factors/; who went through the door, see passages/.

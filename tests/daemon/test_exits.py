@@ -14,6 +14,7 @@ from kiosk.rules.grant import Grant, RefusalReason
 from kiosk.settings.config import Config
 from kiosk.store.chain import Kind
 from kiosk.store.unrecorded import NAME, Act, UnrecordedActs
+from kiosk.store.upkeep import rollback
 from kiosk.testing.fakes import RecordedLines
 from tests.daemon.test_kiosk import BRISK, World, scene  # noqa: F401  a fixture
 from tests.patience import LIMIT_S, until
@@ -158,6 +159,19 @@ def test_a_list_of_the_cloud_that_is_held_back_is_a_state_that_closes_nothing(tm
         (state,) = [one for one in health.states if one.condition == "list_held"]
         assert health.is_armed
         assert "a-list (3 entries)" in state.sentence
+
+
+def test_a_store_that_was_put_back_opens_nothing_until_an_operator_has_looked(tmp_path, scene, capsys):  # noqa: F811
+    with World(tmp_path, scene, pace=BRISK) as world:
+        world.armed()
+        rollback.hold_against(world.store, 10_000, "00" * 32)
+        until(lambda: Condition.LOG_ROLLED_BACK.value in world.kiosk.monitor.states())
+        health = world.kiosk.requests.health()
+        (state,) = [one for one in health.states if one.condition == "log_rolled_back"]
+        assert (health.is_armed, state.leaves) == (False, "log_only")
+        assert main(["--state", str(tmp_path / "state"), "log", "accept"]) == 0
+        world.armed()
+    assert "record 10000" in capsys.readouterr().out
 
 
 def held_list(store, name):

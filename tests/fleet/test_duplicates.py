@@ -7,6 +7,7 @@ import pytest
 
 from kiosk.cli.main import main
 from kiosk.device.device import Device
+from kiosk.errors import StoreError
 from kiosk.fleet.duplicates import DuplicateWatch
 from kiosk.fleet.stick import export, take
 from kiosk.fleet.sync import FleetSync
@@ -96,6 +97,23 @@ def test_many_who_arrive_at_once_are_compared_with_everybody(kiosks, tmp_path, m
     monkeypatch.setattr("kiosk.fleet.duplicates.MANY", 2)
 
     assert watch(a).look() == 5
+
+
+def test_a_look_that_fails_is_told_of_and_stops_nothing_else(kiosks):
+    a, _ = kiosks
+    looks = []
+
+    def fails():
+        looks.append("fails")
+        raise StoreError("reference 7 was changed or damaged")
+
+    sync = FleetSync(a.store, chores=[fails, lambda: looks.append("works")])
+    sync.start()
+    try:
+        until(lambda: looks.count("works") > 1 and sync.figures()["fault"])
+        assert sync.figures()["fault"] == "reference 7 was changed or damaged"
+    finally:
+        sync.close()
 
 
 def test_the_thread_of_a_kiosk_looks_by_itself_and_the_command_line_decides(kiosks, tmp_path, capsys):

@@ -240,5 +240,7 @@ def test_the_command_line_shows_and_sets_a_policy(site, tmp_path, capsys, monkey
     text = capsys.readouterr().out
     assert '"a" = ["*"]' in text
     until(lambda: len(a.sync.member.policy().doors) == 2)
+    assert run("--state", a.directory, "fleet", "status") == 0
+    assert "Through this door: *" in capsys.readouterr().out
     assert run("--state", a.directory, "fleet", "policy", "show", "--json") == 0
     assert json.loads(capsys.readouterr().out)["doors"][a.member.id] == ["*"]

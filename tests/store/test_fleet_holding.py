@@ -179,6 +179,20 @@ def test_what_a_former_kiosk_said_of_somebody_not_held_is_read_again_before_it_i
     assert b.of(ann.session_id).references == 1
 
 
+def test_groups_that_a_former_kiosk_gave_without_being_believed_let_nobody_in(hub, kiosks):  # noqa: F811
+    a, b, c = kiosks
+    ann = enrolled(a, 1, "guests")
+    exchange(hub, kiosks)
+    door(b, "staff")
+    grouped(c, ann, "staff")
+    exchange(hub, kiosks)
+    assert held(b) == {"Person 1"}
+    b.shared.take_roster(2, b"", {"c": []}, since=1, key=b"key")
+
+    assert held(b) == set()
+    assert b.shared.envelopes() == ()
+
+
 @pytest.mark.parametrize("groups", ["staff", {"a": 1}, [1]])
 def test_groups_that_are_none_are_refused(kiosks, groups):  # noqa: F811
     from kiosk.store.fleet.document import Document, Register

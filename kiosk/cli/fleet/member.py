@@ -16,6 +16,9 @@ from kiosk.errors import RefusedError
 from kiosk.fleet import stick
 from kiosk.fleet.admin import read_invitation
 from kiosk.fleet.member import Member, ask_to_join, leave
+from kiosk.fleet.orders import KINDS
+from kiosk.rules.text import shown
+from kiosk.store.fleet.duplicates import Duplicates
 from kiosk.store.store import Store
 
 
@@ -50,12 +53,16 @@ def fleet_status(chosen: argparse.Namespace) -> int:
     """Say how this kiosk stands."""
     with _store(chosen) as store:
         member = Member(store)
-        about = status_of(member)
+        about = {**status_of(member), **_orders_of(store, member)}
     if chosen.json:
         print(json.dumps(about, indent=2, ensure_ascii=False))
     else:
         print(f"{about['name']} ({about['kiosk']}): {about['sentence']}")
         print(f"Roster {about['roster']}, {about['kiosks']} kiosks; {about['people']} people shared")
+        if about["groups"] is not None:
+            print(f"Through this door: {', '.join(map(shown, about['groups'])) or 'nobody'} (policy {about['policy']})")
+        if about["duplicates"]:
+            print(f"{about['duplicates']} pairs may be one person; see `kiosk fleet duplicates`")
         if about["parked"]:
             print(f"{about['parked']} documents wait for a key or a kiosk's card")
         for hub, place in about["hubs"].items():
@@ -86,6 +93,17 @@ def status_of(member: Member) -> dict[str, Any]:
             source.split(" ", maxsplit=1)[0]: {"read": place.seq, "waiting": shared.hubs.waiting(source)}
             for source, place in shared.hubs.positions().items()
         },
+    }
+
+
+def _orders_of(store: Store, member: Member) -> dict[str, Any]:
+    """Return what the owner ordered, as this kiosk has it, and what waits for an operator."""
+    groups = store.door_groups()
+    orders = {kind: order.revision for kind in KINDS if (order := member.order(kind)) is not None}
+    return {
+        "groups": None if groups is None else sorted(groups),
+        "duplicates": len(Duplicates(store).open()),
+        **{kind: orders.get(kind, 0) for kind in KINDS},
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from kiosk.rules.text import shown
 
 KEY_NAME, INVITATION_NAME = "owner.key", "fleet.json"
 SHORTEST_PASSPHRASE = 8
+TOLD = ("waiting", "unread", "policy", "settings", "is_armed", "states", "alarms", "pack", "duplicates", "log")
 
 
 def fleet_init(chosen: argparse.Namespace) -> None:
@@ -97,8 +99,7 @@ def fleet_members(chosen: argparse.Namespace) -> None:
         print(json.dumps({"roster": roster.number, "kiosks": rows, "former": gone}, indent=2, ensure_ascii=False))
         return
     for row in rows:
-        said = f"roster {row['roster']}, {row['version']}, {row['at']}" if row["at"] else "has said nothing here"
-        print(f"{row['kiosk']}  {shown(row['name']):<24} {said}")
+        print(f"{row['kiosk']}  {shown(row['name']):<24} {_said(row)}")
     for one in gone:
         print(f"{one['kiosk']}  {shown(one['name']):<24} taken off by roster {one['until']}")
 
@@ -113,9 +114,19 @@ def _about(roster: Roster, name: str, health: dict[str, tuple[float, str]]) -> d
         "at": None if at is None else timestamp(at),
         "roster": said.get("roster"),
         "version": said.get("version"),
-        "waiting": said.get("waiting"),
-        "log": said.get("log"),
+        **{name: said.get(name) for name in TOLD},
     }
+
+
+def _said(row: dict[str, Any]) -> str:
+    """Return what a kiosk said of itself, as one line."""
+    if not row["at"]:
+        return "has said nothing here"
+    orders = ", ".join(f"{name} {row[name]}" for name in ("policy", "settings") if row[name])
+    alarms = row["alarms"]
+    trouble = ", ".join(map(str, alarms)) if isinstance(alarms, list) else ""
+    parts = (f"roster {row['roster']}", orders, str(row["version"]), str(row["at"]), trouble)
+    return shown(", ".join(filter(None, parts)))
 
 
 def named(roster: Roster, text: str) -> str:
@@ -138,6 +149,7 @@ def open_owner(folder: Path) -> tuple[Admin, Invitation]:
         ConfigError: the folder holds no key, or an invitation of another fleet.
         RefusedError: the passphrase is wrong.
     """
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of how nats-py ends TLS, which nobody can mend
     invitation = read_invitation(assembly.read_file(folder / INVITATION_NAME).decode("utf-8", "replace"))
     admin = read_admin(folder / KEY_NAME, _passphrase(is_new=False))
     if admin.identity.card.sign != invitation.admin:

@@ -13,6 +13,7 @@ from kiosk.fleet.duplicates import DuplicateWatch
 from kiosk.fleet.member import Member
 from kiosk.fleet.settings import SettingsKeeper
 from kiosk.fleet.sync import FleetSync
+from kiosk.rules.conditions import Allowed
 from kiosk.settings.config import ORDERED_NAME
 from kiosk.store.store import Store
 
@@ -34,8 +35,19 @@ def make_fleet(chosen: argparse.Namespace, kiosk: Kiosk, store: Store, *, reload
         path = assembly.state_of(chosen) / ORDERED_NAME
         return SettingsKeeper(store, member, path, check=check, reload=reload)
 
+    def health() -> dict[str, object]:
+        now = kiosk.requests.health()
+        return {
+            "is_armed": now.is_armed,
+            "mode": now.mode,
+            "states": [one.condition for one in now.states],
+            "alarms": [one.condition for one in now.states if one.leaves != Allowed.OPEN.value],
+            "pack": kiosk.device.recogniser.model,
+        }
+
     return FleetSync(
         store,
+        health=health,
         more_hubs=kiosk.device.config.fleet.site_hubs,
         chores=[DuplicateWatch(kiosk.device).look],
         keeper=keeper,

@@ -112,8 +112,29 @@ class Hubs:
         with self._store.database.write() as connection:
             connection.executemany("INSERT OR REPLACE INTO fleet_health (kiosk, at, text) VALUES (?, ?, ?)", said)
 
-    def health(self) -> dict[str, tuple[float, str]]:
-        """Return what each kiosk last said of itself, and when by its own clock, s UTC."""
+    def keep_head(self, kiosk: str, seq: int, said: bytes) -> bool:
+        """Keep the head of a kiosk's log as it was signed; False where one as new is here."""
+        with self._store.database.write() as connection:
+            return bool(
+                connection.execute(
+                    "INSERT INTO fleet_head (kiosk, seq, said) VALUES (?, ?, ?) ON CONFLICT (kiosk)"
+                    " DO UPDATE SET seq = excluded.seq, said = excluded.said WHERE excluded.seq > fleet_head.seq",
+                    (kiosk, seq, said),
+                ).rowcount
+            )
+
+    def heads(self, kiosk: str | None = None) -> dict[str, tuple[int, bytes]]:
+        """Return the newest head of each kiosk's log, or of one's: its number, and as it was signed."""
         with self._store.database.read() as connection:
-            rows = connection.execute("SELECT kiosk, at, text FROM fleet_health ORDER BY kiosk").fetchall()
+            rows = connection.execute(
+                "SELECT kiosk, seq, said FROM fleet_head WHERE ? IS NULL OR kiosk = ? ORDER BY kiosk", (kiosk, kiosk)
+            ).fetchall()
+        return {kiosk: (seq, bytes(said)) for kiosk, seq, said in rows}
+
+    def health(self, kiosk: str | None = None) -> dict[str, tuple[float, str]]:
+        """Return what each kiosk, or one, last said of itself, and when it said so, s UTC by its clock."""
+        with self._store.database.read() as connection:
+            rows = connection.execute(
+                "SELECT kiosk, at, text FROM fleet_health WHERE ? IS NULL OR kiosk = ? ORDER BY kiosk", (kiosk, kiosk)
+            ).fetchall()
         return {kiosk: (at, text) for kiosk, at, text in rows}

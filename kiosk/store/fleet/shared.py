@@ -145,7 +145,7 @@ class Shared:
 
         """
         by_person: dict[str, list[Arrived]] = {}
-        people = forgotten = 0
+        people = forgotten = erased = 0
         refused: list[str] = []
         with self._store.transaction() as transaction:
             connection = transaction.connection
@@ -163,6 +163,7 @@ class Shared:
                 change = self._taking.take(transaction, person, documents, door)
                 people += change is not None
                 forgotten += change == "forgotten"
+                erased += change in {"forgotten", "gone"}
             (waits,) = connection.execute("SELECT count(*) FROM fleet_parked").fetchone()
             room = max(0, MOST_PARKED - waits)
             if len(parked) > room:
@@ -179,7 +180,7 @@ class Shared:
                     (source, seq),
                 )
             document_rows.put(connection, CURSOR, document_rows.newest_change(connection))
-        if forgotten:
+        if erased:
             self._store.people.erasures.prove()
         return Applied(people, forgotten, tuple(refused))
 

@@ -9,7 +9,7 @@ from kiosk.store.fleet import document_rows
 from kiosk.store.fleet.capture import say_forgotten
 from kiosk.store.fleet.document import EMPTY, Document, fingerprint, join
 from kiosk.store.fleet.document_rows import ME, SINCE, VERSION, Row
-from kiosk.store.fleet.holding import is_held, reduced
+from kiosk.store.fleet.holding import is_held, read_door, reduced
 from kiosk.store.fleet.people import ORIGIN, SharedPeople
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ class Taking:
     def drop(self, transaction: Transaction, origin: str, kept: Collection[bytes], key: bytes) -> None:
         """Believe nothing of a former kiosk but what was accepted."""
         connection = transaction.connection
+        door = read_door(connection, self._vault)
         people = connection.execute("SELECT person FROM fleet_document WHERE origin = ?", (origin,)).fetchall()
         for (person,) in people:
             before = document_rows.read(connection, self._vault, person)
@@ -117,6 +118,7 @@ class Taking:
             self._people.show(
                 transaction, person, document_rows.whole_of(before), document_rows.whole_of(after), origin
             )
+            self.sort(transaction, person, door)  # what it said of their groups may have brought them here
 
     def _joined(
         self, transaction: Transaction, me: str, before: Mapping[str, Row], documents: Iterable[Arrived]

@@ -36,11 +36,17 @@ class ReferenceReader:
         """Return the number of the last change; read it *before* loading the gallery."""
         return self.changes_since(1 << 62).version
 
-    def changes_since(self, version: int) -> Changes:
-        """Return who changed since a version, in this or another process; tens of microseconds."""
+    def changes_since(self, version: int, *, origin: str | None = None) -> Changes:
+        """Return who changed since a version, in this or another process; tens of microseconds.
+
+        Args:
+            version: as an earlier answer had it.
+            origin: only what this brought, see `subject_rows.touch`; None: everything.
+        """
         with self._database.read() as connection:
             rows = connection.execute(
-                "SELECT DISTINCT subject FROM change WHERE version > ? ORDER BY subject", (version,)
+                "SELECT DISTINCT subject FROM change WHERE version > ? AND (? IS NULL OR origin = ?) ORDER BY subject",
+                (version, origin, origin),
             ).fetchall()
             first, newest = connection.execute("SELECT min(version), coalesce(max(version), 0) FROM change").fetchone()
         return Changes(newest, tuple(number for (number,) in rows), first is None or version >= first - 1)

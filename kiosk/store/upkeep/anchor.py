@@ -232,7 +232,7 @@ class _Log:
         found = self._hashes.get(anchor.seq)
         if found == anchor.hash:
             return None
-        if restore := next((one for one in self._restores if _gives_up(one, anchor.seq)), None):
+        if restore := next((one for one in self._restores if gives_up(one, anchor.seq)), None):
             return f"{about}, which the restore in record {restore.seq} gave up"
         if found is not None:
             return f"{about}, and another record stands there: the store was put back to an older state and went on"
@@ -247,7 +247,8 @@ class _Log:
         )
 
 
-def _gives_up(entry: Entry, seq: int) -> bool:
+def gives_up(entry: Entry, seq: int) -> bool:
+    """Say whether a record of a restore gave up another record."""
     replaced = entry.details.get("replaces")
     return (
         isinstance(replaced, list)

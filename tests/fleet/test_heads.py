@@ -1,0 +1,170 @@
+"""A store that was put back to an older day is found by what others hold of its log; by a real hub and by a stick."""
+
+import json
+import shutil
+
+import pytest
+
+from kiosk.cli.main import main
+from kiosk.errors import RefusedError
+from kiosk.fleet.stick import export, take
+from kiosk.fleet.sync import FleetSync
+from kiosk.store.directory import open_store
+from kiosk.store.keys import read_keys
+from kiosk.store.upkeep import backup, restore, rollback
+from tests.fleet.keys import Fleet, Kiosk
+from tests.fleet.test_hub import site  # noqa: F401  a fixture
+from tests.patience import until
+from tests.store.stored import Clock, enrolment
+
+
+@pytest.fixture
+def kiosks(tmp_path):
+    fleet = Fleet()
+    made = [Kiosk(tmp_path / name, fleet, Clock()) for name in ("a", "b", "c")]
+    fleet.let_in(*made)
+    for kiosk in made:
+        kiosk.member.hear_roster(fleet.signed)
+    yield made
+    for kiosk in made:
+        kiosk.store.close()
+
+
+def say(kiosk, to, *, at=1.0):
+    """Have a kiosk hear how another is."""
+    tail = kiosk.store.log.tail()
+    head = {"log": [tail.seq, tail.hash.hex()], "head": kiosk.member.heads.own()}
+    said = {"at": at, **head, "holds": kiosk.member.heads.newer()}
+    assert to.member.hear_health(kiosk.member.id, kiosk.member.sign_health(said))
+
+
+def reopened(kiosk):
+    kiosk.store = open_store(kiosk.directory, read_keys(kiosk.directory), now=Clock())
+    kiosk.member = type(kiosk.member)(kiosk.store)
+
+
+def put_back(kiosk, to):
+    """Put database and head file back, as whoever has a copy of the card does."""
+    kiosk.store.close()
+    shutil.rmtree(kiosk.directory)
+    shutil.copytree(to, kiosk.directory)
+    reopened(kiosk)
+
+
+def copied(kiosk, place):
+    kiosk.store.close()
+    shutil.copytree(kiosk.directory, place)
+    reopened(kiosk)
+    return place
+
+
+def test_a_kiosk_hears_of_its_newer_head_from_any_other(kiosks, tmp_path):
+    a, b, c = kiosks
+    old = copied(a, tmp_path / "old")
+    a.store.people.enrol(enrolment(1))
+    say(a, b)
+    say(b, c)
+    assert (b.member.heads.newer(), rollback.found(a.store)) == ({}, None)
+    put_back(a, old)
+    assert a.store.verify_log().is_intact  # by itself it cannot know
+    say(a, b, at=2.0)
+    assert list(b.member.heads.newer()) == [a.member.id]
+    say(b, a)
+
+    found = rollback.found(a.store)
+    assert found.seq == b.member.shared.hubs.heads()[a.member.id][0]
+    assert "kiosk log accept" in found.sentence
+    for seed in range(2, 9):
+        a.store.people.enrol(enrolment(seed))
+    reopened(a)
+    assert rollback.found(a.store) == found  # whatever it writes since
+
+
+def test_an_operator_who_looked_ends_it_and_is_not_asked_about_the_same_again(kiosks, tmp_path, capsys):
+    a, b, _ = kiosks
+    old = copied(a, tmp_path / "old")
+    a.store.people.enrol(enrolment(1))
+    say(a, b)
+    put_back(a, old)
+    say(a, b)
+    say(b, a)
+    state = ["--state", str(a.directory)]
+    assert main([*state, "log", "accept", "--json"]) == 0
+    seq = json.loads(capsys.readouterr().out)["accepted"]
+    assert main([*state, "log", "accept"]) == 1
+    say(b, a)
+
+    assert rollback.found(a.store) is None
+    assert a.store.decisions(None).total == 0
+    assert rollback.hold_against(a.store, seq + 1, "00") is not None
+    with pytest.raises(RefusedError):
+        rollback.accept(b.store, actor="x")
+
+
+def test_a_restore_that_gave_up_what_others_hold_is_no_rollback(kiosks):
+    a, b, _ = kiosks
+    path = backup.write(a.store.database, a.store.vault, a.directory / "backups", now=Clock()()).path
+    a.store.people.enrol(enrolment(1))
+    say(a, b)
+    a.store.close()
+    restore.restore(a.directory, path, read_keys(a.directory), now=Clock(), overwrite=True)
+    reopened(a)
+    say(a, b)
+    seq, _ = b.member.shared.hubs.heads()[a.member.id]
+    say(b, a)
+
+    assert seq == a.store.log.tail().seq  # the restore's record is newer than all it gave up
+    given_up = seq - 1
+    assert rollback.hold_against(a.store, given_up, "00") is None
+    assert rollback.found(a.store) is None
+
+
+def test_another_record_in_the_place_of_one_that_was_told_is_a_rollback_too(kiosks, tmp_path):
+    a, b, _ = kiosks
+    old = copied(a, tmp_path / "old")
+    a.store.people.enrol(enrolment(1))
+    say(a, b)
+    put_back(a, old)
+    a.store.people.enrol(enrolment(2))
+    a.store.people.enrol(enrolment(3))
+    export(b.member, tmp_path / "stick")
+    take(a.member, tmp_path / "stick")  # without any hub
+
+    assert rollback.found(a.store) is not None
+
+
+def test_nobody_makes_a_head_of_another_kiosk(kiosks):
+    a, b, c = kiosks
+    head = b.member.heads.own()
+    for kiosk in (a.member.id, "stranger"):
+        a.member.heads.hear(kiosk, head, a.member.roster)
+        a.member.heads.hear(kiosk, "", a.member.roster)
+    forged = {"at": 1.0, "holds": {a.member.id: head, c.member.id: 7}, "head": [1], "log": "x"}
+    assert a.member.hear_health(b.member.id, b.member.sign_health(forged))
+
+    assert rollback.found(a.store) is None
+    assert a.member.shared.hubs.heads() == {}
+    assert a.member.heads.newer() == {}
+
+
+def test_a_running_kiosk_finds_it_at_its_first_connection_and_says_so(site, tmp_path):  # noqa: F811
+    _, _, _, kiosks = site
+    a, b, _ = kiosks
+    a.sync.close()
+    old = copied(a, tmp_path / "old")
+    a.store.people.enrol(enrolment(21))
+    told = a.store.log.tail().seq
+    a.sync = FleetSync(a.store)
+    a.sync.start()
+    until(lambda: b.member.shared.hubs.heads().get(a.member.id, (0,))[0] >= told)
+    a.sync.close()
+    put_back(a, old)
+    a.sync = FleetSync(a.store, health=lambda: {"alarms": ["log_rolled_back"], "pack": "x"})
+    a.sync.start()
+    until(lambda: rollback.found(a.store) is not None)
+
+    def heard():
+        return json.loads(b.member.shared.hubs.health()[a.member.id][1])
+
+    until(lambda: heard().get("alarms") == ["log_rolled_back"])
+    assert {"version", "log", "head", "waiting", "unread", "policy", "duplicates", "pack"} <= set(heard())
