@@ -279,8 +279,11 @@ class HubProcess:
         return found
 
     def messages(self) -> int:
-        """Return how many messages the server sent since its start; 0 where it does not run."""
-        return 0 if self._hub.pid is None else int(self.says("varz")["out_msgs"])
+        """Return how many messages the server sent since its start; 0 where it does not run, or has just begun to."""
+        try:
+            return 0 if self._hub.pid is None else int(self.says("varz")["out_msgs"])
+        except OSError:
+            return 0
 
     def processor_s(self) -> float:
         """Return the processor time of the server since its start, s; 0 where it does not run."""

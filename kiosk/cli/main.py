@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from kiosk import __version__
+from kiosk.cli.abis import add_abis
 from kiosk.cli.cloud_arguments import add_cloud
 from kiosk.cli.evaluation.evaluate import add_measurements
 from kiosk.cli.fleet.arguments import add_fleet
@@ -89,6 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_store(add)
     add_cloud(add, _group)
     add_mqtt(add, _group)
+    add_abis(add, _group)
     add_fleet(add, _group)
     _add_serve(add)
     return parser

@@ -16,6 +16,8 @@ API_KEY = "didit_api_key"
 WEBHOOK_SECRET = "webhook_secret"  # noqa: S105  its name
 PROXY = "cloud_proxy"  # URL with name and password
 MQTT_PASSWORD = "mqtt_password"  # noqa: S105  its name
+ABIS_PASSWORD = "abis_password"  # noqa: S105  its name
+ABIS_SECRET = "abis_secret"  # noqa: S105  its name
 MOST_CHARACTERS = 4096
 
 
