@@ -2,5 +2,6 @@
 
 Reading order: `identity.py` (a kiosk's keys), `roster.py` (who is a member, signed by the owner), `envelope.py` (a
 document sealed and signed), `member.py` (a kiosk of a fleet: opens what arrives, seals what leaves), then the carriers
-`link.py` (NATS) and `stick.py`, the daemon's `sync.py`, and the owner's side: `admin.py`, `hub.py`.
+`link.py` (NATS, with `health.py`) and `stick.py`, the daemon's `sync.py`, what the pages show (`seen.py`, `view.py`),
+and the owner's side: `admin.py`, `hub.py`.
 """

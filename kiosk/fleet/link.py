@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from kiosk.errors import KioskError
 from kiosk.fleet import wire
 from kiosk.fleet.envelope import Message
+from kiosk.fleet.health import HealthExchange
 from kiosk.fleet.member import Member
 from kiosk.fleet.seen import Seen
 
@@ -29,10 +30,6 @@ WINDOW = 64  # messages sent before the hub's acknowledgements are waited for
 LOOK_S = 0.1  # how often the store is asked for something to send; a kiosk's acts may be another process's
 AGAIN_S = (0.5, 1.0, 2.0, 5.0)  # between two tries; the last for as long as it takes
 STEADY_S = 5.0  # a session that lasted so long was none of a hub that refuses
-HEALTH_S = 15.0
-SOON_S = 1.0  # between two words of a kiosk on its health while it reads something
-MOST_WORDS = 2.0  # on health that a kiosk has to hear in a second; each goes to every kiosk
-MOST_WORDS_READING = 5.0  # the same while there is something to read
 
 log = logging.getLogger("kiosk.fleet")
 
@@ -44,7 +41,7 @@ class Link:
         self, member: Member, url: str, *, lock: asyncio.Lock, health: Callable[[], dict[str, object]]
     ) -> None:
         """Take the kiosk, the hub, the lock under which the store is written, and what to say of oneself."""
-        self._member, self.url, self._lock, self._health = member, url, lock, health
+        self._member, self.url, self._lock = member, url, lock
         self._tries = 0
         self.is_connected = False
         self.is_level = False
@@ -55,6 +52,7 @@ class Link:
         self.source = url
         self.seen = Seen()
         """What passed here, for who wants to know which kiosks know of it."""
+        self._health = HealthExchange(member, health, self.seen)
 
     async def run(self) -> None:
         """Keep connected, indefinitely."""
@@ -93,7 +91,7 @@ class Link:
                 asyncio.create_task(self._hear_rosters(rosters)),
                 asyncio.create_task(self._hear_people(client, queue, position)),
                 asyncio.create_task(self._speak(client)),
-                asyncio.create_task(self._tell_health(client)),
+                asyncio.create_task(self._health.run(client, self.source)),
             ]
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -188,43 +186,6 @@ class Link:
             if not pending:
                 await asyncio.sleep(LOOK_S)
 
-    async def _tell_health(self, client: Client) -> None:
-        from nats.js.api import DeliverPolicy  # noqa: PLC0415  see wire.connection
-
-        member = self._member
-        heard: asyncio.Queue[Msg | None] = asyncio.Queue()
-        await wire.read_on(
-            client,
-            wire.HEALTH,
-            heard,
-            deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
-            filter_subject=wire.SUBJECTS[wire.HEALTH],
-        )
-        told_at, told_of = float("-inf"), -1
-        while True:
-            kiosks = 0 if member.roster is None else len(member.roster.members)
-            due_s = health_s(kiosks, is_reading=self.seen.read_to != told_of)
-            if time.monotonic() - told_at >= due_s and member.is_let_in:
-                told_at, told_of = time.monotonic(), self.seen.read_to
-                said = {**await asyncio.to_thread(self._health), "waiting": member.shared.hubs.waiting(self.source)}
-                signed = member.sign_health(said)
-                await client.jetstream(timeout=wire.ANSWER_S).publish(f"fleet.health.{member.id}", signed)
-            try:
-                message = await asyncio.wait_for(heard.get(), 1.0)
-            except asyncio.TimeoutError:
-                continue
-            batch = [message]
-            while not heard.empty():
-                batch.append(heard.get_nowait())
-            words = [(one.subject.rsplit(".", maxsplit=1)[-1], one) for one in batch if one is not None]
-            for kiosk, one in words:
-                self.seen.hear(kiosk, one.metadata.timestamp.timestamp(), time.time(), is_me=kiosk == member.id)
-            await asyncio.to_thread(
-                member.hear_healths, [(kiosk, one.data) for kiosk, one in words if kiosk != member.id]
-            )
-            if None in batch:
-                return
-
     def state(self) -> dict[str, object]:
         """Return how this way is, for health."""
         return {
@@ -235,17 +196,6 @@ class Link:
             "waiting": self._member.shared.hubs.waiting(self.source),
             "reason": self.reason,
         }
-
-
-def health_s(kiosks: int, *, is_reading: bool = False) -> float:
-    """Return how long a kiosk waits between two words on its health; sooner while it reads what the others wait for.
-
-    Every word goes to every kiosk, so that many kiosks speak less often.
-
-    >>> health_s(5), health_s(5, is_reading=True), health_s(1000), health_s(1000, is_reading=True)
-    (15.0, 1.0, 500.0, 200.0)
-    """
-    return max(SOON_S, kiosks / MOST_WORDS_READING) if is_reading else max(HEALTH_S, kiosks / MOST_WORDS)
 
 
 def _read(message: Msg) -> Message | None:

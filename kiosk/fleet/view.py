@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kiosk.didit.contract import timestamp
-from kiosk.fleet.link import health_s
+from kiosk.fleet.health import health_s
 from kiosk.fleet.roster import Roster
 from kiosk.fleet.sync import FleetSync
 

@@ -1,0 +1,87 @@
+"""How each kiosk is: said every few seconds at a hub, signed, and heard of the others."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from kiosk.fleet import wire
+from kiosk.fleet.member import Member
+from kiosk.fleet.seen import Seen
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+HEALTH_S = 15.0
+SOON_S = 1.0  # between two words of a kiosk while it reads something
+MOST_WORDS = 2.0  # that a kiosk has to hear in a second; each goes to every kiosk
+MOST_WORDS_READING = 5.0  # the same while there is something to read
+LOOK_S = 1.0
+
+
+class HealthExchange:
+    """Tells and hears health over one connection."""
+
+    def __init__(self, member: Member, health: Callable[[], dict[str, object]], seen: Seen) -> None:
+        """Take the kiosk, what to say of it, and what notes who was heard."""
+        self._member, self._health, self._seen = member, health, seen
+
+    async def run(self, client: Client, source: str) -> None:
+        """Go on until the connection ends; `source` is the hub, as its position is kept."""
+        from nats.js.api import DeliverPolicy  # noqa: PLC0415  see wire.connection
+
+        heard: asyncio.Queue[Msg | None] = asyncio.Queue()
+        every = wire.SUBJECTS[wire.HEALTH]
+        await wire.read_on(
+            client, wire.HEALTH, heard, deliver_policy=DeliverPolicy.LAST_PER_SUBJECT, filter_subject=every
+        )
+        told_at, told_of = float("-inf"), -1
+        while True:
+            due_s = health_s(self._kiosks, is_reading=self._seen.read_to != told_of)
+            if time.monotonic() - told_at >= due_s and self._member.is_let_in:
+                told_at, told_of = time.monotonic(), self._seen.read_to
+                await self._tell(client, source)
+            try:
+                batch = [await asyncio.wait_for(heard.get(), LOOK_S)]
+            except asyncio.TimeoutError:
+                continue
+            while not heard.empty():
+                batch.append(heard.get_nowait())
+            await self._hear([one for one in batch if one is not None])
+            if None in batch:
+                return
+
+    @property
+    def _kiosks(self) -> int:
+        roster = self._member.roster
+        return 0 if roster is None else len(roster.members)
+
+    async def _tell(self, client: Client, source: str) -> None:
+        member = self._member
+        said = {**await asyncio.to_thread(self._health), "waiting": member.shared.hubs.waiting(source)}
+        signed = member.sign_health(said)
+        await client.jetstream(timeout=wire.ANSWER_S).publish(f"fleet.health.{member.id}", signed)
+
+    async def _hear(self, messages: list[Msg]) -> None:
+        """Take what was said, in one write, and note when the hub took it."""
+        me, others = self._member.id, []
+        for one in messages:
+            kiosk = one.subject.rsplit(".", maxsplit=1)[-1]
+            self._seen.hear(kiosk, one.metadata.timestamp.timestamp(), time.time(), is_me=kiosk == me)
+            if kiosk != me:
+                others.append((kiosk, one.data))
+        await asyncio.to_thread(self._member.hear_healths, others)
+
+
+def health_s(kiosks: int, *, is_reading: bool = False) -> float:
+    """Return how long a kiosk waits between two words on its health; sooner while it reads what the others wait for.
+
+    Every word goes to every kiosk, so that many kiosks speak less often.
+
+    >>> health_s(5), health_s(5, is_reading=True), health_s(1000), health_s(1000, is_reading=True)
+    (15.0, 1.0, 500.0, 200.0)
+    """
+    return max(SOON_S, kiosks / MOST_WORDS_READING) if is_reading else max(HEALTH_S, kiosks / MOST_WORDS)
