@@ -110,6 +110,7 @@ function state(row) {
   const words = [
     ...row.alarms.map((name) => chip("bad", "alert", alarm(name, row))),
     ...row.states.map((name) => chip("maybe", "info", named("condition", name))),
+    ...(row.duplicates > 0 ? [chip("maybe", "alike", t("fleet.duplicates", { n: row.duplicates }))] : []),
   ];
   if (words.length === 0) words.push(chip("good", "check", t("fleet.well")));
   return el("span", { class: "chips" }, words);
