@@ -179,7 +179,8 @@ export function countdown({ session, sessionId, kind }) {
         list,
         found.kiosks.map((row) => knower(row, isForgotten ? row.has_forgotten : row.knows)),
       );
-      if (n >= found.of) next = null;
+      section.hidden = found.of === 0; // not let in yet: nobody is to know
+      if (n >= found.of && found.of > 0) next = null;
     } catch (error) {
       if (error.status === undefined) throw error;
       put(line, icon("offline"), el("span", {}, error.message));
