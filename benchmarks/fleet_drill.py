@@ -55,7 +55,7 @@ SIZE = 128
 NAME = "Person Drill-Übermut"
 WAIT_S = 1200.0
 LOOK_S = 1.0  # a wait looks again after so long at the latest; what the fleet brings wakes it at once
-IDLE_S = 20.0
+IDLE_S = 45.0  # three words on health of each kiosk
 DAY_S = 86400.0
 
 
@@ -279,8 +279,11 @@ class HubProcess:
         return found
 
     def messages(self) -> int:
-        """Return how many messages the server sent since its start; 0 where it does not run."""
-        return 0 if self._hub.pid is None else int(self.says("varz")["out_msgs"])
+        """Return how many messages the server sent since its start; 0 where it does not run, or has just begun to."""
+        try:
+            return 0 if self._hub.pid is None else int(self.says("varz")["out_msgs"])
+        except OSError:
+            return 0
 
     def processor_s(self) -> float:
         """Return the processor time of the server since its start, s; 0 where it does not run."""
@@ -532,6 +535,9 @@ class Drill:
             "processor_share_of_the_hub": round((self.hub.processor_s() - hub) / seconds, 4),
             "received_bytes_a_kiosk_and_minute": round(60 * (now["out_bytes"] - sent["out_bytes"]) / seconds / count),
             "sent_bytes_a_kiosk_and_minute": round(60 * (now["in_bytes"] - sent["in_bytes"]) / seconds / count),
+            "bytes_a_message": round(
+                (now["out_bytes"] - sent["out_bytes"]) / max(1, now["out_msgs"] - sent["out_msgs"])
+            ),
             "memory_of_a_kiosk_mb": round(max(float(one["memory_mb"]) for one in used), 1),
             "memory_of_the_hub_mb": round(now["mem"] / 1e6, 1),
             "connections": now["connections"],

@@ -110,19 +110,34 @@ def modelled() -> str:
         "|---|" + "---|" * len(fleets),
     ]
     for name, (words, unit) in MODELLED.items():
-        cells = [f"{one[name]:,.0f}{unit}" if one[name] >= 100 else f"{one[name]:.2g}{unit}" for one in fleets]
+        cells = [f"{_figure(one[name])}{unit}" for one in fleets]
         lines.append(f"| {words} | {' | '.join(cells)} |")
     breaks = found["breaks"]
     lines += [
         "",
-        "What ends first as a fleet of 1,000 kiosks and a million people grows, as many times that fleet: "
-        + "; ".join(f"{one['limit']}: {one['times_this_fleet']:g}" for one in breaks if "times_this_fleet" in one)
-        + f". {breaks[-1]['kiosks_taken_off']:,} kiosks with their share of the people can be taken off before a list "
-        "of the kiosks, with what is believed of them, is longer than a message of the hub may be. Accuracy ends "
-        f"earlier: at score 90 a stranger's search among a million lists {found['strangers_candidates_at_90']:g} "
-        "person wrongly, on average.",
+        "| what ends as a fleet of 1,000 kiosks and a million people grows | at how many times that fleet |",
+        "|---|---|",
+        *(f"| {one['limit']} | {one['times_this_fleet']:.1f} |" for one in breaks if "times_this_fleet" in one),
+        "",
+        (
+            f"{breaks[-1]['kiosks_taken_off']:,} kiosks with their share of the people can be taken off before a list "
+            "of the kiosks, with what is believed of those, is longer than a message of the hub may be. Accuracy ends "
+            f"earlier: at score 90 a stranger's search among a million lists {found['strangers_candidates_at_90']:g} "
+            "person wrongly, on average."
+        ),
     ]
     return "\n".join(lines)
+
+
+def _figure(value: float) -> str:
+    """Return two digits of a small figure, whole thousands of a large one.
+
+    >>> _figure(4740.0), _figure(0.85), _figure(0.0003)
+    ('4,740', '0.85', 'under 0.01')
+    """
+    if value >= 10:
+        return f"{value:,.0f}"
+    return f"{value:.2g}" if value >= 0.01 else "under 0.01"
 
 
 def shards() -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from kiosk import __version__
+from kiosk.cli.abis import add_abis
 from kiosk.cli.cloud_arguments import add_cloud
 from kiosk.cli.evaluation.evaluate import add_measurements
 from kiosk.cli.fleet.arguments import add_fleet
@@ -97,6 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_mqtt(add, _group)
     add_osdp(add, _group)
     add_passages(_group(add, "passage", "who went through the door, and who is inside"), WHO)
+    add_abis(add, _group)
     add_fleet(add, _group)
     _add_serve(add)
     return parser

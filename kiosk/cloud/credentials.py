@@ -17,6 +17,8 @@ WEBHOOK_SECRET = "webhook_secret"  # noqa: S105  its name
 PROXY = "cloud_proxy"  # URL with name and password
 MQTT_PASSWORD = "mqtt_password"  # noqa: S105  its name
 OSDP_KEY = "osdp_key"  # hexadecimal digits
+ABIS_PASSWORD = "abis_password"  # noqa: S105  its name
+ABIS_SECRET = "abis_secret"  # noqa: S105  its name
 MOST_CHARACTERS = 4096
 
 

@@ -11,7 +11,7 @@ from kiosk.device.device import Device, Found
 from kiosk.errors import StoreError
 from kiosk.recognition import quality
 from kiosk.recognition.embed import fuse
-from kiosk.recognition.formats.kinds import is_heic
+from kiosk.recognition.formats.kinds import is_heic, is_jpeg_2000
 from kiosk.recognition.match import compare
 from kiosk.recognition.photo import as_jpeg
 from kiosk.recognition.quality import Quality
@@ -128,7 +128,7 @@ def assess(
         photograph: of this person alone.
         rotate: try quarter turns.
         take_largest: of several faces take the largest, instead of refusing the photograph.
-        with_heic: also take HEIC; it is kept as JPEG.
+        with_heic: also take HEIC and JPEG 2000; they are kept as JPEG.
 
     Raises:
         ImageError: it is no picture we take.
@@ -147,7 +147,9 @@ def assess(
         return replace(shown, objection=Objection("several_faces", several))
     if poor := quality.objection(measured) or quality.objection_to(template):
         return replace(shown, objection=Objection("poor", poor))
-    kept = (as_jpeg(image) if is_heic(photograph) else photograph) if device.config.store.keep_images else None
+    kept = None
+    if device.config.store.keep_images:
+        kept = as_jpeg(image) if is_heic(photograph) or is_jpeg_2000(photograph) else photograph
     averaged = device.recogniser.extract_with_mirror if device.config.enrolment.mirrored else None
     stored = template if averaged is None else averaged(upright, face)
     return replace(shown, reference=Reference(stored, measured.sharpness, kept))

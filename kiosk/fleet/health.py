@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
 HEALTH_S = 15.0
-SOON_S = 1.0  # between two words of a kiosk on its health while it reads something
-MOST_WORDS = 2.0  # on health that a kiosk has to hear in a second; each goes to every kiosk
+SOON_S = 1.0  # between two words of a kiosk while it reads something
+MOST_WORDS = 2.0  # that a kiosk has to hear in a second; each goes to every kiosk
 MOST_WORDS_READING = 5.0  # the same while there is something to read
+LOOK_S = 1.0
 
 
 class HealthExchange:
@@ -31,7 +32,7 @@ class HealthExchange:
         link: Callable[[], dict[str, object]],
         seen: Seen,
     ) -> None:
-        """Take the kiosk, what to say of it, what of the way to this hub, and what passed on it."""
+        """Take the kiosk, what to say of it and of the way to this hub, and what notes who was heard."""
         self._member, self._health, self._link, self._seen = member, health, link, seen
 
     async def run(self, client: Client) -> None:
@@ -41,10 +42,8 @@ class HealthExchange:
         """
         from nats.js.api import DeliverPolicy  # noqa: PLC0415  see wire.connection
 
-        member = self._member
-        own = f"fleet.health.{member.id}"
-        for last in await wire.fetch(client, wire.HEALTH, [own]):
-            await asyncio.to_thread(member.hear_health, member.id, last.data)
+        for last in await wire.fetch(client, wire.HEALTH, [self._own]):
+            await asyncio.to_thread(self._member.hear_health, self._member.id, last.data)
         heard: asyncio.Queue[Msg | None] = asyncio.Queue()
         every = wire.SUBJECTS[wire.HEALTH]
         await wire.read_on(
@@ -52,30 +51,50 @@ class HealthExchange:
         )
         told_at, told_of = float("-inf"), -1
         while True:
-            kiosks = 0 if member.roster is None else len(member.roster.members)
-            due_s = health_s(kiosks, is_reading=self._seen.read_to != told_of)
-            if time.monotonic() - told_at >= due_s and member.is_let_in:
+            due_s = health_s(self._kiosks, is_reading=self._seen.read_to != told_of)
+            if time.monotonic() - told_at >= due_s and self._member.is_let_in:
                 told_at, told_of = time.monotonic(), self._seen.read_to
-                said = {**await asyncio.to_thread(self._health), **self._link()}
-                signed = member.sign_health(said)
-                await client.jetstream(timeout=wire.ANSWER_S).publish(own, signed)
+                await self._tell(client)
             try:
-                message = await asyncio.wait_for(heard.get(), 1.0)
+                batch = [await asyncio.wait_for(heard.get(), LOOK_S)]
             except asyncio.TimeoutError:
                 continue
-            batch = [message]
             while not heard.empty():
                 batch.append(heard.get_nowait())
-            words = [(one.subject.rsplit(".", maxsplit=1)[-1], one) for one in batch if one is not None]
-            for kiosk, one in words:
-                self._seen.hear(kiosk, one.metadata.timestamp.timestamp(), time.time(), is_me=kiosk == member.id)
-            others = [(kiosk, one.data) for kiosk, one in words if kiosk != member.id]
-            await asyncio.to_thread(member.hear_healths, others)
-            for kiosk in {kiosk for kiosk, _ in others}:
-                if await asyncio.to_thread(member.heads.newer, kiosk):
-                    told_at = float("-inf")  # it is to hear at once that its log is behind
+            if await self._hear([one for one in batch if one is not None]):
+                told_at = float("-inf")
             if None in batch:
                 return
+
+    @property
+    def _kiosks(self) -> int:
+        roster = self._member.roster
+        return 0 if roster is None else len(roster.members)
+
+    @property
+    def _own(self) -> str:
+        return f"fleet.health.{self._member.id}"
+
+    async def _tell(self, client: Client) -> None:
+        signed = self._member.sign_health({**await asyncio.to_thread(self._health), **self._link()})
+        await client.jetstream(timeout=wire.ANSWER_S).publish(self._own, signed)
+
+    async def _hear(self, messages: list[Msg]) -> bool:
+        """Take what was said, in one write, and note when the hub took it.
+
+        Returns:
+            Whether one of them is to hear at once that its log is behind.
+        """
+        me, others = self._member.id, []
+        for one in messages:
+            kiosk = one.subject.rsplit(".", maxsplit=1)[-1]
+            self._seen.hear(kiosk, one.metadata.timestamp.timestamp(), time.time(), is_me=kiosk == me)
+            if kiosk != me:
+                others.append((kiosk, one.data))
+        await asyncio.to_thread(self._member.hear_healths, others)
+        return await asyncio.to_thread(
+            lambda: any(self._member.heads.newer(kiosk) for kiosk in {one for one, _ in others})
+        )
 
 
 def health_s(kiosks: int, *, is_reading: bool = False) -> float:

@@ -112,7 +112,8 @@ class View:
             "parked": _whole(said.get("parked")),
             "clock_off_s": self._clock_off(name, said, is_me=is_me),
             "is_armed": said["is_armed"] if isinstance(said.get("is_armed"), bool) else None,
-            "states": _words(said.get("state")),
+            "states": _words(said.get("states")),
+            "duplicates": _whole(said.get("duplicates")),
         }
         return row | {"alarms": self._alarms(roster, row)}
 
@@ -122,8 +123,8 @@ class View:
         counts = [
             link.seen.read_to - reached
             for link in self._sync.links
-            if isinstance(read, dict) and isinstance(reached := read.get(link.source), int)
-        ]
+            if isinstance(read, dict) and isinstance(reached := read.get(link.source, None if read else 0), int)
+        ]  # who has read nothing anywhere has read up to 0; who reads another hub than we do cannot be compared
         return max(0, min(counts)) if counts else None
 
     def _clock_off(self, name: str, said: dict[str, Any], *, is_me: bool) -> int | None:

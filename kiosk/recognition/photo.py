@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import (
     Image,
     ImageCms,
+    Jpeg2KImagePlugin,
     JpegImagePlugin,
     MpoImagePlugin,
     PngImagePlugin,
@@ -52,7 +53,7 @@ Image.MAX_IMAGE_PIXELS = (
 )
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
-PLUGINS = (JpegImagePlugin, MpoImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
+PLUGINS = (Jpeg2KImagePlugin, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
 """Loaded with this module: Pillow would look for them on the disk with the first picture."""
 
 STRIP_ROWS = 512
@@ -123,7 +124,7 @@ def decode(
             depth and number format of TIFF are taken, 16 bits of PNG; of several pages or frames the first.
         room: gives the memory for the pixels, by height and width.
         begin: called with the number of pixels before memory is spent on them; may wait.
-        with_heic: also take HEIC, where pillow-heif is installed.
+        with_heic: also take HEIC, where pillow-heif is installed, and JPEG 2000, where Pillow has OpenJPEG.
         most_bytes: longest file taken.
         halved: decode a JPEG of HALVED_PIXELS or more at half its edges, rounded up; all of its bytes are read as ever.
 
@@ -200,15 +201,15 @@ def _unpack(data: bytes, begin: Callable[[int], None], *, with_heic: bool, halve
         read = _unpack_tiff(data, *found, begin) if found is not None else None
         if read is not None:
             return read
-    elif with_heic and kinds.is_heic(data):
-        return _unpack_heic(data, begin)
+    elif with_heic and (kinds.is_heic(data) or kinds.is_jpeg_2000(data)):
+        return _unpack_heic(data, begin) if kinds.is_heic(data) else _of_picture(_opened(data, begin, ("JPEG2000",)))
     elif not (data.startswith(b"RIFF") and data[8:12] == b"WEBP"):
         raise _not_taken(data)
     return _of_picture(_opened(data, begin))
 
 
-def _opened(data: bytes, begin: Callable[[int], None]) -> Image.Image:
-    picture = Image.open(io.BytesIO(data), formats=FORMATS)
+def _opened(data: bytes, begin: Callable[[int], None], formats: tuple[str, ...] = FORMATS) -> Image.Image:
+    picture = Image.open(io.BytesIO(data), formats=formats)
     _check_size(*picture.size, begin)
     return picture
 

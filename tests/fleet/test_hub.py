@@ -209,7 +209,7 @@ def test_the_fleet_at_a_glance_has_every_kiosk_how_far_behind_it_is_and_when_it_
 def test_what_a_member_made_up_in_its_health_breaks_no_page(site):
     _, _, _, kiosks = site
     a, b, _ = kiosks
-    odd = {"at": 1e300, "version": ["x"], "roster": True, "parked": "many", "read": 7, "state": [1, "ok", "x" * 999]}
+    odd = {"at": 1e300, "version": ["x"], "roster": True, "parked": "many", "read": 7, "states": [1, "ok", "x" * 999]}
     assert a.sync.member.hear_health(b.member.id, b.member.sign_health(odd))
     row = next(row for row in View(a.sync).overview()["kiosks"] if row["kiosk"] == b.member.id)
 

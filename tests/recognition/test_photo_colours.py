@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms
 
+from kiosk.errors import ImageError
 from kiosk.recognition.formats import profile
 from kiosk.recognition.photo import decode
 from tests.conftest import GOLDEN
@@ -302,3 +303,17 @@ def test_heic_shows_its_own_colours_by_profile_and_by_numbers():
 
     for data in (heic(PORTRAIT, icc_profile=icc), by_numbers):
         assert difference(data, meant(pixels, icc), with_heic=True) <= 1
+
+
+@pytest.mark.parametrize("suffix", [b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"], ids=["in its box", "bare"])
+def test_jpeg_2000_is_taken_where_heic_is_and_nowhere_else(suffix):
+    held = io.BytesIO()
+    PORTRAIT.save(held, "JPEG2000", no_jp2=suffix.startswith(b"\xff"))  # lossless
+    data = held.getvalue()
+    assert data.startswith(suffix)
+
+    np.testing.assert_array_equal(decode(data, with_heic=True), np.asarray(PORTRAIT))
+    with pytest.raises(ImageError, match="JPEG 2000"):
+        decode(data)
+    with pytest.raises(ImageError):
+        decode(data[: len(data) // 3], with_heic=True)

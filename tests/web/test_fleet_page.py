@@ -32,6 +32,7 @@ WELL = {
     "clock_off_s": 0,
     "is_armed": True,
     "states": [],
+    "duplicates": None,
     "alarms": [],
 }
 NAMES = ["Front door", "Back door", "Store room", "Staff entrance", "Warehouse north, gate seventeen"]
@@ -122,7 +123,7 @@ def enrolled(served):
 
 def test_the_kiosks_stand_at_a_glance_and_the_alarms_among_them(operator, fleet):
     fleet.rows[2] |= {"alarms": ["silent", "old_roster"], "heard_s": 90_000, "behind": 31, "roster": 6}
-    fleet.rows[3] |= {"alarms": ["clock"], "clock_off_s": -260_000, "states": ["camera_lost"]}
+    fleet.rows[3] |= {"alarms": ["clock"], "clock_off_s": -260_000, "states": ["camera_lost"], "duplicates": 2}
     page = operator
     page.reload()
     row = page.get_by_role("row").filter(has_text="Store room")
@@ -131,7 +132,10 @@ def test_the_kiosks_stand_at_a_glance_and_the_alarms_among_them(operator, fleet)
     assert "Says nothing" in row.inner_text()
     assert "1 day" in row.inner_text()
     assert "31" in row.inner_text()
-    assert "Clock off by 3 days" in page.get_by_role("row").filter(has_text="Staff entrance").inner_text()
+    said = page.get_by_role("row").filter(has_text="Staff entrance").inner_text()
+    assert "Clock off by 3 days" in said
+    assert "Camera lost" in said
+    assert "2 pairs may be one person" in said
     assert page.locator(".tile", has_text="With an alarm").locator(".tile-value").inner_text() == "2"
     assert page.locator(".tile", has_text="newest list").locator(".tile-value").inner_text() == "4 of 5"
     assert page.get_by_text("Side door, by list 6").is_visible()

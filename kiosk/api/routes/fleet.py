@@ -48,6 +48,7 @@ _KIOSK = named(
         clock_off_s=or_null(INTEGER),
         is_armed=or_null(BOOLEAN),
         states=array(STRING),
+        duplicates=or_null(INTEGER),
         alarms=array(STRING),
     ),
 )

@@ -117,6 +117,11 @@ def is_heic(data: bytes) -> bool:
     return data[4:8] == b"ftyp" and _of_brands(data)[0] == HEIC
 
 
+def is_jpeg_2000(data: bytes) -> bool:
+    """Say whether the bytes claim to be JPEG 2000, in its box or bare, as passports and identity systems have it."""
+    return data.startswith((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"))
+
+
 def _of_brands(data: bytes) -> tuple[str, str]:
     """Name a file of the ISO base media family by its brands; the box's length is the sender's word."""
     end = min(int.from_bytes(data[:4], "big") or FTYP_BYTES, FTYP_BYTES, len(data))

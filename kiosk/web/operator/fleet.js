@@ -110,6 +110,7 @@ function state(row) {
   const words = [
     ...row.alarms.map((name) => chip("bad", "alert", alarm(name, row))),
     ...row.states.map((name) => chip("maybe", "info", named("condition", name))),
+    ...(row.duplicates > 0 ? [chip("maybe", "alike", t("fleet.duplicates", { n: row.duplicates }))] : []),
   ];
   if (words.length === 0) words.push(chip("good", "check", t("fleet.well")));
   return el("span", { class: "chips" }, words);
@@ -178,7 +179,8 @@ export function countdown({ session, sessionId, kind }) {
         list,
         found.kiosks.map((row) => knower(row, isForgotten ? row.has_forgotten : row.knows)),
       );
-      if (n >= found.of) next = null;
+      section.hidden = found.of === 0; // not let in yet: nobody is to know
+      if (n >= found.of && found.of > 0) next = null;
     } catch (error) {
       if (error.status === undefined) throw error;
       put(line, icon("offline"), el("span", {}, error.message));
