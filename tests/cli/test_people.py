@@ -10,6 +10,7 @@ import pytest
 
 from kiosk.store.directory import initialise
 from kiosk.store.subjects import Details, Enrolment
+from tests.conftest import GOLDEN
 
 
 @pytest.fixture(autouse=True)
@@ -63,3 +64,15 @@ def test_the_table_holds_everybody_and_runs_no_formula(kiosk, tmp_path):
     assert [one["name"] for one in json.loads((tmp_path / "people.json").read_text())] == ["=Person B"]
     assert (tmp_path / "people.json").stat().st_mode & 0o777 == 0o600
     assert kiosk("gallery", "export", "--to", tmp_path / "people.json")[0] == 1  # never over another file
+
+
+def test_a_photograph_is_added_to_its_person_and_refused_for_another(kiosk):
+    kiosk("enrol", GOLDEN / "person_a_1.jpg", "--name", "Person A the Third")
+
+    code, out, _ = kiosk("gallery", "add-photo", "3", GOLDEN / "person_a_2.jpg")
+    assert code == 0
+    assert "2 references" in out
+    code, _, err = kiosk("gallery", "add-photo", "3", GOLDEN / "person_b_1.jpg")
+    assert code == 3
+    assert "somebody else" in err
+    assert shown(kiosk, 3)["references"] == 2

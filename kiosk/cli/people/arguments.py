@@ -27,6 +27,17 @@ def add_keeping(gallery: Callable[..., argparse.ArgumentParser], who: str) -> No
     edit.add_argument("--valid-until", metavar="DATE", help="first day on which the person may no longer enter")
     edit.add_argument("--retain-until", metavar="DATE", help="day on which the person is erased")
     edit.add_argument("--status", choices=STATUSES, help="Approved lets in somebody who enrolled without an operator")
+    add_photo = gallery(
+        "gallery add-photo",
+        "people.keep",
+        "add photographs to somebody enrolled",
+        more="Each has to be of this person: one that is not like those known is refused, and so is a blocked face. "
+        "Exit 3 where one was refused; those before it are kept.",
+    )
+    add_photo.add_argument("subject", metavar="ID", help=who)
+    add_photo.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="photographs of this person alone")
+    add_photo.add_argument("--rotate", action="store_true", help="try quarter turns until the face is upright")
+    add_photo.add_argument("--largest", action="store_true", help="of several faces in a photograph take the largest")
     export = gallery(
         "gallery export",
         "people.keep",

@@ -1,6 +1,6 @@
 /** How the kiosk is: armed or not and why, how each state is mended, and its figures. */
 
-import { el, icon } from "../common/dom.js";
+import { coded, el, icon } from "../common/dom.js";
 import { ago, current, knows, named, number, t } from "../common/words.js";
 
 const ENTERED = new Set(["identify", "verify"]); // modes in which a door opens
@@ -42,7 +42,7 @@ function state(one) {
       named("condition", one.condition),
       !isOff && el("span", { class: "soft" }, ` · ${named("leaves", one.leaves)} · ${ago(one.since)}`),
     ),
-    el("p", {}, knows(cure) ? t(cure) : one.sentence),
+    el("p", {}, coded(knows(cure) ? t(cure) : one.sentence)),
     knows(cure) && one.sentence && !isOff && details(one.sentence),
   );
 }
