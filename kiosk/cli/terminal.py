@@ -79,11 +79,14 @@ def hushed(chosen: argparse.Namespace) -> Iterator[None]:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO | None = None) -> Iterator[str]:
-    """Yield a table's lines; on a terminal its widest columns are cut until it fits.
+    """Yield a table's lines; on a terminal without empty columns, and with the widest ones cut until it fits.
 
     >>> list(table(("no.", "name"), [("1", "Person A"), ("12", "B")]))
     ['no.  name', '1    Person A', '12   B']
     """
+    if is_terminal(stream):
+        kept = [at for at in range(len(headers)) if any(row[at] for row in rows)] or range(len(headers))
+        headers, rows = [headers[at] for at in kept], [[row[at] for at in kept] for row in rows]
     widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
     if is_terminal(stream):
         room = max(shutil.get_terminal_size().columns - GAP * (len(widths) - 1), len(widths) * LEAST_WIDTH)
