@@ -9,7 +9,7 @@ from starlette.responses import Response
 from kiosk.api.access import Caller
 from kiosk.api.gate import COOKIE, NO_KEY, refuse_locked
 from kiosk.api.operation import Call, Operation, answer, field_errors, refusal
-from kiosk.api.schema import ANSWER_400, STRING, TEXT, TIME, closed, named, or_null
+from kiosk.api.schema import ANSWER_400, BOOLEAN, STRING, TEXT, TIME, closed, named, or_null
 from kiosk.didit import contract
 from kiosk.store.accounts import Role
 
@@ -22,6 +22,7 @@ SESSION = named(
         expires_at=or_null(TIME),
         language=STRING,
         time_zone=STRING,
+        has_cloud=BOOLEAN,
     ),
 )
 
@@ -34,6 +35,7 @@ def _about(call: Call, caller: Caller) -> dict[str, Any]:
         "expires_at": None if caller.expires_at is None else contract.timestamp(caller.expires_at),
         "language": call.context.config.api.language,
         "time_zone": call.context.config.schedule.time_zone,
+        "has_cloud": call.context.cloud is not None,
     }
 
 
