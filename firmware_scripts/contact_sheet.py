@@ -1,9 +1,10 @@
-"""Take every view of the operator's page and the screen in every size, colour and language, onto contact sheets.
+"""Take every view and dialog of the pages in every size, colour and language, onto contact sheets.
 
-    .venv/bin/python firmware_scripts/contact_sheet.py http://127.0.0.1:8080 NAME [FOLDER]
+    .venv/bin/python firmware_scripts/contact_sheet.py http://127.0.0.1:8080 NAME [FOLDER] [--screen "$(kiosk screen)"]
 
 For a kiosk that runs; NAME is an operator's, the password is read from stdin. Wants Chromium and the extra `test`.
-FOLDER (./sheets when left out) gets one PNG for each view and one sheet for each size, colour and language, and
+With --screen, the address that `kiosk screen` prints, the visitor's screen is taken too. FOLDER (./sheets when left
+out) gets one PNG for each view, a sheet for each size, colour and language, all of them small on `sheet.png`, and
 `views.json`: how long each view took, what axe found, and whether anything was wider than its screen.
 """
 
@@ -41,6 +42,16 @@ VIEWS = (
     "setup",
     "acceptance",
 )
+DIALOGS = (
+    ("today", "door.open"),
+    ("people-one", "person.block"),
+    ("people-one", "person.forget"),
+    ("keys", "keys.revoke"),
+    ("today", "shortcut.title"),
+)
+"""What opens a dialog: the view, and the words of its button; a view without the button has no such dialog."""
+
+SCREEN_VIEWS = ("idle", "languages", "consent", "details")
 FLAGS = [*(["--no-sandbox"] if os.geteuid() == 0 else []), "--disable-gpu", "--hide-scrollbars"]
 SETTLED = """async () => {
   for (let frame = 0; frame < 2; frame += 1) await new Promise(requestAnimationFrame);
@@ -48,6 +59,7 @@ SETTLED = """async () => {
 }"""
 TILE = 420  # px, width of one picture on a sheet
 ACROSS = 4
+SMALL = 640  # px, width of one sheet among all
 
 
 def first_of(page: Any, kind: str) -> str | None:
@@ -103,6 +115,18 @@ def sheet(pictures: Sequence[tuple[str, Path]], path: Path) -> None:
     whole.save(path)
 
 
+def together(sheets: Sequence[Path], path: Path) -> None:
+    """Put all sheets, small, onto one."""
+    small = [Image.open(one).convert("RGB") for one in sheets]
+    small = [one.resize((SMALL, round(one.height * SMALL / one.width))) for one in small]
+    whole = Image.new("RGB", ((SMALL + 8) * len(small), max(one.height for one in small) + 20), "#555555")
+    pen = ImageDraw.Draw(whole)
+    for place, (one, name) in enumerate(zip(small, sheets, strict=True)):
+        pen.text((place * (SMALL + 8) + 4, 4), name.stem, fill="white")
+        whole.paste(one, (place * (SMALL + 8), 20))
+    whole.save(path)
+
+
 def looks(chosen: argparse.Namespace) -> Iterator[tuple[str, str, str]]:
     """Yield size, colour and language of each sheet."""
     for language in chosen.language:
@@ -131,6 +155,8 @@ def take(browser: Any, chosen: argparse.Namespace, password: str, look: tuple[st
         *(chosen.view or VIEWS),
         *([] if chosen.view else filter(None, (first_of(page, "people"), first_of(page, "decisions")))),
     ]
+    words = page.evaluate(f"fetch('/web/common/{language}.json').then(answer => answer.json())")
+    words = {**page.evaluate("fetch('/web/common/en.json').then(answer => answer.json())"), **words}
     pictures, measured = [], []
     for view in views:
         faults.clear()
@@ -146,9 +172,65 @@ def take(browser: Any, chosen: argparse.Namespace, password: str, look: tuple[st
         axe = found_by_axe(page) if chosen.axe else []
         row = {"view": name, "size": size, "colour": colour, "language": language, "ms": round(took_ms)}
         measured.append({**row, "overflow_px": max(0, overflow), "axe": axe, "console": list(faults)})
+        for opener in [key for of, key in DIALOGS if of == name]:
+            taken = dialog(page, words[opener])
+            if taken is not None:
+                path = chosen.folder / f"{name}-{opener}-{size}-{colour}-{language}.png"
+                page.screenshot(path=path, animations="disabled")
+                pictures.append((f"{name}, {opener}", path))
+                axe = found_by_axe(page) if chosen.axe else []
+                measured.append({**row, "view": f"{name}, {opener}", "overflow_px": 0, "axe": axe, "console": []})
+                page.keyboard.press("Escape")
+                playwright.expect(page.locator("dialog")).to_have_count(0)
+    if chosen.screen:
+        for name, path, axe in screen(context, chosen, look):
+            pictures.append((f"screen, {name}", path))
+            measured.append({**row, "view": f"screen, {name}", "ms": 0, "overflow_px": 0, "axe": axe, "console": []})
     sheet(pictures, chosen.folder / f"sheet-{size}-{colour}-{language}.png")
     context.close()
     return measured
+
+
+def dialog(page: Any, words: str) -> bool | None:
+    """Open a dialog by its button; None where the view has no such button to press."""
+    button = page.locator("button:visible", has_text=words).first
+    if not button.count() or not button.is_enabled():
+        return None
+    button.click()
+    page.locator("dialog[open]").wait_for()
+    return True
+
+
+def screen(
+    context: Any, chosen: argparse.Namespace, look: tuple[str, str, str]
+) -> Iterator[tuple[str, Path, list[str]]]:
+    """Take the visitor's screen: while nobody is there, its languages, and where it enrols consent and details."""
+    size, colour, language = look
+    page = context.new_page()
+    page.goto(chosen.screen)
+    page.locator("main[data-state]").wait_for()
+    page.locator(".languages summary").click()
+    page.locator(f".languages button[lang={language}]").click()
+    page.locator(f"html[lang={language}]").wait_for()
+    for name in SCREEN_VIEWS:
+        if name == "languages":
+            page.locator(".languages summary").click()
+        elif name == "consent":
+            page.locator(".languages summary").click()
+            begin = page.locator(".invite button")
+            if not begin.count():
+                break  # this kiosk enrols nobody
+            begin.click()
+            page.locator(".flow-card").wait_for()
+        elif name == "details":
+            page.locator("input[name=agree]").check()
+            page.locator(".flow-card button[type=submit]").click()
+            page.locator("input[name=name]").wait_for()
+        page.evaluate(SETTLED)
+        path = chosen.folder / f"screen-{name}-{size}-{colour}-{language}.png"
+        page.screenshot(path=path, animations="disabled")
+        yield name, path, found_by_axe(page) if chosen.axe else []
+    page.close()
 
 
 def main() -> int:
@@ -159,7 +241,10 @@ def main() -> int:
     parser.add_argument("folder", nargs="?", type=Path, default=Path("sheets"))
     parser.add_argument("--size", nargs="*", choices=tuple(SIZES), default=tuple(SIZES))
     parser.add_argument("--colour", nargs="*", choices=COLOURS, default=COLOURS)
-    parser.add_argument("--language", nargs="*", default=("en", "de"))
+    parser.add_argument("--language", nargs="*", default=("en", "de", "ar"))
+    parser.add_argument(
+        "--screen", metavar="ADDRESS", help="also take the visitor's screen; as `kiosk screen` prints it"
+    )
     parser.add_argument("--view", nargs="*", help="only these, such as reviews")
     parser.add_argument("--axe", action="store_true", help="also run axe-core over each view")
     parser.add_argument("--whole", action="store_true", help="the whole page on a phone too, not its first screen")
@@ -173,6 +258,7 @@ def main() -> int:
         for look in looks(chosen):
             measured += take(browser, chosen, password, look)
         browser.close()
+    together([chosen.folder / f"sheet-{'-'.join(look)}.png" for look in looks(chosen)], chosen.folder / "sheet.png")
     (chosen.folder / "views.json").write_text(json.dumps(measured, indent=2) + "\n")
     wrong = [one for one in measured if one["overflow_px"] or one["axe"] or one["console"]]
     for one in wrong:

@@ -17,7 +17,7 @@ from typing import Any
 
 from kiosk import assembly
 from kiosk.cli.main import REFUSED
-from kiosk.cli.terminal import BY_STATUS, GOOD, PLAIN, can_ask, confirmed, emphasised, is_terminal
+from kiosk.cli.terminal import BY_STATUS, GOOD, PLAIN, can_ask, confirmed, emphasised, is_terminal, table
 from kiosk.device.calls import answer_match, answer_search
 from kiosk.device.device import Device
 from kiosk.device.documents import read_document
@@ -41,7 +41,7 @@ def match(chosen: argparse.Namespace) -> None:
     if chosen.brief and chosen.json:
         raise ConfigError("--brief and --json ask for two different things; give one of them")
     # Read before the models are loaded: a wrong file name should not cost a second.
-    pictures = [(path, _bytes(path)) for path in (chosen.user_image, chosen.ref_image)]
+    pictures = [(path, read_photograph(path)) for path in (chosen.user_image, chosen.ref_image)]
     with assembly.open_device(chosen) as device:
         # Side by side: the networks gain little from threads of their own, two photographs gain a core.
         with ThreadPoolExecutor(1) as aside:
@@ -69,7 +69,7 @@ def match(chosen: argparse.Namespace) -> None:
 
 def search(chosen: argparse.Namespace) -> None:
     """Look for a face among everyone enrolled."""
-    content = _bytes(chosen.user_image)
+    content = read_photograph(chosen.user_image)
     with assembly.open_device(chosen) as device:
         if chosen.threshold is not None:
             wanted = replace(device.config.search, similarity_threshold=chosen.threshold, hold_fpir=0.0)
@@ -248,7 +248,7 @@ def _prove_aside(chosen: argparse.Namespace, number: int) -> None:
         os.posix_spawn(command[0], command, os.environ, file_actions=quiet, setsid=True)  # it outlives the terminal
 
 
-def _bytes(path: Path, most_bytes: int = MAX_BYTES) -> bytes:
+def read_photograph(path: Path, most_bytes: int = MAX_BYTES) -> bytes:
     """Return a picture file's bytes, of a huge one no more than tells that it is too large.
 
     A pipe such as bash's <(…) is read too, once; a device is not.
@@ -278,7 +278,7 @@ def _named(path: Path, error: ImageError) -> str:
 
 
 def _enrol(chosen: argparse.Namespace, paths: list[Path], enrolment: Enrolment) -> int:
-    photographs = [_bytes(path) for path in paths]
+    photographs = [read_photograph(path) for path in paths]
     with assembly.open_device(chosen) as device:
         for path, photograph in zip(paths, photographs, strict=True):
             try:
@@ -300,7 +300,7 @@ def _enrol(chosen: argparse.Namespace, paths: list[Path], enrolment: Enrolment) 
             actor="cli",
         )
     if not outcome.is_stored:
-        _print_refusal(chosen, outcome)
+        print_refusal(chosen, outcome)
         return REFUSED
     if outcome.of is not None:
         assembly.note(
@@ -315,7 +315,10 @@ def _filled(
     device: Device, chosen: argparse.Namespace, photographs: list[bytes], enrolment: Enrolment
 ) -> Enrolment | None:
     """Fill an enrolment from a document and have it confirmed; None where it is refused. No picture of it is kept."""
-    sides = [None if path is None else _bytes(path, DOCUMENT_BYTES) for path in (chosen.document, chosen.document_back)]
+    sides = [
+        None if path is None else read_photograph(path, DOCUMENT_BYTES)
+        for path in (chosen.document, chosen.document_back)
+    ]
     assert sides[0] is not None  # the option that this is called for
     reading = read_document(device, sides[0], sides[1])
     live = [
@@ -323,7 +326,7 @@ def _filled(
     ]
     found = fill_enrolment(device, enrolment, reading, [one for one in live if one is not None])
     if found.refusal is not None:
-        _print_refusal(chosen, EnrolmentResult("document", found.refusal))
+        print_refusal(chosen, EnrolmentResult("document", found.refusal))
         return None
     details, score = found.enrolment.details, found.portrait_score
     until = _date(found.enrolment.valid_until) or "no date"
@@ -338,7 +341,7 @@ def _filled(
     for label, text in said:
         print(f"  {label:<16} {shown(text or '(none)')}", file=sys.stderr)
     if not chosen.yes and not _confirmed():
-        _print_refusal(chosen, EnrolmentResult("document", "not confirmed; nobody was enrolled"))
+        print_refusal(chosen, EnrolmentResult("document", "not confirmed; nobody was enrolled"))
         return None
     return found.enrolment
 
@@ -350,7 +353,8 @@ def _confirmed() -> bool:
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
-def _print_refusal(chosen: argparse.Namespace, outcome: EnrolmentResult) -> None:
+def print_refusal(chosen: argparse.Namespace, outcome: EnrolmentResult) -> None:
+    """Print why nobody was enrolled, or nothing added."""
     if chosen.json:
         of = outcome.of
         more = {"of": {"session_number": of.subject, "similarity_percentage": of.similarity}} if of else {}
@@ -411,9 +415,31 @@ def _print_people(
     if chosen.json:
         _print_json({"total": page.total, "subjects": [_about(subject) for subject in page.subjects]})
         return
-    for subject in page.subjects:
-        print(_line(subject))
+    if is_terminal():
+        print(*table(COLUMNS, [_cells(subject) for subject in page.subjects]), sep="\n")
+    else:
+        for subject in page.subjects:
+            print(_line(subject))
     print(f"--- {len(page.subjects)} of {page.total} ---")
+
+
+COLUMNS = ("no.", "name", "code", "document", "faces", "status", "list", "until")
+
+
+def _cells(subject: Subject) -> tuple[str, ...]:
+    """Return a person as a row of a table."""
+    details = subject.details
+    listed = "blocked" if subject.is_blocklisted else "allowed" if subject.is_allowlisted else ""
+    until = "" if subject.valid_until is None else contract.timestamp(subject.valid_until)[:10]
+    texts = (details.name or "(no name)", details.vendor_data or "", contract.mask(details.document_number) or "")
+    return (
+        str(subject.session_number),
+        *map(shown, texts),
+        str(subject.references),
+        subject.status.value,
+        listed,
+        until,
+    )
 
 
 def _line(subject: Subject) -> str:

@@ -26,6 +26,7 @@ from kiosk.cli.mqtt import add_mqtt
 from kiosk.cli.osdp import add_osdp
 from kiosk.cli.parser import Parser, complete
 from kiosk.cli.people.arguments import add_keeping, add_passages, add_privacy
+from kiosk.cli.terminal import hushed
 from kiosk.cli.values import read_count, read_days, read_part, read_port, read_skip, read_threshold, read_vendor_data
 from kiosk.errors import KioskError
 from kiosk.rules.text import shown
@@ -57,7 +58,8 @@ def main(arguments: Sequence[str] | None = None, *, loaded: Loaded | None = None
     chosen = parser.parse_args(arguments)
     chosen.loaded = loaded
     try:
-        return int(chosen.run(chosen) or 0)
+        with hushed(chosen):
+            return int(chosen.run(chosen) or 0)
     except KioskError as error:
         print(f"Error: {shown(str(error))}", file=sys.stderr)
         return 1
@@ -85,6 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"kiosk {__version__}")
     parser.add_argument("--state", metavar="DIR", help="directory of database, key and backups")
     parser.add_argument("--config", metavar="FILE", type=Path, help="settings file")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors, and what was asked for")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add = _adder(commands)
     _add_running(add)
@@ -120,6 +123,7 @@ def _adder(commands: argparse._SubParsersAction[Any]) -> Adder:
         )
         command.add_argument("--state", metavar="DIR", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         command.add_argument("--config", metavar="FILE", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        command.add_argument("--quiet", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
         if json:
             command.add_argument("--json", action="store_true", help="print JSON for machines")
 
@@ -127,7 +131,7 @@ def _adder(commands: argparse._SubParsersAction[Any]) -> Adder:
             function: Command = getattr(import_module(f"kiosk.cli.{module}"), name.replace(" ", "_").replace("-", "_"))
             return function(chosen)
 
-        command.set_defaults(run=run)
+        command.set_defaults(run=run, command=name)
         return command
 
     return add

@@ -15,6 +15,7 @@ import segno
 
 from kiosk import assembly
 from kiosk.cli.main import REFUSED
+from kiosk.cli.terminal import is_terminal, table
 from kiosk.didit import contract
 from kiosk.errors import ConfigError, StoreError
 from kiosk.health.clock import is_synced, was_set
@@ -145,11 +146,23 @@ def log_list(chosen: argparse.Namespace) -> None:
     if chosen.json:
         print(json.dumps({"total": page.total, "decisions": rows}, indent=2, ensure_ascii=False))
         return
-    for row in rows:
+    if is_terminal():
+        print(*table(LOG_COLUMNS, [_cells(row) for row in rows]), sep="\n")
+    for row in rows if not is_terminal() else ():
         score = "-" if row["score"] is None else row["score"]
         told = f"{row['seq']:>6}  {row['at'][:19]}Z  {row['kind']:<12} {row['status'] or '-':<10} {score:>6}"
         print(f"{told}  {_remark(row)}".rstrip())
     print(f"--- {len(rows)} of {page.total} ---")
+
+
+LOG_COLUMNS = ("no.", "time (UTC)", "kind", "status", "score", "person", "remark")
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return a decision as a row of a table."""
+    score, person = ("-" if row[name] is None else str(row[name]) for name in ("score", "session_number"))
+    at = row["at"][:19].replace("T", " ")
+    return (str(row["seq"]), at, row["kind"], row["status"] or "-", score, person, _remark(row))
 
 
 def _remark(row: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ import pytest
 from kiosk.store.directory import initialise, open_store
 from kiosk.store.keys import read_keys
 from kiosk.store.subjects import Details, Enrolment
+from tests.conftest import GOLDEN
 
 
 @pytest.fixture(autouse=True)
@@ -100,3 +101,15 @@ def test_a_sealed_file_opens_with_its_passphrase_and_gives_table_and_photographs
     rows = list(csv.DictReader(io.StringIO((opened / "people.csv").read_text())))
     assert [row["name"] for row in rows] == ["Person A", "'=Person B", "Person C"]
     assert (opened / "3-1.jpg").read_bytes() == b"\xff\xd8\xff\xd9"
+
+
+def test_a_photograph_is_added_to_its_person_and_refused_for_another(kiosk):
+    kiosk("enrol", GOLDEN / "person_a_1.jpg", "--name", "Person A the Third")
+
+    code, out, _ = kiosk("gallery", "add-photo", "3", GOLDEN / "person_a_2.jpg")
+    assert code == 0
+    assert "2 references" in out
+    code, _, err = kiosk("gallery", "add-photo", "3", GOLDEN / "person_b_1.jpg")
+    assert code == 3
+    assert "somebody else" in err
+    assert shown(kiosk, 3)["references"] == 2

@@ -12,10 +12,13 @@ import sys
 import pytest
 
 from kiosk.cli.demo import demo_settings
-from kiosk.cli.main import main
-from kiosk.cli.terminal import GOOD, emphasised
+from kiosk.cli.main import build_parser, main
+from kiosk.cli.terminal import GOOD, REPORTING, emphasised, table
 from kiosk.settings.config import Config
-from kiosk.store.directory import initialise
+from kiosk.store.chain import Kind
+from kiosk.store.decision_log import NewDecision
+from kiosk.store.directory import initialise, open_store
+from kiosk.store.keys import read_keys
 from kiosk.store.subjects import Details, Enrolment
 from tests.conftest import GOLDEN
 from tests.patience import until
@@ -165,3 +168,63 @@ def test_a_search_lists_from_the_similarity_that_was_asked_for_and_a_stranger_is
 
     assert (near["total_matches"], far["total_matches"], far["status"]) == (1, 0, "Approved")
     assert "nobody is alike: Didit's word for a stranger" in kiosk("log", "list")[1].splitlines()[0]
+
+
+def test_a_table_is_cut_until_it_fits_the_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    rows = [("1", "Person A with a name that goes on and on", "code"), ("12", "B", "another code that is long")]
+
+    on_a_terminal = list(table(("no.", "name", "code"), rows, Terminal()))
+    in_a_pipe = list(table(("no.", "name", "code"), rows, io.StringIO()))
+
+    assert max(map(len, on_a_terminal)) <= 40
+    assert "…" in on_a_terminal[1]
+    assert "goes on and on" in in_a_pipe[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "is_silent"),
+    [
+        pytest.param(("gallery", "allow", "1"), True, id="only says that it is done"),
+        pytest.param(("gallery", "list"), False, id="prints what was asked for"),
+        pytest.param(("gallery", "allow", "1", "--json"), False, id="JSON is for a program"),
+    ],
+)
+@pytest.mark.usefixtures("person")
+def test_quiet_leaves_out_what_nobody_asked_for(kiosk, words, is_silent):
+    code, out, err = kiosk("--quiet", *words)
+
+    assert (code, out == "", err) == (0, is_silent, "")
+    assert (kiosk(*words, "--quiet")[1] == "") is is_silent
+
+
+def test_quiet_says_errors_and_asks_all_the_same(person, kiosk):
+    code, out, err = kiosk("--quiet", "gallery", "allow", "7")
+    assert (code, out) == (1, "")
+    assert err.startswith("Error: nobody")
+
+    code, seen = at_a_terminal("forget", str(person), "--quiet", typed=b"n\n")
+    assert code == 3
+    assert "Person A" in seen
+
+
+def test_every_reporting_command_is_one():
+    known = set()
+
+    def walk(parser):
+        for action in parser._actions:
+            for child in getattr(action, "choices", None) or () if isinstance(action.choices, dict) else ():
+                known.add(action.choices[child].get_default("command"))
+                walk(action.choices[child])
+
+    walk(build_parser())
+
+    assert REPORTING <= known
+
+
+@pytest.mark.usefixtures("person")
+def test_a_log_says_what_didits_approved_means_for_a_stranger(state, kiosk):
+    with open_store(state, read_keys(state), now=lambda: 1_800_000_000.0) as store:
+        store.record_decision(NewDecision(Kind.FACE_SEARCH, "Approved"))
+
+    assert "nobody is alike: Didit's word for a stranger" in kiosk("log", "list")[1]

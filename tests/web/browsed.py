@@ -118,3 +118,9 @@ def serious(page) -> list[str]:
         if one["impact"] in {"serious", "critical"}
         for node in one["nodes"]
     ]
+
+
+def speak(page: Any, language: str) -> None:
+    """Choose a language at the kiosk's screen, by its own name."""
+    page.locator(".languages summary").click()
+    page.locator(".languages").get_by_role("button", name=language).click()

@@ -18,7 +18,7 @@ from kiosk.testing.documents import Specimen
 from tests.api.served import A1, SCREEN_TOKEN, serving
 from tests.documents.cards import jpeg, picture_of, score_of_person_a
 from tests.patience import reserved_port, until
-from tests.web.browsed import NEEDED, despite_crashes, opened, playwright, running, serious
+from tests.web.browsed import NEEDED, despite_crashes, opened, playwright, running, serious, speak
 
 pytestmark = NEEDED
 
@@ -119,10 +119,24 @@ def test_a_closed_screen_says_why_in_plain_words(screen, served):
 def test_the_screen_speaks_the_language_that_is_chosen(screen, served):
     page, _ = screen
 
-    page.get_by_role("button", name="Deutsch").click()
+    speak(page, "Deutsch")
     served.kiosk.news.publish(Topic.SCREEN, GUIDE)
 
     page.get_by_text("Näher kommen").wait_for()
+
+
+def test_a_language_by_its_file_alone_turns_the_page_and_says_all_of_it(screen, served):
+    page, _ = screen
+
+    speak(page, "العربية")
+    served.kiosk.news.publish(Topic.SCREEN, GUIDE)
+
+    page.get_by_text("اقترب", exact=True).wait_for()
+    assert page.evaluate("[document.documentElement.lang, document.documentElement.dir]") == ["ar", "rtl"]
+    assert "\u1d49\u207f" not in page.locator("body").inner_text()  # nothing stood in for a word it lacks
+    speak(page, "English")
+    page.get_by_text("Come closer", exact=True).wait_for()
+    assert page.evaluate("document.documentElement.dir") == "ltr"
 
 
 @despite_crashes
@@ -292,7 +306,7 @@ def test_axe_finds_nothing_serious_on_the_screen_and_all_of_it_fits(screen, serv
     for language in ("Deutsch", "English"):
         served.kiosk.news.publish(Topic.SCREEN, IDLE)
         page.locator("main[data-state=idle]").wait_for()
-        page.get_by_role("button", name=language).click()
+        speak(page, language)
         for news in shown:
             served.kiosk.news.publish(Topic.SCREEN, news)
             kind = {result: f"[data-kind={kind}]" for result, _, kind in RESULTS}.get(news["result"], "")

@@ -16,7 +16,7 @@ from kiosk.settings.config import Config
 from kiosk.settings.sections import EnrolmentSettings, PadSettings
 from tests.api.served import A1, serving
 from tests.patience import until
-from tests.web.browsed import NEEDED, opened, playwright, serious
+from tests.web.browsed import NEEDED, opened, playwright, serious, speak
 from tests.web.test_screen import FACE, IDLE, PICTURE_IS_SHOWN, chromium, screen, served  # noqa: F401  fixtures
 
 pytestmark = NEEDED
@@ -162,7 +162,7 @@ def test_a_challenge_is_said_once_as_it_is_asked_in_the_language_of_now(chromium
         until(lambda: heard(page)[-1] == "en-GB The other way")
         served.kiosk.news.publish(Topic.SCREEN, {**GUIDE, "challenge": None})
         page.locator(".challenge").wait_for(state="hidden")
-        page.get_by_role("button", name="Deutsch").click()
+        speak(page, "Deutsch")
         page.locator("html[lang=de]").wait_for()
         show(served, {**CHALLENGES["mouth"], "attempt": 2})
         until(lambda: len(heard(page)) == 3)

@@ -137,7 +137,7 @@ def test_each_code_of_the_device_has_words(prefix, codes):
 
 
 def test_no_page_asks_anything_of_another_host():
-    for path in (path for path in WEB.rglob("*") if path.is_file()):
+    for path in (path for path in WEB.rglob("*") if path.is_file() and path.suffix != ".png"):
         text = path.read_text(encoding="utf-8").replace("http://www.w3.org/", "")
 
         assert not re.search(r"(https?:)?//[\w-]+\.[a-z]{2,}", re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE)), (

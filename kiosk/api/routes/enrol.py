@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
 from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, Part, answer, busy, field_errors, read_moment
@@ -20,18 +19,17 @@ from kiosk.api.schema import ANSWER_400, BOOLEAN, FLAG, INTEGER, NUMBER, STRING,
 from kiosk.api.uploads import Form
 from kiosk.device import enrol as enrolling
 from kiosk.device.device import Found
-from kiosk.device.enrol import SAME_PERSON_SCORE, EnrolmentResult, assess
+from kiosk.device.enrol import EnrolmentResult, assess
+from kiosk.device.more_photographs import add_photograph
 from kiosk.errors import ImageError
 from kiosk.networks.liveness import liveness_limits
 from kiosk.recognition.judgement import Verdict
 from kiosk.recognition.liveness_photo import judge_photograph
-from kiosk.recognition.match import compare
 from kiosk.recognition.pad_levels import Level
 from kiosk.recognition.photo import MAX_BYTES
 from kiosk.rules.text import objection
 from kiosk.store.accounts import Role
 from kiosk.store.subjects import Details, Enrolment, Subject
-from kiosk.types import Template
 
 MOST_PHOTOGRAPHS = 5
 NOT_LIVE = {
@@ -210,20 +208,7 @@ async def add_reference(call: Call) -> Response:
         device = call.context.device
         if is_of_now and (doubt := _doubt(call, [photograph], rotate=rotate)) is not None:
             return doubt
-        outcome = assess(device, photograph, rotate=rotate, take_largest=largest, with_heic=True).outcome
-        if isinstance(outcome, EnrolmentResult):
-            return outcome
-        objection = _not_theirs(call, subject, outcome.template)
-        if objection is not None:
-            return objection
-        device.store.people.add_reference(
-            subject.session_number,
-            outcome.template,
-            quality=outcome.quality,
-            image=outcome.photograph,
-            actor=call.actor,
-        )
-        return device.store.people.subject(subject.session_number) or subject
+        return add_photograph(device, subject, photograph, rotate=rotate, take_largest=largest, actor=call.actor)
 
     try:
         done = await call.recognise(work)
@@ -232,24 +217,6 @@ async def add_reference(call: Call) -> Response:
     if isinstance(done, EnrolmentResult):
         return answer(_refused(done), 409)
     return answer(about(done, whole=True), 201)
-
-
-def _not_theirs(call: Call, subject: Subject, template: Template) -> EnrolmentResult | None:
-    """Return why a photograph is not this person's: a stranger's reference would let the stranger in."""
-    device = call.context.device
-    held = device.gallery.references_of(subject.session_number)
-    vectors = device.store.references.vectors(list(held), template.model) if held else np.zeros((0, 0), np.float32)
-    scores = [
-        device.scale.similarity_percentage(compare(template, Template(vector, template.model)))
-        for vector in vectors
-        if not np.isnan(vector[0])  # a row of NaN is gone
-    ]
-    if scores and max(scores) < SAME_PERSON_SCORE:
-        return EnrolmentResult("mixed", f"this seems to be somebody else (similarity {max(scores)})")
-    for one in device.find(template, whatever_dates=True):
-        if one.is_blocklisted and one.subject != subject.session_number:
-            return EnrolmentResult("blocklisted", f"the face is on the blocklist (number {one.subject})", of=one)
-    return None
 
 
 _IMAGE = {"type": "string", "format": "binary"}

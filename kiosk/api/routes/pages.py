@@ -22,6 +22,8 @@ KINDS = {
     ".js": "text/javascript",
     ".json": "application/json",
     ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".webmanifest": "application/manifest+json",
 }
 COOKIE_S = 400 * 86400  # the longest that browsers keep one
 POLICY = (

@@ -29,6 +29,7 @@ SESSION = named(
         language=STRING,
         time_zone=STRING,
         has_fleet=BOOLEAN,
+        has_cloud=BOOLEAN,
     ),
 )
 
@@ -45,6 +46,7 @@ def _about(call: Call, caller: Caller) -> dict[str, Any]:
         "language": call.context.config.api.language,
         "time_zone": call.context.config.schedule.time_zone,
         "has_fleet": call.context.fleet is not None,
+        "has_cloud": call.context.cloud is not None,
     }
 
 

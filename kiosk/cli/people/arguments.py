@@ -45,6 +45,17 @@ def add_keeping(gallery: Callable[..., argparse.ArgumentParser], who: str) -> No
     )
     factors.add_argument("--no-card", action="store_true", help="take the card")
     factors.add_argument("--no-pin", action="store_true", help="take the PINs")
+    add_photo = gallery(
+        "gallery add-photo",
+        "people.keep",
+        "add photographs to somebody enrolled",
+        more="Each has to be of this person: one that is not like those known is refused, and so is a blocked face. "
+        "Exit 3 where one was refused; those before it are kept.",
+    )
+    add_photo.add_argument("subject", metavar="ID", help=who)
+    add_photo.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="photographs of this person alone")
+    add_photo.add_argument("--rotate", action="store_true", help="try quarter turns until the face is upright")
+    add_photo.add_argument("--largest", action="store_true", help="of several faces in a photograph take the largest")
     export = gallery(
         "gallery export",
         "people.keep",

@@ -1,4 +1,4 @@
-"""Commands that look after people: gallery edit, export, unseal."""
+"""Commands that look after people: gallery edit, add-photo, export, unseal."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from typing import Any
 
 from kiosk import assembly
 from kiosk.cli import faces
+from kiosk.cli.main import REFUSED
+from kiosk.device.enrol import EnrolmentResult
+from kiosk.device.more_photographs import add_photograph
 from kiosk.device.people_finder import PeopleFinder
 from kiosk.device.people_table import ARCHIVE, TEXTS, archived, as_csv, rows
 from kiosk.device.sealed_file import Sealer, unseal
-from kiosk.errors import ConfigError, StoreError
+from kiosk.errors import ConfigError, ImageError, StoreError
 from kiosk.rules.doors import read_groups
 from kiosk.rules.text import objection
 from kiosk.store.store import Store
@@ -77,6 +80,27 @@ def _refuse_codes_of_others(store: Store, number: int, texts: dict[str, Any]) ->
         found = store.people.subjects(SubjectFilter(**{name: texts[name]}), limit=2).subjects
         if any(one.session_number != number for one in found):
             raise StoreError(f"somebody else has this {name}; `kiosk gallery list --find` shows who")
+
+
+def gallery_add_photo(chosen: argparse.Namespace) -> int:
+    """Add photographs to a person."""
+    photographs = [(path, faces.read_photograph(path)) for path in chosen.images]
+    with assembly.open_device(chosen) as device:
+        subject = faces.find_one(device.store, chosen.subject)
+        for path, photograph in photographs:
+            try:
+                done = add_photograph(
+                    device, subject, photograph, rotate=chosen.rotate, take_largest=chosen.largest, actor="cli"
+                )
+            except ImageError as error:
+                raise ImageError(f"{path}: {error}") from error
+            if isinstance(done, EnrolmentResult):
+                faces.print_refusal(chosen, replace(done, sentence=f"{path}: {done.sentence}"))
+                return REFUSED
+            subject = done
+    added = f"{len(photographs)} photograph{'s' if len(photographs) > 1 else ''} added"
+    faces.print_subject(chosen, subject, added)
+    return 0
 
 
 def gallery_export(chosen: argparse.Namespace) -> None:

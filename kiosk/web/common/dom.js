@@ -24,6 +24,14 @@ export function icon(name) {
   return svg("svg", { class: "icon", "aria-hidden": "true" }, svg("use", { href: `/web/common/icons.svg#${name}` }));
 }
 
+/** Return a text whose `commands` stand as code, from left to right also in a text that goes the other way. */
+export function coded(text) {
+  return String(text)
+    .split(/`([^`]+)`/)
+    .map((part, place) => (place % 2 ? el("code", { dir: "ltr" }, part) : part))
+    .filter((part) => part !== "");
+}
+
 /** Replace everything in an element. */
 export function put(parent, ...children) {
   parent.replaceChildren(...children.flat(Infinity).filter(isShown).map(visible));

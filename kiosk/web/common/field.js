@@ -1,6 +1,7 @@
 /** Form fields: a label, the control, a hint and the place for its error, tied together for screen readers. */
 
-import { el } from "./dom.js";
+import { el, icon } from "./dom.js";
+import { t } from "./words.js";
 
 let count = 0;
 
@@ -28,6 +29,7 @@ export function field(label, { choices, rows, hint, value, unit, ...attributes }
     else if (value !== undefined && value !== null) control.value = value;
   }
   const isBox = attributes.type === "checkbox";
+  const isFile = attributes.type === "file";
   const error = el("p", { class: "field-error", id: `${id}-error` });
   const named = el(
     "label",
@@ -35,7 +37,7 @@ export function field(label, { choices, rows, hint, value, unit, ...attributes }
     label,
     attributes.required && el("span", { class: "required", "aria-hidden": "true" }, " *"),
   );
-  const body = unit ? el("div", { class: "with-unit" }, control, el("span", { class: "unit" }, unit)) : control;
+  const body = isFile ? chooser(control) : unit ? el("div", { class: "with-unit" }, control, el("span", { class: "unit" }, unit)) : control;
   const whole = el(
     "div",
     { class: isBox ? "field box" : "field" },
@@ -50,6 +52,23 @@ export function field(label, { choices, rows, hint, value, unit, ...attributes }
     else control.removeAttribute("aria-invalid");
   };
   return whole;
+}
+
+/** A file's button and name in the page's own words: the browser's are in the browser's language. */
+function chooser(control) {
+  const name = el("span", { class: "soft file-name" }, t("file.none"));
+  control.classList.add("unseen");
+  control.addEventListener("change", () => {
+    const count = control.files.length;
+    name.textContent = count === 0 ? t("file.none") : count === 1 ? control.files[0].name : t("file.several", { n: count });
+  });
+  return el(
+    "div",
+    { class: "file" },
+    control,
+    el("label", { for: control.id, class: "button" }, icon("upload"), t(control.multiple ? "file.choose_several" : "file.choose")),
+    name,
+  );
 }
 
 /** Put a refused call's faults beside their fields; return whether each found its place. */

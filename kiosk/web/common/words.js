@@ -83,10 +83,17 @@ export function knows(key) {
   return key in words || key in english;
 }
 
+// Arabic's formats hold marks of direction, which the pages show as escapes: a name must not hide any.
+const MARKS = /[\u061c\u200e\u200f]/g;
+
+function numeral(value, style = {}) {
+  return new Intl.NumberFormat(REGION[language], style).format(value).replace(MARKS, "");
+}
+
 /** Return a number as people of this language write it. */
 export function number(value, digits = 3) {
   if (value !== 0 && Math.abs(value) < 0.001) return power(value);
-  return new Intl.NumberFormat(REGION[language], { maximumFractionDigits: digits }).format(value);
+  return numeral(value, { maximumFractionDigits: digits });
 }
 
 /** Return a share of one as a percentage with the digits that say something, such as 63 % or 0.012 %. */
@@ -94,14 +101,14 @@ export function share(value) {
   const digits = value >= 0.1 || value === 0 ? 0 : value >= 0.01 ? 1 : Math.min(8, 1 - Math.floor(Math.log10(value * 100)));
   const shown = value > 0.99 && value < 1 ? Math.min(value, 0.999) : value; // never "100 %" for what is not certain
   const style = { style: "percent", maximumFractionDigits: value > 0.99 && value < 1 ? 1 : digits };
-  return new Intl.NumberFormat(REGION[language], style).format(shown);
+  return numeral(shown, style);
 }
 
 // 8.3e-7 as people write it.
 function power(value) {
   const [digits, exponent] = value.toExponential(1).split("e");
   const raised = [...String(Number(exponent))].map((sign) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(sign)]).join("");
-  return `${new Intl.NumberFormat(REGION[language]).format(digits)} × 10${raised}`;
+  return `${numeral(digits)} × 10${raised}`;
 }
 
 /** Return a time as a Date: the device writes ISO 8601, its news seconds. */
@@ -123,7 +130,41 @@ export function time(value, kind = "short") {
     weekday: { weekday: "long", day: "numeric", month: "long" },
     full: { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" },
   }[kind];
-  return new Intl.DateTimeFormat(REGION[language], { ...style, hour12: false, timeZone: zone }).format(date);
+  const format = new Intl.DateTimeFormat(REGION[language], { ...style, hour12: false, timeZone: zone });
+  return format.format(date).replace(MARKS, "");
+}
+
+/** Return how long something lasts in the two largest units that say something, such as "3 h 12 min". */
+export function duration(seconds) {
+  if (seconds < 1) return measured(Math.round(seconds * 1000), "millisecond");
+  const parts = [];
+  let left = Math.round(seconds);
+  for (const [unit, size] of [
+    ["day", 86400],
+    ["hour", 3600],
+    ["minute", 60],
+    ["second", 1],
+  ]) {
+    const count = Math.floor(left / size);
+    left -= count * size;
+    if (count) parts.push(measured(count, unit));
+    else if (parts.length) break;
+    if (parts.length === 2) break;
+  }
+  return parts.join(" ");
+}
+
+/** Return a size in bytes as people read it, such as 315 kB. */
+export function size(bytes) {
+  const units = ["byte", "kilobyte", "megabyte", "gigabyte"];
+  const step = Math.min(units.length - 1, bytes > 0 ? Math.floor(Math.log10(bytes) / 3) : 0);
+  return measured(bytes / 1000 ** step, units[step], step ? 1 : 0);
+}
+
+/** Return a number with its unit, as people of this language write it. */
+export function measured(value, unit, digits = 0) {
+  const style = { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: digits };
+  return numeral(value, style);
 }
 
 /** Return how long ago a time was, or how far ahead it lies. */
@@ -137,7 +178,7 @@ export function ago(value) {
     ["hour", 3600],
     ["minute", 60],
   ]) {
-    if (Math.abs(seconds) >= size) return format.format(Math.trunc(seconds / size), unit);
+    if (Math.abs(seconds) >= size) return format.format(Math.trunc(seconds / size), unit).replace(MARKS, "");
   }
   return t("time.now");
 }

@@ -4,7 +4,7 @@ import { el, put, svg } from "../common/dom.js";
 import { moment, number, t, time } from "../common/words.js";
 
 const HEIGHT = 250;
-const LEFT = 50; // room for 10,000
+const CHARACTER = 7; // px, of the labels of the axis
 const BOTTOM = 24;
 const TOP = 10;
 const KINDS = ["approved", "in_review", "declined"];
@@ -87,19 +87,20 @@ function columns(buckets, width, label, read) {
   const sum = (one) => KINDS.reduce((total, kind) => total + one[kind], 0);
   const top = ceiling(Math.max(1, ...buckets.map(sum)));
   const inner = HEIGHT - BOTTOM - TOP;
+  const left = 14 + CHARACTER * Math.max(3, number(top).length, number(top / 2).length);
   const y = (value) => TOP + inner - (value / top) * inner;
-  const step = (width - LEFT) / Math.max(1, buckets.length);
+  const step = (width - left) / Math.max(1, buckets.length);
   const bar = Math.max(2, Math.min(28, step * 0.7));
   const every = Math.max(1, Math.ceil(46 / step));
   const isLong = buckets.length > 1 && spanHours(buckets) > 36;
 
   const grid = [0, top / 2, top].map((value) => [
-    svg("line", { class: "chart-line", x1: LEFT, x2: width, y1: y(value), y2: y(value) }),
-    svg("text", { class: "chart-text", x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, number(value)),
+    svg("line", { class: "chart-line", x1: left, x2: width, y1: y(value), y2: y(value) }),
+    svg("text", { class: "chart-text", x: left - 6, y: y(value) + 4, "text-anchor": "end" }, number(value)),
   ]);
   const bars = buckets.map((one, place) => {
     let base = 0;
-    const x = LEFT + place * step + (step - bar) / 2;
+    const x = left + place * step + (step - bar) / 2;
     const parts = KINDS.filter((kind) => one[kind] > 0).map((kind) => {
       const from = base;
       base += one[kind];
@@ -111,7 +112,7 @@ function columns(buckets, width, label, read) {
         ...paint(kind, "chart"),
       });
     });
-    const hit = svg("rect", { class: "chart-hit", x: LEFT + place * step, y: TOP, width: step, height: inner });
+    const hit = svg("rect", { class: "chart-hit", x: left + place * step, y: TOP, width: step, height: inner });
     const group = svg("g", { class: "chart-column" }, hit, parts);
     group.addEventListener("pointerenter", () => read(sentence(one)));
     group.addEventListener("pointerleave", () => read(null));
@@ -123,7 +124,7 @@ function columns(buckets, width, label, read) {
     .map(([one, place]) =>
       svg(
         "text",
-        { class: "chart-text", x: LEFT + (place + 0.5) * step, y: HEIGHT - 6, "text-anchor": "middle" },
+        { class: "chart-text", x: left + (place + 0.5) * step, y: HEIGHT - 6, "text-anchor": "middle" },
         tick(one, isLong),
       ),
     );

@@ -17,7 +17,7 @@ const LOOK = {
 };
 const REFRESH_MS = 15_000;
 
-export async function cloud(place, { atEnd }) {
+export async function cloud(place, { atEnd, session }) {
   const body = el("div", { class: "stack" });
   put(
     place,
@@ -26,13 +26,14 @@ export async function cloud(place, { atEnd }) {
     body,
   );
   const draw = () =>
-    load(body, fetchCloud, (found) => (found ? show(found) : empty("cloud", t("cloud.off"), t("cloud.off_text"))));
+    load(body, () => fetchCloud(session), (found) => (found ? show(found) : empty("cloud", t("cloud.off"), t("cloud.off_text"))));
   const timer = setInterval(() => document.hidden || draw(), REFRESH_MS);
   atEnd(() => clearInterval(timer));
   await draw();
 }
 
-async function fetchCloud() {
+async function fetchCloud(session) {
+  if (session.has_cloud === false) return null;
   try {
     return await call("GET", "/device/cloud");
   } catch (error) {

@@ -43,7 +43,10 @@ export function ask({ title, text, content = null, confirm, isDanger = false, ac
         yes.disabled = false;
       }
     });
+    const leave = () => dialog.close(); // the view it belongs to is gone
+    addEventListener("hashchange", leave);
     dialog.addEventListener("close", () => {
+      removeEventListener("hashchange", leave);
       dialog.remove();
       resolve(outcome);
     });

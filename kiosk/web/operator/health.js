@@ -1,7 +1,7 @@
 /** How the kiosk is: armed or not and why, how each state is mended, and its figures. */
 
-import { el, icon } from "../common/dom.js";
-import { ago, current, knows, named, number, t } from "../common/words.js";
+import { coded, el, icon } from "../common/dom.js";
+import { ago, current, duration, knows, measured, named, number, size, t } from "../common/words.js";
 
 const ENTERED = new Set(["identify", "verify"]); // modes in which a door opens
 
@@ -42,7 +42,7 @@ function state(one) {
       named("condition", one.condition),
       !isOff && el("span", { class: "soft" }, ` · ${named("leaves", one.leaves)} · ${ago(one.since)}`),
     ),
-    el("p", {}, knows(cure) ? t(cure) : one.sentence),
+    el("p", {}, coded(knows(cure) ? t(cure) : one.sentence)),
     knows(cure) && one.sentence && !isOff && details(one.sentence),
   );
 }
@@ -76,8 +76,21 @@ function flat(tree, prefix = "") {
     if (value === null || value === undefined || value === "") return [];
     if (Array.isArray(value)) return value.length ? [[path, value.map(plain).join(", ")]] : [];
     if (typeof value === "object") return flat(value, path);
-    return [[path, plain(value)]];
+    return [[path, inWords(path, value)]];
   });
+}
+
+// What a figure's name ends with is its unit, which stands with the number and not in the name.
+const UNITS = [
+  ["_s", (value) => duration(value)],
+  ["_bytes", (value) => size(value)],
+  ["_mb", (value) => size(value * 1e6)],
+  ["_c", (value) => measured(value, "celsius", 1)],
+];
+
+function inWords(path, value) {
+  const unit = typeof value === "number" && UNITS.find(([ending]) => path.endsWith(ending));
+  return unit ? unit[1](value) : plain(value);
 }
 
 function plain(value) {

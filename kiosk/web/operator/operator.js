@@ -3,6 +3,7 @@
 import { call, carry } from "../common/api.js";
 import { el, icon, put } from "../common/dom.js";
 import { problem, say } from "./notice.js";
+import { help, shortcuts } from "./shortcuts.js";
 import { signIn } from "./sign-in.js";
 import { listen } from "../common/stream.js";
 import { LANGUAGES, current, preferred, setZone, speak, t } from "../common/words.js";
@@ -69,6 +70,7 @@ async function start() {
     show();
   });
   document.addEventListener("keydown", (event) => event.key === "Escape" && openMenu(false));
+  shortcuts(() => session !== null);
   window.addEventListener("signed-out", () => session && signedOut());
   window.addEventListener("unhandledrejection", (event) => {
     if (event.reason?.status !== undefined) {
@@ -244,6 +246,12 @@ function frame() {
           { class: "menu-link", href: "/kiosk", target: "_blank", rel: "noopener" },
           icon("screen"),
           t("menu.screen"),
+        ),
+        el(
+          "button",
+          { type: "button", class: "menu-link menu-keys", onclick: help },
+          el("kbd", { "aria-hidden": "true" }, "?"),
+          t("shortcut.title"),
         ),
         el(
           "div",

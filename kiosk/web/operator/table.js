@@ -12,7 +12,7 @@ import { number, t } from "../common/words.js";
  * address: from a row to where it leads; its first cell holds the link, the whole row takes the pointer.
  */
 export function table(caption, columns, rows, { cells, address }) {
-  return el(
+  const place = el(
     "div",
     { class: "table-scroll" },
     el(
@@ -53,6 +53,16 @@ export function table(caption, columns, rows, { cells, address }) {
       ),
     ),
   );
+  // What can be scrolled must be reached by keyboard; what cannot is no stop on the way.
+  const watcher = new ResizeObserver(() => {
+    if (!place.isConnected) return watcher.disconnect();
+    const isWide = place.scrollWidth > place.clientWidth;
+    for (const [name, value] of Object.entries({ tabindex: "0", role: "region", "aria-label": caption }))
+      isWide ? place.setAttribute(name, value) : place.removeAttribute(name);
+    return undefined;
+  });
+  watcher.observe(place);
+  return place;
 }
 
 /** The way through the pages of a list: "1–25 of 130", back and on. */

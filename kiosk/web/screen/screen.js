@@ -72,7 +72,7 @@ async function choose(language, { isAsked = false } = {}) {
   if (language in LANGUAGES && language !== current()) {
     await speak(language);
     build();
-  }
+  } else if (isAsked) parts.main.querySelector(".languages").open = false;
   clearTimeout(languageTimer);
   if (isAsked && language !== about?.language) languageTimer = setTimeout(giveBack, LANGUAGE_MS);
   draw();
@@ -174,18 +174,23 @@ function build() {
     parts.challenge.colours,
     el("div", { class: "lost", role: "alert" }, icon("offline"), parts.lost),
     el(
-      "div",
-      { class: "languages", role: "group", "aria-label": t("language.label") },
-      Object.entries(LANGUAGES).map(([key, name]) =>
-        el(
-          "button",
-          {
-            type: "button",
-            lang: key,
-            "aria-pressed": String(key === current()),
-            onclick: () => choose(key, { isAsked: true }),
-          },
-          name,
+      "details",
+      { class: "languages" },
+      el("summary", {}, icon("language"), el("span", { class: "unseen" }, t("language.label")), LANGUAGES[current()]),
+      el(
+        "div",
+        { role: "group", "aria-label": t("language.label") },
+        Object.entries(LANGUAGES).map(([key, name]) =>
+          el(
+            "button",
+            {
+              type: "button",
+              lang: key,
+              "aria-pressed": String(key === current()),
+              onclick: () => choose(key, { isAsked: true }),
+            },
+            name,
+          ),
         ),
       ),
     ),

@@ -3,7 +3,7 @@
 import { call } from "../../common/api.js";
 import { el, icon, put } from "../../common/dom.js";
 import { load, say } from "../notice.js";
-import { ago, number, t } from "../../common/words.js";
+import { ago, t } from "../../common/words.js";
 
 const SETTING = "entrance.ignore";
 const LEAST = 0.03; // of the picture: less is a slip of the pointer
@@ -21,7 +21,6 @@ export function where([left, top, right, bottom]) {
 export function stillFace(one) {
   return t(one.is_furniture ? "still.furniture" : "still.counts", {
     where: where(one.place),
-    px: number(one.edge_px),
     since: ago(one.since),
   });
 }

@@ -9,6 +9,8 @@ const MOST = 5;
 const LARGEST_BYTES = 5 * 1024 * 1024; // the device takes no more
 const LONGEST_EDGE = 2400; // px; far more than a face needs
 // Quality as a share of what is plainly good; the device alone decides what is enough.
+const GOOD_ENOUGH = 0.6; // of what is plenty: from here on more of it changes little
+const FAIR = 0.3;
 const PLENTY = { eye_distance_px: 80, sharpness: 200, contrast: 50, frontality: 0.9 };
 
 /** Return {element, photographs(), check()}; `changed` is called whenever the list or a judgement changes. */
@@ -226,12 +228,14 @@ function meters(quality) {
   const share = (name) => Math.max(0, Math.min(1, quality[name] / PLENTY[name]));
   // Light is best in the middle of its range.
   const light = Math.max(0, 1 - Math.abs(quality.luminance - 128) / 128);
+  const word = (full) => t(`meter.${full >= GOOD_ENOUGH ? "good" : full >= FAIR ? "fair" : "poor"}`);
+  const bright = quality.luminance < 128 ? "dark" : "bright";
   const rows = [
-    ["eye_distance_px", share("eye_distance_px"), `${number(quality.eye_distance_px, 0)} px`],
-    ["sharpness", share("sharpness"), number(quality.sharpness, 0)],
-    ["luminance", light, number(quality.luminance, 0)],
-    ["contrast", share("contrast"), number(quality.contrast, 0)],
-    ["frontality", share("frontality"), number(quality.frontality, 2)],
+    ["eye_distance_px", share("eye_distance_px"), word(share("eye_distance_px"))],
+    ["sharpness", share("sharpness"), word(share("sharpness"))],
+    ["luminance", light, light >= FAIR ? word(light) : t(`meter.${bright}`)],
+    ["contrast", share("contrast"), word(share("contrast"))],
+    ["frontality", share("frontality"), word(share("frontality"))],
   ];
   return el(
     "dl",
