@@ -2,7 +2,7 @@
 
 The number that would change a decision: an exponent above 1.15, fitted over sizes sixteen times apart.
 
-    python benchmarks/growth.py [--sizes 1000 4000 16000] [--quick]
+    python benchmarks/growth.py [--sizes 2100 8400 33600] [--quick]
 
 Processor time of this process, which other work on the machine hardly changes, and the memory that NumPy and Python
 ask for at most meanwhile. An act of n things that takes a n^b seconds lies on a line of slope b where both are drawn
@@ -41,7 +41,7 @@ from kiosk.store.upkeep import backup, check, retention
 from kiosk.testing.networks import fixed_recogniser
 from kiosk.types import Template
 
-SIZES, QUICK_SIZES = (1000, 4000, 16000), (100, 200, 400)
+SIZES, QUICK_SIZES = (2100, 8400, 33600), (100, 200, 400)  # 2, 8 and 32 whole blocks
 LISTENERS_PER_SIZE = 16  # things for each listener: 1,000 screens are more than anybody has
 DECISIONS_SHARE, ENTRIES_SHARE = 4, 8  # people for each decision and each entry of a list: these are written one by one
 BATCH = 1000
