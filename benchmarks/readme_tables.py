@@ -130,6 +130,31 @@ def store_table() -> str:
     return "; ".join(parts) + "." if parts else ""
 
 
+def growth() -> str:
+    """Say how the cost of each act grows with what a kiosk holds."""
+    found = newest("growth.json")
+    if found is None:
+        return ""
+    lines = [
+        (
+            "How the processor time of each act grows: n things take some n^b s, b fitted over the sizes named. 0 is "
+            "the same for any number, 1 in proportion."
+        ),
+        "",
+        "| act | sizes | time at the largest | b, time | b, memory |",
+        "|---|---|---|---|---|",
+    ]
+    for what, acts in found["over"].items():
+        sizes = f"{found['counts'][what][0]:,} to {found['counts'][what][-1]:,} {what}"
+        for name, one in acts.items():
+            slopes = (one["time_exponent"], one.get("memory_exponent"))
+            cells = ("" if slope is None else f"{slope:.2f}" for slope in slopes)
+            lines.append(f"| {name} | {sizes} | {one['ms'][-1]:,.1f} ms | {' | '.join(cells)} |")
+    steep = ", ".join(found["steep"])
+    lines += ["", f"An empty cell: too little to tell. Above 1.15: {steep or 'nothing'}."]
+    return "\n".join(lines)
+
+
 def door() -> str:
     """Say what a running kiosk costs, how soon it decides, and how it held for a day."""
     return "\n\n".join(part for part in (daemon_table(), soak_sentence()) if part)
@@ -393,6 +418,7 @@ def settings() -> str:
 TABLES = {
     "scale": scale,
     "speed": speed,
+    "growth": growth,
     "door": door,
     "figures": figures,
     "settings": settings,

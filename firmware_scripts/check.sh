@@ -41,7 +41,7 @@ check "ruff check" "$python" -m ruff check --quiet .
 check "ruff format" "$python" -m ruff format --quiet --diff .
 
 if command -v shellcheck >/dev/null 2>&1; then
-  scripts=(.ci/run firmware_scripts/*.sh tests/appliance/*.sh tests/virtual/*.sh)
+  scripts=(.ci/run firmware_scripts/*.sh benchmarks/*.sh tests/appliance/*.sh tests/virtual/*.sh)
   check "shellcheck" shellcheck --external-sources "${scripts[@]}"
 else
   step "shellcheck"

@@ -120,6 +120,7 @@ def test_each_table_is_in_a_document():
         "fleet",
         "fleet_model",
         "groups",
+        "growth",
         "scale",
         "settings",
         "shards",

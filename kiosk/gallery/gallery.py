@@ -18,6 +18,7 @@ import math
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,10 @@ class People:
     flags: NDArray[np.uint8]
     valid_from: NDArray[np.float64]
     valid_until: NDArray[np.float64]
+
+
+Block: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], Floats | Coded]
+"""Subjects (K,), references (K,), and their vectors (K, D) float32, or what `encode` made of these."""
 
 
 class Gallery:
@@ -133,15 +138,12 @@ class Gallery:
             return None
         return Person(subject, flags, float(page.valid_from[at]), float(page.valid_until[at]))
 
-    def load(
-        self, people: People, blocks: Iterable[tuple[NDArray[np.int64], NDArray[np.int64], Floats | Coded]]
-    ) -> None:
+    def load(self, people: People, blocks: Iterable[Block]) -> None:
         """Fill an empty gallery; searches see nothing before all is in.
 
         Args:
             people: everybody, subjects rising.
-            blocks: (subjects (K,), references (K,), vectors (K, D) float32 or what `encode` made of them), any K;
-                some thousands is fast.
+            blocks: any number of references each; some thousands is fast.
 
         Raises:
             ValueError: the gallery is not empty, subjects do not rise, or a block names a subject not among `people`.
@@ -171,8 +173,6 @@ class Gallery:
                 ):
                     raise ValueError("a reference belongs to a subject not among the people")
                 coded = content if isinstance(content, Coded) else encode(self._checked(content))
-                if coded.codes.shape[1] != self.depth:
-                    raise ValueError(f"want codes of {self.depth} features, got {coded.codes.shape[1]}")
                 draft.append(owners.astype(np.int32), references, coded)
             self._now = draft.snapshot()
 
@@ -238,8 +238,7 @@ class Gallery:
         with self._writer:
             if self.person(subject) is None:
                 return []
-            draft = Draft(self._now)
-            index = self._index(self._now, subject)
+            draft, index = Draft(self._now), self._index(self._now, subject)
             assert index is not None
             return [int(draft.chunk(row).reference[row & (CHUNK_ROWS - 1)]) for row in draft.rows_of(index)]
 

@@ -23,6 +23,7 @@ from kiosk.errors import ModelFileError
 from kiosk.recognition.attributes import Describer
 from kiosk.recognition.detect import Detector
 from kiosk.recognition.embed import Embedder
+from kiosk.recognition.glance import Glance
 from kiosk.recognition.image import rotate
 from kiosk.recognition.match import ScoreScale
 from kiosk.recognition.pipeline import Recogniser
@@ -353,7 +354,7 @@ def load_recogniser(
     describer = Describer(network=open_(attributes), **attributes.options)
     return Recogniser(
         detect=detector.detect,
-        glance=partial(detector.detect, thorough=False) if isinstance(detector, Detector) else detector.detect,
+        glance=Glance(partial(detector.detect, thorough=False) if isinstance(detector, Detector) else detector.detect),
         find_upright=detector.find_upright,
         turn=rotate,
         refine=detector.refine,
