@@ -13,6 +13,7 @@ import { decision } from "./decision.js";
 import { decisions } from "./decisions.js";
 import { enrol } from "./enrol.js";
 import { importing } from "./importing.js";
+import { inside } from "./inside.js";
 import { keys } from "./keys.js";
 import { people } from "./people.js";
 import { person } from "./person.js";
@@ -29,6 +30,7 @@ const ROUTES = [
   [/^people$/, people, "people", "people"],
   [/^people\/new$/, enrol, "enrol", "people"],
   [/^people\/import$/, importing, "import", "people"],
+  [/^people\/inside$/, inside, "inside", "people"],
   [/^people\/(\d+)$/, person, "person", "people"],
   [/^audit$/, audit, "audit", "audit"],
   [/^cloud$/, cloud, "cloud", "cloud"],
