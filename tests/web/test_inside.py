@@ -32,6 +32,7 @@ def test_who_is_inside_is_listed_by_name_and_prints_without_the_menu(operator, s
     page.emulate_media(media="print")
     assert not page.locator(".menu").is_visible()
     assert page.locator("tbody tr").count() == 2
+    assert page.locator("table").bounding_box()["width"] > 600  # the whole sheet, where the menu was
     if SHOTS:
         page.screenshot(path=Path(SHOTS, "roll-call.png"))
         page.emulate_media(media="screen")
