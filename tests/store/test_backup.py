@@ -327,7 +327,8 @@ def make_older(directory: Path) -> None:
         for index in ("log_pruned", "log_person", "log_subject_seq", "outbox_settled"):
             connection.execute(f"DROP INDEX {index}")
         connection.execute("ALTER TABLE erasure DROP COLUMN receipt")
-        connection.execute("DROP TABLE review_image")
+        for table in ("review_image", "factor", "factor_note", "passage"):
+            connection.execute(f"DROP TABLE {table}")
         for table in ("document", "envelope", "parked", "position", "roster", "health"):
             connection.execute(f"DROP TABLE fleet_{table}")
         connection.execute("ALTER TABLE change DROP COLUMN origin")

@@ -2,6 +2,7 @@
 
 import { call, path } from "../common/api.js";
 import { ask } from "./dialog.js";
+import { factors } from "./factors.js";
 import { el, icon, put } from "../common/dom.js";
 import { details, filled } from "./details.js";
 import { field, showFaults } from "../common/field.js";
@@ -43,7 +44,7 @@ export async function person(place, { parameter, again }) {
         el(
           "div",
           { class: "split" },
-          el("div", { class: "stack" }, known(one), editing(one, address, again)),
+          el("div", { class: "stack" }, known(one), editing(one, address, again), factors(address)),
           el("div", { class: "stack" }, acts(one, address, change), photographs(one, address, again)),
         ),
       ];
