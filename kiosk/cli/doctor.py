@@ -48,6 +48,8 @@ def examine(chosen: argparse.Namespace) -> Iterator[Finding]:
     yield from _store(chosen, config)
     if config.osdp.is_used:
         yield _line(chosen, config)
+    if config.wiegand.is_used:
+        yield _wires(config)
     yield _disk(chosen)
     yield _clock()
     yield _walls()
@@ -182,6 +184,14 @@ def _gallery(config: Config, store: Store, people: int, references: int) -> Find
         return Finding("gallery", True, sentence)
     cure = "raise [search] similarity_threshold, or set [search] hold_fpir so that it rises with the gallery"
     return Finding("gallery", False, sentence, cure)
+
+
+def _wires(config: Config) -> Finding:
+    """Look whether the lines of a Wiegand reader can be opened."""
+    chip = config.wiegand.chip
+    if os.access(chip, os.R_OK | os.W_OK):
+        return Finding("wiegand", True, f"{chip} is there, lines {config.wiegand.d0} and {config.wiegand.d1}")
+    return Finding("wiegand", False, f"{chip} is not there, or may not be used", "see `gpiodetect`, and the group gpio")
 
 
 def _line(chosen: argparse.Namespace, config: Config) -> Finding:

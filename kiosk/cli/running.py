@@ -207,6 +207,12 @@ def _neighbours(start: Start, kiosk: Kiosk, store: Store, parts: ExitStack) -> d
 
         password = Credentials(store, assembly.credentials_directory()).read(MQTT_PASSWORD)
         made["mqtt"] = Mqtt(kiosk.requests, config.mqtt, password=password, level=config.pad.chosen_level)
+    if config.wiegand.is_used:
+        from kiosk.integrations.reader_desk import ReaderDesk  # noqa: PLC0415  as above
+        from kiosk.integrations.wiegand_reader import WiegandReader, open_edges  # noqa: PLC0415
+
+        desk = ReaderDesk(kiosk.requests)
+        made["wiegand"] = WiegandReader(lambda: open_edges(config.wiegand), hear_card=desk.take_card)
     if config.syslog.is_used:
         from kiosk.integrations.syslog import Syslog  # noqa: PLC0415  as above
 

@@ -31,6 +31,8 @@ RECORDED = frozenset(
         Happened.FORCED_OPEN,
         Happened.DOOR_OPEN_TOO_LONG,
         Happened.EXIT_PRESSED,
+        Happened.FIRE_RELEASE,
+        Happened.FIRE_OVER,
         Happened.DOOR_FAULT,
         Happened.FAULT_OVER,
     }

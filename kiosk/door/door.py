@@ -49,6 +49,8 @@ class Happened(str, Enum):
     DOOR_OPEN_TOO_LONG = "door_open_too_long"
     FORCED_OPEN = "forced_open"
     EXIT_PRESSED = "exit_pressed"
+    FIRE_RELEASE = "fire_release"  # the fire alarm unlocks the door
+    FIRE_OVER = "fire_over"
     DOOR_FAULT = "door_fault"
     FAULT_OVER = "fault_over"
 
@@ -109,8 +111,15 @@ class Contact:
         """Whether the door stands open as it should not."""
         return self.state in {DoorState.FORCED_OPEN, DoorState.DOOR_OPEN_TOO_LONG}
 
-    def watch(self, is_open: bool, now: float, excused_until: float) -> Happened | None:  # noqa: FBT001  a reading
-        """Take a reading; say what it means. An opening up to `excused_until` is nobody's force."""
+    @property
+    def alarm_since(self) -> float | None:
+        """Since when it does, monotonic s; None while it does not."""
+        return self.since if self.is_alarm else None
+
+    def watch(self, is_open: bool | None, now: float, excused_until: float) -> Happened | None:  # noqa: FBT001  a reading
+        """Take a reading, if there is one; say what it means. An opening up to `excused_until` is nobody's force."""
+        if is_open is None:
+            return None
         is_first = self._settled.state is None
         changed = self._settled.feed(is_open, now)
         if changed and not is_open:
@@ -125,6 +134,26 @@ class Contact:
             self.state = DoorState.DOOR_OPEN_TOO_LONG
             return Happened.DOOR_OPEN_TOO_LONG
         return None
+
+
+class FireInput:
+    """The fire alarm's contact: while it is on, or its wire is cut, the door is unlocked."""
+
+    def __init__(self, settings: DoorSettings) -> None:
+        """Take section [door]."""
+        self._settled = Debounce(settings.debounce_s)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the door is to be unlocked; at the start too, where a cut wire is nobody's mistake."""
+        return self._settled.state is True
+
+    def watch(self, inputs: Mapping[Input, bool], now: float) -> Happened | None:
+        """Take the readings; say whether the alarm began or ended."""
+        was_on = self.is_on
+        if Input.FIRE not in inputs or not self._settled.feed(inputs[Input.FIRE], now) or self.is_on is was_on:
+            return None
+        return Happened.FIRE_RELEASE if self.is_on else Happened.FIRE_OVER
 
 
 class Door:
@@ -166,7 +195,7 @@ class Door:
         self._used: deque[str] = deque(maxlen=USED_KEPT)
         self._driven: dict[Output, bool] = {}
         self._excused_until = -math.inf
-        self._contact, self._exit = Contact(settings), ExitButton(settings.debounce_s)
+        self._contact, self._exit, self._fire = Contact(settings), ExitButton(settings.debounce_s), FireInput(settings)
         self.lamps = Lamps()
         self._events: deque[DoorEvent] = deque(maxlen=EVENTS_KEPT)
         lines.set(dict.fromkeys(Output, False))
@@ -199,10 +228,7 @@ class Door:
     def connect(
         self, states: Callable[[], Collection[str]], table: Mapping[str, Allowed] = POLICY, late_s: float = LATE_S
     ) -> None:
-        """Take grants by these states from now on; arguments as `__init__` takes them.
-
-        A door may be older than the kiosk that decides, and outlive it: the exit button is obeyed all the time.
-        """
+        """Take grants by these states from now on, as `__init__` does; a door may outlive the kiosk that decides."""
         with self._lock:
             self._states, self.table, self._late_s = states, table, late_s
 
@@ -253,9 +279,8 @@ class Door:
     def events(self) -> list[DoorEvent]:
         """Return what happened since the last call, oldest first."""
         with self._lock:
-            happened = list(self._events)
-            self._events.clear()
-        return happened
+            happened, self._events = self._events, deque(maxlen=EVENTS_KEPT)
+        return list(happened)
 
     @property
     def state(self) -> DoorState:
@@ -311,13 +336,15 @@ class Door:
                 return
             if Input.EXIT in inputs and self._exit.is_pressed(inputs[Input.EXIT], now):
                 self._let_out(now)
-            if Input.CONTACT in inputs:
-                unlocked_until = math.inf if self._is_on else self._off_at + self._settings.grace_s
-                what = self._contact.watch(inputs[Input.CONTACT], now, max(unlocked_until, self._excused_until))
-                if what is not None:
-                    self._note(what, now)
-            alarm_since = self._contact.since if self._contact.is_alarm else None
-            lit = self.lamps.lit(now, alarm_since, is_faulty=self._is_faulty)
+            if self._fire.is_on:  # above everything, and without a hard maximum
+                self._on_since = now
+                self._pulse(now)
+            unlocked_until = math.inf if self._is_on else self._off_at + self._settings.grace_s
+            excused_until = max(unlocked_until, self._excused_until)
+            told = self._contact.watch(inputs.get(Input.CONTACT), now, excused_until), self._fire.watch(inputs, now)
+            for what in filter(None, told):
+                self._note(what, now)
+            lit = self.lamps.lit(now, self._contact.alarm_since, is_faulty=self._is_faulty)
             lamps = {output: output in lit for output in Output if output is not Output.RELAY}
             if self._drive(lamps | {Output.RELAY: self._is_on and now < self._ends_at}, now) and self._is_faulty:
                 self._is_faulty = False

@@ -25,6 +25,7 @@ class Input(str, Enum):
     """A line that the kiosk reads."""
 
     CONTACT = "contact"  # on: the door is open, or the wire is cut
+    FIRE = "fire"  # on: the fire alarm unlocks the door, or the wire is cut
     EXIT = "exit"  # on: the exit button is pressed
 
 

@@ -19,7 +19,7 @@ NOTICE, WARNING, ALERT = 5, 4, 1  # severities of RFC 5424
 CEF_SEVERITY = {NOTICE: 3, WARNING: 6, ALERT: 9}
 ENTERPRISE = "kiosk@32473"  # the number that RFC 5612 keeps for documents: this project has none of its own
 LONGEST_NAME = 48  # of host and application in RFC 5424, kept short
-DOOR_ALARMS = frozenset({"forced_open", "door_open_too_long", "door_fault", "pulse_cut"})
+DOOR_ALARMS = frozenset({"forced_open", "door_open_too_long", "door_fault", "pulse_cut", "fire_release"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from kiosk.settings.neighbours import OsdpSettings
 
 STEP_S = 0.02  # between two looks at the line without a byte
 REOPEN_S = 2.0  # between two tries to open a port that is gone
+HANDSHAKE_S = 3.0  # that a panel may ask without a secure channel until its key is said to be wrong
 STALE_S = 1.0  # after which a card that the panel did not fetch is taken back
 JOIN_S = 1.0
 VENDOR, MODEL, SERIAL, VERSION = 0x0A0017, 1, 1, 1  # what the reader says of itself; the vendor is a local address
@@ -165,7 +166,13 @@ class OsdpReader:
                 if self._is_secure:
                     device.flush_events()
                     began = now
-                self._lose(INSECURE if device.is_online() else LOST.format(why="it is silent"))
+                if not device.is_online():
+                    began, why = now, LOST.format(why="it is silent")
+                elif now - began > HANDSHAKE_S:
+                    why = INSECURE
+                else:
+                    why = LOST.format(why="the secure channel is being made")
+                self._lose(why)
         if line.is_lost:
             self._lose(LOST.format(why=f"the port {line.path} is gone"))
 

@@ -24,7 +24,7 @@ from kiosk.errors import ConfigError
 from kiosk.rules.limits import Limits
 from kiosk.rules.passage import PassageRule
 from kiosk.rules.patience import Patience
-from kiosk.settings.neighbours import FactorSettings, MqttSettings, OsdpSettings, SyslogSettings
+from kiosk.settings.neighbours import FactorSettings, MqttSettings, OsdpSettings, SyslogSettings, WiegandSettings
 from kiosk.settings.network import ApiSettings, CloudSettings, FleetSettings
 from kiosk.settings.sections import (
     CameraSettings,
@@ -89,6 +89,7 @@ class Config:
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     syslog: SyslogSettings = field(default_factory=SyslogSettings)
     osdp: OsdpSettings = field(default_factory=OsdpSettings)
+    wiegand: WiegandSettings = field(default_factory=WiegandSettings)
     fleet: FleetSettings = field(default_factory=FleetSettings)
 
 

@@ -1,7 +1,7 @@
 """The sections of kiosk.toml about the door's neighbours.
 
 [mqtt] is what a house's automation hears and may ask, [syslog] what a site's log server is sent, [osdp] the line to an
-access control panel, or to readers, [factors] what is asked beside the face.
+access control panel, or to readers, [wiegand] a reader on two wires, [factors] what is asked beside the face.
 """
 
 from __future__ import annotations
@@ -138,6 +138,27 @@ class OsdpSettings:
     def is_used(self) -> bool:
         """Whether there is such a line."""
         return bool(self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class WiegandSettings:
+    """[wiegand]: a card reader on two lines of a GPIO chip; by default none. OSDP is the safer line."""
+
+    chip: str = setting("", "GPIO device of the lines, for instance /dev/gpiochip0; empty for none.")
+    d0: int = setting(-1, "Line of D0, pulled down for a zero; 3.3 V at the chip.", low=-1, high=1023, unit="offset")
+    d1: int = setting(-1, "Line of D1, pulled down for a one.", low=-1, high=1023, unit="offset")
+
+    def __post_init__(self) -> None:
+        """Refuse a wiring that cannot be."""
+        if bool(self.chip) != (self.d0 >= 0) or bool(self.chip) != (self.d1 >= 0):
+            raise ConfigError("[wiegand]: want chip, d0 and d1, or none of them")
+        if self.chip and self.d0 == self.d1:
+            raise ConfigError("[wiegand]: d0 and d1 are two lines")
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there is such a reader."""
+        return bool(self.chip)
 
 
 @dataclass(frozen=True, slots=True)

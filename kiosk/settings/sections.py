@@ -330,7 +330,7 @@ class DegradedSettings:
         _hold("degraded", lambda: policy(asdict(self)))
 
 
-_LINES = ("relay", "green", "yellow", "red", "buzzer", "contact", "exit")
+_LINES = ("relay", "green", "yellow", "red", "buzzer", "contact", "exit", "fire")
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +351,13 @@ class DoorSettings:
     buzzer: int = setting(-1, "Line of the buzzer.", low=-1, high=1023, unit="offset")
     contact: int = setting(-1, "Line of the door contact; on while the door is open.", low=-1, high=1023, unit="offset")
     exit: int = setting(-1, "Line of the exit button; on while it is pressed.", low=-1, high=1023, unit="offset")
+    fire: int = setting(
+        -1,
+        "Line of the fire alarm; while it is on, or its wire is cut, the relay stays on, whatever else is the matter.",
+        low=-1,
+        high=1023,
+        unit="offset",
+    )
     active_low: tuple[str, ...] = setting(
         ("exit",), "Names of the lines that are on at low level; the kiosk pulls inputs up.", may_be_empty=True
     )

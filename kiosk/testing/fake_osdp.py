@@ -199,7 +199,7 @@ class FakePanel(_Fake):
         """Return the cards that came."""
         return [one for one in self.events if one["event"] == _loaded().Event.CardRead]
 
-    def keys(self) -> bytes:
+    def pressed(self) -> bytes:
         """Return what was pressed."""
         return b"".join(one["data"] for one in self.events if one["event"] == _loaded().Event.KeyPress)
 

@@ -84,3 +84,52 @@ def test_a_passage_that_cannot_be_is_refused(served, body):
 def test_a_device_key_sees_and_tells_no_passages(served):
     assert served.call("GET", "/device/passages", "device").status_code == 403
     assert served.call("GET", "/device/passages?since=yesterday", "operator").status_code == 400
+
+
+def test_an_operator_gives_and_takes_card_and_pin_and_no_answer_has_a_pin(served):
+    number = served.device.store.people.enrol(Enrolment((), Details(name="Person B"))).session_number
+    address = f"/device/subjects/{number}/factors"
+
+    given = served.call("PATCH", address, "operator", json={"card": "12-77", "pin": "4711", "duress_pin": "4829"})
+    assert given.json() == {"card": "26:12-77", "has_pin": True, "suspended_until": None}
+    assert served.device.store.factors.read(number).pins.check("4829") is Entered.DURESS
+    plain = served.call("PATCH", address, "operator", json={"pin": "4711"})
+    assert plain.json() == given.json()  # whether there is a duress PIN is nobody's to see
+    until = served.call("PATCH", address, "operator", json={"suspended_until": "2030-01-02T00:00:00Z"}).json()
+    assert until["suspended_until"].startswith("2030-01-02T00:00:00")
+    taken = served.call("PATCH", address, "operator", json={"card": None, "pin": None, "suspended_until": None})
+
+    assert taken.json() == {"card": None, "has_pin": False, "suspended_until": None}
+    assert served.call("GET", address, "operator").json() == taken.json()
+    assert served.call("GET", address, "device").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"card": "12"}, "card"),
+        ({"pin": "1234"}, "pin"),
+        ({"duress_pin": "4829"}, "duress_pin"),
+        ({"suspended_until": "soon"}, "suspended_until"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_what_cannot_be_given_is_said_by_its_field_and_changes_nothing(served, body, field):
+    number = served.device.store.people.enrol(Enrolment((), Details(name="Person C"))).session_number
+
+    refused = served.call("PATCH", f"/device/subjects/{number}/factors", "operator", json={"card": "9-9", **body})
+
+    assert refused.status_code == 400
+    assert field in refused.text
+    assert served.device.store.factors.read(number).is_empty
+
+
+def test_a_card_of_somebody_else_is_refused(served):
+    first, second = (
+        served.device.store.people.enrol(Enrolment((), Details(name=name))).session_number for name in "AB"
+    )
+    served.call("PATCH", f"/device/subjects/{first}/factors", "operator", json={"card": "1-1"})
+
+    assert (
+        served.call("PATCH", f"/device/subjects/{second}/factors", "operator", json={"card": "1-1"}).status_code == 409
+    )

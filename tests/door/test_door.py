@@ -98,7 +98,7 @@ def gpiod_lines():
     if not Path(chip).exists():
         pytest.skip("this machine has no GPIO chip")
     if "KIOSK_TEST_GPIO_LINES" not in os.environ:
-        pytest.skip("KIOSK_TEST_GPIO_LINES names no seven free lines, such as 0,1,2,3,4,5,6")
+        pytest.skip("KIOSK_TEST_GPIO_LINES names no eight free lines, such as 0,1,2,3,4,5,6,7")
     offsets = map(int, os.environ["KIOSK_TEST_GPIO_LINES"].split(","))
     names = [one.value for one in (*Output, *Input)]
     return GpiodLines(chip, dict(zip(names, offsets, strict=True)), ["exit"])

@@ -1,5 +1,7 @@
 """Rules of passage by degraded states, cell by cell: what opens inward, and that outward always does."""
 
+from typing import Any
+
 import pytest
 
 from kiosk.rules.grant import RefusalReason
@@ -8,7 +10,7 @@ from kiosk.rules.passage import Direction, PassageRule, Seen, is_inside, refuses
 NOW = 1_800_000_000.0
 INSIDE, LEFT = (Direction.IN, NOW - 60.0), (Direction.OUT, NOW - 60.0)
 R = RefusalReason
-RULES = {
+RULES: dict[str, dict[str, Any]] = {
     "off": {},
     "soft": {"antipassback": "soft"},
     "timed": {"antipassback": "timed"},
@@ -16,7 +18,7 @@ RULES = {
     "occupancy": {"occupancy": 2},
     "two persons": {"two_persons": True},
 }
-STATES = {
+STATES: dict[str, dict[str, Any]] = {
     "outside": {},
     "inside": {"last": INSIDE},
     "left": {"last": LEFT},
@@ -56,13 +58,17 @@ CELLS = [
 ]
 
 
+def seen_in(state):
+    return Seen(**{"now": NOW, "is_clock_trusted": True, **STATES[state]})
+
+
 def test_the_table_has_every_state():
     assert TABLE.keys() == STATES.keys()
 
 
 @pytest.mark.parametrize(("rule", "state", "kept"), CELLS)
 def test_inward(rule, state, kept):
-    seen = Seen(**{"now": NOW, "is_clock_trusted": True, **STATES[state]})
+    seen = seen_in(state)
 
     assert refuses(PassageRule(direction="in", **RULES[rule]), seen) is kept
 
@@ -70,7 +76,7 @@ def test_inward(rule, state, kept):
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("state", STATES)
 def test_nothing_keeps_anybody_in(rule, state):
-    seen = Seen(**{"now": NOW, "is_clock_trusted": True, **STATES[state]})
+    seen = seen_in(state)
 
     assert refuses(PassageRule(direction="out", **RULES[rule]), seen) is None
 

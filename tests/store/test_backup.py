@@ -328,13 +328,15 @@ def make_older(directory: Path) -> None:
         for index in ("log_pruned", "log_person", "log_subject_seq", "outbox_settled"):
             connection.execute(f"DROP INDEX {index}")
         connection.execute("ALTER TABLE erasure DROP COLUMN receipt")
-        connection.execute("DROP TABLE review_image")
         for act in ("comes", "changes", "goes"):
             connection.execute(f"DROP TRIGGER reference_{act}")
             connection.execute(f"DROP TRIGGER subject_{act}")
-        connection.execute("DROP TABLE reference_block")
-        connection.execute("DROP TABLE subject_block")
-        for table in ("document", "envelope", "parked", "position", "roster", "health"):
+        for table in ("review_image", "reference_block", "subject_block", "factor", "factor_note", "passage"):
+            connection.execute(f"DROP TABLE {table}")
+        for table in (
+            *("document", "envelope", "parked", "position", "roster", "health"),
+            *("wanted", "duplicate", "order", "head"),
+        ):
             connection.execute(f"DROP TABLE fleet_{table}")
         connection.execute("ALTER TABLE change DROP COLUMN origin")
         connection.execute("DROP TABLE unproven")

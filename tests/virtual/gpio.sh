@@ -23,7 +23,7 @@ make_arm64_root
 step "Booting an arm64 machine with a GPIO chip"
 boot 900 "$root" '
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root USER=root PYTHONPATH=/srv/kiosk:/opt/packages PYTHONDONTWRITEBYTECODE=1
-export KIOSK_TEST_GPIOCHIP=/dev/gpiochip0 KIOSK_TEST_GPIO_LINES=0,1,2,3,4,5,6
+export KIOSK_TEST_GPIOCHIP=/dev/gpiochip0 KIOSK_TEST_GPIO_LINES=0,1,2,3,4,5,6,7
 mount -t tmpfs tmpfs /tmp
 cd /srv/kiosk && uname -srm &&
 python3 -m pytest -q --color=no -p no:cacheprovider -s -rs -m hardware tests/door/test_door.py tests/virtual/gpio_checks.py'

@@ -75,5 +75,10 @@ def make_pins(pin: str, duress: str | None = None, scrypt: Mapping[str, int] = S
     return Pins(salt, _digest(pin, salt, b"own", scrypt), hidden)
 
 
+def nobodys_pins() -> Pins:
+    """Return verifiers that no entry fits, for whoever has no PIN: the answer then takes as long."""
+    return Pins(*(os.urandom(size) for size in (SALT_BYTES, DIGEST_BYTES, DIGEST_BYTES)))
+
+
 def _digest(digits: str, salt: bytes, what: bytes, scrypt: Mapping[str, int]) -> bytes:
     return hashlib.scrypt(digits.encode(), salt=salt + what, dklen=DIGEST_BYTES, **scrypt)

@@ -15,6 +15,7 @@ import { decisions } from "./decisions/decisions.js";
 import { enrol } from "./people/enrol.js";
 import { fleet } from "./fleet.js";
 import { importing } from "./people/importing.js";
+import { inside } from "./inside.js";
 import { keys } from "./keys.js";
 import { people } from "./people/people.js";
 import { person } from "./people/person.js";
@@ -31,6 +32,7 @@ const ROUTES = [
   [/^people$/, people, "people", "people"],
   [/^people\/new$/, enrol, "enrol", "people"],
   [/^people\/import$/, importing, "import", "people"],
+  [/^people\/inside$/, inside, "inside", "people"],
   [/^people\/(\d+)$/, person, "person", "people"],
   [/^audit$/, audit, "audit", "audit"],
   [/^cloud$/, cloud, "cloud", "cloud"],

@@ -57,6 +57,7 @@ export async function people(place, { query, on }) {
       el(
         "div",
         { class: "actions" },
+        el("a", { class: "button", href: "#/people/inside" }, icon("door"), t("people.inside")),
         el("a", { class: "button", href: "#/people/import" }, icon("upload"), t("people.import")),
         el("a", { class: "button primary", href: "#/people/new" }, icon("plus"), t("people.enrol")),
       ),

@@ -2,6 +2,7 @@
 
 import { call, path } from "../../common/api.js";
 import { ask } from "../dialog.js";
+import { factors } from "./factors.js";
 import { el, icon, put } from "../../common/dom.js";
 import { details, filled } from "./details.js";
 import { field, showFaults } from "../../common/field.js";
@@ -44,7 +45,7 @@ export async function person(place, { parameter, again, session }) {
         el(
           "div",
           { class: "split" },
-          el("div", { class: "stack" }, known(one), editing(one, address, again)),
+          el("div", { class: "stack" }, known(one), editing(one, address, again), factors(address)),
           el(
             "div",
             { class: "stack" },

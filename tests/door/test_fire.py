@@ -1,0 +1,98 @@
+"""The fire alarm's contact: it unlocks above everything, for as long as it is on, and a cut wire counts as one."""
+
+from dataclasses import replace
+
+import pytest
+
+from kiosk.door.door import TICK_S, Door, Happened
+from kiosk.door.lines import Input, Output
+from kiosk.rules.conditions import Condition
+from kiosk.rules.grant import Grant
+from kiosk.settings.sections import DoorSettings
+from kiosk.testing.fakes import ManualClock, RecordedLines
+
+SETTINGS = DoorSettings()
+
+
+class Site:
+    def __init__(self, *, is_on=False, states=()):
+        self.clock, self.lines, self.states = ManualClock(), RecordedLines(), frozenset(states)
+        self.lines.turn(Input.FIRE, on=is_on)
+        self.door = Door(self.lines, replace(SETTINGS), clock=self.clock, states=lambda: self.states)
+
+    def wait(self, seconds):
+        for _ in range(round(seconds / TICK_S)):
+            self.clock.advance(TICK_S)
+            self.door.tick()
+
+    @property
+    def is_unlocked(self):
+        return Output.RELAY in self.lines.lit
+
+
+@pytest.mark.parametrize("states", [(), *((one.value,) for one in Condition)], ids=str)
+def test_it_unlocks_in_every_state(states):
+    site = Site(states=states)
+    site.wait(0.5)
+    assert not site.is_unlocked
+
+    site.lines.turn(Input.FIRE, on=True)
+    site.wait(0.2)
+
+    assert site.is_unlocked
+
+
+def test_it_has_no_hard_maximum_and_ends_with_a_last_pulse():
+    site = Site()
+    site.lines.turn(Input.FIRE, on=True)
+    site.wait(10 * SETTINGS.longest_pulse_s)
+    assert site.is_unlocked
+    assert site.lines.pulses == 1  # on once, and not by turns
+
+    site.lines.turn(Input.FIRE, on=False)
+    site.wait(SETTINGS.pulse_s / 2)
+    assert site.is_unlocked
+    site.wait(SETTINGS.pulse_s)
+
+    assert not site.is_unlocked
+    happened = [one.what for one in site.door.events()]
+    assert happened == [Happened.FIRE_RELEASE, Happened.RELAY_ON, Happened.FIRE_OVER, Happened.RELAY_OFF]
+
+
+def test_a_wire_that_is_cut_at_the_start_unlocks():
+    site = Site(is_on=True)
+    site.wait(0.5)
+
+    assert site.is_unlocked
+
+
+def test_a_flicker_is_no_fire():
+    site = Site()
+    site.wait(0.2)
+    site.lines.turn(Input.FIRE, on=True)
+    site.wait(SETTINGS.debounce_s / 2)
+    site.lines.turn(Input.FIRE, on=False)
+    site.wait(0.5)
+
+    assert site.lines.pulses == 0
+
+
+def test_nobody_forces_a_door_that_burns():
+    site = Site()
+    site.wait(0.5)
+    site.lines.turn(Input.FIRE, on=True)
+    site.wait(0.5)
+    site.lines.turn(Input.CONTACT, on=True)
+    site.wait(1.0)
+
+    assert Happened.FORCED_OPEN not in [one.what for one in site.door.events()]
+
+
+def test_a_grant_before_ends_no_sooner_because_of_it():
+    site = Site()
+    site.wait(0.5)
+    assert site.door.open(Grant("r1", site.clock.now)) is None
+    site.lines.turn(Input.FIRE, on=True)
+    site.wait(2 * SETTINGS.pulse_s)
+
+    assert site.is_unlocked
