@@ -121,7 +121,7 @@ def test_many_are_forgotten_only_when_their_number_is_typed(operator, served):
     page, _ = operator
     page.get_by_label("Choose all on this page").check()
 
-    page.locator(".bulk-bar").get_by_role("button", name="Forget this person").click()
+    page.locator(".bulk-bar").get_by_role("button", name="Forget…").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("To go on").fill("2")
     dialog.get_by_role("button", name="Forget 3 people").click()

@@ -112,6 +112,21 @@ def test_the_first_run_leads_through_every_step(chromium, new):
     assert [asked[0] for asked in new.kiosk.asked] == ["release"]
 
 
+def test_the_kiosks_screen_shows_the_code_that_was_asked_for_until_somebody_used_it(chromium, new):
+    with opened(chromium, new.url, viewport={"width": 800, "height": 480}) as (page, _):
+        page.goto(new.screen_url)
+        page.get_by_text("This kiosk is new").wait_for()
+        before = page.locator("main").inner_text()
+        code = make_code(new.device.store.directory, new.wall(), is_shown=True)
+        page.get_by_text(code).wait_for()
+        found = serious(page)
+        new.call("POST", "/device/setup/claim", json={"code": code, "name": "Person A", "password": PASSWORD})
+        page.get_by_text("Look into the camera").wait_for()
+
+    assert "kiosk setup --on-screen" in before
+    assert found == []
+
+
 def test_a_first_run_that_was_left_goes_on_from_today(chromium, new):
     with claimed(chromium, new) as (page, _):
         page.get_by_role("button", name="Use it").click()

@@ -36,7 +36,7 @@ export function bulk({ done }) {
         act("allow", "person.allow", () => plain("allow", "POST", "allow")),
         act("cross", "person.disallow", () => plain("disallow", "DELETE", "allow")),
         act("clock", "bulk.until", until),
-        act("forget", "person.forget", forget, "danger-quiet"),
+        act("forget", "bulk.forget", forget, "danger-quiet"),
         el("button", { type: "button", class: "button quiet", onclick: clear }, t("bulk.none")),
       ),
     );
