@@ -123,7 +123,8 @@ def test_wrong_codes_lock_the_account_whatever_address_they_come_from(tmp_path):
 
 
 def test_before_the_kiosk_has_started_a_password_alone_releases_nothing_where_there_is_a_second_factor(served):
-    accounts, released, settings = served.application.context.access.accounts, [], served.device.config.api
+    released: list[str] = []
+    accounts, settings = served.application.context.access.accounts, served.device.config.api
     access = Access(accounts, settings, now=served.wall, monotonic=served.monotonic)
     emergency = Emergency(access, settings, release=released.append, health=dict)
     server = Server(emergency, settings)

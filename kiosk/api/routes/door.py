@@ -20,6 +20,7 @@ from kiosk.api.routes.people import LONGEST_TEXT, MOMENT, SHORT, TEXTS, UNSEEN
 from kiosk.api.schema import ANSWER_400, BOOLEAN, NUMBER, STRING, TEXT, array, closed, named, opened, or_null
 from kiosk.api.setup_code import address_of, shown_code
 from kiosk.entrance.news import Consent
+from kiosk.errors import StoreError
 from kiosk.rules.text import objection
 from kiosk.store.accounts import Role
 from kiosk.store.subjects import Details
@@ -180,7 +181,10 @@ async def show_screen(call: Call) -> Response:
 def _setup(call: Call) -> dict[str, str | None] | None:
     """Return what the kiosk's own screen shows while nobody owns the kiosk; a code only where that was asked for."""
     context = call.context
-    if not context.access.accounts.is_unclaimed():
+    try:
+        if not context.access.accounts.is_unclaimed():
+            return None
+    except StoreError:  # the screen has more to say than this
         return None
     code = shown_code(context.device.store.directory, context.now())
     if code is None:
