@@ -18,8 +18,9 @@
 #   --passphrase-file FILE   the copy's passphrase in a file's first line, for machines; else it is asked for
 #   --name NAME       host name of the device
 #   --operator NAME   the first operator, an administrator; the password is shown once (default: admin)
-#   --claim           no password is made: the first operator makes an account of their own in the page, on the device or
-#                     on a telephone, with a code that is shown here and good for an hour; `kiosk setup` makes another
+#   --claim           no password is made: the first operator makes an account of their own in the page, on the device
+#                     or a telephone, with a code that is shown here (with --screen yes at the screen too) and good for
+#                     an hour; `kiosk setup` makes another
 #   --screen yes|no   whether a screen in front of the visitor can ask for a movement, so that photographs are told from
 #                     people; recorded as [pad] screen, asked on a terminal where it is left out
 #   --tls             make a certificate of its own, so that the API can be reached from other machines
@@ -222,7 +223,7 @@ make_operator() {
     return
   fi
   if "$wants_claim"; then
-    "$kiosk" setup
+    if [ "$screen" = true ]; then "$kiosk" setup --on-screen; else "$kiosk" setup; fi
     return
   fi
   password="$("$python" -I -c 'import secrets; print(secrets.token_urlsafe(15))')"

@@ -108,6 +108,7 @@ class OpenSession:
     used_at: float
     expires_at: float
     address: str  # of whoever signed in
+    mark: str  # of the account then: with another password it has ended
 
 
 class _Recent(Generic[Value]):
@@ -314,7 +315,9 @@ class Access:
         now = self._now()
         with self._lock:
             found = [
-                OpenSession(digest[:SHOWN], one.account, one.opened_at, one.used_at, one.expires_at, one.address)
+                OpenSession(
+                    digest[:SHOWN], one.account, one.opened_at, one.used_at, one.expires_at, one.address, one.mark
+                )
                 for digest, one in self._sessions.items()
                 if now < one.expires_at
             ]

@@ -1,8 +1,8 @@
 """The one-time code by which a kiosk that nobody owns yet gets its first operator.
 
 Only somebody on the device can make one, with `kiosk setup`; it is short enough to be typed, good for an hour, and
-ends with the first account or after ten wrong ones. The file has its hash alone. Without a file nobody can become an
-operator over the network, so whoever finds the page first gets nothing.
+ends with the first account or after ten wrong ones. The file has its hash alone, unless the screen is to show it.
+Without a file nobody can become an operator over the network, so whoever finds the page first gets nothing.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ import hmac
 import json
 import os
 import secrets
+import socket
 from pathlib import Path
 from typing import Any
 
+from kiosk.api.access import is_loopback
 from kiosk.errors import StoreError
+from kiosk.settings.network import ApiSettings
 
 NAME = "setup.code"
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # without I, O, 0 and 1
@@ -25,15 +28,31 @@ VALID_S = 3600.0
 MOST_WRONG = 10  # over all senders: by then somebody is guessing
 
 
-def make_code(directory: Path, now: float) -> str:
+def make_code(directory: Path, now: float, *, is_shown: bool = False) -> str:
     """Make a code for a state directory, in place of any before; return it as it is told to people.
+
+    `is_shown`: the kiosk's own screen shows it too, to whoever stands there; only then it is kept itself.
 
     Raises:
         StoreError: it cannot be written.
     """
     code = "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
-    _write(directory, {"digest": _digest(code), "expires_at": now + VALID_S, "wrong": 0})
-    return f"{code[: LENGTH // 2]}-{code[LENGTH // 2 :]}"
+    told = f"{code[: LENGTH // 2]}-{code[LENGTH // 2 :]}"
+    shown = {"shown": told} if is_shown else {}
+    _write(directory, {"digest": _digest(code), "expires_at": now + VALID_S, "wrong": 0, **shown})
+    return told
+
+
+def shown_code(directory: Path, now: float) -> str | None:
+    """Return the code that the kiosk's screen is to show; None where there is none, or it is not to be shown."""
+    return (_read(directory, now) or {}).get("shown")
+
+
+def address_of(settings: ApiSettings, port: int) -> tuple[str, bool]:
+    """Return the address of the page for the first operator, and whether a telephone can reach it."""
+    is_reachable = bool(settings.tls_certificate) and not is_loopback(settings.bind)
+    host = f"{socket.gethostname()}.local" if is_reachable else "127.0.0.1"
+    return f"{'https' if settings.tls_certificate else 'http'}://{host}:{port}", is_reachable
 
 
 def is_pending(directory: Path, now: float) -> bool:
@@ -88,7 +107,8 @@ def _read(directory: Path, now: float) -> dict[str, Any] | None:
         return None
     # One from far ahead was made by a clock that was wrong: nobody can say when it ends.
     is_good = now < expires_at <= now + VALID_S and wrong < MOST_WRONG
-    return {"digest": digest, "expires_at": expires_at, "wrong": wrong} if is_good else None
+    shown = {"shown": str(kept["shown"])} if "shown" in kept else {}
+    return {"digest": digest, "expires_at": expires_at, "wrong": wrong, **shown} if is_good else None
 
 
 def _write(directory: Path, kept: dict[str, Any]) -> None:

@@ -518,12 +518,15 @@ def _add_serve(add: Adder) -> None:
         more='For example: chromium --kiosk "$(kiosk screen)". Keep it secret: it shows the camera\'s picture.',
     )
     screen.add_argument("--renew", action="store_true", help="make a new address; every screen must be opened again")
-    add(
+    setup = add(
         "setup",
         "serve",
         "print the one-time code by which the first operator makes their account in the page",
         more="Once there is an operator or a key it is refused, for good. The page then leads through language, clock, "
         "camera, door and first person.",
+    )
+    setup.add_argument(
+        "--on-screen", action="store_true", help="also show it at the kiosk's screen, to whoever stands there"
     )
     key = _group(add, "key", "manage the keys of programs that call the API")
     create = key("key create", "serve", "make a key and print it, once, in the last line")

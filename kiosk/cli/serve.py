@@ -7,7 +7,6 @@ import getpass
 import json
 import logging
 import signal
-import socket
 import sys
 import time
 from dataclasses import replace
@@ -15,9 +14,9 @@ from dataclasses import replace
 import segno
 
 from kiosk import assembly
-from kiosk.api.access import about_account, is_loopback
+from kiosk.api.access import about_account
 from kiosk.api.screen_token import screen_token
-from kiosk.api.setup_code import VALID_S, is_pending, make_code
+from kiosk.api.setup_code import VALID_S, address_of, is_pending, make_code
 from kiosk.cloud.sync import Sync
 from kiosk.device.documents import reader_of
 from kiosk.device.site import SiteWatch
@@ -102,11 +101,9 @@ def setup(chosen: argparse.Namespace) -> None:
     with assembly.open_store(chosen, assembly.load_settings(chosen)) as store:
         if not Accounts(store, now=time.time).is_unclaimed():
             raise ConfigError("this kiosk has its operators already; another is made with `kiosk operator add`")
-        code = make_code(store.directory, now)
-    is_reachable = bool(settings.tls_certificate) and not is_loopback(settings.bind)
-    scheme = "https" if settings.tls_certificate else "http"
-    host = f"{socket.gethostname()}.local" if is_reachable else "127.0.0.1"
-    address = f"{scheme}://{host}:{settings.port}/#/setup?code={code}"
+        code = make_code(store.directory, now, is_shown=chosen.on_screen)
+    page, is_reachable = address_of(settings, settings.port)
+    address = f"{page}/#/setup?code={code}"
     if chosen.json:
         print(json.dumps({"code": code, "address": address, "valid_s": VALID_S, "is_reachable": is_reachable}))
         return

@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 from contextlib import contextmanager
 
+import httpx
 import pytest
 
-from kiosk.api.access import Caller
+from kiosk.api.access import Access, Caller
+from kiosk.api.emergency import Emergency
+from kiosk.api.server import Server
 from kiosk.api.totp import STEP_S, code_at, counter_of, new_secret
 from kiosk.store.accounts import Role
 from kiosk.store.chain import Kind
@@ -117,6 +120,26 @@ def test_wrong_codes_lock_the_account_whatever_address_they_come_from(tmp_path):
 
         code = code_at(secret, int(served.wall() // STEP_S))
         assert try_sign_in(served, code=code).status_code == 429
+
+
+def test_before_the_kiosk_has_started_a_password_alone_releases_nothing_where_there_is_a_second_factor(served):
+    released: list[str] = []
+    accounts, settings = served.application.context.access.accounts, served.device.config.api
+    access = Access(accounts, settings, now=served.wall, monotonic=served.monotonic)
+    emergency = Emergency(access, settings, release=released.append, health=dict)
+    server = Server(emergency, settings)
+    server.start()
+    try:
+        with httpx.Client(base_url=server.address, auth=("Person C", PASSWORD), trust_env=False) as client:
+            before = client.post("/device/door/release").status_code
+            with_factor(served)
+            after = client.post("/device/door/release").status_code
+            by_key = client.post("/device/door/release", headers={"x-api-key": served.keys["operator"]}).status_code
+    finally:
+        server.close()
+
+    assert (before, after, by_key) == (200, 403, 200)
+    assert len(released) == 2
 
 
 def test_a_second_factor_counts_only_once_a_code_of_it_was_given(served):

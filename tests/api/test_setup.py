@@ -206,3 +206,29 @@ def test_a_kiosk_without_operators_is_reached_from_elsewhere_only_while_a_code_i
         check_exposure(settings, accounts)
     with pytest.raises(ConfigError, match="tls_certificate"):
         check_exposure(ApiSettings(bind="0.0.0.0"), accounts, is_claimable=True)
+
+
+def test_the_screen_shows_a_code_only_where_that_was_asked_for_and_to_itself_alone(new):
+    directory = new.device.store.directory
+    with new.screen() as screen:
+        code_of(new)
+        hidden = screen.get("/device/screen").json()["setup"]
+        code = make_code(directory, new.wall(), is_shown=True)
+        shown = screen.get("/device/screen").json()["setup"]
+        is_right(directory, "AAAAA-AAAAA", new.wall())  # a wrong one leaves it shown
+        still = screen.get("/device/screen").json()["setup"]
+        new.call("POST", "/device/setup/claim", json={**CLAIM, "code": code})
+        after = screen.get("/device/screen").json()["setup"]
+
+    assert hidden == {"code": None, "address": None, "qr": None}
+    assert (shown["code"], shown["qr"].startswith("<svg")) == (code, True)
+    assert still == shown
+    assert after is None
+
+
+def test_nobody_but_the_screen_reads_the_code_that_it_shows(new):
+    make_code(new.device.store.directory, new.wall(), is_shown=True)
+
+    assert new.call("GET", "/device/screen").status_code == 401
+    with new.client(cookies={"kiosk_screen": "another-token"}) as other:
+        assert other.get("/device/screen").status_code == 401

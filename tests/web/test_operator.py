@@ -43,6 +43,7 @@ from tests.web.test_words import LANGUAGES
 
 VIEWS = (
     "today",
+    "live",
     "decisions",
     "reviews",
     "people",
@@ -52,6 +53,8 @@ VIEWS = (
     "audit",
     "settings",
     "keys",
+    "operators",
+    "setup",
     "acceptance",
 )
 SCALE_GROUPS = {key: words for key, words in LANGUAGES["en"].items() if key.startswith("scale_group.")}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 
 import pytest
 
@@ -18,6 +19,7 @@ from kiosk.rules.admission import DoorReason
 from kiosk.rules.conditions import Condition
 from kiosk.rules.grant import RefusalReason
 from kiosk.rules.presentation import Guidance
+from kiosk.settings.config import Config
 from kiosk.settings.languages import LANGUAGES as ALL
 from kiosk.settings.languages import WORDS
 
@@ -29,6 +31,9 @@ OTHERS = {
 
 VISITORS = ("screen", "session")  # the pages whose words every language has to have whole
 SCRIPTS = sorted(WEB.rglob("*.js"))
+SETTINGS = [
+    f"{section.name}.{one.name}" for section in fields(Config) for one in fields(getattr(Config(), section.name))
+]
 PLACES = re.compile(r"\{(\w+)\}")
 USED = re.compile(r"""\bt\(\s*"([a-z_]+(?:\.[\w ]+)*)\"""")
 ICON = re.compile(r"""\bicon\("([\w-]+)"\)""")
@@ -128,7 +133,7 @@ def test_every_icon_that_is_shown_is_drawn():
         pytest.param("why", [one.value for one in DoorReason], id="reasons of decisions"),
         pytest.param("unopened_why", [one.value for one in RefusalReason], id="what keeps an approval from opening"),
         pytest.param("screen", [one.value for one in Result], id="results"),
-        pytest.param("setting", sorted(CHANGEABLE), id="settings that can be changed"),
+        pytest.param("setting", SETTINGS, id="settings"),
         pytest.param("setting_text", sorted(CHANGEABLE), id="what these settings mean"),
     ],
 )

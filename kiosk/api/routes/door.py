@@ -5,19 +5,23 @@ Without a running kiosk, under `kiosk serve`, these answer 409.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import segno
 from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, answer, busy, field_errors, not_found, read_moment
 from kiosk.api.routes.people import LONGEST_TEXT, MOMENT, SHORT, TEXTS, UNSEEN
 from kiosk.api.schema import ANSWER_400, BOOLEAN, NUMBER, STRING, TEXT, array, closed, named, opened, or_null
+from kiosk.api.setup_code import address_of, shown_code
 from kiosk.didit.contract import timestamp
 from kiosk.entrance.news import Consent
+from kiosk.errors import StoreError
 from kiosk.rules.text import objection
 from kiosk.settings.languages import LANGUAGES
 from kiosk.store.accounts import Role
@@ -195,8 +199,28 @@ async def show_screen(call: Call) -> Response:
             "leaves_device": config.cloud.policy,
             "time_zone": config.schedule.time_zone,
             "spoken": config.pad.spoken,
+            "setup": await call.run(lambda: _setup(call)) if call.is_screen else None,
         }
     )
+
+
+def _setup(call: Call) -> dict[str, str | None] | None:
+    """Return what the kiosk's own screen shows while nobody owns the kiosk; a code only where that was asked for."""
+    context = call.context
+    try:
+        if not context.access.accounts.is_unclaimed():
+            return None
+    except StoreError:  # the screen has more to say than this
+        return None
+    code = shown_code(context.device.store.directory, context.now())
+    if code is None:
+        return {"code": None, "address": None, "qr": None}
+    page, _ = address_of(context.config.api, call.request.url.port or context.config.api.port)
+    drawn = io.BytesIO()
+    segno.make(f"{page}/#/setup?code={code}", micro=False).save(
+        drawn, kind="svg", scale=6, border=3, dark="#000", light="#fff", xmldecl=False
+    )
+    return {"code": code, "address": page, "qr": drawn.getvalue().decode()}
 
 
 async def read_spoken(call: Call) -> Response:
@@ -219,6 +243,7 @@ async def read_spoken(call: Call) -> Response:
     return await call.run(find)
 
 
+_FIRST_RUN = named("ShownFirstRun", closed(**{name: or_null(STRING) for name in ("code", "address", "qr")}))
 _SENT = {400: ANSWER_400, 408: TEXT, 409: TEXT, 413: TEXT, 503: TEXT}
 
 OPERATIONS = (
@@ -343,6 +368,7 @@ OPERATIONS = (
                     leaves_device=STRING,
                     time_zone=STRING,
                     spoken=STRING,
+                    setup=or_null(_FIRST_RUN),
                 ),
             )
         },

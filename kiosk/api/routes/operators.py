@@ -52,7 +52,7 @@ async def list_operators(call: Call) -> Response:
         open_now, used = access.sessions(), access.accounts.last_signed_in()
         told = []
         for account in access.accounts.all("operator"):
-            theirs = [one for one in open_now if one.account == account.id]
+            theirs = [one for one in open_now if (one.account, one.mark) == (account.id, account.mark)]
             times = [*([used[account.id]] if account.id in used else []), *(one.used_at for one in theirs)]
             if account.is_good(now):
                 told.append(_about(account, max(times, default=None), theirs))

@@ -27,7 +27,8 @@ export function path(base, query = {}) {
 }
 
 /**
- * Call the device and return its JSON, or with `as` its "text" or "blob"; null for an answer without a body.
+ * Call the device and return its JSON, or with `as` its "text", its "blob" or the whole "response"; null for an answer
+ * without a body.
  *
  * A 401 on anything but the session itself also tells the page ("signed-out" on window).
  */
@@ -51,7 +52,7 @@ export async function call(method, address, { json, form, query, signal, as = "j
   }
   if (!answer.ok) throw await refused(answer, address);
   if (answer.status === 204) return null;
-  return answer[as]();
+  return as === "response" ? answer : answer[as]();
 }
 
 async function refused(answer, address) {

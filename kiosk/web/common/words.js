@@ -111,6 +111,24 @@ function power(value) {
   return `${numeral(digits)} × 10${raised}`;
 }
 
+/** Return a length of time in its largest unit, such as 45 seconds or 3 hours. */
+export function span(seconds) {
+  const [unit, size] = [
+    ["day", 86_400],
+    ["hour", 3_600],
+    ["minute", 60],
+    ["second", 1],
+  ].find(([, each]) => seconds >= 2 * each || each === 1);
+  const style = { style: "unit", unit, unitDisplay: "long", maximumFractionDigits: 0 };
+  return new Intl.NumberFormat(REGION[language], style).format(seconds / size);
+}
+
+/** Return a weekday in short, 0 for Monday. */
+export function weekday(day) {
+  // The first of January 2024 was a Monday.
+  return new Intl.DateTimeFormat(REGION[language], { weekday: "short", timeZone: "UTC" }).format(Date.UTC(2024, 0, 1 + day));
+}
+
 /** Return a time as a Date: the device writes ISO 8601, its news seconds. */
 export function moment(value) {
   if (value === null || value === undefined || value === "") return null;

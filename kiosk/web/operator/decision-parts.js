@@ -9,14 +9,19 @@ const LOOK = {
   Declined: ["bad", "cross"],
 };
 
+/** Return [tone, icon] of a status. */
+export function look(status) {
+  return LOOK[status] ?? ["plain", "info"];
+}
+
 /** Return the tone ("good", "maybe", "bad" or "plain") of a status. */
 export function tone(status) {
-  return (LOOK[status] ?? ["plain"])[0];
+  return look(status)[0];
 }
 
 /** A status as a chip: word, symbol and colour. */
 export function statusChip(status) {
-  const [kind, symbol] = LOOK[status] ?? ["plain", "info"];
+  const [kind, symbol] = look(status);
   return el("span", { class: `chip ${kind}` }, icon(symbol), status ? named("status", status) : t("status.none"));
 }
 

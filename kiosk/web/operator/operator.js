@@ -17,15 +17,21 @@ import { fleet } from "./fleet.js";
 import { importing } from "./people/importing.js";
 import { inside } from "./inside.js";
 import { keys } from "./keys.js";
+import { alarms as alarmsOf } from "./live/alarm.js";
+import { live } from "./live/live.js";
+import { operators } from "./operators/operators.js";
 import { people } from "./people/people.js";
 import { person } from "./people/person.js";
 import { reviews } from "./reviews.js";
 import { settings } from "./settings/settings.js";
+import { claim, codeOfAddress } from "./setup/claim.js";
+import { setup } from "./setup/wizard.js";
 import { today } from "./today.js";
 
 // address, view, words of its title, section of the menu
 const ROUTES = [
   [/^today$/, today, "today", "today"],
+  [/^live$/, live, "live", "live"],
   [/^decisions$/, decisions, "decisions", "decisions"],
   [/^decisions\/([^/]+)$/, decision, "decision", "decisions"],
   [/^reviews$/, reviews, "reviews", "reviews"],
@@ -39,10 +45,13 @@ const ROUTES = [
   [/^fleet$/, fleet, "fleet", "fleet"],
   [/^settings$/, settings, "settings", "settings"],
   [/^keys$/, keys, "keys", "keys"],
+  [/^operators$/, operators, "operators", "operators"],
   [/^acceptance$/, acceptance, "acceptance", "acceptance"],
+  [/^setup$/, setup, "setup", null],
 ];
 const MENU = [
   ["today", "today"],
+  ["live", "live"],
   ["decisions", "list"],
   ["reviews", "review"],
   ["people", "people"],
@@ -51,6 +60,7 @@ const MENU = [
   ["fleet", "fleet"],
   ["settings", "settings"],
   ["keys", "key"],
+  ["operators", "lock"],
   ["acceptance", "shield"],
 ];
 const ADMIN_ONLY = new Set(["keys"]);
@@ -62,6 +72,7 @@ let session = null;
 let line = null; // the event stream
 let leave = []; // what ends the view of now
 let listeners = new Map(); // topic -> functions of the view of now
+let alarms = null; // over all views
 let standing = "open"; // of the stream
 let waiting = null; // decisions that wait for a review; null while nobody knows
 
@@ -80,8 +91,9 @@ async function start() {
       say(event.reason.message, "bad");
     }
   });
-  if (!localStorage.getItem(KEPT)) {
-    signedOut();
+  const code = codeOfAddress();
+  if (code || !localStorage.getItem(KEPT)) {
+    await welcome(code);
     return;
   }
   try {
@@ -106,6 +118,8 @@ async function signedIn(found) {
   carry(session);
   await speak(preferred(session.language));
   setZone(session.time_zone);
+  alarms?.close();
+  alarms = alarmsOf();
   frame();
   line?.close();
   // First the news, then the view: what happens between is told instead of missed.
@@ -121,7 +135,31 @@ async function signedIn(found) {
     };
     line = listen("/device/events", { hear, tell: first });
   });
+  alarms.catchUp();
   await show();
+}
+
+// Whoever comes without a session signs in; where nobody owns the kiosk yet, its first operator is made.
+async function welcome(code) {
+  let state = null;
+  try {
+    state = await call("GET", "/device/setup");
+  } catch (error) {
+    if (error.status === undefined) throw error; // else the sign-in says what is wrong, once it is tried
+  }
+  if (!state?.is_unclaimed) {
+    signedOut();
+    return;
+  }
+  const draw = () => {
+    const done = (found) => {
+      location.hash = "#/setup";
+      return signedIn(found);
+    };
+    put(document.body, claim({ state, code, done, language: languageSwitch(draw) }));
+    document.title = t("title", { page: t("setup.first_title") });
+  };
+  draw();
 }
 
 function signedOut() {
@@ -129,6 +167,8 @@ function signedOut() {
   localStorage.removeItem(KEPT);
   carry(null);
   line?.close();
+  alarms?.close();
+  alarms = null;
   end();
   openMenu(false);
   put(document.body, signIn({ done: signedIn, language: languageSwitch(signedOut) }));
@@ -137,6 +177,7 @@ function signedOut() {
 
 function hear(topic, data) {
   if (topic === "decision" && (data.status === "In Review" || data.kind === "REVIEW")) countReviews();
+  alarms?.[topic]?.(data);
   for (const tellView of listeners.get(topic) ?? []) tellView(data);
 }
 
@@ -154,7 +195,9 @@ function tell(state) {
   const isBack = standing === "lost" && state === "open";
   standing = state;
   showStanding();
-  if (isBack) show(); // what happened meanwhile is fetched anew
+  if (!isBack) return;
+  alarms?.catchUp();
+  show(); // what happened meanwhile is fetched anew
 }
 
 function showStanding() {
@@ -198,6 +241,7 @@ function frame() {
     icon("menu"),
     el("span", { class: "unseen" }, t("menu.open")),
   );
+  alarms.draw();
   const items = MENU.filter(
     ([name]) => (session.role === "admin" || !ADMIN_ONLY.has(name)) && (session.has_fleet || name !== "fleet"),
   );
@@ -269,7 +313,7 @@ function frame() {
         ),
       ),
     ),
-    el("main", { id: "main", class: "main", tabindex: "-1" }),
+    el("main", { id: "main", class: "main", tabindex: "-1" }, alarms.bar, el("div", { id: "page" })),
   );
   showStanding();
   countReviews();
@@ -327,8 +371,8 @@ function end() {
 }
 
 async function show() {
-  const main = document.getElementById("main");
-  if (!session || !main) return;
+  const page = document.getElementById("page");
+  if (!session || !page) return;
   end();
   const [address, search] = location.hash.replace(/^#\//, "").split("?");
   const found = ROUTES.map(([pattern, ...rest]) => [pattern.exec(address || "today"), ...rest]).find(
@@ -341,15 +385,15 @@ async function show() {
   }
   document.title = t("title", { page: t(`${title}.title`) });
   const place = el("div", { class: `view view-${title}` });
-  const isMoving = main.hasChildNodes(); // not on the first: the browser's own focus order counts then
-  put(main, place);
+  const isMoving = page.hasChildNodes(); // not on the first: the browser's own focus order counts then
+  put(page, place);
   const context = {
     session,
     parameter: match[1] && decodeURIComponent(match[1]),
     query: new URLSearchParams(search ?? ""),
-    on(topic, tellView) {
-      listeners.set(topic, [...(listeners.get(topic) ?? []), calm(tellView)]);
-    },
+    alarms,
+    on: (topic, tellView) => follow(topic, calm(tellView)),
+    every: follow, // each piece of news, for what must miss none
     atEnd: (stop) => leave.push(stop),
     again: show,
     countReviews,
@@ -361,6 +405,10 @@ async function show() {
     heading.focus({ preventScroll: true });
     window.scrollTo(0, 0);
   }
+}
+
+function follow(topic, tellView) {
+  listeners.set(topic, [...(listeners.get(topic) ?? []), tellView]);
 }
 
 // On a busy day news come faster than anybody reads: at once, then at most once in a while, and never none at the end.

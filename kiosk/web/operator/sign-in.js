@@ -8,6 +8,12 @@ import { t } from "../common/words.js";
 /** Return the page; `done` is called with the session. */
 export function signIn({ done, language }) {
   let isByKey = false;
+  const code = field(t("sign_in.code"), {
+    name: "code",
+    inputmode: "numeric",
+    autocomplete: "one-time-code",
+    hint: t("sign_in.code_hint"),
+  });
   const trouble = el("p", { class: "field-error", role: "alert" });
   const fields = el("div", { class: "stack" });
   const other = el("button", { type: "button", class: "button quiet wide", onclick: () => turn(!isByKey) });
@@ -47,6 +53,15 @@ export function signIn({ done, language }) {
     fields.querySelector("input").focus();
   }
 
+  // The password was right: name and password stay as they are, and the code is asked for.
+  function wantCode() {
+    if (code.isConnected) trouble.textContent = t("sign_in.code_wrong");
+    else fields.append(code);
+    code.control.required = true;
+    code.control.select();
+    code.control.focus();
+  }
+
   async function send(event) {
     event.preventDefault();
     trouble.textContent = "";
@@ -62,6 +77,10 @@ export function signIn({ done, language }) {
       await done(session);
     } catch (error) {
       if (error.status === undefined) throw error;
+      if (error.body?.wants_code) {
+        wantCode();
+        return;
+      }
       trouble.textContent = error.status === 401 ? t("sign_in.wrong") : error.message;
       if (error.retryAfter) trouble.textContent += ` ${t("error.retry_after", { n: error.retryAfter })}`;
       fields.querySelector("input[type=password]").select();

@@ -9,9 +9,10 @@ import { number, t } from "../common/words.js";
  * The roles are said aloud because a phone's style lays rows out as cards, which takes them from the elements.
  *
  * columns: [{name, words, kind}] with kind "number" for right-aligned; cells: a list of contents for each row.
- * address: from a row to where it leads; its first cell holds the link, the whole row takes the pointer.
+ * address: from a row to where it leads; its first cell, or that at `lead`, holds the link, and the whole row takes the
+ * pointer. A column's `label` stands beside its cells on a phone; its words where there is none.
  */
-export function table(caption, columns, rows, { cells, address }) {
+export function table(caption, columns, rows, { cells, address, lead = 0 }) {
   const place = el(
     "div",
     { class: "table-scroll" },
@@ -38,8 +39,8 @@ export function table(caption, columns, rows, { cells, address }) {
             cells(row).map((content, place) =>
               el(
                 "td",
-                { class: columns[place].kind, role: "cell", "data-label": columns[place].words },
-                place === 0 && address ? el("a", { href: address(row) }, content) : content,
+                { class: columns[place].kind, role: "cell", "data-label": columns[place].label ?? columns[place].words },
+                place === lead && address ? el("a", { href: address(row) }, content) : content,
               ),
             ),
           );

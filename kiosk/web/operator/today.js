@@ -3,26 +3,28 @@
 import { call } from "../common/api.js";
 import { chart } from "./chart.js";
 import { scoreBar, statusChip, unopenedChip, whom } from "./decision-parts.js";
-import { ask } from "./dialog.js";
-import { el, icon, put } from "../common/dom.js";
+import { el, put } from "../common/dom.js";
 import { camera } from "./live/camera.js";
+import { releaseButton } from "./live/door.js";
 import { figures, states } from "./health.js";
-import { empty, load, say } from "./notice.js";
+import { unfinished } from "./setup/wizard.js";
+import { empty, load } from "./notice.js";
 import { ago, named, number, share, t, time } from "../common/words.js";
 
 const LATEST = 10;
 const SPANS = [24, 168];
 const REFRESH_MS = 30_000; // of what no news tell: counts, the outbox
 
-export async function today(place, { on, atEnd, session }) {
+export async function today(place, { on, every, atEnd, session }) {
   const standing = el("section", { class: "banner-place", "aria-label": t("today.standing") });
+  const first = el("div", { hidden: true });
   const tiles = el("section", { class: "tiles", "aria-label": t("today.figures") });
   const latest = el("div", { class: "latest" });
   const graph = el("div", {});
   const more = el("div", {});
   let hours = SPANS[0];
 
-  const watched = camera({ atEnd, release: () => release(), session });
+  const watched = camera({ atEnd, every, foot: el("div", { class: "actions" }, releaseButton(session)), session });
 
   const spans = el(
     "div",
@@ -53,6 +55,7 @@ export async function today(place, { on, atEnd, session }) {
       el("h1", {}, t("today.title")),
       el("p", { class: "soft" }, time(Date.now() / 1000, "weekday")),
     ),
+    first,
     standing,
     tiles,
     el(
@@ -98,6 +101,14 @@ export async function today(place, { on, atEnd, session }) {
           ? el("ul", { class: "rows" }, found.decisions.map(line))
           : empty("list", t("decisions.empty"), t("decisions.empty_text")),
     );
+
+  async function drawFirst() {
+    const banner = await unfinished(session).catch((error) => {
+      if (error.status === undefined) throw error; // else the view is whole without it
+    });
+    first.hidden = !banner;
+    if (banner) put(first, banner);
+  }
 
   async function drawHealth() {
     await load(
@@ -149,16 +160,6 @@ export async function today(place, { on, atEnd, session }) {
     );
   }
 
-  async function release() {
-    const asked = await ask({
-      title: t("door.open_title"),
-      text: t("door.open_text", { name: session.name }),
-      confirm: t("door.open"),
-      act: () => call("POST", "/device/door/release"),
-    });
-    if (asked) say(t("door.opened"));
-  }
-
   on("decision", () => {
     drawLatest();
     drawChart();
@@ -167,7 +168,7 @@ export async function today(place, { on, atEnd, session }) {
   on("health", drawHealth);
   const timer = setInterval(() => document.hidden || drawHealth(), REFRESH_MS);
   atEnd(() => clearInterval(timer));
-  await Promise.all([drawHealth(), drawChart(), drawLatest()]);
+  await Promise.all([drawHealth(), drawChart(), drawLatest(), drawFirst()]);
 }
 
 function sum(buckets) {

@@ -17,6 +17,7 @@ import { LANGUAGES, current, knows, named, preferred, setZone, speak, t, time } 
 const RESULT_MS = 10_000; // a result nobody took back in this time is taken back here
 const LANGUAGE_MS = 60_000; // a language one person chose is not the next one's
 const ASK_MS = 3_000;
+const SETUP_MS = 5_000;
 
 const RESULTS = {
   welcome: ["good", "check"],
@@ -65,7 +66,19 @@ async function learn() {
   }
   setZone(about.time_zone);
   await choose(about.language);
+  if (about.setup) setTimeout(learnSetup, SETUP_MS);
   listen("/device/screen/events", { hear, tell });
+}
+
+// A kiosk that nobody owns yet: a code may be asked for on the device, and somebody may have used it.
+async function learnSetup() {
+  try {
+    about.setup = (await call("GET", "/device/screen")).setup;
+  } catch (error) {
+    if (error.status === undefined) throw error; // else the line says that it is lost
+  }
+  draw();
+  if (about.setup) setTimeout(learnSetup, SETUP_MS);
 }
 
 async function choose(language, { isAsked = false } = {}) {
@@ -209,7 +222,7 @@ function draw() {
     ? "lost"
     : isForm
       ? "form"
-      : wantsEnrolment
+      : wantsEnrolment || about?.setup?.code
         ? "idle"
         : flow && news.state === "idle"
           ? "guide"
@@ -234,6 +247,10 @@ function draw() {
 
 function drawIdle(wantsEnrolment) {
   const mode = about?.mode ?? "identify";
+  if (about?.setup) {
+    drawSetup(about.setup);
+    return;
+  }
   if (parts.invite.dataset.drawn !== `${mode} ${wantsEnrolment} ${current()}`) {
     parts.invite.dataset.drawn = `${mode} ${wantsEnrolment} ${current()}`;
     const canEnrol = wantsEnrolment && about.consent?.version;
@@ -246,6 +263,28 @@ function drawIdle(wantsEnrolment) {
   }
   parts.privacy.textContent = about?.privacy || notice();
   tick();
+}
+
+// Instead of an invitation: nobody can be let in yet.
+function drawSetup({ code, address, qr }) {
+  const drawn = `setup ${code} ${current()}`;
+  tick();
+  if (parts.invite.dataset.drawn === drawn) return;
+  parts.invite.dataset.drawn = drawn;
+  const url = qr && URL.createObjectURL(new Blob([qr], { type: "image/svg+xml" }));
+  put(
+    parts.invite,
+    el("p", { class: "invite-word" }, t("setup.first_title")),
+    code
+      ? el(
+          "div",
+          { class: "first-run" },
+          el("img", { src: url, alt: t("kiosk.setup_qr"), onload: () => URL.revokeObjectURL(url) }),
+          el("div", {}, el("p", {}, t("kiosk.setup_open", { address })), el("p", { class: "first-code" }, code)),
+        )
+      : el("p", {}, t("kiosk.setup_how")),
+  );
+  parts.privacy.textContent = about.privacy || notice();
 }
 
 function notice() {

@@ -1,4 +1,6 @@
-/** Short sounds for results, from oscillators; each kind differs in melody, not in loudness alone. */
+/** Short sounds for results; each kind differs in melody, not in loudness alone. */
+
+import { sound } from "../common/tones.js";
 
 const NOTES = {
   // [Hz, start s, length s]
@@ -28,28 +30,9 @@ const NOTES = {
   ],
 };
 const LOUDNESS = 0.25;
-const EDGE_S = 0.015; // a tone that begins or ends at once clicks
 
-let speaker = null;
-
-/** Play the sound of a result. A browser that wants a touch first stays silent until it had one. */
+/** Play the sound of a result. */
 export function play(result) {
   const notes = NOTES[{ not_enrolled: "declined", unclear: "review", again: "review", not_opened: "review", full: "review", second: "review" }[result] ?? result];
-  if (!notes || !window.AudioContext) return;
-  speaker ??= new AudioContext();
-  if (speaker.state === "suspended") speaker.resume();
-  for (const [pitch, start, length] of notes) {
-    const from = speaker.currentTime + start;
-    const tone = speaker.createOscillator();
-    const level = speaker.createGain();
-    tone.type = "triangle";
-    tone.frequency.value = pitch;
-    level.gain.setValueAtTime(0, from);
-    level.gain.linearRampToValueAtTime(LOUDNESS, from + EDGE_S);
-    level.gain.setValueAtTime(LOUDNESS, from + length - EDGE_S);
-    level.gain.linearRampToValueAtTime(0, from + length);
-    tone.connect(level).connect(speaker.destination);
-    tone.start(from);
-    tone.stop(from + length);
-  }
+  if (notes) sound(notes, LOUDNESS);
 }

@@ -118,6 +118,8 @@ function reviewing(record, judged, considered, done) {
             t(`review.was_${judged.decision}`),
           ),
           el("span", { class: "soft" }, ` ${time(judged.at, "full")}`),
+          judged.actor &&
+            el("span", { class: "soft" }, ` · ${t("review.by", { name: judged.actor_name ?? named("actor", judged.actor) })}`),
           judged.reason && el("span", { class: "said" }, judged.reason),
         )
       : verdict(record, done),
@@ -174,7 +176,7 @@ function about(record) {
       record.gallery_size === null || record.gallery_size === undefined ? null : number(record.gallery_size),
     ],
     ["decision.model", record.model && `${record.model.slice(0, 12)}…`],
-    ["decision.actor", record.actor],
+    ["decision.actor", record.actor && (record.actor_name ?? named("actor", record.actor))],
     ["decision.request_id", el("code", {}, record.request_id)],
     ...Object.entries(record.details ?? {})
       .filter(([name]) => name !== "liveness")

@@ -7,12 +7,26 @@ import { field } from "../../common/field.js";
 import { empty, load } from "../notice.js";
 import { filterBox, pager, table } from "../table.js";
 import { named, t, time } from "../../common/words.js";
+import { personField } from "../people/pick.js";
+import { heat } from "./heat.js";
+import { savedFilters } from "./saved.js";
 
 const LIMIT = 25;
 const CALLS = ["FACE_MATCH", "FACE_SEARCH", "PASSIVE_LIVENESS", "AGE_ESTIMATION", "ID_VERIFICATION", "SESSION"];
 const KINDS = ["IDENTIFY", "VERIFY", ...CALLS, "REVISION"];
 const STATUSES = ["Approved", "In Review", "Declined"];
-const FILTERS = ["status", "kind", "date_from", "date_to", "vendor_data", "session_number"];
+// Reasons and warnings that people look for.
+const WHYS = [
+  ["FACE_IN_BLOCKLIST", "risk"],
+  ["LOW_FACE_MATCH_SIMILARITY", "risk"],
+  ["NO_FACE_DETECTED", "risk"],
+  ["MULTIPLE_FACES_DETECTED", "risk"],
+  ["unknown", "why"],
+  ["borderline", "why"],
+  ["outside_hours", "why"],
+  ["attack_suspected", "why"],
+];
+const FILTERS = ["status", "kind", "date_from", "date_to", "vendor_data", "session_number", "why"];
 
 export async function decisions(place, { query, on }) {
   const wanted = Object.fromEntries(FILTERS.map((name) => [name, query.get(name) ?? ""]));
@@ -47,13 +61,13 @@ export async function decisions(place, { query, on }) {
     }),
     field(t("filter.from"), { name: "date_from", type: "date", value: wanted.date_from }),
     field(t("filter.to"), { name: "date_to", type: "date", value: wanted.date_to }),
-    field(t("filter.number"), {
-      name: "session_number",
-      inputmode: "numeric",
-      pattern: "[0-9]*",
-      value: wanted.session_number,
-    }),
+    personField(t("filter.person"), { name: "session_number", value: wanted.session_number }),
     field(t("filter.vendor_data"), { name: "vendor_data", value: wanted.vendor_data, spellcheck: "false" }),
+    field(t("filter.why"), {
+      name: "why",
+      value: wanted.why,
+      choices: [["", t("filter.all")], ...WHYS.map(([code, prefix]) => [code, named(prefix, code)])],
+    }),
     isFiltered && el("a", { class: "button quiet", href: "#/decisions" }, icon("cross"), t("filter.clear")),
   );
 
@@ -74,7 +88,8 @@ export async function decisions(place, { query, on }) {
         t("decisions.csv"),
       ),
     ),
-    el("section", { class: "card" }, filterBox(form, isFiltered), list),
+    el("section", { class: "card" }, savedFilters(isFiltered ? path("/decisions", wanted) : ""), filterBox(form, isFiltered), list),
+    el("section", { class: "card" }, heat()),
   );
 
   const draw = () =>
@@ -129,7 +144,9 @@ function cells(row) {
   return [
     el("time", { datetime: String(row.at) }, time(row.at, "full")),
     el("span", { class: "chips" }, statusChip(row.status), unopenedChip(row)),
-    el("span", { class: row.name ? "" : "soft" }, whom(row)),
+    row.session_number && row.name
+      ? el("a", { href: `#/people/${row.session_number}`, title: t("decisions.jump") }, whom(row))
+      : el("span", { class: "soft" }, whom(row)),
     named("kind", row.kind),
     scoreBar(row.score, row.status),
     row.warnings?.length

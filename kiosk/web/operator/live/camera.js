@@ -1,19 +1,28 @@
-/** The camera's picture, once in two seconds while somebody looks; it is never kept. */
+/** The camera's picture while somebody looks, with the faces the device found in it; it is never kept. */
 
 import { call } from "../../common/api.js";
 import { el, icon, put } from "../../common/dom.js";
-import { regions } from "./regions.js";
 import { t } from "../../common/words.js";
+import { faces } from "./faces.js";
+import { regions } from "./regions.js";
 
 const EVERY_MS = 2_000;
+const FACES = "X-Kiosk-Faces"; // the places of the very picture that comes with it
 
-/** Return the card with the picture (`card`), and `see`, which takes a new health; `release` opens the door. */
-export function camera({ atEnd, release, session }) {
+/**
+ * Return the card with the picture (`card`), and `see`, which takes a new health.
+ *
+ * `foot` stands below the picture; `everyMs` is the least time between two pictures; `on` and `every` of the view
+ * bring the news by which the judged face is named.
+ */
+export function camera({ atEnd, every, foot, session, everyMs = EVERY_MS }) {
   let isOn = true;
   let url = null;
+  let timer = null;
   const picture = el("img", { class: "camera-picture", alt: t("camera.alt"), onload: fit });
+  const seen = faces();
   const over = regions({ session });
-  const view = el("div", { class: "camera-view", hidden: true }, picture, over.layer);
+  const view = el("div", { class: "camera-view", hidden: true }, picture, seen.layer, over.layer);
   const word = el("p", { class: "camera-word" }, t("camera.waiting"));
   const toggle = el("button", { type: "button", class: "button quiet", onclick: turn });
 
@@ -29,26 +38,39 @@ export function camera({ atEnd, release, session }) {
     if (!isOn) word.textContent = t("camera.paused");
   }
 
-  /** Make the layer over the picture just as large as the picture. */
+  /** Make the layers over the picture just as large as the picture. */
   function fit() {
     view.style.setProperty("aspect-ratio", `${picture.naturalWidth} / ${picture.naturalHeight}`);
     view.classList.toggle("is-tall", picture.naturalWidth * 3 < picture.naturalHeight * 4);
   }
 
   function drop() {
+    clearTimeout(timer);
     view.hidden = true;
+    seen.see([]);
     picture.removeAttribute("src");
     word.hidden = false;
     if (url) URL.revokeObjectURL(url);
     url = null;
   }
 
+  // One after the other: a slow line gets fewer pictures, never a queue of old ones.
   async function look() {
+    clearTimeout(timer);
+    if (!document.hidden) await fetchOne();
+    if (isOn) timer = setTimeout(look, everyMs);
+  }
+
+  async function fetchOne() {
     try {
-      const blob = await call("GET", "/device/camera/still.jpg", { as: "blob" });
-      if (!isOn || !picture.isConnected) return;
-      const next = URL.createObjectURL(blob);
+      const answer = await call("GET", "/device/camera/still.jpg", { as: "response" });
+      const next = URL.createObjectURL(await answer.blob());
+      if (!isOn || !picture.isConnected) {
+        URL.revokeObjectURL(next);
+        return;
+      }
       picture.src = next;
+      seen.see(JSON.parse(answer.headers.get(FACES) ?? "[]"));
       if (url) URL.revokeObjectURL(url);
       url = next;
       view.hidden = false;
@@ -59,7 +81,7 @@ export function camera({ atEnd, release, session }) {
       if (error.status === 409) {
         isOn = false; // no camera is served here, and none will be
         toggle.hidden = true;
-        door.hidden = true;
+        if (foot) foot.hidden = true;
         over.panel.hidden = true;
       }
       word.textContent =
@@ -67,16 +89,11 @@ export function camera({ atEnd, release, session }) {
     }
   }
 
-  const door = el(
-    "div",
-    { class: "actions" },
-    el("button", { type: "button", class: "button", onclick: release }, icon("door"), t("door.open")),
-  );
+  every("decision", seen.decision);
+  every("screen", seen.screen);
   draw();
   look();
-  const timer = setInterval(() => isOn && !document.hidden && look(), EVERY_MS);
   atEnd(() => {
-    clearInterval(timer);
     isOn = false;
     drop();
   });
@@ -86,7 +103,7 @@ export function camera({ atEnd, release, session }) {
     el("div", { class: "card-head" }, el("h2", {}, t("camera.title")), toggle),
     el("div", { class: "camera-frame" }, view, word),
     over.panel,
-    door,
+    foot,
   );
   return { card, see: over.see };
 }

@@ -4,18 +4,24 @@ import { call, path } from "../../common/api.js";
 import { chip } from "../decision-parts.js";
 import { el, icon, put } from "../../common/dom.js";
 import { field } from "../../common/field.js";
+import { ask } from "../dialog.js";
 import { empty, load } from "../notice.js";
 import { filterBox, pager, table } from "../table.js";
-import { named, t, time } from "../../common/words.js";
+import { bulk } from "./bulk.js";
+import { ago, moment, named, t, time } from "../../common/words.js";
 
 const LIMIT = 25;
+const FILTERS = ["q", "is_blocklisted", "ends_within_days"];
+const SOON_DAYS = [7, 30, 90];
+const DAY_MS = 86_400_000;
 const TYPING_MS = 350;
 
-export async function people(place, { query, on }) {
-  const wanted = { q: query.get("q") ?? "", is_blocklisted: query.get("is_blocklisted") ?? "" };
+export async function people(place, { query, on, session }) {
+  const wanted = Object.fromEntries(FILTERS.map((name) => [name, query.get(name) ?? ""]));
   const offset = Number(query.get("offset")) || 0;
-  const isFiltered = Boolean(wanted.q || wanted.is_blocklisted);
+  const isFiltered = FILTERS.some((name) => wanted[name]);
   const list = el("div", {});
+  const chosen = bulk({ done: () => draw() });
   let timer = null;
 
   const form = el(
@@ -38,6 +44,15 @@ export async function people(place, { query, on }) {
         ["false", t("people.not_blocked")],
       ],
     }),
+    field(t("people.ends"), {
+      name: "ends_within_days",
+      value: wanted.ends_within_days,
+      choices: [
+        ["", t("filter.all")],
+        ["0", t("people.ended")],
+        ...SOON_DAYS.map((days) => [String(days), t("people.ends_within", { n: days })]),
+      ],
+    }),
     isFiltered && el("a", { class: "button quiet", href: "#/people" }, icon("cross"), t("filter.clear")),
   );
 
@@ -58,12 +73,44 @@ export async function people(place, { query, on }) {
         "div",
         { class: "actions" },
         el("a", { class: "button", href: "#/people/inside" }, icon("door"), t("people.inside")),
+        session.role === "admin" &&
+          el("button", { type: "button", class: "button", onclick: take }, icon("download"), t("people.csv")),
+        session.role === "admin" &&
+          el("button", { type: "button", class: "button", onclick: seal }, icon("lock"), t("people.archive")),
         el("a", { class: "button", href: "#/people/import" }, icon("upload"), t("people.import")),
         el("a", { class: "button primary", href: "#/people/new" }, icon("plus"), t("people.enrol")),
       ),
     ),
-    el("section", { class: "card" }, filterBox(form, isFiltered), list),
+    el("section", { class: "card" }, filterBox(form, isFiltered), chosen.bar, list),
   );
+
+  async function take() {
+    const asked = await ask({
+      title: t("people.csv_title"),
+      text: t(isFiltered ? "people.csv_filtered" : "people.csv_text"),
+      confirm: t("people.csv"),
+      act: () => call("GET", "/device/people.csv", { query: wanted, as: "blob" }),
+    });
+    if (asked) saveAs(asked.result, "people.csv");
+  }
+
+  async function seal() {
+    const asked = await ask({
+      title: t("people.archive_title"),
+      text: t(isFiltered ? "people.archive_filtered" : "people.archive_text"),
+      content: field(t("people.passphrase"), {
+        name: "passphrase",
+        type: "password",
+        required: true,
+        minlength: 10,
+        autocomplete: "new-password",
+        hint: t("people.passphrase_hint"),
+      }),
+      confirm: t("people.archive"),
+      act: (json) => call("POST", "/device/people/archive", { query: wanted, json, as: "blob" }),
+    });
+    if (asked) saveAs(asked.result, "people.kiosk");
+  }
 
   const draw = () =>
     load(
@@ -84,15 +131,16 @@ export async function people(place, { query, on }) {
           table(
             t("people.title"),
             [
+              { words: chosen.all(), label: "", kind: "choose-cell" },
               { words: t("column.name") },
               { words: t("column.number") },
               { words: t("column.state") },
               { words: t("column.vendor_data") },
               { words: t("column.document") },
-              { words: t("column.enrolled") },
+              { words: t("column.last_seen") },
             ],
             found.subjects,
-            { cells, address: (row) => `#/people/${row.session_number}` },
+            { cells: (row) => [chosen.box(row), ...cells(row)], lead: 1, address: (row) => `#/people/${row.session_number}` },
           ),
           pager({
             offset,
@@ -124,8 +172,26 @@ function cells(row) {
     flags(row),
     row.vendor_data ?? "–",
     [row.document_type, row.document_number].filter(Boolean).join(" ") || "–",
-    time(row.verification_date, "day"),
+    row.last_seen_at ? el("span", { title: time(row.last_seen_at, "full") }, ago(row.last_seen_at)) : el("span", { class: "soft" }, t("people.never_seen")),
   ];
+}
+
+/** The mark of somebody who may not enter any more, or soon not. */
+function ending(row) {
+  const until = moment(row.valid_until);
+  const left = until && until - Date.now();
+  if (until && left <= 0) return chip("plain", "clock", t("person.expired"));
+  if (until && left < SOON_DAYS[1] * DAY_MS) return chip("maybe", "clock", t("person.ends", { when: time(until / 1000, "day") }));
+  const kept = moment(row.retention_until);
+  if (kept && kept - Date.now() < SOON_DAYS[1] * DAY_MS)
+    return chip("maybe", "forget", t("person.forgotten_on", { when: time(kept / 1000, "day") }));
+  return null;
+}
+
+function saveAs(blob, name) {
+  const url = URL.createObjectURL(blob);
+  el("a", { href: url, download: name }).click();
+  URL.revokeObjectURL(url);
 }
 
 /** What must be known of a person at a glance. */
@@ -136,7 +202,7 @@ export function flags(row) {
     row.is_blocklisted && chip("bad", "block", t("person.blocked")),
     row.is_allowlisted && chip("good", "allow", t("person.allowed")),
     !row.is_blocklisted && row.status !== "Approved" && chip("maybe", "eye", named("status", row.status)),
-    row.valid_until && new Date(row.valid_until) < new Date() && chip("plain", "clock", t("person.expired")),
+    ending(row),
     !row.is_blocklisted &&
       !row.is_allowlisted &&
       row.status === "Approved" &&

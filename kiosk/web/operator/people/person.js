@@ -72,6 +72,7 @@ function known(one) {
       one.valid_from || one.valid_until ? `${time(one.valid_from, "day")} – ${time(one.valid_until, "day")}` : null,
     ],
     ["column.enrolled", time(one.verification_date, "full")],
+    ["column.last_seen", one.last_seen_at ? time(one.last_seen_at, "full") : t("people.never_seen")],
     ["person.retention", time(one.retention_until, "day")],
     ["person.source", named("source", one.source)],
     ["person.consent", one.consent_version && `${one.consent_version} · ${time(one.consent_at, "full")}`],
@@ -163,11 +164,11 @@ async function forget(one, address, session) {
     act: () => call("DELETE", address, { as: "text" }),
   });
   if (!asked) return;
-  const main = document.getElementById("main");
+  const page = document.getElementById("page");
   const url = URL.createObjectURL(new Blob([asked.result], { type: "application/json" }));
   const heading = el("h1", { tabindex: "-1" }, t("forget.done"));
   put(
-    main,
+    page,
     el(
       "div",
       { class: "view" },

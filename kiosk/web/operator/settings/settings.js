@@ -3,8 +3,10 @@
 import { call } from "../../common/api.js";
 import { el, icon, put } from "../../common/dom.js";
 import { field, showFaults } from "../../common/field.js";
-import { load, say } from "../notice.js";
-import { knows, named, number, t } from "../../common/words.js";
+import { named, t } from "../../common/words.js";
+import { empty, load, say } from "../notice.js";
+import { control, label, row, sentence } from "./controls.js";
+import { preview } from "./preview.js";
 
 export async function settings(place, { session }) {
   const body = el("div", {});
@@ -17,27 +19,35 @@ export async function settings(place, { session }) {
   await load(
     body,
     () => call("GET", "/device/settings"),
-    ({ settings: all }) => form(all, session.role === "admin"),
+    ({ settings: all }) => page(all, session.role === "admin"),
     10,
   );
 }
 
-function form(all, mayChange) {
-  const sections = new Map();
+function page(all, mayChange) {
   const fields = {};
-  for (const one of all) {
-    const [section] = one.name.split(".");
-    sections.set(section, [...(sections.get(section) ?? []), one]);
-  }
-  const trouble = el("p", { class: "field-error", role: "alert" });
   const known = Object.fromEntries(all.map((one) => [one.name, one]));
+  const names = [...new Set(all.map(sectionOf))];
+  const sections = names.map((name) =>
+    section(
+      name,
+      all.filter((one) => sectionOf(one) === name),
+      mayChange,
+      fields,
+    ),
+  );
+  // What can be changed comes first.
+  sections.sort((one, other) => Boolean(other.open.length) - Boolean(one.open.length));
+  const trouble = el("p", { class: "field-error", role: "alert" });
+  const views = preview({ known, fields });
+  for (const one of sections) one.element.append(...views.of(one.name));
 
-  const send = async (event) => {
+  async function send(event) {
     event.preventDefault();
     trouble.textContent = "";
     const changed = Object.fromEntries(
       Object.entries(fields)
-        .map(([name, control]) => [name, read(known[name], control)])
+        .map(([name, one]) => [name, one.value()])
         .filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(known[name].value)),
     );
     if (!Object.keys(changed).length) {
@@ -46,56 +56,26 @@ function form(all, mayChange) {
     }
     try {
       const answer = await call("PATCH", "/device/settings", { json: changed });
-      for (const one of answer?.settings ?? []) known[one.name] = one;
+      for (const one of answer?.settings ?? []) {
+        known[one.name] = one;
+        fields[one.name]?.take(one);
+      }
       for (const one of Object.values(fields)) one.fault("");
+      views.draw();
       say(t("settings.saved"));
     } catch (error) {
       if (error.status === undefined) throw error;
+      finder.clear(); // what is wrong must be in sight
       if (!showFaults(fields, error)) trouble.textContent = error.message;
     }
-  };
+  }
 
-  const groups = [...sections].map(([section, members]) => {
-    const open = members.filter((one) => one.is_changeable && mayChange);
-    const shut = members.filter((one) => !one.is_changeable || !mayChange);
-    for (const one of open) fields[one.name] = control(one);
-    return el(
-      "section",
-      { class: "card stack" },
-      el("h2", {}, named("section", section)),
-      open.length > 0 &&
-        el(
-          "div",
-          { class: "field-grid" },
-          open.map((one) => fields[one.name]),
-        ),
-      shut.length > 0 &&
-        el(
-          "details",
-          { open: open.length === 0 },
-          el("summary", {}, t("settings.fixed", { n: shut.length })),
-          el(
-            "dl",
-            { class: "facts" },
-            shut.map((one) =>
-              el(
-                "div",
-                {},
-                el("dt", {}, label(one), el("span", { class: "hint" }, sentence(one))),
-                el("dd", {}, shown(one)),
-              ),
-            ),
-          ),
-        ),
-    );
-  });
-  return el(
+  const finder = search(sections);
+  const form = el(
     "form",
     { class: "stack", onsubmit: send, novalidate: true },
-    // What can be changed comes first.
-    groups.sort(
-      (one, other) => Boolean(other.querySelector(".field-grid")) - Boolean(one.querySelector(".field-grid")),
-    ),
+    sections.map((one) => one.element),
+    finder.nothing,
     trouble,
     Object.keys(fields).length > 0 &&
       el(
@@ -104,69 +84,101 @@ function form(all, mayChange) {
         el("button", { type: "submit", class: "button primary" }, icon("check"), t("settings.save")),
       ),
   );
+  return el("div", { class: "settings" }, finder.element, form);
 }
 
-function label(one) {
-  const key = `setting.${one.name}`;
-  return knows(key) ? t(key) : one.name.split(".")[1].replaceAll("_", " ");
+function sectionOf(one) {
+  return one.name.split(".")[0];
 }
 
-// The device explains each setting in English; where there are words of ours, they go before.
-function sentence(one) {
-  const key = `setting_text.${one.name}`;
-  const isRanged = one.low !== null && one.high !== null;
-  const range = isRanged
-    ? ` (${number(one.low)} – ${number(one.high)}${one.unit ? ` ${named("unit", one.unit)}` : ""})`
-    : "";
-  return (knows(key) ? t(key) : (one.sentence ?? "")) + range;
+// {name, element, open, folded, parts: [[setting, element]]}
+function section(name, members, mayChange, fields) {
+  const open = members.filter((one) => one.is_changeable && mayChange);
+  const shut = members.filter((one) => !one.is_changeable || !mayChange);
+  for (const one of open) fields[one.name] = control(one);
+  const rows = shut.map((one) => [one, row(one)]);
+  const folded =
+    shut.length > 0 &&
+    el(
+      "details",
+      {},
+      el("summary", {}, t(open.length ? "settings.fixed" : "settings.fixed_alone", { n: shut.length })),
+      el("dl", { class: "facts" }, rows.map(([, element]) => element)),
+    );
+  const element = el(
+    "section",
+    { class: "card stack", id: `section-${name}`, tabindex: "-1" },
+    el("h2", {}, named("section", name), " ", el("code", { class: "section-key" }, `[${name}]`)),
+    open.length > 0 &&
+      el(
+        "div",
+        { class: "field-grid" },
+        open.map((one) => fields[one.name]),
+      ),
+    folded,
+  );
+  return { name, element, open, folded, parts: [...open.map((one) => [one, fields[one.name]]), ...rows] };
 }
 
-function shown(one) {
-  if (one.value === "" || one.value === null || (Array.isArray(one.value) && !one.value.length))
-    return el("span", { class: "soft" }, t("settings.empty"));
-  if (typeof one.value === "boolean") return t(one.value ? "word.yes" : "word.no");
-  if (typeof one.value === "number") return `${number(one.value)}${one.unit ? ` ${named("unit", one.unit)}` : ""}`;
-  return Array.isArray(one.value) ? one.value.join("\n") : String(one.value);
-}
+/** Return {element, nothing, clear}: the list of sections with the search that hides what was not asked for. */
+function search(sections) {
+  const wanted = field(t("settings.search"), { type: "search", name: "find", autocomplete: "off", spellcheck: "false" });
+  const only = field(t("settings.only_changed"), { type: "checkbox", name: "only" });
+  const found = el("p", { class: "soft small", role: "status" });
+  const nothing = el("div", { class: "card", hidden: true }, empty("search", t("settings.none"), t("settings.none_text")));
+  const links = sections.map((one) => {
+    const go = () => {
+      one.element.scrollIntoView({ block: "start" });
+      one.element.focus({ preventScroll: true });
+    };
+    return [one, el("li", {}, el("button", { type: "button", class: "section-link", onclick: go }, named("section", one.name)))];
+  });
+  const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+  const words = new Map(
+    sections.flatMap(({ name, parts }) =>
+      parts.map(([one]) => [one, plain([label(one), sentence(one), one.name, named("section", name)].join(" "))]),
+    ),
+  );
 
-function control(one) {
-  const common = { name: one.name, hint: sentence(one) };
-  if (typeof one.value === "boolean") return field(label(one), { ...common, type: "checkbox", value: one.value });
-  if (one.choices?.length)
-    return field(label(one), {
-      ...common,
-      value: one.value,
-      choices: one.choices.map((choice) => [choice, named("choice", choice)]),
-    });
-  if (Array.isArray(one.value))
-    return field(label(one), {
-      ...common,
-      rows: Math.max(2, one.value.length),
-      value: one.value.join("\n"),
-      spellcheck: "false",
-    });
-  if (typeof one.value === "number")
-    return field(label(one), {
-      ...common,
-      type: "number",
-      step: "any",
-      min: one.low,
-      max: one.high,
-      value: one.value,
-      unit: one.unit && named("unit", one.unit),
-    });
-  if (one.value.length > 60) return field(label(one), { ...common, rows: 4, value: one.value });
-  return field(label(one), { ...common, value: one.value });
-}
+  function apply() {
+    const asked = plain(wanted.control.value).split(/\s+/).filter(Boolean);
+    const isAsked = asked.length > 0 || only.control.checked;
+    let count = 0;
+    for (const [one, link] of links) {
+      let here = 0;
+      for (const [setting, element] of one.parts) {
+        const fits =
+          asked.every((word) => words.get(setting).includes(word)) &&
+          (!only.control.checked || element.classList.contains("is-changed"));
+        element.hidden = !fits;
+        here += fits;
+      }
+      one.element.hidden = link.hidden = !here;
+      if (one.folded) {
+        const isWithin = one.parts.some(([setting, element]) => !one.open.includes(setting) && !element.hidden);
+        one.folded.hidden = !isWithin;
+        one.folded.open = isAsked && isWithin;
+      }
+      count += here;
+    }
+    nothing.hidden = count > 0;
+    found.textContent = isAsked ? t("settings.found", { n: count }) : "";
+  }
 
-function read(one, made) {
-  const { control: input } = made;
-  if (typeof one.value === "boolean") return input.checked;
-  if (typeof one.value === "number") return input.value === "" ? null : Number(input.value);
-  if (Array.isArray(one.value))
-    return input.value
-      .split("\n")
-      .map((line) => line.trim())
-      .filter(Boolean);
-  return input.value;
+  wanted.addEventListener("input", apply);
+  only.addEventListener("change", apply);
+  return {
+    element: el(
+      "div",
+      { class: "settings-side" },
+      el("div", { class: "stack", role: "search" }, wanted, only, found),
+      el("nav", { "aria-label": t("settings.sections") }, el("ul", {}, links.map(([, link]) => link))),
+    ),
+    nothing,
+    clear() {
+      wanted.control.value = "";
+      only.control.checked = false;
+      apply();
+    },
+  };
 }
