@@ -26,11 +26,8 @@ from kiosk.api.gate import Endpoint, Gate, lost
 from kiosk.api.operation import Operation
 from kiosk.api.routes import (
     acceptance,
-    blocklist,
     considered,
     decisions,
-    didit,
-    documents,
     door,
     enrol,
     events,
@@ -46,13 +43,11 @@ from kiosk.api.routes import (
     passages,
     people,
     session,
-    sessions,
     settings,
     setup,
     statistics,
-    verification,
-    workflow_sessions,
 )
+from kiosk.api.routes.v3 import blocklist, didit, documents, sessions, verification, workflow_sessions
 from kiosk.api.server import Server, check_exposure
 from kiosk.device.device import Device
 from kiosk.device.sessions.documents import DocumentReader

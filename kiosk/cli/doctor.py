@@ -196,7 +196,7 @@ def _wires(config: Config) -> Finding:
 
 def _line(chosen: argparse.Namespace, config: Config) -> Finding:
     """Look whether the line to a panel or to readers can be opened; whether the other end answers is `osdp check`."""
-    from kiosk.cli.osdp import read_line_key  # noqa: PLC0415  a kiosk without a line loads none of it
+    from kiosk.cli.neighbours.osdp import read_line_key  # noqa: PLC0415  a kiosk without a line loads none of it
     from kiosk.integrations.osdp import load_library, read_key  # noqa: PLC0415
 
     port = config.osdp.port

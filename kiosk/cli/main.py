@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from kiosk import __version__
-from kiosk.cli.abis import add_abis
 from kiosk.cli.cloud_arguments import add_cloud
 from kiosk.cli.evaluation.evaluate import add_measurements
 from kiosk.cli.fleet.arguments import add_fleet
-from kiosk.cli.mqtt import add_mqtt
-from kiosk.cli.osdp import add_osdp
+from kiosk.cli.neighbours.abis import add_abis
+from kiosk.cli.neighbours.mqtt import add_mqtt
+from kiosk.cli.neighbours.osdp import add_osdp
 from kiosk.cli.parser import Parser, complete
 from kiosk.cli.people.arguments import add_keeping, add_passages, add_privacy
 from kiosk.cli.terminal import hushed

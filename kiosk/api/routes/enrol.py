@@ -13,8 +13,8 @@ from typing import Any
 from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, Part, answer, busy, field_errors, read_moment
-from kiosk.api.routes.didit import NO_DETECTOR
 from kiosk.api.routes.people import LONGEST_TEXT, MOMENT, MOMENTS, SHORT, SUBJECT, TEXTS, UNSEEN, about, known, misfits
+from kiosk.api.routes.v3.didit import NO_DETECTOR
 from kiosk.api.schema import ANSWER_400, BOOLEAN, FLAG, INTEGER, NUMBER, STRING, TEXT, array, closed, named, or_null
 from kiosk.api.uploads import Form
 from kiosk.device import enrol as enrolling

@@ -19,10 +19,10 @@ ANSWER_S = 10.0  # a broker behind a slow link
 def add_mqtt(add: Adder, group: Callable[[Adder, str, str], Adder]) -> None:
     """Add the commands; `group` makes one that has others below it."""
     mqtt = group(add, "mqtt", "connect this kiosk to an MQTT broker, and by it to Home Assistant")
-    mqtt("mqtt password", "mqtt", "store the password of [mqtt] user; it is asked for, or read from a pipe")
+    mqtt("mqtt password", "neighbours.mqtt", "store the password of [mqtt] user; it is asked for, or read from a pipe")
     mqtt(
         "mqtt check",
-        "mqtt",
+        "neighbours.mqtt",
         "connect to the broker as the settings say, publish nothing, and say what it answered",
         more="Also lists the topics that the kiosk will publish. Exit code 1 when the broker refuses or is silent.",
     )

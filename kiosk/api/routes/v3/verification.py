@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, Part, answer, field_errors, not_found
 from kiosk.api.routes.pages import page_file
-from kiosk.api.routes.workflow_sessions import public_base
+from kiosk.api.routes.v3.workflow_sessions import public_base
 from kiosk.api.schema import (
     ANSWER_400,
     INTEGER,

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, Part, answer, busy, field_errors, refusal
-from kiosk.api.routes.didit import COMMON, publish_judged
+from kiosk.api.routes.v3.didit import COMMON, publish_judged
 from kiosk.api.schema import (
     ANSWER_400,
     ANSWER_400_IMAGE,

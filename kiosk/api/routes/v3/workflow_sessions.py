@@ -14,7 +14,7 @@ from typing import Any
 from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, answer, field_errors, not_found
-from kiosk.api.routes.didit import read_session
+from kiosk.api.routes.v3.didit import read_session
 from kiosk.api.saved_sessions import number_of
 from kiosk.api.schema import (
     ANSWER_400,

@@ -23,14 +23,14 @@ def add_osdp(add: Adder, group: Callable[[Adder, str, str], Adder]) -> None:
     osdp = group(add, "osdp", "connect this kiosk to an access control panel, or readers to this kiosk")
     key = osdp(
         "osdp key",
-        "osdp",
+        "neighbours.osdp",
         "store the key of the secure channel; it is asked for, or read from a pipe",
         more="32 hexadecimal digits, the same at both ends.",
     )
     key.add_argument("--new", action="store_true", help="make a key and print it once, to be entered at the other end")
     osdp(
         "osdp check",
-        "osdp",
+        "neighbours.osdp",
         "answer at the line as the settings say, and say whether the secure channel comes about",
         more="The kiosk must not be running: one process has the line. Exit code 1 when it does not within 15 s.",
     )

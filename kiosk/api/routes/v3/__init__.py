@@ -1,0 +1,1 @@
+"""The routes of Didit's contract: calls, sessions, documents, blocklist."""
