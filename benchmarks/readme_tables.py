@@ -242,6 +242,19 @@ def faults() -> str:
     )
 
 
+def fuzzed() -> str:
+    """Say what hostile input came to."""
+    found = newest("fuzz.json")
+    if found is None:
+        return ""
+    return (
+        f"{found['inputs']:,} hostile inputs in {len(found['inputs_by_test'])} tests, in a control group with the "
+        f"{found['limit_mb']:,} MB of the kiosk's unit: {len(found['failed'])} of {found['tests']} tests failed, the "
+        f"limit ended {found['ended_by_the_limit']} processes, at most {found['peak_mb_with_page_cache']:.0f} MB were "
+        "held, the cache of files included."
+    )
+
+
 def figures() -> str:
     """Return the README's three figures: error rates, time of a match, time to the relay."""
     pack = read_pack(ROOT / "models")
@@ -429,6 +442,7 @@ TABLES = {
     "fleet": fleet_tables.drills,
     "fleet_model": fleet_tables.modelled,
     "shards": fleet_tables.shards,
+    "fuzzed": fuzzed,
 }
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.store_acts import MODEL, photograph, template
+from kiosk.errors import StoreError
 from kiosk.store.accounts import Accounts, Role
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
@@ -291,7 +292,7 @@ def _release_recorded(store: Store) -> None:
     """Record what was done while the store took nothing, and was kept beside it."""
     acts = UnrecordedActs(store.directory)
     if not len(acts) and store.log.signed("release late") is None:
-        raise LookupError("the act that waited is gone")
+        raise StoreError("the disk does not give back what waits")
     acts.record(store, WHENEVER)
 
 

@@ -119,6 +119,7 @@ def test_each_table_is_in_a_document():
         "figures",
         "fleet",
         "fleet_model",
+        "fuzzed",
         "groups",
         "growth",
         "scale",

@@ -56,7 +56,11 @@ class ReservedFile:
         sync_directory(self.path.parent)
 
     def read(self) -> str | None:
-        """Return the newest whole text; None where there is none."""
+        """Return the newest whole text; None where there is none.
+
+        Raises:
+            OSError: the disk does not give it back; a text may be there.
+        """
         newest = self._newest()
         return None if newest is None else newest[1]
 
@@ -77,7 +81,9 @@ class ReservedFile:
         try:
             place = number % 2 * self._slot_bytes
             try:
-                os.pwrite(handle, slot, place)
+                written = 0
+                while written < len(slot):  # a disk that fills up takes a part
+                    written += os.pwrite(handle, slot[written:], place + written)
                 os.fsync(handle)
             except OSError:
                 os.pwrite(handle, bytes(_SLOT.size), place)  # what nobody was told of is not read either
@@ -88,7 +94,7 @@ class ReservedFile:
     def _newest(self) -> tuple[int, str] | None:
         try:
             whole = self.path.read_bytes()
-        except OSError:
+        except FileNotFoundError:
             return None
         found = []
         for start in (0, self._slot_bytes):

@@ -10,6 +10,7 @@ import json
 import threading
 import uuid
 from collections import deque
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,10 @@ class UnrecordedActs:
         self._file = ReservedFile(directory / NAME, SLOT_BYTES)
         self._lock = threading.Lock()  # guards the queue
         self._recording = threading.Lock()  # held while acts are recorded, in their order
-        self._acts: deque[Act] = deque(self._left(), maxlen=MOST_ACTS)
-        self._kept = {act.request_id for act in self._acts}  # in the file; may be recorded already
+        self._acts: deque[Act] = deque(maxlen=MOST_ACTS)
+        self._kept: set[str] = set()  # in the file; may be recorded already
+        self._is_read = False  # a disk may not give the file back now, and later
+        self._read_left()
 
     def __len__(self) -> int:
         return len(self._acts)
@@ -77,6 +80,8 @@ class UnrecordedActs:
         if not self._recording.acquire(timeout=wait_s):
             return
         try:
+            with self._lock:
+                self._read_left()
             while self._acts:
                 act = self._acts[0]
                 try:
@@ -87,9 +92,8 @@ class UnrecordedActs:
                 except StoreError:
                     self.keep()
                     raise
-                with self._lock:
-                    if self._acts and self._acts[0] is act:
-                        self._acts.popleft()
+                with self._lock, suppress(ValueError):  # so many may have come meanwhile that it is gone
+                    self._acts.remove(act)
             if self._kept:
                 self.keep()
         finally:
@@ -98,6 +102,8 @@ class UnrecordedActs:
     def keep(self) -> bool:
         """Write what waits into the file, the oldest that fit; say whether that could be done."""
         with self._lock:
+            if not self._read_left():
+                return False  # what lies there would be written over
             rows = [json.dumps({**asdict(act), "kind": act.kind.value}) for act in self._acts]
             while rows and sum(map(len, rows)) + 2 * len(rows) > SLOT_BYTES - 100:  # the head, and brackets
                 rows.pop()
@@ -111,8 +117,18 @@ class UnrecordedActs:
             self._kept = set(kept)
             return True
 
-    def _left(self) -> list[Act]:
+    def _read_left(self) -> bool:
+        """Have what an earlier process left wait before everything else; say whether it is known."""
+        if self._is_read:
+            return True
         try:
-            return [Act(**{**row, "kind": Kind(row["kind"])}) for row in json.loads(self._file.read() or "[]")]
+            rows = json.loads(self._file.read() or "[]")
+            left = [Act(**{**row, "kind": Kind(row["kind"])}) for row in rows]
+        except OSError:
+            return False
         except (ValueError, TypeError, KeyError):  # of another release
-            return []
+            left = []
+        self._is_read = True
+        self._acts.extendleft(reversed(left))
+        self._kept = {act.request_id for act in left}
+        return True

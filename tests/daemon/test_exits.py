@@ -13,6 +13,7 @@ from kiosk.rules.conditions import Condition
 from kiosk.rules.grant import Grant, RefusalReason
 from kiosk.settings.config import Config
 from kiosk.store.chain import Kind
+from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.unrecorded import NAME, Act, UnrecordedActs
 from kiosk.store.upkeep import rollback
 from kiosk.testing.fakes import RecordedLines
@@ -128,6 +129,26 @@ def test_acts_that_half_a_write_spoilt_are_those_of_the_write_before(tmp_path):
     (tmp_path / NAME).write_bytes(whole)
 
     assert [act.actor for act in UnrecordedActs(tmp_path)._acts] == ["first"]
+
+
+def test_acts_that_the_disk_does_not_give_back_now_are_recorded_later_and_not_written_over(tmp_path, scene):  # noqa: F811
+    with World(tmp_path, scene) as world:
+        state = tmp_path / "state"
+        early = UnrecordedActs(state)
+        early.add(Act(Kind.RELEASE, time.time(), actor="first"))
+        early.keep()
+        (state / NAME).rename(state / "aside")
+        (state / NAME).mkdir()  # nobody reads a folder
+        acts = UnrecordedActs(state)
+        acts.add(Act(Kind.RELEASE, time.time(), actor="second"))
+        is_kept = acts.keep()
+        (state / NAME).rmdir()
+        (state / "aside").rename(state / NAME)
+        acts.record(world.store, time.time())
+
+        assert not is_kept
+        found = world.store.decisions(DecisionFilter(kinds=(Kind.RELEASE,))).decisions
+        assert [one.entry.actor for one in reversed(found)] == ["first", "second"]
 
 
 def test_a_kiosk_without_a_door_says_so_when_it_is_released(tmp_path):

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from kiosk.entrance.restart import NAME, RestartState, read_restart, write_restart
+from kiosk.entrance.restart import NAME, RESERVE_NAME, RestartState, read_restart, write_restart
 from kiosk.errors import StoreError
 
 
@@ -29,6 +29,13 @@ def test_a_spoilt_file_closes_rather_than_forgives(tmp_path, content):
     standing = read_restart(tmp_path)
 
     assert (standing.is_spoilt, standing.is_alarm_armed, standing.tries) == (True, True, {})
+
+
+def test_a_reserve_that_the_disk_does_not_give_back_closes_rather_than_forgets_the_alarm(tmp_path):
+    write_restart(tmp_path, RestartState({}, is_alarm_armed=False))
+    (tmp_path / RESERVE_NAME).mkdir()  # nobody reads a folder
+
+    assert read_restart(tmp_path).is_alarm_armed
 
 
 def test_a_write_that_was_cut_short_leaves_the_old_file(tmp_path, monkeypatch):
