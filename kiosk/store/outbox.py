@@ -161,16 +161,23 @@ def erase_photographs(connection: sqlite3.Connection, seq: int) -> list[bytes]:
 
 
 class Outbox:
-    """The queue, for the one thread that sends."""
+    """The queue, for the one thread that sends to the cloud, and the one that sends to the fleet."""
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
         self._vault = vault
 
-    def rows(self, state: OutboxState | None = None, *, limit: int = 100, offset: int = 0) -> tuple[OutboxRow, ...]:
+    def rows(
+        self,
+        state: OutboxState | None = None,
+        *,
+        limit: int = 100,
+        offset: int = 0,
+        policies: Sequence[str] = OF_CLOUD,
+    ) -> tuple[OutboxRow, ...]:
         """Return rows, oldest first."""
-        where = "" if state is None else "WHERE state = ?"
-        values: list[object] = [] if state is None else [state.value]
+        where = f"WHERE policy IN ({', '.join('?' * len(policies))})" + ("" if state is None else " AND state = ?")
+        values: list[object] = [*policies, *([] if state is None else [state.value])]
         with self._database.read() as connection:
             found = connection.execute(
                 f"SELECT {_COLUMNS} FROM outbox {_JOINED} {where} ORDER BY outbox.id LIMIT ? OFFSET ?",
@@ -179,16 +186,22 @@ class Outbox:
         return tuple(self._row(row) for row in found)
 
     def counts(self) -> dict[OutboxState, int]:
-        """Return how many rows stand where; every state is named."""
+        """Return how many rows of the cloud's stand where; every state is named."""
         with self._database.read() as connection:
-            found = dict(connection.execute("SELECT state, count(*) FROM outbox GROUP BY state").fetchall())
+            found = dict(
+                connection.execute(
+                    "SELECT state, count(*) FROM outbox WHERE policy != ? GROUP BY state", (FLEET,)
+                ).fetchall()
+            )
         return {state: found.get(state.value, 0) for state in OutboxState}
 
     def oldest_waiting(self) -> float | None:
-        """Return when the oldest waiting row was written, s UTC; None where none waits."""
+        """Return when the oldest row that waits for the cloud was written, s UTC; None where none waits."""
         with self._database.read() as connection:
             found = connection.execute(
-                "SELECT created_at FROM outbox INDEXED BY outbox_waiting WHERE state = 'waiting' ORDER BY id LIMIT 1"
+                "SELECT created_at FROM outbox INDEXED BY outbox_waiting WHERE state = 'waiting' AND policy != ?"
+                " ORDER BY id LIMIT 1",
+                (FLEET,),
             ).fetchone()
         return None if found is None else found[0]
 
@@ -250,7 +263,7 @@ class Outbox:
             ).fetchall()
         return dict(rows)
 
-    def claim(self, now: float, policies: Sequence[str] = POLICIES) -> OutboxRow | None:
+    def claim(self, now: float, policies: Sequence[str] = OF_CLOUD) -> OutboxRow | None:
         """Take the oldest waiting row that is due and first of its person, and mark it as being sent."""
         with self._database.write() as connection:
             found = connection.execute(
