@@ -20,7 +20,7 @@ from kiosk.fleet.member import Member
 from kiosk.fleet.roster import Roster
 from kiosk.fleet.sealed import Form
 from kiosk.store.decision_log import DecisionFilter
-from kiosk.store.outbox import FLEET, OutboxRow
+from kiosk.store.outbox import OutboxRow, OutboxState
 from kiosk.store.store import Store
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class DecisionSender:
 
     def __init__(self, member: Member, store: Store) -> None:
         """Take the kiosk and its store."""
-        self._member, self._store = member, store
+        self._member, self._store, self._outbox = member, store, store.fleet_outbox
         self.fault: str | None = None
 
     @property
@@ -55,16 +55,17 @@ class DecisionSender:
 
     def waiting(self) -> int:
         """Return how many decisions wait to be sent."""
-        return self._store.outbox.unsettled(FLEET)
+        counts = self._outbox.counts()
+        return counts[OutboxState.WAITING] + counts[OutboxState.SENDING]
 
     async def run(self, client: Client) -> None:
         """Send until the connection ends."""
         last: _Last | None = None
         while True:
             if last is None and self._member.is_let_in and self.fault is None:
-                await asyncio.to_thread(self._store.outbox.recover, 0.0, (FLEET,))
+                await asyncio.to_thread(self._outbox.recover, 0.0)
                 last = await self._last(client)
-            row = None if last is None else await asyncio.to_thread(self._store.outbox.claim, ANY_TIME, (FLEET,))
+            row = None if last is None else await asyncio.to_thread(self._outbox.claim, ANY_TIME)
             if last is None or row is None:
                 await asyncio.sleep(LOOK_S)
             else:
@@ -91,13 +92,13 @@ class DecisionSender:
         from nats.js.api import Header  # noqa: PLC0415  see wire.connection
 
         if row.seq <= last.record:
-            await asyncio.to_thread(self._store.outbox.settle, row.id, f"fleet:{row.seq}")
+            await asyncio.to_thread(self._outbox.settle, row.id, f"fleet:{row.seq}")
             return last
         sealed = await asyncio.to_thread(self._sealed, row, last)
         stream = client.jetstream(timeout=wire.ANSWER_S)
         headers = {Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(last.sequence)}  # else the connection ends
         arrived = await stream.publish(self._subject, sealed, stream=wire.LOG, headers=headers)
-        await asyncio.to_thread(self._store.outbox.settle, row.id, f"fleet:{row.seq}")
+        await asyncio.to_thread(self._outbox.settle, row.id, f"fleet:{row.seq}")
         return _Last(arrived.seq, row.seq)
 
     def _sealed(self, row: OutboxRow, last: _Last) -> bytes:

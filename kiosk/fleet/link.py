@@ -1,4 +1,4 @@
-"""One kiosk and one hub: the roster first, then the people from where it left off, then what is to be said.
+"""One kiosk and one hub: roster and orders first, then the people from where it left off, then what is to be said.
 
 A session reads to the end before it sends: a kiosk whose store was put back to a backup must not put its older word in
 the place of its newer one. Whatever ends a session, the next begins from what the store says; nothing is kept in
@@ -101,6 +101,8 @@ class Link:
         ) as client:
             rosters: asyncio.Queue[Msg | None] = asyncio.Queue()
             await self._first_roster(client, rosters)
+            for order in await wire.fetch(client, wire.SETTINGS, [wire.SUBJECTS[wire.SETTINGS]]):
+                await self._hear_order(order)  # before the people: a newcomer holds nobody whom its door does not want
             position = await self._position(client)
             self._set(is_connected=True)
             self.reason = ""
@@ -218,12 +220,15 @@ class Link:
             client, wire.SETTINGS, orders, deliver_policy=DeliverPolicy.LAST_PER_SUBJECT, filter_subject=every
         )
         while (message := await orders.get()) is not None:
-            kind = message.subject.rsplit(".", maxsplit=1)[-1]
-            try:
-                async with self._lock:
-                    await asyncio.to_thread(self._member.hear_order, kind, message.data)
-            except RefusedError as error:
-                log.warning("fleet order refused url=%s reason=%r", self.url, str(error))
+            await self._hear_order(message)
+
+    async def _hear_order(self, message: Msg) -> None:
+        kind = message.subject.rsplit(".", maxsplit=1)[-1]
+        try:
+            async with self._lock:
+                await asyncio.to_thread(self._member.hear_order, kind, message.data)
+        except RefusedError as error:
+            log.warning("fleet order refused url=%s reason=%r", self.url, str(error))
 
     async def _fetch_wanted(self, client: Client) -> None:
         """Read again what was said of people who are to be held here from now on."""

@@ -161,34 +161,36 @@ def erase_photographs(connection: sqlite3.Connection, seq: int) -> list[bytes]:
 
 
 class Outbox:
-    """The queue, for the one thread that sends."""
+    """One queue, for the one thread that sends it: the cloud's, or the fleet's."""
 
-    def __init__(self, database: Database, vault: Vault) -> None:
-        self._database = database
-        self._vault = vault
+    def __init__(self, database: Database, vault: Vault, policies: Sequence[str] = OF_CLOUD) -> None:
+        self._database, self._vault, self._policies = database, vault, policies
+        self._ours = f"policy IN ({', '.join('?' * len(policies))})"
 
     def rows(self, state: OutboxState | None = None, *, limit: int = 100, offset: int = 0) -> tuple[OutboxRow, ...]:
         """Return rows, oldest first."""
-        where = "" if state is None else "WHERE state = ?"
+        where = self._ours if state is None else f"{self._ours} AND state = ?"
         values: list[object] = [] if state is None else [state.value]
         with self._database.read() as connection:
             found = connection.execute(
-                f"SELECT {_COLUMNS} FROM outbox {_JOINED} {where} ORDER BY outbox.id LIMIT ? OFFSET ?",
-                [*values, limit, offset],
+                f"SELECT {_COLUMNS} FROM outbox {_JOINED} WHERE {where} ORDER BY outbox.id LIMIT ? OFFSET ?",
+                [*self._policies, *values, limit, offset],
             ).fetchall()
         return tuple(self._row(row) for row in found)
 
     def counts(self) -> dict[OutboxState, int]:
         """Return how many rows stand where; every state is named."""
+        sql = f"SELECT state, count(*) FROM outbox WHERE {self._ours} GROUP BY state"
         with self._database.read() as connection:
-            found = dict(connection.execute("SELECT state, count(*) FROM outbox GROUP BY state").fetchall())
+            found = dict(connection.execute(sql, self._policies).fetchall())
         return {state: found.get(state.value, 0) for state in OutboxState}
 
     def oldest_waiting(self) -> float | None:
         """Return when the oldest waiting row was written, s UTC; None where none waits."""
+        where = f"WHERE state = 'waiting' AND {self._ours}"
         with self._database.read() as connection:
             found = connection.execute(
-                "SELECT created_at FROM outbox INDEXED BY outbox_waiting WHERE state = 'waiting' ORDER BY id LIMIT 1"
+                f"SELECT created_at FROM outbox INDEXED BY outbox_waiting {where} ORDER BY id LIMIT 1", self._policies
             ).fetchone()
         return None if found is None else found[0]
 
@@ -223,22 +225,14 @@ class Outbox:
 
     # ---- sending
 
-    def recover(self, next_attempt_at: float, policies: Sequence[str] = OF_CLOUD) -> int:
+    def recover(self, next_attempt_at: float) -> int:
         """Put back what a crash left in `sending`, in doubt; return how many rows. For the one who sends, at start."""
         with self._database.write() as connection:
             return connection.execute(
                 "UPDATE outbox SET state = 'waiting', next_attempt_at = ?, looks = 0 WHERE state = 'sending'"
-                f" AND policy IN ({', '.join('?' * len(policies))})",
-                (next_attempt_at, *policies),
+                f" AND {self._ours}",
+                (next_attempt_at, *self._policies),
             ).rowcount
-
-    def unsettled(self, policy: str) -> int:
-        """Return how many rows of a policy wait or are being sent."""
-        with self._database.read() as connection:
-            found = connection.execute(
-                "SELECT count(*) FROM outbox WHERE state IN ('waiting', 'sending') AND policy = ?", (policy,)
-            ).fetchone()
-        return int(found[0])
 
     def behind(self) -> dict[int, int]:
         """Return which waiting row waits for which earlier one, as both are about one person."""
@@ -250,8 +244,9 @@ class Outbox:
             ).fetchall()
         return dict(rows)
 
-    def claim(self, now: float, policies: Sequence[str] = POLICIES) -> OutboxRow | None:
+    def claim(self, now: float, policies: Sequence[str] | None = None) -> OutboxRow | None:
         """Take the oldest waiting row that is due and first of its person, and mark it as being sent."""
+        policies = self._policies if policies is None else policies
         with self._database.write() as connection:
             found = connection.execute(
                 f"SELECT {_COLUMNS} FROM outbox INDEXED BY outbox_waiting {_JOINED}"
@@ -349,12 +344,12 @@ class Outbox:
             _drop_photographs(connection, row)
 
     def expire(self, before: float) -> int:
-        """Drop what was written before a time for the cloud and never arrived; return how many rows."""
+        """Drop what was written before a time and never arrived; return how many rows."""
         with self._database.write() as connection:
             rows = connection.execute(
                 "SELECT id FROM outbox WHERE state IN ('waiting', 'rejected') AND created_at < ?"
-                " AND payload IS NOT NULL AND policy != ?",
-                (before, FLEET),
+                f" AND payload IS NOT NULL AND {self._ours}",
+                (before, *self._policies),
             ).fetchall()
             for (row,) in rows:
                 _move(connection, row, "state = 'superseded', last_error = 'too old', payload = NULL", [])

@@ -92,6 +92,7 @@ class Store:
         self.database = database
         self.vault = vault
         self.outbox = outbox.Outbox(database, vault)
+        self.fleet_outbox = outbox.Outbox(database, vault, (outbox.FLEET,))
         self.imports = import_runs.Imports(database, vault, now=now)
         self.references = ReferenceReader(database, vault)
         self.review_images = ReviewImages(database, vault)

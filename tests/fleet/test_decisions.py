@@ -41,8 +41,13 @@ def decide(kiosk, status="Approved", person=None, **more):
     return kiosk.store.record_decision(replace(decision, outbox=tuple(rows))).request_id
 
 
+def waiting(store):
+    counts = store.fleet_outbox.counts()
+    return counts[OutboxState.WAITING] + counts[OutboxState.SENDING]
+
+
 def sent(kiosk):
-    return kiosk.store.outbox.unsettled(FLEET) == 0
+    return waiting(kiosk.store) == 0
 
 
 def restarted(kiosk):
@@ -94,7 +99,7 @@ def test_a_kiosk_that_ends_before_it_notes_the_acknowledgement_sends_nothing_twi
     a, *_ = kiosks
     before = read(owner, a)
     failed = []
-    settle = a.store.outbox.settle
+    settle = a.store.fleet_outbox.settle
 
     def settles(row, remote):
         if not failed:
@@ -103,7 +108,7 @@ def test_a_kiosk_that_ends_before_it_notes_the_acknowledgement_sends_nothing_twi
         settle(row, remote)
 
     with monkeypatch.context() as patched:
-        patched.setattr(a.store.outbox, "settle", settles)
+        patched.setattr(a.store.fleet_outbox, "settle", settles)
         made = [decide(a), decide(a)]
         until(lambda: failed and sent(a))
 
@@ -122,7 +127,7 @@ def test_a_store_put_back_to_a_backup_sends_nothing_twice(site):  # noqa: F811
     b.store.close()
     restore.restore(b.directory, path, read_keys(b.directory), now=Clock(), overwrite=True)
     b.store = open_store(b.directory, read_keys(b.directory), now=Clock())
-    assert b.store.outbox.unsettled(FLEET) == 2
+    assert waiting(b.store) == 2
     restarted(b)
     late = decide(b)
     until(lambda: sent(b))
@@ -142,7 +147,9 @@ def test_somebody_forgotten_before_it_was_sent_is_not_told_of(site):  # noqa: F8
     until(lambda: sent(c))
 
     assert read(owner, c) == [other]
-    assert OutboxState.SUPERSEDED in {row.state for row in c.store.outbox.rows()}
+    assert OutboxState.SUPERSEDED in {row.state for row in c.store.fleet_outbox.rows()}
+    assert c.store.outbox.rows() == ()  # the cloud's queue is another
+    assert sum(c.store.outbox.counts().values()) == 0
 
 
 def test_a_kiosk_reads_and_writes_no_other_kiosks_log(site):  # noqa: F811
@@ -198,7 +205,7 @@ def test_a_log_with_a_hole_or_a_forgery_says_so(tmp_path):
     for _ in range(3):
         decide(a)
     sender, last, messages = DecisionSender(a.member, a.store), 0, []
-    for row in a.store.outbox.rows():
+    for row in a.store.fleet_outbox.rows():
         messages.append((a.member.id, sender._sealed(row, _Last(0, last))))
         last = row.seq
     keys = fleet.roster.keys_for("admin", fleet.admin.identity.seal)

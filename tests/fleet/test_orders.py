@@ -10,9 +10,10 @@ from kiosk.errors import ConfigError, RefusedError
 from kiosk.fleet.orders import POLICY, SETTINGS, Order, open_order, revision_of, seal_order
 from kiosk.fleet.policy import Policy, policy_of, read_policy, shut, write_policy
 from kiosk.fleet.stick import export, take
+from kiosk.fleet.sync import FleetSync
 from kiosk.store.subjects import Details, Enrolment
 from tests.fleet.keys import Fleet, Kiosk
-from tests.fleet.test_hub import site  # noqa: F401  a fixture
+from tests.fleet.test_hub import let_in, site  # noqa: F401  a fixture
 from tests.patience import until
 from tests.store.stored import Clock, template
 
@@ -187,6 +188,31 @@ def test_a_policy_reaches_every_kiosk_and_each_holds_whom_it_lets_in(site):  # n
     assert b.of(guest.session_id).references == 1
     assert owner.order(POLICY) == order
     assert (hub.directory / "order-policy").exists()
+
+
+def test_a_newcomer_hears_the_policy_before_the_people(site, monkeypatch):  # noqa: F811
+    fleet, _, owner, kiosks = site
+    a, *_ = kiosks
+    person = a.store.people.enrol(Enrolment([template(33)], Details(groups=("guests",))))
+    owner.give(POLICY, doors(**{a.member.id: ["*"], "*": ["staff"]}))
+    late = Kiosk(a.directory.parent / "late", fleet, Clock())
+    let_in(fleet, owner, late)
+    late.sync = FleetSync(late.store)
+    known = []
+    hear = late.sync.member.hear
+
+    def hears(*given, **more):
+        known.append(late.store.door_groups())
+        return hear(*given, **more)
+
+    monkeypatch.setattr(late.sync.member, "hear", hears)
+    late.sync.start()
+    kiosks.append(late)
+    until(lambda: any(hub["is_level"] for hub in late.sync.figures()["hubs"]))
+
+    assert set(map(frozenset, known)) == {frozenset({"staff"})}
+    assert late.of(person.session_id) is None
+    assert {one.details.groups for one in late.store.people.subjects().subjects} == {("staff",)}
 
 
 def test_a_kiosk_may_not_order_and_an_order_survives_the_hubs_disk(site):  # noqa: F811
