@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from kiosk import __version__
-from kiosk.cli.abis import add_abis
 from kiosk.cli.cloud_arguments import add_cloud
 from kiosk.cli.evaluation.evaluate import add_measurements
 from kiosk.cli.fleet.arguments import add_fleet
 from kiosk.cli.mqtt import add_mqtt
+from kiosk.cli.neighbours.abis import add_abis
 from kiosk.cli.parser import Parser, complete
 from kiosk.cli.people.arguments import add_keeping
 from kiosk.cli.values import read_count, read_days, read_part, read_port, read_skip, read_threshold, read_vendor_data

@@ -25,11 +25,17 @@ STOMP_PORT = 61613
 def add_abis(add: Adder, group: Callable[[Adder, str, str], Adder]) -> None:
     """Add the commands; `group` makes one that has others below it."""
     abis = group(add, "abis", "stand behind a MOSIP as its ABIS")
-    abis("abis password", "abis", "store the password of the broker's user; it is asked for, or read from a pipe")
-    abis("abis secret", "abis", "store the secret key of MOSIP's client; it is asked for, or read from a pipe")
+    abis(
+        "abis password",
+        "neighbours.abis",
+        "store the password of the broker's user; it is asked for, or read from a pipe",
+    )
+    abis(
+        "abis secret", "neighbours.abis", "store the secret key of MOSIP's client; it is asked for, or read from a pipe"
+    )
     run = abis(
         "abis run",
-        "abis",
+        "neighbours.abis",
         "answer MOSIP's insert, identify and delete, until stopped",
         more="Use a state directory of its own: whoever MOSIP inserts is enrolled in it. With [search] shards the "
         "search asks them. Speaks STOMP 1.2 to ActiveMQ.",

@@ -1,0 +1,1 @@
+"""Commands of the kiosk's neighbours: `kiosk abis` stands behind a MOSIP."""
