@@ -39,7 +39,7 @@ def make_code(directory: Path, now: float, *, is_shown: bool = False) -> str:
     code = "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
     told = f"{code[: LENGTH // 2]}-{code[LENGTH // 2 :]}"
     shown = {"shown": told} if is_shown else {}
-    _write(directory, {"digest": _digest(code), "expires_at": now + VALID_S, "wrong": 0, **shown})
+    write_private(directory / NAME, {"digest": _digest(code), "expires_at": now + VALID_S, "wrong": 0, **shown})
     return told
 
 
@@ -74,7 +74,7 @@ def is_right(directory: Path, text: str, now: float) -> bool:
     if kept["wrong"] + 1 >= MOST_WRONG:
         drop(directory)
     else:
-        _write(directory, {**kept, "wrong": kept["wrong"] + 1})
+        write_private(directory / NAME, {**kept, "wrong": kept["wrong"] + 1})
     return False
 
 
@@ -111,9 +111,13 @@ def _read(directory: Path, now: float) -> dict[str, Any] | None:
     return {"digest": digest, "expires_at": expires_at, "wrong": wrong, **shown} if is_good else None
 
 
-def _write(directory: Path, kept: dict[str, Any]) -> None:
-    path = directory / NAME
-    part = directory / f".{NAME}.{secrets.token_hex(4)}"
+def write_private(path: Path, kept: dict[str, Any]) -> None:
+    """Write JSON to a file that the kiosk's account alone may read, whole or not at all.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
             json.dump(kept, file)

@@ -8,8 +8,6 @@ over a network.
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from kiosk.api.gate import refuse_locked
 from kiosk.api.operation import Call, Operation, answer, field_errors, refusal
 from kiosk.api.routes.session import SESSION, signed_in
 from kiosk.api.schema import ANSWER_400, BOOLEAN, STRING, TEXT, TIME, closed, named, or_null
-from kiosk.api.setup_code import drop, is_pending, is_right
+from kiosk.api.setup_code import drop, is_pending, is_right, write_private
 from kiosk.didit.contract import timestamp
 from kiosk.errors import ConfigError, StoreError
 from kiosk.store.accounts import LONGEST_NAME, LONGEST_PASSWORD, SHORTEST_PASSWORD, Role
@@ -42,18 +40,6 @@ def _steps(directory: Path) -> dict[str, str] | None:
     if not isinstance(kept, dict):
         return None
     return {step: kept[step] if kept.get(step) in STATES else "open" for step in STEPS}
-
-
-def _keep(directory: Path, steps: dict[str, str]) -> None:
-    path = directory / NAME
-    part = directory / f".{NAME}.{secrets.token_hex(4)}"
-    try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            json.dump(steps, file)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise StoreError(f"{path}: {error.strerror}; make the state directory writable") from error
 
 
 async def show_setup(call: Call) -> Response:
@@ -104,7 +90,7 @@ async def claim(call: Call) -> Response:
                 raise refusal(400, str(error)) from None
             with suppress(StoreError):  # the account is made; a code that stays opens nothing more
                 drop(directory)
-                _keep(directory, dict.fromkeys(STEPS, "open"))
+                write_private(directory / NAME, dict.fromkeys(STEPS, "open"))
             return Caller(access.accounts.get(account.id) or account)  # as it was stored: with the mark of its password
 
     return await signed_in(call, await call.check_password(work))
@@ -124,7 +110,7 @@ async def note_step(call: Call) -> Response:
         with call.context.claiming:
             steps = _steps(directory) or dict.fromkeys(STEPS, "open")
             steps[str(step)] = str(state)
-            _keep(directory, steps)
+            write_private(directory / NAME, steps)
             return steps
 
     return answer({"steps": await call.run(work)})
