@@ -252,3 +252,23 @@ def test_settings_in_force_are_shown_without_the_secrets_of_an_address(value, sh
     config = Config(camera=replace(CameraSettings(), source=value))
 
     assert f'source = "{shown}"' in show(config)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        pytest.param(["Ich stimme zu"], id="no language"),
+        pytest.param(["xx: I agree"], id="a language without words"),
+        pytest.param(["de: "], id="no text"),
+        pytest.param(["de: Ja", "de: Ja doch"], id="a language twice"),
+    ],
+)
+def test_a_consent_text_that_no_page_would_show_is_refused(texts):
+    with pytest.raises(ConfigError, match="consent_texts"):
+        load_config(changes={"enrolment": {"consent_texts": texts}})
+
+
+def test_a_consent_text_is_found_by_its_language():
+    found = load_config(changes={"enrolment": {"consent_texts": ["de: Ja: gern", "ar : نعم"]}}).enrolment
+
+    assert found.text_by_language == {"de": "Ja: gern", "ar": "نعم"}

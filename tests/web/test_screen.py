@@ -40,7 +40,11 @@ def chromium():
 
 @pytest.fixture
 def served(tmp_path):
-    consent = EnrolmentSettings(consent_version="2026-11", consent_text="We keep features of your face.")
+    consent = EnrolmentSettings(
+        consent_version="2026-11",
+        consent_text="We keep features of your face.",
+        consent_texts=("ar: نحفظ سمات وجهك.",),
+    )
     with serving(tmp_path / "state", config=replace(Config(), enrolment=consent)) as served:
         served.kiosk.picture = Still(A1, (480, 640), 0.1, ())
         yield served
@@ -184,6 +188,24 @@ def agree_and_look(page) -> None:
     page.get_by_label("Name").fill("Person A the Typed")
     page.get_by_role("button", name="Look into the camera").click()
     page.locator("main[data-state=guide]").wait_for()
+
+
+def test_the_consent_is_read_in_the_language_chosen_and_what_was_typed_stays(enrolling):
+    page = enrolling
+    page.get_by_label("I have read this").check()
+    speak(page, "العربية")
+    page.get_by_text("نحفظ سمات وجهك.").wait_for()
+    assert not page.locator("input[name=agree]").is_checked()  # they agreed to another text
+    speak(page, "Français")
+    page.get_by_text("We keep features of your face.").wait_for()  # there is none in French
+    page.locator("input[name=agree]").check()
+    page.locator(".flow-card button[type=submit]").click()
+    page.locator("input[name=name]").fill("Person A the Typed")
+
+    speak(page, "English")
+
+    page.get_by_role("heading", name="Who are you?").wait_for()
+    assert page.get_by_label("Name").input_value() == "Person A the Typed"
 
 
 def test_nobody_is_enrolled_without_agreeing_to_the_text_in_force(enrolling, served):
