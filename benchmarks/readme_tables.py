@@ -155,6 +155,26 @@ def growth() -> str:
     return "\n".join(lines)
 
 
+def arm() -> str:
+    """Say how many instructions each network takes on the processors of a Raspberry Pi."""
+    found = newest("arm.json")
+    if found is None:
+        return ""
+    counted = found["instructions"]
+    first = next(iter(counted.values()))
+    lines = [
+        (
+            "Instructions of one run, millions, counted under qemu-user (no time: caches and a pipeline's width are "
+            "not in it):"
+        ),
+        "",
+        f"| | {' | '.join(counted)} |",
+        f"|---|{'---|' * len(counted)}",
+        *(f"| {name} | {' | '.join(f'{one[name] / 1e6:,.0f}' for one in counted.values())} |" for name in first),
+    ]
+    return "\n".join(lines)
+
+
 def door() -> str:
     """Say what a running kiosk costs, how soon it decides, and how it held for a day."""
     return "\n\n".join(part for part in (daemon_table(), soak_sentence()) if part)
@@ -432,6 +452,7 @@ TABLES = {
     "scale": scale,
     "speed": speed,
     "growth": growth,
+    "arm": arm,
     "door": door,
     "figures": figures,
     "settings": settings,

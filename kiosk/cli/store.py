@@ -285,7 +285,7 @@ def store_sweep(
         assembly.scrub_backups(store)
         if is_trusted:
             _prune(store, settings, trusts_every_clock=chosen.trust_clock or is_kept_by_hand)
-        store.references.prepare()
+        _prepare(store)
     if chosen.json:
         print(json.dumps([json.loads(receipt.text) for receipt in receipts], indent=2))
     else:
@@ -293,6 +293,14 @@ def store_sweep(
             print(receipt.text)
         print(f"--- {len(receipts)} forgotten ---")
     return 0
+
+
+def _prepare(store: Store) -> None:
+    """Make the next start quick; where that fails, it is as slow as before, and what was swept is told all the same."""
+    try:
+        store.references.prepare()
+    except StoreError as error:
+        assembly.note(str(error))
 
 
 def _prune(store: Store, settings: Config, *, trusts_every_clock: bool) -> None:

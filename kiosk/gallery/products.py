@@ -82,7 +82,7 @@ def _onnxruntime_products() -> Products:
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # the other cores see to the camera and the pages
     options.enable_cpu_mem_arena = options.enable_mem_pattern = False
     alone, together = (
-        onnxruntime.InferenceSession(_model(zero_point=zero), options, providers=["CPUExecutionProvider"])
+        onnxruntime.InferenceSession(product_model(zero_point=zero), options, providers=["CPUExecutionProvider"])
         for zero in (None, _CENTRE)
     )
 
@@ -109,7 +109,7 @@ def _onnxruntime_products() -> Products:
     return products
 
 
-def _model(zero_point: int | None) -> bytes:
+def product_model(zero_point: int | None) -> bytes:
     """Write a model of one operation in ONNX's form, by hand: the package `onnx` is not on a device."""
     names = ["probes", "codes", *(["zero"] if zero_point is not None else [])]
     node = b"".join(_text(1, name) for name in names) + _text(2, "sums") + _text(4, "MatMulInteger")
