@@ -514,7 +514,7 @@ def keep(tally: Tally, *, in_fleet: bool, step: int) -> None:
     for act, tried in tally.tried.items():
         findings = [finding for finding in tally.findings if finding.startswith(f"{act}, ")]
         about = {"git_commit": git("rev-parse", "--short=12", "HEAD"), "every_nth_call": step}
-        name = f"{act}, in a fleet" if in_fleet else act
+        name = f"{act} in a fleet" if in_fleet else act
         kept["acts"][name] = {"faults_met": tried, "findings": findings, **about}
     whole = {
         "question": (__doc__ or "").splitlines()[0],

@@ -254,10 +254,10 @@ def faults() -> str:
     if found is None:
         return ""
     acts = found["acts"]
-    by_act = ", ".join(f"{name} {one['faults_met']:,}" for name, one in sorted(acts.items()))
+    by_act = "; ".join(f"{name} {one['faults_met']:,}" for name, one in sorted(acts.items()))
     return (
-        f"{found['faults_met']:,} faults were met by {len(acts)} acts of the store, at every call of each unless "
-        f"results/fault-drill.json says otherwise, with {found['findings']} findings: what was acknowledged is there, "
+        f"{found['faults_met']:,} faults were met by {len(acts)} acts of the store, at every call, or each n-th where "
+        f"results/fault-drill.json says so, with {found['findings']} findings: what was acknowledged is there, "
         f"of what was refused all or nothing is, and the store goes on. Faults by act: {by_act}."
     )
 
