@@ -98,7 +98,7 @@ def test_a_kiosk_that_ends_before_it_notes_the_acknowledgement_sends_nothing_twi
     _, _, owner, kiosks = site
     a, *_ = kiosks
     before = read(owner, a)
-    failed = []
+    failed: list[object] = []
     settle = a.store.fleet_outbox.settle
 
     def settles(row, remote):

@@ -72,6 +72,7 @@ def test_a_kiosk_hears_of_its_newer_head_from_any_other(kiosks, tmp_path):
     say(b, a)
 
     found = rollback.found(a.store)
+    assert found is not None
     assert found.seq == b.member.shared.hubs.heads()[a.member.id][0]
     assert "kiosk log accept" in found.sentence
     for seed in range(2, 9):

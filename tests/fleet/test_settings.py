@@ -3,6 +3,7 @@
 import argparse
 import io
 import json
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,8 @@ class At:
     """A kiosk's settings, and what keeps them to the owner's."""
 
     def __init__(self, kiosk, member, file=None):
-        self.path, self.reloads = kiosk.directory / ORDERED_NAME, []
+        self.path = kiosk.directory / ORDERED_NAME
+        self.reloads: list[Any] = []
         self.chosen = argparse.Namespace(config=file, state=str(kiosk.directory))
         self.sources = Sources(file, kiosk.directory / "settings.toml", {}, self.path)
         self.keeper = SettingsKeeper(
