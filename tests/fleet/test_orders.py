@@ -212,7 +212,7 @@ def test_a_newcomer_hears_the_policy_before_the_people(site, monkeypatch):  # no
     kiosks.append(late)
     until(lambda: any(hub["is_level"] for hub in late.sync.figures()["hubs"]))
 
-    assert all(groups == {"staff"} for groups in known)
+    assert all(groups == frozenset({"staff"}) for groups in known)
     assert known
     assert late.of(person.session_id) is None
     assert {one.details.groups for one in late.store.people.subjects().subjects} == {("staff",)}
