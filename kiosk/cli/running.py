@@ -134,7 +134,7 @@ def run_kiosk(start: Start) -> int:
             sync.start()
         for neighbour in neighbours.values():
             neighbour.start()
-        fleet = _fleet_view(neighbours, clock) if config.api.enabled else None
+        fleet = _fleet_view(neighbours, store, clock) if config.api.enabled else None
         server = _serve_api(start, kiosk, sync, detector, parts, fleet=fleet) if config.api.enabled else None
 
         def reload() -> bool:
@@ -282,7 +282,7 @@ def _readers(kiosk: Kiosk, store: Store) -> Neighbour:
     return panel
 
 
-def _fleet_view(neighbours: Mapping[str, Neighbour], clock: Clock) -> Fleet | None:
+def _fleet_view(neighbours: Mapping[str, Neighbour], store: Store, clock: Clock) -> Fleet | None:
     """Return what the pages show of the fleet; None where there is none."""
     if "fleet" not in neighbours:
         return None
@@ -291,7 +291,7 @@ def _fleet_view(neighbours: Mapping[str, Neighbour], clock: Clock) -> Fleet | No
 
     made = neighbours["fleet"]
     assert isinstance(made, FleetSync)
-    return View(made, now=clock)
+    return View(made, store, now=clock)
 
 
 def _serve_api(

@@ -117,6 +117,7 @@ class FleetSync:
             "log": None if tail is None else [tail.seq, tail.hash.hex()],
             "read": {source: place.seq for source, place in self.member.shared.hubs.positions().items()},
             "parked": len(self.member.shared.parked()),  # asked for after the positions: what was read may lie here
+            "wanted": len(self.member.shared.wanted()),
             "head": self.member.heads.own(),
             "holds": self.member.heads.newer(),
             "duplicates": len(self._duplicates.open()),

@@ -8,9 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from kiosk.didit.contract import timestamp
+from kiosk.errors import RefusedError
 from kiosk.fleet.health import health_s
 from kiosk.fleet.roster import Roster
 from kiosk.fleet.sync import FleetSync
+from kiosk.rules.doors import ANYBODY, is_for
+from kiosk.store.store import Store
 
 SILENT_AFTER = 4  # words on health that did not come
 CLOCK_OFF_S = 60.0
@@ -21,9 +24,9 @@ LONGEST_WORD = 60
 class View:
     """The fleet as this kiosk sees it. Safe in any thread; asks nobody."""
 
-    def __init__(self, sync: FleetSync, *, now: Callable[[], float] = time.time) -> None:
-        """Take the thread that keeps in touch, and the clock."""
-        self._sync, self._now = sync, now
+    def __init__(self, sync: FleetSync, store: Store, *, now: Callable[[], float] = time.time) -> None:
+        """Take the thread that keeps in touch, the store and the clock."""
+        self._sync, self._store, self._now = sync, store, now
 
     def overview(self) -> dict[str, Any]:
         """Return the fleet at a glance: JSON."""
@@ -50,6 +53,7 @@ class View:
         """Return which kiosks know what is known here of a person, and which have forgotten them: JSON."""
         member, roster = self._sync.member, self._sync.member.roster
         receipts, is_shared = member.shared.receipts(session_id), bool(member.shared.speakers(session_id))
+        goes_in = self._doors(session_id)
         rows = []
         for name, said in ({} if roster is None else self._said(roster)).items():
             assert roster is not None
@@ -60,6 +64,7 @@ class View:
                     "is_me": name == member.id,
                     "knows": name == member.id or name in receipts or (is_shared and self._knows(said, session_id)),
                     "has_forgotten": name in receipts,
+                    "goes_in": goes_in(name),
                 }
             )
         return {
@@ -70,6 +75,18 @@ class View:
             "forgotten_on": sum(row["has_forgotten"] for row in rows),
             "kiosks": sorted(rows, key=lambda row: (not row["is_me"], str(row["name"]).casefold(), row["kiosk"])),
         }
+
+    def _doors(self, session_id: str) -> Callable[[str], bool | None]:
+        """Return what says whether a person goes through a kiosk's door; None where that is not known."""
+        found = self._store.people.find(session_id)
+        try:
+            policy = self._sync.member.policy()
+        except RefusedError:  # of a newer program
+            return lambda _: None
+        if not found:
+            return lambda _: None
+        groups = found[0].details.groups
+        return lambda kiosk: is_for(groups, None if policy is None else policy.of(kiosk))
 
     def _said(self, roster: Roster) -> dict[str, dict[str, Any]]:
         """Return what each member last said of itself; an empty word where nothing was heard."""
@@ -83,10 +100,11 @@ class View:
     def _knows(self, said: dict[str, Any], person: str) -> bool:
         """Whether a kiosk has certainly read what is known here of a person, at any hub that both read.
 
-        One that could not open something that it read may not know: nothing is said for it.
+        One that could not open something that it read, or has to read something again as its door is now another's,
+        may not know: nothing is said for it.
         """
         read = said.get("read")
-        if not isinstance(read, dict) or said.get("parked") != 0:
+        if not isinstance(read, dict) or said.get("parked") != 0 or said.get("wanted", 0) != 0:
             return False
         for link in self._sync.links:
             needed, reached = link.seen.needed(person), read.get(link.source)
@@ -113,9 +131,18 @@ class View:
             "clock_off_s": self._clock_off(name, said, is_me=is_me),
             "is_armed": said["is_armed"] if isinstance(said.get("is_armed"), bool) else None,
             "states": _words(said.get("states")),
+            "doors": self._groups_of(name),
             "duplicates": _whole(said.get("duplicates")),
         }
         return row | {"alarms": self._alarms(roster, row)}
+
+    def _groups_of(self, kiosk: str) -> list[str] | None:
+        """Return which groups go through a kiosk's door; None: everybody, or not known."""
+        try:
+            policy = self._sync.member.policy()
+        except RefusedError:
+            return None
+        return None if policy is None or ANYBODY in policy.of(kiosk) else sorted(policy.of(kiosk))
 
     def _behind(self, said: dict[str, Any]) -> int | None:
         """Return how many messages another kiosk has not read that were read here; None: not known."""

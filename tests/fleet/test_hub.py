@@ -168,7 +168,7 @@ def test_reading_and_sending_everything_again_changes_nothing(site):
 def test_the_kiosks_that_know_of_a_block_are_counted_until_all_do(site):
     _, _, _, kiosks = site
     a, b, c = kiosks
-    view = View(a.sync)
+    view = View(a.sync, a.store)
     dan = a.store.people.enrol(enrolment(40))
     level(kiosks)
     until(lambda: view.person(dan.session_id)["known_by"] == 3)
@@ -188,13 +188,13 @@ def test_whoever_is_known_here_alone_is_known_by_one(site):
     _, _, _, kiosks = site
     level(kiosks)
 
-    assert View(kiosks[0].sync).person("nobody-of-the-fleet")["known_by"] == 1
+    assert View(kiosks[0].sync, kiosks[0].store).person("nobody-of-the-fleet")["known_by"] == 1
 
 
 def test_the_fleet_at_a_glance_has_every_kiosk_how_far_behind_it_is_and_when_it_was_seen(site):
     _, _, _, kiosks = site
     a = kiosks[0]
-    view = View(a.sync)
+    view = View(a.sync, a.store)
     level(kiosks)
     until(lambda: all(row["heard_s"] is not None and row["behind"] == 0 for row in view.overview()["kiosks"]))
     told = view.overview()
@@ -211,7 +211,7 @@ def test_what_a_member_made_up_in_its_health_breaks_no_page(site):
     a, b, _ = kiosks
     odd = {"at": 1e300, "version": ["x"], "roster": True, "parked": "many", "read": 7, "states": [1, "ok", "x" * 999]}
     assert a.sync.member.hear_health(b.member.id, b.member.sign_health(odd))
-    row = next(row for row in View(a.sync).overview()["kiosks"] if row["kiosk"] == b.member.id)
+    row = next(row for row in View(a.sync, a.store).overview()["kiosks"] if row["kiosk"] == b.member.id)
 
     assert (row["version"], row["roster"], row["parked"], row["said_at"]) == (None, None, None, None)
     assert row["states"] == ["ok", "x" * 60]

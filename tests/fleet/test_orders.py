@@ -12,6 +12,7 @@ from kiosk.fleet.orders import POLICY, SETTINGS, Order, open_order, revision_of,
 from kiosk.fleet.policy import Policy, policy_of, read_policy, shut, write_policy
 from kiosk.fleet.stick import export, take
 from kiosk.fleet.sync import FleetSync
+from kiosk.fleet.view import View
 from kiosk.store.subjects import Details, Enrolment
 from tests.fleet.keys import Fleet, Kiosk
 from tests.fleet.test_hub import let_in, site  # noqa: F401  a fixture
@@ -183,11 +184,17 @@ def test_a_policy_reaches_every_kiosk_and_each_holds_whom_it_lets_in(site):  # n
     assert (b.store.door_groups(), c.store.door_groups()) == ({"staff"}, {"*"})
     assert b.of(staff.session_id) is not None
     assert b.sync.figures()["policy"] == {"revision": order.revision, "groups": ["staff"]}
+    view = View(a.sync, a.store)
+    assert [row["doors"] for row in view.overview()["kiosks"]] == [None, ["staff"], None]
+    assert [row["goes_in"] for row in view.person(guest.session_id)["kiosks"]] == [True, False, True]
+    until(lambda: view.person(guest.session_id)["known_by"] == 3)  # b read of the guest, and holds nobody of them
     c.store.people.patch(
         c.of(guest.session_id).session_number, lambda one: replace(one, details=Details(groups=("staff",)))
     )
     until(lambda: b.of(guest.session_id) is not None)  # its face was read again
     assert b.of(guest.session_id).references == 1
+    assert all(row["goes_in"] for row in view.person(guest.session_id)["kiosks"])
+    until(lambda: view.person(guest.session_id)["known_by"] == 3)
     assert owner.order(POLICY) == order
     assert (hub.directory / "order-policy").exists()
 

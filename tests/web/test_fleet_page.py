@@ -33,6 +33,7 @@ WELL = {
     "is_armed": True,
     "states": [],
     "duplicates": None,
+    "doors": None,
     "alarms": [],
 }
 NAMES = ["Front door", "Back door", "Store room", "Staff entrance", "Warehouse north, gate seventeen"]
@@ -72,6 +73,7 @@ class ScriptedFleet:
                 "is_me": place == 0,
                 "knows": place < self.know,
                 "has_forgotten": place < self.know,
+                "goes_in": place != 2,
             }
             for place, name in enumerate(NAMES)
         ]
@@ -139,6 +141,24 @@ def test_the_kiosks_stand_at_a_glance_and_the_alarms_among_them(operator, fleet)
     assert page.locator(".tile", has_text="With an alarm").locator(".tile-value").inner_text() == "2"
     assert page.locator(".tile", has_text="newest list").locator(".tile-value").inner_text() == "4 of 5"
     assert page.get_by_text("Side door, by list 6").is_visible()
+
+
+def test_a_persons_doors_are_shown_and_whose_each_door_is(operator, served, fleet):
+    fleet.rows[2] |= {"doors": ["it", "staff"]}
+    fleet.rows[3] |= {"doors": []}
+    page, person = operator, enrolled(served)
+    page.reload()
+    page.get_by_role("row").filter(has_text="Store room").wait_for()
+    whose = [
+        page.get_by_role("row").filter(has_text=name).get_by_role("cell").last.inner_text()
+        for name in ("Front door", "Store room", "Staff entrance")
+    ]
+    page.goto(f"{served.url}/#/people/{person.session_number}")
+    page.locator(".knowers li").first.wait_for()
+
+    assert [words.splitlines()[-1] for words in whose] == ["everybody", "it, staff", "nobody"]
+    (shut,) = (row for row in page.locator(".knowers li").all_inner_texts() if "not their door" in row)
+    assert shut.startswith("Store room")
 
 
 def test_a_kiosk_of_no_fleet_shows_none_of_it(chromium, tmp_path):

@@ -49,6 +49,7 @@ _KIOSK = named(
         is_armed=or_null(BOOLEAN),
         states=array(STRING),
         duplicates=or_null(INTEGER),
+        doors=or_null(array(STRING)),
         alarms=array(STRING),
     ),
 )
@@ -77,7 +78,17 @@ _PERSON = named(
         is_forgotten=BOOLEAN,
         forgotten_on=INTEGER,
         kiosks=array(
-            named("FleetKnower", closed(kiosk=STRING, name=STRING, is_me=BOOLEAN, knows=BOOLEAN, has_forgotten=BOOLEAN))
+            named(
+                "FleetKnower",
+                closed(
+                    kiosk=STRING,
+                    name=STRING,
+                    is_me=BOOLEAN,
+                    knows=BOOLEAN,
+                    has_forgotten=BOOLEAN,
+                    goes_in=or_null(BOOLEAN),
+                ),
+            )
         ),
     ),
 )

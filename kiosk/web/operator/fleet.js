@@ -10,7 +10,7 @@ import { knows, named, number, t } from "../common/words.js";
 const REFRESH_MS = 5_000;
 const COUNT_MS = 1_000;
 const EAGER = 30; // looks, before a kiosk that is away is only looked for now and then
-const COLUMNS = ["kiosk", "state", "heard", "behind", "waiting", "version", "roster"];
+const COLUMNS = ["kiosk", "state", "heard", "behind", "waiting", "version", "roster", "doors"];
 const NUMBERS = new Set(["behind", "waiting", "roster"]);
 
 export async function fleet(place, { atEnd }) {
@@ -101,6 +101,7 @@ function kiosks(found) {
         row.waiting === null ? "–" : number(row.waiting),
         row.version ?? "–",
         row.roster === null ? "–" : number(row.roster),
+        row.doors === null ? t("fleet.everybody") : row.doors.join(", ") || t("fleet.nobody"),
       ],
     },
   );
@@ -199,6 +200,7 @@ function knower(row, isSo) {
     { class: isSo ? "so" : "soft" },
     icon(isSo ? "check" : "clock"),
     el("span", {}, row.name, row.is_me && ` ${t("fleet.this_one")}`),
+    row.goes_in === false && el("span", { class: "soft small" }, t("countdown.not_their_door")),
     el("span", { class: "unseen" }, t(isSo ? "countdown.does" : "countdown.not_yet")),
   );
 }
