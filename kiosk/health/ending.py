@@ -33,16 +33,16 @@ def end_within(
 
 def _end(limit_s: float, code: int, first: Sequence[Callable[[], object]], safe_s: float) -> None:
     threading.Event().wait(limit_s)
-    log.warning("stop cut_short=true after_s=%.1f", limit_s)
-    making_safe = threading.Thread(target=_make_safe, args=(first,), name="end-safely", daemon=True)
+    making_safe = threading.Thread(target=_make_safe, args=(limit_s, first), name="end-safely", daemon=True)
     making_safe.start()
     making_safe.join(safe_s)
     os._exit(code)
 
 
-def _make_safe(first: Sequence[Callable[[], object]]) -> None:
-    for step in (sys.stdout.flush, *first):
+def _make_safe(limit_s: float, first: Sequence[Callable[[], object]]) -> None:
+    for step in (*first, sys.stdout.flush):
         try:
             step()
         except Exception as error:  # noqa: BLE001  the process ends whatever comes out
             log.warning("stop step failed error=%s", type(error).__name__)
+    log.warning("stop cut_short=true after_s=%.1f", limit_s)  # the last: whoever reads the log may not be there

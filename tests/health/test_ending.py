@@ -12,8 +12,14 @@ def fails():
     raise OSError("no lines")
 def hangs():
     threading.Event().wait()
+end_within(0.1, code=3, first=(fails, lambda: os.write(1, b"safe"), hangs, lambda: os.write(1, b" never")))
+threading.Event().wait()
+"""
+STUCK = """
+import threading
+from kiosk.health.ending import end_within
 print("told", end="")
-end_within(0.1, code=3, first=(fails, lambda: os.write(1, b" safe"), hangs, lambda: os.write(1, b" never")))
+end_within(0.1)
 threading.Event().wait()
 """
 ENDING = """
@@ -29,7 +35,13 @@ def run(program):
 def test_a_process_that_hangs_ends_after_it_made_safe_what_it_could():
     done = run(HANGING)
 
-    assert (done.returncode, done.stdout) == (3, b"told safe")
+    assert (done.returncode, done.stdout) == (3, b"safe")
+
+
+def test_what_was_printed_is_not_lost():
+    done = run(STUCK)
+
+    assert (done.returncode, done.stdout) == (0, b"told")
 
 
 def test_a_process_that_ends_by_itself_does_not_wait_for_the_limit():
