@@ -328,7 +328,18 @@ def make_older(directory: Path) -> None:
             connection.execute(f"DROP INDEX {index}")
         connection.execute("ALTER TABLE erasure DROP COLUMN receipt")
         connection.execute("DROP TABLE review_image")
-        for table in ("document", "envelope", "parked", "position", "roster", "health"):
+        for table in (
+            "document",
+            "envelope",
+            "parked",
+            "position",
+            "roster",
+            "health",
+            "wanted",
+            "duplicate",
+            "order",
+            "head",
+        ):
             connection.execute(f"DROP TABLE fleet_{table}")
         connection.execute("ALTER TABLE change DROP COLUMN origin")
         connection.execute("DROP TABLE unproven")
