@@ -7,6 +7,7 @@ import { empty } from "../notice.js";
 import { saidOf } from "./faces.js";
 
 const MOST = 14;
+const SAME_DAY_S = 20 * 3600; // older ones are told with their day
 const DOOR_WORTH = new Set(["exit_pressed", "opened", "forced_open", "door_open_too_long", "door_fault", "fault_over"]);
 const DOOR_LOOK = {
   exit_pressed: ["plain", "door"],
@@ -101,7 +102,7 @@ function line(row) {
     el(
       "span",
       { class: "strip-end" },
-      el("time", { datetime: new Date(row.at * 1000).toISOString() }, time(row.at, "time")),
+      el("time", { datetime: new Date(row.at * 1000).toISOString() }, time(row.at, Date.now() / 1000 - row.at < SAME_DAY_S ? "time" : "short")),
       typeof row.score === "number" && el("span", { class: "soft" }, number(row.score, 1)),
     ),
   ];
