@@ -60,7 +60,7 @@ REPORTING = frozenset(
         "init", "backup", "restore", "enrol", "blocklist add", "blocklist remove", "gallery remove", "gallery allow",
         "gallery disallow", "gallery edit", "gallery add-photo", "gallery import", "forget", "store check",
         "store repair", "store rekey", "store sweep", "log verify", "models check", "models pull", "models import",
-        "config check", "key revoke", "operator add", "operator password", "operator remove", "door release", "clock",
+        "config check", "key revoke", "operator add", "operator password", "operator remove", "door release",
         "doctor", "shard key",
     }
 )  # fmt: skip
