@@ -102,7 +102,7 @@ store.people.forget(1)
 def test_killed_at_any_line_an_erasure_is_whole_or_not_there_and_its_receipt_comes(directory: Path) -> None:
     keys = read_keys(directory)
     told = set()
-    for line in (*range(5, 460, 35), 100_000):
+    for line in (*range(5, 560, 50), 100_000):
         with open_store(directory, keys, now=Clock()) as store:
             number = store.people.enrol(Enrolment([template(1)], ANN, images=[b"jpeg" * 3000])).session_number
         child = CHILD.replace("forget(1)", f"forget({number})")
