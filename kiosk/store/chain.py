@@ -252,6 +252,7 @@ def verify(
     public_key: bytes | None = None,
     every_signature: bool = True,
     checkpoint: Checkpoint | None = None,
+    takes_losses: bool = False,
 ) -> LogCheck:
     """Walk the log from its first record and name everything that does not fit.
 
@@ -262,11 +263,12 @@ def verify(
             from the key in the first record and follows each REKEY.
         every_signature: False checks only the last signature of each key, which by the chain covers
             for all before it, and takes a twentieth of the time.
+        takes_losses: what a LOSS record declares is a note, no fault.
 
     Returns:
         The verdict; an empty log is not intact, since `init` writes the first record.
     """
-    walk = Walk(every_signature=every_signature, checkpoint=checkpoint)
+    walk = Walk(every_signature=every_signature, checkpoint=checkpoint, takes_losses=takes_losses)
     for signed in log:
         walk.step(signed)
     return walk.finish(public_key)

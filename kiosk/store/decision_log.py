@@ -353,7 +353,7 @@ class DecisionLog:
         with self._database.read() as connection:
             return checkpoint_in(connection)
 
-    def verify(self, head: Head | None, *, every_signature: bool = True) -> LogCheck:
+    def verify(self, head: Head | None, *, every_signature: bool = True, takes_losses: bool = False) -> LogCheck:
         """Walk the whole log; see `chain.verify`. Also check its end against the head file."""
         for _ in range(MOST_WALKS):
             checkpoint = self._readable_checkpoint()
@@ -362,6 +362,7 @@ class DecisionLog:
                 public_key=self._vault.public_key,
                 every_signature=every_signature,
                 checkpoint=checkpoint,
+                takes_losses=takes_losses,
             )
             if self._readable_checkpoint() == checkpoint:
                 break  # else records were removed under this walk

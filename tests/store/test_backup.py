@@ -389,6 +389,23 @@ def test_a_record_lost_before_a_migration_is_noted_and_not_written_over(
         assert [(one.entry.kind, one.entry.seq) for one in noted] == [(Kind.MIGRATE, lost + 2), (Kind.LOSS, lost + 1)]
 
 
+def test_a_store_that_noted_a_loss_is_backed_up_and_restored_all_the_same(
+    directory: Path, keys: tuple[Key, ...], tmp_path: Path
+) -> None:
+    shutil.copy(directory / DATABASE_NAME, tmp_path / "older")
+    with opened(directory, keys) as store:
+        lost = store.record_act(Kind.SETTINGS).seq
+    (tmp_path / "older").replace(directory / DATABASE_NAME)
+
+    with opened(directory, keys) as store:
+        assert f"records {lost} to {lost} are missing" in store.verify_log().faults
+        file = backup.write(store.database, store.vault, directory / "backups", now=clock())
+    assert backup.verify(file.path, keys).subjects == file.header.subjects
+    restore.restore(tmp_path / "new", file.path, keys, now=clock)
+    with opened(tmp_path / "new", keys) as store:
+        assert f"records {lost} to {lost} are missing" in store.verify_log().faults  # told for ever
+
+
 def test_an_older_schema_is_restored_only_when_told(directory: Path, keys: tuple[Key, ...], tmp_path: Path) -> None:
     make_older(directory)
     opened(directory, keys).close()  # makes the backup

@@ -136,7 +136,7 @@ def unpack(path: Path, keys: Sequence[Key], target: Path) -> Vault:
     try:
         if faults := database.faults(full=True):
             raise StoreError(f"{path} holds a damaged database ({faults[0]}); use another backup")
-        verdict = log_of(database, vault).verify(_head(header))
+        verdict = log_of(database, vault).verify(_head(header), takes_losses=True)
         if not verdict.is_intact:
             raise StoreError(f"{path} holds a damaged decision log ({verdict.faults[0]}); use another backup")
         database.clear_wal()
@@ -317,7 +317,8 @@ def _seal_verified(copy: Path, path: Path, header: Header, vault: Vault) -> None
     database = Database(check)
     try:
         faults = database.faults(full=True)
-        verdict = log_of(database, vault).verify(_head(header), every_signature=False)
+        # A loss that was noted is told for ever by `store check`; a store with one needs its backups all the more.
+        verdict = log_of(database, vault).verify(_head(header), every_signature=False, takes_losses=True)
         if faults or not verdict.is_intact:
             raise StoreError(
                 f"{path.name} was not kept: the store itself is damaged "
