@@ -6,6 +6,7 @@ run without a fault left (`store_view.py` says what that is). `furnish` gives a 
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from kiosk.store.keys import read_keys
 from kiosk.store.open_sessions.sessions import OpenSession
 from kiosk.store.outbox import Message, OutboxState
 from kiosk.store.remote_lists import Lists
-from kiosk.store.schema import VERSION
+from kiosk.store.schema import SCRIPTS, VERSION
 from kiosk.store.store import Store
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.store.unrecorded import Act, UnrecordedActs
@@ -406,12 +407,13 @@ def join_fleet(directory: Path) -> None:
 def make_older(directory: Path, version: int) -> None:
     """Take the last migrations back, as a store of an older release had it; 5 at the least."""
     with closing(sqlite3.connect(directory / DATABASE_NAME, isolation_level=None)) as connection:
-        connection.execute("DROP TABLE review_image")
-        if version < FLEET_SCHEMA:
-            for table in ("document", "envelope", "parked", "position", "roster", "health"):
-                connection.execute(f"DROP TABLE fleet_{table}")
-            connection.execute("ALTER TABLE change DROP COLUMN origin")
-        if version < FLEET_SCHEMA - 1:
-            connection.execute("DROP TABLE session")
+        for script in reversed(SCRIPTS[version:]):
+            made = re.findall(r"^CREATE (TRIGGER|TABLE) (\w+)", script, re.MULTILINE)
+            tables = {name for kind, name in made if kind == "TABLE"}
+            for kind, name in sorted(made, reverse=True):  # triggers first: they name the tables
+                connection.execute(f"DROP {kind} {name}")
+            for table, column in re.findall(r"^ALTER TABLE (\w+) ADD COLUMN (\w+)", script, re.MULTILINE):
+                if table not in tables:
+                    connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         connection.execute(f"DELETE FROM _sqlite_migrations WHERE name > '{version:04}'")
         connection.execute(f"PRAGMA user_version = {version}")
