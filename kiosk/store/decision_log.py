@@ -205,20 +205,8 @@ class DecisionLog:
             (signed.seq, signed.record, signed.hash, signed.signature),
         )
         if what.vendor_data is not None or what.answer is not None:
-            self._insert_private(connection, signed.seq, what, salt)
+            _insert_private(connection, self._vault, signed.seq, what, salt)
         return signed
-
-    def _insert_private(self, connection: sqlite3.Connection, seq: int, decision: NewDecision, salt: bytes) -> None:
-        vendor = decision.vendor_data
-        private = {"vendor_data": vendor, "salt": salt.hex(), "answer": decision.answer}
-        connection.execute(
-            "INSERT INTO log_private (seq, vendor_lookup, sealed) VALUES (?, ?, ?)",
-            (
-                seq,
-                None if vendor is None else self._vault.lookup("vendor_data", vendor),
-                self._vault.seal(json.dumps(private).encode(), row_context("log_private", seq)),
-            ),
-        )
 
     def page(self, wanted: DecisionFilter, *, limit: int, offset: int) -> DecisionPage:
         """Return records newest first."""
@@ -388,6 +376,19 @@ class DecisionLog:
         if row is None and checkpoint is not None and head.seq <= checkpoint.through:
             return True  # a head that lagged behind, and whose record has gone since
         return row is not None and row[0].hex() == head.hash
+
+
+def _insert_private(connection: sqlite3.Connection, vault: Vault, seq: int, decision: NewDecision, salt: bytes) -> None:
+    vendor = decision.vendor_data
+    private = {"vendor_data": vendor, "salt": salt.hex(), "answer": decision.answer}
+    connection.execute(
+        "INSERT INTO log_private (seq, vendor_lookup, sealed) VALUES (?, ?, ?)",
+        (
+            seq,
+            None if vendor is None else vault.lookup("vendor_data", vendor),
+            vault.seal(json.dumps(private).encode(), row_context("log_private", seq)),
+        ),
+    )
 
 
 def _tally(database: Database, since: float, width_s: float) -> list[tuple[int, str, int]]:
