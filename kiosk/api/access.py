@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from kiosk.api.totp import counter_of
+from kiosk.api.totp import DRIFT, STEP_S, counter_of
 from kiosk.didit.contract import timestamp
 from kiosk.settings.network import ApiSettings
 from kiosk.store.accounts import Account, Accounts, CopiedAccounts, Role
@@ -28,6 +28,7 @@ MOST_CALLERS = 4096
 MOST_PROXIES = 16  # in a row; a header may hold thousands of addresses
 PROXIED = 20  # times as many failures lock out all clients of one proxy
 MOST_SESSIONS = 256
+RESTART_S = 90.0  # after which no code of before a start is good any more
 OFFERED_S = 600.0  # that a secret of a second factor waits for its first code
 SHOWN = 12  # signs of a session's digest that name it
 TOKEN_BYTES = 32
@@ -189,6 +190,9 @@ class Access:
         self._sessions: _Recent[_Session] = _Recent(MOST_SESSIONS)
         self._offered: _Recent[tuple[str, float]] = _Recent(MOST_SESSIONS)  # secrets that wait for their first code
         self._codes: _Recent[int] = _Recent(MOST_CALLERS)  # newest step of a second factor that was taken
+        # Not among the senders: whoever has many addresses would push an account's own count out.
+        self._code_failures: _Recent[list[float]] = _Recent(MOST_CALLERS)
+        self._began, self._newest_then = monotonic(), int(now() // STEP_S) + DRIFT
         self.writes = Limiter(settings.writes_per_minute, now=now, monotonic=monotonic)
         self.reads = Limiter(settings.reads_per_minute, now=now, monotonic=monotonic)
 
@@ -203,19 +207,22 @@ class Access:
     def locked_s(self, sender: Sender) -> float:
         """Return how long a sender is still locked out; 0 when it is not."""
         with self._lock:
-            return max(self._left_s(name, most) for name, most in self._counters(sender))
+            return max(self._left_s(self._failures, name, most) for name, most in self._counters(sender))
 
-    def _left_s(self, name: str, most: int) -> float:
-        failures = self._failures.get(name) or []
+    def _left_s(self, table: _Recent[list[float]], name: str, most: int) -> float:
+        failures = table.get(name) or []
         return max(0.0, failures[-1] + self._settings.lockout_s - self._monotonic()) if len(failures) >= most else 0.0
+
+    def _fail(self, table: _Recent[list[float]], name: str, most: int) -> None:
+        now = self._monotonic()
+        kept = [at for at in table.get(name) or [] if now - at < self._settings.lockout_s]
+        table.put(name, [*kept, now][-most:])
 
     def count_wrong(self, sender: Sender) -> None:
         """Count a wrong key, password or code; a right one between two wrong ones forgives nothing."""
         with self._lock:
-            now = self._monotonic()
             for name, most in self._counters(sender):
-                kept = [at for at in self._failures.get(name) or [] if now - at < self._settings.lockout_s]
-                self._failures.put(name, [*kept, now][-most:])
+                self._fail(self._failures, name, most)
 
     def _counters(self, sender: Sender) -> list[tuple[str, int]]:
         """Return what a sender's failures count with, and how many lock it out.
@@ -248,24 +255,31 @@ class Access:
     def code_locked_s(self, account: Account) -> float:
         """Return how long an account takes no code of a second factor, whoever sends it; 0 when it does."""
         with self._lock:
-            return self._left_s(f"code {account.id}", self._settings.wrong_keys)
+            return self._left_s(self._code_failures, account.id, self._settings.wrong_keys)
 
     def by_code(self, account: Account, text: str, sender: Sender) -> bool:
         """Say whether this is a code of the account's second factor, for the first time; a wrong one counts.
 
         It counts against the sender and against the account: whoever has the password may have many addresses.
+        After a start nobody remembers which codes were taken, so those that were good then serve no more.
         """
         assert account.totp is not None
         with self._lock:
-            counter = counter_of(account.totp, text, self._now(), after=self._codes.get(account.id) or -1)
+            after = self._codes.get(account.id) or -1
+            if self._monotonic() - self._began < RESTART_S:
+                after = max(after, self._newest_then)
+            counter = counter_of(account.totp, text, self._now(), after=after)
             if counter is not None:
                 self._codes.put(account.id, counter)
                 return True
-            now, name, most = self._monotonic(), f"code {account.id}", self._settings.wrong_keys
-            kept = [at for at in self._failures.get(name) or [] if now - at < self._settings.lockout_s]
-            self._failures.put(name, [*kept, now][-most:])
+            self._fail(self._code_failures, account.id, self._settings.wrong_keys)
         self.count_wrong(sender)
         return False
+
+    def note_code(self, account: str, counter: int) -> None:
+        """Note a code that was taken elsewhere than by `by_code`; it serves no more."""
+        with self._lock:
+            self._codes.put(account, max(counter, self._codes.get(account) or -1))
 
     def offer_totp(self, account: str, secret: str | None) -> None:
         """Keep the secret that an operator was shown until a code of it comes; None: keep none."""

@@ -8,7 +8,8 @@ from threading import Barrier
 
 import pytest
 
-from kiosk.api.access import PROXIED, Access, Limiter, Sender, is_csrf_right, sender_of
+from kiosk.api.access import MOST_ADDRESSES, PROXIED, Access, Limiter, Sender, is_csrf_right, sender_of
+from kiosk.api.totp import new_secret
 from kiosk.errors import ConfigError, RefusedError, StoreError
 from kiosk.settings.network import ApiSettings
 from kiosk.store.accounts import Accounts, Role
@@ -331,6 +332,17 @@ def test_wrong_keys_lock_their_address_out_and_no_other(access, clock):
     assert access.locked_s(Sender("192.0.2.8")) == 0.0
     clock.advance(60)
     assert access.locked_s(HERE) == 0.0
+
+
+def test_strangers_push_no_accounts_count_of_wrong_codes_out(access, accounts):
+    person = accounts.create_operator("Person C", Role.ADMIN, PASSWORD)
+    person = accounts.set_totp(person.id, new_secret())
+    for _ in range(3):
+        access.by_code(person, "none", HERE)
+    for number in range(MOST_ADDRESSES + 1):
+        access.count_wrong(Sender(f"2001:db8:{number:x}::1"))
+
+    assert access.code_locked_s(person) > 0.0
 
 
 def test_a_right_key_between_wrong_ones_forgives_nothing(access, accounts):
