@@ -184,7 +184,7 @@ class Access:
         """Take the accounts, [api] of the settings, the wall clock and the monotonic one."""
         self._known = accounts
         self._settings = settings
-        self._now, self._monotonic = now, monotonic
+        self._now, self.monotonic = now, monotonic
         self._lock = threading.Lock()
         self._failures: _Recent[list[float]] = _Recent(MOST_ADDRESSES)
         self._sessions: _Recent[_Session] = _Recent(MOST_SESSIONS)
@@ -211,10 +211,10 @@ class Access:
 
     def _left_s(self, table: _Recent[list[float]], name: str, most: int) -> float:
         failures = table.get(name) or []
-        return max(0.0, failures[-1] + self._settings.lockout_s - self._monotonic()) if len(failures) >= most else 0.0
+        return max(0.0, failures[-1] + self._settings.lockout_s - self.monotonic()) if len(failures) >= most else 0.0
 
     def _fail(self, table: _Recent[list[float]], name: str, most: int) -> None:
-        now = self._monotonic()
+        now = self.monotonic()
         kept = [at for at in table.get(name) or [] if now - at < self._settings.lockout_s]
         table.put(name, [*kept, now][-most:])
 
@@ -266,7 +266,7 @@ class Access:
         assert account.totp is not None
         with self._lock:
             after = self._codes.get(account.id) or -1
-            if self._monotonic() - self._began < RESTART_S:
+            if self.monotonic() - self._began < RESTART_S:
                 after = max(after, self._newest_then)
             counter = counter_of(account.totp, text, self._now(), after=after)
             if counter is not None:
@@ -287,13 +287,13 @@ class Access:
             if secret is None:
                 self._offered.drop(account)
             else:
-                self._offered.put(account, (secret, self._monotonic() + OFFERED_S))
+                self._offered.put(account, (secret, self.monotonic() + OFFERED_S))
 
     def offered_totp(self, account: str) -> str | None:
         """Return the secret that an operator was shown; None where that was too long ago."""
         with self._lock:
             secret, until = self._offered.get(account) or (None, 0.0)
-            return secret if self._monotonic() < until else None
+            return secret if self.monotonic() < until else None
 
     # ---- sessions
 
@@ -323,6 +323,17 @@ class Access:
             return None
         session.used_at = now
         return Caller(account, session.csrf, session.expires_at)
+
+    def is_still(self, caller: Caller, token: str) -> bool:
+        """Say whether a caller would be let in again, and may as much; `token` is the cookie of one with a session."""
+        if caller.csrf is not None:
+            with self._lock:
+                session = self._sessions.get(_digest(token))
+            if session is None or session.csrf != caller.csrf or self._now() >= session.expires_at:
+                return False
+        account = self._known.get(caller.id)
+        is_same = account is not None and account.is_good(self._now()) and account.mark == caller.account.mark
+        return account is not None and is_same and account.role >= caller.role
 
     def sessions(self) -> list[OpenSession]:
         """Return the sessions that are open, newest first."""
