@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from kiosk.api.totp import counter_of
+from kiosk.api.totp import DRIFT, STEP_S, counter_of
 from kiosk.didit.contract import timestamp
 from kiosk.settings.network import ApiSettings
 from kiosk.store.accounts import Account, Accounts, CopiedAccounts, Role
@@ -28,6 +28,7 @@ MOST_CALLERS = 4096
 MOST_PROXIES = 16  # in a row; a header may hold thousands of addresses
 PROXIED = 20  # times as many failures lock out all clients of one proxy
 MOST_SESSIONS = 256
+RESTART_S = 90.0  # after which no code of before a start is good any more
 OFFERED_S = 600.0  # that a secret of a second factor waits for its first code
 SHOWN = 12  # signs of a session's digest that name it
 TOKEN_BYTES = 32
@@ -183,12 +184,15 @@ class Access:
         """Take the accounts, [api] of the settings, the wall clock and the monotonic one."""
         self._known = accounts
         self._settings = settings
-        self._now, self._monotonic = now, monotonic
+        self._now, self.monotonic = now, monotonic
         self._lock = threading.Lock()
         self._failures: _Recent[list[float]] = _Recent(MOST_ADDRESSES)
         self._sessions: _Recent[_Session] = _Recent(MOST_SESSIONS)
         self._offered: _Recent[tuple[str, float]] = _Recent(MOST_SESSIONS)  # secrets that wait for their first code
         self._codes: _Recent[int] = _Recent(MOST_CALLERS)  # newest step of a second factor that was taken
+        # Not among the senders: whoever has many addresses would push an account's own count out.
+        self._code_failures: _Recent[list[float]] = _Recent(MOST_CALLERS)
+        self._began, self._newest_then = monotonic(), int(now() // STEP_S) + DRIFT
         self.writes = Limiter(settings.writes_per_minute, now=now, monotonic=monotonic)
         self.reads = Limiter(settings.reads_per_minute, now=now, monotonic=monotonic)
 
@@ -203,19 +207,22 @@ class Access:
     def locked_s(self, sender: Sender) -> float:
         """Return how long a sender is still locked out; 0 when it is not."""
         with self._lock:
-            return max(self._left_s(name, most) for name, most in self._counters(sender))
+            return max(self._left_s(self._failures, name, most) for name, most in self._counters(sender))
 
-    def _left_s(self, name: str, most: int) -> float:
-        failures = self._failures.get(name) or []
-        return max(0.0, failures[-1] + self._settings.lockout_s - self._monotonic()) if len(failures) >= most else 0.0
+    def _left_s(self, table: _Recent[list[float]], name: str, most: int) -> float:
+        failures = table.get(name) or []
+        return max(0.0, failures[-1] + self._settings.lockout_s - self.monotonic()) if len(failures) >= most else 0.0
+
+    def _fail(self, table: _Recent[list[float]], name: str, most: int) -> None:
+        now = self.monotonic()
+        kept = [at for at in table.get(name) or [] if now - at < self._settings.lockout_s]
+        table.put(name, [*kept, now][-most:])
 
     def count_wrong(self, sender: Sender) -> None:
         """Count a wrong key, password or code; a right one between two wrong ones forgives nothing."""
         with self._lock:
-            now = self._monotonic()
             for name, most in self._counters(sender):
-                kept = [at for at in self._failures.get(name) or [] if now - at < self._settings.lockout_s]
-                self._failures.put(name, [*kept, now][-most:])
+                self._fail(self._failures, name, most)
 
     def _counters(self, sender: Sender) -> list[tuple[str, int]]:
         """Return what a sender's failures count with, and how many lock it out.
@@ -248,24 +255,31 @@ class Access:
     def code_locked_s(self, account: Account) -> float:
         """Return how long an account takes no code of a second factor, whoever sends it; 0 when it does."""
         with self._lock:
-            return self._left_s(f"code {account.id}", self._settings.wrong_keys)
+            return self._left_s(self._code_failures, account.id, self._settings.wrong_keys)
 
     def by_code(self, account: Account, text: str, sender: Sender) -> bool:
         """Say whether this is a code of the account's second factor, for the first time; a wrong one counts.
 
         It counts against the sender and against the account: whoever has the password may have many addresses.
+        After a start nobody remembers which codes were taken, so those that were good then serve no more.
         """
         assert account.totp is not None
         with self._lock:
-            counter = counter_of(account.totp, text, self._now(), after=self._codes.get(account.id) or -1)
+            after = self._codes.get(account.id) or -1
+            if self.monotonic() - self._began < RESTART_S:
+                after = max(after, self._newest_then)
+            counter = counter_of(account.totp, text, self._now(), after=after)
             if counter is not None:
                 self._codes.put(account.id, counter)
                 return True
-            now, name, most = self._monotonic(), f"code {account.id}", self._settings.wrong_keys
-            kept = [at for at in self._failures.get(name) or [] if now - at < self._settings.lockout_s]
-            self._failures.put(name, [*kept, now][-most:])
+            self._fail(self._code_failures, account.id, self._settings.wrong_keys)
         self.count_wrong(sender)
         return False
+
+    def note_code(self, account: str, counter: int) -> None:
+        """Note a code that was taken elsewhere than by `by_code`; it serves no more."""
+        with self._lock:
+            self._codes.put(account, max(counter, self._codes.get(account) or -1))
 
     def offer_totp(self, account: str, secret: str | None) -> None:
         """Keep the secret that an operator was shown until a code of it comes; None: keep none."""
@@ -273,13 +287,13 @@ class Access:
             if secret is None:
                 self._offered.drop(account)
             else:
-                self._offered.put(account, (secret, self._monotonic() + OFFERED_S))
+                self._offered.put(account, (secret, self.monotonic() + OFFERED_S))
 
     def offered_totp(self, account: str) -> str | None:
         """Return the secret that an operator was shown; None where that was too long ago."""
         with self._lock:
             secret, until = self._offered.get(account) or (None, 0.0)
-            return secret if self._monotonic() < until else None
+            return secret if self.monotonic() < until else None
 
     # ---- sessions
 
@@ -309,6 +323,17 @@ class Access:
             return None
         session.used_at = now
         return Caller(account, session.csrf, session.expires_at)
+
+    def is_still(self, caller: Caller, token: str) -> bool:
+        """Say whether a caller would be let in again, and may as much; `token` is the cookie of one with a session."""
+        if caller.csrf is not None:
+            with self._lock:
+                session = self._sessions.get(_digest(token))
+            if session is None or session.csrf != caller.csrf or self._now() >= session.expires_at:
+                return False
+        account = self._known.get(caller.id)
+        is_same = account is not None and account.is_good(self._now()) and account.mark == caller.account.mark
+        return account is not None and is_same and account.role >= caller.role
 
     def sessions(self) -> list[OpenSession]:
         """Return the sessions that are open, newest first."""

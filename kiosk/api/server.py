@@ -219,7 +219,8 @@ def _cut_short(app: ASGIApp) -> ASGIApp:
 def check_exposure(settings: ApiSettings, accounts: Accounts | CopiedAccounts, *, is_claimable: bool = False) -> None:
     """Refuse to be reached from elsewhere in clear text, or with nobody to let in.
 
-    `is_claimable`: there is a one-time code by which the first operator can be made, see setup_code.py.
+    `is_claimable`: nobody owns this kiosk yet. It starts without a one-time code too (see setup_code.py): whoever has
+    none gets nothing, and a code that ran out during a power cut must not keep the kiosk from starting.
 
     Raises:
         ConfigError: says what is missing.
@@ -228,7 +229,7 @@ def check_exposure(settings: ApiSettings, accounts: Accounts | CopiedAccounts, *
     if not is_loopback(settings.bind) and not is_claimable and not accounts.has_any():
         raise ConfigError(
             f"[api]: {settings.bind} can be reached from elsewhere, and there is nobody to let in; "
-            "make the first operator with `kiosk setup`, or a key: kiosk key create --role admin"
+            "make an operator with `kiosk operator add`, or a key: kiosk key create --role admin"
         )
 
 

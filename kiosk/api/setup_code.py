@@ -1,8 +1,9 @@
 """The one-time code by which a kiosk that nobody owns yet gets its first operator.
 
 Only somebody on the device can make one, with `kiosk setup`; it is short enough to be typed, good for an hour, and
-ends with the first account or after ten wrong ones. The file has its hash alone, unless the screen is to show it.
-Without a file nobody can become an operator over the network, so whoever finds the page first gets nothing.
+ends with the first account. Whoever guesses is locked out by address, as everywhere. The file has its hash alone,
+unless the screen is to show it. Without a file nobody can become an operator over the network, so whoever finds the
+page first gets nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ NAME = "setup.code"
 ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # without I, O, 0 and 1
 LENGTH = 10  # 50 bits
 VALID_S = 3600.0
-MOST_WRONG = 10  # over all senders: by then somebody is guessing
+MOST_WRONG = 10_000  # over all senders, of 2^50: a few would let any stranger keep the owner from claiming
 
 
 def make_code(directory: Path, now: float, *, is_shown: bool = False) -> str:

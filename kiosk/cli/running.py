@@ -16,7 +16,6 @@ import cv2
 
 from kiosk import assembly
 from kiosk.api.screen_token import screen_token
-from kiosk.api.setup_code import is_pending
 from kiosk.capture.process import Camera
 from kiosk.capture.watch import Report
 from kiosk.cli.demo import ONCE, DecisionPrinter, DemoCue, demo_settings, level_said_aloud, portraits_in
@@ -307,8 +306,8 @@ def _serve_api(
     from kiosk.api import app  # noqa: PLC0415  0.1 s, which a kiosk without it should not pay
 
     chosen, device, settings = start.chosen, kiosk.device, kiosk.device.config.api
-    is_claimable = is_pending(device.store.directory, kiosk.clock())
-    app.check_exposure(settings, Accounts(device.store, now=kiosk.clock), is_claimable=is_claimable)
+    accounts = Accounts(device.store, now=kiosk.clock)
+    app.check_exposure(settings, accounts, is_claimable=accounts.is_unclaimed())
 
     def apply(config: Config) -> None:
         if not kiosk.reload(_settings(chosen, config)):

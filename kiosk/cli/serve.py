@@ -16,7 +16,7 @@ import segno
 from kiosk import assembly
 from kiosk.api.access import about_account
 from kiosk.api.screen_token import screen_token
-from kiosk.api.setup_code import VALID_S, address_of, is_pending, make_code
+from kiosk.api.setup_code import VALID_S, address_of, make_code
 from kiosk.cloud.sync import Sync
 from kiosk.device.documents import reader_of
 from kiosk.device.site import SiteWatch
@@ -47,7 +47,7 @@ def serve(chosen: argparse.Namespace) -> None:
     with assembly.open_device(chosen, threads=1, clock=clock) as device:
         device.apply(replace(config, api=settings))
         accounts = Accounts(device.store, now=clock)
-        app.check_exposure(settings, accounts, is_claimable=is_pending(device.store.directory, clock()))
+        app.check_exposure(settings, accounts, is_claimable=accounts.is_unclaimed())
         sync = Sync(device, config.cloud, assembly.credentials_directory(), now=clock) if config.cloud.is_used else None
         Lists(device.store).keep_only(config.cloud.lists, clock())  # without any nobody would pull, and see to it
         application = app.build(

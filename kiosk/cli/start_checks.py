@@ -44,16 +44,15 @@ def _check_address(found: Found, config: Config, chosen: argparse.Namespace, *, 
     """Check where the API listens, and where others can reach it, that somebody has a key."""
     from kiosk.api.access import is_loopback  # noqa: PLC0415  0.3 s, as the next
     from kiosk.api.server import check_encryption, check_exposure  # noqa: PLC0415
-    from kiosk.api.setup_code import is_pending  # noqa: PLC0415
 
     if not _try(found, "api", "bind", lambda: check_encryption(config.api)) or is_loopback(config.api.bind):
         return
 
     def check_accounts() -> None:
-        state = assembly.state_of(chosen)
         store = assembly.open_store(chosen, config, create=False)
         try:
-            check_exposure(config.api, Accounts(store, now=time.time), is_claimable=is_pending(state, time.time()))
+            accounts = Accounts(store, now=time.time)
+            check_exposure(config.api, accounts, is_claimable=accounts.is_unclaimed())
         finally:
             store.close()
 

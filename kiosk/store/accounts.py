@@ -140,8 +140,6 @@ class Accounts:
         if role is Role.DEVICE:
             raise ConfigError("an operator's role is operator or admin")
         verifier = _scrypt(_checked_password(password), self._scrypt)
-        if self._read("lookup = ?", self._lookup(name)) is not None:
-            raise RefusedError("there is an operator of this name; remove it first, or give it a new password")
         return self._insert(
             "operator", name, role, None, verifier, lookup=self._lookup(name), actor=actor, is_first=is_first
         )
@@ -183,8 +181,7 @@ class Accounts:
 
     def remove(self, row: str, *, actor: str = "") -> Account:
         """End an operator's account by its id, as `set_role` refuses the last administrator."""
-        self._want_other_admin(row)
-        return self.revoke(row, actor=actor)
+        return self.revoke(row, actor=actor, kind="operator", keeps_admin=True)
 
     def _change(self, row: str, change: Callable[[Account], Account], *, act: str, actor: str) -> Account:
         with self._store.transaction() as transaction:
@@ -248,16 +245,18 @@ class Accounts:
         with self._store.database.read() as connection:
             return connection.execute("SELECT 1 FROM access LIMIT 1").fetchone() is None
 
-    def revoke(self, row: str, *, actor: str = "") -> Account:
-        """End a key or an operator's account; from now on it opens nothing.
+    def revoke(self, row: str, *, actor: str = "", kind: str | None = None, keeps_admin: bool = False) -> Account:
+        """End a key or an operator's account, or only what is of this kind; from now on it opens nothing.
 
         Raises:
-            RefusedError: there is none of this id, or it has ended already.
+            RefusedError: there is none of this id, or it has ended already; or `keeps_admin` and it is the last one's.
         """
         with self._store.transaction() as transaction:
             found = self._read("id = ?", row)
-            if found is None or found[0].revoked_at is not None:
-                raise RefusedError(f"there is no valid key or operator {row}")
+            if found is None or found[0].revoked_at is not None or kind not in {None, found[0].kind}:
+                raise RefusedError(f"there is no valid {kind or 'key or operator'} {row}")
+            if keeps_admin:  # here, as two removals at once would each see the other's administrator
+                self._want_other_admin(row)
             account, verifier = found
             ended = replace(account, revoked_at=float(self._now()))
             transaction.connection.execute(
@@ -303,6 +302,8 @@ class Accounts:
         with self._store.transaction() as transaction:
             if is_first and transaction.connection.execute("SELECT 1 FROM access LIMIT 1").fetchone():
                 raise RefusedError("this kiosk has its operators already")
+            if lookup is not None and self._read("lookup = ?", lookup) is not None:
+                raise RefusedError("there is an operator of this name; remove it first, or give it a new password")
             transaction.connection.execute(
                 "INSERT INTO access (id, kind, role, lookup, created_at, expires_at, revoked_at, sealed) "
                 "VALUES (?, ?, ?, ?, ?, ?, NULL, ?)",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 
 import pytest
 
-from kiosk.api.access import PROXIED, Access, Limiter, Sender, is_csrf_right, sender_of
+from kiosk.api.access import MOST_ADDRESSES, PROXIED, Access, Limiter, Sender, is_csrf_right, sender_of
+from kiosk.api.totp import new_secret
 from kiosk.errors import ConfigError, RefusedError, StoreError
 from kiosk.settings.network import ApiSettings
 from kiosk.store.accounts import Accounts, Role
@@ -187,6 +190,47 @@ def test_two_operators_cannot_share_a_name_until_one_is_removed(accounts):
     assert accounts.create_operator("Person C", Role.ADMIN, PASSWORD).role is Role.ADMIN
 
 
+def at_once(*calls):
+    """Make calls at the same time, each in a thread of its own; return what came, the refusals too."""
+    begin = Barrier(len(calls))
+
+    def make(call):
+        begin.wait()
+        try:
+            return call()
+        except (RefusedError, StoreError) as error:
+            return error
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(make, calls))
+
+
+def test_of_two_administrators_who_are_removed_at_once_one_stays(accounts):
+    keeper = accounts.create_operator("Person 0", Role.ADMIN, PASSWORD)
+    for number in range(1, 9):
+        other = accounts.create_operator(f"Person {number}", Role.ADMIN, PASSWORD)
+
+        came = at_once(lambda: accounts.remove(keeper.id), lambda: accounts.remove(other.id))  # noqa: B023  made here
+
+        assert sum(isinstance(one, RefusedError) for one in came) == 1
+        (keeper,) = (one for one in accounts.all("operator") if one.revoked_at is None)
+
+
+def test_an_operators_account_is_not_ended_as_a_key(accounts):
+    account = accounts.create_operator("Person C", Role.ADMIN, PASSWORD)
+
+    with pytest.raises(RefusedError, match="no valid key"):
+        accounts.revoke(account.id, kind="key")
+    assert accounts.get(account.id).revoked_at is None
+
+
+def test_of_many_who_take_one_name_at_once_one_gets_it_and_the_others_are_told_why(accounts):
+    came = at_once(*[lambda: accounts.create_operator("Person C", Role.OPERATOR, PASSWORD)] * 6)
+
+    assert sorted(type(one).__name__ for one in came) == ["Account", *["RefusedError"] * 5]
+    assert all("of this name" in str(one) for one in came if isinstance(one, RefusedError))
+
+
 @pytest.mark.parametrize(
     ("name", "password", "role"),
     [
@@ -288,6 +332,17 @@ def test_wrong_keys_lock_their_address_out_and_no_other(access, clock):
     assert access.locked_s(Sender("192.0.2.8")) == 0.0
     clock.advance(60)
     assert access.locked_s(HERE) == 0.0
+
+
+def test_strangers_push_no_accounts_count_of_wrong_codes_out(access, accounts):
+    person = accounts.create_operator("Person C", Role.ADMIN, PASSWORD)
+    person = accounts.set_totp(person.id, new_secret())
+    for _ in range(3):
+        access.by_code(person, "none", HERE)
+    for number in range(MOST_ADDRESSES + 1):
+        access.count_wrong(Sender(f"2001:db8:{number:x}::1"))
+
+    assert access.code_locked_s(person) > 0.0
 
 
 def test_a_right_key_between_wrong_ones_forgives_nothing(access, accounts):

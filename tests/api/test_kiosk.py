@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import re
 import threading
@@ -18,18 +19,20 @@ from PIL import Image
 
 from kiosk.api import app
 from kiosk.api.routes import people
+from kiosk.api.routes.events import AGAIN_S
 from kiosk.device.enrol import enrol_person
 from kiosk.entrance.news import Still, Topic
 from kiosk.errors import StoreError
 from kiosk.rules.conditions import Degradation
 from kiosk.settings.config import Sources
+from kiosk.store.accounts import Role
 from kiosk.store.chain import Kind, receipt_holds
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.remote_lists import Lists
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.scripted_kiosk import JPEG
 from kiosk.types import Status, Template
-from tests.api.served import A1, A2, B1, C1, NOW, serving
+from tests.api.served import A1, A2, B1, C1, NOW, PASSWORD, serving
 from tests.patience import BUSY_S, LIMIT_S, until
 
 
@@ -504,6 +507,53 @@ def test_the_kiosks_own_screen_hears_of_nobody_else(served):
             data = next(json.loads(line[6:]) for line in lines if line.startswith("data: "))
         shown = {"session_number": 8} if told["state"] == "added" else {}
         assert data == {"id": "e1", "state": told["state"], **shown}
+
+
+ENDINGS = {
+    "the account is removed": lambda access, person: access.accounts.remove(person.id),
+    "a lower role": lambda access, person: access.accounts.set_role(person.id, Role.OPERATOR),
+    "another password": lambda access, person: access.accounts.set_password(person.name, PASSWORD[::-1]),
+    "its sessions are ended": lambda access, person: access.close_sessions(person.id),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+def test_a_stream_ends_with_what_let_it_in(served, ending):
+    access = served.application.context.access
+    access.accounts.create_operator("Person B", Role.ADMIN, PASSWORD)
+    with served.signed_in() as (client, _), client.stream("GET", "/device/events?topics=decision,duress") as stream:
+        lines = stream.iter_lines()
+        next(lines)  # as above
+        ending(access, served.accounts["person"])
+        served.monotonic.advance(AGAIN_S)
+        served.kiosk.news.publish(Topic.DECISION, {"name": "Person A"})
+
+        assert not any("Person A" in line for line in lines)
+
+
+def test_a_keys_stream_goes_on_until_the_key_is_revoked(served):
+    with served.client("operator") as client, client.stream("GET", "/device/events?topics=decision") as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        served.monotonic.advance(AGAIN_S)
+        served.kiosk.news.publish(Topic.DECISION, {"n": 1})
+        before = next(line for line in lines if line.startswith("data: "))
+        served.application.context.access.accounts.revoke(served.accounts["operator"].id)
+        served.monotonic.advance(AGAIN_S)
+        served.kiosk.news.publish(Topic.DECISION, {"n": 2})
+        after = next((line for line in lines if line.startswith("data: ")), None)
+
+    assert (before, after) == ('data: {"n":1}', None)
+
+
+def test_the_picture_ends_with_the_key_that_let_it_in(served):
+    with served.client("operator") as client, client.stream("GET", "/device/screen/preview.mjpg") as stream:
+        parts = stream.iter_raw()
+        next(parts)
+        served.application.context.access.accounts.revoke(served.accounts["operator"].id)
+        served.monotonic.advance(AGAIN_S)
+
+        assert len(list(itertools.islice(parts, 200))) < 200
 
 
 def test_the_preview_is_a_row_of_jpegs(served):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from kiosk.api.access import Access, Caller
+from kiosk.api.access import RESTART_S, Access, Caller
 from kiosk.api.emergency import Emergency
 from kiosk.api.server import Server
 from kiosk.api.totp import STEP_S, code_at, counter_of, new_secret
@@ -95,6 +95,78 @@ def test_a_code_serves_once(served):
     code = code_at(secret, int(served.wall() // STEP_S))
 
     assert [try_sign_in(served, code=code).status_code for _ in range(2)] == [200, 401]
+
+
+def test_the_code_that_confirmed_a_second_factor_signs_nobody_in(served):
+    served.wall.advance(2 * STEP_S)  # else it is one of before the start
+    secret = with_factor(served)
+
+    assert try_sign_in(served, code=code_at(secret, int(served.wall() // STEP_S))).status_code == 401
+
+
+@pytest.mark.parametrize(("steps", "status"), [(-1, 401), (0, 401), (1, 401), (2, 200)])
+def test_a_code_of_before_a_start_is_not_taken_after_it(served, steps, status):
+    """The server has just started: nobody remembers who used a code a moment before."""
+    secret, person = new_secret(), served.accounts["person"]
+    served.application.context.access.accounts.set_totp(person.id, secret)
+    code = code_at(secret, int(served.wall() // STEP_S) + steps)
+    served.wall.advance(STEP_S * max(0, steps - 1))
+
+    assert try_sign_in(served, code=code).status_code == status
+
+
+def test_a_clock_that_ran_ahead_at_the_start_keeps_codes_out_for_a_minute_and_a_half_alone(served):
+    secret, person = new_secret(), served.accounts["person"]
+    served.application.context.access.accounts.set_totp(person.id, secret)
+    served.wall.advance(-3600)  # as NTP sets it
+
+    before = try_sign_in(served, code=code_at(secret, int(served.wall() // STEP_S)))
+    served.monotonic.advance(RESTART_S)
+    after = try_sign_in(served, code=code_at(secret, int(served.wall() // STEP_S)))
+
+    assert (before.status_code, after.status_code) == (401, 200)
+
+
+def test_confirming_a_second_factor_ends_every_other_session(served):
+    with signed_in(served) as other, signed_in(served) as client:
+        secret = client.post("/device/session/second-factor", json={"password": PASSWORD}).json()["secret"]
+        client.put("/device/session/second-factor", json={"code": code_at(secret, int(served.wall() // STEP_S))})
+        left = [one.get("/device/session").status_code for one in (other, client)]
+
+    assert left == [401, 200]
+
+
+@pytest.mark.parametrize("path", ["second-factor", "second-factor/remove"])
+def test_a_second_factor_is_replaced_or_removed_by_its_code_alone(served, path):
+    secret = with_factor(served)
+    access, account = served.application.context.access, served.accounts["person"]
+    served.wall.advance(2 * STEP_S)
+    token, session = access.open_session(Caller(access.accounts.get(account.id)))
+    with served.client(cookies={"kiosk_session": token}) as client:
+        client.headers["X-Kiosk-CSRF"] = session.csrf
+        code = code_at(secret, int(served.wall() // STEP_S))
+        tried = [
+            client.post(f"/device/session/{path}", json={"password": PASSWORD, **more})
+            for more in ({}, {"code": "000000"}, {"code": code})
+        ]
+
+    assert [one.status_code // 100 for one in tried] == [4, 4, 2]
+    assert [list(one.json()) for one in tried[:2]] == [["code"], ["code"]]
+
+
+def test_an_administrators_open_page_changes_neither_its_own_password_nor_second_factor(served):
+    secret = with_factor(served)
+    served.wall.advance(2 * STEP_S)
+    address = f"/device/operators/{served.accounts['person'].id}"
+    with signed_in(served, code=code_at(secret, int(served.wall() // STEP_S))) as client:
+        password = client.patch(address, json={"password": OTHER})
+        factor = client.delete(f"{address}/second-factor")
+
+    assert (password.status_code, factor.status_code) == (403, 403)
+    assert "/device/session/password" in password.text
+    kept = served.application.context.access.accounts.by_password("Person C", PASSWORD)
+    assert kept is not None
+    assert kept.totp == secret
 
 
 def test_a_wrong_password_is_not_told_apart_by_a_second_factor(served):
@@ -209,8 +281,9 @@ def test_the_last_administrator_stays_one(served):
     with signed_in(served) as client:
         lowered = client.patch(f"/device/operators/{person.id}", json={"role": "operator"})
         removed = client.delete(f"/device/operators/{person.id}")
+        as_key = client.delete(f"/device/keys/{person.id}")
 
-    assert (lowered.status_code, removed.status_code) == (409, 409)
+    assert (lowered.status_code, removed.status_code, as_key.status_code) == (409, 409, 404)
     assert served.application.context.access.accounts.get(person.id).role is Role.ADMIN
 
 

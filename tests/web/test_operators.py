@@ -68,6 +68,14 @@ def test_a_second_factor_is_set_up_by_its_code_and_asked_for_from_then_on(chromi
         other.get_by_role("button", name="Sign in").click()
         other.locator(".operators > li").first.wait_for()
 
+    served.wall.advance(2 * STEP_S)
+    page.get_by_role("button", name="Remove the second factor").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Your password now").fill(PASSWORD)
+    dialog.get_by_label("Code of your telephone").fill(code_at(secret, int(served.wall() // STEP_S)))
+    dialog.get_by_role("button", name="Remove the second factor").click()
+    page.get_by_text("The password alone signs you in.").wait_for()
+
 
 def test_an_account_is_made_raised_and_removed_with_its_name_in_every_sentence(operators):
     page, _ = operators

@@ -14,15 +14,18 @@ from contextlib import aclosing
 
 from starlette.responses import Response, StreamingResponse
 
-from kiosk.api.operation import Call, Operation, Parameter, busy, field_errors
+from kiosk.api.gate import COOKIE
+from kiosk.api.operation import Call, Operation, Parameter, Refusal, busy, field_errors
 from kiosk.api.routes.people import SHORT
 from kiosk.api.schema import ANSWER_400, TEXT
 from kiosk.entrance.news import Broadcast, News, Topic
+from kiosk.errors import StoreError
 from kiosk.store.accounts import Role
 
 QUEUE = 64
 HEARTBEAT_S = 15.0
 LOOK_S = 0.25  # how soon a stream notices that the API stops
+AGAIN_S = 5.0  # after which whoever listens is asked for again
 FRAME_S = 0.1  # at most ten pictures a second
 STALE_S = 2.0  # an older picture is not shown as if it were live
 BOUNDARY = "kioskframe"
@@ -76,6 +79,28 @@ class Listener:
         self._end()
 
 
+class _Leave:
+    """By what a stream goes on: whoever opened it would still be let in, and may as much as then."""
+
+    def __init__(self, call: Call) -> None:
+        """Take the call that opened it."""
+        self._call, self._token = call, call.request.cookies.get(COOKIE, "")
+        self._asked_at = call.context.access.monotonic()
+
+    async def holds(self) -> bool:
+        """Say whether it may go on; asks every few seconds, and never about the kiosk's own screen."""
+        call, access = self._call, self._call.context.access
+        caller, now = call.caller, access.monotonic()
+        is_of_screen = call.is_screen and call.operation.is_for_screen
+        if caller is None or is_of_screen or now - self._asked_at < AGAIN_S:
+            return True
+        self._asked_at = now
+        try:
+            return await call.run(lambda: access.is_still(caller, self._token))
+        except (StoreError, Refusal):  # nobody can say who it is, or the kiosk stops
+            return False
+
+
 def _event(news: News, *, for_anybody: bool) -> str:
     """Return news as they are sent; the screen never names the person somebody resembles."""
     told = dict(news.data)
@@ -110,12 +135,14 @@ def stream(call: Call, topics: Collection[Topic], *, for_anybody: bool = False) 
     kiosk = call.context.running()
 
     async def events() -> AsyncGenerator[str | bytes, None]:
-        listener = Listener(kiosk.news, topics)
+        listener, leave = Listener(kiosk.news, topics), _Leave(call)
         quiet_s = told = 0.0
         try:
             yield "retry: 2000\n\n"
             while not call.context.closing.is_set():
                 news = await listener.next(LOOK_S)
+                if not await leave.holds():  # before what came is told
+                    return
                 if listener.lost > told:
                     told = listener.lost
                     yield f": {listener.lost} lost\n\n"
@@ -156,7 +183,8 @@ async def follow_preview(call: Call) -> Response:
     kiosk = call.context.running()
 
     async def frames() -> AsyncGenerator[str | bytes, None]:
-        while not call.context.closing.is_set():
+        leave = _Leave(call)
+        while not call.context.closing.is_set() and await leave.holds():
             still = await call.run(kiosk.still)
             if still is not None and still.age_s < STALE_S:
                 yield _part(still.jpeg)

@@ -88,7 +88,7 @@ async def revoke_key(call: Call) -> Response:
     """Revoke a key at once."""
     name = str(call.request.path_params["id"])
     try:
-        await call.run(lambda: call.context.access.accounts.revoke(name, actor=call.actor))
+        await call.run(lambda: call.context.access.accounts.revoke(name, kind="key", actor=call.actor))
     except RefusedError:
         raise not_found() from None
     return Response(status_code=204)

@@ -13,6 +13,7 @@ from kiosk.api.access import OpenSession
 from kiosk.api.gate import COOKIE, refuse_locked
 from kiosk.api.operation import Call, Operation, answer, field_errors, not_found, refusal
 from kiosk.api.routes.keys import ROLES
+from kiosk.api.routes.session import LONGEST_CODE
 from kiosk.api.schema import ANSWER_400, BOOLEAN, STRING, TEXT, TIME, array, closed, named, opened, or_null
 from kiosk.api.totp import address_of, counter_of, new_secret
 from kiosk.didit.contract import timestamp
@@ -86,7 +87,7 @@ async def create_operator(call: Call) -> Response:
 
 
 async def change_operator(call: Call) -> Response:
-    """Change the role or the password of an operator; another password ends their sessions."""
+    """Change the role or the password of an operator; another password, not one's own, ends their sessions."""
     body = await call.json()
     access, accounts = call.context.access, call.context.access.accounts
     errors: dict[str, list[str]] = {}
@@ -101,6 +102,8 @@ async def change_operator(call: Call) -> Response:
 
     def work() -> Account:
         account = _known(call)
+        if "password" in body:
+            _refuse_own(call, account, "POST /device/session/password")
         if "role" in body and ROLES[body["role"]] is not account.role:
             account = accounts.set_role(account.id, ROLES[body["role"]], actor=call.actor)
         if "password" in body:
@@ -131,9 +134,21 @@ async def end_sessions(call: Call) -> Response:
 
 
 async def remove_second_factor(call: Call) -> Response:
-    """Take an operator's second factor away: their telephone is lost."""
-    await call.run(lambda: call.context.access.accounts.set_totp(_known(call).id, None, actor=call.actor))
+    """Take another operator's second factor away: their telephone is lost."""
+
+    def work() -> None:
+        account = _known(call)
+        _refuse_own(call, account, "POST /device/session/second-factor/remove")
+        call.context.access.accounts.set_totp(account.id, None, actor=call.actor)
+
+    await call.run(work)
     return Response(status_code=204)
+
+
+def _refuse_own(call: Call, account: Account, route: str) -> None:
+    """Refuse to change one's own password or second factor by a session alone: a page left open is not enough."""
+    if call.caller is not None and call.caller.id == account.id:
+        raise refusal(403, f"This is your own account: {route} asks for your password first.")
 
 
 def _known(call: Call) -> Account:
@@ -183,9 +198,24 @@ async def change_own_password(call: Call) -> Response:
     return Response(status_code=204)
 
 
+async def _own_with_code(call: Call) -> Account:
+    """Return whose session this is, who gives password and, with a second factor, its code: else it were none."""
+    access, body = call.context.access, await call.json()
+    account = await _own(call, body.get("password"))
+    if account.totp is None:
+        return account
+    code = body.get("code")
+    if not isinstance(code, str) or not code:
+        raise field_errors({"code": ["Want the code of your telephone too."]})
+    refuse_locked(max(access.locked_s(call.sender), access.code_locked_s(account)))
+    if not access.by_code(account, code[:LONGEST_CODE], call.sender):
+        raise field_errors({"code": ["This code is wrong, or was used already."]})
+    return account
+
+
 async def begin_second_factor(call: Call) -> Response:
     """Make the secret of a second factor; it counts once a code of it is given."""
-    account = await _own(call, (await call.json()).get("password"))
+    account = await _own_with_code(call)
     secret = new_secret()
     call.context.access.offer_totp(account.id, secret)
     address = address_of(secret, account.name, f"{TITLE} {socket.gethostname()}")
@@ -197,7 +227,7 @@ async def begin_second_factor(call: Call) -> Response:
 
 
 async def confirm_second_factor(call: Call) -> Response:
-    """Take a code of the telephone: from now on a sign-in wants one."""
+    """Take a code of the telephone: from now on a sign-in wants one, and who signed in without is signed out."""
     access, caller = call.context.access, call.caller
     if caller is None or caller.csrf is None:
         raise refusal(403, "Sign in with name and password: a key has neither.")
@@ -206,17 +236,20 @@ async def confirm_second_factor(call: Call) -> Response:
     if secret is None:
         raise refusal(409, "Begin anew: the secret was shown too long ago.")
     refuse_locked(access.locked_s(call.sender))
-    if not isinstance(code, str) or counter_of(secret, code[:20], call.context.now()) is None:
+    counter = counter_of(secret, code[:LONGEST_CODE], call.context.now()) if isinstance(code, str) else None
+    if counter is None:
         access.count_wrong(call.sender)
         raise field_errors({"code": ["This is not the telephone's code of now; look at its clock."]})
+    access.note_code(caller.id, counter)
     await call.run(lambda: access.accounts.set_totp(caller.id, secret, actor=call.actor))
     access.offer_totp(caller.id, None)
+    access.close_sessions(caller.id, but=call.request.cookies.get(COOKIE, ""))
     return Response(status_code=204)
 
 
 async def remove_own_second_factor(call: Call) -> Response:
     """Take one's own second factor away."""
-    account = await _own(call, (await call.json()).get("password"))
+    account = await _own_with_code(call)
     await call.run(lambda: call.context.access.accounts.set_totp(account.id, None, actor=call.actor))
     return Response(status_code=204)
 
@@ -262,8 +295,8 @@ OPERATIONS = (
         "PATCH",
         _PATH,
         change_operator,
-        "Change an operator's role or password; the last administrator stays one.",
-        {200: OPERATOR, 404: TEXT, **_SENT},
+        "Change an operator's role or password, not one's own password; the last administrator stays one.",
+        {200: OPERATOR, 403: TEXT, 404: TEXT, **_SENT},
         role=Role.ADMIN,
         json=opened({}, role=_ROLE, password=_NEW),
     ),
@@ -287,8 +320,8 @@ OPERATIONS = (
         "DELETE",
         _PATH + "/second-factor",
         remove_second_factor,
-        "Take an operator's second factor away, whose telephone is lost.",
-        {204: None, 404: TEXT, 409: TEXT, 503: TEXT},
+        "Take another operator's second factor away, whose telephone is lost.",
+        {204: None, 403: TEXT, 404: TEXT, 409: TEXT, 503: TEXT},
         role=Role.ADMIN,
     ),
     Operation(
@@ -304,16 +337,16 @@ OPERATIONS = (
         "POST",
         "/device/session/second-factor",
         begin_second_factor,
-        "Make the secret of one's second factor; it counts once a code of it was confirmed.",
+        "Make the secret of one's second factor, with a code of the one before; it counts once a code was confirmed.",
         {200: named("SecondFactor", closed(secret=STRING, address=STRING, qr=STRING)), **_OWN},
         role=Role.OPERATOR,
-        json=closed(password=STRING),
+        json=opened({"password": STRING}, code=STRING),
     ),
     Operation(
         "PUT",
         "/device/session/second-factor",
         confirm_second_factor,
-        "Confirm one's second factor by a code of it; from then on each sign-in wants one.",
+        "Confirm one's second factor by a code of it; each sign-in wants one from then on, and other sessions end.",
         {204: None, **_OWN},
         role=Role.OPERATOR,
         json=closed(code=STRING),
@@ -322,9 +355,9 @@ OPERATIONS = (
         "POST",
         "/device/session/second-factor/remove",
         remove_own_second_factor,
-        "Take one's own second factor away.",
+        "Take one's own second factor away, with a code of it.",
         {204: None, **_OWN},
         role=Role.OPERATOR,
-        json=closed(password=STRING),
+        json=opened({"password": STRING}, code=STRING),
     ),
 )

@@ -15,7 +15,7 @@ from typing import Any
 from starlette.responses import Response
 
 from kiosk.api.access import Caller, is_loopback
-from kiosk.api.gate import refuse_locked
+from kiosk.api.gate import PROXIED, refuse_locked
 from kiosk.api.operation import Call, Operation, answer, field_errors, refusal
 from kiosk.api.routes.session import SESSION, signed_in
 from kiosk.api.schema import ANSWER_400, BOOLEAN, STRING, TEXT, TIME, closed, named, or_null
@@ -63,7 +63,8 @@ async def claim(call: Call) -> Response:
     """Make the first operator, an administrator, and sign them in."""
     context, access = call.context, call.context.access
     directory = context.device.store.directory
-    is_of_device = call.sender.proxy is None and is_loopback(call.sender.address)
+    is_proxied = call.sender.proxy is not None or any(name in call.request.headers for name in PROXIED)
+    is_of_device = is_loopback(call.sender.address) and not is_proxied
     if not (is_of_device or context.is_secure):
         raise refusal(403, "The first operator is made on the device itself, or over https.")
     body = await call.json()

@@ -37,6 +37,16 @@ export function account({ session, again }) {
     return field(t("account.now"), { name: "password", type: "password", required: true, autocomplete: "current-password" });
   }
 
+  function telephone() {
+    return field(t("sign_in.code"), {
+      name: "code",
+      inputmode: "numeric",
+      autocomplete: "one-time-code",
+      required: true,
+      hint: t("account.code_hint"),
+    });
+  }
+
   async function begin() {
     const asked = await ask({
       title: t("account.factor_set"),
@@ -49,13 +59,7 @@ export function account({ session, again }) {
   }
 
   function confirm({ secret, qr }) {
-    const code = field(t("sign_in.code"), {
-      name: "code",
-      inputmode: "numeric",
-      autocomplete: "one-time-code",
-      required: true,
-      hint: t("account.code_hint"),
-    });
+    const code = telephone();
     const url = URL.createObjectURL(new Blob([qr], { type: "image/svg+xml" }));
     const form = el(
       "form",
@@ -91,7 +95,7 @@ export function account({ session, again }) {
     const asked = await ask({
       title: t("account.factor_remove"),
       text: t("account.factor_remove_text"),
-      content: own(),
+      content: [own(), telephone()],
       confirm: t("account.factor_remove"),
       isDanger: true,
       act: (values) => call("POST", "/device/session/second-factor/remove", { json: values }),
