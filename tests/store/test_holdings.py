@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
@@ -276,6 +277,69 @@ def test_the_review_of_a_call_for_anothers_code_stays_the_others(store, people):
     assert "not enrolled" not in text
     assert "about the caller" not in text
     assert "a stranger's reason" not in text
+
+
+def at_the_door(store, subject, what):
+    return store.record_decision(
+        NewDecision(
+            Kind.IDENTIFY,
+            "Approved",
+            score=93.0,
+            session_number=subject.session_number,
+            subjects=(subject.session_number,),
+            vendor_data=subject.details.vendor_data,
+            answer={"note": what},
+        )
+    )
+
+
+def test_of_two_people_with_one_code_neither_is_told_what_is_the_others(store):
+    one, two = (
+        store.people.enrol(Enrolment([template(seed)], Details(name=who, vendor_data="one code for both")))
+        for who, seed in ((A, 10), (B, 20))
+    )
+    at_the_door(store, one, "alpha at the door")
+    first = at_the_door(store, two, "beta at the door")
+    store.record_decision(
+        NewDecision(Kind.REVIEW, "Declined", details={"of": first.request_id}, answer={"reason": "about beta"})
+    )
+    session = OpenSession(str(uuid.UUID(int=7)), NOW + DAY, {"vendor_data": "one code for both", "found": "beta's"})
+    store.record_decision(
+        NewDecision(Kind.SESSION_STATUS, "Not Started", details={"of": session.session_id}),
+        change=store.sessions.inserting(session, "token"),
+    )
+    store.record_decision(
+        NewDecision(Kind.FACE_MATCH, "Approved", vendor_data="one code for both", answer={"note": "of beta perhaps"})
+    )
+
+    found = told(store, one)
+    text = json.dumps(found)
+
+    assert "alpha at the door" in text
+    assert "beta" not in text
+    assert "session" not in found
+    assert {row.get("score") for row in found["log"] if row["kind"] == "IDENTIFY"} == {93.0}
+    assert len([row for row in found["log"] if row["kind"] == "IDENTIFY"]) == 1
+    assert found["subject"][0]["others_have_this_vendor_data"] is True
+
+
+def test_a_code_that_was_somebody_elses_tells_nothing_of_their_days_at_the_door(store):
+    one, two = (
+        store.people.enrol(Enrolment([template(seed)], Details(name=who, vendor_data=code)))
+        for who, seed, code in ((A, 10, "alpha's"), (B, 20, "handed on"))
+    )
+    at_the_door(store, two, "beta at the door")
+    store.people.patch(
+        two.session_number, lambda known: replace(known, details=replace(known.details, vendor_data=None))
+    )
+    store.people.patch(
+        one.session_number, lambda known: replace(known, details=replace(known.details, vendor_data="handed on"))
+    )
+
+    found = told(store, one)
+
+    assert "beta" not in json.dumps(found)
+    assert [row for row in found["log"] if row["kind"] == "IDENTIFY"] == []
 
 
 def test_no_column_came_that_nobody_looked_at(store):

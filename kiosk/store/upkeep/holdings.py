@@ -3,7 +3,9 @@
 Every table is either one that may speak of a person, and has a reader here, or one that cannot, and has its reason;
 a test refuses a table that is neither. A reader returns this person's rows as JSON, and nothing of anybody else: of an
 answer that lists several people it keeps their row alone, and of a call made for another's `vendor_data` it keeps no
-more than that they were compared. Templates are facts (model, date, length): their numbers show nobody anything.
+more than that they were compared. Where several people have one `vendor_data`, it shows of no call whose it is, and
+only what names the person otherwise is theirs. Templates are facts (model, date, length): their numbers show nobody
+anything.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from kiosk.didit import contract
 from kiosk.store import subject_rows
-from kiosk.store.chain import parse
+from kiosk.store.chain import Kind, parse
 from kiosk.store.factors.factors import read_factors
 from kiosk.store.fleet import document, document_rows
 from kiosk.store.passages.passages import passages_of
@@ -55,6 +57,8 @@ NOT_ABOUT_A_PERSON: Mapping[str, str] = {
 """The tables without a word about anybody enrolled that another table has not, and what they hold."""
 
 MACHINE_ACTORS = frozenset({"cli", "sweep", "import", "door", "screen", "fleet"})
+BY_FACE = (Kind.IDENTIFY.value, Kind.VERIFY.value, Kind.REVISION.value)
+"""Records whose `vendor_data` is that of the person they found, not a caller's word."""
 VECTORS = ("face", "portrait")  # of an open session: templates, until it ends
 
 
@@ -67,6 +71,7 @@ class Who:
     own: Mapping[int, str] = field(default_factory=dict)  # seq → request_id: made about this person
     named: frozenset[int] = frozenset()  # answers that name them besides
     foreign: frozenset[int] = frozenset()  # of `own` and `named`: made for another's vendor_data
+    is_code_shared: bool = False  # others have the same vendor_data, so it tells nobody apart
 
     @property
     def number(self) -> SubjectId:
@@ -96,11 +101,13 @@ def holdings(database: Database, vault: Vault, number: SubjectId) -> dict[str, l
 def _who(connection: sqlite3.Connection, vault: Vault, subject: Subject) -> Who:
     """Find the records about a person: by number, by vendor_data, by their own session, and what is about those."""
     number, lookup = subject.session_number, vendor_lookup(vault, subject.details.vendor_data)
+    (count,) = connection.execute("SELECT count(*) FROM subject WHERE vendor_lookup = ?", (lookup,)).fetchone()
     own = dict(
         connection.execute(
             "SELECT seq, request_id FROM log WHERE session_number = ? OR request_id = ? OR of_id = ?"
-            " UNION SELECT seq, request_id FROM log JOIN log_private USING (seq) WHERE vendor_lookup = ?",
-            (number, subject.session_id, subject.session_id, lookup),
+            " UNION SELECT seq, request_id FROM log JOIN log_private USING (seq) WHERE vendor_lookup = ?"
+            " AND ? AND (session_number IS NULL OR kind NOT IN (SELECT value FROM json_each(?)))",
+            (number, subject.session_id, subject.session_id, lookup, count == 1, _listed(BY_FACE)),
         ).fetchall()
     )
     named = {seq for (seq,) in connection.execute("SELECT seq FROM log_subject WHERE subject = ?", (number,))}
@@ -122,7 +129,7 @@ def _who(connection: sqlite3.Connection, vault: Vault, subject: Subject) -> Who:
         new = {seq: request for seq, request, _ in rows if seq not in own}
         foreign |= {seq for seq, _, of in rows if of in foreign}
         own |= new
-    return Who(subject, lookup, own, frozenset(named - set(own)), frozenset(foreign))
+    return Who(subject, lookup, own, frozenset(named - set(own)), frozenset(foreign), count > 1)
 
 
 # ---- the person
@@ -136,6 +143,7 @@ def _subject(_connection: sqlite3.Connection, _vault: Vault, who: Who) -> list[R
             "session_id": subject.session_id,
             "name": details.name,
             "vendor_data": details.vendor_data,
+            **({"others_have_this_vendor_data": True} if who.is_code_shared else {}),
             "document_type": details.document_type,
             "document_number": details.document_number,
             "plan": details.plan,
@@ -338,9 +346,9 @@ def _sessions(connection: sqlite3.Connection, vault: Vault, who: Who) -> list[Ro
     requests = [who.subject.session_id, *who.own.values(), *_about(connection, who)]
     rows = connection.execute(
         "SELECT id, session_id, expires_at, is_over, sealed FROM session"
-        " WHERE vendor_lookup = ? OR (vendor_lookup IS NULL AND session_id IN (SELECT value FROM json_each(?)))"
-        " ORDER BY id",
-        (who.lookup, _listed(requests)),
+        " WHERE (vendor_lookup = ? AND ?)"
+        " OR (coalesce(vendor_lookup = ?, 1) AND session_id IN (SELECT value FROM json_each(?))) ORDER BY id",
+        (who.lookup, not who.is_code_shared, who.lookup, _listed(requests)),
     ).fetchall()
     found = []
     for row, session_id, expires_at, is_over, sealed in rows:
