@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kiosk.device.sealed_file import Sealer, unseal
-from kiosk.errors import ConfigError
+from kiosk.errors import ConfigError, RefusedError
 from kiosk.store.durable import sync_directory
 from kiosk.store.outbox import OutboxState
 from kiosk.store.store import Store
@@ -28,6 +28,7 @@ def export(store: Store, folder: Path, passphrase: str, *, now: float) -> tuple[
 
     Raises:
         ConfigError: the passphrase is too short, or the folder cannot be written to.
+        RefusedError: a row with its photographs is too large.
     """
     sealer = Sealer(passphrase, FORMAT)
     stamp = datetime.fromtimestamp(now, timezone.utc).strftime("%Y%m%dT%H%M%SZ")
@@ -46,6 +47,9 @@ def export(store: Store, folder: Path, passphrase: str, *, now: float) -> tuple[
     except OSError as error:
         part.unlink(missing_ok=True)
         raise ConfigError(f"{folder}: {error.strerror}; nothing was exported") from error
+    except RefusedError:
+        part.unlink(missing_ok=True)
+        raise
     return path, count
 
 

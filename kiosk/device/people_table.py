@@ -52,10 +52,15 @@ def rows(
 
 
 def archived(people: People, found: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield the rows with the photographs that are kept of each, as base64: the records of an archive."""
+    """Yield the records of an archive: each row, then a record for each photograph that is kept of the person.
+
+    A photograph is base64, and a record of its own: ten of one person would be larger than what a record may be.
+    """
     for row in found:
-        images = people.images(row["session_number"])
-        yield {**row, "photographs": [b64encode(one).decode() for one in images]}
+        yield row
+        number = row["session_number"]
+        for place, image in enumerate(people.images(number), 1):
+            yield {"session_number": number, "place": place, "photograph": b64encode(image).decode()}
 
 
 def as_csv(found: Iterator[dict[str, Any]]) -> Iterator[str]:

@@ -24,7 +24,7 @@ from kiosk.errors import ConfigError, RefusedError
 N, R, P = 1 << 16, 8, 1  # 64 MB, 0.2 s: a stick may be lost, and then be tried for years
 MOST_N = 1 << 20
 SHORTEST_PASSPHRASE = 10
-MOST_RECORD = 64_000_000
+MOST_RECORD = 64_000_000  # bytes, sealed; whoever opens a file holds one record at a time
 
 
 class Sealer:
@@ -43,7 +43,11 @@ class Sealer:
         self._box = AESGCM(Scrypt(salt=salt, length=32, n=N, r=R, p=P).derive(passphrase.encode()))
 
     def seal(self, records: Iterable[dict[str, Any]]) -> Iterator[bytes]:
-        """Yield the file piece by piece; each JSON record is read as its turn comes."""
+        """Yield the file piece by piece; each JSON record is read as its turn comes.
+
+        Raises:
+            RefusedError: a record is larger than what `unseal` reads; what was yielded before is no whole file.
+        """
         yield self._head
         count = 0
         for record in records:
@@ -53,6 +57,8 @@ class Sealer:
 
     def _sealed(self, number: int, record: dict[str, Any]) -> bytes:
         sealed = self._box.encrypt(number.to_bytes(12, "big"), json.dumps(record).encode(), self._head)
+        if len(sealed) > MOST_RECORD:
+            raise RefusedError(f"a record of {len(sealed)} bytes is too large for a sealed file")
         return len(sealed).to_bytes(4, "big") + sealed
 
 

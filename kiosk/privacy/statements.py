@@ -83,6 +83,9 @@ def _automated(words: Words, say: Say) -> Iterator[Statement]:
 def _purpose(config: Config, say: Say) -> Iterator[Statement]:
     yield say(f"purpose.{config.entrance.mode}", "entrance.mode")
     yield say(f"pad.{config.pad.chosen_level}", "pad.level", "pad.screen")
+    for name in ("pin", "card"):
+        hours = getattr(config.factors, name)
+        yield say(f"factor.{name}" if hours else f"factor.no_{name}", f"factors.{name}", hours="; ".join(hours))
     years = config.entrance.age_low
     yield say("age.door" if years else "age.no_door", "entrance.age_low", years=f"{years:g}")
     years = config.match.age_low
@@ -116,12 +119,24 @@ def _kept(config: Config, place: Surroundings, words: Words, say: Say) -> Iterat
         yield say("kept.no_probe", "review.keep_probe")
     for key in ("kept.log", "kept.answers"):
         yield say(key if store.log_days else f"{key}_always", "store.log_days", days=days(store.log_days))
+    yield _passages(config, words, say)
+    yield say("kept.factors")
     yield say("kept.session", "sessions.valid_h", hours=words.hours(config.sessions.valid_h))
     yield _waiting(config, words, say)
     yield _camera(config.camera.source, say)
     yield say("kept.where", directory=place.directory)
     yield say("kept.key_credential" if place.is_key_credential else "kept.key_file")
     yield say("kept.backups")
+
+
+def _passages(config: Config, words: Words, say: Say) -> Statement:
+    rule, days = config.passage, config.store.log_days
+    if rule.direction == "none":
+        return say("kept.no_passages", "passage.direction")
+    key = "kept.passages" if days else "kept.passages_always"
+    return say(
+        key, "passage.direction", "store.log_days", way=words(f"kept.way_{rule.direction}"), days=words.days(days)
+    )
 
 
 def _waiting(config: Config, words: Words, say: Say) -> Statement:
@@ -154,6 +169,7 @@ def _leaves(config: Config, place: Surroundings, words: Words, say: Say) -> Iter
         config.cloud.is_used,
         config.mqtt.is_used,
         config.syslog.is_used,
+        _has_panel(config),
         bool(config.search.shards),
         place.is_in_fleet and config.fleet.enabled,
     )
@@ -167,6 +183,11 @@ def _leaves(config: Config, place: Surroundings, words: Words, say: Say) -> Iter
         yield say("leaves.syslog", "syslog.host", "syslog.protocol", host=log.host, protocol=how)
     else:
         yield say("leaves.no_syslog", "syslog.host")
+    line = ("osdp.port", "osdp.role")
+    if _has_panel(config):
+        yield say("leaves.panel", *line, port=config.osdp.port)
+    else:
+        yield say("leaves.no_panel", *line)
     yield _to_the_fleet(config, place, words, say)
     search = config.search
     both = ("search.shards", "search.shards_hub")
@@ -226,6 +247,10 @@ def _to_the_broker(config: Config, words: Words, say: Say) -> Statement:
     )
 
 
+def _has_panel(config: Config) -> bool:
+    return config.osdp.is_used and config.osdp.role == "reader"
+
+
 def _to_the_fleet(config: Config, place: Surroundings, words: Words, say: Say) -> Statement:
     if not place.is_in_fleet:
         return say("leaves.no_fleet")
@@ -233,7 +258,9 @@ def _to_the_fleet(config: Config, place: Surroundings, words: Words, say: Say) -
         return say("leaves.fleet_off", "fleet.enabled")
     hubs = ", ".join(map(_host, config.fleet.site_hubs))
     more = words("leaves.fleet_hubs", hubs=hubs) if hubs else ""
-    return say("leaves.fleet", "fleet.enabled", "fleet.site_hubs", hubs=more)
+    decisions = words("leaves.fleet_decisions" if config.fleet.decisions else "leaves.fleet_no_decisions")
+    which = ("fleet.enabled", "fleet.site_hubs", "fleet.decisions")
+    return say("leaves.fleet", *which, decisions=decisions, hubs=more)
 
 
 def _access(config: Config, words: Words, say: Say) -> Iterator[Statement]:

@@ -10,6 +10,10 @@ import re
 import unicodedata
 
 FORMULA = frozenset("=+-@")
+APOSTROPHE = "'"  # what follows it in a cell is text
+_INNER = re.compile(r'[;,|\t][\s"]*(?=([^\s"]))')
+"""What a spreadsheet with another separator takes for the beginning of a cell: in many countries that is ";"."""
+
 _UNSEEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 _JOINERS = frozenset("\u200c\u200d")  # part of words in Persian and of Indian scripts
 _PLAIN = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h"})  # noqa: RUF001
@@ -46,14 +50,19 @@ def objection(text: str) -> str | None:
 def cell(value: object) -> object:
     r"""Return a value for a table that spreadsheets open: no text in it is taken for a formula, or for a new row.
 
-    >>> print(cell("=1"), cell(" \n=1"), cell("Ann-Marie"), cell(-1.5), cell(None))
-    '=1 ' \n=1 Ann-Marie -1.5 None
+    >>> print(cell("=1"), cell(" \n=1"), cell("Ann-Marie"), cell("Ann; =1"), cell(-1.5), cell(None))
+    '=1 ' \n=1 Ann-Marie Ann; '=1 -1.5 None
     """
     if not isinstance(value, str):
         return value
     seen = next((one for one in value if unicodedata.category(one) not in _BLANK), "")
-    is_formula = unicodedata.normalize("NFKC", seen)[:1] in FORMULA or value[:1] in {"\t", "\r", "\n"}
-    return f"'{shown(value)}" if seen and is_formula else shown(value)
+    is_formula = _begins_formula(seen) or value[:1] in {"\t", "\r", "\n"}
+    text = _INNER.sub(lambda found: found[0] + (APOSTROPHE if _begins_formula(found[1]) else ""), shown(value))
+    return f"{APOSTROPHE}{text}" if seen and is_formula else text
+
+
+def _begins_formula(sign: str) -> bool:
+    return unicodedata.normalize("NFKC", sign)[:1] in FORMULA
 
 
 def composed(text: str) -> str:

@@ -8,9 +8,9 @@ import io
 
 import pytest
 
-from kiosk.device.enrol import enrol_person
-from kiosk.device.people_table import ARCHIVE
-from kiosk.device.sealed_file import unseal
+from kiosk.device.people_finder import PeopleFinder
+from kiosk.device.people_table import ARCHIVE, archived, rows
+from kiosk.device.sealed_file import MOST_RECORD, Sealer, unseal
 from kiosk.errors import ConfigError, RefusedError
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
@@ -24,9 +24,9 @@ PASSPHRASE = "a stick may be lost"
 def served(tmp_path_factory):
     with serving(tmp_path_factory.mktemp("exports") / "state") as served:
         details = Details(name="=Person A", document_number="AB123456")
-        wanted = Enrolment(templates=(), details=details, valid_until=NOW + 86400, images=(A1,))
-        outcome = enrol_person(served.device, [A1], wanted)
-        assert outcome.subject is not None
+        served.device.store.people.enrol(
+            Enrolment(templates=(), details=details, valid_until=NOW + 86400, images=(A1,))
+        )
         yield served
 
 
@@ -55,13 +55,33 @@ def test_a_table_has_documents_in_full_runs_nothing_in_a_spreadsheet_and_is_reco
 def test_an_archive_opens_with_its_passphrase_alone_and_is_recorded(served):
     content = sealed(served)
 
-    (person,) = unseal(io.BytesIO(content), PASSPHRASE, ARCHIVE)
+    person, *photographs = unseal(io.BytesIO(content), PASSPHRASE, ARCHIVE)
     assert person["name"] == "=Person A"
     assert b"Person A" not in content
-    assert all(base64.b64decode(one).startswith(b"\xff\xd8") for one in person["photographs"])
+    assert [base64.b64decode(one["photograph"])[:2] for one in photographs] == [b"\xff\xd8"]
+    assert [(one["session_number"], one["place"]) for one in photographs] == [(person["session_number"], 1)]
     assert exports(served)[0] == {"form": "archive"}
     with pytest.raises(RefusedError, match="passphrase is wrong"):
         list(unseal(io.BytesIO(content), "another passphrase", ARCHIVE))
+
+
+def test_a_person_with_more_photographs_than_a_record_holds_is_in_an_archive_that_opens(store):
+    images = [bytes([place]) * (MOST_RECORD // 8) for place in range(8)]  # base64 makes them a third larger
+    store.people.enrol(Enrolment(templates=(), details=Details(name="Person B"), images=images))
+
+    found = archived(store.people, rows(store.people, PeopleFinder(store), None))
+    content = b"".join(Sealer(PASSPHRASE, ARCHIVE).seal(found))
+
+    person, *photographs = unseal(io.BytesIO(content), PASSPHRASE, ARCHIVE)
+    assert person["name"] == "Person B"
+    assert [base64.b64decode(one["photograph"]) for one in photographs] == images
+
+
+def test_a_record_that_no_reader_takes_is_never_written():
+    pieces = Sealer(PASSPHRASE, ARCHIVE).seal([{"photograph": "A" * MOST_RECORD}])
+
+    with pytest.raises(RefusedError, match="too large"):
+        list(pieces)
 
 
 @pytest.mark.parametrize(

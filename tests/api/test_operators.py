@@ -14,7 +14,8 @@ from kiosk.api.server import Server
 from kiosk.api.totp import STEP_S, code_at, counter_of, new_secret
 from kiosk.store.accounts import Role
 from kiosk.store.chain import Kind
-from kiosk.store.decision_log import DecisionFilter
+from kiosk.store.decision_log import DecisionFilter, NewDecision
+from kiosk.store.subjects import Details, Enrolment
 from tests.api.served import NOW, PASSWORD, serving
 
 OTHER = "another horse battery"
@@ -364,3 +365,27 @@ def test_decisions_name_who_reviewed_them(served):
     (opened,) = served.call("GET", "/device/decisions?kind=DOOR", "operator").json()["decisions"]
 
     assert (released["actor_name"], opened["actor_name"]) == ("Person C", None)
+
+
+def test_a_damaged_account_or_person_takes_no_list_of_decisions_away(served):
+    account, store = served.accounts["person"], served.device.store
+    number = store.people.enrol(Enrolment([], Details(name="Person A"))).session_number
+    store.record_act(Kind.RELEASE, actor=account.id)
+    candidates = {"matches": [{"session_number": number, "session_id": "none"}]}
+    waiting = NewDecision(
+        Kind.FACE_SEARCH, "In Review", session_number=number, subjects=(number,), answer={"face_search": candidates}
+    )
+    request_id = store.record_decision(waiting).request_id
+    with store.database.write() as connection:
+        connection.execute("UPDATE access SET created_at = created_at + 1 WHERE id = ?", (account.id,))
+        connection.execute(
+            "UPDATE subject SET retention_until = retention_until + 1 WHERE session_number = ?", (number,)
+        )
+
+    (released,) = served.call("GET", "/device/decisions?kind=RELEASE", "operator").json()["decisions"]
+    (searched,) = served.call("GET", "/device/decisions?kind=FACE_SEARCH", "operator").json()["decisions"]
+    (review,) = served.call("GET", "/device/reviews", "operator").json()["reviews"]
+
+    assert (released["actor"], released["actor_name"]) == (account.id, None)
+    assert (searched["session_number"], searched["name"]) == (number, None)
+    assert (review["request_id"], review["considered"]["candidates"]) == (request_id, [])

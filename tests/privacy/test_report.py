@@ -27,6 +27,9 @@ TIED = {
     "match.age_low": ({}, 0.0),
     "pad.level": ({}, "off"),
     "pad.screen": ({}, True),
+    "factors.pin": ({}, ["mon-fri 18:00-06:00"]),
+    "factors.card": ({}, ["mon-fri 18:00-06:00"]),
+    "passage.direction": ({}, "in"),
     "enrolment.consent_version": ({}, "2026-11"),
     "enrolment.consent_text": ({"enrolment": {"consent_version": "2026-11"}}, "You agree."),
     "enrolment.consent_texts": ({"enrolment": {"consent_version": "2026-11"}}, ["de: Sie stimmen zu."]),
@@ -63,6 +66,9 @@ TIED = {
     "mqtt.still_every_s": (MQTT, 60.0),
     "syslog.host": ({}, "logs.example"),
     "syslog.protocol": ({"syslog": {"host": "logs.example"}}, "tls"),
+    "osdp.port": ({}, "/dev/ttyUSB0"),
+    "osdp.role": ({"osdp": {"port": "/dev/ttyUSB0", "readers": ["1"]}}, "panel"),
+    "fleet.decisions": ({}, True),
     "fleet.enabled": ({}, False),
     "fleet.site_hubs": ({}, ["tls://192.0.2.7:4222"]),
     "search.shards": ({"search": {"shards_hub": "nats://hub:4222"}}, 4),
@@ -95,6 +101,10 @@ NOT_TIED = {
     "cloud": "how often and how fast",
     "mqtt": "names, topics and certificates",
     "syslog": "form, port and names",
+    "factors": "how long and how often somebody may try",
+    "passage": "who stays outside, by passages that are kept or not",
+    "osdp": "how a line is spoken to",
+    "wiegand": "lines of a card reader, which tells the kiosk and is told nothing",
 }
 """The sections whose other settings change nothing of it, and what they are about."""
 
@@ -139,6 +149,20 @@ def test_no_password_is_in_the_paper():
     changes = {"camera": {"source": "rtsp://name:secret@192.0.2.7/live?token=1"}}
 
     assert not [text for _, text in told(changes) if "secret" in text or "token=1" in text]
+
+
+@pytest.mark.parametrize(("log_days", "says"), [(365.0, "kept.passages"), (0.0, "kept.passages_always")])
+def test_passages_are_said_to_be_kept_as_long_as_the_log(log_days, says):
+    found = told({"passage": {"direction": "out"}, "store": {"log_days": log_days}})
+
+    (one,) = [one for (key, _), one in found.items() if key == says]
+    assert "store.log_days" in one.settings
+
+
+def test_a_kiosk_that_tells_a_panel_each_card_does_not_say_that_nothing_leaves():
+    changes = {"osdp": {"port": "/dev/ttyUSB0"}}
+
+    assert "leaves.nothing" not in {key for key, _ in told(changes)}
 
 
 @pytest.mark.parametrize(

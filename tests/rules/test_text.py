@@ -50,6 +50,16 @@ def test_a_formula_is_put_behind_an_apostrophe(text):
     assert str(cell(text)).startswith("'")
 
 
+@given(st.lists(st.sampled_from(["Ann", "=1+1", "-1", "@a", "\uff1d1", " ", '"', ";", ",", "|", "\t"]), max_size=8))
+def test_no_cell_is_a_formula_whatever_separates_cells_for_whoever_opens_the_table(parts):
+    line = io.StringIO()
+    csv.writer(line).writerow([17, cell("".join(parts)), "end"])
+
+    for separator in ";,|\t":
+        (row,) = csv.reader(io.StringIO(line.getvalue(), newline=""), delimiter=separator)
+        assert [one for one in row if one.strip()[:1] in {*"=+-@", "\uff1d"}] == []
+
+
 @given(st.text())
 def test_a_cell_is_one_line_and_comes_back_from_a_table(text):
     line = io.StringIO()

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from kiosk.api.operation import Call, Operation, not_found
 from kiosk.api.routes.media import link
 from kiosk.api.schema import BOOLEAN, INTEGER, NUMBER, STRING, TEXT, array, closed, named, or_null
+from kiosk.errors import StoreError
 from kiosk.store.accounts import Role
 from kiosk.store.decision_log import DecisionFilter, LoggedDecision
 
@@ -38,9 +39,12 @@ def _rows(one: LoggedDecision) -> list[dict[str, Any]]:
 
 
 def _candidate(call: Call, row: dict[str, Any]) -> dict[str, Any] | None:
-    """Return a person of an answer as the store has them now; None for whoever is not of this device."""
+    """Return a person of an answer as the store has them now; None for whoever is not of this device, or damaged."""
     store, number = call.context.device.store, row.get("session_number")
-    subject = store.people.subject(number) if isinstance(number, int) else None
+    try:
+        subject = store.people.subject(number) if isinstance(number, int) else None
+    except StoreError:  # one row must not take the list of all reviews away
+        return None
     if subject is None or subject.session_id != row.get("session_id"):
         return None
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from starlette.responses import Response, StreamingResponse
@@ -35,11 +36,12 @@ from kiosk.device.lookalikes import audit as compare_everyone
 from kiosk.device.reviews import review_call
 from kiosk.device.site import as_dict as site_as_dict
 from kiosk.didit import contract
+from kiosk.errors import StoreError
 from kiosk.rules.text import cell
 from kiosk.store.accounts import ID_BYTES, Role
 from kiosk.store.chain import DECISION_KINDS, Entry, Kind
 from kiosk.store.decision_log import DecisionFilter, LoggedDecision
-from kiosk.types import Status
+from kiosk.types import Status, SubjectId
 
 LONGEST_REASON = 1000
 ACCOUNT_SIGNS = 2 * ID_BYTES  # of an account's id; "cli", "sweep" and others name no account
@@ -62,10 +64,36 @@ COLUMNS = (
 )
 
 
-def _row(call: Call, one: LoggedDecision) -> dict[str, Any]:
+class _Names:
+    """Names of people and accounts as the store has them now, each looked up once for a call.
+
+    One damaged row must not take a whole list away: whoever it names has no name then.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self._people, self._accounts = call.context.device.store.people, call.context.access.accounts
+        self.person, self.actor = cache(self._person), cache(self._actor)
+
+    def _person(self, number: SubjectId | None) -> str | None:
+        """Return a person's name; None for a forgotten one."""
+        try:
+            subject = None if number is None else self._people.subject(number)
+        except StoreError:
+            return None
+        return None if subject is None else subject.details.name
+
+    def _actor(self, actor: str) -> str | None:
+        """Return the name of whoever did something, an operator or a key, ended or not; None for the device itself."""
+        try:
+            account = self._accounts.get(actor) if len(actor) == ACCOUNT_SIGNS else None
+        except StoreError:
+            return None
+        return None if account is None else account.name
+
+
+def _row(call: Call, one: LoggedDecision, names: _Names) -> dict[str, Any]:
     """Return a record for JSON; the name is the store's of now, so a forgotten person has none."""
     entry, store = one.entry, call.context.device.store
-    subject = None if entry.session_number is None else store.people.subject(entry.session_number)
     return {
         "seq": entry.seq,
         "at": contract.timestamp(entry.at),
@@ -74,25 +102,19 @@ def _row(call: Call, one: LoggedDecision) -> dict[str, Any]:
         "score": entry.score,
         "request_id": entry.request_id,
         "session_number": entry.session_number,
-        "name": None if subject is None else subject.details.name,
+        "name": names.person(entry.session_number),
         "warnings": list(entry.warnings),
         "thresholds": dict(entry.thresholds),
         "model": entry.model,
         "gallery_size": entry.gallery_size,
         "clock": entry.clock.value,
         "actor": entry.actor or None,
-        "actor_name": _name_of(call, entry.actor),
+        "actor_name": names.actor(entry.actor),
         "details": dict(entry.details),
         "vendor_data": one.vendor_data,
-        "review": _review(call, store.log.review_of(entry.request_id)),
+        "review": _review(store.log.review_of(entry.request_id), names),
         "unopened": _unopened(store.unopened(entry.request_id)),
     }
-
-
-def _name_of(call: Call, actor: str) -> str | None:
-    """Return the name of whoever did something, an operator or a key, ended or not; None for the device itself."""
-    account = call.context.access.accounts.get(actor) if len(actor) == ACCOUNT_SIGNS else None
-    return None if account is None else account.name
 
 
 def _unopened(one: Entry | None) -> dict[str, Any] | None:
@@ -107,14 +129,14 @@ def _unopened(one: Entry | None) -> dict[str, Any] | None:
     }
 
 
-def _review(call: Call, one: LoggedDecision | None) -> dict[str, Any] | None:
+def _review(one: LoggedDecision | None, names: _Names) -> dict[str, Any] | None:
     if one is None:
         return None
     return {
         "decision": one.entry.details.get("decision"),
         "at": contract.timestamp(one.entry.at),
         "actor": one.entry.actor or None,
-        "actor_name": _name_of(call, one.entry.actor),
+        "actor_name": names.actor(one.entry.actor),
         "reason": (one.answer or {}).get("reason"),
     }
 
@@ -146,7 +168,8 @@ async def list_decisions(call: Call) -> Response:
 
     def read() -> dict[str, Any]:
         page = store.log.page(wanted, limit=limit, offset=offset)
-        rows = [_row(call, one) for one in page.decisions]
+        names = _Names(call)
+        rows = [_row(call, one, names) for one in page.decisions]
         return {"total": page.total, "limit": limit, "offset": offset, "decisions": rows}
 
     return answer(await call.run(read))
@@ -183,7 +206,7 @@ async def show_decision(call: Call) -> Response:
         if not page.decisions or signed is None:
             return None
         one = page.decisions[0]
-        row = _row(call, one)
+        row = _row(call, one, _Names(call))
         given = None if one.answer is None else with_links(store, dict(one.answer), call.base_url, call.context.now())
         receipt = {
             "seq": signed.seq,
@@ -212,7 +235,8 @@ async def list_reviews(call: Call) -> Response:
         page = call.context.device.store.log.waiting(
             limit=limit, offset=offset, why=why, kind=Kind(kind) if kind else None
         )
-        rows = [_row(call, one) | {"considered": considered(call, one)} for one in page.decisions]
+        names = _Names(call)
+        rows = [_row(call, one, names) | {"considered": considered(call, one)} for one in page.decisions]
         return {"total": page.total, "reviews": rows}
 
     return answer(await call.run(read))
@@ -241,7 +265,7 @@ async def review_decision(call: Call) -> Response:
                 raise refusal(409, "This decision was reviewed already.")
             first, status = page.decisions[0], VERDICTS[verdict].value
             review_call(call.context.device, first, status, reason=reason.strip(), actor=call.actor)
-            return _row(call, page.decisions[0])
+            return _row(call, page.decisions[0], _Names(call))
 
     return answer(await call.run(decide))
 

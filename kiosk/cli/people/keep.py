@@ -142,10 +142,12 @@ def gallery_unseal(chosen: argparse.Namespace) -> None:
             records = unseal(file, passphrase, ARCHIVE)
             first = list(islice(records, 1))  # before anything is made: the passphrase may be wrong
             chosen.to.mkdir(mode=0o700)
-            for row in chain(first, records):
-                for place, image in enumerate(row.pop("photographs"), 1):
-                    (chosen.to / f"{int(row['session_number'])}-{place}.jpg").write_bytes(b64decode(image))
-                people.append(row)
+            for record in chain(first, records):
+                if "photograph" not in record:
+                    people.append(record)
+                    continue
+                name = f"{int(record['session_number'])}-{int(record['place'])}.jpg"
+                (chosen.to / name).write_bytes(b64decode(record["photograph"]))
         (chosen.to / "people.csv").write_text("".join(as_csv(iter(people))), encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{error.filename}: {error.strerror}") from error

@@ -71,8 +71,7 @@ class FactorStore:
             StoreError: the row was changed or damaged.
         """
         with self._database.read() as connection:
-            row = connection.execute("SELECT id, sealed FROM factor WHERE subject = ?", (number,)).fetchone()
-        return Factors() if row is None else _unpack(unseal(self._vault, row[1], TABLE, row[0]))
+            return read_factors(connection, self._vault, number)
 
     def whose(self, card: Card) -> SubjectId | None:
         """Return whose card it is; None where it is nobody's."""
@@ -113,8 +112,7 @@ class FactorStore:
             connection = transaction.connection
             if connection.execute("SELECT 1 FROM subject WHERE session_number = ?", (number,)).fetchone() is None:
                 raise nobody(number)
-            row = connection.execute("SELECT id, sealed FROM factor WHERE subject = ?", (number,)).fetchone()
-            new = change(Factors() if row is None else _unpack(unseal(self._vault, row[1], TABLE, row[0])))
+            new = change(read_factors(connection, self._vault, number))
             if new.card is not None:
                 found = connection.execute(
                     "SELECT subject FROM factor WHERE card_lookup = ?", (self._lookup(new.card),)
@@ -138,6 +136,12 @@ class FactorStore:
                 " JOIN log USING (seq) ORDER BY factor_note.id DESC"
             )
             return tuple(_duress(rows, self._vault, limit))
+
+
+def read_factors(connection: sqlite3.Connection, vault: Vault, number: SubjectId) -> Factors:
+    """Return what a person has, within the caller's transaction; raises StoreError for a damaged row."""
+    row = connection.execute("SELECT id, sealed FROM factor WHERE subject = ?", (number,)).fetchone()
+    return Factors() if row is None else _unpack(unseal(vault, row[1], TABLE, row[0]))
 
 
 def _duress(rows: Any, vault: Vault, limit: int) -> Iterator[Note]:

@@ -78,13 +78,13 @@ class PassageStore:
             rows = connection.execute(
                 f"SELECT {_COLUMNS} FROM passage WHERE subject = ? ORDER BY id DESC LIMIT 1", (number,)
             )
-            return next(self._read(rows), None)
+            return next(_read(rows, self._vault), None)
 
     def inside(self) -> tuple[Passage, ...]:
         """Return the last passage of everybody whose last one was inward, the newest first."""
         with self._database.read() as connection:
             rows = connection.execute(f"{_LAST} AND direction = 'in' ORDER BY at DESC")
-            return tuple(self._read(rows))
+            return tuple(_read(rows, self._vault))
 
     def between(self, start: float, end: float) -> tuple[Passage, ...]:
         """Return the passages from a time to before another, s UTC, by person and time."""
@@ -92,14 +92,21 @@ class PassageStore:
             rows = connection.execute(
                 f"SELECT {_COLUMNS} FROM passage WHERE at >= ? AND at < ? ORDER BY subject, at, id", (start, end)
             )
-            return tuple(self._read(rows))
+            return tuple(_read(rows, self._vault))
 
-    def _read(self, rows: sqlite3.Cursor) -> Iterator[Passage]:
-        for row, number, direction, at, request_id, corrected_by, check in rows:
-            passage = Passage(number, Direction(direction), at, request_id, corrected_by)
-            if check_of(self._vault, row, passage) != check:
-                raise damaged(f"passage {row}")
-            yield passage
+
+def passages_of(connection: sqlite3.Connection, vault: Vault, number: SubjectId) -> tuple[Passage, ...]:
+    """Return all passages of a person, the first one first, within the caller's transaction."""
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM passage WHERE subject = ? ORDER BY id", (number,))
+    return tuple(_read(rows, vault))
+
+
+def _read(rows: sqlite3.Cursor, vault: Vault) -> Iterator[Passage]:
+    for row, number, direction, at, request_id, corrected_by, check in rows:
+        passage = Passage(number, Direction(direction), at, request_id, corrected_by)
+        if check_of(vault, row, passage) != check:
+            raise damaged(f"passage {row}")
+        yield passage
 
 
 def check_of(vault: Vault, row: int, passage: Passage) -> bytes:

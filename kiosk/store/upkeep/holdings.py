@@ -3,7 +3,9 @@
 Every table is either one that may speak of a person, and has a reader here, or one that cannot, and has its reason;
 a test refuses a table that is neither. A reader returns this person's rows as JSON, and nothing of anybody else: of an
 answer that lists several people it keeps their row alone, and of a call made for another's `vendor_data` it keeps no
-more than that they were compared. Templates are facts (model, date, length): their numbers show nobody anything.
+more than that they were compared. Where several people have one `vendor_data`, it shows of no call whose it is, and
+only what names the person otherwise is theirs. Templates are facts (model, date, length): their numbers show nobody
+anything.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from kiosk.didit import contract
 from kiosk.store import subject_rows
-from kiosk.store.chain import parse
+from kiosk.store.chain import Kind, parse
+from kiosk.store.factors.factors import read_factors
 from kiosk.store.fleet import document, document_rows
+from kiosk.store.passages.passages import passages_of
 from kiosk.store.subjects import vendor_lookup
 
 if TYPE_CHECKING:
@@ -44,11 +48,17 @@ NOT_ABOUT_A_PERSON: Mapping[str, str] = {
     "fleet_position": "how far the fleet's messages have been read",
     "fleet_roster": "which kiosks belong to the fleet",
     "fleet_health": "how the fleet's kiosks are",
+    "fleet_head": "the newest signed head of each kiosk's log",
+    "fleet_order": "what the owner ordered of the fleet, such as its settings",
+    "reference_block": "copies of a thousand people's templates, in the order of `reference`, for the next start",
+    "subject_block": "copies of a thousand people's flags, in the order of `subject`, for the next start",
     "unproven": "samples of ciphertext of people who were erased; who is enrolled has none",
 }
-"""The tables without a word about anybody enrolled, and what they hold."""
+"""The tables without a word about anybody enrolled that another table has not, and what they hold."""
 
 MACHINE_ACTORS = frozenset({"cli", "sweep", "import", "door", "screen", "fleet"})
+BY_FACE = (Kind.IDENTIFY.value, Kind.VERIFY.value, Kind.REVISION.value)
+"""Records whose `vendor_data` is that of the person they found, not a caller's word."""
 VECTORS = ("face", "portrait")  # of an open session: templates, until it ends
 
 
@@ -61,6 +71,7 @@ class Who:
     own: Mapping[int, str] = field(default_factory=dict)  # seq → request_id: made about this person
     named: frozenset[int] = frozenset()  # answers that name them besides
     foreign: frozenset[int] = frozenset()  # of `own` and `named`: made for another's vendor_data
+    is_code_shared: bool = False  # others have the same vendor_data, so it tells nobody apart
 
     @property
     def number(self) -> SubjectId:
@@ -90,11 +101,13 @@ def holdings(database: Database, vault: Vault, number: SubjectId) -> dict[str, l
 def _who(connection: sqlite3.Connection, vault: Vault, subject: Subject) -> Who:
     """Find the records about a person: by number, by vendor_data, by their own session, and what is about those."""
     number, lookup = subject.session_number, vendor_lookup(vault, subject.details.vendor_data)
+    (count,) = connection.execute("SELECT count(*) FROM subject WHERE vendor_lookup = ?", (lookup,)).fetchone()
     own = dict(
         connection.execute(
             "SELECT seq, request_id FROM log WHERE session_number = ? OR request_id = ? OR of_id = ?"
-            " UNION SELECT seq, request_id FROM log JOIN log_private USING (seq) WHERE vendor_lookup = ?",
-            (number, subject.session_id, subject.session_id, lookup),
+            " UNION SELECT seq, request_id FROM log JOIN log_private USING (seq) WHERE vendor_lookup = ?"
+            " AND ? AND (session_number IS NULL OR kind NOT IN (SELECT value FROM json_each(?)))",
+            (number, subject.session_id, subject.session_id, lookup, count == 1, _listed(BY_FACE)),
         ).fetchall()
     )
     named = {seq for (seq,) in connection.execute("SELECT seq FROM log_subject WHERE subject = ?", (number,))}
@@ -116,7 +129,7 @@ def _who(connection: sqlite3.Connection, vault: Vault, subject: Subject) -> Who:
         new = {seq: request for seq, request, _ in rows if seq not in own}
         foreign |= {seq for seq, _, of in rows if of in foreign}
         own |= new
-    return Who(subject, lookup, own, frozenset(named - set(own)), frozenset(foreign))
+    return Who(subject, lookup, own, frozenset(named - set(own)), frozenset(foreign), count > 1)
 
 
 # ---- the person
@@ -130,9 +143,11 @@ def _subject(_connection: sqlite3.Connection, _vault: Vault, who: Who) -> list[R
             "session_id": subject.session_id,
             "name": details.name,
             "vendor_data": details.vendor_data,
+            **({"others_have_this_vendor_data": True} if who.is_code_shared else {}),
             "document_type": details.document_type,
             "document_number": details.document_number,
             "plan": details.plan,
+            "groups": list(details.groups),
             "consent_version": details.consent_version,
             "consent_at": _moment(details.consent_at),
             "status": subject.status.value,
@@ -190,6 +205,31 @@ def _list_staged(connection: sqlite3.Connection, vault: Vault, who: Who) -> list
         plain = json.loads(subject_rows.unseal(vault, sealed, "list_staged", row)) if sealed is not None else {}
         found.append({"list": name, "entry": entry, "has_template": "vector" in plain})
     return found
+
+
+def _factor(connection: sqlite3.Connection, vault: Vault, who: Who) -> list[Row]:
+    factors = read_factors(connection, vault, who.number)
+    if factors.is_empty:
+        return []
+    return [
+        {
+            "card": None if factors.card is None else factors.card.text,
+            "has_pin": factors.pins is not None,
+            "suspended_until": _moment(factors.suspended_until),
+        }
+    ]
+
+
+def _passages(connection: sqlite3.Connection, vault: Vault, who: Who) -> list[Row]:
+    return [
+        {
+            "direction": one.direction.value,
+            "at": _moment(one.at),
+            "request_id": one.request_id or None,
+            "told_by": _actor(one.corrected_by),
+        }
+        for one in passages_of(connection, vault, who.number)
+    ]
 
 
 # ---- what was decided
@@ -259,6 +299,11 @@ def _review_images(connection: sqlite3.Connection, _vault: Vault, who: Who) -> l
     ]
 
 
+def _entries(connection: sqlite3.Connection, _vault: Vault, who: Who) -> list[Row]:
+    """Tell that something was entered, never what: whoever reads along must not learn of an entry under duress."""
+    return [{"seq": seq} for (seq,) in _of_seqs(connection, "seq", "factor_note", who) if seq in who.own]
+
+
 def _erased_calls(connection: sqlite3.Connection, _vault: Vault, who: Who) -> list[Row]:
     rows = connection.execute(
         "SELECT session_id, forgotten_at FROM erasure WHERE session_id IN (SELECT value FROM json_each(?))"
@@ -301,9 +346,9 @@ def _sessions(connection: sqlite3.Connection, vault: Vault, who: Who) -> list[Ro
     requests = [who.subject.session_id, *who.own.values(), *_about(connection, who)]
     rows = connection.execute(
         "SELECT id, session_id, expires_at, is_over, sealed FROM session"
-        " WHERE vendor_lookup = ? OR (vendor_lookup IS NULL AND session_id IN (SELECT value FROM json_each(?)))"
-        " ORDER BY id",
-        (who.lookup, _listed(requests)),
+        " WHERE (vendor_lookup = ? AND ?)"
+        " OR (coalesce(vendor_lookup = ?, 1) AND session_id IN (SELECT value FROM json_each(?))) ORDER BY id",
+        (who.lookup, not who.is_code_shared, who.lookup, _listed(requests)),
     ).fetchall()
     found = []
     for row, session_id, expires_at, is_over, sealed in rows:
@@ -334,7 +379,7 @@ def _fleet_documents(connection: sqlite3.Connection, vault: Vault, who: Who) -> 
     for origin, one in sorted(document_rows.read(connection, vault, who.subject.session_id).items()):
         plain = document.plain(one.document)
         plain["references"] = [_template_facts(each) for each in one.document.references.values()]
-        found.append({"kiosk": origin, "version": one.version, "says": plain})
+        found.append({"kiosk": origin, "version": one.version, "is_whole": one.is_whole, "says": plain})
     return found
 
 
@@ -354,13 +399,30 @@ def _fleet_parked(connection: sqlite3.Connection, _vault: Vault, who: Who) -> li
     return [{"kiosk": origin, "bytes_that_cannot_be_opened_yet": size, "why": why} for origin, size, why in rows]
 
 
+def _fleet_wanted(connection: sqlite3.Connection, _vault: Vault, who: Who) -> list[Row]:
+    rows = connection.execute("SELECT count(*) FROM fleet_wanted WHERE person = ?", (who.subject.session_id,))
+    return [{"is_to_be_read_again": True} for (count,) in rows if count]
+
+
+def _fleet_duplicates(connection: sqlite3.Connection, _vault: Vault, who: Who) -> list[Row]:
+    """Tell that somebody looks like this person, and not who."""
+    person = who.subject.session_id
+    rows = connection.execute(
+        "SELECT score, found_at FROM fleet_duplicate WHERE ? IN (first, second) ORDER BY found_at", (person,)
+    )
+    return [{"score": score, "found_at": _moment(at)} for score, at in rows]
+
+
 READERS: Mapping[str, Callable[[sqlite3.Connection, Vault, Who], list[Row]]] = {
     "subject": _subject,
     "reference": _references,
     "image": _images,
+    "factor": _factor,
+    "passage": _passages,
     "log": _records,
     "log_private": _answers,
     "log_subject": _named_in,
+    "factor_note": _entries,
     "review_image": _review_images,
     "session": _sessions,
     "outbox": _outbox,
@@ -373,6 +435,8 @@ READERS: Mapping[str, Callable[[sqlite3.Connection, Vault, Who], list[Row]]] = {
     "fleet_document": _fleet_documents,
     "fleet_envelope": _fleet_envelopes,
     "fleet_parked": _fleet_parked,
+    "fleet_wanted": _fleet_wanted,
+    "fleet_duplicate": _fleet_duplicates,
 }
 """The tables that may speak of a person, in the order in which they are told."""
 
