@@ -156,6 +156,29 @@ class FireInput:
         return Happened.FIRE_RELEASE if self.is_on else Happened.FIRE_OVER
 
 
+class Driven:
+    """Drives the lines, but only those that change."""
+
+    def __init__(self, lines: Lines) -> None:
+        """Nothing was set yet."""
+        self._lines, self._set = lines, dict[Output, bool]()
+
+    def drive(self, wanted: Mapping[Output, bool]) -> bool:
+        """Set what differs from what was set; say whether it could be done."""
+        changed = {output: on for output, on in wanted.items() if self._set.get(output) is not on}
+        try:
+            if changed:
+                self._lines.set(changed)
+        except DoorError:
+            return False
+        self._set |= changed
+        return True
+
+    def forget(self) -> None:
+        """Set everything anew with the next call."""
+        self._set.clear()
+
+
 class Door:
     """One door. Safe in several threads; `start` it, or call `tick` by hand."""
 
@@ -188,13 +211,14 @@ class Door:
         self._lines, self._settings, self._clock, self._states, self.table = lines, settings, clock, states, table
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._thread: threading.Thread | None = None
-        self._beat = -math.inf
-        self._on_since = self._until = self._off_at = -math.inf
+        self.beat = -math.inf
+        """When the supervisor looked last, monotonic s; a watchdog should ask."""
+
+        self._on_since = self._until = self._off_at = self._excused_until = -math.inf
         self._is_on = self._is_faulty = self._is_closed = False
         self._decision = ""  # that the pulse belongs to; none where the exit button began it
         self._used: deque[str] = deque(maxlen=USED_KEPT)
-        self._driven: dict[Output, bool] = {}
-        self._excused_until = -math.inf
+        self._driven = Driven(lines)
         self._contact, self._exit, self._fire = Contact(settings), ExitButton(settings.debounce_s), FireInput(settings)
         self.lamps = Lamps()
         self._events: deque[DoorEvent] = deque(maxlen=EVENTS_KEPT)
@@ -264,7 +288,7 @@ class Door:
     def _pulse_once(self, now: float, decision: str, *, is_guarded: bool) -> Refusal | None:
         if decision in self._used:
             return Refusal(RefusalReason.ALREADY_USED)
-        is_watched = 0.0 <= now - self._beat <= self._late_s and (self.is_guarded or not is_guarded)
+        is_watched = 0.0 <= now - self.beat <= self._late_s and (self.is_guarded or not is_guarded)
         if self._is_closed or not is_watched:
             return Refusal(RefusalReason.NO_SUPERVISOR)
         self._used.append(decision)
@@ -302,11 +326,6 @@ class Door:
         """Whether the second guard lives, where there is one."""
         return self._guard.is_alive
 
-    @property
-    def beat(self) -> float:
-        """When the supervisor looked last, monotonic s; a watchdog should ask."""
-        return self._beat
-
     # ---- the supervisor
 
     def _supervise(self) -> None:
@@ -316,7 +335,7 @@ class Door:
         finally:  # whatever ended the loop must not leave the door open
             with self._lock:
                 if not self._is_closed:
-                    self._drive({Output.RELAY: False}, self._beat)
+                    self._drive({Output.RELAY: False}, self.beat)
 
     def tick(self) -> None:
         """End a pulse whose time has come; then look at the inputs and move the lamps on."""
@@ -324,23 +343,22 @@ class Door:
             if self._is_closed:
                 return
             now = self._clock()
-            if not self._beat <= now < math.inf:  # no pulse can be timed by such a clock
+            if not self.beat <= now < math.inf:  # no pulse can be timed by such a clock
                 self._until = self._off_at = self._excused_until = -math.inf
             if math.isfinite(now):
-                self._beat = now
+                self.beat = now
             self._end_pulse(now)
             try:
                 inputs = self._lines.read()
             except DoorError:
                 self._fail(now)
+                if self._obey_fire(now):  # nobody said that it is over
+                    self._drive({Output.RELAY: True}, now)
                 return
             if Input.EXIT in inputs and self._exit.is_pressed(inputs[Input.EXIT], now):
                 self._let_out(now)
-            if self._fire.is_on:  # above everything, and without a hard maximum
-                self._on_since = now
-                self._pulse(now)
-            unlocked_until = math.inf if self._is_on else self._off_at + self._settings.grace_s
-            excused_until = max(unlocked_until, self._excused_until)
+            self._obey_fire(now)
+            excused_until = max(math.inf if self._is_on else self._off_at + self._settings.grace_s, self._excused_until)
             told = self._contact.watch(inputs.get(Input.CONTACT), now, excused_until), self._fire.watch(inputs, now)
             for what in filter(None, told):
                 self._note(what, now)
@@ -383,21 +401,24 @@ class Door:
         if self._settings.exit_opens:
             self._pulse(now)
 
+    def _obey_fire(self, now: float) -> bool:
+        """Hold the relay while the alarm is on, above everything and without a hard maximum; say whether it is."""
+        if self._fire.is_on:
+            self._on_since = now
+            self._pulse(now)
+        return self._fire.is_on
+
     def _drive(self, wanted: Mapping[Output, bool], now: float) -> bool:
         """Set what differs from what was set; say whether it could be done."""
-        changed = {output: on for output, on in wanted.items() if self._driven.get(output) is not on}
-        try:
-            if changed:
-                self._lines.set(changed)
-        except DoorError:
+        is_done = self._driven.drive(wanted)
+        if not is_done:
             self._fail(now)
-            return False
-        self._driven |= changed
-        return True
+        return is_done
 
     def _fail(self, now: float) -> None:
-        self._driven.clear()  # nobody knows what arrived: all is set anew
-        self._until = -math.inf
+        self._driven.forget()  # nobody knows what arrived: all is set anew
+        if not self._fire.is_on:  # a fault ends a pulse, and locks nobody into a fire
+            self._until = -math.inf
         if not self._is_faulty:
             self._is_faulty = True
             self._note(Happened.DOOR_FAULT, now)

@@ -6,6 +6,7 @@ One thread owns the line; it polls the readers and gives each command once. Ever
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -22,6 +23,7 @@ from kiosk.settings.neighbours import OsdpSettings
 STEP_S = 0.01  # between two looks at the line without a byte
 REOPEN_S = 2.0  # between two tries to open a port that is gone
 AGAIN_S = 10.0  # without an answer until a reader is greeted anew: libosdp would leave it alone for five minutes
+FRESH_S = 0.5  # after which an opening that no reader confirmed is taken back: it would open for whoever comes then
 JOIN_S = 1.0
 SHOWN_S = 3.0  # that a decision is shown by light
 QUEUE = 32  # commands that wait; a line that takes none is lost
@@ -60,7 +62,9 @@ class OsdpPanel:
         self._tell, self._hear_card, self._hear_keys = tell, hear_card, hear_keys
         self._library = load_library()
         self._lock = threading.Lock()
-        self._orders: deque[dict[str, Any]] = deque(maxlen=QUEUE)
+        self._orders: deque[tuple[dict[str, Any], float]] = deque(maxlen=QUEUE)  # and until when, monotonic s
+        # openings on their way, by reader: until when each may be
+        self._unconfirmed = tuple(deque[float]() for _ in settings.addresses)
         self._secure: frozenset[int] = frozenset()
         self._cards = self._spoilt = 0
         self._told: str | None = ""
@@ -97,6 +101,12 @@ class OsdpPanel:
         """Whether every reader answers over the secure channel now."""
         return len(self._secure) == len(self._settings.addresses)
 
+    @property
+    def has_openings(self) -> bool:
+        """Whether an opening is on its way that no reader confirmed yet."""
+        with self._lock:
+            return any(until < math.inf for _, until in self._orders) or any(self._unconfirmed)
+
     def show(self, *, is_open: bool) -> None:
         """Show a decision at every reader: green and a tone, or red and three."""
         self.light(Colour.GREEN if is_open else Colour.RED, SHOWN_S)
@@ -117,17 +127,27 @@ class OsdpPanel:
         )
 
     def open(self, seconds: float) -> bool:
-        """Switch every reader's relay on for some time, which the reader itself ends; say whether one hears it."""
+        """Switch every reader's relay on for some time, which the reader itself ends; say whether one hears it.
+
+        One that has not confirmed it after `FRESH_S` is not asked any more.
+        """
         if not self._secure:
             return False
         # control code 5: on for the time given, then off, whatever was before; the line may break meanwhile
-        self._order(command="Output", output_no=0, control_code=5, timer_count=round(seconds / UNIT_S))
+        self._order(
+            command="Output",
+            until=time.monotonic() + FRESH_S,
+            output_no=0,
+            control_code=5,
+            timer_count=round(seconds / UNIT_S),
+        )
         return True
 
-    def _order(self, *, command: str, **fields: Any) -> None:
+    def _order(self, *, command: str, until: float = math.inf, **fields: Any) -> None:
         with self._lock:
             if self._secure:
-                self._orders.append({"command": getattr(self._library.Command, command), "reader": 0, **fields})
+                order = {"command": getattr(self._library.Command, command), "reader": 0, **fields}
+                self._orders.append((order, until))
 
     # ---- the line's own thread
 
@@ -153,6 +173,8 @@ class OsdpPanel:
         context, missed_since = self._context(line), time.monotonic()
         while not self._stop.is_set() and not line.is_lost:
             line.wait(STEP_S)
+            if self._is_late():  # before anything is sent: this thread may have been held up
+                context = self._context(line)
             context.refresh()
             found = context.sc_status()
             self._note(frozenset(one for place, one in enumerate(self._settings.addresses) if found >> place & 1))
@@ -161,13 +183,34 @@ class OsdpPanel:
                 missed_since = now
             elif now - missed_since > AGAIN_S and not self._secure:
                 context, missed_since = self._context(line), now
-            with self._lock:
-                orders = list(self._orders)
-                self._orders.clear()
-            for order in orders:
-                for place, address in enumerate(self._settings.addresses):
-                    if address in self._secure:
-                        context.submit_command(place, order)
+            self._give(context)
+
+    def _give(self, context: Any) -> None:
+        """Give the commands that wait to every reader that answers."""
+        with self._lock:
+            orders, now = list(self._orders), time.monotonic()
+            self._orders.clear()
+        for order, until in orders:
+            for place, address in enumerate(self._settings.addresses):
+                is_given = address in self._secure and now <= until and context.submit_command(place, order)
+                if is_given and until < math.inf:
+                    self._unconfirmed[place].append(until)
+
+    def _is_late(self) -> bool:
+        """Say whether a reader did not confirm an opening in time.
+
+        libosdp holds a line for sound for some seconds after it broke, and repeats a command until it is back. Only
+        another context forgets one that is on its way.
+        """
+        now = time.monotonic()
+        late = [place for place, waiting in enumerate(self._unconfirmed) if waiting and now > waiting[0]]
+        for place in late:
+            log.warning("opening taken back reader=%d", self._settings.addresses[place])
+        return bool(late)
+
+    def _confirmed(self, place: int, command: dict[str, Any], _status: int) -> None:
+        if command["command"] == self._library.Command.Output and self._unconfirmed[place]:
+            self._unconfirmed[place].popleft()
 
     def _note(self, secure: frozenset[int]) -> None:
         if secure != self._secure:
@@ -199,6 +242,9 @@ class OsdpPanel:
         ]
         context = library.ControlPanel(readers, log_level=library.LogLevel.Emergency).ctx
         context.set_event_callback(self._take)
+        context.set_command_completion_callback(self._confirmed)
+        for waiting in self._unconfirmed:
+            waiting.clear()
         return context
 
     def _take(self, place: int, event: dict[str, Any]) -> int:

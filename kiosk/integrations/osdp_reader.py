@@ -65,7 +65,7 @@ class OsdpReader:
         )
         self._library = load_library()
         self._lock = threading.Lock()
-        self._queue: deque[dict[str, Any]] = deque()
+        self._queue: deque[tuple[dict[str, Any], float]] = deque()  # and when it was told, monotonic s
         self._sent_at: deque[float] = deque()  # monotonic s, of what the panel has not fetched yet
         self._is_secure = False
         self._sent = self._dropped = 0
@@ -130,7 +130,7 @@ class OsdpReader:
             if not self._is_secure:
                 self._dropped += 1
                 return False
-            self._queue.append(event)
+            self._queue.append((event, time.monotonic()))
             return True
 
     # ---- the line's own thread
@@ -158,6 +158,7 @@ class OsdpReader:
         began = time.monotonic()
         while not self._stop.is_set() and not line.is_lost:
             line.wait(STEP_S)
+            self._take_back(device)  # before the panel is answered: this thread may have been held up
             device.refresh()
             now = time.monotonic()
             if device.is_sc_active():
@@ -182,18 +183,22 @@ class OsdpReader:
                 self._is_secure, self._secured_after_s = True, round(now - began, 3)
             waiting = list(self._queue)
             self._queue.clear()
-            is_stale = bool(self._sent_at) and now - self._sent_at[0] > STALE_S
+        self._say(None)
+        for event, told_at in waiting:
+            if now - told_at <= STALE_S and device.submit_event(event):
+                self._sent_at.append(told_at)
+            else:
+                self._dropped += 1
+
+    def _take_back(self, device: Any) -> None:
+        """Take back what the panel did not fetch in time."""
+        with self._lock:
+            is_stale = bool(self._sent_at) and time.monotonic() - self._sent_at[0] > STALE_S
             if is_stale:
                 self._dropped += len(self._sent_at)
                 self._sent_at.clear()
         if is_stale:
             device.flush_events()
-        self._say(None)
-        for event in waiting:
-            if device.submit_event(event):
-                self._sent_at.append(now)
-            else:
-                self._dropped += 1
 
     def _lose(self, why: str) -> None:
         with self._lock:

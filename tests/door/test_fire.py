@@ -6,6 +6,7 @@ import pytest
 
 from kiosk.door.door import TICK_S, Door, Happened
 from kiosk.door.lines import Input, Output
+from kiosk.errors import DoorError
 from kiosk.rules.conditions import Condition
 from kiosk.rules.grant import Grant
 from kiosk.settings.sections import DoorSettings
@@ -15,8 +16,8 @@ SETTINGS = DoorSettings()
 
 
 class Site:
-    def __init__(self, *, is_on=False, states=()):
-        self.clock, self.lines, self.states = ManualClock(), RecordedLines(), frozenset(states)
+    def __init__(self, *, is_on=False, states=(), lines=None):
+        self.clock, self.lines, self.states = ManualClock(), lines or RecordedLines(), frozenset(states)
         self.lines.turn(Input.FIRE, on=is_on)
         self.door = Door(self.lines, replace(SETTINGS), clock=self.clock, states=lambda: self.states)
 
@@ -57,6 +58,40 @@ def test_it_has_no_hard_maximum_and_ends_with_a_last_pulse():
     assert not site.is_unlocked
     happened = [one.what for one in site.door.events()]
     assert happened == [Happened.FIRE_RELEASE, Happened.RELAY_ON, Happened.FIRE_OVER, Happened.RELAY_OFF]
+
+
+class Deaf(RecordedLines):
+    """Lines whose inputs cannot be read, while the outputs work."""
+
+    is_deaf = False
+
+    def read(self):
+        if self.is_deaf:
+            raise DoorError("the inputs are broken")
+        return super().read()
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_inputs_that_cannot_be_read_lock_nobody_into_a_fire(is_broken):
+    site = Site(lines=Deaf())
+    site.lines.turn(Input.FIRE, on=True)
+    site.wait(0.5)
+
+    site.lines.is_deaf = True
+    if is_broken:  # the outputs too, for a while, and off when they come back
+        site.lines.break_down()
+        site.wait(1.0)
+        site.lines.recover(afresh=True)
+    site.wait(2 * SETTINGS.longest_pulse_s)
+    assert site.is_unlocked
+    assert site.door.is_faulty
+    assert site.lines.pulses == 1 + is_broken
+
+    site.lines.is_deaf = False
+    site.lines.turn(Input.FIRE, on=False)
+    site.wait(2 * SETTINGS.pulse_s)
+    assert not site.is_unlocked
+    assert not site.door.is_faulty
 
 
 def test_a_wire_that_is_cut_at_the_start_unlocks():

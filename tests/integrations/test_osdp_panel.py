@@ -8,6 +8,7 @@ from kiosk.integrations.reader_desk import ReaderDesk, ReaderRelay, shower
 from kiosk.rules.cards import decode, read_card
 from kiosk.rules.conditions import POLICY
 from kiosk.rules.grant import Grant, Refusal, RefusalReason
+from kiosk.rules.lights import Colour
 from kiosk.settings.neighbours import OsdpSettings
 from kiosk.testing.fake_osdp import FakeReader
 from kiosk.testing.scripted_kiosk import ScriptedKiosk
@@ -106,6 +107,19 @@ def test_the_readers_relay_ends_its_pulse_by_itself_and_is_held_to_the_guard(lin
 
     order = line.commands(OUTPUT)[0]
     assert (order["control_code"], order["timer_count"]) == (5, 30)
+
+
+def test_an_opening_that_the_line_lost_never_comes_late(line):
+    until(lambda: line.panel.is_secure)
+    line.reader.commands.clear()
+    line.reader.line.is_cut = True
+
+    assert line.panel.open(3.0)  # nobody has noticed yet
+    until(lambda: not line.panel.has_openings)
+    line.reader.line.is_cut = False
+    again(lambda: line.panel.light(Colour.GREEN, 1.0), lambda: line.commands(LED))  # what comes after arrives
+
+    assert line.commands(OUTPUT) == []
 
 
 def test_a_reader_with_another_key_is_lost_and_opens_nothing():
