@@ -95,6 +95,55 @@ def test_a_person_without_a_pin_cannot_enter_one_and_the_third_try_ends_it(stage
         stage.judge.factors.enter("2580")
 
 
+def guess(stage, digits, times=1):
+    """Have A asked anew, and enter something so many times, at most three."""
+    stage.show(seconds=2.0)
+    stage.clock.advance(400.0)  # the kiosk's own lock-out is over
+    stage.show(A, seconds=1.0)
+    for _ in range(times):
+        stage.judge.factors.enter(digits)
+    stage.show(A, seconds=1.0)
+
+
+def test_wrong_pins_lock_their_person_whoever_comes_in_between_and_across_a_restart(stage, tmp_path):
+    for _ in range(3):
+        guess(stage, WRONG, 2)
+        stage.show(seconds=2.0)
+        stage.judge._count(True)  # somebody else was let in
+    guess(stage, WRONG, 3)
+    guess(stage, WRONG)
+    assert stage.store.factors.read(1).wrong == 10
+    stage.judge.factors.enter(PIN)  # at once: locked
+    stage.show(A, seconds=1.0)
+    stage.close()
+    again = stage_of(tmp_path, pin=ALWAYS)
+
+    again.show(A, seconds=1.0)
+    again.judge.factors.enter(PIN)
+    again.judge.factors.enter(DURESS)
+    again.show(A, seconds=1.0)
+    assert again.screen["factor"] == {"wants": "pin", "tries_left": 1, "wrong": 2}
+    again.show(seconds=2.0)
+    assert len(again.told(Topic.DURESS)) == 1  # a forced person is heard all the same
+    again.clock.advance(300.0)
+    visit(again, PIN)
+
+    assert stage.lines.pulses == 0
+    assert again.lines.pulses == 1
+    assert again.store.factors.read(1).wrong == 0
+    again.close()
+
+
+def test_another_pin_from_an_operator_ends_a_lock(stage, pins):
+    for _ in range(12):
+        stage.store.factors.count(1, is_wrong=True)
+
+    stage.store.factors.give(1, pins=pins)
+    visit(stage, PIN)
+
+    assert stage.lines.pulses == 1
+
+
 def test_a_wrong_try_is_shown_and_the_next_may_be_right(stage):
     stage.show(A, seconds=1.0)
     stage.judge.factors.enter(WRONG)

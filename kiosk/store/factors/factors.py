@@ -40,6 +40,7 @@ class Factors:
     card: Card | None = field(default=None, repr=False)
     pins: Pins | None = field(default=None, repr=False)
     suspended_until: float | None = None  # s UTC; stays outside until then
+    wrong: int = 0  # PINs entered for this person since their right one, or since they were given another
 
     @property
     def is_empty(self) -> bool:
@@ -113,13 +114,30 @@ class FactorStore:
         changed = [name for name, one in (("card", card), ("pin", pins)) if one]
 
         def without(known: Factors) -> Factors:
-            return replace(known, card=None if card else known.card, pins=None if pins else known.pins)
+            return _taken(known, card=card, pins=pins)
 
         return self._change(number, without, changed, actor)
 
     def suspend(self, number: SubjectId, until: float | None, *, actor: str = "") -> Factors:
         """Keep a person outside until a time, s UTC, without forgetting anything of them; None lets them in again."""
         return self._change(number, lambda known: replace(known, suspended_until=until), ["suspended_until"], actor)
+
+    def count(self, number: SubjectId, *, is_wrong: bool) -> None:
+        """Keep that a PIN was entered for a person: one wrong more, or the right one, after which none counts.
+
+        Whoever has no PIN has nothing to guess, and nothing is kept.
+
+        Raises:
+            StoreError: the row was changed or damaged, or the store takes nothing.
+        """
+        with self._transaction() as transaction:
+            connection = transaction.connection
+            row = connection.execute("SELECT id, sealed FROM factor WHERE subject = ?", (number,)).fetchone()
+            known = Factors() if row is None else _opened(self._vault, row[0], number, row[1])
+            wrong = known.wrong + 1 if is_wrong else 0
+            if known.pins is not None and wrong != known.wrong:
+                sealed = self._vault.seal(_pack(replace(known, wrong=wrong)), _context(row[0], number))
+                connection.execute("UPDATE factor SET sealed = ? WHERE id = ?", (sealed, row[0]))
 
     def _change(
         self, number: SubjectId, change: Callable[[Factors], Factors], changed: list[str], actor: str
@@ -175,7 +193,12 @@ def _noted(vault: Vault, row: int, seq: int, sealed: bytes) -> Entered:
 
 
 def _given(known: Factors, card: Card | None, pins: Pins | None) -> Factors:
-    return replace(known, card=card or known.card, pins=pins or known.pins)
+    return replace(known, card=card or known.card, pins=pins or known.pins, wrong=known.wrong if pins is None else 0)
+
+
+def _taken(known: Factors, *, card: bool, pins: bool) -> Factors:
+    left = replace(known, card=None) if card else known
+    return replace(left, pins=None, wrong=0) if pins else left
 
 
 def _insert(
@@ -259,6 +282,7 @@ def _pack(factors: Factors) -> bytes:
         **({} if factors.card is None else {"card": factors.card.text}),
         **({} if factors.pins is None else {"pins": factors.pins.as_dict()}),
         **({} if factors.suspended_until is None else {"suspended_until": factors.suspended_until}),
+        **({"wrong": factors.wrong} if factors.wrong else {}),
     }
     return json.dumps(fields, separators=(",", ":")).encode().ljust(SEALED_BYTES)
 
@@ -267,6 +291,7 @@ def _unpack(content: bytes) -> Factors:
     try:
         kept = json.loads(content)
         card = read_card(kept["card"]) if "card" in kept else None
-        return Factors(card, read_pins(kept["pins"]) if "pins" in kept else None, kept.get("suspended_until"))
+        pins = read_pins(kept["pins"]) if "pins" in kept else None
+        return Factors(card, pins, kept.get("suspended_until"), kept.get("wrong", 0))
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError("a person's card or PIN cannot be read; give it to them again") from error
