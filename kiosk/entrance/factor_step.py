@@ -44,6 +44,7 @@ class Asked:
     tries: int = 0  # that were wrong
     entered: Entered | None = field(default=None, repr=False)  # once it is duress, it stays so
     refused: Factor = Factor.PIN  # what was wrong last
+    failed: DoorReason | None = None  # why it is over; nothing more is taken then
 
     @property
     def missing(self) -> frozenset[Factor]:
@@ -105,11 +106,11 @@ class FactorStep:
 
     def give_up(self) -> Ended | None:
         """Ask nobody any more; return what came of it, as an entry under duress is an alarm all the same."""
-        with self._lock:
+        with self._checking, self._lock:  # after an entry that is being looked at
             asked, self._asked = self._asked, None
-        if asked is None:
-            return None
-        given = Given(asked.number, asked.given, DoorReason.FACTOR_MISSING, asked.entered)
+            if asked is None:
+                return None
+            given = Given(asked.number, asked.given, DoorReason.FACTOR_MISSING, asked.entered)
         return Ended(asked, given, asked.ready.captured_at)
 
     # ---- what is given
@@ -124,7 +125,8 @@ class FactorStep:
         with self._checking:  # one after the other: several at once would be tries for the price of one
             with self._lock:
                 asked = self._asked
-                if asked is None or Factor.PIN not in asked.missing or asked.tries >= self._settings.tries:
+                is_over = asked is None or asked.failed is not None or asked.tries >= self._settings.tries
+                if asked is None or is_over or Factor.PIN not in asked.missing:
                     raise RefusedError("nobody is asked for a PIN now")
             known = self._store.read(asked.number)
             entered = (known.pins or nobodys_pins()).check(digits)
@@ -183,14 +185,16 @@ class FactorStep:
             asked = self._asked
             if asked is None:
                 return None
-            given, entered = asked.given, asked.entered
-            failed = self._failure(asked, outcome, now)
-        if failed is None and (asked.missing or not confirm(view, now)):
+            failed = asked.failed = asked.failed or self._failure(asked, outcome, now)
+            is_missing = bool(asked.missing)
+        if failed is None and (is_missing or not confirm(view, now)):
             return None
         with self._lock:
+            if self._checking.locked():  # an entry under duress that is being looked at must not be lost
+                return None
             self._asked = None
-        at = asked.ready.captured_at if failed is not None else view.captured_at
-        return Ended(asked, Given(asked.number, given, failed, entered), at)
+            given = Given(asked.number, asked.given, failed, asked.entered)
+        return Ended(asked, given, asked.ready.captured_at if failed is not None else view.captured_at)
 
     def _failure(self, asked: Asked, outcome: FrameOutcome, now: float) -> DoorReason | None:
         if asked.tries >= self._settings.tries:

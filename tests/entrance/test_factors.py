@@ -4,13 +4,16 @@ import json
 
 import pytest
 
+from kiosk.entrance.factor_step import FactorStep
 from kiosk.entrance.news import Topic
 from kiosk.errors import RefusedError
 from kiosk.integrations.log_lines import event_of
+from kiosk.rules.admission import DoorReason
 from kiosk.rules.cards import read_card
-from kiosk.rules.factors import read_factors
+from kiosk.rules.factors import Factor, read_factors
+from kiosk.rules.presentation import Left, Nobody
 from kiosk.store.factors.pins import Entered, make_pins
-from tests.entrance.staged import FPS, Stage, config, template
+from tests.entrance.staged import FPS, Stage, config, ready, template
 
 A, B = template(1), template(2)
 CARD, OTHER = read_card("12-3456"), read_card("12-3457")
@@ -270,6 +273,38 @@ def test_other_settings_end_the_asking_with_a_record(stage):
 
     assert reasons(stage) == [["factor_missing"]]
     assert stage.lines.pulses == 0
+
+
+class _Meanwhile:
+    """A store of cards and PINs in which something happens while a PIN is looked at."""
+
+    def __init__(self, store, happens):
+        self._store, self._happens, self.count = store, happens, store.count
+
+    def read(self, number):
+        self._happens()
+        return self._store.read(number)
+
+
+def test_an_entry_under_duress_is_not_lost_to_a_frame_that_ends_the_asking(stage):
+    frames = []
+
+    def leave():
+        frames.append(step.follow(Left(was_decided=True), None, 1.0, lambda *_: True))
+
+    settings = stage.config.factors
+    step = FactorStep(_Meanwhile(stage.store.factors, leave), settings, lockout_s=300.0, clock=lambda: 0.0)
+    step.begin(ready(A), (None, None), 1, frozenset({Factor.PIN}), None)
+
+    step.enter(DURESS)
+    with pytest.raises(RefusedError):
+        step.enter(PIN)
+    ended = step.follow(Nobody(), None, 1.1, lambda *_: True)
+
+    assert frames == [None]
+    assert ended.given.entered is Entered.DURESS
+    assert ended.given.failed is DoorReason.FACTOR_MISSING
+    assert step.asked is None
 
 
 def test_a_clock_that_nobody_trusts_asks_for_everything_that_is_ever_asked():
