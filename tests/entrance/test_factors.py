@@ -195,9 +195,14 @@ def test_a_stranger_is_not_asked(stage):
 
 def test_nothing_but_the_silent_alarm_tells_duress_from_a_normal_entry(stage):
     def seen(news):
-        """All that a screen or an operator without the right hears, without numbers of their own."""
+        """All that a screen or an operator without the right hears, its numbers by the first of them."""
+        first = next(one.number for one in news if one.topic is not Topic.DURESS)
         return [
-            (one.topic, {key: value for key, value in one.data.items() if key not in {"request_id", "at", "score"}})
+            (
+                one.number - first,
+                one.topic,
+                {key: value for key, value in one.data.items() if key not in {"request_id", "at", "score"}},
+            )
             for one in news
             if one.topic is not Topic.DURESS
         ]
