@@ -280,6 +280,19 @@ def test_other_settings_end_the_asking_with_a_record(stage):
     assert stage.lines.pulses == 0
 
 
+def test_an_entry_under_duress_is_an_alarm_also_where_nothing_can_be_saved(stage):
+    stage.show(A, seconds=1.0)
+    stage.judge.factors.enter(DURESS)
+    with stage.store.database.alone() as connection:
+        connection.execute("PRAGMA query_only = ON")
+    stage.show(A, seconds=1.0)
+
+    (alarm,) = stage.told(Topic.DURESS)
+    assert (alarm["request_id"], alarm["session_number"]) == (None, 1)
+    assert stage.decisions == []
+    assert stage.lines.pulses == 0
+
+
 class _Meanwhile:
     """A store of cards and PINs in which something happens while a PIN is looked at."""
 
