@@ -25,7 +25,6 @@ from kiosk.rules.schedule import Schedule
 from kiosk.settings.sections import EntranceSettings
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NOT_OPENED, NewDecision
-from kiosk.store.factors.pins import Entered
 from kiosk.store.store import Store
 from kiosk.store.subjects import Subject
 from kiosk.types import Entity, Origin, Risk, Sample, Status, SubjectId
@@ -66,7 +65,6 @@ class DoorDecision:
     score: float | None = None
     subject: Subject | None = field(default=None, repr=False)
     question: Question | None = field(default=None, repr=False)  # where the cloud may be asked
-    entered: Entered | None = field(default=None, repr=False)  # at the keypad
 
     @property
     def may_open(self) -> bool:
@@ -241,7 +239,6 @@ class Entrance:
         given: Given | None = None,
     ) -> DoorDecision:
         ruled = self.ruling.with_factors(ruled, given)
-        entered = given.entered if given is not None else None
         request_id, subject, score = str(uuid.uuid4()), ruled.subject, ruled.score
         rows = _rows(self.device, ruled.others)
         answer: dict[str, Any] = {
@@ -267,7 +264,7 @@ class Entrance:
             | ({} if given is None else {"factors": sorted(one.value for one in given.factors)}),
             request_id=request_id,
             actor=ACTOR,
-            entered=entered,
+            entered=given.entered if given is not None else None,
             images=_images(self.device, crop) if ruled.status is Status.IN_REVIEW else {},
         )
         is_open = ruled.why is DoorReason.BORDERLINE
@@ -288,7 +285,6 @@ class Entrance:
             score,
             subject,
             question,
-            entered,
         )
 
     def _about(self, why: DoorReason, ready: Ready) -> dict[str, Any]:

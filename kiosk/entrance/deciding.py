@@ -18,6 +18,7 @@ from kiosk.recognition.pipeline import Recogniser
 from kiosk.rules.admission import DoorReason
 from kiosk.rules.presentation import Ready
 from kiosk.store.chain import Kind
+from kiosk.store.factors.pins import Entered
 from kiosk.types import Face, Frame, Status, SubjectId
 
 
@@ -72,11 +73,15 @@ class Deciding:
         asked = ended.asked
         mode = "identify" if asked.claimed is None else "verify"
         ready = replace(asked.ready, captured_at=ended.captured_at)
-        decided = decide_by_mode(
-            mode, self._entrance, self._recogniser, ready, asked.best, claimed=asked.claimed, given=ended.given
-        )
-        self._conclude(decided, ready, None)
-        self._announcer.entered(decided)
+        decided: DoorDecision | None = None
+        try:
+            decided = decide_by_mode(
+                mode, self._entrance, self._recogniser, ready, asked.best, claimed=asked.claimed, given=ended.given
+            )
+            self._conclude(decided, ready, None)
+        finally:  # an alarm is raised also where nothing can be saved; it comes after the door, and holds up nothing
+            if ended.given.entered is Entered.DURESS:
+                self._announcer.duress(decided, asked.number, self._entrance.now)
 
     def give_up(self) -> None:
         """Decline whoever was asked and is followed no more."""

@@ -6,6 +6,9 @@ record. Nobody is asked who may not come in anyway, so that a keypad tells stran
 
 A PIN and one under duress take the same way: both are computed each time, both are given, both are noted with the
 decision in one size. What differs is a word that is sent when the door has opened already.
+
+Wrong PINs count for their person too, in the store: neither another's grant nor a restart gives whoever guesses new
+tries. A lock counts from the last wrong PIN that this process saw, or from its start: time without power counts not.
 """
 
 from __future__ import annotations
@@ -16,10 +19,10 @@ from dataclasses import dataclass, field
 
 from kiosk.entrance.ruling import Given
 from kiosk.entrance.screen import ShownFactor
-from kiosk.errors import RefusedError
+from kiosk.errors import RefusedError, StoreError
 from kiosk.rules.admission import DoorReason
 from kiosk.rules.cards import Card
-from kiosk.rules.factors import Factor
+from kiosk.rules.factors import Factor, pin_lock_s
 from kiosk.rules.presentation import FrameOutcome, Left, Ready, View
 from kiosk.settings.neighbours import FactorSettings
 from kiosk.store.factors.factors import FactorStore
@@ -39,7 +42,9 @@ class Asked:
     until: float  # monotonic s
     given: frozenset[Factor] = frozenset()
     tries: int = 0  # that were wrong
-    entered: Entered | None = field(default=None, repr=False)
+    entered: Entered | None = field(default=None, repr=False)  # once it is duress, it stays so
+    refused: Factor = Factor.PIN  # what was wrong last
+    failed: DoorReason | None = None  # why it is over; nothing more is taken then
 
     @property
     def missing(self) -> frozenset[Factor]:
@@ -59,15 +64,19 @@ class Ended:
 class FactorStep:
     """Asks for a card or a PIN. `begin`, `follow` and `give_up` are one thread's; the others are safe in any."""
 
-    def __init__(self, store: FactorStore, settings: FactorSettings, *, clock: Callable[[], float]) -> None:
-        """Take the people's cards and PINs, the settings, and the clock, monotonic s."""
-        self._store, self._settings, self._clock = store, settings, clock
+    def __init__(
+        self, store: FactorStore, settings: FactorSettings, *, lockout_s: float, clock: Callable[[], float]
+    ) -> None:
+        """Take the people's cards and PINs, the settings, [attempts] lockout_s, and the clock, monotonic s."""
+        self._store, self._settings, self._lockout_s, self._clock = store, settings, lockout_s, clock
+        self._began = clock()
+        self._wrong_at: dict[SubjectId, float] = {}  # the last wrong PIN of whoever had one, monotonic s
         self._lock, self._checking = threading.Lock(), threading.Lock()
         self._asked: Asked | None = None
 
-    def apply(self, settings: FactorSettings) -> None:
+    def apply(self, settings: FactorSettings, *, lockout_s: float) -> None:
         """Ask by other settings from now on."""
-        self._settings = settings
+        self._settings, self._lockout_s = settings, lockout_s
 
     @property
     def asked(self) -> Asked | None:
@@ -97,11 +106,11 @@ class FactorStep:
 
     def give_up(self) -> Ended | None:
         """Ask nobody any more; return what came of it, as an entry under duress is an alarm all the same."""
-        with self._lock:
+        with self._checking, self._lock:  # after an entry that is being looked at
             asked, self._asked = self._asked, None
-        if asked is None:
-            return None
-        given = Given(asked.number, asked.given, DoorReason.FACTOR_MISSING, asked.entered)
+            if asked is None:
+                return None
+            given = Given(asked.number, asked.given, DoorReason.FACTOR_MISSING, asked.entered)
         return Ended(asked, given, asked.ready.captured_at)
 
     # ---- what is given
@@ -111,20 +120,39 @@ class FactorStep:
 
         Raises:
             RefusedError: nobody is asked for a PIN.
-            StoreError: the person's PIN cannot be read.
+            StoreError: the person's PIN cannot be read, or the store takes nothing; no answer is given then.
         """
         with self._checking:  # one after the other: several at once would be tries for the price of one
             with self._lock:
                 asked = self._asked
-                if asked is None or Factor.PIN not in asked.missing or asked.tries >= self._settings.tries:
+                is_over = asked is None or asked.failed is not None or asked.tries >= self._settings.tries
+                if asked is None or is_over or Factor.PIN not in asked.missing:
                     raise RefusedError("nobody is asked for a PIN now")
-            entered = (self._store.read(asked.number).pins or nobodys_pins()).check(digits)
-            with self._lock:
-                asked.entered = entered
-                if asked.entered is Entered.WRONG:
-                    asked.tries += 1
-                else:
-                    asked.given |= {Factor.PIN}
+            known = self._store.read(asked.number)
+            entered = (known.pins or nobodys_pins()).check(digits)
+            is_right = entered is not Entered.WRONG and not self._is_locked(asked.number, known.wrong)
+            try:
+                if entered is Entered.WRONG:
+                    self._wrong_at[asked.number] = self._clock()
+                if (
+                    is_right or entered is Entered.WRONG
+                ):  # while it is locked, a right one says nothing and clears nothing
+                    self._store.count(asked.number, is_wrong=not is_right)
+            except StoreError:
+                is_right = False  # what could not be kept is no try for nothing
+                raise
+            finally:
+                with self._lock:
+                    asked.entered = asked.entered if asked.entered is Entered.DURESS else entered
+                    if is_right:
+                        asked.given |= {Factor.PIN}
+                    else:
+                        asked.tries, asked.refused = asked.tries + 1, Factor.PIN
+
+    def _is_locked(self, number: SubjectId, wrong: int) -> bool:
+        """Say whether no PIN of a person counts now, after many that were wrong."""
+        since = self._wrong_at.get(number, self._began)
+        return self._clock() < since + pin_lock_s(wrong, self._lockout_s)
 
     def offer(self, card: Card) -> bool:
         """Take a card that was held to a reader; say whether somebody is asked for one."""
@@ -137,7 +165,7 @@ class FactorStep:
             if is_theirs:
                 asked.given |= {Factor.CARD}
             else:
-                asked.tries += 1
+                asked.tries, asked.refused = asked.tries + 1, Factor.CARD
         return True
 
     # ---- frames
@@ -157,17 +185,19 @@ class FactorStep:
             asked = self._asked
             if asked is None:
                 return None
-            given, entered = asked.given, asked.entered
-            failed = self._failure(asked, outcome, now)
-        if failed is None and (asked.missing or not confirm(view, now)):
+            failed = asked.failed = asked.failed or self._failure(asked, outcome, now)
+            is_missing = bool(asked.missing)
+        if failed is None and (is_missing or not confirm(view, now)):
             return None
         with self._lock:
+            if self._checking.locked():  # an entry under duress that is being looked at must not be lost
+                return None
             self._asked = None
-        at = asked.ready.captured_at if failed is not None else view.captured_at
-        return Ended(asked, Given(asked.number, given, failed, entered), at)
+            given = Given(asked.number, asked.given, failed, asked.entered)
+        return Ended(asked, given, asked.ready.captured_at if failed is not None else view.captured_at)
 
     def _failure(self, asked: Asked, outcome: FrameOutcome, now: float) -> DoorReason | None:
         if asked.tries >= self._settings.tries:
-            return DoorReason.WRONG_PIN if asked.entered is Entered.WRONG else DoorReason.WRONG_CARD
+            return DoorReason.WRONG_PIN if asked.refused is Factor.PIN else DoorReason.WRONG_CARD
         is_gone = isinstance(outcome, Left) or now >= asked.until
         return DoorReason.FACTOR_MISSING if is_gone else None

@@ -109,7 +109,11 @@ class Judge:
         """Who is to step up next: claims of codes, and enrolments."""
 
         self.opening = Opening(entrance, door, self._fault, rule=config.passage, clock=clock)  # asked before anything
-        self.factors = FactorStep(device.store.factors, config.factors, clock=clock)  # who is asked for one
+        self.factors = FactorStep(
+            device.store.factors, config.factors, lockout_s=config.attempts.lockout_s, clock=clock
+        )
+        """Who is asked for a card or a PIN."""
+
         self._pending = PendingApproval(
             entrance, self._announcer, open_door=self.opening.open, second=self._second, clock=clock, beside=beside
         )
@@ -251,7 +255,7 @@ class Judge:
             self._pending.end()  # the new presenter does not know who that was, and would confirm whoever comes
             self._deciding.give_up()
             self._entrance.apply(config.entrance, schedule, factors_of(config))
-            self.factors.apply(config.factors)
+            self.factors.apply(config.factors, lockout_s=config.attempts.lockout_s)
             self.opening.apply(config.passage)
             self._apply(config)
 

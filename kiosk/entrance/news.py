@@ -33,7 +33,7 @@ class Topic(str, Enum):
 class News:
     """One piece of news."""
 
-    number: int  # rises by one over all topics
+    number: int  # rises by one over all topics but DURESS, which counts down by itself: no gap tells of it
     topic: Topic
     at: float  # seconds UTC
     data: Mapping[str, Any] = field(repr=False)  # JSON
@@ -77,14 +77,15 @@ class Broadcast:
         """Take the wall clock, s UTC."""
         self._now = now
         self._lock = threading.Lock()
-        self._numbers = itertools.count(1)
+        self._numbers, self._silent = itertools.count(1), itertools.count(-1, -1)
         self._latest: dict[Topic, News] = {}
         self._listeners: list[Callable[[News], None]] = []
 
     def publish(self, topic: Topic, data: Mapping[str, Any]) -> News:
         """Tell everybody; a listener must return at once and raise nothing."""
         with self._lock:  # so that all hear everything in the order of the numbers
-            news = News(next(self._numbers), topic, self._now(), data)
+            numbers = self._silent if topic is Topic.DURESS else self._numbers
+            news = News(next(numbers), topic, self._now(), data)
             self._latest[topic] = news
             for tell in self._listeners:
                 tell(news)

@@ -26,7 +26,6 @@ from kiosk.rules.grant import Refusal, RefusalReason
 from kiosk.rules.patience import Tries
 from kiosk.rules.presentation import Decided, FrameOutcome, Guidance, TimedOut, Waiting
 from kiosk.store.chain import Kind
-from kiosk.store.factors.pins import Entered
 from kiosk.types import Status, SubjectId
 
 SCREEN_STEP_S = 0.1  # between two pieces of news of which only the face's place differs
@@ -236,13 +235,16 @@ class Announcer:
             is_open,
         )
 
-    def entered(self, decided: DoorDecision) -> None:
-        """Raise the silent alarm where a PIN was entered under duress: for the neighbours, never for a screen."""
-        if decided.entered is Entered.DURESS:
-            number = decided.subject.session_number if decided.subject is not None else None
-            self._news.publish(
-                Topic.DURESS, {"request_id": decided.request_id, "session_number": number, "at": decided.at}
-            )
+    def duress(self, decided: DoorDecision | None, number: SubjectId, now: float) -> None:
+        """Raise the silent alarm of a PIN that was entered under duress: for the neighbours, never for a screen.
+
+        Args:
+            decided: the decision; None where it could not be saved.
+            number: who was asked for the PIN.
+            now: s UTC, where there is no decision.
+        """
+        request_id, at = (None, now) if decided is None else (decided.request_id, decided.at)
+        self._news.publish(Topic.DURESS, {"request_id": request_id, "session_number": number, "at": at})
 
     def forget_result(self) -> None:
         """Show no result any more: its person has left, or the next decision begins."""

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from kiosk.entrance.news import Broadcast, News
+from kiosk.entrance.news import Broadcast, News, Topic
 from kiosk.errors import ConfigError
 from kiosk.integrations.log_lines import event_of, rfc5424
 from kiosk.settings.neighbours import SyslogSettings
@@ -36,6 +36,7 @@ class Syslog:
         """
         self._news, self._settings = news, settings
         self._lines: deque[bytes] = deque()
+        self._silent: deque[bytes] = deque(maxlen=QUEUE)  # of duress: sent first, and no figure tells of them
         self._changed = threading.Condition()
         self._is_ending = False
         self._dropped = 0
@@ -82,20 +83,24 @@ class Syslog:
             return
         line = rfc5424(event, host=self._settings.name or socket.gethostname(), form=self._settings.form)
         with self._changed:
-            if len(self._lines) >= QUEUE:
-                self._lines.popleft()
-                self._dropped += 1
-            self._lines.append(line)
+            if news.topic is Topic.DURESS:
+                self._silent.append(line)
+            else:
+                if len(self._lines) >= QUEUE:
+                    self._lines.popleft()
+                    self._dropped += 1
+                self._lines.append(line)
             self._changed.notify()
 
     def _run(self) -> None:
         wait_s = RETRY_FIRST_S
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._is_ending or self._lines)
+                self._changed.wait_for(lambda: self._is_ending or self._silent or self._lines)
                 if self._is_ending:
                     break
-                line = self._lines[0]
+                lines = self._silent or self._lines
+                line = lines[0]
             try:
                 self._send(line)
             except OSError as error:  # a certificate that does not fit is one too
@@ -108,8 +113,8 @@ class Syslog:
             wait_s = RETRY_FIRST_S
             with self._changed:
                 self._reason = ""
-                if self._lines and self._lines[0] is line:  # else it was the oldest of too many meanwhile
-                    self._lines.popleft()
+                if lines and lines[0] is line:  # else it was the oldest of too many meanwhile
+                    lines.popleft()
         self._lose("ended")
 
     def _send(self, line: bytes) -> None:

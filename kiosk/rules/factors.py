@@ -11,6 +11,9 @@ from enum import Enum
 
 from kiosk.rules.schedule import EVERYBODY, Closure, Schedule, read_schedule
 
+LOCKING_TRIES = 10  # wrong PINs for one person, however many days they took
+LONGEST_LOCK_S = 86400.0
+
 
 class Factor(str, Enum):
     """What a person has or knows."""
@@ -47,6 +50,17 @@ class FactorRule:
                 for one in {EVERYBODY, plan or EVERYBODY}
             )
         )
+
+
+def pin_lock_s(wrong: int, lockout_s: float) -> float:
+    """Return for how long no PIN of a person counts after so many wrong ones in all; doubled by each further one.
+
+    >>> [pin_lock_s(wrong, 300.0) for wrong in (0, 9, 10, 11, 12, 10**6)]
+    [0.0, 0.0, 300.0, 600.0, 1200.0, 86400.0]
+    """
+    if wrong < LOCKING_TRIES:
+        return 0.0
+    return float(min(LONGEST_LOCK_S, lockout_s * 2.0 ** min(wrong - LOCKING_TRIES, 30)))
 
 
 def read_factors(time_zone: str, *, pin: Sequence[str], card: Sequence[str]) -> FactorRule:

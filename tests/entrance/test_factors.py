@@ -4,13 +4,16 @@ import json
 
 import pytest
 
+from kiosk.entrance.factor_step import FactorStep
 from kiosk.entrance.news import Topic
 from kiosk.errors import RefusedError
 from kiosk.integrations.log_lines import event_of
+from kiosk.rules.admission import DoorReason
 from kiosk.rules.cards import read_card
-from kiosk.rules.factors import read_factors
+from kiosk.rules.factors import Factor, read_factors
+from kiosk.rules.presentation import Left, Nobody
 from kiosk.store.factors.pins import Entered, make_pins
-from tests.entrance.staged import FPS, Stage, config, template
+from tests.entrance.staged import FPS, Stage, config, ready, template
 
 A, B = template(1), template(2)
 CARD, OTHER = read_card("12-3456"), read_card("12-3457")
@@ -95,6 +98,55 @@ def test_a_person_without_a_pin_cannot_enter_one_and_the_third_try_ends_it(stage
         stage.judge.factors.enter("2580")
 
 
+def guess(stage, digits, times=1):
+    """Have A asked anew, and enter something so many times, at most three."""
+    stage.show(seconds=2.0)
+    stage.clock.advance(400.0)  # the kiosk's own lock-out is over
+    stage.show(A, seconds=1.0)
+    for _ in range(times):
+        stage.judge.factors.enter(digits)
+    stage.show(A, seconds=1.0)
+
+
+def test_wrong_pins_lock_their_person_whoever_comes_in_between_and_across_a_restart(stage, tmp_path):
+    for _ in range(3):
+        guess(stage, WRONG, 2)
+        stage.show(seconds=2.0)
+        stage.judge._count(True)  # somebody else was let in
+    guess(stage, WRONG, 3)
+    guess(stage, WRONG)
+    assert stage.store.factors.read(1).wrong == 10
+    stage.judge.factors.enter(PIN)  # at once: locked
+    stage.show(A, seconds=1.0)
+    stage.close()
+    again = stage_of(tmp_path, pin=ALWAYS)
+
+    again.show(A, seconds=1.0)
+    again.judge.factors.enter(PIN)
+    again.judge.factors.enter(DURESS)
+    again.show(A, seconds=1.0)
+    assert again.screen["factor"] == {"wants": "pin", "tries_left": 1, "wrong": 2}
+    again.show(seconds=2.0)
+    assert len(again.told(Topic.DURESS)) == 1  # a forced person is heard all the same
+    again.clock.advance(300.0)
+    visit(again, PIN)
+
+    assert stage.lines.pulses == 0
+    assert again.lines.pulses == 1
+    assert again.store.factors.read(1).wrong == 0
+    again.close()
+
+
+def test_another_pin_from_an_operator_ends_a_lock(stage, pins):
+    for _ in range(12):
+        stage.store.factors.count(1, is_wrong=True)
+
+    stage.store.factors.give(1, pins=pins)
+    visit(stage, PIN)
+
+    assert stage.lines.pulses == 1
+
+
 def test_a_wrong_try_is_shown_and_the_next_may_be_right(stage):
     stage.show(A, seconds=1.0)
     stage.judge.factors.enter(WRONG)
@@ -143,9 +195,14 @@ def test_a_stranger_is_not_asked(stage):
 
 def test_nothing_but_the_silent_alarm_tells_duress_from_a_normal_entry(stage):
     def seen(news):
-        """All that a screen or an operator without the right hears, without numbers of their own."""
+        """All that a screen or an operator without the right hears, its numbers by the first of them."""
+        first = next(one.number for one in news if one.topic is not Topic.DURESS)
         return [
-            (one.topic, {key: value for key, value in one.data.items() if key not in {"request_id", "at", "score"}})
+            (
+                one.number - first,
+                one.topic,
+                {key: value for key, value in one.data.items() if key not in {"request_id", "at", "score"}},
+            )
             for one in news
             if one.topic is not Topic.DURESS
         ]
@@ -221,6 +278,51 @@ def test_other_settings_end_the_asking_with_a_record(stage):
 
     assert reasons(stage) == [["factor_missing"]]
     assert stage.lines.pulses == 0
+
+
+def test_an_entry_under_duress_is_an_alarm_also_where_nothing_can_be_saved(stage):
+    stage.show(A, seconds=1.0)
+    stage.judge.factors.enter(DURESS)
+    with stage.store.database.alone() as connection:
+        connection.execute("PRAGMA query_only = ON")
+    stage.show(A, seconds=1.0)
+
+    (alarm,) = stage.told(Topic.DURESS)
+    assert (alarm["request_id"], alarm["session_number"]) == (None, 1)
+    assert stage.decisions == []
+    assert stage.lines.pulses == 0
+
+
+class _Meanwhile:
+    """A store of cards and PINs in which something happens while a PIN is looked at."""
+
+    def __init__(self, store, happens):
+        self._store, self._happens, self.count = store, happens, store.count
+
+    def read(self, number):
+        self._happens()
+        return self._store.read(number)
+
+
+def test_an_entry_under_duress_is_not_lost_to_a_frame_that_ends_the_asking(stage):
+    frames = []
+
+    def leave():
+        frames.append(step.follow(Left(was_decided=True), None, 1.0, lambda *_: True))
+
+    settings = stage.config.factors
+    step = FactorStep(_Meanwhile(stage.store.factors, leave), settings, lockout_s=300.0, clock=lambda: 0.0)
+    step.begin(ready(A), (None, None), 1, frozenset({Factor.PIN}), None)
+
+    step.enter(DURESS)
+    with pytest.raises(RefusedError):
+        step.enter(PIN)
+    ended = step.follow(Nobody(), None, 1.1, lambda *_: True)
+
+    assert frames == [None]
+    assert ended.given.entered is Entered.DURESS
+    assert ended.given.failed is DoorReason.FACTOR_MISSING
+    assert step.asked is None
 
 
 def test_a_clock_that_nobody_trusts_asks_for_everything_that_is_ever_asked():

@@ -110,6 +110,22 @@ def test_nobody_there_is_told_in_health(news, send):
         until(lambda: f"127.0.0.1:{port}: " in syslog.figures()["reason"])
 
 
+def test_a_silent_alarm_waits_for_its_server_and_no_figure_tells_of_it(news, send):
+    with reserved_port() as port:
+        syslog = send(port, protocol="tcp")
+        news.publish_decision(DECIDED)
+        before = syslog.figures()["waiting"]
+        news.publish(Topic.DURESS, {"request_id": "r1", "session_number": 7, "at": 6.0})
+        assert syslog.figures()["waiting"] == before == 1
+        until(lambda: f"127.0.0.1:{port}: " in syslog.figures()["reason"])
+        with socket.create_server(("127.0.0.1", port)) as server:
+            server.settimeout(LIMIT_S)
+            came, _ = server.accept()
+            with came, came.makefile("rb") as stream:
+                assert {next(counted(stream)).split(b" ")[5] for _ in range(2)} == {b"duress", b"decision"}
+        until(lambda: syslog.figures()["waiting"] == 0)
+
+
 def test_nothing_that_somebody_chose_can_forge_a_line():
     event = Event(0.0, "door", 5, "a|b", {"what": 'x"]\n<81>1 forged', "state": "a=b\nc"})
     line = rfc5424(event, host="front door\n<0>", form="rfc5424")

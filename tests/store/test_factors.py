@@ -2,7 +2,7 @@
 
 import pytest
 
-from kiosk.errors import RefusedError
+from kiosk.errors import RefusedError, StoreError
 from kiosk.rules.cards import read_card
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
@@ -91,6 +91,62 @@ def test_another_key_seals_and_finds_them_anew(store):
         assert again.factors.whose(CARD) == ann
         assert len(again.factors.notes()) == 1
         assert inspect(again.database, directory / "head", read_keys(directory)).damage == ()
+
+
+@pytest.mark.parametrize(
+    ("edit", "fault"),
+    [
+        ("UPDATE factor SET subject = 3 - subject + 90; UPDATE factor SET subject = subject - 90", "changed"),
+        ("UPDATE factor SET card_lookup = NULL WHERE subject = 1", "another card"),
+        ("DELETE FROM factor WHERE subject = 2", "never taken"),
+    ],
+)
+def test_a_row_that_is_edited_without_the_key_is_found_and_gives_nobody_anything(store, edit, fault):
+    ann, ben = person(store), person(store, "Person B")
+    store.factors.give(ann, card=CARD, pins=make_pins("4711", None, CHEAP))
+    store.factors.suspend(ben, 1_900_000_000.0)
+    assert inspect(store.database, store.directory / "head", read_keys(store.directory)).rows == ()
+
+    with store.database.alone() as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        for statement in edit.split(";"):
+            connection.execute(statement)
+
+    found = inspect(store.database, store.directory / "head", read_keys(store.directory)).rows
+    assert any(fault in one for one in found)
+    if fault == "changed":
+        for number in (ann, ben):
+            with pytest.raises(StoreError, match="changed"):
+                store.factors.read(number)
+        with pytest.raises(StoreError, match="changed"):
+            store.factors.whose(CARD)
+
+
+def test_a_note_that_was_put_beside_another_decision_accuses_nobody(store):
+    ann = person(store)
+    for entered in (Entered.DURESS, Entered.PIN):
+        store.record_decision(NewDecision(Kind.IDENTIFY, "Approved", session_number=ann, entered=entered))
+
+    with store.database.alone() as connection:
+        connection.execute("UPDATE factor_note SET seq = (SELECT sum(seq) FROM factor_note) - seq")
+
+    with pytest.raises(StoreError, match="changed"):
+        store.factors.notes()
+    found = inspect(store.database, store.directory / "head", read_keys(store.directory)).rows
+    assert [one for one in found if "factor_note" in one]
+
+
+def test_a_card_that_was_put_beside_another_row_reads_as_nobodys(store):
+    ann, ben = person(store), person(store, "Person B")
+    store.factors.give(ann, card=CARD)
+    store.factors.give(ben, pins=make_pins("4711", None, CHEAP))
+
+    with store.database.alone() as connection:
+        lookup = connection.execute("SELECT card_lookup FROM factor WHERE subject = ?", (ann,)).fetchone()[0]
+        connection.execute("UPDATE factor SET card_lookup = NULL WHERE subject = ?", (ann,))
+        connection.execute("UPDATE factor SET card_lookup = ? WHERE subject = ?", (lookup, ben))
+
+    assert store.factors.whose(CARD) is None
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from kiosk.errors import KeyMissingError, StoreError
 from kiosk.store import schema, subject_rows
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import HeadFile
+from kiosk.store.factors import factors
 from kiosk.store.upkeep import backup
 from kiosk.store.vault import Cipher, InvalidTag, Vault, vault_for
 
@@ -68,7 +69,11 @@ def inspect(database: Database, head_path: Path, keys: Sequence[Key]) -> Finding
         raise
     except (StoreError, KeyError, ValueError) as error:
         return Findings(file or (f"{database.path} cannot be read: {error}",))
-    rows = _faults_of(database, vault, _sealed_rows) + _faults_of(database, vault, _people_in_log)
+    rows = [
+        fault
+        for check in (_sealed_rows, _people_in_log, factors.faults)
+        for fault in _faults_of(database, vault, check)
+    ]
     try:
         verdict = backup.log_of(database, vault).verify(HeadFile(head_path, vault).read())
         log = verdict.faults
@@ -113,8 +118,6 @@ def _sealed_rows(connection: sqlite3.Connection, vault: Vault) -> Iterator[str]:
         ("outbox_image", "id", "sealed"),
         ("review_image", "id", "sealed"),
         ("secret", "id", "sealed"),
-        ("factor", "id", "sealed"),
-        ("factor_note", "id", "sealed"),
         ("unproven", "id", "sealed"),
         ("session", "id", "sealed"),
         ("fleet_document", "id", "sealed"),
