@@ -27,6 +27,8 @@ from kiosk.store.store import Store
 
 _HEALTH = b"kiosk fleet health\0"
 LONGEST_HEALTH = 1 << 16
+LATEST = 1e11  # s UTC, the year 5138: what another kiosk calls a time
+DEEPEST = 20  # levels of JSON in another kiosk's word: whoever reads it again may have less room than who took it
 SECRET = "fleet"  # noqa: S105  the name of a secret
 
 log = logging.getLogger("kiosk.fleet")
@@ -217,8 +219,9 @@ class Member:
         try:
             Ed25519PublicKey.from_public_bytes(member.card.sign).verify(signed[:64], _HEALTH + signed[64:])
             said = json.loads(signed[64:])
-            float(said["at"])
-        except (InvalidSignature, ValueError, KeyError, TypeError):
+            if not (0 <= float(said["at"]) < LATEST and _is_shallow(said)):
+                raise ValueError("out of range")
+        except (InvalidSignature, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             log.warning("fleet health refused kiosk=%s", kiosk)
             return None
         return dict(said)
@@ -261,6 +264,11 @@ class Member:
             signer=self.identity.sign,
         )
         return Message(one.person, self.id, envelope)
+
+
+def _is_shallow(found: object, levels: int = DEEPEST) -> bool:
+    inside = found.values() if isinstance(found, dict) else found if isinstance(found, list) else ()
+    return levels > 0 and all(_is_shallow(one, levels - 1) for one in inside)
 
 
 def _texts(found: object) -> dict[str, str]:

@@ -119,6 +119,8 @@ class Shared:
             connection.execute("INSERT INTO fleet_roster (number, text) VALUES (?, ?)", (number, text))
             document_rows.put(connection, SINCE, since)
             capture(connection, self._vault)
+            for table in ("health", "head"):  # of kiosks that are gone: nobody corrects it any more
+                connection.executemany(f"DELETE FROM fleet_{table} WHERE kiosk = ?", [(origin,) for origin in kept])
             for origin, digests in kept.items():
                 if digests is not None:
                     self._taking.drop(transaction, origin, frozenset(digests), key)
