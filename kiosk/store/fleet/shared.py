@@ -172,7 +172,9 @@ class Shared:
                 refused.append(f"{len(parked) - room} documents that cannot be opened yet: too many of them wait")
             for waiting in parked[:room]:
                 connection.execute(
-                    "INSERT OR REPLACE INTO fleet_parked (person, origin, envelope, why) VALUES (?, ?, ?, ?)",
+                    "INSERT INTO fleet_parked (person, origin, envelope, why) VALUES (?, ?, ?, ?)"
+                    " ON CONFLICT (person, origin) DO UPDATE SET envelope = excluded.envelope, why = excluded.why"
+                    " WHERE substr(excluded.envelope, 9, 8) >= substr(envelope, 9, 8)",  # the version, as in taking.py
                     (waiting.person, waiting.origin, waiting.envelope, waiting.why),
                 )
             if source is not None:

@@ -69,8 +69,9 @@ class Taking:
         me = document_rows.value(connection, ME) or ""
         before = document_rows.read(connection, self._vault, person)
         after, envelopes = self._joined(transaction, me, before, documents)
-        connection.executemany(
-            "DELETE FROM fleet_parked WHERE person = ? AND origin = ?", [(person, one.origin) for one in documents]
+        connection.executemany(  # the version is big-endian and clear in an envelope's head, see fleet/sealed.py
+            "DELETE FROM fleet_parked WHERE person = ? AND origin = ? AND substr(envelope, 9, 8) <= ?",
+            [(person, one.origin, one.version.to_bytes(8, "big")) for one in documents],
         )
         whole = document_rows.whole_of(after)
         if (
