@@ -153,7 +153,7 @@ def read_decisions(found: Iterable[tuple[str, bytes]], roster: Roster, keys: Map
             sealed = _FORM.read(message, f"{roster.fleet}\0{kiosk}", place.card.sign)
             body = json.loads(sealed.open(keys[sealed.epoch]))
             after = int(body["after"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             told.append(Told(kiosk, {}, "it cannot be read: forged, damaged, or of a newer program"))
             continue
         is_next = kiosk not in before or before[kiosk] == after

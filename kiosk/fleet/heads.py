@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from kiosk.fleet.identity import Identity, bytes_of, text_of
+from kiosk.store.fleet.document import HIGHEST
 from kiosk.store.upkeep import rollback
 
 if TYPE_CHECKING:
@@ -57,8 +58,9 @@ class Heads:
             raw = bytes_of(head)
             Ed25519PublicKey.from_public_bytes(sign).verify(raw[:_SIGNATURE_BYTES], _HEAD + raw[_SIGNATURE_BYTES:])
             seq, digest = json.loads(raw[_SIGNATURE_BYTES:])
-            seq = int(seq)
-        except (InvalidSignature, ValueError, TypeError):
+            if not isinstance(seq, int) or isinstance(seq, bool) or not 0 < seq < HIGHEST:
+                raise TypeError("want the number of a record")
+        except (InvalidSignature, ValueError, TypeError, RecursionError):
             log.warning("fleet head refused kiosk=%s", kiosk)
             return
         if kiosk != self._identity.card.id:
@@ -84,5 +86,5 @@ def _seq_of(text: str) -> int:
     """Return the number of the head that a kiosk's health names; 0 for none."""
     try:
         return int(json.loads(text)["log"][0])
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError):
         return 0

@@ -148,7 +148,7 @@ def read_code(code: str) -> Card:
         raw = bytes_of("".join(code.split()).removeprefix(CODE))
         card = read_card(json.loads(raw[64:]))
         Ed25519PublicKey.from_public_bytes(card.sign).verify(raw[:64], _CARD + raw[64:])
-    except (ValueError, KeyError, TypeError, InvalidSignature):
+    except (ValueError, KeyError, TypeError, RecursionError, InvalidSignature):
         raise RefusedError(
             f"this is no code of a kiosk that wants to join, or part of it is missing; it begins with {CODE}"
         ) from None

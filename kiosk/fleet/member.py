@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,6 +27,8 @@ from kiosk.store.store import Store
 
 _HEALTH = b"kiosk fleet health\0"
 LONGEST_HEALTH = 1 << 16
+LATEST = 1e11  # s UTC, the year 5138: what another kiosk calls a time
+DEEPEST = 20  # levels of JSON in another kiosk's word: whoever reads it again may have less room than who took it
 SECRET = "fleet"  # noqa: S105  the name of a secret
 
 log = logging.getLogger("kiosk.fleet")
@@ -44,7 +47,7 @@ class Member:
         Raises:
             NoFleetError: it belongs to none, and did not ask to.
         """
-        self.shared = Shared(store)
+        self._store, self.shared = store, Shared(store)
         kept = store.secrets.read(SECRET)
         if kept is None or self.shared.me() is None:
             raise NoFleetError("this kiosk belongs to no fleet; `kiosk fleet join fleet.json` lets it ask to")
@@ -54,8 +57,13 @@ class Member:
         self.heads = Heads(store, self.shared, self.identity)
         self.roster: Roster | None = None
         self._keys: dict[int, bytes] = {}
+        self._obeying, self._refused = threading.Lock(), ""
         if signed := self.shared.roster():
             self._use(read_roster(signed, self.invitation.admin))
+        try:
+            self.obey()  # an order may have been kept by a process that was ended, or by a program that refused it
+        except KioskError as error:  # a full disk must not keep a kiosk from saying so
+            log.warning("fleet policy not obeyed reason=%r", str(error))
 
     @property
     def id(self) -> str:
@@ -91,7 +99,7 @@ class Member:
         elif newer := self.shared.roster():  # another process took it
             self._use(read_roster(newer, self.invitation.admin))
         self._look_again()
-        self._obey()
+        self.obey()
         return True
 
     # ---- the owner's orders
@@ -103,11 +111,11 @@ class Member:
             RefusedError: it is not the owner's.
         """
         revision = revision_of(envelope, kind, self.invitation.admin)
-        if not self.shared.orders.keep(kind, revision, envelope):
-            return False
-        log.info("fleet order kind=%s revision=%d", kind, revision)
-        self._obey()
-        return True
+        is_new = self.shared.orders.keep(kind, revision, envelope)
+        if is_new:
+            log.info("fleet order kind=%s revision=%d", kind, revision)
+        self.obey()
+        return is_new
 
     def order(self, kind: str) -> Order | None:
         """Return the newest order of a kind that can be opened; None where there is none."""
@@ -125,15 +133,26 @@ class Member:
         order = self.order(POLICY)
         return None if order is None else policy_of(order)
 
-    def _obey(self) -> None:
-        """Let through this door whom the policy names; settings are taken by whoever can check them."""
-        try:
-            policy = self.policy()
-        except RefusedError as error:
-            log.warning("fleet policy refused reason=%r", str(error))
-            return
-        if policy is not None and self.shared.take_door(policy.of(self.id), revision=policy.revision):
-            self.shared.orders.drop_before(POLICY, policy.revision)
+    def obey(self) -> None:
+        """Let through this door whom the policy names, where that is not so; settings are taken by whoever checks them.
+
+        Whatever was kept and not obeyed, or obeyed and undone, is obeyed by the next call.
+
+        Raises:
+            KioskError: the store takes nothing.
+        """
+        with self._obeying:  # else a thread that read the policy before could put it in the place of a newer one
+            try:
+                policy, refused = self.policy(), ""
+            except RefusedError as error:
+                policy, refused = None, str(error)
+            if refused not in {"", self._refused}:
+                log.warning("fleet policy refused reason=%r", refused)
+            self._refused = refused
+            if policy is None or self._store.door_groups() == frozenset(policy.of(self.id)):
+                return
+            self.shared.orders.drop_before(POLICY, policy.revision)  # first: no process without its key goes back
+            self.shared.take_door(policy.of(self.id), revision=policy.revision)
             log.info("fleet policy=%d groups=%d", policy.revision, len(policy.of(self.id)))
             self.shared.sort_people()
 
@@ -200,8 +219,9 @@ class Member:
         try:
             Ed25519PublicKey.from_public_bytes(member.card.sign).verify(signed[:64], _HEALTH + signed[64:])
             said = json.loads(signed[64:])
-            float(said["at"])
-        except (InvalidSignature, ValueError, KeyError, TypeError):
+            if not (0 <= float(said["at"]) < LATEST and _is_shallow(said)):
+                raise ValueError("out of range")
+        except (InvalidSignature, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             log.warning("fleet health refused kiosk=%s", kiosk)
             return None
         return dict(said)
@@ -244,6 +264,11 @@ class Member:
             signer=self.identity.sign,
         )
         return Message(one.person, self.id, envelope)
+
+
+def _is_shallow(found: object, levels: int = DEEPEST) -> bool:
+    inside = found.values() if isinstance(found, dict) else found if isinstance(found, list) else ()
+    return levels > 0 and all(_is_shallow(one, levels - 1) for one in inside)
 
 
 def _texts(found: object) -> dict[str, str]:

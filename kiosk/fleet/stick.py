@@ -86,7 +86,7 @@ def take(member: Member, path: Path) -> Taken:
                 people += member.hear(batch).people
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ConfigError(f"{path} is no file of `kiosk fleet export`, or part of it is missing") from None
     return Taken(documents, people, len(member.shared.parked()))
 

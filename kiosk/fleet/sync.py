@@ -57,7 +57,7 @@ class FleetSync:
         self._decisions = DecisionSender(self.member, store)
         self._keeper = keeper(self.member) if keeper is not None else None
         self._store, self._more_health = store, health
-        self._chores = (*chores, *([self._keeper.look] if self._keeper is not None else []))
+        self._chores = (self.member.obey, *chores, *([self._keeper.look] if self._keeper is not None else []))
         self._hubs = tuple(dict.fromkeys((*more_hubs, *self.member.invitation.hubs)))
         self.links: tuple[Link, ...] = ()
         self._loop: asyncio.AbstractEventLoop | None = None

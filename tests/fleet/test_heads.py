@@ -7,6 +7,9 @@ import pytest
 
 from kiosk.cli.main import main
 from kiosk.errors import RefusedError
+from kiosk.fleet.heads import _HEAD
+from kiosk.fleet.identity import text_of
+from kiosk.fleet.member import _HEALTH
 from kiosk.fleet.stick import export, take
 from kiosk.fleet.sync import FleetSync
 from kiosk.store.directory import open_store
@@ -19,8 +22,12 @@ from tests.store.stored import Clock, enrolment
 
 
 @pytest.fixture
-def kiosks(tmp_path):
-    fleet = Fleet()
+def fleet():
+    return Fleet()
+
+
+@pytest.fixture
+def kiosks(tmp_path, fleet):
     made = [Kiosk(tmp_path / name, fleet, Clock()) for name in ("a", "b", "c")]
     fleet.let_in(*made)
     for kiosk in made:
@@ -146,6 +153,51 @@ def test_nobody_makes_a_head_of_another_kiosk(kiosks):
     assert rollback.found(a.store) is None
     assert a.member.shared.hubs.heads() == {}
     assert a.member.heads.newer() == {}
+
+
+DEEP = "[" * 10_000 + "]" * 10_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"at": 1, "log": [Infinity]}',
+        '{"at": 1, "log": [1e999]}',
+        f'{{"at": {"9" * 400}}}',
+        '{"at": NaN}',
+        '{"at": 1e12}',
+        DEEP,
+        f'{{"at": 1, "log": [{"[" * 500}{"]" * 500}]}}',
+    ],
+)
+def test_whatever_a_member_says_of_itself_stops_nobody(kiosks, text):
+    a, b, _ = kiosks
+    word = text.encode()
+    a.member.hear_health(b.member.id, b.member.identity.sign.sign(_HEALTH + word) + word)
+
+    assert a.member.heads.newer() == {}
+    assert "log" in FleetSync(a.store).health()
+
+
+@pytest.mark.parametrize("text", ["[Infinity, 0]", f"[{1 << 70}, 0]", "[0, 0]", "[true, 0]", '["7", 0]', DEEP])
+def test_a_head_without_a_number_is_none(kiosks, text):
+    a, b, _ = kiosks
+    word = text.encode()
+    head = text_of(b.member.identity.sign.sign(_HEAD + word) + word)
+    assert a.member.hear_health(b.member.id, b.member.sign_health({"at": 1.0, "head": head}))
+
+    assert a.member.shared.hubs.heads() == {}
+
+
+def test_nothing_is_kept_of_what_a_kiosk_said_of_itself_that_was_taken_off(kiosks, fleet):
+    a, b, c = kiosks
+    for kiosk in (b, c):
+        say(kiosk, a)
+    fleet.take_off(b)
+    a.member.hear_roster(fleet.signed)
+
+    assert list(a.member.shared.hubs.health()) == [c.member.id]
+    assert list(a.member.shared.hubs.heads()) == [c.member.id]
 
 
 def test_a_running_kiosk_finds_it_at_its_first_connection_and_says_so(site, tmp_path):  # noqa: F811

@@ -100,6 +100,27 @@ def test_what_is_sealed_with_a_key_that_has_not_arrived_waits_for_it(fleet, make
     assert b.of(ann.session_id) is not None
 
 
+def test_an_older_document_that_comes_later_takes_no_newer_one_that_waits_away(fleet, make):
+    a, b, c, d = (make(name) for name in "abcd")
+    fleet.let_in(a, b, c)
+    tell(fleet, a, b, c)
+    ann = a.store.people.enrol(enrolment(1))
+    older = said_by(a)
+    b.member.hear(older)
+    fleet.take_off(c)
+    fleet.let_in(d)
+    tell(fleet, a)
+    a.store.people.block(ann.session_number)
+    for kiosk in (b, d):  # one reads the older, to the other both say nothing yet
+        kiosk.member.hear(said_by(a))
+        kiosk.member.hear(older)
+        assert len(kiosk.member.shared.parked()) == 1
+    tell(fleet, b, d)
+
+    assert [kiosk.of(ann.session_id).is_blocklisted for kiosk in (b, d)] == [True, True]
+    assert [kiosk.member.shared.parked() for kiosk in (b, d)] == [(), ()]
+
+
 def test_a_kiosk_that_was_taken_off_reads_nothing_new_and_is_believed_nothing_new(fleet, make):
     a, b, c = make("a"), make("b"), make("c")
     fleet.let_in(a, b, c)

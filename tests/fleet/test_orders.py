@@ -8,11 +8,13 @@ import pytest
 
 from kiosk.cli.fleet.orders import _give
 from kiosk.errors import ConfigError, RefusedError
+from kiosk.fleet.member import Member
 from kiosk.fleet.orders import POLICY, SETTINGS, Order, open_order, revision_of, seal_order
 from kiosk.fleet.policy import Policy, policy_of, read_policy, shut, write_policy
 from kiosk.fleet.stick import export, take
 from kiosk.fleet.sync import FleetSync
 from kiosk.fleet.view import View
+from kiosk.store.store import DOOR
 from kiosk.store.subjects import Details, Enrolment
 from tests.fleet.keys import Fleet, Kiosk
 from tests.fleet.test_hub import let_in, site  # noqa: F401  a fixture
@@ -99,6 +101,25 @@ def test_an_order_of_a_newer_program_changes_nothing(fleet, kiosks):
     a.member.hear_order(POLICY, ordered(fleet, {"gates": {}}, revision=2))
 
     assert a.store.door_groups() == {"staff"}
+
+
+def test_a_policy_that_was_kept_and_not_obeyed_is_obeyed_by_whatever_comes_next(fleet, kiosks):
+    a, b = kiosks
+    envelope = ordered(fleet, doors(**{"*": ["staff"]}))
+    for kiosk in kiosks:  # as a process left it that ended in between
+        kiosk.member.shared.orders.keep(POLICY, 1, envelope)
+        assert kiosk.store.door_groups() is None
+    assert not a.member.hear_order(POLICY, envelope)
+    Member(b.store)
+
+    assert [kiosk.store.door_groups() for kiosk in kiosks] == [{"staff"}] * 2
+    a.store.secrets.remove(DOOR)  # as somebody who has the disk can
+    sync = FleetSync(a.store)
+    assert a.store.door_groups() == {"staff"}
+    a.store.secrets.remove(DOOR)
+    sync.start()
+    until(lambda: a.store.door_groups() == {"staff"})  # without any hub
+    sync.close()
 
 
 # ---- the policy

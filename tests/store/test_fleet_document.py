@@ -36,7 +36,7 @@ DOCUMENTS = st.builds(
     st.lists(REFERENCES, max_size=3).map(lambda found: {one.id: one for one in found}),
     st.dictionaries(IDS, st.text(max_size=3)),
     st.frozensets(IDS),
-) | st.builds(forgotten_document, st.integers(0, 3))
+) | st.builds(forgotten_document, st.integers(0, 3), st.frozensets(IDS))
 
 
 def acts(document, kiosk, *, block=None, name="X"):

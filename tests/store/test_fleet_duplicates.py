@@ -93,6 +93,53 @@ def test_operators_who_decide_apart_from_each_other_lose_nobody(twice, hub, kios
     assert [kiosk.of(new.session_id) for kiosk in kiosks] == [None] * 3
 
 
+@pytest.mark.parametrize("order", ["abc", "bac", "cba"])
+def test_a_block_that_another_kiosk_puts_on_the_record_that_goes_holds_for_the_one_that_stays(
+    twice,
+    hub,  # noqa: F811
+    kiosks,  # noqa: F811
+    order,
+):
+    old, new = twice
+    a, b, c = kiosks
+    Duplicates(a.store).same(old.session_id, new.session_id, details_of=old.session_id, actor="x")
+    b.people.block(b.of(new.session_id).session_number, reason="lost badge")
+    settle(hub, sorted(kiosks, key=lambda kiosk: order.index(kiosk.shared.me())))
+
+    for kiosk in kiosks:
+        person = kiosk.of(old.session_id)
+        assert (person.is_blocklisted, person.details.block_reason, person.references) == (True, "lost badge", 2)
+        assert kiosk.of(new.session_id) is None
+    c.people.unblock(c.of(old.session_id).session_number)
+    settle(hub, kiosks)
+    a.read(hub, since=0)  # what was said is said again
+    settle(hub, kiosks)
+    assert [kiosk.of(old.session_id).is_blocklisted for kiosk in kiosks] == [False] * 3
+    assert all(kiosk.store.verify_log().is_intact for kiosk in kiosks)
+
+
+@pytest.mark.parametrize("is_forgotten", [False, True])
+def test_a_block_follows_from_one_duplicate_to_the_next(twice, hub, kiosks, is_forgotten):  # noqa: F811
+    first, second = twice
+    a, b, c = kiosks
+    c.clock.advance(60.0)
+    third = c.people.enrol(Enrolment([template(3)], Details(name="Person A")))
+    settle(hub, kiosks)
+    alike(kiosks, second, third)
+    c.people.block(c.of(third.session_id).session_number, reason="theft")
+    settle(hub, kiosks)
+    Duplicates(a.store).same(first.session_id, second.session_id, details_of=first.session_id, actor="x")
+    Duplicates(b.store).same(second.session_id, third.session_id, details_of=second.session_id, actor="y")
+    if is_forgotten:
+        c.people.forget(c.of(first.session_id).session_number)
+    settle(hub, kiosks)
+
+    for kiosk in kiosks:
+        assert [kiosk.of(one.session_id) for one in (second, third)] == [None, None]
+        person = kiosk.of(first.session_id)
+        assert person is None if is_forgotten else person.details.block_reason == "theft"
+
+
 def test_a_pair_of_one_kiosk_a_session_or_somebody_gone_is_not_asked_about(hub, kiosks):  # noqa: F811
     a, b, _ = kiosks
     one, other = (a.people.enrol(Enrolment([template(seed)], Details())) for seed in (1, 2))

@@ -15,6 +15,7 @@ from kiosk.store.fleet.document import EMPTY, Document, contribute, forgotten_do
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Collection
 
     from kiosk.store.subjects import Subject
     from kiosk.store.vault import Vault
@@ -40,7 +41,9 @@ def capture(connection: sqlite3.Connection, vault: Vault) -> None:
     document_rows.put(connection, document_rows.CURSOR, newest)
 
 
-def say_forgotten(connection: sqlite3.Connection, vault: Vault, me: str, person: str) -> None:
+def say_forgotten(
+    connection: sqlite3.Connection, vault: Vault, me: str, person: str, into: Collection[str] = ()
+) -> None:
     """Write this kiosk's tombstone of a person: what it said before, and what others said, is gone from here."""
     known = document_rows.read(connection, vault, person)
     own = known.get(me)
@@ -49,7 +52,7 @@ def say_forgotten(connection: sqlite3.Connection, vault: Vault, me: str, person:
     for origin, row in known.items():
         if row.document.forgotten is None:
             document_rows.remove(connection, person, origin)
-    tombstone = forgotten_document(document_rows.roster_number(connection))
+    tombstone = forgotten_document(document_rows.roster_number(connection), into)
     version = document_rows.next_version(connection)
     document_rows.write(connection, vault, person, me, document_rows.Row(version, tombstone))
 

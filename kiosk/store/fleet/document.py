@@ -8,7 +8,7 @@ idempotent.
     blocks       a union of ids; an unblock lifts the ids it has seen, so that a block made elsewhere meanwhile holds
     registers    name, status, dates, …: the one of the highest (revision, kiosk)
     apart        a union of ids of people who look alike and are others, as an operator said
-    forgotten    wins, and leaves nothing else
+    forgotten    wins, and leaves nothing else but whose record took its place, where it was a duplicate
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
@@ -67,6 +67,7 @@ class Document:
     lifted: frozenset[str] = frozenset()
     apart: frozenset[str] = frozenset()
     forgotten: int | None = None  # the roster's number as the person was forgotten; None: they were not
+    into: frozenset[str] = frozenset()  # of somebody forgotten as a duplicate: whose record a block on them belongs to
 
     @property
     def is_blocked(self) -> bool:
@@ -98,16 +99,16 @@ class Document:
 EMPTY = Document()
 
 
-def forgotten_document(roster: int) -> Document:
-    """Return the tombstone of a person: nothing but that they were forgotten, and as of which roster."""
-    return Document(forgotten=roster)
+def forgotten_document(roster: int, into: Iterable[str] = ()) -> Document:
+    """Return the tombstone of a person: that they were forgotten, as of which roster, and who took their place."""
+    return Document(forgotten=roster, into=frozenset(into))
 
 
 def join(one: Document, other: Document) -> Document:
     """Return what two documents say together."""
     numbers = [each.forgotten for each in (one, other) if each.forgotten is not None]
     if numbers:
-        return Document(forgotten=min(numbers))
+        return Document(forgotten=min(numbers), into=one.into | other.into)
     registers = dict(one.registers)
     for name, register in other.registers.items():
         if name not in registers or registers[name].rank < register.rank:
@@ -125,6 +126,21 @@ def join(one: Document, other: Document) -> Document:
 def join_all(documents: Iterable[Document]) -> Document:
     """Return what documents say together."""
     return reduce(join, documents, EMPTY)
+
+
+def carry(own: Document, whole: Document, gone: Document) -> Document:
+    """Return this kiosk's document with the blocks of a duplicate that is gone; equal to `own` where none is missing.
+
+    They keep their ids: whoever carries them, and however often, an unblock that has seen one lifts it for good.
+
+    Args:
+        own: this kiosk's document of who stays.
+        whole: what all documents known here say of who stays.
+        gone: what was said of the duplicate.
+    """
+    if not gone.is_blocked or not gone.blocks.keys() - gone.lifted - whole.blocks.keys():
+        return own
+    return replace(own, blocks={**own.blocks, **gone.blocks}, lifted=own.lifted | gone.lifted)
 
 
 def contribute(
@@ -171,7 +187,7 @@ def pack(document: Document) -> bytes:
 def plain(document: Document) -> dict[str, Any]:
     """Return a document as JSON has it."""
     if document.forgotten is not None:
-        return {"forgotten": document.forgotten}
+        return {"forgotten": document.forgotten, **({"into": sorted(document.into)} if document.into else {})}
     return {
         "registers": {name: [one.revision, one.kiosk, one.value] for name, one in document.registers.items()},
         "references": [
@@ -197,7 +213,7 @@ def unpack(content: bytes) -> Document:
         if not isinstance(whole, dict):
             raise TypeError("want an object")
         if "forgotten" in whole:
-            return Document(forgotten=_count(whole["forgotten"]))
+            return forgotten_document(_count(whole["forgotten"]), map(_text, whole.get("into", ())))
         registers = {
             name: Register(_count(revision), _text(kiosk), value)
             for name, (revision, kiosk, value) in whole["registers"].items()

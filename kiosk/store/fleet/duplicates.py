@@ -3,7 +3,8 @@
 Every kiosk that holds both finds the pair by itself and shows it, and one decision, wherever it is made, closes it at
 all of them: a kiosk chosen to ask may be away for weeks, or have nobody who looks. Two operators who decide apart from
 each other lose nobody: *different people* is a union of ids, and in *the same person* it is always the older enrolment
-whose id stays; only whose particulars it has is chosen, by the latest revision.
+whose id stays; only whose particulars it has is chosen, by the latest revision. A block that another kiosk put on the
+record that goes follows it: the tombstone names who stays.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from kiosk.errors import RefusedError
 from kiosk.store import subject_rows
 from kiosk.store.chain import Kind
 from kiosk.store.fleet import document_rows
-from kiosk.store.fleet.document import EMPTY
+from kiosk.store.fleet.capture import say_forgotten
+from kiosk.store.fleet.document import EMPTY, carry
 from kiosk.store.fleet.document_rows import ME, Row
 from kiosk.store.fleet.people import template_of
 from kiosk.store.subjects import SESSION, Subject
@@ -134,7 +136,10 @@ class Duplicates:
             stays, goes = self._asked(connection, first, second)
             self._give_references(connection, goes, stays)
             merged = _merged(stays, goes, stays if details_of == first else goes)
+            self._give_blocks(connection, goes, stays)
             self._store.people.erasures.erase_within(transaction, goes.session_number, actor=actor)
+            me, into = document_rows.value(connection, ME) or "", {stays.session_id}
+            say_forgotten(connection, self._vault, me, goes.session_id, into)  # what is said of them goes on there
             subject_rows.update(connection, self._vault, merged)
             self._close(transaction, stays, "same_person", actor)
         self._store.people.erasures.prove()
@@ -161,6 +166,15 @@ class Duplicates:
                     quality=one.quality,
                     now=one.created_at,
                 )
+
+    def _give_blocks(self, connection: sqlite3.Connection, goes: Subject, stays: Subject) -> None:
+        me = document_rows.value(connection, ME) or ""
+        gone, rows = (document_rows.read(connection, self._vault, one.session_id) for one in (goes, stays))
+        own = rows.get(me, Row(0, EMPTY)).document
+        new = carry(own, document_rows.whole_of(rows), document_rows.whole_of(gone))
+        if new != own:
+            version = document_rows.next_version(connection)
+            document_rows.write(connection, self._vault, stays.session_id, me, Row(version, new))
 
     def _close(self, transaction: Transaction, subject: Subject, decision: str, actor: str) -> None:
         details = {"of": subject.session_id, "decision": decision}

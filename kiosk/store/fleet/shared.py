@@ -119,6 +119,8 @@ class Shared:
             connection.execute("INSERT INTO fleet_roster (number, text) VALUES (?, ?)", (number, text))
             document_rows.put(connection, SINCE, since)
             capture(connection, self._vault)
+            for table in ("health", "head"):  # of kiosks that are gone: nobody corrects it any more
+                connection.executemany(f"DELETE FROM fleet_{table} WHERE kiosk = ?", [(origin,) for origin in kept])
             for origin, digests in kept.items():
                 if digests is not None:
                     self._taking.drop(transaction, origin, frozenset(digests), key)
@@ -170,7 +172,9 @@ class Shared:
                 refused.append(f"{len(parked) - room} documents that cannot be opened yet: too many of them wait")
             for waiting in parked[:room]:
                 connection.execute(
-                    "INSERT OR REPLACE INTO fleet_parked (person, origin, envelope, why) VALUES (?, ?, ?, ?)",
+                    "INSERT INTO fleet_parked (person, origin, envelope, why) VALUES (?, ?, ?, ?)"
+                    " ON CONFLICT (person, origin) DO UPDATE SET envelope = excluded.envelope, why = excluded.why"
+                    " WHERE substr(excluded.envelope, 9, 8) >= substr(envelope, 9, 8)",  # the version, as in taking.py
                     (waiting.person, waiting.origin, waiting.envelope, waiting.why),
                 )
             if source is not None:

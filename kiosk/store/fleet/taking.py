@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 from kiosk.store.fleet import document_rows
 from kiosk.store.fleet.capture import say_forgotten
-from kiosk.store.fleet.document import EMPTY, Document, fingerprint, join
+from kiosk.store.fleet.document import EMPTY, Document, carry, fingerprint, forgotten_document, join, join_all
 from kiosk.store.fleet.document_rows import ME, SINCE, VERSION, Row
 from kiosk.store.fleet.holding import is_held, read_door, reduced
 from kiosk.store.fleet.people import ORIGIN, SharedPeople
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Collection, Iterable, Mapping
 
     from kiosk.store.decision_log import Transaction
     from kiosk.store.store import Store
+    from kiosk.store.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +69,21 @@ class Taking:
         me = document_rows.value(connection, ME) or ""
         before = document_rows.read(connection, self._vault, person)
         after, envelopes = self._joined(transaction, me, before, documents)
-        connection.executemany(
-            "DELETE FROM fleet_parked WHERE person = ? AND origin = ?", [(person, one.origin) for one in documents]
+        connection.executemany(  # the version is big-endian and clear in an envelope's head, see fleet/sealed.py
+            "DELETE FROM fleet_parked WHERE person = ? AND origin = ? AND substr(envelope, 9, 8) <= ?",
+            [(person, one.origin, one.version.to_bytes(8, "big")) for one in documents],
         )
         whole = document_rows.whole_of(after)
         if (
             whole.forgotten is None
             and connection.execute("SELECT 1 FROM erasure WHERE session_id = ?", (person,)).fetchone()
         ):  # of a backup that is older than the forgetting
-            whole = Document(forgotten=document_rows.roster_number(connection))
+            whole = forgotten_document(document_rows.roster_number(connection))
         elif after == before:
             return None
         said = _Said(person, me, before, after, envelopes)
         if whole.forgotten is not None:
-            return self._forget(transaction, said, whole.forgotten)
+            return self._forget(transaction, said, whole)
         if not is_held(whole, door, is_own=me in after):
             return self._let_go(transaction, said)
         self._write(transaction, said)
@@ -174,13 +177,47 @@ class Taking:
         self._write(transaction, replace(said, before=before, after=left, envelopes={}))
         return "gone" if known is not None else None
 
-    def _forget(self, transaction: Transaction, said: _Said, forgotten: int) -> str:
+    def _forget(self, transaction: Transaction, said: _Said, whole: Document) -> str:
         connection, known = transaction.connection, self._people.known(transaction, said.person)
         if known is not None:
             self._erasures.erase_within(transaction, known.session_number, actor=f"fleet:{said.origin}", origin=ORIGIN)
         tombstones = {name: row for name, row in said.after.items() if row.document.forgotten is not None}
         self._write(transaction, replace(said, after=tombstones))
         document_rows.unwant(connection, said.person)
-        if known is not None or forgotten >= document_rows.number(connection, SINCE):
-            say_forgotten(connection, self._vault, said.me, said.person)
+        if known is not None or (whole.forgotten or 0) >= document_rows.number(connection, SINCE):
+            say_forgotten(connection, self._vault, said.me, said.person, whole.into)
+        rows = (*said.before.values(), *said.after.values())
+        gone = join_all(row.document for row in rows if row.document.forgotten is None)
+        if gone.is_blocked:
+            self._carry(transaction, said, gone, whole.into)
         return "forgotten" if known is not None else "noted"
+
+    def _carry(self, transaction: Transaction, said: _Said, gone: Document, into: Collection[str]) -> None:
+        """Block whoever took the place of a duplicate that was blocked at a kiosk which did not know of that yet."""
+        connection = transaction.connection
+        for person in _last_of(connection, self._vault, into):
+            before = document_rows.read(connection, self._vault, person)
+            own, whole = before.get(said.me, Row(0, EMPTY)), document_rows.whole_of(before)
+            new = carry(own.document, whole, gone)
+            if new != own.document:
+                row = Row(document_rows.next_version(connection), new, own.is_whole)
+                told = _Said(person, said.me, before, {**before, said.me: row}, {})
+                self._write(transaction, told)
+                self._show(transaction, replace(told, envelopes=said.envelopes))
+
+
+def _last_of(connection: sqlite3.Connection, vault: Vault, into: Collection[str]) -> tuple[str, ...]:
+    """Return who took the place of a duplicate in the end; nobody where they were forgotten."""
+    found: list[str] = []
+    seen, waiting = set[str](), sorted(into)
+    while waiting:
+        person = waiting.pop()
+        if person in seen:
+            continue
+        seen.add(person)
+        whole = document_rows.whole_of(document_rows.read(connection, vault, person))
+        if whole.forgotten is not None:
+            waiting.extend(sorted(whole.into))
+        elif connection.execute("SELECT 1 FROM erasure WHERE session_id = ?", (person,)).fetchone() is None:
+            found.append(person)
+    return tuple(found)
