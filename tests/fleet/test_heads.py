@@ -165,6 +165,27 @@ def test_a_restore_that_gave_up_what_others_hold_is_no_rollback(kiosks):
     assert rollback.found(a.store) is None
 
 
+def test_after_a_rollback_a_restore_of_an_older_backup_is_the_cure(kiosks, tmp_path):
+    a, b, _ = kiosks
+    path = backup.write(a.store.database, a.store.vault, tmp_path / "backups", now=Clock()()).path
+    old = copied(a, tmp_path / "old")
+    a.store.people.enrol(enrolment(1))
+    say(a, b)
+    put_back(a, old)
+    say(a, b)
+    say(b, a)
+    found = rollback.found(a.store)
+    assert found is not None
+    a.store.close()
+    restore.restore(a.directory, path, read_keys(a.directory), now=Clock(), overwrite=True)
+    reopened(a)
+    say(b, a)
+
+    assert rollback.found(a.store) is None
+    assert a.store.log.tail().seq == found.seq + 1
+    assert a.store.verify_log().is_intact
+
+
 def test_another_record_in_the_place_of_one_that_was_told_is_a_rollback_too(kiosks, tmp_path):
     a, b, _ = kiosks
     old = copied(a, tmp_path / "old")

@@ -44,7 +44,12 @@ class Rollback:
 def found(store: Store) -> Rollback | None:
     """Return what was found; None where nothing was, or an operator accepted it."""
     with store.database.read() as connection:
-        text = _value(connection, FOUND)
+        return found_in(connection)
+
+
+def found_in(connection: sqlite3.Connection) -> Rollback | None:
+    """Return what was found, as `found` does."""
+    text = _value(connection, FOUND)
     return None if text is None else Rollback(**json.loads(text))
 
 
@@ -79,10 +84,9 @@ def accept(store: Store, *, actor: str) -> Rollback:
     """
     with store.transaction() as transaction:
         connection = transaction.connection
-        text = _value(connection, FOUND)
-        if text is None:
+        rollback = found_in(connection)
+        if rollback is None:
             raise RefusedError("nobody says that this store was put back to an older state")
-        rollback = Rollback(**json.loads(text))
         connection.execute("DELETE FROM kiosk WHERE name = ?", (FOUND,))
         tail = connection.execute("SELECT max(seq) FROM log").fetchone()[0]
         details: dict[str, object] = {ACCEPTED: rollback.seq}
