@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 from kiosk.fleet import wire
 from kiosk.fleet.member import Member
 from kiosk.fleet.roster import Roster
-from kiosk.fleet.sealed import Form
+from kiosk.fleet.sealed import Form, Sealed
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.outbox import OutboxRow, OutboxState
 from kiosk.store.store import Store
+from kiosk.store.upkeep import rollback
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -39,6 +40,7 @@ class _Last:
 
     sequence: int = 0  # of the message
     record: int = 0  # of the decision log
+    request_id: str = ""
 
 
 class DecisionSender:
@@ -85,13 +87,24 @@ class DecisionSender:
             self.fault = "The hub's log of this kiosk holds what this kiosk did not sign; its decisions wait here."
             log.error("fleet log forged subject=%s", self._subject)  # noqa: TRY400  the sentence says all
             return None
-        return _Last(found.seq or 0, read.number)
+        tail = await asyncio.to_thread(self._store.log.tail)
+        if tail is None or tail.seq < read.number:  # signed here, and not known here
+            await asyncio.to_thread(rollback.hold_against, self._store, read.number, "")
+        return _Last(found.seq or 0, read.number, self._request_of(read))
+
+    def _request_of(self, read: Sealed) -> str:
+        key = self._member.key_of(read.epoch)
+        try:
+            return "" if key is None else str(json.loads(read.open(key))["request_id"])
+        except (ValueError, KeyError, TypeError):
+            return ""
 
     async def _send(self, client: Client, row: OutboxRow, last: _Last) -> _Last:
         """Send one row, unless it arrived before; return the newest decision at the hub."""
         from nats.js.api import Header  # noqa: PLC0415  see wire.connection
 
-        if row.seq <= last.record:
+        is_doubtful = row.doubt_from is not None and row.seq <= last.record  # of a backup that was restored
+        if is_doubtful or row.request_id == last.request_id:  # a number alone may be that of a record now lost
             await asyncio.to_thread(self._outbox.settle, row.id, f"fleet:{row.seq}")
             return last
         sealed = await asyncio.to_thread(self._sealed, row, last)
@@ -99,7 +112,7 @@ class DecisionSender:
         headers = {Header.EXPECTED_LAST_SUBJECT_SEQUENCE.value: str(last.sequence)}  # else the connection ends
         arrived = await stream.publish(self._subject, sealed, stream=wire.LOG, headers=headers)
         await asyncio.to_thread(self._outbox.settle, row.id, f"fleet:{row.seq}")
-        return _Last(arrived.seq, row.seq)
+        return _Last(arrived.seq, row.seq, row.request_id)
 
     def _sealed(self, row: OutboxRow, last: _Last) -> bytes:
         wanted = DecisionFilter(kinds=(), request_id=row.request_id)

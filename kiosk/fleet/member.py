@@ -251,6 +251,10 @@ class Member:
             raise KioskError("this kiosk has no key of the fleet")
         return roster.epoch, keys[roster.epoch]
 
+    def key_of(self, epoch: int) -> bytes | None:
+        """Return the key of an epoch; None where this kiosk has none of it."""
+        return self._keys.get(epoch)
+
     def _sealed(self, one: Outgoing) -> Message:
         epoch, key = self.epoch_key()
         envelope = seal(

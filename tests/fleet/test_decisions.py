@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -21,7 +22,7 @@ from kiosk.store.directory import open_store
 from kiosk.store.keys import read_keys
 from kiosk.store.outbox import FLEET, OutboxState
 from kiosk.store.subjects import Enrolment
-from kiosk.store.upkeep import backup, restore
+from kiosk.store.upkeep import backup, restore, rollback
 from tests.fleet.keys import Fleet, Kiosk
 from tests.fleet.test_hub import site  # noqa: F401  a fixture
 from tests.patience import until
@@ -133,6 +134,32 @@ def test_a_store_put_back_to_a_backup_sends_nothing_twice(site):  # noqa: F811
     until(lambda: sent(b))
 
     assert read(owner, b) == [*made, late]
+
+
+def test_what_a_store_put_back_decides_is_not_taken_for_what_it_lost(site, tmp_path):  # noqa: F811
+    _, _, owner, kiosks = site
+    b = kiosks[1]
+
+    def put(source, to):
+        b.sync.close()
+        b.store.close()
+        shutil.rmtree(to, ignore_errors=True)
+        shutil.copytree(source, to)
+        b.store = open_store(b.directory, read_keys(b.directory), now=Clock())
+
+    put(b.directory, tmp_path / "old")
+    lost = [decide(b) for _ in range(3)]
+    restarted(b)
+    until(lambda: sent(b))
+    put(tmp_path / "old", b.directory)
+    made = [decide(b)]
+    restarted(b)
+    until(lambda: sent(b) and rollback.found(b.store) is not None)
+    rollback.accept(b.store, actor="x")
+    made.append(decide(b))
+    until(lambda: sent(b))
+
+    assert read(owner, b)[-5:] == [*lost, *made]
 
 
 def test_somebody_forgotten_before_it_was_sent_is_not_told_of(site):  # noqa: F811

@@ -1,5 +1,6 @@
 """A store that was put back to an older day is found by what others hold of its log; by a real hub and by a stick."""
 
+import hashlib
 import json
 import shutil
 
@@ -104,9 +105,53 @@ def test_an_operator_who_looked_ends_it_and_is_not_asked_about_the_same_again(ki
 
     assert rollback.found(a.store) is None
     assert a.store.decisions(None).total == 0
-    assert rollback.hold_against(a.store, seq + 1, "00") is not None
+    assert a.store.verify_log().is_intact
+    assert a.store.log.tail().seq == seq + 1  # no number that others hold is given twice
+    reopened(a)
+    assert rollback.hold_against(a.store, seq, "00") is None
+    assert rollback.hold_against(a.store, seq + 2, "00") is not None
     with pytest.raises(RefusedError):
         rollback.accept(b.store, actor="x")
+
+
+def test_nobody_with_the_disk_switches_it_off(kiosks, tmp_path):
+    a, b, _ = kiosks
+    old = copied(a, tmp_path / "old")
+    a.store.people.enrol(enrolment(1))
+    say(a, b)
+    put_back(a, old)
+    tail = a.store.log.tail()
+    details = {"accepted_rollback": 10**6, "replaces": [1, 10**6], "through": 10**6, "hash": "0" * 64, "kept": 0}
+    with a.store.database.write() as connection:
+        connection.execute("INSERT INTO kiosk (name, value) VALUES ('log_accepted', '1000000')")
+        for seq, kind in ((10**5, "RESTORE"), (10**5 + 1, "PRUNE")):
+            fields = {**json.loads(tail.record), "seq": seq, "kind": kind, "request_id": kind, "details": details}
+            record = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+            digest = hashlib.sha256(record.encode()).digest()
+            connection.execute(
+                "INSERT INTO log (seq, record, hash, signature) VALUES (?, ?, ?, ?)",
+                (seq, record, digest, tail.signature),
+            )
+    seq, _ = b.member.shared.hubs.heads()[a.member.id]
+
+    assert rollback.hold_against(a.store, seq, "00") is not None
+
+
+def test_a_store_that_went_on_is_accepted_too(kiosks, tmp_path):
+    a, b, _ = kiosks
+    old = copied(a, tmp_path / "old")
+    a.store.people.enrol(enrolment(1))
+    say(a, b)
+    put_back(a, old)
+    for seed in (2, 3, 4):
+        a.store.people.enrol(enrolment(seed))
+    seq, _ = b.member.shared.hubs.heads()[a.member.id]
+    assert rollback.hold_against(a.store, seq, "00") is not None
+    tail = a.store.log.tail().seq
+    rollback.accept(a.store, actor="x")
+
+    assert (a.store.log.tail().seq, a.store.verify_log().is_intact) == (tail + 1, True)
+    assert [rollback.hold_against(a.store, one, "00") for one in (seq, seq - 1)] == [None, None]
 
 
 def test_a_restore_that_gave_up_what_others_hold_is_no_rollback(kiosks):
@@ -125,6 +170,27 @@ def test_a_restore_that_gave_up_what_others_hold_is_no_rollback(kiosks):
     given_up = seq - 1
     assert rollback.hold_against(a.store, given_up, "00") is None
     assert rollback.found(a.store) is None
+
+
+def test_after_a_rollback_a_restore_of_an_older_backup_is_the_cure(kiosks, tmp_path):
+    a, b, _ = kiosks
+    path = backup.write(a.store.database, a.store.vault, tmp_path / "backups", now=Clock()()).path
+    old = copied(a, tmp_path / "old")
+    a.store.people.enrol(enrolment(1))
+    say(a, b)
+    put_back(a, old)
+    say(a, b)
+    say(b, a)
+    found = rollback.found(a.store)
+    assert found is not None
+    a.store.close()
+    restore.restore(a.directory, path, read_keys(a.directory), now=Clock(), overwrite=True)
+    reopened(a)
+    say(b, a)
+
+    assert rollback.found(a.store) is None
+    assert a.store.log.tail().seq == found.seq + 1
+    assert a.store.verify_log().is_intact
 
 
 def test_another_record_in_the_place_of_one_that_was_told_is_a_rollback_too(kiosks, tmp_path):

@@ -25,7 +25,7 @@ from kiosk.store.directory import DATABASE_NAME, hold, open_store
 from kiosk.store.durable import sync_directory
 from kiosk.store.erasure import BACKUPS_NAME
 from kiosk.store.store import HEAD_NAME, untrusted
-from kiosk.store.upkeep import backup, check
+from kiosk.store.upkeep import backup, check, rollback
 from kiosk.store.vault import Cipher, vault_for
 from kiosk.types import ClockState
 
@@ -240,6 +240,9 @@ def _old_state(directory: Path, vault: Vault, after: int) -> _Old:
                 rows = connection.execute("SELECT session_id FROM erasure").fetchall()
                 forgotten |= {session_id for (session_id,) in rows}
                 session_number = max(session_number, subject_rows.next_id(connection, "subject") - 1)
+                told = rollback.found_in(connection)
+            if told is not None and told.seq > last_seq:  # a store that was put back: others hold more of its log
+                last_seq, last_hash = told.seq, told.hash
             for signed in backup.log_of(database, vault).records(after):
                 lost[signed.entry.kind.value] += 1
                 if signed.seq > last_seq:

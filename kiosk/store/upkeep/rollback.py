@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kiosk.errors import RefusedError
-from kiosk.store.chain import Kind, parse
-from kiosk.store.decision_log import checkpoint_in
+from kiosk.store.chain import Kind, Signed
+from kiosk.store.checkpoint import read_checkpoint
 from kiosk.store.upkeep.anchor import gives_up
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from kiosk.store.store import Store
 
-FOUND, ACCEPTED = "log_rolled_back", "log_accepted"  # in the table `kiosk`: what was found, and up to which record not
+FOUND = "log_rolled_back"  # in the table `kiosk`: what was found
+ACCEPTED = "accepted_rollback"  # in a RESTORE record: up to where this store is right, whatever others hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,31 +36,36 @@ class Rollback:
         """What is wrong, and how to mend it."""
         return (
             f"This store was put back to an older state: other kiosks hold record {self.seq} of its log, and it does "
-            "not. Revoked keys and operators are in force again: look at `kiosk key list`, restore the newest backup, "
-            "or say that this store is right: `kiosk log accept`."
+            "not. Revoked keys and operators are in force again: look at `kiosk key list`, restore the newest backup. "
+            "Where that is done, or this store is the right one, say so: `kiosk log accept`."
         )
 
 
 def found(store: Store) -> Rollback | None:
     """Return what was found; None where nothing was, or an operator accepted it."""
     with store.database.read() as connection:
-        text = _value(connection, FOUND)
+        return found_in(connection)
+
+
+def found_in(connection: sqlite3.Connection) -> Rollback | None:
+    """Return what was found, as `found` does."""
+    text = _value(connection, FOUND)
     return None if text is None else Rollback(**json.loads(text))
 
 
 def hold_against(store: Store, seq: int, digest: str) -> Rollback | None:
     """Hold the log against a record that this kiosk told others of; what is found is kept.
 
-    A record that was removed for its age, or that a restore in this log gave up, speaks against nothing.
+    A record that was removed for its age, or that a restore or an operator in this log gave up, speaks against nothing;
+    that is believed of records that this device signed, and of nothing else in the database.
 
     Args:
         store: with the log.
         seq: of the record.
         digest: hexadecimal SHA-256 of the record.
     """
-    with store.database.read() as connection:
-        if _is_held(connection, seq, digest) or seq <= int(_value(connection, ACCEPTED) or 0):
-            return None
+    if _is_held(store, seq, digest):
+        return None
     rollback = Rollback(seq, digest)
     with store.database.write() as connection:
         known = _value(connection, FOUND)
@@ -71,30 +77,53 @@ def hold_against(store: Store, seq: int, digest: str) -> Rollback | None:
 def accept(store: Store, *, actor: str) -> Rollback:
     """Take an operator's word that this store is the right one, whatever others hold of it.
 
+    The log goes on past the numbers that others hold: what is decided from now on is never taken for what was lost.
+
     Raises:
         RefusedError: nothing was found.
     """
     with store.transaction() as transaction:
         connection = transaction.connection
-        text = _value(connection, FOUND)
-        if text is None:
+        rollback = found_in(connection)
+        if rollback is None:
             raise RefusedError("nobody says that this store was put back to an older state")
-        rollback = Rollback(**json.loads(text))
         connection.execute("DELETE FROM kiosk WHERE name = ?", (FOUND,))
-        _put(connection, ACCEPTED, str(rollback.seq))
-        transaction.record(Kind.SETTINGS, details={"accepted_rollback": rollback.seq}, actor=actor)
+        tail = connection.execute("SELECT max(seq) FROM log").fetchone()[0]
+        details: dict[str, object] = {ACCEPTED: rollback.seq}
+        if is_behind := tail < rollback.seq:
+            details |= {"replaces": [tail + 1, rollback.seq], "last_hash": rollback.hash}
+        skip_to = rollback.seq + 1 if is_behind else None
+        transaction.record(Kind.RESTORE, details=details, actor=actor, skip_to=skip_to)
     return rollback
 
 
-def _is_held(connection: sqlite3.Connection, seq: int, digest: str) -> bool:
-    row = connection.execute("SELECT hash FROM log WHERE seq = ?", (seq,)).fetchone()
-    if row is not None and row[0].hex() == digest:
-        return True
-    restores = connection.execute("SELECT record FROM log WHERE kind = ?", (Kind.RESTORE.value,)).fetchall()
-    if any(gives_up(parse(record), seq) for (record,) in restores):
-        return True
-    checkpoint = checkpoint_in(connection)
-    return row is None and checkpoint is not None and seq <= checkpoint.through
+def _is_held(store: Store, seq: int, digest: str) -> bool:
+    with store.database.read() as connection:
+        row = connection.execute("SELECT hash FROM log WHERE seq = ?", (seq,)).fetchone()
+        if row is not None and row[0].hex() == digest:
+            return True
+        columns = "SELECT seq, record, hash, signature FROM log WHERE kind = ? ORDER BY seq DESC"
+        restores = connection.execute(columns, (Kind.RESTORE.value,)).fetchall()
+        pruned = connection.execute(f"{columns} LIMIT 1", (Kind.PRUNE.value,)).fetchall() if row is None else []
+    return any(_gives_up(store, Signed(*one), seq) for one in restores) or any(
+        _removed(store, Signed(*one), seq) for one in pruned
+    )
+
+
+def _gives_up(store: Store, signed: Signed, seq: int) -> bool:
+    try:
+        accepted = signed.entry.details.get(ACCEPTED)
+        is_meant = gives_up(signed.entry, seq) or (type(accepted) is int and seq <= accepted)
+        return is_meant and store.log.holds(signed)
+    except ValueError:
+        return False
+
+
+def _removed(store: Store, signed: Signed, seq: int) -> bool:
+    try:
+        return seq <= read_checkpoint(signed.entry.details).through and store.log.holds(signed)
+    except ValueError:
+        return False
 
 
 def _value(connection: sqlite3.Connection, name: str) -> str | None:
