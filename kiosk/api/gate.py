@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from kiosk.api.access import Allowance, Caller, is_csrf_right, is_loopback, network, sender_of
 from kiosk.api.context import Context
 from kiosk.api.operation import Call, Operation, Refusal, answer, busy, not_found, refusal, refusal_of
-from kiosk.api.origins import cors_headers, is_allowed, other_site, preflight
+from kiosk.api.origins import cors_headers, is_allowed, is_of_other_page, other_site, preflight
 from kiosk.api.queue import FullError
 from kiosk.api.screen_token import COOKIE as SCREEN_COOKIE
 from kiosk.api.screen_token import is_screen
@@ -85,7 +85,7 @@ class Endpoint:
     async def _admit(self, request: Request, operation: Operation) -> tuple[Call, Allowance | None]:
         context = self._context
         address = request.client.host if request.client else ""
-        is_of_other_site = other_site(request.headers) is not None
+        is_of_other_site = is_of_other_page(request.headers)
         is_here = is_loopback(address) and not is_of_other_site and not any(name in request.headers for name in PROXIED)
         is_own_screen = is_here and is_screen(context.screen_token, request.cookies.get(SCREEN_COOKIE, ""))
         deadline = asyncio.get_running_loop().time() + context.config.api.body_timeout_s
@@ -117,7 +117,7 @@ class Endpoint:
                 raise refusal(401, NO_KEY)
             return caller
         token = call.request.cookies.get(COOKIE)
-        if not token or other_site(headers) is not None:
+        if not token or is_of_other_page(headers):
             return None
         caller = await call.run(lambda: access.by_session(token[:LONGEST_TOKEN]))
         is_changing = caller is not None and call.operation.is_write and call.operation.role is not None

@@ -24,6 +24,15 @@ def other_site(headers: Headers) -> str | None:
     return None if is_ours else origin
 
 
+def is_of_other_page(headers: Headers) -> bool:
+    """Say whether a page of another site or port makes a call: of a GET the browser tells no origin, but this.
+
+    A link that is followed is none: what it opens the other page cannot read.
+    """
+    is_elsewhere = headers.get("sec-fetch-site") in {"cross-site", "same-site"}
+    return other_site(headers) is not None or (is_elsewhere and headers.get("sec-fetch-mode") != "navigate")
+
+
 def is_allowed(origin: str | None, allowed: Collection[str]) -> bool:
     """Say whether a page of this origin may call with a key."""
     return origin is not None and origin.lower() in {one.lower() for one in allowed}

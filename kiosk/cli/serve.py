@@ -142,7 +142,7 @@ def key_list(chosen: argparse.Namespace) -> None:
 def key_revoke(chosen: argparse.Namespace) -> None:
     """End a key."""
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
-        account = Accounts(store, now=time.time).revoke(chosen.id, actor="cli")
+        account = Accounts(store, now=time.time).revoke(chosen.id, kind="key", actor="cli")
     print(json.dumps(_about(account), indent=2) if chosen.json else f"{account.id} is revoked")
 
 

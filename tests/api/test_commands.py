@@ -63,6 +63,15 @@ def test_the_first_operators_code_is_printed_until_there_is_an_account_and_never
     assert (late.returncode, "operators already" in late.stderr, "code" in late.stdout) == (1, True, False)
 
 
+def test_an_operator_is_not_ended_as_a_key(kiosk):
+    kiosk("operator", "add", "Person C", "--role", "admin", stdin=PASSWORD + "\n")
+    (person,) = json.loads(kiosk("operator", "list", "--json").stdout)
+
+    refused = kiosk("key", "revoke", person["id"])
+
+    assert (refused.returncode, "no valid key" in refused.stderr) == (1, True)
+
+
 def test_a_lost_telephone_is_dropped_with_another_password(kiosk, state):
     kiosk("operator", "add", "Person C", "--role", "admin", stdin=PASSWORD + "\n")
     directory = Path(state["KIOSK_STATE"])

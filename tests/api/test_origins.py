@@ -100,6 +100,26 @@ def test_neither_the_screens_cookie_nor_this_machine_counts_from_another_site(se
     assert (here.status_code, there.status_code) == (200, 401)
 
 
+@pytest.mark.parametrize(
+    ("site", "mode", "counts"),
+    [
+        ("same-origin", "cors", True),
+        ("none", "navigate", True),
+        ("same-site", "navigate", True),  # a link on a page of the kiosk's neighbour
+        ("same-site", "no-cors", False),  # a picture or script of a page at another port
+        ("same-site", "cors", False),
+        ("cross-site", "no-cors", False),
+    ],
+)
+def test_cookies_count_for_nothing_in_what_a_page_at_another_port_loads(served, site, mode, counts):
+    headers = {"sec-fetch-site": site, "sec-fetch-mode": mode}
+    with served.signed_in() as (client, _), served.screen() as screen:
+        table = client.get("/device/people.csv", headers=headers)
+        shown = screen.get("/device/screen", headers=headers)
+
+    assert [one.status_code for one in (table, shown)] == ([200, 200] if counts else [401, 401])
+
+
 def test_nobody_signs_in_from_another_site(served):
     body = {"name": "Person C", "password": "correct horse battery"}
 
