@@ -2,10 +2,13 @@
 
 import pytest
 
+from kiosk.api.operation import MOST_ROWS
 from kiosk.entrance.news import Topic
+from kiosk.rules.passage import Direction
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.factors.pins import Entered
+from kiosk.store.passages.passages import Passage
 from kiosk.store.subjects import Details, Enrolment
 from tests.api.served import serving
 
@@ -79,6 +82,23 @@ def test_another_door_tells_of_a_passage_and_a_roll_call_names_who_is_inside(ser
 )
 def test_a_passage_that_cannot_be_is_refused(served, body):
     assert served.call("POST", "/device/passages", "operator", json=body).status_code == 400
+
+
+def test_passages_are_listed_a_page_at_a_time_however_far_back(served):
+    store = served.device.store
+    number = store.people.enrol(Enrolment((), Details(name="Person C"))).session_number
+    for at in (1.0, 2.0, 3.0):
+        store.passages.note(Passage(number, Direction.IN, at, ""))
+    old = {"params": {"since": "1970-01-01T00:00:00Z", "until": "1971-01-01T00:00:00Z", "limit": 2}}
+
+    first = served.call("GET", "/device/passages", "operator", **old).json()
+    old["params"]["offset"] = 2
+    rest = served.call("GET", "/device/passages", "operator", **old).json()
+    usual = served.call("GET", "/device/passages?limit=1000000", "operator").json()
+
+    assert (first["total"], first["limit"], len(first["passages"])) == (3, 2, 2)
+    assert [one["at"][17:19] for one in (*first["passages"], *rest["passages"])] == ["01", "02", "03"]
+    assert usual["limit"] == MOST_ROWS
 
 
 def test_a_device_key_sees_and_tells_no_passages(served):

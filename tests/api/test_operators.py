@@ -385,7 +385,9 @@ def test_a_damaged_account_or_person_takes_no_list_of_decisions_away(served):
     (released,) = served.call("GET", "/device/decisions?kind=RELEASE", "operator").json()["decisions"]
     (searched,) = served.call("GET", "/device/decisions?kind=FACE_SEARCH", "operator").json()["decisions"]
     (review,) = served.call("GET", "/device/reviews", "operator").json()["reviews"]
+    alone = served.call("GET", f"/device/decisions/{request_id}", "operator")
 
+    assert alone.status_code == 200
     assert (released["actor"], released["actor_name"]) == (account.id, None)
     assert (searched["session_number"], searched["name"]) == (number, None)
     assert (review["request_id"], review["considered"]["candidates"]) == (request_id, [])

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, not_found
 from kiosk.api.schema import TEXT
+from kiosk.errors import StoreError
 from kiosk.store.store import MAC_BYTES, Store
 
 LIFETIME_S = 3600.0  # the contract's
@@ -41,7 +42,10 @@ def with_links(store: Store, answer: dict[str, Any], base_url: str, now: float) 
 def _has_image(store: Store, row: dict[str, Any]) -> bool:
     """Whether a row is about a person of this device, which a cloud's answer in its place is not."""
     number = row.get("session_number")
-    subject = store.people.subject(number) if isinstance(number, int) else None
+    try:
+        subject = store.people.subject(number) if isinstance(number, int) else None
+    except StoreError:  # a damaged person has no link, and the answer stays readable
+        return False
     return subject is not None and subject.images > 0 and subject.session_id == row.get("session_id")
 
 

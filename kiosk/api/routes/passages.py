@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, Parameter, answer, field_errors, read_moment
 from kiosk.api.routes.people import MOMENT
-from kiosk.api.schema import ANSWER_400, INTEGER, STRING, TEXT, array, closed, named, or_null
+from kiosk.api.schema import ANSWER_400, INTEGER, PAGING, STRING, TEXT, array, closed, named, or_null
 from kiosk.device.attendance import inside
 from kiosk.didit.contract import timestamp
 from kiosk.rules.passage import Direction
@@ -27,8 +27,9 @@ async def list_inside(call: Call) -> Response:
 
 
 async def list_passages(call: Call) -> Response:
-    """Return who went through, by person and time."""
+    """Return a page of who went through, by person and time."""
     now = call.context.now()
+    limit, offset = call.page()
     span = []
     for name, default in (("since", now - SPAN_S), ("until", now + 1.0)):
         text = call.word(name)
@@ -36,7 +37,8 @@ async def list_passages(call: Call) -> Response:
             span.append(default if text is None else read_moment(text))
         except ValueError as error:
             raise field_errors({name: [str(error)]}) from None
-    found = await call.run(lambda: call.context.device.store.passages.between(*span))
+    passages = call.context.device.store.passages
+    total, found = await call.run(lambda: passages.page(*span, limit=limit, offset=offset))
     rows = [
         {
             "session_number": one.number,
@@ -47,7 +49,7 @@ async def list_passages(call: Call) -> Response:
         }
         for one in found
     ]
-    return answer({"passages": rows})
+    return answer({"total": total, "limit": limit, "offset": offset, "passages": rows})
 
 
 async def tell_passage(call: Call) -> Response:
@@ -103,11 +105,19 @@ OPERATIONS = (
         "/device/passages",
         list_passages,
         "List who went through, by person and time; the last 31 days where nothing else is asked for.",
-        {200: named("Passages", closed(passages=array(named("Passage", _PASSAGE)))), 400: ANSWER_400, 503: TEXT},
+        {
+            200: named(
+                "Passages",
+                closed(total=INTEGER, limit=INTEGER, offset=INTEGER, passages=array(named("Passage", _PASSAGE))),
+            ),
+            400: ANSWER_400,
+            503: TEXT,
+        },
         role=Role.OPERATOR,
         query=(
             Parameter("since", "From this time on.", MOMENT),
             Parameter("until", "To before this time.", MOMENT),
+            *PAGING,
         ),
     ),
     Operation(

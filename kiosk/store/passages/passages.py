@@ -86,6 +86,16 @@ class PassageStore:
             rows = connection.execute(f"{_LAST} AND direction = 'in' ORDER BY at DESC")
             return tuple(_read(rows, self._vault))
 
+    def page(self, start: float, end: float, *, limit: int, offset: int) -> tuple[int, tuple[Passage, ...]]:
+        """Return how many passages there are from a time to before another, s UTC, and a page of them."""
+        span = "FROM passage WHERE at >= ? AND at < ?"
+        with self._database.read() as connection:
+            (total,) = connection.execute(f"SELECT count(*) {span}", (start, end)).fetchone()
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} {span} ORDER BY subject, at, id LIMIT ? OFFSET ?", (start, end, limit, offset)
+            )
+            return total, tuple(_read(rows, self._vault))
+
     def between(self, start: float, end: float) -> tuple[Passage, ...]:
         """Return the passages from a time to before another, s UTC, by person and time."""
         with self._database.read() as connection:
