@@ -108,7 +108,7 @@ class Judge:
         self.expected = ExpectedPerson(entrance, self._announcer, config, clock=clock)
         """Who is to step up next: claims of codes, and enrolments."""
 
-        self.opening = Opening(entrance, door, self._fault, rule=config.passage, clock=clock)  # asked before anything
+        self.opening = Opening(entrance, door, self._announcer, self._fault, rule=config.passage, clock=clock)
         self.factors = FactorStep(device.store.factors, config.factors, clock=clock)  # who is asked for one
         self._pending = PendingApproval(
             entrance, self._announcer, open_door=self.opening.open, second=self._second, clock=clock, beside=beside

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from kiosk.door.door import Door
 from kiosk.entrance.decide import ACTOR, DoorDecision, Entrance
+from kiosk.entrance.screen import Announcer
 from kiosk.errors import KioskError, StoreError
 from kiosk.rules.conditions import Condition
 from kiosk.rules.grant import Grant, Refusal, RefusalReason
@@ -25,6 +26,9 @@ PASSED_BACK = "passback"  # what the log says of whoever entered twice, where th
 
 class Panel(Protocol):
     """Who else opens a door for a person: an access control panel, or a reader's relay. integrations/ keeps it."""
+
+    is_ours: bool
+    """Whether it is a relay of this kiosk's, and not somebody else's door."""
 
     def present(self, number: SubjectId, grant: Grant) -> Refusal | None:
         """Have the door opened, or say why not; returns at once.
@@ -41,6 +45,7 @@ class Opening:
         self,
         entrance: Entrance,
         door: Door | None,
+        announcer: Announcer,
         fault: Callable[[KioskError], None],
         *,
         rule: PassageRule,
@@ -51,11 +56,13 @@ class Opening:
         Args:
             entrance: knows whether an approval still stands, and the people.
             door: if there is one.
+            announcer: is told whether the kiosk opens anything itself.
             fault: hears of a store that fails.
             rule: section [passage].
             clock: monotonic s, the camera's.
         """
         self._entrance, self._door, self._fault, self._rule, self._clock = entrance, door, fault, rule, clock
+        self._announcer = announcer
         self._panel: Panel | None = None
         self._is_passed_back = False  # whether the one who goes through counts as inside already
         self._first: tuple[SubjectId, float] | None = None  # who waits for a second person, and since when
@@ -67,6 +74,7 @@ class Opening:
     def connect(self, panel: Panel | None) -> None:
         """Tell this panel of whoever may enter, from now on; None: nobody."""
         self._panel = panel
+        self._announcer.has_relay = self._door is not None or (panel is not None and panel.is_ours)
 
     def open(self, decided: DoorDecision) -> Refusal | None:
         """Open for an approval, or say why not; its person may have been blocked while it was saved."""

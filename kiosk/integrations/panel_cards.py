@@ -14,6 +14,8 @@ from kiosk.types import SubjectId
 class PanelCards:
     """An access control panel as `entrance/opening.py` asks it."""
 
+    is_ours = False  # whether the panel opened, the kiosk does not know
+
     def __init__(
         self,
         reader: OsdpReader,

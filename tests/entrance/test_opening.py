@@ -85,6 +85,26 @@ def test_a_person_without_a_card_is_told_that_nothing_opens(stage, panel):
     assert panel.cards() == []
 
 
+class Strike:
+    """A reader's relay, or an access control panel, that says what it is told to."""
+
+    def __init__(self, *, is_ours, says=None):
+        self.is_ours, self.says = is_ours, says
+
+    def present(self, _number, _grant):
+        return self.says
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_door_that_a_readers_relay_opened_is_said_to_be_open_and_a_panels_is_not_known(stage, is_ours):
+    stage.enrol(A)
+    stage.judge.opening.connect(Strike(is_ours=is_ours))
+
+    stage.show(A, seconds=2.0)
+
+    assert stage.decisions[-1]["opened"] is is_ours
+
+
 def test_while_the_panel_is_lost_people_are_judged_and_nothing_is_sent(stage):
     far = FakePanel(bytes(16))  # another key: it never comes to a secure channel
     ann = stage.enrol(A)
