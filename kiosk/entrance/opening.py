@@ -1,11 +1,13 @@
 """What is asked before a door opens for an approval: the store once more, rules, the kiosk's own relay, then the panel.
 
-An access control panel, where there is one, opens by itself for the card it is told: it is the last that is asked, so
-that whatever speaks against the relay speaks against the card too.
+An access control panel, where there is one, opens by itself for the card it is told: it is told last, so that whatever
+speaks against the relay speaks against the card too. Whether it can be told is asked before the relay moves: nothing
+opens half. At a way out it is not asked whether people may go.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
@@ -21,6 +23,8 @@ from kiosk.store.chain import Kind
 from kiosk.store.passages.passages import Passage
 from kiosk.types import SubjectId
 
+log = logging.getLogger("kiosk.judge")
+
 PASSED_BACK = "passback"  # what the log says of whoever entered twice, where that is allowed
 
 
@@ -29,6 +33,13 @@ class Panel(Protocol):
 
     is_ours: bool
     """Whether it is a relay of this kiosk's, and not somebody else's door."""
+
+    def ready(self, number: SubjectId) -> Refusal | None:
+        """Say why the door would not be opened for a person, if that is known; returns at once.
+
+        Raises:
+            StoreError: the person's card cannot be read.
+        """
 
     def present(self, number: SubjectId, grant: Grant) -> Refusal | None:
         """Have the door opened, or say why not; returns at once.
@@ -84,9 +95,7 @@ class Opening:
                 return Refusal(RefusalReason.WITHDRAWN)
             if (kept := self._kept_outside(decided)) is not None:
                 return Refusal(kept)
-            refusal = self._door.open(grant) if self._door is not None else None
-            if refusal is None and self._panel is not None and decided.subject is not None:
-                refusal = self._panel.present(decided.subject.session_number, grant)
+            refusal = self._drive(decided, grant)
             if refusal is None:
                 self._first = None
                 self._note(decided)
@@ -94,6 +103,24 @@ class Opening:
             self._fault(error)
             return Refusal(RefusalReason.CLOSED, (Condition.STORE_UNREADABLE.value,))
         return refusal
+
+    def _drive(self, decided: DoorDecision, grant: Grant) -> Refusal | None:
+        """Open by the kiosk's relay, by the panel, or by both; None where one of them opened."""
+        panel, door, subject = self._panel, self._door, decided.subject
+        if panel is None or subject is None:
+            return door.open(grant) if door is not None else None
+        number = subject.session_number
+        lacks = panel.ready(number)
+        if lacks is not None and (door is None or self._rule.direction != Direction.OUT.value):
+            return lacks
+        if door is not None and (refusal := door.open(grant)) is not None:
+            return refusal
+        if lacks is None:
+            lacks = panel.present(number, grant)
+        if lacks is not None and door is not None:  # the relay moved: they are through, whatever the panel says
+            log.warning("panel request_id=%s reason=%s", grant.decision, lacks.reason.value)
+            return None
+        return lacks
 
     def _kept_outside(self, decided: DoorDecision) -> RefusalReason | None:
         """Say why a rule keeps a person outside who may enter otherwise."""

@@ -106,6 +106,11 @@ class OsdpPanel:
         return len(self._secure) == len(self._settings.addresses)
 
     @property
+    def hears(self) -> bool:
+        """Whether any reader answers over the secure channel now."""
+        return bool(self._secure)
+
+    @property
     def has_openings(self) -> bool:
         """Whether an opening is on its way that no reader confirmed yet."""
         with self._lock:

@@ -10,6 +10,8 @@ from kiosk.rules.grant import Grant, Refusal, RefusalReason, may_grant
 from kiosk.store.factors.factors import FactorStore
 from kiosk.types import SubjectId
 
+LOST = Refusal(RefusalReason.LOG_ONLY, (Condition.PANEL_LOST.value,))
+
 
 class PanelCards:
     """An access control panel as `entrance/opening.py` asks it."""
@@ -28,6 +30,12 @@ class PanelCards:
         """Take the line, the people's cards, the clock of the frames, monotonic s, and the degraded states."""
         self._reader, self._factors, self._clock, self._states, self._table = reader, factors, clock, states, table
 
+    def ready(self, number: SubjectId) -> Refusal | None:
+        """Say whether the person has a card and the panel asks."""
+        if self._factors.read(number).card is None:
+            return Refusal(RefusalReason.NO_CARD)
+        return None if self._reader.is_secure else LOST
+
     def present(self, number: SubjectId, grant: Grant) -> Refusal | None:
         """Tell the panel the person's card, or say why not."""
         card = self._factors.read(number).card
@@ -37,5 +45,5 @@ class PanelCards:
         if card is None:
             return Refusal(RefusalReason.NO_CARD)
         if not self._reader.send_card(card):  # whatever [degraded] panel_lost says: nobody was told
-            return Refusal(RefusalReason.LOG_ONLY, (Condition.PANEL_LOST.value,))
+            return LOST
         return None

@@ -21,6 +21,7 @@ from kiosk.types import Status, SubjectId
 PAUSE_S = 10.0  # between two keys, after which what was pressed before is forgotten
 MOST_KEYS = 16
 DOOR_KINDS = frozenset({Kind.IDENTIFY.value, Kind.VERIFY.value, Kind.REVISION.value})
+LOST = Refusal(RefusalReason.LOG_ONLY, (Condition.READER_LOST.value,))
 NOT_OPENED = frozenset(reason.value for reason in RefusalReason)
 
 
@@ -42,11 +43,15 @@ class ReaderRelay:
         self._panel, self._pulse_s = panel, pulse_s
         self._clock, self._states, self._table = clock, states, table
 
+    def ready(self, _number: SubjectId) -> Refusal | None:
+        """Say whether a reader answers."""
+        return None if self._panel.hears else LOST
+
     def present(self, _number: SubjectId, grant: Grant) -> Refusal | None:
         """Switch the relay on, or say why not."""
         refusal = may_grant(grant.captured_at, self._clock(), self._states(), self._table())
         if refusal is None and not self._panel.open(self._pulse_s):
-            return Refusal(RefusalReason.LOG_ONLY, (Condition.READER_LOST.value,))
+            return LOST
         return refusal
 
     def release(self) -> bool:
