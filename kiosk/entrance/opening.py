@@ -35,18 +35,10 @@ class Panel(Protocol):
     """Whether it is a relay of this kiosk's, and not somebody else's door."""
 
     def ready(self, number: SubjectId) -> Refusal | None:
-        """Say why the door would not be opened for a person, if that is known; returns at once.
-
-        Raises:
-            StoreError: the person's card cannot be read.
-        """
+        """Say why the door would not be opened for a person, if that is known; returns at once."""
 
     def present(self, number: SubjectId, grant: Grant) -> Refusal | None:
-        """Have the door opened, or say why not; returns at once.
-
-        Raises:
-            StoreError: the person's card cannot be read.
-        """
+        """Have the door opened, or say why not; returns at once."""
 
 
 class Opening:
@@ -125,20 +117,22 @@ class Opening:
     def _kept_outside(self, decided: DoorDecision) -> RefusalReason | None:
         """Say why a rule keeps a person outside who may enter otherwise."""
         subject, rule, store = decided.subject, self._rule, self._entrance.device.store
-        if subject is None:
+        self._is_passed_back = False
+        if subject is None or rule.direction == Direction.OUT.value:  # nothing holds anybody in, not even a broken row
             return None
         number, now = subject.session_number, self._clock()
         first = self._first
         waits = first is not None and first[0] != number and 0.0 <= now - first[1] <= rule.second_s
-        last, inside = None, 0
-        suspended_until = store.factors.read(number).suspended_until
+        last, inside, suspended_until = None, 0, None
         keeps, is_readable = rule.direction != "none", True
-        if keeps:
-            try:
+        try:
+            suspended_until = store.factors.read(number).suspended_until
+            if keeps:
                 last = store.passages.last(number)
                 inside = self._count_inside() if rule.occupancy else 0
-            except StoreError:
-                is_readable = False
+        except StoreError as error:  # one damaged row keeps its person outside, and closes the door for nobody else
+            log.warning("passage request_id=%s reason=%r", decided.request_id, str(error))
+            is_readable = False
         seen = Seen(
             self._entrance.now,
             self._entrance.is_clock_trusted,
@@ -173,4 +167,12 @@ class Opening:
                 details = {"what": PASSED_BACK, "of": decided.request_id}
                 store.record_act(Kind.DOOR, details=details, actor=ACTOR)
         except StoreError as error:  # it is open; from here on nobody knows who is inside
-            self._fault(error)
+            if not self._is_forgotten(number):
+                self._fault(error)
+
+    def _is_forgotten(self, number: SubjectId) -> bool:
+        """Say whether somebody was deleted while they went through; nothing is to be kept of them."""
+        try:
+            return self._entrance.device.store.people.subject(number) is None
+        except StoreError:
+            return False
