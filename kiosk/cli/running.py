@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -217,7 +218,7 @@ def _neighbours(start: Start, kiosk: Kiosk, store: Store, parts: ExitStack) -> d
 
         made["syslog"] = Syslog(kiosk.news, config.syslog)
     if config.osdp.is_used:
-        made["osdp"] = _readers(kiosk, store) if config.osdp.role == "panel" else _line(kiosk, store)
+        made["osdp"] = _readers(start, kiosk, store, parts) if config.osdp.role == "panel" else _line(kiosk, store)
     for neighbour in made.values():
         parts.callback(neighbour.close)
     return made
@@ -248,7 +249,7 @@ def _line(kiosk: Kiosk, store: Store) -> Neighbour:
     return reader
 
 
-def _readers(kiosk: Kiosk, store: Store) -> Neighbour:
+def _readers(start: Start, kiosk: Kiosk, store: Store, parts: ExitStack) -> Neighbour:
     """Be the panel of readers, keypads and their relay."""
     from kiosk.integrations.osdp_panel import OsdpPanel  # noqa: PLC0415  a kiosk without readers loads none of it
     from kiosk.integrations.reader_desk import ReaderDesk, ReaderRelay, shower  # noqa: PLC0415
@@ -261,15 +262,17 @@ def _readers(kiosk: Kiosk, store: Store) -> Neighbour:
         else:
             monitor.hold(Condition.READER_LOST, sentence)
 
+    door, opens = kiosk.door, config.osdp.relay
     panel = OsdpPanel(
         config.osdp,
         key=Credentials(store, assembly.credentials_directory()).read(OSDP_KEY),
         tell=tell,
         hear_card=desk.take_card,
         hear_keys=desk.take_keys,
+        lets_out_until=lambda: door.let_out_until if door is not None and opens else -math.inf,
     )
     kiosk.news.listen(shower(panel))
-    if config.osdp.relay:
+    if opens:
         relay = ReaderRelay(
             panel,
             pulse_s=config.door.pulse_s,
@@ -278,6 +281,8 @@ def _readers(kiosk: Kiosk, store: Store) -> Neighbour:
             table=lambda: monitor.table,
         )
         kiosk.judge.opening.connect(relay)
+        start.doorway.release_too(relay.release)
+        parts.callback(start.doorway.release_too, None)  # the doorway is older than the line, and outlives it
     return panel
 
 

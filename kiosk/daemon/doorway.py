@@ -19,6 +19,7 @@ from kiosk.door.guard import Guard
 from kiosk.door.lines import Lines
 from kiosk.errors import RefusedError, StoreError
 from kiosk.rules.conditions import POLICY, Condition
+from kiosk.rules.grant import Refusal, RefusalReason
 from kiosk.settings.sections import DoorSettings
 from kiosk.store.chain import Kind
 from kiosk.store.store import Store
@@ -62,6 +63,7 @@ class Doorway:
         self._clock = clock
         self._lock = threading.Lock()
         self._store: Store | None = None
+        self._beside: Callable[[], bool] | None = None  # releases what opens beside the door
         self._happened: deque[DoorEvent] = deque(maxlen=EVENTS_KEPT)  # and was not published yet
 
     def connect(self, store: Store | None) -> None:
@@ -73,6 +75,10 @@ class Doorway:
                 self.door.connect(nobody_decides, POLICY)
             return
         self.take_room()
+
+    def release_too(self, beside: Callable[[], bool] | None) -> None:
+        """Have releases switch on this relay too, a reader's; it says whether it is heard."""
+        self._beside = beside
 
     def take_room(self) -> None:
         """Take the room that waiting acts want, while the disk has some."""
@@ -87,18 +93,22 @@ class Doorway:
         Raises:
             RefusedError: there is no door, or it cannot be driven.
         """
-        if self.door is None:
+        beside = self._beside
+        if self.door is None and beside is None:
             raise RefusedError("this kiosk drives no door; set [door] chip and relay")
         act = Act(Kind.RELEASE, self._clock(), actor=actor)
-        refusal = self.door.release(act.request_id)  # before everything else
+        refusal = self.door.release(act.request_id) if self.door is not None else None  # before everything else
+        if beside is not None and not beside() and refusal is None:
+            refusal = Refusal(RefusalReason.LOG_ONLY, (Condition.READER_LOST.value,))
         if refusal is not None:
-            act = Act(act.kind, act.at, {"refused": refusal.reason.value}, actor, act.request_id)
+            why = " ".join((refusal.reason.value, *refusal.states))
+            act = Act(act.kind, act.at, {"refused": why}, actor, act.request_id)
         is_recorded = self.record(act)
         log.info(
             "release actor=%s request_id=%s opened=%s recorded=%s", actor, act.request_id, refusal is None, is_recorded
         )
         if refusal is not None:
-            raise RefusedError(f"the door was not opened: {refusal.reason.value}")
+            raise RefusedError(f"the door was not opened: {why}")
 
     def events(self) -> list[DoorEvent]:
         """Return what the door did since the last call; what belongs into the log waits for it from here on."""

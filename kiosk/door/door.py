@@ -214,6 +214,9 @@ class Door:
         self.beat = -math.inf
         """When the supervisor looked last, monotonic s; a watchdog should ask."""
 
+        self.let_out_until = -math.inf
+        """Until when exit button or fire alarm let people out, monotonic s; for a strike beside the relay."""
+
         self._on_since = self._until = self._off_at = self._excused_until = -math.inf
         self._is_on = self._is_faulty = self._is_closed = False
         self._decision = ""  # that the pulse belongs to; none where the exit button began it
@@ -372,6 +375,7 @@ class Door:
         """Begin or extend; the end is set before the relay, so that nothing can come between."""
         self._end_pulse(now)  # after a stall: its time may have come, and the second guard have ended it
         until = now + self._settings.pulse_s
+        self.let_out_until = self.let_out_until if decision else until  # nobody decided: a button, or a fire
         if self._is_on:
             self._until = max(self._until, until)
             self._guard.expect(self._ends_at)

@@ -108,12 +108,9 @@ class Judge:
         self.expected = ExpectedPerson(entrance, self._announcer, config, clock=clock)
         """Who is to step up next: claims of codes, and enrolments."""
 
-        self.opening = Opening(entrance, door, self._fault, rule=config.passage, clock=clock)  # asked before anything
-        self.factors = FactorStep(
-            device.store.factors, config.factors, lockout_s=config.attempts.lockout_s, clock=clock
-        )
-        """Who is asked for a card or a PIN."""
-
+        self.opening = Opening(entrance, door, self._announcer, self._fault, rule=config.passage, clock=clock)
+        rest_s = config.attempts.lockout_s
+        self.factors = FactorStep(device.store.factors, config.factors, lockout_s=rest_s, clock=clock)
         self._pending = PendingApproval(
             entrance, self._announcer, open_door=self.opening.open, second=self._second, clock=clock, beside=beside
         )

@@ -186,6 +186,9 @@ class Announcer:
     def __init__(self, news: Broadcast, monitor: Monitor, door: Door | None) -> None:
         """Take who hears the news, the degraded states, and the door with its lamps, if there is one."""
         self._news, self._monitor, self._door = news, monitor, door
+        self.has_relay = door is not None
+        """Whether this kiosk opens anything itself: by its own relay, or a reader's."""
+
         self._screen: Screen | None = None
         self._shown_at = float("-inf")  # monotonic s
         self._result: Result | None = None
@@ -199,7 +202,7 @@ class Announcer:
             decided: as it was saved.
             refusal: why the door did not open for it, where it should have.
         """
-        is_open = decided.may_open and refusal is None and self._door is not None
+        is_open = decided.may_open and refusal is None and self.has_relay
         self._result = Result.CHECKED if decided.kind is Kind.FACE_SEARCH else RESULTS[decided.status]
         if decided.may_open and refusal is not None:
             self._result = UNOPENED[refusal.reason]

@@ -24,6 +24,7 @@ STEP_S = 0.01  # between two looks at the line without a byte
 REOPEN_S = 2.0  # between two tries to open a port that is gone
 AGAIN_S = 10.0  # without an answer until a reader is greeted anew: libosdp would leave it alone for five minutes
 FRESH_S = 0.5  # after which an opening that no reader confirmed is taken back: it would open for whoever comes then
+LET_OUT_S = 1.0  # between two openings while people are let out
 JOIN_S = 1.0
 SHOWN_S = 3.0  # that a decision is shown by light
 QUEUE = 32  # commands that wait; a line that takes none is lost
@@ -45,6 +46,7 @@ class OsdpPanel:
         tell: Callable[[str | None], None] = lambda _sentence: None,
         hear_card: Callable[[Card], bool] = lambda _card: False,
         hear_keys: Callable[[str], None] = lambda _keys: None,
+        lets_out_until: Callable[[], float] = lambda: -math.inf,
     ) -> None:
         """Take the parts; the port is opened by `start`.
 
@@ -54,12 +56,14 @@ class OsdpPanel:
             tell: hears which reader is lost, and None once all are there.
             hear_card: hears a card; says whether it is anybody's. Called by the line's thread: must return soon.
             hear_keys: hears pressed keys: digits, # to enter, * to clear.
+            lets_out_until: until when exit button or fire alarm let people out, monotonic s; the relay is on for it.
 
         Raises:
             ConfigError: libosdp is missing, another package overwrote it, or the key is none.
         """
         self._settings, self._key = settings, read_key(key)
         self._tell, self._hear_card, self._hear_keys = tell, hear_card, hear_keys
+        self._lets_out_until, self._let_out_at = lets_out_until, -math.inf
         self._library = load_library()
         self._lock = threading.Lock()
         self._orders: deque[tuple[dict[str, Any], float]] = deque(maxlen=QUEUE)  # and until when, monotonic s
@@ -100,6 +104,11 @@ class OsdpPanel:
     def is_secure(self) -> bool:
         """Whether every reader answers over the secure channel now."""
         return len(self._secure) == len(self._settings.addresses)
+
+    @property
+    def hears(self) -> bool:
+        """Whether any reader answers over the secure channel now."""
+        return bool(self._secure)
 
     @property
     def has_openings(self) -> bool:
@@ -183,7 +192,15 @@ class OsdpPanel:
                 missed_since = now
             elif now - missed_since > AGAIN_S and not self._secure:
                 context, missed_since = self._context(line), now
+            self._let_out(now)
             self._give(context)
+
+    def _let_out(self, now: float) -> None:
+        """Hold the relay while people are let out; a reader that comes back meanwhile learns of it."""
+        left_s = self._lets_out_until() - now
+        if left_s > 0.0 and now - self._let_out_at >= LET_OUT_S:
+            self._let_out_at = now
+            self.open(max(left_s, 2 * LET_OUT_S))
 
     def _give(self, context: Any) -> None:
         """Give the commands that wait to every reader that answers."""

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 
+from kiosk.errors import StoreError
 from kiosk.integrations.osdp_reader import OsdpReader
+from kiosk.rules.cards import Card
 from kiosk.rules.conditions import Allowed, Condition
 from kiosk.rules.grant import Grant, Refusal, RefusalReason, may_grant
 from kiosk.store.factors.factors import FactorStore
 from kiosk.types import SubjectId
 
+log = logging.getLogger("kiosk.osdp")
+
+LOST = Refusal(RefusalReason.LOG_ONLY, (Condition.PANEL_LOST.value,))
+
 
 class PanelCards:
     """An access control panel as `entrance/opening.py` asks it."""
+
+    is_ours = False  # whether the panel opened, the kiosk does not know
 
     def __init__(
         self,
@@ -26,14 +35,28 @@ class PanelCards:
         """Take the line, the people's cards, the clock of the frames, monotonic s, and the degraded states."""
         self._reader, self._factors, self._clock, self._states, self._table = reader, factors, clock, states, table
 
+    def ready(self, number: SubjectId) -> Refusal | None:
+        """Say whether the person has a card that can be read, and the panel asks."""
+        if self._card(number) is None:
+            return Refusal(RefusalReason.NO_CARD)
+        return None if self._reader.is_secure else LOST
+
     def present(self, number: SubjectId, grant: Grant) -> Refusal | None:
         """Tell the panel the person's card, or say why not."""
-        card = self._factors.read(number).card
+        card = self._card(number)
         refusal = may_grant(grant.captured_at, self._clock(), self._states(), self._table())
         if refusal is not None:
             return refusal
         if card is None:
             return Refusal(RefusalReason.NO_CARD)
         if not self._reader.send_card(card):  # whatever [degraded] panel_lost says: nobody was told
-            return Refusal(RefusalReason.LOG_ONLY, (Condition.PANEL_LOST.value,))
+            return LOST
         return None
+
+    def _card(self, number: SubjectId) -> Card | None:
+        """Return the person's card; a damaged row is none, and closes the door for nobody else."""
+        try:
+            return self._factors.read(number).card
+        except StoreError as error:
+            log.warning("card unreadable reason=%r", str(error))
+            return None

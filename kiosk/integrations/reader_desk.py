@@ -21,11 +21,14 @@ from kiosk.types import Status, SubjectId
 PAUSE_S = 10.0  # between two keys, after which what was pressed before is forgotten
 MOST_KEYS = 16
 DOOR_KINDS = frozenset({Kind.IDENTIFY.value, Kind.VERIFY.value, Kind.REVISION.value})
+LOST = Refusal(RefusalReason.LOG_ONLY, (Condition.READER_LOST.value,))
 NOT_OPENED = frozenset(reason.value for reason in RefusalReason)
 
 
 class ReaderRelay:
-    """The relay of the readers, asked as an access control panel is."""
+    """The relay of the readers, asked as an access control panel is; a release goes by it too."""
+
+    is_ours = True
 
     def __init__(
         self,
@@ -40,12 +43,20 @@ class ReaderRelay:
         self._panel, self._pulse_s = panel, pulse_s
         self._clock, self._states, self._table = clock, states, table
 
+    def ready(self, _number: SubjectId) -> Refusal | None:
+        """Say whether a reader answers."""
+        return None if self._panel.hears else LOST
+
     def present(self, _number: SubjectId, grant: Grant) -> Refusal | None:
         """Switch the relay on, or say why not."""
         refusal = may_grant(grant.captured_at, self._clock(), self._states(), self._table())
         if refusal is None and not self._panel.open(self._pulse_s):
-            return Refusal(RefusalReason.LOG_ONLY, (Condition.READER_LOST.value,))
+            return LOST
         return refusal
+
+    def release(self) -> bool:
+        """Switch the relay on for an operator, whatever the kiosk thinks of itself; say whether a reader hears it."""
+        return self._panel.open(self._pulse_s)
 
 
 class ReaderDesk:

@@ -158,6 +158,21 @@ def test_a_kiosk_without_a_door_says_so_when_it_is_released(tmp_path):
         doorway.release(actor="root")
 
 
+@pytest.mark.parametrize("has_door", [True, False])
+def test_a_release_goes_by_a_readers_relay_too_and_says_where_no_reader_hears_it(tmp_path, has_door):
+    lines = RecordedLines() if has_door else None
+    doorway = open_doorway(lines, Config().door, tmp_path, clock=time.time, is_shared=False)
+    heard = [True, False]
+    doorway.release_too(lambda: heard.pop(0))
+
+    doorway.release(actor="root")
+    with pytest.raises(RefusedError, match="reader_lost"):
+        doorway.release(actor="root")
+
+    assert heard == []
+    doorway.close()
+
+
 def test_a_clock_before_the_newest_record_is_a_state_until_somebody_confirms_it(tmp_path, scene, capsys):  # noqa: F811
     with World(tmp_path, scene, pace=BRISK) as world:
         world.armed()

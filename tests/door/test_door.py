@@ -582,6 +582,7 @@ def test_the_exit_button_opens_whatever_the_kiosk_thinks_of_itself(state):
     site.wait(0.1)
 
     assert site.lines.lit == {Output.RELAY}
+    assert site.door.let_out_until > site.clock.now
     opened(site)
     assert site.door.state is DoorState.OPEN
 
@@ -596,6 +597,7 @@ def test_an_operators_release_is_one_pulse_whatever_the_kiosk_thinks_of_itself(s
     assert again == Refusal(RefusalReason.ALREADY_USED)
     assert site.on_for() == SETTINGS.pulse_s
     assert site.lines.pulses == 1
+    assert site.door.let_out_until < 0.0  # an operator's release tells a reader's relay itself
 
 
 def test_a_release_without_a_supervisor_or_with_broken_lines_says_so():

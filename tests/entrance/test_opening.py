@@ -6,11 +6,12 @@ from kiosk.integrations.osdp_reader import OsdpReader
 from kiosk.integrations.panel_cards import PanelCards
 from kiosk.rules.cards import pack, read_card
 from kiosk.rules.conditions import Condition
+from kiosk.rules.grant import Refusal, RefusalReason
 from kiosk.settings.config import Config
 from kiosk.settings.neighbours import OsdpSettings
 from kiosk.settings.sections import PadSettings
 from kiosk.testing.fake_osdp import FakePanel
-from tests.entrance.staged import Stage, template
+from tests.entrance.staged import NOW, Stage, config, template
 from tests.patience import until
 
 KEY = bytes(range(1, 17))
@@ -83,6 +84,46 @@ def test_a_person_without_a_card_is_told_that_nothing_opens(stage, panel):
 
     assert stage.decisions[-1]["reasons"] == ["matched", "no_card"]
     assert panel.cards() == []
+
+
+class Strike:
+    """A reader's relay, or an access control panel, that says what it is told to."""
+
+    def __init__(self, *, is_ours, lacks=None, says=None):
+        self.is_ours, self.lacks, self.says = is_ours, lacks, says
+
+    def ready(self, _number):
+        return self.lacks
+
+    def present(self, _number, _grant):
+        return self.says
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_door_that_a_readers_relay_opened_is_said_to_be_open_and_a_panels_is_not_known(stage, is_ours):
+    stage.enrol(A)
+    stage.judge.opening.connect(Strike(is_ours=is_ours))
+
+    stage.show(A, seconds=2.0)
+
+    assert stage.decisions[-1]["opened"] is is_ours
+
+
+@pytest.mark.parametrize("direction", ["in", "out"])
+@pytest.mark.parametrize("asked", ["lacks", "says"])
+def test_relay_and_panel_open_both_or_none_and_a_way_out_opens(tmp_path, asked, direction):
+    stage = Stage(tmp_path, config(passage={"direction": direction}))
+    stage.enrol(A)
+    stage.judge.opening.connect(Strike(is_ours=False, **{asked: Refusal(RefusalReason.NO_CARD)}))
+
+    stage.show(A, seconds=2.0)
+
+    is_open = asked == "says" or direction == "out"  # too late to say it: they are through, and that is kept
+    assert stage.lines.pulses == is_open
+    assert stage.decisions[-1]["opened"] is is_open
+    assert stage.decisions[-1]["reasons"] == (["matched"] if is_open else ["matched", "no_card"])
+    assert len(stage.store.passages.between(0.0, NOW * 2)) == is_open
+    stage.close()
 
 
 def test_while_the_panel_is_lost_people_are_judged_and_nothing_is_sent(stage):

@@ -109,6 +109,37 @@ def test_an_edited_passage_lets_nobody_in(stage_with):
     assert stage.store.passages.inside() == ()
 
 
+@pytest.mark.parametrize("direction", ["none", "in", "out"])
+def test_a_damaged_row_keeps_one_person_outside_and_nobody_in(stage_with, direction):
+    stage = stage_with(direction=direction)
+    stage.store.factors.suspend(1, NOW - 10.0)
+    with stage.store.database.write() as connection:
+        connection.execute("UPDATE factor SET sealed = zeroblob(length(sealed))")
+
+    assert visit(stage, A) == (None if direction == "out" else ("passages_unknown", "not_opened"))
+    assert visit(stage, B) is None
+    assert stage.monitor.states() == ()
+
+
+def test_nothing_is_the_matter_where_somebody_was_deleted_while_they_went_through(stage_with):
+    stage = stage_with(direction="in")
+
+    class Forgets:
+        is_ours = True
+
+        def ready(self, _number):
+            return None
+
+        def present(self, number, _grant):
+            stage.store.people.forget(number)
+
+    stage.judge.opening.connect(Forgets())
+
+    assert visit(stage, A) is None
+    assert stage.monitor.states() == ()
+    assert stage.store.passages.inside() == ()
+
+
 def test_a_door_without_such_rules_keeps_no_passages(stage_with):
     stage = stage_with()
 

@@ -1,5 +1,8 @@
 """libosdp's own reader at the other end of a pseudo-terminal: cards, keys, light, buzzer and a timed relay."""
 
+import math
+import time
+
 import pytest
 
 from kiosk.entrance.news import PublishedDecision
@@ -22,7 +25,7 @@ LED, BUZZER, OUTPUT = "led_number", "rep_count", "output_no"
 class Line:
     def __init__(self, reader_key=KEY):
         self.told: list[str | None] = []
-        self.now = 100.0
+        self.now, self.lets_out_until = 100.0, -math.inf
         self.kiosk = ScriptedKiosk(lambda: 1_800_000_000.0)
         self.reader = FakeReader(reader_key)
         desk = ReaderDesk(self.kiosk, clock=lambda: self.now)
@@ -32,6 +35,7 @@ class Line:
             tell=self.told.append,
             hear_card=desk.take_card,
             hear_keys=desk.take_keys,
+            lets_out_until=lambda: self.lets_out_until,
         )
         self.desk = desk
         self.kiosk.news.listen(shower(self.panel))
@@ -107,6 +111,17 @@ def test_the_readers_relay_ends_its_pulse_by_itself_and_is_held_to_the_guard(lin
 
     order = line.commands(OUTPUT)[0]
     assert (order["control_code"], order["timer_count"]) == (5, 30)
+
+
+def test_the_readers_relay_is_on_while_people_are_let_out(line):
+    until(lambda: line.panel.is_secure)
+    line.reader.commands.clear()
+
+    line.lets_out_until = time.monotonic() + 3600.0
+    until(lambda: len(line.commands(OUTPUT)) >= 2)  # again and again: a reader may come back meanwhile
+    line.lets_out_until = -math.inf
+
+    assert {one["control_code"] for one in line.commands(OUTPUT)} == {5}
 
 
 def test_an_opening_that_the_line_lost_never_comes_late(line):
