@@ -85,11 +85,12 @@ class FactorStep:
 
     @property
     def shown(self) -> ShownFactor | None:
-        """What the screen asks for."""
+        """What the screen asks for; None also where all is given and the decision is on its way."""
         asked = self._asked
-        if asked is None:
+        missing = asked.missing if asked is not None else frozenset()
+        if asked is None or not missing:
             return None
-        wants = Factor.PIN if Factor.PIN in asked.missing else Factor.CARD
+        wants = Factor.PIN if Factor.PIN in missing else Factor.CARD
         return ShownFactor(wants.value, self._settings.tries - asked.tries, asked.tries)
 
     def begin(

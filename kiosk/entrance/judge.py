@@ -240,7 +240,7 @@ class Judge:
             now,
             mode=self._config.entrance.mode,
             tries=self._tries,
-            is_pending=self._pending.is_waiting,
+            is_pending=self._pending.is_waiting or self.factors.asked is not None,
             asked=self.factors.shown,
             face=face,
             enrolment=self.expected.enrolment,

@@ -159,6 +159,16 @@ def test_a_wrong_try_is_shown_and_the_next_may_be_right(stage):
     assert reasons(stage) == [["matched"]]
 
 
+def test_whoever_gave_everything_is_asked_for_nothing_more_while_their_face_is_awaited(stage):
+    stage.show(A, seconds=1.0)
+    stage.judge.factors.enter(PIN)
+    stage.show(A, B, seconds=0.5)  # somebody beside them: no frame to decide by
+
+    assert (stage.screen["state"], stage.screen["factor"]) == ("busy", None)
+    stage.show(A, seconds=0.5)
+    assert reasons(stage) == [["matched"]]
+
+
 def test_time_runs_out(stage):
     stage.show(A, seconds=32.0)
 
