@@ -45,6 +45,7 @@ class Asked:
     entered: Entered | None = field(default=None, repr=False)  # once it is duress, it stays so
     refused: Factor = Factor.PIN  # what was wrong last
     failed: DoorReason | None = None  # why it is over; nothing more is taken then
+    is_lost: bool = False  # over because the person was not seen all the time: they may simply look again
 
     @property
     def missing(self) -> frozenset[Factor]:
@@ -172,7 +173,13 @@ class FactorStep:
     # ---- frames
 
     def follow(
-        self, outcome: FrameOutcome, view: View, now: float, confirm: Callable[[View, float], bool]
+        self,
+        outcome: FrameOutcome,
+        view: View,
+        now: float,
+        confirm: Callable[[View, float], bool],
+        *,
+        is_lost: bool = False,
     ) -> Ended | None:
         """Take the next frame; return what came of the asking once it is over.
 
@@ -181,12 +188,16 @@ class FactorStep:
             view: what the frame shows.
             now: monotonic s.
             confirm: says whether the frame shows the person who was asked, alone and well.
+            is_lost: whether it can no more be said that the person who stands there is the one, and no picture.
         """
         with self._lock:
             asked = self._asked
             if asked is None:
                 return None
-            failed = asked.failed = asked.failed or self._failure(asked, outcome, now)
+            failed = asked.failed or self._failure(asked, outcome, now)
+            if failed is None and is_lost:
+                failed, asked.is_lost = DoorReason.FACTOR_MISSING, True
+            asked.failed = failed
             is_missing = bool(asked.missing)
         if failed is None and (is_missing or not confirm(view, now)):
             return None
