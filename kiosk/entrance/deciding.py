@@ -102,7 +102,9 @@ class Deciding:
         refusal = self._opening.open(decided) if decided.may_open else None
         self._pending.conclude(decided, refusal)  # before anything that may fail: the door may be open
         if is_counted and decided.kind is not Kind.FACE_SEARCH and doubt is not DoorReason.LIVENESS_UNDETERMINED:
-            self._count(decided.status is Status.APPROVED)
+            is_granted = decided.status is Status.APPROVED
+            if not is_granted or refusal is None:  # an approval that opens nothing is neither a grant nor a decline
+                self._count(is_granted)
         if decided.question is not None:
             self._pending.ask(decided, decided.question, ready)
         if doubt is not None:
