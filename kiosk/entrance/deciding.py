@@ -78,7 +78,10 @@ class Deciding:
             decided = decide_by_mode(
                 mode, self._entrance, self._recogniser, ready, asked.best, claimed=asked.claimed, given=ended.given
             )
-            self._conclude(decided, ready, None)
+            is_lost = asked.is_lost and DoorReason.FACTOR_MISSING.value in decided.reasons
+            self._conclude(decided, ready, None, is_counted=not is_lost or asked.tries > 0)
+            if is_lost:
+                self._announcer.look_again()
         finally:  # an alarm is raised also where nothing can be saved; it comes after the door, and holds up nothing
             if ended.given.entered is Entered.DURESS:
                 self._announcer.duress(decided, asked.number, self._entrance.now)
@@ -91,13 +94,17 @@ class Deciding:
         except KioskError as error:
             self._fault(error)
 
-    def _conclude(self, decided: DoorDecision, ready: Ready, doubt: DoorReason | None) -> None:
+    def _conclude(
+        self, decided: DoorDecision, ready: Ready, doubt: DoorReason | None, *, is_counted: bool = True
+    ) -> None:
         """Open for a decision that is saved, where it may; then tell of it."""
         self.decided += 1
         refusal = self._opening.open(decided) if decided.may_open else None
         self._pending.conclude(decided, refusal)  # before anything that may fail: the door may be open
-        if decided.kind is not Kind.FACE_SEARCH and doubt is not DoorReason.LIVENESS_UNDETERMINED:
-            self._count(decided.status is Status.APPROVED)
+        if is_counted and decided.kind is not Kind.FACE_SEARCH and doubt is not DoorReason.LIVENESS_UNDETERMINED:
+            is_granted = decided.status is Status.APPROVED
+            if not is_granted or refusal is None:  # an approval that opens nothing is neither a grant nor a decline
+                self._count(is_granted)
         if decided.question is not None:
             self._pending.ask(decided, decided.question, ready)
         if doubt is not None:

@@ -45,6 +45,7 @@ class Asked:
     entered: Entered | None = field(default=None, repr=False)  # once it is duress, it stays so
     refused: Factor = Factor.PIN  # what was wrong last
     failed: DoorReason | None = None  # why it is over; nothing more is taken then
+    is_lost: bool = False  # over because the person was not seen all the time: they may simply look again
 
     @property
     def missing(self) -> frozenset[Factor]:
@@ -85,11 +86,12 @@ class FactorStep:
 
     @property
     def shown(self) -> ShownFactor | None:
-        """What the screen asks for."""
+        """What the screen asks for; None also where all is given and the decision is on its way."""
         asked = self._asked
-        if asked is None:
+        missing = asked.missing if asked is not None else frozenset()
+        if asked is None or not missing:
             return None
-        wants = Factor.PIN if Factor.PIN in asked.missing else Factor.CARD
+        wants = Factor.PIN if Factor.PIN in missing else Factor.CARD
         return ShownFactor(wants.value, self._settings.tries - asked.tries, asked.tries)
 
     def begin(
@@ -171,7 +173,13 @@ class FactorStep:
     # ---- frames
 
     def follow(
-        self, outcome: FrameOutcome, view: View, now: float, confirm: Callable[[View, float], bool]
+        self,
+        outcome: FrameOutcome,
+        view: View,
+        now: float,
+        confirm: Callable[[View, float], bool],
+        *,
+        is_lost: bool = False,
     ) -> Ended | None:
         """Take the next frame; return what came of the asking once it is over.
 
@@ -180,12 +188,16 @@ class FactorStep:
             view: what the frame shows.
             now: monotonic s.
             confirm: says whether the frame shows the person who was asked, alone and well.
+            is_lost: whether it can no more be said that the person who stands there is the one, and no picture.
         """
         with self._lock:
             asked = self._asked
             if asked is None:
                 return None
-            failed = asked.failed = asked.failed or self._failure(asked, outcome, now)
+            failed = asked.failed or self._failure(asked, outcome, now)
+            if failed is None and is_lost:
+                failed, asked.is_lost = DoorReason.FACTOR_MISSING, True
+            asked.failed = failed
             is_missing = bool(asked.missing)
         if failed is None and (is_missing or not confirm(view, now)):
             return None

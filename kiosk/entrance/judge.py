@@ -17,7 +17,7 @@ from kiosk.door.door import Door
 from kiosk.entrance.decide import Entrance
 from kiosk.entrance.deciding import Deciding
 from kiosk.entrance.expected import ExpectedPerson
-from kiosk.entrance.factor_step import FactorStep
+from kiosk.entrance.factor_step import Ended, FactorStep
 from kiosk.entrance.liveness_step import LivenessStep
 from kiosk.entrance.look import Look
 from kiosk.entrance.news import Broadcast
@@ -58,6 +58,7 @@ DOUBTS: Mapping[Verdict, DoorReason | None] = MappingProxyType(
         Verdict.BONA_FIDE: None,
     }
 )
+HIDDEN_S = 3.0  # for which nobody need be seen while somebody is asked for a card: it comes out of a bag
 DISORDER_S = 3.0  # of pictures that count for nothing until the kiosk says that it judges nobody
 
 log = logging.getLogger("kiosk.judge")
@@ -187,7 +188,7 @@ class Judge:
             outcome = self._see(look, now, may_be_judged=found.may_be_judged)
             if isinstance(outcome, Ready):
                 self._decide(outcome)
-            elif (ended := self.factors.follow(outcome, look.view, now, self._confirm)) is not None:
+            elif (ended := self._follow_asked(outcome, look, now)) is not None:
                 self._deciding.settle(ended)
             elif self._pending.follow(outcome, look.view, now, self._confirm):
                 self._count(True)
@@ -212,14 +213,20 @@ class Judge:
         """
         is_armed, step = self._is_armed(now), self._liveness
         may_end = may_be_judged and (step is None or step.may_end)
-        outcome = self._presenter.see(look.view, now, is_armed=is_armed, may_end=may_end)
+        waits = self._pending.is_waiting or self.factors.asked is not None
+        hidden_s = HIDDEN_S if self.factors.asked is not None else 0.0
+        outcome = self._presenter.see(look.view, now, is_armed=is_armed, may_end=may_end, hidden_s=hidden_s)
         if step is None:
             return outcome
-        waits = self._pending.is_waiting or self.factors.asked is not None
         outcome = step.see(look, outcome, self._presenter, is_armed=is_armed, is_waiting=waits)
         if isinstance(outcome, Ready):
             self._frames[look.frame.number] = look.frame, tuple(look.faces)
         return outcome
+
+    def _follow_asked(self, outcome: FrameOutcome, look: Look, now: float) -> Ended | None:
+        """Go on with whoever is asked for a card or a PIN."""
+        is_lost = self._liveness is not None and self._liveness.is_lost
+        return self.factors.follow(outcome, look.view, now, self._confirm, is_lost=is_lost)
 
     def _confirm(self, view: View, now: float) -> bool:
         """Say whether a frame shows the judged person alone and well, and still a person."""
@@ -237,7 +244,7 @@ class Judge:
             now,
             mode=self._config.entrance.mode,
             tries=self._tries,
-            is_pending=self._pending.is_waiting,
+            is_pending=self._pending.is_waiting or self.factors.asked is not None,
             asked=self.factors.shown,
             face=face,
             enrolment=self.expected.enrolment,

@@ -230,6 +230,11 @@ class LivenessStep:
         """Whether the person who was decided about was seen without a gap, and to be one, until now: monotonic s."""
         return self._watch is not None and self._watch.holds(now)
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the person who was decided about was not seen all the time: no later frame can confirm them."""
+        return self._watch is None or self._watch.is_broken
+
     # ---- one presentation
 
     def _see(self, look: Look, people: Sequence[Face], outcome: FrameOutcome, presenter: Presenter) -> FrameOutcome:
@@ -357,7 +362,7 @@ class _Watch:
         self._liveness: Liveness | None = None
         self._at: float | None = None  # of the last frame with the face, s; before the first, the disk may be slow
         self._until = float("-inf")
-        self._is_broken = False
+        self.is_broken = False
 
     def see(self, seen: Seen) -> None:
         """Take the next frame."""
@@ -365,20 +370,20 @@ class _Watch:
             box, at = seen.faces[0].box, seen.captured_at
             is_late = self._at is not None and at - self._at > self._limits.gap_s
             is_elsewhere = self._box is None or float(overlap(self._box, box[None])[0]) < self._limits.overlap_low
-            self._is_broken = self._is_broken or is_late or is_elsewhere
+            self.is_broken = self.is_broken or is_late or is_elsewhere
             self._box, self._at = box, at
-        if self._is_broken:
+        if self.is_broken:
             return
         self._liveness = self._liveness or self._start()
         step = self._liveness.see(seen)
-        self._is_broken = step.restarted is not None
+        self.is_broken = step.restarted is not None
         if step.judgement is None:
             return
         if step.judgement.verdict is Verdict.BONA_FIDE:
             self._until = seen.captured_at + STILL_S
-        self._is_broken = self._is_broken or step.judgement.verdict is Verdict.ATTACK
+        self.is_broken = self.is_broken or step.judgement.verdict is Verdict.ATTACK
         self._liveness = None
 
     def holds(self, now: float) -> bool:
         """Whether it was so a moment ago; monotonic s."""
-        return not self._is_broken and now <= self._until
+        return not self.is_broken and now <= self._until

@@ -105,7 +105,7 @@ class PendingApproval:
         self._beside(ask)
 
     def follow(self, outcome: FrameOutcome, view: View, now: float, confirm: Confirm) -> bool:
-        """Take the next frame; say whether the cloud's word approved the person who stands there.
+        """Take the next frame; say whether it let the person in who stands there.
 
         Args:
             outcome: what the presenter makes of the frame.
@@ -117,8 +117,8 @@ class PendingApproval:
             KioskError: the store or a network failed; what waits for the disk waits on.
         """
         if self._late is not None:
-            self._catch_up(self._late, outcome, view, now, confirm)
-        elif self._asking is not None:
+            return self._catch_up(self._late, outcome, view, now, confirm)
+        if self._asking is not None:
             return self._hear(self._asking, outcome, view, now, confirm)
         return False
 
@@ -133,7 +133,7 @@ class PendingApproval:
         self.give_up()
         self._asking = None
 
-    def _catch_up(self, late: _Late, outcome: FrameOutcome, view: View, now: float, confirm: Confirm) -> None:
+    def _catch_up(self, late: _Late, outcome: FrameOutcome, view: View, now: float, confirm: Confirm) -> bool:
         """Open by a frame of now for an approval that came too late, while its person is seen to stand there still."""
         if isinstance(outcome, Left) or now - late.since > CONFIRM_S:
             self.give_up()
@@ -142,6 +142,8 @@ class PendingApproval:
             self._late, fresh = None, replace(late.decision, captured_at=view.captured_at)
             refusal = self._open_door(fresh) if stands else Refusal(RefusalReason.WITHDRAWN)
             self._tell(late.decision, refusal)
+            return refusal is None
+        return False
 
     def _hear(self, asking: _Asking, outcome: FrameOutcome, view: View, now: float, confirm: Confirm) -> bool:
         """Take the cloud's answer, and open for it only while the person is seen to stand there still."""
@@ -160,6 +162,7 @@ class PendingApproval:
         is_confirmed = is_approval and not is_gone and not is_late
         if revised.may_open and not is_confirmed:
             self._tell(revised, Refusal(RefusalReason.FRAME_TOO_OLD))
-        else:
-            self.conclude(revised, self._open_door(revised) if revised.may_open else None)
-        return revised.status is Status.APPROVED and is_confirmed
+            return False
+        refusal = self._open_door(revised) if revised.may_open else None
+        self.conclude(revised, refusal)
+        return revised.status is Status.APPROVED and is_confirmed and refusal is None

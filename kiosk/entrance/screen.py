@@ -249,6 +249,10 @@ class Announcer:
         request_id, at = (None, now) if decided is None else (decided.request_id, decided.at)
         self._news.publish(Topic.DURESS, {"request_id": request_id, "session_number": number, "at": at})
 
+    def look_again(self) -> None:
+        """Tell the person of the last decision to look again: they were not seen all the time."""
+        self._result = Result.AGAIN
+
     def forget_result(self) -> None:
         """Show no result any more: its person has left, or the next decision begins."""
         self._result = None

@@ -256,7 +256,9 @@ class Presenter:
         self._judged, self._subject, self._attendance = _Judged(probe), None, None
         return Ready(probe, (probe,), (view.measure(face),), (view.number,), view.number, view.captured_at)
 
-    def see(self, view: View, now: float, *, is_armed: bool = True, may_end: bool = True) -> FrameOutcome:
+    def see(
+        self, view: View, now: float, *, is_armed: bool = True, may_end: bool = True, hidden_s: float = 0.0
+    ) -> FrameOutcome:
         """Take the next frame.
 
         Args:
@@ -264,6 +266,7 @@ class Presenter:
             now: monotonic s.
             is_armed: off while nobody may be judged (a lock-out, a failed self-test); people are asked to wait.
             may_end: off while it is not known whether a person stands there; frames are gathered, no more.
+            hidden_s: least time without any face until the judged person has left, where they are asked for something.
 
         Raises:
             KioskError: whatever `extract` raises; the frame then counts for nothing.
@@ -276,7 +279,7 @@ class Presenter:
             self._forget_gathered()
         people = [face for face in view.faces if not _edge(face) < self._limits.bystander_px]  # a NaN is somebody
         if self._judged is not None:
-            return self._watch_leave(self._judged, view, people)
+            return self._watch_leave(self._judged, view, people, hidden_s)
         if not people:
             return self._miss(view)
         outcome = self._follow(view, people, is_armed=is_armed, may_end=may_end)
@@ -392,11 +395,11 @@ class Presenter:
             and compare(view.extract(people[0]), self._judged.probe) >= self._same_cosine
         )
 
-    def _watch_leave(self, judged: _Judged, view: View, people: Sequence[Face]) -> FrameOutcome:
+    def _watch_leave(self, judged: _Judged, view: View, people: Sequence[Face], hidden_s: float) -> FrameOutcome:
         """Arm again once the judged person was away long enough, by what the frames show all that time."""
         at = view.captured_at
         since = min(judged.gone_since, at)
-        is_long = at - since >= self._limits.rearm_s
+        is_long = at - since >= (self._limits.rearm_s if people else max(self._limits.rearm_s, hidden_s))
         judged = self._recheck(judged, view, people, is_due=is_long)
         if people and not judged.is_other:
             self._judged = replace(judged, gone_since=math.inf)

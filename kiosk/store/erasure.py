@@ -162,6 +162,7 @@ def erase_call(connection: sqlite3.Connection, request_id: str) -> Remains | Non
         (
             ("log_private", "sealed", "seq", answers),
             ("review_image", "sealed", "seq", answers),
+            ("factor_note", "sealed", "seq", answers),
             ("outbox", "payload", "seq", answers),
             *_of_session(connection, "session_id", request_id),
         ),

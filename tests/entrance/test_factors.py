@@ -58,7 +58,7 @@ def visit(stage, digits=None, person=A):
     if digits is not None:
         stage.judge.factors.enter(digits)
     stage.show(person, seconds=1.0)
-    stage.show(seconds=2.0)
+    stage.show(seconds=4.0)
     return stage.news[before:]
 
 
@@ -100,7 +100,7 @@ def test_a_person_without_a_pin_cannot_enter_one_and_the_third_try_ends_it(stage
 
 def guess(stage, digits, times=1):
     """Have A asked anew, and enter something so many times, at most three."""
-    stage.show(seconds=2.0)
+    stage.show(seconds=4.0)
     stage.clock.advance(400.0)  # the kiosk's own lock-out is over
     stage.show(A, seconds=1.0)
     for _ in range(times):
@@ -111,7 +111,7 @@ def guess(stage, digits, times=1):
 def test_wrong_pins_lock_their_person_whoever_comes_in_between_and_across_a_restart(stage, tmp_path):
     for _ in range(3):
         guess(stage, WRONG, 2)
-        stage.show(seconds=2.0)
+        stage.show(seconds=4.0)
         stage.judge._count(True)  # somebody else was let in
     guess(stage, WRONG, 3)
     guess(stage, WRONG)
@@ -126,7 +126,7 @@ def test_wrong_pins_lock_their_person_whoever_comes_in_between_and_across_a_rest
     again.judge.factors.enter(DURESS)
     again.show(A, seconds=1.0)
     assert again.screen["factor"] == {"wants": "pin", "tries_left": 1, "wrong": 2}
-    again.show(seconds=2.0)
+    again.show(seconds=4.0)
     assert len(again.told(Topic.DURESS)) == 1  # a forced person is heard all the same
     again.clock.advance(300.0)
     visit(again, PIN)
@@ -157,6 +157,26 @@ def test_a_wrong_try_is_shown_and_the_next_may_be_right(stage):
     stage.show(A, seconds=1.0)
 
     assert reasons(stage) == [["matched"]]
+
+
+def test_whoever_gave_everything_is_asked_for_nothing_more_while_their_face_is_awaited(stage):
+    stage.show(A, seconds=1.0)
+    stage.judge.factors.enter(PIN)
+    stage.show(A, B, seconds=0.5)  # somebody beside them: no frame to decide by
+
+    assert (stage.screen["state"], stage.screen["factor"]) == ("busy", None)
+    stage.show(A, seconds=0.5)
+    assert reasons(stage) == [["matched"]]
+
+
+def test_a_face_hidden_while_a_card_comes_out_of_a_bag_is_still_awaited(stage):
+    stage.show(A, seconds=1.0)
+    stage.show(seconds=2.5)
+    stage.judge.factors.enter(PIN)
+    stage.show(A, seconds=1.0)
+
+    assert reasons(stage) == [["matched"]]
+    assert stage.lines.pulses == 1
 
 
 def test_time_runs_out(stage):
@@ -249,7 +269,7 @@ def test_a_face_and_a_card(tmp_path, card, opens, why):
     if card is not None:
         assert stage.judge.factors.offer(card)
     stage.show(A, seconds=1.0)
-    stage.show(seconds=2.0)
+    stage.show(seconds=4.0)
 
     assert stage.lines.pulses == opens
     assert reasons(stage) == [why]

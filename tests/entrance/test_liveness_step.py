@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from kiosk.daemon.wiring import hold_level, step_of
+from kiosk.entrance.judge import factors_of
 from kiosk.entrance.news import Topic
 from kiosk.recognition.pad_levels import Level, RandomAsker
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
+from kiosk.store.factors.pins import make_pins
 from kiosk.store.subjects import Details
 from kiosk.testing.scripted_liveness import ScriptedDetector
 from tests.entrance.staged import WALL, Stage, config, template
@@ -545,3 +547,29 @@ def test_a_face_the_mesh_cannot_read_is_nobodys_proof(make):
     stage.show(A, seconds=GIVES_UP_S)
 
     assert pulses(stage) == 0
+
+
+@pytest.mark.parametrize("is_forced", [False, True])
+def test_whoever_is_unseen_while_asked_for_a_pin_may_simply_look_again(make, is_forced):
+    stage = make("passive", factors={"pin": ("mon-sun 00:00-24:00",)}, attempts={"free_tries": 0})
+    settings = stage.config
+    stage.entrance.apply(settings.entrance, stage.schedule(settings), factors_of(settings))
+    stage.store.factors.give(1, pins=make_pins("4711", "4829"))
+    stage.follow(A, seconds=8.0)
+    assert stage.screen["state"] == "factor"
+
+    if is_forced:
+        stage.judge.factors.enter("4829")
+    stage.show(seconds=0.8)
+    stage.show(A, seconds=0.2)
+
+    assert [one["reasons"] for one in stage.decisions] == [["factor_missing"]]
+    assert (stage.screen["state"], stage.screen["result"]) == ("result", "again")
+    assert stage.kept == []  # no decline
+    assert len(stage.told(Topic.DURESS)) == is_forced
+    stage.show(seconds=2.0)
+    stage.follow(A, seconds=8.0)
+    assert stage.screen["state"] == "factor"
+    stage.judge.factors.enter("4711")
+    stage.follow(A, seconds=4.0)
+    assert pulses(stage) == 1

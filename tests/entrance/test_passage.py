@@ -3,6 +3,7 @@
 import pytest
 
 from kiosk.rules.passage import Direction
+from kiosk.rules.patience import Tries
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.passages.passages import Passage
@@ -145,3 +146,17 @@ def test_a_door_without_such_rules_keeps_no_passages(stage_with):
 
     assert visit(stage, A) is None
     assert stage.store.passages.inside() == ()
+
+
+def test_an_approval_that_opens_nothing_forgives_no_declines(tmp_path):
+    stage = Stage(tmp_path, config(passage={"two_persons": True}), tries=Tries(3, 0.0, 1e9))
+    stage.store.factors.suspend(stage.enrol(A).session_number, NOW + 1e6)
+    stage.enrol(B, name="Person B")
+    stage.enrol(template(3), name="Person C")
+
+    assert visit(stage, A) == ("suspended", "declined")
+    assert visit(stage, B) == ("second_person", "second")
+    assert stage.kept == []
+    assert visit(stage, template(3)) is None
+    assert stage.kept == [Tries()]
+    stage.close()

@@ -77,6 +77,17 @@ def test_whoever_is_forgotten_leaves_no_card_no_pin_and_no_note(store):
     assert store.factors.notes() == ()
 
 
+def test_an_erased_decision_leaves_no_note_of_what_was_entered(store):
+    decided = store.record_decision(
+        NewDecision(Kind.IDENTIFY, "Approved", session_number=person(store), answer={}, entered=Entered.DURESS)
+    )
+
+    assert store.erase_call(decided.request_id)
+    assert store.factors.notes() == ()
+    with store.database.read() as connection:
+        assert connection.execute("SELECT count(*) FROM factor_note").fetchone() == (0,)
+
+
 def test_another_key_seals_and_finds_them_anew(store):
     ann = person(store)
     store.factors.give(ann, card=CARD)
