@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from kiosk.errors import StoreError
 from kiosk.fleet import wire
 from kiosk.fleet.member import Member
 from kiosk.fleet.roster import Roster
 from kiosk.fleet.sealed import Form, Sealed
-from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.outbox import OutboxRow, OutboxState
 from kiosk.store.store import Store
 from kiosk.store.upkeep import rollback
@@ -50,6 +50,7 @@ class DecisionSender:
         """Take the kiosk and its store."""
         self._member, self._store, self._outbox = member, store, store.fleet_outbox
         self.fault: str | None = None
+        self._is_shut = False
 
     @property
     def _subject(self) -> str:
@@ -64,14 +65,23 @@ class DecisionSender:
         """Send until the connection ends."""
         last: _Last | None = None
         while True:
-            if last is None and self._member.is_let_in and self.fault is None:
+            if last is None and self._member.is_let_in and not self._is_shut:
                 await asyncio.to_thread(self._outbox.recover, 0.0)
                 last = await self._last(client)
-            row = None if last is None else await asyncio.to_thread(self._outbox.claim, ANY_TIME)
+            row = None if last is None else await asyncio.to_thread(self._claim)
             if last is None or row is None:
                 await asyncio.sleep(LOOK_S)
             else:
                 last = await self._send(client, row, last)
+
+    def _claim(self) -> OutboxRow | None:
+        """Return the next row; one that is damaged is left, and the people and the other decisions go on."""
+        try:
+            return self._outbox.claim(ANY_TIME)
+        except StoreError as error:
+            self.fault = str(error)
+            log.error("fleet decision damaged reason=%r", self.fault)  # noqa: TRY400  the sentence says all
+            return None
 
     async def _last(self, client: Client) -> _Last | None:
         from nats.js.errors import NotFoundError  # noqa: PLC0415  see wire.connection
@@ -84,6 +94,7 @@ class DecisionSender:
         try:
             read = _FORM.read(found.data or b"", self._about, self._member.identity.card.sign)
         except ValueError:
+            self._is_shut = True
             self.fault = "The hub's log of this kiosk holds what this kiosk did not sign; its decisions wait here."
             log.error("fleet log forged subject=%s", self._subject)  # noqa: TRY400  the sentence says all
             return None
@@ -115,8 +126,10 @@ class DecisionSender:
         return _Last(arrived.seq, row.seq, row.request_id)
 
     def _sealed(self, row: OutboxRow, last: _Last) -> bytes:
-        wanted = DecisionFilter(kinds=(), request_id=row.request_id)
-        entry = self._store.log.page(wanted, limit=1, offset=0).decisions[0].entry
+        signed = self._store.log.signed(row.request_id)  # what is sealed beside it is not told, so it may be damaged
+        if signed is None:
+            raise StoreError(f"the decision {row.request_id} is not in the log; run `kiosk log verify`")
+        entry = signed.entry
         told = {
             "seq": row.seq,
             "after": last.record,

@@ -245,7 +245,11 @@ class Outbox:
         return dict(rows)
 
     def claim(self, now: float, policies: Sequence[str] | None = None) -> OutboxRow | None:
-        """Take the oldest waiting row that is due and first of its person, and mark it as being sent."""
+        """Take the oldest waiting row that is due and first of its person, and mark it as being sent.
+
+        Raises:
+            StoreError: it was changed or damaged; it is parked, and the next call takes the next one.
+        """
         policies = self._policies if policies is None else policies
         with self._database.write() as connection:
             found = connection.execute(
@@ -263,7 +267,11 @@ class Outbox:
             found = connection.execute(
                 f"SELECT {_COLUMNS} FROM outbox {_JOINED} WHERE outbox.id = ?", found[:1]
             ).fetchone()
-        return self._row(found)
+        try:
+            return self._row(found)
+        except StoreError as error:  # later rows of the same person do not wait for what nobody can read
+            self.reject(found[0], str(error))
+            raise
 
     def begin(self, row: int, *, now: float, server_now: float, writes_per_minute: int) -> float:
         """Note that a POST of a claimed row begins now, unless a minute's writes are used up.

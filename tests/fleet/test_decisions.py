@@ -247,6 +247,30 @@ def test_a_log_with_a_hole_or_a_forgery_says_so(tmp_path):
     assert faults([(a.member.id, messages[0][1][:-1] + b"\0"), messages[1]]) == [True, False]
 
 
+def test_a_damaged_answer_is_not_needed_and_a_damaged_row_holds_nothing_else_up(tmp_path):
+    from kiosk.fleet.decisions import DecisionSender, _Last
+
+    fleet = Fleet()
+    a = Kiosk(tmp_path / "a", fleet, Clock())
+    fleet.let_in(a)
+    a.member.hear_roster(fleet.signed)
+    made = [decide(a, vendor_data="one"), decide(a, vendor_data="two")]
+    with a.store.database.write() as connection:
+        connection.execute("UPDATE log_private SET sealed = zeroblob(90)")
+        connection.execute("UPDATE outbox SET payload = zeroblob(90) WHERE id = 1")
+    with pytest.raises(StoreError):
+        a.store.decisions(None)
+    sender = DecisionSender(a.member, a.store)
+    first, row = sender._claim(), sender._claim()
+    messages = [(a.member.id, sender._sealed(row, _Last()))]
+    keys = fleet.roster.keys_for("admin", fleet.admin.identity.seal)
+    a.store.close()
+
+    assert (first, row.request_id) == (None, made[1])
+    assert "outbox row 1" in sender.fault
+    assert [one.body["request_id"] for one in read_decisions(messages, fleet.roster, keys)] == made[1:]
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 def test_nothing_is_kept_for_a_fleet_unless_a_setting_says_so(tmp_path, wanted):
     fleet = Fleet()
