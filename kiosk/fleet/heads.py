@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kiosk.fleet.roster import Roster
+    from kiosk.store.chain import Signed
     from kiosk.store.fleet.shared import Shared
     from kiosk.store.store import Store
 
@@ -40,7 +41,10 @@ class Heads:
 
     def own(self) -> str | None:
         """Return the head of this kiosk's log, signed; None where there is no log."""
-        tail = self._store.log.tail()
+        return self.signed(self._store.log.tail())
+
+    def signed(self, tail: Signed | None) -> str | None:
+        """Return a newest record as `own` does: with it, what else is said of that record is said of the same."""
         if tail is None:
             return None
         text = json.dumps([tail.seq, tail.hash.hex()]).encode()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from kiosk.device.outgoing import Ask, NothingLeaves, Outgoing
 from kiosk.store.chain import DECISION_KINDS, Kind
 from kiosk.store.decision_log import NewDecision
-from kiosk.store.outbox import FLEET, Message
+from kiosk.store.outbox import FLEET, Message, of_fleet
 from kiosk.store.store import Store
 from kiosk.store.subjects import Subject
 
@@ -37,7 +37,7 @@ class FleetOutgoing:
         number = decision.session_number
         subject = None if number is None else self._store.people.subject(number)
         person = None if subject is None else subject.session_id
-        return (*rows, Message(FLEET, {"person": person}, person=f"fleet {person}"))
+        return (*rows, Message(FLEET, {"person": person}, person=of_fleet(person)))
 
     def about_block(self, subject: Subject) -> Sequence[Message]:
         """Pass on: blocks are shared as they are."""

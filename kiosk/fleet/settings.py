@@ -93,7 +93,8 @@ class SettingsKeeper:
         try:
             text = written(HEAD.format(order.revision), check_settings(order.body))
             if self._path.is_file() and self._path.read_bytes() == text.encode():
-                self._in_force, self._fault = order.revision, None
+                self._in_force = order.revision
+                self._fault = self._misfit(order.revision)
                 return
             self._write(text)
             if faults := self._check(self._new):
@@ -112,6 +113,11 @@ class SettingsKeeper:
         self._in_force, self._fault = order.revision, None
         log.info("fleet settings=%d taken", order.revision)
         self._reload()
+
+    def _misfit(self, revision: int) -> str | None:
+        """Say why this program started without some of what another took; None where it has all of it."""
+        faults = self._check(self._path)
+        return f"Some of the fleet's settings {revision} were left out here: {faults[0]}" if faults else None
 
     @property
     def _new(self) -> Path:

@@ -118,7 +118,7 @@ class FleetSync:
             "read": {source: place.seq for source, place in self.member.shared.hubs.positions().items()},
             "parked": len(self.member.shared.parked()),  # asked for after the positions: what was read may lie here
             "wanted": len(self.member.shared.wanted()),
-            "head": self.member.heads.own(),
+            "head": self.member.heads.signed(tail),  # not of a record since, or every other kiosk answers at once
             "holds": self.member.heads.newer(),
             "duplicates": len(self._duplicates.open()),
             "decisions_waiting": self._decisions.waiting(),

@@ -9,6 +9,7 @@ KIOSK_SEARCH_SIMILARITY_THRESHOLD=80.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import re
@@ -55,6 +56,7 @@ SYSTEM_STATE = Path("/var/lib/kiosk")
 SYSTEM_FILE = Path("/etc/kiosk/kiosk.toml")
 LONGEST_INT_BITS = 200
 LONGEST_SENTENCE = 600
+log = logging.getLogger("kiosk.settings")
 _USER_INFO = re.compile(r"(?<=//)[^/@\s]+(?=@)")
 _QUERY = re.compile(r"(?<=\?).*", re.DOTALL)
 _SHORT = reprlib.Repr()
@@ -144,7 +146,46 @@ class Sources:
         Raises:
             ConfigError: a setting is wrong; the message says what would be right.
         """
-        return load_config(self.file, self.environment, _merged(_merged(self.changed(), more), self.ordered()))
+        changed = _merged(self.changed(), more)
+        try:
+            return load_config(self.file, self.environment, _merged(changed, self.ordered()))
+        except ConfigError:
+            fitting, reason = self.fitting()
+            if reason is None:  # what is wrong is not the owner's
+                raise
+            config = load_config(self.file, self.environment, _merged(changed, fitting))
+        log.warning("fleet settings left out in part reason=%r", reason)
+        return config
+
+    def fitting(self) -> tuple[dict[str, dict[str, Any]], str | None]:
+        """Return what this program can start with of what the owner ordered, and why that is not all of it.
+
+        An order was checked when it was taken; another program, or another kiosk.toml, may refuse it, and a kiosk that
+        does not start hears of no better one.
+        """
+        try:
+            ordered = self.ordered()
+        except ConfigError as error:
+            return {}, str(error)
+        changed = self.changed()
+
+        def refused(orders: Mapping[str, Mapping[str, Any]]) -> str | None:
+            try:
+                load_config(self.file, self.environment, _merged(changed, orders))
+            except ConfigError as error:
+                return str(error)
+            return None
+
+        reason, fitting = refused(ordered), ordered
+        if reason is not None:
+            fitting = {}
+            for section, values in ordered.items():
+                parts = ({section: {name: value}} for name, value in dict(values).items())
+                for part in ({section: values}, *parts):  # a section as a whole, or what of it fits
+                    more = _merged(fitting, part)
+                    if refused(more) is None:
+                        fitting = more
+        return fitting, reason
 
     def load_section(self, name: str) -> Any:
         """Read one section alone, whatever is wrong with the others; the door opens by its own.

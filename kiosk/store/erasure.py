@@ -101,8 +101,17 @@ def _behind_s(connection: sqlite3.Connection, number: int, counted_from: float, 
     return 0.0 if known is None else max(0.0, known - row[1])
 
 
-def erase(connection: sqlite3.Connection, vault: Vault, subject: Subject) -> Remains:
-    """Delete a person's rows, and every answer and outbox payload that may name them."""
+def erase(connection: sqlite3.Connection, vault: Vault, subject: Subject, *, is_for_good: bool = True) -> Remains:
+    """Delete a person's rows, and every answer and outbox payload that may name them.
+
+    Args:
+        connection: in a transaction.
+        vault: of the store.
+        subject: the person.
+        is_for_good: False: nobody forgot them, so what waits for the owner of the fleet, who knows them, is sent.
+    """
+    if is_for_good:
+        outbox.drop_of_fleet(connection, vault, subject.session_id)
     number = subject.session_number
     vendor = vendor_lookup(vault, subject.details.vendor_data)
     answers = [
@@ -125,7 +134,7 @@ def erase(connection: sqlite3.Connection, vault: Vault, subject: Subject) -> Rem
             ("factor_note", "sealed", "seq", answers),
             ("factor", "sealed", "subject", [number]),
             ("passage", "row_check", "subject", [number]),
-            ("outbox", "payload", "seq", answers),
+            ("outbox", "payload", "seq" if is_for_good else f"policy != '{outbox.FLEET}' AND seq", answers),
             *_of_session(connection, "vendor_lookup", vendor),
             ("subject", "details", "session_number", [number]),
             ("fleet_document", "sealed", "person", [subject.session_id]),
@@ -207,7 +216,7 @@ def _delete(connection: sqlite3.Connection, parts: Sequence[tuple[str, str, str,
             counts[table] = counts.get(table, 0) + len(rows)
             connection.execute(
                 "UPDATE outbox SET payload = NULL, state = iif(state = 'sent', state, 'superseded'),"
-                " last_error = 'forgotten', person = NULL WHERE seq = ?"
+                f" last_error = 'forgotten', person = NULL WHERE {key} = ?"
                 if table == "outbox"
                 else f"DELETE FROM {table} WHERE {key} = ?",
                 (value,),

@@ -152,6 +152,22 @@ def doubt_all(connection: sqlite3.Connection, at: float) -> None:
     )
 
 
+def of_fleet(session_id: str | None) -> str:
+    """Return as whose the rows of a person go to the fleet."""
+    return f"fleet {session_id}"
+
+
+def drop_of_fleet(connection: sqlite3.Connection, vault: Vault, session_id: str) -> None:
+    """Send the fleet nothing more of somebody forgotten; such rows outlast a time in which the person is not held."""
+    if connection.execute("SELECT 1 FROM pragma_table_info('outbox') WHERE name = 'person'").fetchone() is None:
+        return  # a backup of an older schema
+    connection.execute(
+        "UPDATE outbox SET payload = NULL, state = 'superseded', last_error = 'forgotten', person = NULL"
+        " WHERE policy = ? AND person = ? AND state IN ('waiting', 'sending', 'rejected')",
+        (FLEET, _person(vault, of_fleet(session_id))),
+    )
+
+
 def erase_photographs(connection: sqlite3.Connection, seq: int) -> list[bytes]:
     """Delete the photographs that belong to a decision; return what was stored of them."""
     of = "WHERE outbox IN (SELECT id FROM outbox WHERE seq = ?)"

@@ -374,7 +374,7 @@ class Erasures:
         """
         now, connection = self._now(), transaction.connection
         subject = _known(connection, self._vault, number)
-        remains = erasure.erase(connection, self._vault, subject)
+        remains = erasure.erase(connection, self._vault, subject, is_for_good=is_for_good)
         signed = transaction.record(Kind.FORGET, session_number=number, details=remains.counts, actor=actor)
         if is_for_good:
             erasure.remember(connection, subject.session_id, number, signed.seq, now)

@@ -266,6 +266,18 @@ def test_nothing_is_kept_of_what_a_kiosk_said_of_itself_that_was_taken_off(kiosk
     assert list(a.member.shared.hubs.heads()) == [c.member.id]
 
 
+def test_the_head_is_of_the_record_that_is_named_beside_it(kiosks):
+    a, b, _ = kiosks
+    tail = a.store.log.tail()
+    a.store.people.enrol(enrolment(1))
+    said = {"at": 1.0, "log": [tail.seq, tail.hash.hex()], "head": a.member.heads.signed(tail)}
+    assert b.member.hear_health(a.member.id, a.member.sign_health(said))
+    assert b.member.heads.newer() == {}
+    told = FleetSync(a.store).health()
+    assert told["log"] == [a.store.log.tail().seq, a.store.log.tail().hash.hex()]
+    assert told["head"] == a.member.heads.own()
+
+
 def test_a_running_kiosk_finds_it_at_its_first_connection_and_says_so(site, tmp_path):  # noqa: F811
     _, _, _, kiosks = site
     a, b, _ = kiosks

@@ -133,6 +133,45 @@ def test_what_fits_by_itself_and_not_with_the_kiosks_own_file_is_refused_here(fl
     assert at.keeper.figures() == {"revision": 2, "in_force": 2, "fault": None}
 
 
+def test_a_program_that_refuses_what_another_took_starts_with_the_rest_and_hears_the_next(fleet, kiosk, tmp_path):
+    file = tmp_path / "kiosk.toml"
+    file.write_text("")
+    at = At(kiosk, kiosk.member, file)
+    order(fleet, kiosk, {**BODY, "attempts": {"free_tries": 6, "lockout_tries": 7}})
+    at.keeper.look()
+    at.path.write_text(
+        at.path.read_text().replace("[entrance]", "[entrance]\nof_tomorrow = 1") + "\n[tomorrow]\nx = 1\n"
+    )
+    config = at.sources.load()
+    assert (config.entrance.identify_threshold, config.attempts.free_tries) == (85.0, 6)
+    fitting, reason = at.sources.fitting()
+    assert fitting == {**BODY, "attempts": {"free_tries": 6, "lockout_tries": 7}}
+    assert "tomorrow" in str(reason)
+    with pytest.raises(ConfigError):
+        at.sources.load({"attempts": {"no_such": 1}})
+    at.path.write_text("not = toml = at all")
+    assert at.sources.load().entrance.identify_threshold != 85.0
+    order(fleet, kiosk, {"entrance": {"identify_threshold": 86.0}}, 2)
+    at.keeper.look()
+    assert at.reloads[-1].entrance.identify_threshold == 86.0
+
+
+def test_what_does_not_fit_any_more_is_said_in_health(fleet, kiosk, tmp_path):
+    file = tmp_path / "kiosk.toml"
+    file.write_text("")
+    order(fleet, kiosk, {"attempts": {"free_tries": 6}})
+    one = At(kiosk, kiosk.member, file)
+    one.keeper.look()
+    with pytest.raises(ConfigError, match="lockout_tries"):
+        one.sources.load({"attempts": {"lockout_tries": 5}})  # no operator undoes an order so
+    file.write_text("[attempts]\nlockout_tries = 5\n")
+    again = At(kiosk, kiosk.member, file)
+    again.keeper.look()
+
+    assert again.sources.load().attempts.lockout_tries == 5
+    assert again.keeper.figures()["fault"].startswith("Some of the fleet's settings 1 were left out here: ")
+
+
 def test_an_empty_order_gives_everything_back_and_leaving_does_too(fleet, kiosk):
     at = At(kiosk, kiosk.member)
     order(fleet, kiosk, BODY)

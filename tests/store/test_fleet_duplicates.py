@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from kiosk.errors import RefusedError
+from kiosk.rules.cards import read_card
 from kiosk.store.fleet.duplicates import Duplicates
 from kiosk.store.subjects import SESSION, Details, Enrolment
 from kiosk.types import Status
@@ -76,6 +77,17 @@ def test_one_person_has_both_faces_and_the_particulars_that_were_chosen(twice, h
         assert (person.is_blocklisted, person.details.block_reason) == (True, "lost badge")
     assert pairs(kiosks) == [[]] * 3
     assert kiosks[0].shared.receipts(new.session_id) == {"a", "b", "c"}
+
+
+def test_a_card_of_whoever_goes_is_kept_where_it_was_given(twice, kiosks):  # noqa: F811
+    old, new = twice
+    a = kiosks[0]
+    card = read_card("12-3456")
+    a.store.factors.give(a.of(new.session_id).session_number, card=card)
+    Duplicates(a.store).same(old.session_id, new.session_id, details_of=old.session_id, actor="x")
+
+    assert a.store.factors.whose(card) == a.of(old.session_id).session_number
+    assert a.store.factors.read(a.of(old.session_id).session_number).card == card
 
 
 def test_operators_who_decide_apart_from_each_other_lose_nobody(twice, hub, kiosks):  # noqa: F811

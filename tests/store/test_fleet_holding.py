@@ -4,7 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from kiosk.rules.cards import read_card
+from kiosk.store.chain import Kind
+from kiosk.store.decision_log import NewDecision
 from kiosk.store.fleet.document import fingerprint
+from kiosk.store.outbox import FLEET, Message, OutboxState, of_fleet
 from kiosk.store.subjects import Details, Enrolment
 from tests.store.stored import ANN, MODEL, files_with, needles, template
 from tests.store.test_fleet_shared import hub, kiosks  # noqa: F401  fixtures
@@ -133,6 +137,50 @@ def test_whom_a_kiosk_enrolled_or_changed_stays_with_it(hub, kiosks):  # noqa: F
 
     assert held(b) == {"Person 1", "Person 2"}
     assert b.of(own.session_id).references == 1
+
+
+def decided(kiosk, person):
+    message = Message(FLEET, {"person": person.session_id}, person=of_fleet(person.session_id))
+    decision = NewDecision(
+        Kind.IDENTIFY, "Approved", session_number=kiosk.of(person.session_id).session_number, outbox=(message,)
+    )
+    kiosk.store.record_decision(decision)
+
+
+def told(kiosk):
+    """Return the people of the decisions that wait for the owner."""
+    return [row.payload["person"] for row in kiosk.store.fleet_outbox.rows(OutboxState.WAITING)]
+
+
+def test_whoever_was_given_a_card_here_stays(hub, kiosks):  # noqa: F811
+    a, b, _ = kiosks
+    ann = enrolled(a, 1, "staff")
+    exchange(hub, kiosks)
+    card = read_card("12-3456")
+    b.store.factors.give(b.of(ann.session_id).session_number, card=card)
+    door(b, "stafff")
+    door(b, "staff", revision=2)
+    exchange(hub, kiosks)
+
+    assert b.store.factors.whose(card) == b.of(ann.session_id).session_number
+
+
+def test_decisions_about_somebody_let_go_are_sent_unless_they_are_forgotten(hub, kiosks):  # noqa: F811
+    a, b, _ = kiosks
+    ann, ben = enrolled(a, 1, "guests"), enrolled(a, 2, "guests")
+    exchange(hub, kiosks)
+    decided(b, ann)
+    decided(b, ben)
+    door(b, "staff")
+    assert held(b) == set()
+    assert told(b) == [ann.session_id, ben.session_id]
+    a.people.forget(ben.session_number)
+    exchange(hub, kiosks)
+    assert told(b) == [ann.session_id]
+    door(b, "*", revision=2)
+    exchange(hub, kiosks)
+    b.people.forget(b.of(ann.session_id).session_number)
+    assert told(b) == []
 
 
 def test_somebody_who_is_not_held_is_forgotten_with_a_receipt_all_the_same(hub, kiosks):  # noqa: F811

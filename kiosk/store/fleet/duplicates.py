@@ -135,6 +135,12 @@ class Duplicates:
             connection = transaction.connection
             stays, goes = self._asked(connection, first, second)
             self._give_references(connection, goes, stays)
+            stay, go = stays.session_number, goes.session_number
+            connection.execute(  # card and PIN, which only this kiosk has
+                "UPDATE factor SET subject = ? WHERE subject = ?"
+                " AND NOT EXISTS (SELECT 1 FROM factor WHERE subject = ?)",
+                (stay, go, stay),
+            )
             merged = _merged(stays, goes, stays if details_of == first else goes)
             self._give_blocks(connection, goes, stays)
             self._store.people.erasures.erase_within(transaction, goes.session_number, actor=actor)

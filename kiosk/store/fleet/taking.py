@@ -11,6 +11,7 @@ from kiosk.store.fleet.document import EMPTY, Document, carry, fingerprint, forg
 from kiosk.store.fleet.document_rows import ME, SINCE, VERSION, Row
 from kiosk.store.fleet.holding import is_held, read_door, reduced
 from kiosk.store.fleet.people import ORIGIN, SharedPeople
+from kiosk.store.outbox import drop_of_fleet
 
 if TYPE_CHECKING:
     import sqlite3
@@ -84,7 +85,7 @@ class Taking:
         said = _Said(person, me, before, after, envelopes)
         if whole.forgotten is not None:
             return self._forget(transaction, said, whole)
-        if not is_held(whole, door, is_own=me in after):
+        if not is_held(whole, door, is_own=me in after or _has_factor(connection, person)):
             return self._let_go(transaction, said)
         self._write(transaction, said)
         return self._show(transaction, said)
@@ -97,7 +98,7 @@ class Taking:
         whole = document_rows.whole_of(rows)
         if whole.forgotten is not None:
             return
-        if not is_held(whole, door, is_own=me in rows):
+        if not is_held(whole, door, is_own=me in rows or _has_factor(connection, person)):
             self._let_go(transaction, _Said(person, me, rows, rows, {}))
         elif self._people.known(transaction, person) is None:
             self._show(transaction, _Said(person, me, {}, rows, {}))
@@ -179,6 +180,7 @@ class Taking:
 
     def _forget(self, transaction: Transaction, said: _Said, whole: Document) -> str:
         connection, known = transaction.connection, self._people.known(transaction, said.person)
+        drop_of_fleet(connection, self._vault, said.person)
         if known is not None:
             self._erasures.erase_within(transaction, known.session_number, actor=f"fleet:{said.origin}", origin=ORIGIN)
         tombstones = {name: row for name, row in said.after.items() if row.document.forgotten is not None}
@@ -221,3 +223,11 @@ def _last_of(connection: sqlite3.Connection, vault: Vault, into: Collection[str]
         elif connection.execute("SELECT 1 FROM erasure WHERE session_id = ?", (person,)).fetchone() is None:
             found.append(person)
     return tuple(found)
+
+
+def _has_factor(connection: sqlite3.Connection, person: str) -> bool:
+    """Say whether a card or a PIN was given to a person here: no other kiosk has it to give it back."""
+    found = connection.execute(
+        "SELECT 1 FROM factor JOIN subject ON session_number = factor.subject WHERE session_id = ?", (person,)
+    ).fetchone()
+    return found is not None
