@@ -5,11 +5,14 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
+from pathlib import Path
 
 import pytest
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from kiosk import integrations
 from kiosk.entrance.news import PublishedDecision, Topic
 from kiosk.errors import ConfigError
 from kiosk.integrations.mqtt import QUEUE, Mqtt, try_connection
@@ -27,15 +30,19 @@ pytestmark = pytest.mark.skipif(not BROKER, reason="no mosquitto here: apt insta
 class Broker:
     """A mosquitto on loopback that can be killed, stopped and started again at the same port."""
 
-    def __init__(self, folder, port):
+    def __init__(self, folder, port, rules=""):
         self.port = port
         words = folder / "passwords"
-        words.write_text(f"kiosk:{PASSWORD}\nhouse:{PASSWORD}\n")
+        words.write_text(f"kiosk:{PASSWORD}\nhouse:{PASSWORD}\nguard:{PASSWORD}\n")
         passwd = shutil.which("mosquitto_passwd") or "mosquitto_passwd"
         subprocess.run([passwd, "-U", str(words)], check=True)
         words.chmod(0o644)
         self._file = folder / "mosquitto.conf"
         self._file.write_text(f"user root\nlistener {port} 127.0.0.1\nallow_anonymous false\npassword_file {words}\n")
+        if rules:
+            (folder / "acl").write_text(rules)
+            (folder / "acl").chmod(0o600)
+            self._file.write_text(f"{self._file.read_text()}acl_file {folder / 'acl'}\n")
         self.start()
 
     def start(self):
@@ -59,10 +66,10 @@ class Broker:
 class House:
     """Another client of the broker: what Home Assistant would hear."""
 
-    def __init__(self, port):
+    def __init__(self, port, user="house"):
         self.heard, self._changed = [], threading.Condition()
         self.client = paho.Client(CallbackAPIVersion.VERSION2)
-        self.client.username_pw_set("house", PASSWORD)
+        self.client.username_pw_set(user, PASSWORD)
         ready = threading.Event()
         self.client.on_connect = lambda client, *_: client.subscribe("#", qos=1)
         self.client.on_subscribe = lambda *_: ready.set()
@@ -319,3 +326,31 @@ def test_a_silent_alarm_names_nobody_and_waits_for_a_broker(broker, house, kiosk
         house.client.reconnect()
 
     assert json.loads(house.wait_for("duress")[1]) == {"request_id": "r9"}
+
+
+def test_the_rules_of_the_readme_keep_a_silent_alarm_from_the_house(tmp_path):
+    text = (Path(integrations.__file__).parent / "README.md").read_text(encoding="utf-8")
+    (rules,) = (one for one in text.split("```") if "user guard" in one)
+    kiosk = ScriptedKiosk(time.time)
+    with reserved_port() as port:
+        broker = Broker(tmp_path, port, rules.strip() + "\n")
+        house, guard = House(port), House(port, user="guard")
+        mqtt = connected_to(kiosk, port)
+
+        kiosk.news.publish(Topic.DURESS, {"request_id": "r1", "session_number": 1, "at": 1.0})
+        kiosk.news.publish_decision(decided(2))
+
+        assert json.loads(guard.wait_for("duress")[1])["request_id"] == "r1"
+        house.wait_for("decision")  # which came after
+        assert {topic for topic, *_ in guard.heard} == {f"{BASE}/duress"}
+        assert f"{BASE}/duress" not in {topic for topic, *_ in house.heard}
+        assert any(topic.startswith("homeassistant/") for topic, *_ in house.heard)
+        for one in (mqtt, house, guard):
+            one.close()
+        broker.kill()
+
+
+def connected_to(kiosk, port):
+    made = Mqtt(kiosk, settings(port), password=PASSWORD, level="active")
+    made.start()
+    return connected(made)
