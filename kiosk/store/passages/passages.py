@@ -10,6 +10,7 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kiosk.errors import StoreError
 from kiosk.rules.passage import Direction
 from kiosk.store.subject_rows import damaged, next_id, nobody
 
@@ -108,8 +109,20 @@ def check_of(vault: Vault, row: int, passage: Passage) -> bytes:
     return vault.mac(numbers + f"{passage.request_id}\0{passage.corrected_by}".encode())
 
 
-def reseal(connection: sqlite3.Connection, new: Vault) -> None:
-    """Check every row by another key from now on."""
+def faults(connection: sqlite3.Connection, vault: Vault) -> Iterator[str]:
+    """Yield which rows were changed or damaged."""
+    for row, number, direction, at, request_id, corrected_by, check in connection.execute(
+        f"SELECT {_COLUMNS} FROM passage"
+    ):
+        passage = Passage(number, Direction(direction), at, request_id, corrected_by)
+        if check_of(vault, row, passage) != check:
+            yield f"passage {row} was changed or damaged"
+
+
+def reseal(connection: sqlite3.Connection, old: Vault, new: Vault) -> None:
+    """Check every row by another key from now on; raises StoreError where one was changed or damaged."""
+    for fault in faults(connection, old):
+        raise StoreError(f"{fault}; run `kiosk store repair`")
     for row, number, direction, at, request_id, corrected_by, _ in connection.execute(
         f"SELECT {_COLUMNS} FROM passage"
     ).fetchall():
