@@ -10,7 +10,7 @@ from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.factors.factors import Factors
 from kiosk.store.factors.pins import Entered, make_pins
 from kiosk.store.keys import read_keys
-from kiosk.store.passages.passages import Passage
+from kiosk.store.passages.passages import Passage, drop_older
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.store.upkeep.check import inspect
 from kiosk.store.upkeep.rekey import rekey
@@ -176,6 +176,18 @@ def test_an_edited_passage_is_found_and_another_key_does_not_sign_it(store):
     store.close()
     with pytest.raises(StoreError, match="passage 1 was changed"):
         rekey(directory, read_keys(directory), now=lambda: 1_800_000_000.0)
+
+
+def test_a_passage_by_a_wrong_clock_stays_as_long_as_its_record(store):
+    ann = person(store)
+    decided = store.record_decision(NewDecision(Kind.IDENTIFY, "Approved", session_number=ann))
+    for request_id, corrected_by in ((decided.request_id, ""), ("", "cli"), ("long gone", "")):
+        store.passages.note(Passage(ann, Direction.IN, 5.0, request_id, corrected_by))
+
+    with store.database.write() as connection:
+        assert drop_older(connection, 1_700_000_000.0) == 2
+
+    assert [one.request_id for one in store.passages.inside()] == [decided.request_id]
 
 
 @pytest.mark.parametrize(
