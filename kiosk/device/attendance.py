@@ -42,7 +42,9 @@ def inside(store: Store, rule: PassageRule, *, now: float, is_clock_trusted: boo
         StoreError: a passage was changed or damaged.
     """
     seen = Seen(now, is_clock_trusted)
-    there = [one for one in store.passages.inside() if is_inside(rule, replace(seen, last=(one.direction, one.at)))]
+    there = [
+        one for one in store.passages.inside() if is_inside(rule, replace(seen, last=(one.direction, one.counted_at)))
+    ]
     names = dict(store.people.details([one.number for one in there])) if there else {}
     people = (Inside(one.number, names[one.number].name if one.number in names else None, one.at) for one in there)
     return tuple(sorted(people, key=lambda one: (one.name is None, (one.name or "").casefold(), one.number)))

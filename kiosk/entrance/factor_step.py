@@ -136,12 +136,10 @@ class FactorStep:
             try:
                 if entered is Entered.WRONG:
                     self._wrong_at[asked.number] = self._clock()
-                if (
-                    is_right or entered is Entered.WRONG
-                ):  # while it is locked, a right one says nothing and clears nothing
+                if is_right or entered is Entered.WRONG:  # a right one clears nothing while the PIN is locked
                     self._store.count(asked.number, is_wrong=not is_right)
             except StoreError:
-                is_right = False  # what could not be kept is no try for nothing
+                is_right = False  # what could not be kept counts here as wrong
                 raise
             finally:
                 with self._lock:

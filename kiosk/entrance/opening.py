@@ -136,7 +136,7 @@ class Opening:
         seen = Seen(
             self._entrance.now,
             self._entrance.is_clock_trusted,
-            None if last is None else (last.direction, last.at),
+            None if last is None else (last.direction, last.counted_at),
             inside,
             suspended_until,
             waits,
@@ -152,7 +152,7 @@ class Opening:
         """Return how many people are inside."""
         seen = Seen(self._entrance.now, self._entrance.is_clock_trusted)
         everybody = self._entrance.device.store.passages.inside()
-        return sum(is_inside(self._rule, replace(seen, last=(one.direction, one.at))) for one in everybody)
+        return sum(is_inside(self._rule, replace(seen, last=(one.direction, one.counted_at))) for one in everybody)
 
     def _note(self, decided: DoorDecision) -> None:
         """Keep that a person went through, after the door: they do not wait for the disk."""

@@ -29,7 +29,7 @@ from kiosk.store.keys import read_keys
 from kiosk.store.subjects import Details, Enrolment, Subject
 from kiosk.testing.fakes import ManualClock, RecordedLines
 from kiosk.testing.scripted_liveness import mesh_of
-from kiosk.types import Face, Frame, RgbImage, Template
+from kiosk.types import ClockState, Face, Frame, RgbImage, Template
 
 PACK = read_pack(standard_pack())
 SCALE = PACK.scale
@@ -78,7 +78,12 @@ class Stage:
         if not state.exists():
             initialise(state, now=self.wall).close()
         self.config = config or Config(pad=PadSettings(level="off"))
-        self.store = open_store(state, read_keys(state), now=self.wall)
+        self.store = open_store(
+            state,
+            read_keys(state),
+            now=self.wall,
+            clock_state=lambda: ClockState.SYNCED if self.is_clock_trusted else ClockState.UNTRUSTED,
+        )
         self.people: dict[int, list[tuple[Face, Template, Quality]]] = {}
         self.device = Device(self._recogniser(), self.store, self.config, now=self.wall, outgoing=outgoing)
         self.monitor = Monitor({}, policy({}), now=self.wall)

@@ -160,3 +160,30 @@ def test_an_approval_that_opens_nothing_forgives_no_declines(tmp_path):
     assert visit(stage, template(3)) is None
     assert stage.kept == [Tries()]
     stage.close()
+
+
+@pytest.mark.parametrize("wrong_by_s", [-1.7e9, 3.15e7])
+def test_an_entry_by_a_wrong_clock_counts_from_the_first_good_time_after_it(stage_with, wrong_by_s):
+    stage = stage_with(direction="in", antipassback="hard", forget_h=1.0)
+    stage.is_clock_trusted = False
+    stage.wall.advance(wrong_by_s)
+    assert visit(stage, A) is None
+
+    stage.is_clock_trusted = True
+    stage.wall.advance(-wrong_by_s)
+    assert visit(stage, A) == ("passback", "not_opened")
+    stage.wall.advance(3000.0)
+    assert visit(stage, A) == ("passback", "not_opened")
+    stage.wall.advance(600.0)
+    assert visit(stage, A) is None
+
+
+def test_an_entry_before_the_clock_went_back_does_not_count_for_ever(stage_with):
+    stage = stage_with(direction="in", antipassback="hard", forget_h=1.0)
+    stage.wall.advance(3.15e7)
+    assert visit(stage, A) is None
+
+    stage.wall.advance(-3.15e7)
+    assert visit(stage, A) == ("passback", "not_opened")
+    stage.wall.advance(3600.0)
+    assert visit(stage, A) is None

@@ -4,11 +4,13 @@ import pytest
 
 from kiosk.errors import RefusedError, StoreError
 from kiosk.rules.cards import read_card
+from kiosk.rules.passage import Direction
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.factors.factors import Factors
 from kiosk.store.factors.pins import Entered, make_pins
 from kiosk.store.keys import read_keys
+from kiosk.store.passages.passages import Passage, drop_older
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.store.upkeep.check import inspect
 from kiosk.store.upkeep.rekey import rekey
@@ -158,6 +160,34 @@ def test_a_card_that_was_put_beside_another_row_reads_as_nobodys(store):
         connection.execute("UPDATE factor SET card_lookup = ? WHERE subject = ?", (lookup, ben))
 
     assert store.factors.whose(CARD) is None
+
+
+def test_an_edited_passage_is_found_and_another_key_does_not_sign_it(store):
+    ann, directory = person(store), store.directory
+    store.passages.note(Passage(ann, Direction.IN, 1_800_000_000.0, "r1"))
+    assert inspect(store.database, directory / "head", read_keys(directory)).rows == ()
+
+    with store.database.alone() as connection:
+        connection.execute("UPDATE passage SET direction = 'out'")
+
+    assert inspect(store.database, directory / "head", read_keys(directory)).rows == (
+        "passage 1 was changed or damaged",
+    )
+    store.close()
+    with pytest.raises(StoreError, match="passage 1 was changed"):
+        rekey(directory, read_keys(directory), now=lambda: 1_800_000_000.0)
+
+
+def test_a_passage_by_a_wrong_clock_stays_as_long_as_its_record(store):
+    ann = person(store)
+    decided = store.record_decision(NewDecision(Kind.IDENTIFY, "Approved", session_number=ann))
+    for request_id, corrected_by in ((decided.request_id, ""), ("", "cli"), ("long gone", "")):
+        store.passages.note(Passage(ann, Direction.IN, 5.0, request_id, corrected_by))
+
+    with store.database.write() as connection:
+        assert drop_older(connection, 1_700_000_000.0) == 2
+
+    assert [one.request_id for one in store.passages.inside()] == [decided.request_id]
 
 
 @pytest.mark.parametrize(

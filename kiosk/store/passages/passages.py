@@ -6,12 +6,15 @@ record that let them through. They go with their person, and with the log's old 
 
 from __future__ import annotations
 
+import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from kiosk.errors import StoreError
 from kiosk.rules.passage import Direction
 from kiosk.store.subject_rows import damaged, next_id, nobody
+from kiosk.types import ClockState
 
 if TYPE_CHECKING:
     import sqlite3
@@ -37,6 +40,12 @@ class Passage:
     at: float  # s UTC
     request_id: str  # of the decision; empty for a correction
     corrected_by: str = ""  # whose word it is, where nobody was seen
+    corrected_at: float | None = field(default=None, compare=False)  # s UTC, where the log speaks against `at`
+
+    @property
+    def counted_at(self) -> float:
+        """When it was, s UTC, as far as is known now; inf where no clock that is trusted has said so yet."""
+        return self.at if self.corrected_at is None else self.corrected_at
 
 
 class PassageStore:
@@ -78,13 +87,13 @@ class PassageStore:
             rows = connection.execute(
                 f"SELECT {_COLUMNS} FROM passage WHERE subject = ? ORDER BY id DESC LIMIT 1", (number,)
             )
-            return next(_read(rows, self._vault), None)
+            return next((_counted(connection, one) for one in _read(rows, self._vault)), None)
 
     def inside(self) -> tuple[Passage, ...]:
         """Return the last passage of everybody whose last one was inward, the newest first."""
         with self._database.read() as connection:
             rows = connection.execute(f"{_LAST} AND direction = 'in' ORDER BY at DESC")
-            return tuple(_read(rows, self._vault))
+            return tuple(_counted(connection, one) for one in _read(rows, self._vault))
 
     def page(self, start: float, end: float, *, limit: int, offset: int) -> tuple[int, tuple[Passage, ...]]:
         """Return how many passages there are from a time to before another, s UTC, and a page of them."""
@@ -119,14 +128,54 @@ def _read(rows: sqlite3.Cursor, vault: Vault) -> Iterator[Passage]:
         yield passage
 
 
+def _counted(connection: sqlite3.Connection, passage: Passage) -> Passage:
+    """Put right what a passage's clock said, by the log; a correction has no record, and is believed.
+
+    Whoever entered by a clock that nobody vouched for, in 1970 or a year ahead, has been inside since before the first
+    good time after it, and whoever entered before the clock went back since before that.
+    """
+    row = connection.execute(
+        "SELECT seq, json_extract(record, '$.clock') FROM log WHERE request_id = ? AND request_id != ''",
+        (passage.request_id,),
+    ).fetchone()
+    if row is None:
+        return passage
+    seq, clock = row
+    if clock == ClockState.UNTRUSTED.value:
+        later = connection.execute(
+            "SELECT at FROM log WHERE seq > ? AND json_extract(record, '$.clock') != ? ORDER BY seq LIMIT 1",
+            (seq, clock),
+        ).fetchone()
+        return replace(passage, corrected_at=math.inf if later is None else later[0])
+    newest = connection.execute("SELECT at FROM log ORDER BY seq DESC LIMIT 1").fetchone()[0]
+    if newest < passage.at:
+        later = connection.execute(
+            "SELECT at FROM log WHERE seq > ? AND at < ? ORDER BY seq LIMIT 1", (seq, passage.at)
+        ).fetchone()
+        return replace(passage, corrected_at=None if later is None else later[0])
+    return passage
+
+
 def check_of(vault: Vault, row: int, passage: Passage) -> bytes:
     """Return the keyed check of a row."""
     numbers = _CHECKED.pack(row, passage.number, passage.at, passage.direction is Direction.IN)
     return vault.mac(numbers + f"{passage.request_id}\0{passage.corrected_by}".encode())
 
 
-def reseal(connection: sqlite3.Connection, new: Vault) -> None:
-    """Check every row by another key from now on."""
+def faults(connection: sqlite3.Connection, vault: Vault) -> Iterator[str]:
+    """Yield which rows were changed or damaged."""
+    for row, number, direction, at, request_id, corrected_by, check in connection.execute(
+        f"SELECT {_COLUMNS} FROM passage"
+    ):
+        passage = Passage(number, Direction(direction), at, request_id, corrected_by)
+        if check_of(vault, row, passage) != check:
+            yield f"passage {row} was changed or damaged"
+
+
+def reseal(connection: sqlite3.Connection, old: Vault, new: Vault) -> None:
+    """Check every row by another key from now on; raises StoreError where one was changed or damaged."""
+    for fault in faults(connection, old):
+        raise StoreError(f"{fault}; run `kiosk store repair`")
     for row, number, direction, at, request_id, corrected_by, _ in connection.execute(
         f"SELECT {_COLUMNS} FROM passage"
     ).fetchall():
@@ -135,5 +184,12 @@ def reseal(connection: sqlite3.Connection, new: Vault) -> None:
 
 
 def drop_older(connection: sqlite3.Connection, before: float) -> int:
-    """Delete passages before a time, s UTC; return how many."""
-    return connection.execute("DELETE FROM passage WHERE at < ?", (before,)).rowcount
+    """Delete passages before a time, s UTC, whose record is gone too; return how many.
+
+    One of 1970, by a clock that nobody vouched for, is not old because the clock was set since.
+    """
+    return connection.execute(
+        "DELETE FROM passage WHERE at < ? AND NOT EXISTS"
+        " (SELECT 1 FROM log WHERE log.request_id = passage.request_id AND passage.request_id != '')",
+        (before,),
+    ).rowcount

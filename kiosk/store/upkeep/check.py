@@ -14,6 +14,7 @@ from kiosk.store import schema, subject_rows
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import HeadFile
 from kiosk.store.factors import factors
+from kiosk.store.passages import passages
 from kiosk.store.upkeep import backup
 from kiosk.store.vault import Cipher, InvalidTag, Vault, vault_for
 
@@ -71,7 +72,7 @@ def inspect(database: Database, head_path: Path, keys: Sequence[Key]) -> Finding
         return Findings(file or (f"{database.path} cannot be read: {error}",))
     rows = [
         fault
-        for check in (_sealed_rows, _people_in_log, factors.faults)
+        for check in (_sealed_rows, _people_in_log, factors.faults, passages.faults)
         for fault in _faults_of(database, vault, check)
     ]
     try:

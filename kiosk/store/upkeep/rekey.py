@@ -130,7 +130,7 @@ def _rewrite(
             _answers(connection, old, new)
             accounts.reseal(connection, old, new)
             factors.reseal(connection, old, new)
-            passages.reseal(connection, new)
+            passages.reseal(connection, old, new)
             sessions.reseal(connection, new)
         except InvalidTag as error:
             raise StoreError(f"{database.path} has a damaged row; run `kiosk store repair` first") from error

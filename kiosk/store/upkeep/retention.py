@@ -107,10 +107,10 @@ def prune(
     changes = sum(_in_batches(lambda: _prune_changes(store, kept_changes, batch_rows), rest))
     records = 0
     if log_s is not None:
-        _prune_passages(store, now - log_s)
         records += sum(_in_batches(lambda: _revisit(store, batch_rows), rest))
         end = _end(store, now - log_s, now, trusts_every_clock=trusts_every_clock)
         records += sum(_in_batches(lambda: _advance(store, end, batch_rows), rest))
+        _prune_passages(store, now - log_s)  # after their records
     return Pruned(records, outbox, changes)
 
 
@@ -133,7 +133,7 @@ def _prune_images(store: Store, before: float) -> None:
 
 
 def _prune_passages(store: Store, before: float) -> None:
-    """Delete passages that are as old as the records that go."""
+    """Delete passages that are as old as the records that went."""
     with store.database.write() as connection:
         if passages.drop_older(connection, before):
             erasure.mark_unclean(connection)
