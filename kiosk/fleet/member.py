@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -153,6 +153,11 @@ class Member:
         for reason in done.refused:
             log.warning("fleet document refused reason=%r", reason)
         return done
+
+    def hear_again(self, messages: Sequence[Message]) -> None:
+        """Take what was read again of people who are wanted; where none of it is believed, nobody waits for it."""
+        self.hear(messages)
+        self.shared.unwant({one.person for one in messages})
 
     def outgoing(self, source: str, limit: int = 256) -> tuple[tuple[int, Message], ...]:
         """Return what a hub has not had of this kiosk, sealed, with its version; nothing before it was let in."""
