@@ -191,11 +191,14 @@ class Member:
         """Keep what members say of themselves, in one transaction; return how many messages were their own word."""
         read = [(kiosk, said) for kiosk, signed in messages if (said := self._read_health(kiosk, signed)) is not None]
         others = [(kiosk, float(said["at"]), json.dumps(said)) for kiosk, said in read if kiosk != self.id]
-        if others:  # before their heads: whoever looks for older ones finds what they said
-            self.shared.hubs.hear_healths(others)
-        for kiosk, said in read:
-            for name, head in {**_texts(said.get("holds")), **_texts({kiosk: said.get("head")})}.items():
-                self.heads.hear(name, head, self.roster)
+        told = (
+            self.heads.read(name, head, self.roster)
+            for kiosk, said in read
+            for name, head in {**_texts(said.get("holds")), **_texts({kiosk: said.get("head")})}.items()
+        )
+        heads = [one for one in told if one is not None]
+        if others or heads:
+            self.shared.hubs.hear_healths(others, heads)
         return len(read)
 
     def _read_health(self, kiosk: str, signed: bytes) -> dict[str, Any] | None:

@@ -200,6 +200,22 @@ def test_another_record_in_the_place_of_one_that_was_told_is_a_rollback_too(kios
     assert rollback.found(a.store) is not None
 
 
+def test_many_words_are_one_transaction(kiosks):
+    a, b, c = kiosks
+    words = [
+        (one.member.id, one.member.sign_health({"at": at, "head": one.member.heads.own()}))
+        for at in (1.0, 2.0)
+        for one in (b, c)
+    ]
+    done: list[str] = []
+    with a.store.database.write() as connection:
+        connection.set_trace_callback(done.append)
+    assert a.member.hear_healths(words) == 4
+    assert done.count("BEGIN IMMEDIATE") == 1
+    connection.set_trace_callback(None)
+    assert a.member.shared.hubs.heads().keys() == {b.member.id, c.member.id}
+
+
 def test_nobody_makes_a_head_of_another_kiosk(kiosks):
     a, b, c = kiosks
     head = b.member.heads.own()
