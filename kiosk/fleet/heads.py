@@ -52,12 +52,17 @@ class Heads:
 
     def hear(self, kiosk: str, head: str, roster: Roster | None) -> None:
         """Keep the head of another kiosk, or hold this kiosk's log against its own; one that is forged is left."""
+        if (found := self.read(kiosk, head, roster)) is not None:
+            self._shared.hubs.hear_healths((), [found])
+
+    def read(self, kiosk: str, head: str, roster: Roster | None) -> tuple[str, int, bytes] | None:
+        """Return the head of another kiosk as `Hubs.hear_healths` keeps it; hold this kiosk's log against its own."""
         if kiosk == self._identity.card.id:
             sign = self._identity.card.sign
         elif roster is not None and kiosk in roster.members:
             sign = roster.members[kiosk].card.sign
         else:
-            return
+            return None
         try:
             raw = bytes_of(head)
             Ed25519PublicKey.from_public_bytes(sign).verify(raw[:_SIGNATURE_BYTES], _HEAD + raw[_SIGNATURE_BYTES:])
@@ -66,11 +71,12 @@ class Heads:
                 raise TypeError("want the number of a record")
         except (InvalidSignature, ValueError, TypeError, RecursionError):
             log.warning("fleet head refused kiosk=%s", kiosk)
-            return
+            return None
         if kiosk != self._identity.card.id:
-            self._shared.hubs.keep_head(kiosk, seq, raw)
-        elif rollback.hold_against(self._store, seq, str(digest)) is not None:
+            return kiosk, seq, raw
+        if rollback.hold_against(self._store, seq, str(digest)) is not None:
             log.error("fleet head missing seq=%d", seq)
+        return None
 
     def newer(self, kiosk: str | None = None) -> dict[str, str]:
         """Return the heads of kiosks whose own last word names an older one; of all, or of one."""

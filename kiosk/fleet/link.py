@@ -244,7 +244,7 @@ class Link:
             found = await wire.fetch(client, wire.PEOPLE, [f"fleet.people.{wire.token(one)}.*" for one in new])
             messages = [one for one in map(_read, found) if one is not None]
             async with self._lock:
-                await asyncio.to_thread(self._member.hear, messages)
+                await asyncio.to_thread(self._member.hear_again, messages)
 
     def _told(self) -> dict[str, object]:
         """Return how far this kiosk is behind at this hub, for the others."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -173,6 +173,11 @@ class Member:
             log.warning("fleet document refused reason=%r", reason)
         return done
 
+    def hear_again(self, messages: Sequence[Message]) -> None:
+        """Take what was read again of people who are wanted; where none of it is believed, nobody waits for it."""
+        self.hear(messages)
+        self.shared.unwant({one.person for one in messages})
+
     def outgoing(self, source: str, limit: int = 256) -> tuple[tuple[int, Message], ...]:
         """Return what a hub has not had of this kiosk, sealed, with its version; nothing before it was let in."""
         if not self.is_let_in:
@@ -205,11 +210,14 @@ class Member:
         """Keep what members say of themselves, in one transaction; return how many messages were their own word."""
         read = [(kiosk, said) for kiosk, signed in messages if (said := self._read_health(kiosk, signed)) is not None]
         others = [(kiosk, float(said["at"]), json.dumps(said)) for kiosk, said in read if kiosk != self.id]
-        if others:  # before their heads: whoever looks for older ones finds what they said
-            self.shared.hubs.hear_healths(others)
-        for kiosk, said in read:
-            for name, head in {**_texts(said.get("holds")), **_texts({kiosk: said.get("head")})}.items():
-                self.heads.hear(name, head, self.roster)
+        told = (
+            self.heads.read(name, head, self.roster)
+            for kiosk, said in read
+            for name, head in {**_texts(said.get("holds")), **_texts({kiosk: said.get("head")})}.items()
+        )
+        heads = [one for one in told if one is not None]
+        if others or heads:
+            self.shared.hubs.hear_healths(others, heads)
         return len(read)
 
     def _read_health(self, kiosk: str, signed: bytes) -> dict[str, Any] | None:

@@ -1,10 +1,11 @@
 """A store that was put back to an older day is found by what others hold of its log; by a real hub and by a stick."""
 
-import hashlib
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from kiosk.cli.main import main
 from kiosk.errors import RefusedError
@@ -13,9 +14,10 @@ from kiosk.fleet.identity import text_of
 from kiosk.fleet.member import _HEALTH
 from kiosk.fleet.stick import export, take
 from kiosk.fleet.sync import FleetSync
+from kiosk.store.chain import Kind, sign_entry
 from kiosk.store.directory import open_store
 from kiosk.store.keys import read_keys
-from kiosk.store.upkeep import backup, restore, rollback
+from kiosk.store.upkeep import backup, rekey, restore, rollback
 from tests.fleet.keys import Fleet, Kiosk
 from tests.fleet.test_hub import site  # noqa: F401  a fixture
 from tests.patience import until
@@ -120,21 +122,44 @@ def test_nobody_with_the_disk_switches_it_off(kiosks, tmp_path):
     a.store.people.enrol(enrolment(1))
     say(a, b)
     put_back(a, old)
-    tail = a.store.log.tail()
-    details = {"accepted_rollback": 10**6, "replaces": [1, 10**6], "through": 10**6, "hash": "0" * 64, "kept": 0}
+    key = Ed25519PrivateKey.generate()
+    public = key.public_key().public_bytes_raw().hex()
+    entry = a.store.log.tail().entry
+    says = {"accepted_rollback": 10**6, "replaces": [1, 10**6], "through": 10**6, "hash": "0" * 64, "kept": 0}
+    forged = [
+        (10**5, Kind.INIT, {"public_key": public}),
+        (10**5 + 2, Kind.RESTORE, says),
+        (10**5 + 4, Kind.PRUNE, says),
+    ]
     with a.store.database.write() as connection:
         connection.execute("INSERT INTO kiosk (name, value) VALUES ('log_accepted', '1000000')")
-        for seq, kind in ((10**5, "RESTORE"), (10**5 + 1, "PRUNE")):
-            fields = {**json.loads(tail.record), "seq": seq, "kind": kind, "request_id": kind, "details": details}
-            record = json.dumps(fields, sort_keys=True, separators=(",", ":"))
-            digest = hashlib.sha256(record.encode()).digest()
+        for seq, kind, details in forged:
+            one = sign_entry(replace(entry, seq=seq, kind=kind, details=details, request_id=kind.value), key.sign)
             connection.execute(
                 "INSERT INTO log (seq, record, hash, signature) VALUES (?, ?, ?, ?)",
-                (seq, record, digest, tail.signature),
+                (one.seq, one.record, one.hash, one.signature),
             )
+    assert a.store.log.holds(one)  # by itself it looks right
     seq, _ = b.member.shared.hubs.heads()[a.member.id]
 
     assert rollback.hold_against(a.store, seq, "00") is not None
+
+
+def test_what_was_accepted_stays_so_after_a_new_key(kiosks, tmp_path):
+    a, b, _ = kiosks
+    old = copied(a, tmp_path / "old")
+    a.store.people.enrol(enrolment(1))
+    say(a, b)
+    put_back(a, old)
+    say(b, a)
+    seq, _ = b.member.shared.hubs.heads()[a.member.id]
+    assert rollback.hold_against(a.store, seq, "00") is not None
+    rollback.accept(a.store, actor="x")
+    a.store.close()
+    rekey.rekey(a.directory, read_keys(a.directory), now=Clock())
+    reopened(a)
+
+    assert rollback.hold_against(a.store, seq, "00") is None
 
 
 def test_a_store_that_went_on_is_accepted_too(kiosks, tmp_path):
@@ -205,6 +230,22 @@ def test_another_record_in_the_place_of_one_that_was_told_is_a_rollback_too(kios
     take(a.member, tmp_path / "stick")  # without any hub
 
     assert rollback.found(a.store) is not None
+
+
+def test_many_words_are_one_transaction(kiosks):
+    a, b, c = kiosks
+    words = [
+        (one.member.id, one.member.sign_health({"at": at, "head": one.member.heads.own()}))
+        for at in (1.0, 2.0)
+        for one in (b, c)
+    ]
+    done: list[str] = []
+    with a.store.database.write() as connection:
+        connection.set_trace_callback(done.append)
+    assert a.member.hear_healths(words) == 4
+    assert done.count("BEGIN IMMEDIATE") == 1
+    connection.set_trace_callback(None)
+    assert a.member.shared.hubs.heads().keys() == {b.member.id, c.member.id}
 
 
 def test_nobody_makes_a_head_of_another_kiosk(kiosks):

@@ -176,6 +176,26 @@ def test_a_newcomer_believes_what_a_former_kiosk_said_while_it_belonged(fleet, m
     assert late.of(old.session_id) is not None
 
 
+def test_nobody_waits_for_what_a_former_kiosk_said_without_being_believed(fleet, make):
+    b, c = make("b"), make("c")
+    fleet.let_in(b, c)
+    tell(fleet, b, c)
+    b.member.shared.take_door(["staff"], revision=1)
+    ann = c.store.people.enrol(enrolment(1, ANN))
+    said = said_by(c)
+    b.member.hear(said)
+    fleet.take_off(c)
+    fleet.roster = fleet.admin.accept(fleet.roster, {c.member.id: frozenset()})
+    tell(fleet, b)
+    assert b.member.shared.wanted() == (ann.session_id,)
+    b.member.hear_again([])  # of a hub that has nothing of them
+    assert b.member.shared.wanted() == (ann.session_id,)
+    b.member.hear_again(said)
+
+    assert b.member.shared.wanted() == ()
+    assert b.of(ann.session_id) is None
+
+
 def test_a_newcomer_reads_what_was_sealed_before_it_came(fleet, make):
     """Trap 6."""
     a, b, c, d = make("a"), make("b"), make("c"), make("d")

@@ -107,20 +107,21 @@ class Hubs:
         """Keep what a kiosk last said of itself."""
         self.hear_healths([(kiosk, at, text)])
 
-    def hear_healths(self, said: Iterable[tuple[str, float, str]]) -> None:
-        """Keep what some kiosks last said of themselves, in one transaction: kiosk, when, what."""
+    def hear_healths(
+        self, said: Iterable[tuple[str, float, str]], heads: Iterable[tuple[str, int, bytes]] = ()
+    ) -> None:
+        """Keep what some kiosks last said of themselves, and newer heads of their logs, in one transaction.
+
+        Args:
+            said: kiosk, when, what.
+            heads: kiosk, number of the record, as it was signed.
+        """
         with self._store.database.write() as connection:
             connection.executemany("INSERT OR REPLACE INTO fleet_health (kiosk, at, text) VALUES (?, ?, ?)", said)
-
-    def keep_head(self, kiosk: str, seq: int, said: bytes) -> bool:
-        """Keep the head of a kiosk's log as it was signed; False where one as new is here."""
-        with self._store.database.write() as connection:
-            return bool(
-                connection.execute(
-                    "INSERT INTO fleet_head (kiosk, seq, said) VALUES (?, ?, ?) ON CONFLICT (kiosk)"
-                    " DO UPDATE SET seq = excluded.seq, said = excluded.said WHERE excluded.seq > fleet_head.seq",
-                    (kiosk, seq, said),
-                ).rowcount
+            connection.executemany(
+                "INSERT INTO fleet_head (kiosk, seq, said) VALUES (?, ?, ?) ON CONFLICT (kiosk)"
+                " DO UPDATE SET seq = excluded.seq, said = excluded.said WHERE excluded.seq > fleet_head.seq",
+                heads,
             )
 
     def heads(self, kiosk: str | None = None) -> dict[str, tuple[int, bytes]]:

@@ -244,6 +244,16 @@ class Shared:
             rows = connection.execute("SELECT person FROM fleet_wanted ORDER BY person").fetchall()
         return tuple(person for (person,) in rows)
 
+    def unwant(self, people: Iterable[str]) -> None:
+        """Want nothing more of people of whom nothing that was read again is believed."""
+        with self._store.database.write() as connection:
+            connection.executemany(
+                "DELETE FROM fleet_wanted WHERE person = ?"
+                " AND NOT EXISTS (SELECT 1 FROM fleet_document WHERE person = fleet_wanted.person)"
+                " AND NOT EXISTS (SELECT 1 FROM fleet_parked WHERE person = fleet_wanted.person)",
+                [(person,) for person in people],
+            )
+
     # ---- what waits
 
     def parked(self) -> tuple[Parked, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kiosk.errors import RefusedError
-from kiosk.store.chain import Kind, Signed
+from kiosk.store.chain import Kind, Signed, is_signed
 from kiosk.store.checkpoint import read_checkpoint
 from kiosk.store.upkeep.anchor import gives_up
 
@@ -114,16 +114,21 @@ def _gives_up(store: Store, signed: Signed, seq: int) -> bool:
     try:
         accepted = signed.entry.details.get(ACCEPTED)
         is_meant = gives_up(signed.entry, seq) or (type(accepted) is int and seq <= accepted)
-        return is_meant and store.log.holds(signed)
+        return is_meant and _is_ours(store, signed)
     except ValueError:
         return False
 
 
 def _removed(store: Store, signed: Signed, seq: int) -> bool:
     try:
-        return seq <= read_checkpoint(signed.entry.details).through and store.log.holds(signed)
+        return seq <= read_checkpoint(signed.entry.details).through and _is_ours(store, signed)
     except ValueError:
         return False
+
+
+def _is_ours(store: Store, signed: Signed) -> bool:
+    """Say whether this device wrote a record; where its key was another then, only the whole log can say so."""
+    return is_signed(signed, store.vault.public_key) or (store.log.holds(signed) and store.verify_log().is_intact)
 
 
 def _value(connection: sqlite3.Connection, name: str) -> str | None:
