@@ -25,6 +25,7 @@ from kiosk.store import chain, erasure
 from kiosk.store.chain import DECISION_KINDS, NO_HASH, Kind, Signed
 from kiosk.store.checkpoint import Checkpoint, KeptRecords
 from kiosk.store.decision_log import checkpoint_in
+from kiosk.store.outbox import FLEET, supersede_all
 from kiosk.store.passages import passages
 from kiosk.store.review import images as review_images
 from kiosk.types import ClockState
@@ -110,6 +111,8 @@ def prune(
         _prune_passages(store, now - log_s)
         records += sum(_in_batches(lambda: _revisit(store, batch_rows), rest))
         end = _end(store, now - log_s, now, trusts_every_clock=trusts_every_clock)
+        with store.database.write() as connection:  # no hub took it while its record was young; the next call goes on
+            supersede_all(connection, FLEET, "too old", through=end)
         records += sum(_in_batches(lambda: _advance(store, end, batch_rows), rest))
     return Pruned(records, outbox, changes)
 
