@@ -90,7 +90,8 @@ def prune(
     Args:
         store: opened.
         now: s UTC, of a clock that is good.
-        log_s: how old a record of the log may become, s. None: as old as it likes.
+        log_s: how old a record of the log may become, s; what no hub of a fleet took of it goes then, too. None: as
+            old as it likes.
         outbox_s: how old a row may become that arrived, or was given up, s.
         images_s: how long a crop waits for its reviewer, s. None: as long as it likes.
         trusts_every_clock: take the time of a record whose clock was not synchronised for true as well.
