@@ -28,7 +28,7 @@ class Seen:
     def begin(self, source: str) -> None:
         """Begin a session; a hub that was made anew numbers from the beginning."""
         if source != self.source:
-            self.source, self._rest = source, None
+            self.source, self._rest, self.read_to = source, None, 0
             self._people.clear()
         self._ahead_s = None
 

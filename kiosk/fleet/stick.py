@@ -30,6 +30,7 @@ class Taken:
     documents: int
     people: int
     parked: int
+    refused: tuple[str, ...] = ()  # orders of a newer program, or not the owner's, one sentence each
 
 
 def export(member: Member, path: Path) -> int:
@@ -68,6 +69,7 @@ def take(member: Member, path: Path) -> Taken:
         RefusedError: it is another fleet's.
     """
     documents = people = 0
+    refused: list[str] = []
     try:
         with path.open(encoding="utf-8") as file:
             head = json.loads(file.readline(LONGEST_LINE))
@@ -77,7 +79,10 @@ def take(member: Member, path: Path) -> Taken:
                 raise RefusedError(f"{path} is of another fleet")
             member.hear_roster(bytes_of(head["roster"]))
             for kind, envelope in head.get("orders", {}).items():
-                member.hear_order(kind, bytes_of(envelope))
+                try:
+                    member.hear_order(kind, bytes_of(envelope))
+                except RefusedError as error:  # as at a hub: the people come all the same
+                    refused.append(str(error))
             for kiosk, text in head.get("heads", {}).items():
                 member.heads.hear(kiosk, text, member.roster)
             lines = _messages(file)
@@ -88,7 +93,7 @@ def take(member: Member, path: Path) -> Taken:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ConfigError(f"{path} is no file of `kiosk fleet export`, or part of it is missing") from None
-    return Taken(documents, people, len(member.shared.parked()))
+    return Taken(documents, people, len(member.shared.parked()), tuple(refused))
 
 
 def _messages(file: IO[str]) -> Iterator[Message]:

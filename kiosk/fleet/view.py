@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 from kiosk.didit.contract import timestamp
 from kiosk.errors import RefusedError
@@ -122,7 +122,7 @@ class View:
             "is_me": is_me,
             "since_roster": roster.members[name].since,
             "heard_s": 0 if is_me else round(min(heard)) if heard else None,
-            "said_at": timestamp(now) if is_me else timestamp(said["at"]) if _is_time(said.get("at")) else None,
+            "said_at": timestamp(now) if is_me else timestamp(said["at"]) if is_time(said.get("at")) else None,
             "version": _word(said.get("version")),
             "roster": _whole(said.get("roster")),
             "behind": 0 if is_me else self._behind(said),
@@ -160,7 +160,7 @@ class View:
             at, ahead = link.seen.heard_at(name), link.seen.ahead_s
             if is_me and ahead is not None:
                 return round(-ahead)
-            if not is_me and at is not None and _is_time(said.get("at")):
+            if not is_me and at is not None and is_time(said.get("at")):
                 return round(float(said["at"]) - at)
         return None
 
@@ -178,7 +178,8 @@ class View:
 # What another kiosk signed may still be of another version, or made up.
 
 
-def _is_time(value: object) -> bool:
+def is_time(value: object) -> TypeGuard[float]:
+    """Whether what another kiosk calls a time is one, s UTC."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e11  # noqa: PLR2004  year 5138
 
 

@@ -32,6 +32,7 @@ FLEET = "fleet"  # the policy of what goes to the log of the owner's fleet, see 
 POLICIES = ("summary", "replay", "opinion", "review", "block", FLEET)
 OF_CLOUD = tuple(policy for policy in POLICIES if policy != FLEET)
 CALLS = ("replay", "opinion")  # of them those that make a call again
+_EVERY_RECORD = (1 << 63) - 1
 WINDOW_S = 60.0  # over which writes are counted
 
 
@@ -168,6 +169,22 @@ def drop_of_fleet(connection: sqlite3.Connection, vault: Vault, session_id: str)
     )
 
 
+def supersede_all(connection: sqlite3.Connection, policy: str, reason: str, *, through: int = _EVERY_RECORD) -> None:
+    """Drop within a transaction what waits of a policy that has no photographs; what it held is erased.
+
+    Args:
+        connection: of the transaction.
+        policy: of POLICIES.
+        reason: why.
+        through: the last record of the log whose rows are dropped.
+    """
+    connection.execute(
+        "UPDATE outbox SET state = 'superseded', last_error = ?, payload = NULL, person = NULL, doubt_from = NULL"
+        " WHERE policy = ? AND state IN ('waiting', 'sending', 'rejected') AND seq <= ?",
+        (reason, policy, through),
+    )
+
+
 def erase_photographs(connection: sqlite3.Connection, seq: int) -> list[bytes]:
     """Delete the photographs that belong to a decision; return what was stored of them."""
     of = "WHERE outbox IN (SELECT id FROM outbox WHERE seq = ?)"
@@ -261,11 +278,7 @@ class Outbox:
         return dict(rows)
 
     def claim(self, now: float, policies: Sequence[str] | None = None) -> OutboxRow | None:
-        """Take the oldest waiting row that is due and first of its person, and mark it as being sent.
-
-        Raises:
-            StoreError: it was changed or damaged; it is parked, and the next call takes the next one.
-        """
+        """Take the oldest waiting row that is due and first of its person; a damaged one is parked, and raises."""
         policies = self._policies if policies is None else policies
         with self._database.write() as connection:
             found = connection.execute(
@@ -285,7 +298,7 @@ class Outbox:
             ).fetchone()
         try:
             return self._row(found)
-        except StoreError as error:  # later rows of the same person do not wait for what nobody can read
+        except StoreError as error:  # later rows of the person must not wait for it
             self.reject(found[0], str(error))
             raise
 
@@ -383,10 +396,8 @@ class Outbox:
     def is_known(self, remote_request_id: str) -> bool:
         """Say whether a row was settled with this id."""
         with self._database.read() as connection:
-            found = connection.execute(
-                "SELECT 1 FROM outbox WHERE remote_request_id = ?", (remote_request_id,)
-            ).fetchone()
-        return found is not None
+            found = connection.execute("SELECT 1 FROM outbox WHERE remote_request_id = ?", (remote_request_id,))
+            return found.fetchone() is not None
 
     def of_call(self, request_id: str) -> tuple[OutboxState, str | None] | None:
         """Return how far the call of a decision is, and under which id it arrived; None where it is not sent."""

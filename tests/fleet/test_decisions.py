@@ -11,7 +11,9 @@ from kiosk.assembly import with_fleet
 from kiosk.cli.main import main
 from kiosk.device.outgoing import NothingLeaves
 from kiosk.errors import StoreError
+from kiosk.fleet.admin import Admin
 from kiosk.fleet.decisions import read_decisions
+from kiosk.fleet.member import ask_to_join, leave
 from kiosk.fleet.outgoing import FleetOutgoing
 from kiosk.fleet.sync import FleetSync
 from kiosk.settings.config import Config
@@ -269,6 +271,26 @@ def test_a_damaged_answer_is_not_needed_and_a_damaged_row_holds_nothing_else_up(
     assert (first, row.request_id) == (None, made[1])
     assert "outbox row 1" in sender.fault
     assert [one.body["request_id"] for one in read_decisions(messages, fleet.roster, keys)] == made[1:]
+
+
+def test_decisions_of_one_fleet_are_never_the_next_owners(tmp_path):
+    fleet = Fleet()
+    a = Kiosk(tmp_path / "a", fleet, Clock())
+    decide(a)
+    decide(a)
+    a.store.fleet_outbox.claim(1e18)
+    assert waiting(a.store) == 2
+    leave(a.store)
+    assert waiting(a.store) == 0
+    decide(a)  # by a process that has not heard of it yet
+    ask_to_join(a.store, Admin(bytes(range(1, 33))).invitation("Other", ()), "a")
+    late = decide(a)
+    rows = a.store.fleet_outbox.rows()
+    a.store.close()
+
+    assert [row.state for row in rows] == [OutboxState.SUPERSEDED] * 3 + [OutboxState.WAITING]
+    assert [row.payload is None for row in rows] == [True] * 3 + [False]
+    assert rows[-1].request_id == late
 
 
 @pytest.mark.parametrize("wanted", [True, False])

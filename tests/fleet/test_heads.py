@@ -284,6 +284,7 @@ def test_whatever_a_member_says_of_itself_stops_nobody(kiosks, text):
 
     assert a.member.heads.newer() == {}
     assert "log" in FleetSync(a.store).health()
+    assert main(["--state", str(a.directory), "fleet", "members"]) == 0
 
 
 @pytest.mark.parametrize("text", ["[Infinity, 0]", f"[{1 << 70}, 0]", "[0, 0]", "[true, 0]", '["7", 0]', DEEP])

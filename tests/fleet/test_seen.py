@@ -39,9 +39,10 @@ def test_a_hub_that_was_made_anew_numbers_from_the_beginning():
     passed.begin("hub of May")
     passed.level(500)
     passed.note("ann", 501)
+    assert passed.read_to == 500
     passed.begin("hub of June")
 
-    assert passed.needed("ann") is None
+    assert (passed.needed("ann"), passed.read_to) == (None, 0)
 
 
 def test_how_long_ago_a_kiosk_spoke_is_told_by_the_hubs_clock_and_not_by_ours():

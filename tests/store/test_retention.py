@@ -21,7 +21,7 @@ from kiosk.store.chain import Kind, Signed
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.directory import open_store
 from kiosk.store.keys import read_keys
-from kiosk.store.outbox import Message, OutboxState
+from kiosk.store.outbox import FLEET, Message, OutboxState
 from kiosk.store.store import HEAD_NAME, Store
 from kiosk.store.upkeep import anchor, backup, check
 from kiosk.store.upkeep.rekey import rekey
@@ -213,6 +213,17 @@ def test_an_outbox_row_goes_once_it_arrived_and_is_old(store: Store, clock: Cloc
     pruned(store, clock)
     assert rows[2][0] in left(store)  # what waits to be sent keeps its decision
     assert store.outbox.photographs(store.outbox.rows()[0].id) == {"user_image": b"jpeg"}
+
+
+def test_a_decision_that_no_hub_of_the_fleet_took_goes_with_its_record(store: Store, clock: Clock) -> None:
+    (old,) = decide(store, outbox=(Message(FLEET, {}),))
+    clock.advance(366 * DAY)
+    (new,) = decide(store, outbox=(Message(FLEET, {}),))
+    pruned(store, clock)
+
+    assert [row.request_id for row in store.fleet_outbox.rows(OutboxState.WAITING)] == [new]
+    pruned(store, clock)
+    assert old not in left(store)
 
 
 def test_old_lines_of_the_change_table_go_and_a_gallery_that_missed_them_is_loaded_anew(

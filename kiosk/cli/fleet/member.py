@@ -133,6 +133,8 @@ def fleet_import(chosen: argparse.Namespace) -> None:
     """Take what another kiosk exported."""
     with _store(chosen) as store:
         done = stick.take(Member(store), chosen.file)
+    for reason in done.refused:
+        assembly.note(reason)
     if chosen.json:
         print(json.dumps({"documents": done.documents, "people": done.people, "parked": done.parked}))
     else:

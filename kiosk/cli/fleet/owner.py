@@ -21,6 +21,7 @@ from kiosk.fleet.identity import read_code
 from kiosk.fleet.member import Member
 from kiosk.fleet.owner import Owner
 from kiosk.fleet.roster import Roster
+from kiosk.fleet.view import is_time
 from kiosk.rules.text import shown
 
 KEY_NAME, INVITATION_NAME = "owner.key", "fleet.json"
@@ -111,7 +112,7 @@ def _about(roster: Roster, name: str, health: dict[str, tuple[float, str]]) -> d
         "kiosk": name,
         "name": roster.members[name].card.name,
         "since": roster.members[name].since,
-        "at": None if at is None else timestamp(at),
+        "at": timestamp(at) if is_time(at) else None,
         "roster": said.get("roster"),
         "version": said.get("version"),
         **{name: said.get(name) for name in TOLD},

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kiosk.store import subject_rows
+from kiosk.store import outbox, subject_rows
 from kiosk.store.chain import Kind
 from kiosk.store.fleet import document_rows
 from kiosk.store.fleet.capture import capture
@@ -70,6 +70,7 @@ class Shared:
         """Be a kiosk of a fleet: everybody who is here is said to it."""
         with self._store.transaction() as transaction:
             connection = transaction.connection
+            outbox.supersede_all(connection, outbox.FLEET, "of before this kiosk asked to join")
             document_rows.put(connection, ME, me)
             document_rows.put(connection, CURSOR, document_rows.newest_change(connection))
             for (number,) in connection.execute("SELECT session_number FROM subject ORDER BY 1").fetchall():
@@ -77,7 +78,7 @@ class Shared:
             transaction.record(Kind.SETTINGS, details={"fleet": "begun", "kiosk": me}, actor="fleet")
 
     def end(self) -> None:
-        """Be a kiosk alone again; the people who are here stay."""
+        """Be a kiosk alone again; the people who are here stay, and no other owner reads what was decided."""
         with self._store.transaction() as transaction:
             connection = transaction.connection
             for table in TABLES:
@@ -85,6 +86,7 @@ class Shared:
             names = (ME, CURSOR, VERSION, SINCE, SORTING, COMPARED)
             connection.executemany("DELETE FROM kiosk WHERE name = ?", [(name,) for name in names])
             write_door(connection, self._vault, None)
+            outbox.supersede_all(connection, outbox.FLEET, "this kiosk left the fleet")
             transaction.record(Kind.SETTINGS, details={"fleet": "ended"}, actor="fleet")
 
     # ---- the roster

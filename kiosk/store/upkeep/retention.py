@@ -25,6 +25,7 @@ from kiosk.store import chain, erasure
 from kiosk.store.chain import DECISION_KINDS, NO_HASH, Kind, Signed
 from kiosk.store.checkpoint import Checkpoint, KeptRecords
 from kiosk.store.decision_log import checkpoint_in
+from kiosk.store.outbox import FLEET, supersede_all
 from kiosk.store.passages import passages
 from kiosk.store.review import images as review_images
 from kiosk.types import ClockState
@@ -89,7 +90,8 @@ def prune(
     Args:
         store: opened.
         now: s UTC, of a clock that is good.
-        log_s: how old a record of the log may become, s. None: as old as it likes.
+        log_s: how old a record of the log may become, s; what no hub of a fleet took of it goes then, too. None: as
+            old as it likes.
         outbox_s: how old a row may become that arrived, or was given up, s.
         images_s: how long a crop waits for its reviewer, s. None: as long as it likes.
         trusts_every_clock: take the time of a record whose clock was not synchronised for true as well.
@@ -109,6 +111,8 @@ def prune(
     if log_s is not None:
         records += sum(_in_batches(lambda: _revisit(store, batch_rows), rest))
         end = _end(store, now - log_s, now, trusts_every_clock=trusts_every_clock)
+        with store.database.write() as connection:  # no hub took it while its record was young; the next call goes on
+            supersede_all(connection, FLEET, "too old", through=end)
         records += sum(_in_batches(lambda: _advance(store, end, batch_rows), rest))
         _prune_passages(store, now - log_s)  # after their records
     return Pruned(records, outbox, changes)
