@@ -17,7 +17,7 @@ from kiosk.door.door import Door
 from kiosk.entrance.decide import Entrance
 from kiosk.entrance.deciding import Deciding
 from kiosk.entrance.expected import ExpectedPerson
-from kiosk.entrance.factor_step import Ended, FactorStep
+from kiosk.entrance.factor_step import FactorStep
 from kiosk.entrance.liveness_step import LivenessStep
 from kiosk.entrance.look import Look
 from kiosk.entrance.news import Broadcast
@@ -106,9 +106,7 @@ class Judge:
         self._announcer = Announcer(news, monitor, door)
         self._clock, self._keep, self._make_liveness = clock, keep, liveness
         self._tries = tries or Tries()
-        self.expected = ExpectedPerson(entrance, self._announcer, config, clock=clock)
-        """Who is to step up next: claims of codes, and enrolments."""
-
+        self.expected = ExpectedPerson(entrance, self._announcer, config, clock=clock)  # claims of codes, enrolments
         self.opening = Opening(entrance, door, self._announcer, self._fault, rule=config.passage, clock=clock)
         rest_s = config.attempts.lockout_s
         self.factors = FactorStep(device.store.factors, config.factors, lockout_s=rest_s, clock=clock)
@@ -141,7 +139,6 @@ class Judge:
 
     def _apply(self, config: Config) -> None:
         self._config = config
-        self._patience = config.attempts
         self.expected.apply(config)
         self._surroundings.apply(config)
         self._presenter = Presenter(_limits(config), self._device.scale)
@@ -186,9 +183,10 @@ class Judge:
             self._newest = self._frames[frame.number] = frame, found.people
             look = Look(frame, found.people, self._device.recogniser)
             outcome = self._see(look, now, may_be_judged=found.may_be_judged)
+            is_lost = self._liveness is not None and self._liveness.is_lost
             if isinstance(outcome, Ready):
                 self._decide(outcome)
-            elif (ended := self._follow_asked(outcome, look, now)) is not None:
+            elif (ended := self.factors.follow(outcome, look.view, now, self._confirm, is_lost=is_lost)) is not None:
                 self._deciding.settle(ended)
             elif self._pending.follow(outcome, look.view, now, self._confirm):
                 self._count(True)
@@ -222,11 +220,6 @@ class Judge:
         if isinstance(outcome, Ready):
             self._frames[look.frame.number] = look.frame, tuple(look.faces)
         return outcome
-
-    def _follow_asked(self, outcome: FrameOutcome, look: Look, now: float) -> Ended | None:
-        """Go on with whoever is asked for a card or a PIN."""
-        is_lost = self._liveness is not None and self._liveness.is_lost
-        return self.factors.follow(outcome, look.view, now, self._confirm, is_lost=is_lost)
 
     def _confirm(self, view: View, now: float) -> bool:
         """Say whether a frame shows the judged person alone and well, and still a person."""
@@ -313,7 +306,7 @@ class Judge:
 
     def _count(self, is_granted: bool) -> None:  # noqa: FBT001  a callable's
         before = self._tries
-        self._tries = self._patience.after(before, is_granted=is_granted, now=self._clock())
+        self._tries = self._config.attempts.after(before, is_granted=is_granted, now=self._clock())
         if self._tries != before:
             self._keep(self._tries)
 

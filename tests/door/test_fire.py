@@ -74,11 +74,12 @@ class Deaf(RecordedLines):
 
 @pytest.mark.parametrize("is_broken", [False, True])
 def test_inputs_that_cannot_be_read_lock_nobody_into_a_fire(is_broken):
-    site = Site(lines=Deaf())
+    lines = Deaf()
+    site = Site(lines=lines)
     site.lines.turn(Input.FIRE, on=True)
     site.wait(0.5)
 
-    site.lines.is_deaf = True
+    lines.is_deaf = True
     if is_broken:  # the outputs too, for a while, and off when they come back
         site.lines.break_down()
         site.wait(1.0)
@@ -88,7 +89,7 @@ def test_inputs_that_cannot_be_read_lock_nobody_into_a_fire(is_broken):
     assert site.door.is_faulty
     assert site.lines.pulses == 1 + is_broken
 
-    site.lines.is_deaf = False
+    lines.is_deaf = False
     site.lines.turn(Input.FIRE, on=False)
     site.wait(2 * SETTINGS.pulse_s)
     assert not site.is_unlocked

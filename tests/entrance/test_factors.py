@@ -1,6 +1,7 @@
 """A face and a PIN or a card: what opens, what is recorded, and that duress shows nowhere."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from kiosk.rules.admission import DoorReason
 from kiosk.rules.cards import read_card
 from kiosk.rules.factors import Factor, read_factors
 from kiosk.rules.presentation import Left, Nobody
+from kiosk.store.factors.factors import FactorStore
 from kiosk.store.factors.pins import Entered, make_pins
 from tests.entrance.staged import FPS, Stage, config, ready, template
 
@@ -313,11 +315,14 @@ def test_an_entry_under_duress_is_an_alarm_also_where_nothing_can_be_saved(stage
     assert stage.lines.pulses == 0
 
 
-class _Meanwhile:
+class _Meanwhile(FactorStore):
     """A store of cards and PINs in which something happens while a PIN is looked at."""
 
     def __init__(self, store, happens):
-        self._store, self._happens, self.count = store, happens, store.count
+        self._store, self._happens = store, happens
+
+    def count(self, *given, **more):
+        return self._store.count(*given, **more)
 
     def read(self, number):
         self._happens()
@@ -325,21 +330,24 @@ class _Meanwhile:
 
 
 def test_an_entry_under_duress_is_not_lost_to_a_frame_that_ends_the_asking(stage):
-    frames = []
+    frames: list[object] = []
+    nothing: Any = None
 
     def leave():
-        frames.append(step.follow(Left(was_decided=True), None, 1.0, lambda *_: True))
+        frames.append(step.follow(Left(was_decided=True), nothing, 1.0, lambda *_: True))
 
     settings = stage.config.factors
     step = FactorStep(_Meanwhile(stage.store.factors, leave), settings, lockout_s=300.0, clock=lambda: 0.0)
-    step.begin(ready(A), (None, None), 1, frozenset({Factor.PIN}), None)
+    step.begin(ready(A), (nothing, nothing), 1, frozenset({Factor.PIN}), None)
 
     step.enter(DURESS)
     with pytest.raises(RefusedError):
         step.enter(PIN)
-    ended = step.follow(Nobody(), None, 1.1, lambda *_: True)
+    ended = step.follow(Nobody(), nothing, 1.1, lambda *_: True)
 
     assert frames == [None]
+    assert ended is not None
+    assert ended.given is not None
     assert ended.given.entered is Entered.DURESS
     assert ended.given.failed is DoorReason.FACTOR_MISSING
     assert step.asked is None

@@ -264,12 +264,13 @@ def test_a_damaged_answer_is_not_needed_and_a_damaged_row_holds_nothing_else_up(
         a.store.decisions(None)
     sender = DecisionSender(a.member, a.store)
     first, row = sender._claim(), sender._claim()
+    assert row is not None
     messages = [(a.member.id, sender._sealed(row, _Last()))]
     keys = fleet.roster.keys_for("admin", fleet.admin.identity.seal)
     a.store.close()
 
     assert (first, row.request_id) == (None, made[1])
-    assert "outbox row 1" in sender.fault
+    assert "outbox row 1" in str(sender.fault)
     assert [one.body["request_id"] for one in read_decisions(messages, fleet.roster, keys)] == made[1:]
 
 
