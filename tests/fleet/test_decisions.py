@@ -246,7 +246,9 @@ def test_a_log_with_a_hole_or_a_forgery_says_so(tmp_path):
     assert faults(messages) == [False, False, False]
     assert faults([messages[0], messages[2]]) == [False, True]
     assert faults([("stranger", messages[0][1]), messages[0]]) == [True, False]
-    assert faults([(a.member.id, messages[0][1][:-1] + b"\0"), messages[1]]) == [True, False]
+    changed = bytearray(messages[0][1])
+    changed[-1] ^= 1  # a signature may end with any byte
+    assert faults([(a.member.id, bytes(changed)), messages[1]]) == [True, False]
 
 
 def test_a_damaged_answer_is_not_needed_and_a_damaged_row_holds_nothing_else_up(tmp_path):
