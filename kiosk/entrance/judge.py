@@ -17,7 +17,7 @@ from kiosk.door.door import Door
 from kiosk.entrance.decide import Entrance
 from kiosk.entrance.deciding import Deciding
 from kiosk.entrance.expected import ExpectedPerson
-from kiosk.entrance.factor_step import Ended, FactorStep
+from kiosk.entrance.factor_step import FactorStep
 from kiosk.entrance.liveness_step import LivenessStep
 from kiosk.entrance.look import Look
 from kiosk.entrance.news import Broadcast
@@ -48,7 +48,6 @@ from kiosk.rules.presentation import (
 )
 from kiosk.rules.schedule import Schedule
 from kiosk.settings.config import Config
-from kiosk.store.decision_log import NewDecision
 from kiosk.types import Face, Frame
 
 DOUBTS: Mapping[Verdict, DoorReason | None] = MappingProxyType(
@@ -108,15 +107,11 @@ class Judge:
         self._tries = tries or Tries()
         self.expected = ExpectedPerson(entrance, self._announcer, config, clock=clock)
         """Who is to step up next: claims of codes, and enrolments."""
-
         self.opening = Opening(entrance, door, self._fault, rule=config.passage, clock=clock)  # asked before anything
-        self.factors = FactorStep(
-            device.store.factors, config.factors, lockout_s=config.attempts.lockout_s, clock=clock
-        )
-        """Who is asked for a card or a PIN."""
-
+        self.factors = FactorStep(device.store.factors, config.factors, config.attempts, clock=clock)
+        second = device.outgoing.second
         self._pending = PendingApproval(
-            entrance, self._announcer, open_door=self.opening.open, second=self._second, clock=clock, beside=beside
+            entrance, self._announcer, open_door=self.opening.open, second=second, clock=clock, beside=beside
         )
         self._reloading = threading.Lock()  # guards the settings to take
         self._frames: dict[int, tuple[Frame, tuple[Face, ...]]] = {}
@@ -191,9 +186,9 @@ class Judge:
             outcome = self._see(look, now, may_be_judged=found.may_be_judged)
             if isinstance(outcome, Ready):
                 self._decide(outcome)
-            elif (ended := self._follow_asked(outcome, look, now)) is not None:
-                self._deciding.settle(ended)
-            elif self._pending.follow(outcome, look.view, now, self._confirm):
+            elif not self._deciding.follow(
+                outcome, look.view, now, self._confirm, is_lost=_is_lost(self._liveness)
+            ) and self._pending.follow(outcome, look.view, now, self._confirm):
                 self._count(True)
         except KioskError as error:
             # Whatever failed, nothing was opened; the frame counts for nothing.
@@ -216,8 +211,8 @@ class Judge:
         """
         is_armed, step = self._is_armed(now), self._liveness
         may_end = may_be_judged and (step is None or step.may_end)
-        waits = self._pending.is_waiting or self.factors.asked is not None
-        hidden_s = HIDDEN_S if self.factors.asked is not None else 0.0
+        is_asked = self.factors.asked is not None
+        hidden_s, waits = HIDDEN_S * is_asked, is_asked or self._pending.is_waiting
         outcome = self._presenter.see(look.view, now, is_armed=is_armed, may_end=may_end, hidden_s=hidden_s)
         if step is None:
             return outcome
@@ -225,11 +220,6 @@ class Judge:
         if isinstance(outcome, Ready):
             self._frames[look.frame.number] = look.frame, tuple(look.faces)
         return outcome
-
-    def _follow_asked(self, outcome: FrameOutcome, look: Look, now: float) -> Ended | None:
-        """Go on with whoever is asked for a card or a PIN."""
-        is_lost = self._liveness is not None and self._liveness.is_lost
-        return self.factors.follow(outcome, look.view, now, self._confirm, is_lost=is_lost)
 
     def _confirm(self, view: View, now: float) -> bool:
         """Say whether a frame shows the judged person alone and well, and still a person."""
@@ -262,7 +252,7 @@ class Judge:
             self._pending.end()  # the new presenter does not know who that was, and would confirm whoever comes
             self._deciding.give_up()
             self._entrance.apply(config.entrance, schedule, factors_of(config))
-            self.factors.apply(config.factors, lockout_s=config.attempts.lockout_s)
+            self.factors.apply(config.factors, config.attempts)
             self.opening.apply(config.passage)
             self._apply(config)
 
@@ -311,9 +301,6 @@ class Judge:
         judgement = self._liveness.examine(ready)
         return replace(ready, liveness=self._liveness.record(judgement)), DOUBTS[judgement.verdict]
 
-    def _second(self, decision: NewDecision, photographs: Mapping[str, bytes]) -> NewDecision:
-        return self._device.outgoing.second(decision, photographs)
-
     def _count(self, is_granted: bool) -> None:  # noqa: FBT001  a callable's
         before = self._tries
         self._tries = self._patience.after(before, is_granted=is_granted, now=self._clock())
@@ -351,6 +338,11 @@ class _Order:
                 Condition.FRAMES_LATE,
                 f"The camera's pictures count for nothing ({why}). Lower its resolution or frame rate.",
             )
+
+
+def _is_lost(step: LivenessStep | None) -> bool:
+    """Say whether whoever was judged was not seen all the time, where that is looked at."""
+    return step is not None and step.is_lost
 
 
 def factors_of(config: Config) -> FactorRule:
