@@ -16,7 +16,7 @@ from kiosk.errors import KioskError, RefusedError
 from kiosk.recognition.image import encoded, portrait
 from kiosk.recognition.pipeline import Recogniser
 from kiosk.rules.admission import DoorReason
-from kiosk.rules.presentation import Ready
+from kiosk.rules.presentation import FrameOutcome, Ready, View
 from kiosk.store.chain import Kind
 from kiosk.store.factors.pins import Entered
 from kiosk.types import Face, Frame, Status, SubjectId
@@ -67,6 +67,15 @@ class Deciding:
             return
         decided = decide_by_mode(mode, self._entrance, self._recogniser, ready, best, claimed=claimed)
         self._conclude(decided, ready, None)
+
+    def follow(
+        self, outcome: FrameOutcome, view: View, now: float, confirm: Callable[[View, float], bool], *, is_lost: bool
+    ) -> bool:
+        """Take the next frame, as `FactorStep.follow` does; say whether somebody's asking ended with it."""
+        ended = self._factors.follow(outcome, view, now, confirm, is_lost=is_lost)
+        if ended is not None:
+            self.settle(ended)
+        return ended is not None
 
     def settle(self, ended: Ended) -> None:
         """Decide about somebody who was asked for a card or a PIN, by a frame of now."""

@@ -23,6 +23,7 @@ from kiosk.errors import RefusedError, StoreError
 from kiosk.rules.admission import DoorReason
 from kiosk.rules.cards import Card
 from kiosk.rules.factors import Factor, pin_lock_s
+from kiosk.rules.patience import Patience
 from kiosk.rules.presentation import FrameOutcome, Left, Ready, View
 from kiosk.settings.neighbours import FactorSettings
 from kiosk.store.factors.factors import FactorStore
@@ -66,18 +67,18 @@ class FactorStep:
     """Asks for a card or a PIN. `begin`, `follow` and `give_up` are one thread's; the others are safe in any."""
 
     def __init__(
-        self, store: FactorStore, settings: FactorSettings, *, lockout_s: float, clock: Callable[[], float]
+        self, store: FactorStore, settings: FactorSettings, patience: Patience, *, clock: Callable[[], float]
     ) -> None:
-        """Take the people's cards and PINs, the settings, [attempts] lockout_s, and the clock, monotonic s."""
-        self._store, self._settings, self._lockout_s, self._clock = store, settings, lockout_s, clock
+        """Take the people's cards and PINs, sections [factors] and [attempts], and the clock, monotonic s."""
+        self._store, self._settings, self._patience, self._clock = store, settings, patience, clock
         self._began = clock()
         self._wrong_at: dict[SubjectId, float] = {}  # the last wrong PIN of whoever had one, monotonic s
         self._lock, self._checking = threading.Lock(), threading.Lock()
         self._asked: Asked | None = None
 
-    def apply(self, settings: FactorSettings, *, lockout_s: float) -> None:
+    def apply(self, settings: FactorSettings, patience: Patience) -> None:
         """Ask by other settings from now on."""
-        self._settings, self._lockout_s = settings, lockout_s
+        self._settings, self._patience = settings, patience
 
     @property
     def asked(self) -> Asked | None:
@@ -152,7 +153,7 @@ class FactorStep:
     def _is_locked(self, number: SubjectId, wrong: int) -> bool:
         """Say whether no PIN of a person counts now, after many that were wrong."""
         since = self._wrong_at.get(number, self._began)
-        return self._clock() < since + pin_lock_s(wrong, self._lockout_s)
+        return self._clock() < since + pin_lock_s(wrong, self._patience.lockout_s)
 
     def offer(self, card: Card) -> bool:
         """Take a card that was held to a reader; say whether somebody is asked for one."""

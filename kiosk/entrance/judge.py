@@ -48,7 +48,6 @@ from kiosk.rules.presentation import (
 )
 from kiosk.rules.schedule import Schedule
 from kiosk.settings.config import Config
-from kiosk.store.decision_log import NewDecision
 from kiosk.types import Face, Frame
 
 DOUBTS: Mapping[Verdict, DoorReason | None] = MappingProxyType(
@@ -108,10 +107,10 @@ class Judge:
         self._tries = tries or Tries()
         self.expected = ExpectedPerson(entrance, self._announcer, config, clock=clock)  # claims of codes, enrolments
         self.opening = Opening(entrance, door, self._announcer, self._fault, rule=config.passage, clock=clock)
-        rest_s = config.attempts.lockout_s
-        self.factors = FactorStep(device.store.factors, config.factors, lockout_s=rest_s, clock=clock)
+        self.factors = FactorStep(device.store.factors, config.factors, config.attempts, clock=clock)
+        second = device.outgoing.second
         self._pending = PendingApproval(
-            entrance, self._announcer, open_door=self.opening.open, second=self._second, clock=clock, beside=beside
+            entrance, self._announcer, open_door=self.opening.open, second=second, clock=clock, beside=beside
         )
         self._reloading = threading.Lock()  # guards the settings to take
         self._frames: dict[int, tuple[Frame, tuple[Face, ...]]] = {}
@@ -183,12 +182,11 @@ class Judge:
             self._newest = self._frames[frame.number] = frame, found.people
             look = Look(frame, found.people, self._device.recogniser)
             outcome = self._see(look, now, may_be_judged=found.may_be_judged)
-            is_lost = self._liveness is not None and self._liveness.is_lost
             if isinstance(outcome, Ready):
                 self._decide(outcome)
-            elif (ended := self.factors.follow(outcome, look.view, now, self._confirm, is_lost=is_lost)) is not None:
-                self._deciding.settle(ended)
-            elif self._pending.follow(outcome, look.view, now, self._confirm):
+            elif not self._deciding.follow(
+                outcome, look.view, now, self._confirm, is_lost=_is_lost(self._liveness)
+            ) and self._pending.follow(outcome, look.view, now, self._confirm):
                 self._count(True)
         except KioskError as error:
             # Whatever failed, nothing was opened; the frame counts for nothing.
@@ -211,8 +209,8 @@ class Judge:
         """
         is_armed, step = self._is_armed(now), self._liveness
         may_end = may_be_judged and (step is None or step.may_end)
-        waits = self._pending.is_waiting or self.factors.asked is not None
-        hidden_s = HIDDEN_S if self.factors.asked is not None else 0.0
+        is_asked = self.factors.asked is not None
+        hidden_s, waits = HIDDEN_S * is_asked, is_asked or self._pending.is_waiting
         outcome = self._presenter.see(look.view, now, is_armed=is_armed, may_end=may_end, hidden_s=hidden_s)
         if step is None:
             return outcome
@@ -252,7 +250,7 @@ class Judge:
             self._pending.end()  # the new presenter does not know who that was, and would confirm whoever comes
             self._deciding.give_up()
             self._entrance.apply(config.entrance, schedule, factors_of(config))
-            self.factors.apply(config.factors, lockout_s=config.attempts.lockout_s)
+            self.factors.apply(config.factors, config.attempts)
             self.opening.apply(config.passage)
             self._apply(config)
 
@@ -301,9 +299,6 @@ class Judge:
         judgement = self._liveness.examine(ready)
         return replace(ready, liveness=self._liveness.record(judgement)), DOUBTS[judgement.verdict]
 
-    def _second(self, decision: NewDecision, photographs: Mapping[str, bytes]) -> NewDecision:
-        return self._device.outgoing.second(decision, photographs)
-
     def _count(self, is_granted: bool) -> None:  # noqa: FBT001  a callable's
         before = self._tries
         self._tries = self._config.attempts.after(before, is_granted=is_granted, now=self._clock())
@@ -341,6 +336,11 @@ class _Order:
                 Condition.FRAMES_LATE,
                 f"The camera's pictures count for nothing ({why}). Lower its resolution or frame rate.",
             )
+
+
+def _is_lost(step: LivenessStep | None) -> bool:
+    """Say whether whoever was judged was not seen all the time, where that is looked at."""
+    return step is not None and step.is_lost
 
 
 def factors_of(config: Config) -> FactorRule:

@@ -337,7 +337,7 @@ def test_an_entry_under_duress_is_not_lost_to_a_frame_that_ends_the_asking(stage
         frames.append(step.follow(Left(was_decided=True), nothing, 1.0, lambda *_: True))
 
     settings = stage.config.factors
-    step = FactorStep(_Meanwhile(stage.store.factors, leave), settings, lockout_s=300.0, clock=lambda: 0.0)
+    step = FactorStep(_Meanwhile(stage.store.factors, leave), settings, stage.config.attempts, clock=lambda: 0.0)
     step.begin(ready(A), (nothing, nothing), 1, frozenset({Factor.PIN}), None)
 
     step.enter(DURESS)

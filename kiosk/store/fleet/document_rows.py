@@ -150,3 +150,9 @@ def references_of(connection: sqlite3.Connection, vault: Vault, person: SubjectI
             raise subject_rows.damaged(f"reference {row}") from error
         found.append(SharedReference(model, vector, quality, created_at))
     return tuple(found)
+
+
+def speakers(connection: sqlite3.Connection, person: str) -> frozenset[str]:
+    """Return the kiosks that said something of a person; nothing is opened."""
+    rows = connection.execute("SELECT origin FROM fleet_document WHERE person = ?", (person,)).fetchall()
+    return frozenset(origin for (origin,) in rows)

@@ -52,6 +52,9 @@ class Applied:
     refused: tuple[str, ...] = ()  # what a member signed and no store can hold, one sentence each
 
 
+_PARKED = "person, origin, envelope, why"
+
+
 class Shared:
     """The fleet's side of one store. Safe in any thread."""
 
@@ -83,8 +86,8 @@ class Shared:
             connection = transaction.connection
             for table in TABLES:
                 connection.execute(f"DELETE FROM fleet_{table}")
-            names = (ME, CURSOR, VERSION, SINCE, SORTING, COMPARED)
-            connection.executemany("DELETE FROM kiosk WHERE name = ?", [(name,) for name in names])
+            for name in (ME, CURSOR, VERSION, SINCE, SORTING, COMPARED):
+                connection.execute("DELETE FROM kiosk WHERE name = ?", (name,))
             write_door(connection, self._vault, None)
             outbox.supersede_all(connection, outbox.FLEET, "this kiosk left the fleet")
             transaction.record(Kind.SETTINGS, details={"fleet": "ended"}, actor="fleet")
@@ -105,8 +108,7 @@ class Shared:
         Args:
             number: of the roster; an older one is not taken.
             text: as it was signed.
-            kept: by former kiosk, the fingerprints of what was accepted last; None: not known yet, so that everything
-                stays as it is.
+            kept: by former kiosk, the fingerprints of what was accepted last; None: not known, so everything stays.
             since: the roster that this kiosk was first named in.
             key: of the fingerprints.
 
@@ -261,8 +263,7 @@ class Shared:
     def parked(self) -> tuple[Parked, ...]:
         """Return what could not be opened yet."""
         with self._store.database.read() as connection:
-            rows = connection.execute("SELECT person, origin, envelope, why FROM fleet_parked").fetchall()
-        return tuple(Parked(*row) for row in rows)
+            return tuple(Parked(*row) for row in connection.execute(f"SELECT {_PARKED} FROM fleet_parked"))
 
     def unpark(self, gone: Iterable[Parked]) -> None:
         """Give up what can never be opened."""
@@ -288,8 +289,7 @@ class Shared:
     def speakers(self, person: str) -> frozenset[str]:
         """Return the kiosks that said something of a person; none where the person is not the fleet's."""
         with self._store.database.read() as connection:
-            rows = connection.execute("SELECT origin FROM fleet_document WHERE person = ?", (person,)).fetchall()
-        return frozenset(origin for (origin,) in rows)
+            return document_rows.speakers(connection, person)
 
     def receipts(self, person: str) -> frozenset[str]:
         """Return the kiosks that said they forgot a person."""
