@@ -138,10 +138,9 @@ def test_what_happened_before_stands_there_too(chromium, served):
 
     with opened(chromium, served.url) as (page, _):
         sign_in(page, served.url)
-        text = page.locator(".strip").inner_text()
-
-    assert "Unknown person" in text
-    assert "The door was forced open" in text
+        strip = playwright.expect(page.locator(".strip"))
+        strip.to_contain_text("Unknown person")
+        strip.to_contain_text("The door was forced open")
 
 
 def test_the_doors_state_follows_its_news_and_it_is_released_after_a_question(live, served):

@@ -215,6 +215,31 @@ def _insert(
     )
 
 
+def move(transaction: Transaction, vault: Vault, goes: SubjectId, stays: SubjectId, *, actor: str) -> None:
+    """Give card and PINs of somebody to whoever turned out to be the same person; who has their own keeps those.
+
+    Raises:
+        StoreError: the row was changed or damaged.
+    """
+    connection = transaction.connection
+    rows = {
+        number: (row, sealed)
+        for row, number, sealed in connection.execute(
+            "SELECT id, subject, sealed FROM factor WHERE subject IN (?, ?)", (goes, stays)
+        )
+    }
+    if goes not in rows or stays in rows:
+        return
+    row, sealed = rows[goes]
+    known = _opened(vault, row, goes, sealed)
+    connection.execute(
+        "UPDATE factor SET subject = ?, sealed = ? WHERE id = ?",
+        (stays, vault.seal(_pack(known), _context(row, stays)), row),
+    )
+    details = {"changed": known.names, "has": known.names}
+    transaction.record(Kind.PATCH, session_number=stays, details=details, actor=actor)
+
+
 def _context(row: int, number: SubjectId) -> bytes:
     """Return what a person's row is bound to: a row that is put beside another person does not open."""
     return row_context(f"{TABLE}|{number}", row)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from kiosk.errors import RefusedError
 from kiosk.store import subject_rows
 from kiosk.store.chain import Kind
+from kiosk.store.factors.factors import move
 from kiosk.store.fleet import document_rows
 from kiosk.store.fleet.capture import say_forgotten
 from kiosk.store.fleet.document import EMPTY, carry
@@ -135,12 +136,8 @@ class Duplicates:
             connection = transaction.connection
             stays, goes = self._asked(connection, first, second)
             self._give_references(connection, goes, stays)
-            stay, go = stays.session_number, goes.session_number
-            connection.execute(  # card and PIN, which only this kiosk has
-                "UPDATE factor SET subject = ? WHERE subject = ?"
-                " AND NOT EXISTS (SELECT 1 FROM factor WHERE subject = ?)",
-                (stay, go, stay),
-            )
+            # Card and PIN, which only this kiosk has.
+            move(transaction, self._vault, goes.session_number, stays.session_number, actor=actor)
             merged = _merged(stays, goes, stays if details_of == first else goes)
             self._give_blocks(connection, goes, stays)
             self._store.people.erasures.erase_within(transaction, goes.session_number, actor=actor)
