@@ -288,7 +288,7 @@ def try_readers(settings: OsdpSettings, *, key: str | None, wait_s: float) -> di
     panel.start()
     until = time.monotonic() + wait_s
     while not panel.is_secure and time.monotonic() < until:
-        time.sleep(STEP_S)
+        time.sleep(STEP_S)  # for a command that asks once; the line has a thread of its own, which tells nobody
     found: dict[str, bool] = panel.figures()["readers"]
     panel.close()
     return found

@@ -284,6 +284,6 @@ def try_line(settings: OsdpSettings, *, key: str | None, wait_s: float) -> OsdpR
     reader.start()
     until = time.monotonic() + wait_s
     while not reader.is_secure and time.monotonic() < until:
-        time.sleep(STEP_S)
+        time.sleep(STEP_S)  # for a command that asks once; the line has a thread of its own, which tells nobody
     reader.close()
     return reader
