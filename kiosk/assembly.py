@@ -9,21 +9,10 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kiosk.cloud.policy import Policy
-from kiosk.decoding.decoder import Decoder
-from kiosk.device.device import Device
-from kiosk.device.outgoing import NothingLeaves, Outgoing
 from kiosk.errors import ConfigError, ModelFileError, StoreError
 from kiosk.health.clock import Clock
-from kiosk.networks.detection import Detection
-from kiosk.networks.documents import ZoneNetwork
-from kiosk.networks.inference import Pack, load_recogniser, read_pack, standard_pack
-from kiosk.networks.liveness import liveness_limits, load_spoof_network
-from kiosk.recognition.cues import SpoofNetwork
-from kiosk.recognition.match import ScoreScale
-from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config, Sources, sources_of, state_directory
 from kiosk.shards.wire import Seal
 from kiosk.store import directory as stores
@@ -34,18 +23,48 @@ from kiosk.store.keys import KEY_NAME, Key, read_key, read_keys
 from kiosk.store.store import Store
 from kiosk.store.upkeep.backup import backups, scrub
 
+# Most commands look at no photograph: what does is imported where it is made (OpenCV alone takes a Pi a second).
+if TYPE_CHECKING:
+    from kiosk.decoding.decoder import Decoder
+    from kiosk.device.device import Device
+    from kiosk.device.outgoing import Outgoing
+    from kiosk.networks.detection import Detection
+    from kiosk.networks.documents import ZoneNetwork
+    from kiosk.networks.inference import Pack
+    from kiosk.recognition.cues import SpoofNetwork
+    from kiosk.recognition.match import ScoreScale
+    from kiosk.recognition.pipeline import Recogniser
+
 SHARDS_KEY_NAME = "shards.key"
 MOST_THREADS = 2  # more gained nothing measurable on networks this small
 DAY_S, HOUR_S = 86400.0, 3600.0
+
+
+def _decoder() -> Decoder:
+    from kiosk.decoding.decoder import Decoder
+
+    return Decoder()
+
+
+def _recogniser(pack: Pack, **options: Any) -> Recogniser:
+    from kiosk.networks.inference import load_recogniser
+
+    return load_recogniser(pack, **options)
+
+
+def _spoof_network(pack: Pack) -> SpoofNetwork:
+    from kiosk.networks.liveness import load_spoof_network
+
+    return load_spoof_network(pack)
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """What a caller of many commands loads once for all of them; a command of its own process loads it anew."""
 
-    decoder: Callable[[], Decoder] = Decoder  # the command closes it
-    recogniser: Callable[..., Recogniser] = load_recogniser
-    spoof_network: Callable[[Pack], SpoofNetwork] = load_spoof_network
+    decoder: Callable[[], Decoder] = _decoder  # the command closes it
+    recogniser: Callable[..., Recogniser] = _recogniser
+    spoof_network: Callable[[Pack], SpoofNetwork] = _spoof_network
 
 
 def loaded_for(chosen: argparse.Namespace) -> Loaded:
@@ -84,6 +103,8 @@ def load_pack(config: Config, *, unmeasured: ScoreScale | None = None) -> Pack:
     Raises:
         ModelFileError: a licence forbids commercial use and nobody accepted that.
     """
+    from kiosk.networks.inference import read_pack, standard_pack
+
     directory = Path(config.models.pack).expanduser() if config.models.pack else standard_pack()
     found = read_pack(directory, unmeasured=unmeasured)
     closed = [model for model in found.models if not model.is_commercial]
@@ -116,7 +137,7 @@ def open_recogniser(
     *,
     threads: int = 0,
     pack: Pack | None = None,
-    load: Callable[..., Recogniser] = load_recogniser,
+    load: Callable[..., Recogniser] = _recogniser,
 ) -> Recogniser:
     """Load the networks; `threads` goes before the setting where it is not 0, and `pack` before the setting's."""
     models = config.models
@@ -132,6 +153,9 @@ def open_recogniser(
 
 def make_detection(config: Config, recogniser: Recogniser) -> Detection:
     """Return what tells photographs from people, untested."""
+    from kiosk.networks.detection import Detection
+    from kiosk.networks.liveness import liveness_limits
+
     models = config.models
     return Detection(
         lambda: load_pack(config),
@@ -145,6 +169,8 @@ def make_detection(config: Config, recogniser: Recogniser) -> Detection:
 
 def make_zone_network(config: Config) -> ZoneNetwork:
     """Return what reads documents; nothing is loaded before the first."""
+    from kiosk.networks.documents import ZoneNetwork
+
     models = config.models
     return ZoneNetwork(lambda: load_pack(config), threads=models.threads or thread_count(), providers=models.providers)
 
@@ -220,6 +246,8 @@ def scrub_backups(opened: Store) -> None:
 
 def open_device(chosen: argparse.Namespace, *, threads: int = 0, clock: Clock | None = None) -> Device:
     """Build the whole device; `clock` tells it and its store the time."""
+    from kiosk.device.device import Device
+
     config = load_settings(chosen)
     clock = clock or make_clock(config)
     loaded = loaded_for(chosen)
@@ -245,7 +273,7 @@ def ask_shards(chosen: argparse.Namespace, device: Device) -> None:
     """
     wanted = device.config.search
     if wanted.shards:
-        from kiosk.shards.front import Front  # noqa: PLC0415  needs the extra fleet
+        from kiosk.shards.front import Front  # needs the extra fleet
 
         device.elsewhere = Front(wanted.shards_hub, shards_seal(chosen), wanted.shards)
 
@@ -264,6 +292,8 @@ def shards_seal(chosen: argparse.Namespace) -> Seal:
 
 def make_outgoing(opened: Store, config: Config, *, now: Callable[[], float]) -> Outgoing:
     """Return what says of each decision whether something of it leaves the device; by default nothing does."""
+    from kiosk.cloud.policy import Policy
+
     policy = Policy(opened, config.cloud, now=now)
     return with_fleet(policy, opened, config) or policy
 
@@ -272,7 +302,8 @@ def with_fleet(others: Outgoing | None, opened: Store, config: Config) -> Outgoi
     """Return what leaves, with the decisions that a fleet wants; None: nothing does."""
     if not (config.fleet.enabled and config.fleet.decisions and opened.is_in_fleet):
         return others
-    from kiosk.fleet.outgoing import FleetOutgoing  # noqa: PLC0415  a kiosk of no fleet loads none of it
+    from kiosk.device.outgoing import NothingLeaves
+    from kiosk.fleet.outgoing import FleetOutgoing
 
     return FleetOutgoing(opened, others or NothingLeaves())
 

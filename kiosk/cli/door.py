@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kiosk import assembly
 from kiosk.cli.finding import Finding
 from kiosk.cli.terminal import can_ask
 from kiosk.daemon.door_socket import SYSTEM, ask_release, runtime_directory
@@ -39,6 +38,8 @@ def door_release(chosen: argparse.Namespace) -> None:
 
 def door_wiring(chosen: argparse.Namespace) -> None:
     """Say, and draw, what is to be wired where."""
+    from kiosk import assembly  # noqa: PLC0415  a release in need loads none of it
+
     settings, board = (
         assembly.load_settings(chosen).door,
         BOARDS[chosen.board] if chosen.board else board_of(machine_model()),

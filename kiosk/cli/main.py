@@ -21,7 +21,7 @@ from kiosk import __version__
 from kiosk.cli.cloud_arguments import add_cloud
 from kiosk.cli.evaluation.evaluate import add_measurements
 from kiosk.cli.fleet.arguments import add_fleet
-from kiosk.cli.neighbours.abis import add_abis
+from kiosk.cli.neighbours.abis_arguments import add_abis
 from kiosk.cli.neighbours.mqtt import add_mqtt
 from kiosk.cli.neighbours.osdp import add_osdp
 from kiosk.cli.parser import Parser, complete

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from kiosk.didit.contract import parse_threshold, parse_vendor_data
-
 
 def read_threshold(text: str) -> float:
     """Read a decline threshold, 0 to 100."""
+    from kiosk.didit.contract import parse_threshold  # noqa: PLC0415  needs NumPy, and every command's `--help` us
+
     try:
         return parse_threshold(text)
     except ValueError as error:
@@ -17,6 +17,8 @@ def read_threshold(text: str) -> float:
 
 def read_vendor_data(text: str) -> str | None:
     """Read the caller's name for a person; blank is none."""
+    from kiosk.didit.contract import parse_vendor_data  # noqa: PLC0415  as above
+
     try:
         return parse_vendor_data(text) if text.strip() else None
     except ValueError as error:

@@ -450,6 +450,28 @@ def test_python_dash_m_kiosk_works_in_a_process_of_its_own():
     assert (said.returncode, said.stdout.split()[0]) == (0, "kiosk")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "unneeded"),
+    [
+        (["serve", "--help"], ["numpy", "cv2", "onnxruntime", "cryptography", "sqlite3"]),
+        (["door", "release"], ["cv2", "onnxruntime", "cryptography", "sqlite3"]),
+        (["log", "list"], ["cv2", "onnxruntime"]),
+    ],
+)
+def test_a_command_loads_only_what_it_needs(arguments, unneeded, state):
+    asked = f"""
+import sys
+from contextlib import suppress
+from kiosk.cli.main import main
+with suppress(SystemExit):
+    main({["--state", str(state), *arguments]!r})
+print([name for name in {unneeded!r} if name in sys.modules])
+"""
+    answer = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+
+    assert answer.stdout.splitlines()[-1] == "[]"
+
+
 def test_no_error_ever_shows_a_traceback(kiosk, tmp_path):
     rng = np.random.default_rng(0)
     for number in range(20):

@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from kiosk import assembly
 from kiosk.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ def add_osdp(add: Adder, group: Callable[[Adder, str, str], Adder]) -> None:
 
 def osdp_key(chosen: argparse.Namespace) -> None:
     """Keep the key of the secure channel, sealed."""
+    from kiosk import assembly  # noqa: PLC0415  this module is read for every command's `--help`
     from kiosk.cli.cloud import read_secret  # noqa: PLC0415  as secrets of the cloud are kept
     from kiosk.cloud.credentials import OSDP_KEY, Credentials  # noqa: PLC0415
     from kiosk.integrations.osdp import KEY_BYTES, read_key  # noqa: PLC0415
@@ -56,6 +56,8 @@ def osdp_key(chosen: argparse.Namespace) -> None:
 
 def osdp_check(chosen: argparse.Namespace) -> None:
     """Answer at the line, as the kiosk will."""
+    from kiosk import assembly  # noqa: PLC0415
+
     config = assembly.load_settings(chosen)
     if not config.osdp.is_used:
         raise ConfigError("[osdp] port is empty: name the serial port in kiosk.toml")
@@ -90,6 +92,7 @@ def _check_readers(chosen: argparse.Namespace, config: Config, key: str | None) 
 
 def read_line_key(chosen: argparse.Namespace, config: Config) -> str | None:
     """Return the key of the line; None where none is kept."""
+    from kiosk import assembly  # noqa: PLC0415
     from kiosk.cloud.credentials import OSDP_KEY, Credentials  # noqa: PLC0415
 
     with assembly.open_store(chosen, config) as store:
