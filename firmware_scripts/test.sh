@@ -21,7 +21,9 @@ want() { # PROGRAM PACKAGES, in words: what its tests are about
   # shellcheck disable=SC2086 # several packages
   (apt_install $2) || printf 'Note: no %s; the tests of %s are skipped or shorter\n' "$1" "$3" >&2
 }
-want chromium "chromium" "the pages"
+# Without a window Chromium takes two thirds of the processor; Debian has both, Raspberry Pi OS the other one alone.
+command -v chromium >/dev/null 2>&1 || want chromium-headless-shell "chromium-headless-shell" "the pages"
+command -v chromium-headless-shell >/dev/null 2>&1 || want chromium "chromium" "the pages"
 want node "nodejs npm" "clients in JavaScript"
 want mosquitto "mosquitto" "MQTT"
 want strace "strace" "failing disks"

@@ -17,10 +17,12 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 
 LIMIT_MS = PROCESS_S * 1000.0  # a busy machine takes seconds for a page, and for what a page waits for
 playwright.expect.set_options(timeout=LIMIT_MS)  # a context's own limit is not for these
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"))), None
+)
 NEEDED = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; apt-get install chromium"),
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; apt-get install chromium-headless-shell"),
 ]
 # Without a sandbox only as root, where Chromium has none. The rest keeps it from looking for its maker's hosts.
 FLAGS = [
