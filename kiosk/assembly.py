@@ -15,6 +15,7 @@ from kiosk.cloud.policy import Policy
 from kiosk.decoding.decoder import Decoder
 from kiosk.device.device import Device
 from kiosk.device.outgoing import NothingLeaves, Outgoing
+from kiosk.device.passes.keys import DeviceKeys, PassKeys
 from kiosk.errors import ConfigError, ModelFileError, StoreError
 from kiosk.health.clock import Clock
 from kiosk.networks.detection import Detection
@@ -266,6 +267,19 @@ def make_outgoing(opened: Store, config: Config, *, now: Callable[[], float]) ->
     """Return what says of each decision whether something of it leaves the device; by default nothing does."""
     policy = Policy(opened, config.cloud, now=now)
     return with_fleet(policy, opened, config) or policy
+
+
+def pass_keys(opened: Store) -> PassKeys:
+    """Return whose visitor passes count here: this device's, or those of its fleet.
+
+    Raises:
+        StoreError: that cannot be read.
+    """
+    if not opened.is_in_fleet:
+        return DeviceKeys(opened)
+    from kiosk.fleet.pass_keys import FleetPassKeys  # noqa: PLC0415  a kiosk of no fleet loads none of it
+
+    return FleetPassKeys(opened)
 
 
 def with_fleet(others: Outgoing | None, opened: Store, config: Config) -> Outgoing | None:

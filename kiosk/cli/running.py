@@ -213,6 +213,11 @@ def _neighbours(start: Start, kiosk: Kiosk, store: Store, parts: ExitStack) -> d
 
         desk = ReaderDesk(kiosk.requests)
         made["wiegand"] = WiegandReader(lambda: open_edges(config.wiegand), hear_card=desk.take_card)
+    if config.passes.enabled:
+        from kiosk.daemon.pass_watch import PassWatch  # noqa: PLC0415  a kiosk without passes loads none of it
+
+        kiosk.judge.passes.connect(assembly.pass_keys(store))
+        made["passes"] = PassWatch(kiosk.judge, config.passes.looks_per_s)
     if config.syslog.is_used:
         from kiosk.integrations.syslog import Syslog  # noqa: PLC0415  as above
 
