@@ -25,7 +25,7 @@ from kiosk.cli.neighbours.abis import add_abis
 from kiosk.cli.neighbours.mqtt import add_mqtt
 from kiosk.cli.neighbours.osdp import add_osdp
 from kiosk.cli.parser import Parser, complete
-from kiosk.cli.people.arguments import add_keeping, add_passages, add_privacy
+from kiosk.cli.people.arguments import add_keeping, add_passages, add_passes, add_privacy
 from kiosk.cli.terminal import hushed
 from kiosk.cli.values import read_count, read_days, read_part, read_port, read_skip, read_threshold, read_vendor_data
 from kiosk.errors import KioskError
@@ -101,6 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_mqtt(add, _group)
     add_osdp(add, _group)
     add_passages(_group(add, "passage", "who went through the door, and who is inside"), WHO)
+    add_passes(_group(add, "pass", "visitor passes: QR codes that the camera reads"), WHO)
     add_abis(add, _group)
     add_fleet(add, _group)
     _add_serve(add)

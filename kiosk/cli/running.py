@@ -336,6 +336,7 @@ def _serve_api(
         forgotten=lambda: assembly.scrub_backups(device.store),
         confirm_clock=lambda actor: assembly.confirm_clock(device.store, kiosk.clock, actor=actor),
         read_document=reader_of(device),
+        pass_keys=assembly.pass_keys(device.store),
         screen_token=token,
         now=kiosk.clock,
         scale_measured=assembly.scale_measured(device.config),

@@ -31,7 +31,7 @@ from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NOT_OPENED, NewDecision
 from kiosk.types import SubjectId
 
-SAME_S = 5.0  # a pass that was out of sight for this long is shown anew; before that it is the same showing
+SAME_S = 3.0  # a pass that was out of sight for this long is shown anew; before that it is the same showing
 MOST_WAITING = 4  # texts between two frames
 PAUSE_S = 2.0  # between two passes that are judged: each is a record
 MODES = ("identify", "verify")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from html import escape
+from typing import TextIO
 
 import segno
 
@@ -59,3 +60,8 @@ def as_page(kept: KeptPass, *, title: str, lines: Sequence[str], warning: str, l
 
 def _code(kept: KeptPass) -> segno.QRCode:
     return segno.make(kept.text, error="m", micro=False)
+
+
+def print_code(kept: KeptPass, to: TextIO) -> None:
+    """Draw the code with half blocks, for whoever photographs a terminal."""
+    _code(kept).terminal(to, border=QUIET, compact=True)
