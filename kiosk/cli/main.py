@@ -158,6 +158,8 @@ def _add_running(add: Adder) -> None:
         type=Path,
         help="use no camera and no door: show the portraits of this folder as people who walk up; print the decisions",
     )
+    run.add_argument("--card", metavar="CARD", help="with --demo: the card that its people hold to the reader")
+    run.add_argument("--pin", metavar="PIN", help="with --demo: the PIN that its people enter")
     run.add_argument(
         "--existing",
         action="store_true",
@@ -181,6 +183,14 @@ def _add_running(add: Adder) -> None:
         "open the door once, for [door] pulse_s seconds, whatever state the kiosk is in",
         more="For root and the kiosk's own account; works also when the store, its key or the networks fail.",
     )
+    simulate = door(
+        "door simulate",
+        "neighbours.simulate",
+        "run the kiosk without hardware: panel, reader, keypad, door and fire alarm are driven from this terminal",
+        more="With the settings in force. Lines are read from a pipe too; `wait 2` waits so many seconds.",
+        json=False,
+    )
+    simulate.add_argument("--demo", metavar="DIR", type=Path, help="people of these portraits instead of the camera")
     wiring = door(
         "door wiring",
         "door",
