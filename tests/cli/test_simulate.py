@@ -75,7 +75,8 @@ def test_a_readers_cards_and_keys_reach_the_panel(tmp_path):
     made, settings = bench(
         tmp_path, osdp={"port": "/dev/nowhere", "baud": 115200, "role": "panel", "readers": ("3", "4")}
     )
-    cards, keys = [], []
+    cards: list[str] = []
+    keys: list[str] = []
     panel = OsdpPanel(
         settings.osdp,
         key=KEY,
@@ -106,13 +107,14 @@ def test_the_kiosk_runs_on_the_bench_and_a_fire_opens_its_door(state, tmp_path):
         text=True,
         env=environment,
     ) as bench_process:
-        assert bench_process.stdin is not None
-        assert bench_process.stdout is not None
-        seen = iter(bench_process.stdout)
+        typed, said = bench_process.stdin, bench_process.stdout
+        assert typed is not None
+        assert said is not None
+        seen = iter(said)
 
-        def type_and_see(line, *wanted):
-            bench_process.stdin.write(f"{line}\n")
-            bench_process.stdin.flush()
+        def type_and_see(line, *wanted, typed=typed):
+            typed.write(f"{line}\n")
+            typed.flush()
             left = set(wanted)
             while left:
                 told = next(seen)
@@ -122,7 +124,7 @@ def test_the_kiosk_runs_on_the_bench_and_a_fire_opens_its_door(state, tmp_path):
         type_and_see("fire on", "relay on", "fire_release")
         type_and_see("fire off", "fire_over")
         type_and_see("exit", "exit_pressed")
-        bench_process.stdin.write("quit\n")
-        bench_process.stdin.close()
+        typed.write("quit\n")
+        typed.close()
         rest = list(seen)
         assert bench_process.wait(PROCESS_S) == 0, rest
