@@ -23,7 +23,7 @@ from kiosk.cli.evaluation.evaluate import add_measurements
 from kiosk.cli.fleet.arguments import add_fleet
 from kiosk.cli.neighbours.abis import add_abis
 from kiosk.cli.neighbours.mqtt import add_mqtt
-from kiosk.cli.neighbours.osdp import add_osdp
+from kiosk.cli.neighbours.osdp import add_osdp, add_simulate
 from kiosk.cli.parser import Parser, complete
 from kiosk.cli.people.arguments import add_keeping, add_passages, add_passes, add_privacy
 from kiosk.cli.terminal import hushed
@@ -183,14 +183,7 @@ def _add_running(add: Adder) -> None:
         "open the door once, for [door] pulse_s seconds, whatever state the kiosk is in",
         more="For root and the kiosk's own account; works also when the store, its key or the networks fail.",
     )
-    simulate = door(
-        "door simulate",
-        "neighbours.simulate",
-        "run the kiosk without hardware: panel, reader, keypad, door and fire alarm are driven from this terminal",
-        more="With the settings in force. Lines are read from a pipe too; `wait 2` waits so many seconds.",
-        json=False,
-    )
-    simulate.add_argument("--demo", metavar="DIR", type=Path, help="people of these portraits instead of the camera")
+    add_simulate(door)
     wiring = door(
         "door wiring",
         "door",

@@ -36,6 +36,18 @@ def add_osdp(add: Adder, group: Callable[[Adder, str, str], Adder]) -> None:
     )
 
 
+def add_simulate(door: Adder) -> None:
+    """Add the command that puts stand-ins at the other end of every line; `door` adds to the door's group."""
+    simulate = door(
+        "door simulate",
+        "neighbours.simulate",
+        "run the kiosk without hardware: panel, reader, keypad, door and fire alarm are driven from this terminal",
+        more="With the settings in force. Lines are read from a pipe too; `wait 2` waits so many seconds.",
+        json=False,
+    )
+    simulate.add_argument("--demo", metavar="DIR", type=Path, help="people of these portraits instead of the camera")
+
+
 def osdp_key(chosen: argparse.Namespace) -> None:
     """Keep the key of the secure channel, sealed."""
     from kiosk.cli.cloud import read_secret  # noqa: PLC0415  as secrets of the cloud are kept
