@@ -6,6 +6,7 @@ import argparse
 import json
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kiosk import assembly
