@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kiosk.decoding.decoder import Decoder
     from kiosk.device.device import Device
     from kiosk.device.outgoing import Outgoing
+    from kiosk.device.passes.keys import PassKeys
     from kiosk.networks.detection import Detection
     from kiosk.networks.documents import ZoneNetwork
     from kiosk.networks.inference import Pack
@@ -296,6 +297,21 @@ def make_outgoing(opened: Store, config: Config, *, now: Callable[[], float]) ->
 
     policy = Policy(opened, config.cloud, now=now)
     return with_fleet(policy, opened, config) or policy
+
+
+def pass_keys(opened: Store) -> PassKeys:
+    """Return whose visitor passes count here: this device's, or those of its fleet.
+
+    Raises:
+        StoreError: that cannot be read.
+    """
+    from kiosk.device.passes.keys import DeviceKeys
+
+    if not opened.is_in_fleet:
+        return DeviceKeys(opened)
+    from kiosk.fleet.pass_keys import FleetPassKeys
+
+    return FleetPassKeys(opened)
 
 
 def with_fleet(others: Outgoing | None, opened: Store, config: Config) -> Outgoing | None:

@@ -41,6 +41,7 @@ from kiosk.api.routes import (
     operators,
     pages,
     passages,
+    passes,
     people,
     session,
     settings,
@@ -50,6 +51,7 @@ from kiosk.api.routes import (
 from kiosk.api.routes.v3 import blocklist, didit, documents, sessions, verification, workflow_sessions
 from kiosk.api.server import Server, check_exposure
 from kiosk.device.device import Device
+from kiosk.device.passes.keys import DeviceKeys, PassKeys
 from kiosk.device.sessions.documents import DocumentReader
 from kiosk.entrance.liveness_step import Detector
 from kiosk.entrance.news import RunningKiosk
@@ -77,6 +79,7 @@ _SERVED: tuple[Operation, ...] = (
     *statistics.OPERATIONS,
     *door.OPERATIONS,
     *passages.OPERATIONS,
+    *passes.OPERATIONS,
     *events.OPERATIONS,
     *fleet.OPERATIONS,
     *settings.OPERATIONS,
@@ -114,6 +117,7 @@ def build(
     fleet: Fleet | None = None,
     detector: Detector | None = None,
     read_document: DocumentReader | None = None,
+    pass_keys: PassKeys | None = None,
     sources: Sources | None = None,
     apply: Callable[[Config], None] | None = None,
     changing: threading.Lock | None = None,
@@ -134,6 +138,7 @@ def build(
         fleet: what tells of the fleet; None: this kiosk belongs to none, and /device/fleet answers 404.
         detector: tells photographs from people; None: /v3/passive-liveness/ answers 503.
         read_document: reads documents for sessions; None: there are no sessions with a document.
+        pass_keys: by which visitor passes are issued; None: the device's own.
         sources: where settings come from; None: they can be read, not changed.
         apply: puts changed settings into force, or refuses them with a ConfigError; None: they become the device's.
         changing: held while settings are changed; None: nobody else changes them.
@@ -156,6 +161,7 @@ def build(
         scale_measured=scale_measured or {},
         detector=detector,
         read_document=read_document,
+        pass_keys=pass_keys or DeviceKeys(device.store),
         sources=sources,
         apply=apply,
         forgotten=forgotten,

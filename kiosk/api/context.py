@@ -19,6 +19,7 @@ from kiosk.api.queue import CallQueue, be_nice
 from kiosk.api.uploads import MemoryBudget
 from kiosk.device.device import Device
 from kiosk.device.enrol_document import ShownPortrait
+from kiosk.device.passes.keys import PassKeys
 from kiosk.device.sessions.documents import DocumentReader
 from kiosk.device.sessions.runner import Sessions
 from kiosk.entrance.liveness_step import Detector
@@ -103,6 +104,7 @@ class Context:
     access: Access
     now: Callable[[], float]  # seconds UTC
     wizard: Wizard  # leads through the acceptance
+    pass_keys: PassKeys  # by which visitor passes are issued
     kiosk: RunningKiosk | None = None  # the running kiosk
     cloud: Cloud | None = None
     fleet: Fleet | None = None

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import queue
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
 from kiosk.capture.sources import PICTURES
 from kiosk.daemon.kiosk import Kiosk
-from kiosk.entrance.news import News, Topic
-from kiosk.errors import ConfigError
+from kiosk.entrance.news import News, RunningKiosk, Topic
+from kiosk.errors import ConfigError, KioskError
 from kiosk.recognition.pad_levels import SENTENCES, Level
 from kiosk.settings.config import Config
 
@@ -106,3 +108,39 @@ class DemoCue:
         else:
             return
         self._kiosk.camera.cue(self._decisions, is_idle=self._is_idle)
+
+
+class DemoHands:
+    """Gives what the people of a demo are asked for beside their face: one card, one PIN, the same for all of them.
+
+    In mode verify the card is shown before each of them comes. It works in a thread of its own, as news must not wait.
+    """
+
+    def __init__(self, kiosk: RunningKiosk, mode: str, *, card: str | None, pin: str | None) -> None:
+        """Take the kiosk, [entrance] mode, and what the people have."""
+        self._kiosk, self._mode, self._card, self._pin = kiosk, mode, card, pin
+        self._asked: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._wanted = ""  # what the screen asked for last
+        threading.Thread(target=self._give, name="demo hands", daemon=True).start()
+
+    def __call__(self, news: News) -> None:
+        """Take note of what the screen asks for."""
+        if news.topic is not Topic.SCREEN:
+            return
+        factor, state = news.data["factor"], news.data["state"]
+        wants = factor["wants"] if factor is not None else "card" if state == "idle" and self._mode == "verify" else ""
+        if wants and wants != self._wanted:  # once: who has the wrong one is declined
+            self._asked.put(wants)
+        self._wanted = wants
+
+    def _give(self) -> None:
+        while True:
+            wants = self._asked.get()
+            try:
+                if wants == "pin" and self._pin is not None:
+                    self._kiosk.enter_pin(self._pin)
+                    print("          a PIN is entered", flush=True)
+                elif wants == "card" and self._card is not None and self._kiosk.show_card(self._card):
+                    print("          a card is held to the reader", flush=True)
+            except KioskError as error:
+                print(f"          not taken: {error}", flush=True)

@@ -15,6 +15,7 @@ from kiosk import assembly
 from kiosk.capture.sandbox import available_walls
 from kiosk.cli.door import machine_model, wiring_findings
 from kiosk.cli.finding import Finding
+from kiosk.cli.neighbours.findings import neighbour_findings
 from kiosk.device.barcodes import can_read_barcodes
 from kiosk.device.site import measure_stored
 from kiosk.device.thresholds import gallery_figures, listing_threshold
@@ -46,10 +47,7 @@ def examine(chosen: argparse.Namespace) -> Iterator[Finding]:
         yield Finding("settings", True, "right")
     yield from _models(config)
     yield from _store(chosen, config)
-    if config.osdp.is_used:
-        yield _line(chosen, config)
-    if config.wiegand.is_used:
-        yield _wires(config)
+    yield from neighbour_findings(chosen, config)
     yield _disk(chosen)
     yield _clock()
     yield _walls()
@@ -184,31 +182,6 @@ def _gallery(config: Config, store: Store, people: int, references: int) -> Find
         return Finding("gallery", True, sentence)
     cure = "raise [search] similarity_threshold, or set [search] hold_fpir so that it rises with the gallery"
     return Finding("gallery", False, sentence, cure)
-
-
-def _wires(config: Config) -> Finding:
-    """Look whether the lines of a Wiegand reader can be opened."""
-    chip = config.wiegand.chip
-    if os.access(chip, os.R_OK | os.W_OK):
-        return Finding("wiegand", True, f"{chip} is there, lines {config.wiegand.d0} and {config.wiegand.d1}")
-    return Finding("wiegand", False, f"{chip} is not there, or may not be used", "see `gpiodetect`, and the group gpio")
-
-
-def _line(chosen: argparse.Namespace, config: Config) -> Finding:
-    """Look whether the line to a panel or to readers can be opened; whether the other end answers is `osdp check`."""
-    from kiosk.cli.neighbours.osdp import read_line_key  # noqa: PLC0415  a kiosk without a line loads none of it
-    from kiosk.integrations.osdp import load_library, read_key  # noqa: PLC0415
-
-    port = config.osdp.port
-    try:
-        load_library()
-        read_key(read_line_key(chosen, config))
-    except KioskError as error:
-        return Finding("osdp", False, str(error), "see `kiosk osdp --help`")
-    if not os.access(port, os.R_OK | os.W_OK):
-        cure = "plug the adapter in; the kiosk's account belongs to the group dialout"
-        return Finding("osdp", False, f"{port} is not there, or may not be used", cure)
-    return Finding("osdp", True, f"{port} is there, as {config.osdp.role}; `kiosk osdp check` asks the other end")
 
 
 def _disk(chosen: argparse.Namespace) -> Finding:

@@ -23,9 +23,9 @@ from kiosk.cli.evaluation.evaluate import add_measurements
 from kiosk.cli.fleet.arguments import add_fleet
 from kiosk.cli.neighbours.abis_arguments import add_abis
 from kiosk.cli.neighbours.mqtt import add_mqtt
-from kiosk.cli.neighbours.osdp import add_osdp
+from kiosk.cli.neighbours.osdp import add_osdp, add_simulate
 from kiosk.cli.parser import Parser, complete
-from kiosk.cli.people.arguments import add_keeping, add_passages, add_privacy
+from kiosk.cli.people.arguments import add_keeping, add_passages, add_passes, add_privacy
 from kiosk.cli.terminal import hushed
 from kiosk.cli.values import read_count, read_days, read_part, read_port, read_skip, read_threshold, read_vendor_data
 from kiosk.errors import KioskError
@@ -101,6 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_mqtt(add, _group)
     add_osdp(add, _group)
     add_passages(_group(add, "passage", "who went through the door, and who is inside"), WHO)
+    add_passes(_group(add, "pass", "visitor passes: QR codes that the camera reads"), WHO)
     add_abis(add, _group)
     add_fleet(add, _group)
     _add_serve(add)
@@ -157,6 +158,8 @@ def _add_running(add: Adder) -> None:
         type=Path,
         help="use no camera and no door: show the portraits of this folder as people who walk up; print the decisions",
     )
+    run.add_argument("--card", metavar="CARD", help="with --demo: the card that its people hold to the reader")
+    run.add_argument("--pin", metavar="PIN", help="with --demo: the PIN that its people enter")
     run.add_argument(
         "--existing",
         action="store_true",
@@ -180,6 +183,7 @@ def _add_running(add: Adder) -> None:
         "open the door once, for [door] pulse_s seconds, whatever state the kiosk is in",
         more="For root and the kiosk's own account; works also when the store, its key or the networks fail.",
     )
+    add_simulate(door)
     wiring = door(
         "door wiring",
         "door",

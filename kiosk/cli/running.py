@@ -19,7 +19,7 @@ from kiosk import assembly
 from kiosk.api.screen_token import screen_token
 from kiosk.capture.process import Camera
 from kiosk.capture.watch import Report
-from kiosk.cli.demo import ONCE, DecisionPrinter, DemoCue, demo_settings, level_said_aloud, portraits_in
+from kiosk.cli.demo import ONCE, DecisionPrinter, DemoCue, DemoHands, demo_settings, level_said_aloud, portraits_in
 from kiosk.cloud.credentials import MQTT_PASSWORD, OSDP_KEY, Credentials
 from kiosk.daemon.doorway import Doorway
 from kiosk.daemon.kiosk import Kiosk, serve
@@ -39,6 +39,7 @@ from kiosk.store.accounts import Accounts
 from kiosk.store.directory import run_alone
 from kiosk.store.remote_lists import Lists
 from kiosk.store.store import Store
+from kiosk.testing.line_file import SIMULATED
 
 if TYPE_CHECKING:
     from kiosk.api.context import Fleet  # 0.3 s, as all of api/
@@ -129,6 +130,8 @@ def run_kiosk(start: Start) -> int:
                 assembly.note(ONCE)  # stdout is for decisions: a script reads them
             kiosk.news.listen(DecisionPrinter())
             kiosk.news.listen(DemoCue(kiosk))
+            hands = DemoHands(kiosk.requests, config.entrance.mode, card=chosen.card, pin=chosen.pin)
+            kiosk.news.listen(hands)
         kiosk.start()
         if sync is not None:
             sync.start()
@@ -209,10 +212,22 @@ def _neighbours(start: Start, kiosk: Kiosk, store: Store, parts: ExitStack) -> d
         made["mqtt"] = Mqtt(kiosk.requests, config.mqtt, password=password, level=config.pad.chosen_level)
     if config.wiegand.is_used:
         from kiosk.integrations.reader_desk import ReaderDesk  # noqa: PLC0415  as above
-        from kiosk.integrations.wiegand_reader import WiegandReader, open_edges  # noqa: PLC0415
+        from kiosk.integrations.wiegand_reader import Edges, WiegandReader, open_edges  # noqa: PLC0415
+        from kiosk.testing.pulse_socket import PulseSocket  # noqa: PLC0415
 
         desk = ReaderDesk(kiosk.requests)
-        made["wiegand"] = WiegandReader(lambda: open_edges(config.wiegand), hear_card=desk.take_card)
+        at = config.wiegand.chip
+
+        def edges() -> Edges:
+            is_simulated = at.startswith(SIMULATED)
+            return PulseSocket(Path(at.removeprefix(SIMULATED))) if is_simulated else open_edges(config.wiegand)
+
+        made["wiegand"] = WiegandReader(edges, hear_card=desk.take_card)
+    if config.passes.enabled:
+        from kiosk.daemon.pass_watch import PassWatch  # noqa: PLC0415  a kiosk without passes loads none of it
+
+        kiosk.judge.passes.connect(assembly.pass_keys(store))
+        made["passes"] = PassWatch(kiosk.judge, config.passes.looks_per_s)
     if config.syslog.is_used:
         from kiosk.integrations.syslog import Syslog  # noqa: PLC0415  as above
 
@@ -331,6 +346,7 @@ def _serve_api(
         forgotten=lambda: assembly.scrub_backups(device.store),
         confirm_clock=lambda actor: assembly.confirm_clock(device.store, kiosk.clock, actor=actor),
         read_document=reader_of(device),
+        pass_keys=assembly.pass_keys(device.store),
         screen_token=token,
         now=kiosk.clock,
         scale_measured=assembly.scale_measured(device.config),

@@ -55,6 +55,7 @@ def serve(chosen: argparse.Namespace) -> None:
             cloud=sync.view if sync is not None else None,
             detector=assembly.make_detection(config, device.recogniser),
             read_document=reader_of(device),
+            pass_keys=assembly.pass_keys(device.store),
             sources=sources,
             forgotten=lambda: assembly.scrub_backups(device.store),
             confirm_clock=lambda actor: assembly.confirm_clock(device.store, clock, actor=actor),

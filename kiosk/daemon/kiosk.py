@@ -52,13 +52,21 @@ LIVE_SECTIONS = frozenset(
         "degraded",
         "factors",
         "passage",
+        "passes",
         "schedule",
         "health",
     }
 )
 """Sections of kiosk.toml that are taken while everything runs; the others start the process anew."""
 
-AT_START = (("health", "holdover_h"), ("health", "status_file"), ("search", "shards"), ("search", "shards_hub"))
+AT_START = (
+    ("health", "holdover_h"),
+    ("health", "status_file"),
+    ("passes", "enabled"),
+    ("passes", "looks_per_s"),
+    ("search", "shards"),
+    ("search", "shards_hub"),
+)
 """Settings of live sections that are asked for once."""
 
 log = logging.getLogger("kiosk.daemon")

@@ -19,11 +19,14 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from kiosk.decoding.confinement import Limits
 from kiosk.decoding.wire import MOST_REPLY, REQUEST, STATUS, WALLS
@@ -48,15 +51,33 @@ ENVIRONMENT = {  # and nothing of ours: it may hold secrets
 REST_S = 1.0  # in which a child ends that has answered, and the next is ready; else it was taken over, or hangs
 KILL_S = 1.0  # a process that outlives SIGKILL this long hangs in the kernel and is left behind
 
+MOST_EDGE = 0xFFFF  # px, of a picture that is searched for codes
+
+_T = TypeVar("_T")
+_Read = Callable[[dict[str, Any], int], _T]
+"""Makes something of an answer, and of the memory with the pixels."""
+
 log = logging.getLogger("kiosk.decoding")
 
 
 class Decoder:
     """Decodes photographs in other processes. Safe in several threads, which then decode side by side."""
 
-    def __init__(self, limits: Limits = Limits(), *, most: int = 0) -> None:  # noqa: B008  frozen
-        """Take how much one picture may take, and how many are decoded at once: 0 for one a core, at least two."""
-        self._limits = limits
+    def __init__(
+        self,
+        limits: Limits = Limits(),  # noqa: B008  frozen
+        *,
+        most: int = 0,
+        reads_codes: bool = False,
+    ) -> None:
+        """Make it; no process is started before the first picture.
+
+        Args:
+            limits: how much one picture may take.
+            most: how many are decoded at once: 0 for one a core, at least two.
+            reads_codes: whether its processes look for codes, by `codes`, and decode no files.
+        """
+        self._limits, self._reads_codes = limits, reads_codes
         self._most = most or max(2, os.cpu_count() or 1)
         self._changed = threading.Condition()
         self._idle: list[_Worker] = []
@@ -92,15 +113,31 @@ class Decoder:
         """
         return self._decoded(data, MAX_BYTES, with_heic=False, halved=True)
 
+    def codes(self, grey: NDArray[np.uint8]) -> tuple[str, ...]:
+        """Return the texts of a picture's QR codes, (H, W) uint8 grey levels; a text is its sender's word.
+
+        Raises:
+            ImageError: it cost more than a picture may, or has no size that is taken.
+            StoppingError: this was closed meanwhile.
+        """
+        height, width = grey.shape
+        if not 0 < height * width <= MAX_BYTES or max(height, width) > MOST_EDGE:
+            raise ImageError(f"Invalid image: {width} x {height} px are not searched for codes")
+        request = REQUEST.pack(height * width, False, False, width, height)
+        return self._asked(grey.tobytes(), request, _codes_of)[0]
+
     def _decoded(self, data: bytes, most_bytes: int, *, with_heic: bool, halved: bool) -> tuple[RgbImage, int]:
         if len(data) > most_bytes:
             raise ImageError(too_large(most_bytes))
         survey(data)  # here too: a bomb waits for no process, and costs none
+        return self._asked(data, REQUEST.pack(len(data), with_heic, halved, 0, 0), _pixels_of)
+
+    def _asked(self, data: bytes, request: bytes, read: _Read[_T]) -> tuple[_T, int]:
         deadline = time.monotonic() + self._limits.wall_s
         while True:
             worker = self._taken(deadline)
             try:
-                outcome = worker.decode(data, deadline, self._limits, with_heic=with_heic, halved=halved)
+                outcome = worker.ask(data, request, read, deadline, self._limits)
                 scale = worker.scale
             except _StaleError:
                 continue  # nothing was handed to it
@@ -158,7 +195,7 @@ class Decoder:
 
     def _started(self) -> _Worker:
         try:
-            worker = _Worker(self._limits, self._turn)
+            worker = _Worker(self._limits, self._turn, reads_codes=self._reads_codes)
         except OSError as error:
             raise StoppingError(f"No process to decode a picture could be started: {error.strerror}.") from error
         self._workers.add(worker)
@@ -193,7 +230,7 @@ class _EndedError(Exception):
 class _Worker:
     """One process that decodes, and the memory between it and this one."""
 
-    def __init__(self, limits: Limits, turn: int) -> None:
+    def __init__(self, limits: Limits, turn: int, *, reads_codes: bool) -> None:
         self.is_busy = self._is_resting = False
         self.scale = 1  # of the last picture: pixels of the file per pixel
         self.missing: list[str] = []  # walls that do not stand around it, by its own word
@@ -209,6 +246,7 @@ class _Worker:
                 "picture": self._picture,
                 "pixels": self._pixels,
                 "turn": turn,
+                "reads_codes": reads_codes,
             }
             self._ends, ends = os.pipe()
             opened.callback(os.close, self._ends)
@@ -238,10 +276,8 @@ class _Worker:
         """Whether the process runs."""
         return self._process.poll() is None
 
-    def decode(
-        self, data: bytes, deadline: float, limits: Limits, *, with_heic: bool, halved: bool
-    ) -> RgbImage | ImageError:
-        """Return the pixels, or why there are none.
+    def ask(self, data: bytes, request: bytes, read: _Read[_T], deadline: float, limits: Limits) -> _T | ImageError:
+        """Return what `read` makes of the answer, or why there is none.
 
         Raises:
             _StaleError: the worker took nothing, as its last child did not end.
@@ -254,7 +290,7 @@ class _Worker:
             raise _StaleError
         os.pwrite(self._picture, data, 0)
         try:
-            self._process.stdin.write(REQUEST.pack(len(data), with_heic, halved))
+            self._process.stdin.write(request)
         except OSError:
             raise _StaleError from None
         replies = self._process.stdout.fileno()
@@ -267,7 +303,7 @@ class _Worker:
         if not said:
             return _why(self._status(), limits)
         try:
-            return self._pixels_of(said)
+            return self._understood(said, read)
         finally:
             os.ftruncate(self._picture, 0)
             os.ftruncate(self._pixels, 0)
@@ -280,28 +316,16 @@ class _Worker:
             raise _EndedError
         return int(STATUS.unpack(told)[0])
 
-    def _pixels_of(self, said: bytes) -> RgbImage | ImageError:
+    def _understood(self, said: bytes, read: _Read[_T]) -> _T | ImageError:
         try:
             answer: dict[str, Any] = json.loads(said)
             self.missing = [wall for wall in WALLS if wall not in answer.get("walls", ())]
             if "error" in answer:
                 return ImageError(str(answer["error"]))
-            height, width = int(answer["height"]), int(answer["width"])
             self.scale = 2 if answer["is_half"] else 1
+            return read(answer, self._pixels)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return ImageError("Invalid image: the decoder failed on it")
-        if not (height > 0 and width > 0 and height * width <= MAX_PIXELS):
-            return ImageError("Invalid image: the decoder failed on it")
-        # Read, not mapped: whoever took a decoder over could make mapped memory vanish under this process.
-        pixels = own_memory(height, width)
-        room = pixels.reshape(-1).data
-        at = 0
-        while at < len(room):
-            count = os.preadv(self._pixels, [room[at:]], at)
-            if count == 0:
-                return ImageError("Invalid image: the decoder failed on it")
-            at += count
-        return pixels
 
     def kill(self) -> None:
         """End the process and its child at once."""
@@ -318,6 +342,31 @@ class _Worker:
             if pipe is not None:
                 pipe.close()
         self._held.close()
+
+
+def _pixels_of(answer: dict[str, Any], memory: int) -> RgbImage:
+    """Return the pixels that an answer is about; raises ValueError."""
+    height, width = int(answer["height"]), int(answer["width"])
+    if not (height > 0 and width > 0 and height * width <= MAX_PIXELS):
+        raise ValueError("no picture has this size")
+    # Read, not mapped: whoever took a decoder over could make mapped memory vanish under this process.
+    pixels = own_memory(height, width)
+    room = pixels.reshape(-1).data
+    at = 0
+    while at < len(room):
+        count = os.preadv(memory, [room[at:]], at)
+        if count == 0:
+            raise ValueError("fewer pixels than it has")
+        at += count
+    return pixels
+
+
+def _codes_of(answer: dict[str, Any], _memory: int) -> tuple[str, ...]:
+    """Return the texts in an answer; raises ValueError."""
+    codes = answer["codes"]
+    if not isinstance(codes, list) or not all(isinstance(one, str) for one in codes):
+        raise ValueError("codes are texts")
+    return tuple(codes)
 
 
 def _waited(descriptors: Iterable[int], timeout_s: float) -> set[int]:

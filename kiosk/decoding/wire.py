@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import struct
 
-REQUEST = struct.Struct("<I??")  # bytes of the picture, whether HEIC is taken, whether half its edges will do
+# Bytes of the picture, whether HEIC is taken, whether half its edges will do; and where it is no file, but grey levels
+# that are searched for codes: width and height, else 0.
+REQUEST = struct.Struct("<I??HH")
 STATUS = struct.Struct("<i")  # how a child ended, as wait gives it
 MOST_REPLY = 4000  # bytes of JSON, less than a pipe takes at once
 MOST_SENTENCE = 500  # characters, of which JSON may make six bytes each

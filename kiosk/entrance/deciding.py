@@ -8,7 +8,7 @@ from dataclasses import replace
 from kiosk.entrance.decide import DoorDecision, Entrance
 from kiosk.entrance.expected import ExpectedPerson
 from kiosk.entrance.factor_step import Ended, FactorStep
-from kiosk.entrance.opening import Opening
+from kiosk.entrance.pass_step import PassStep
 from kiosk.entrance.pending import PendingApproval
 from kiosk.entrance.ruling import Given
 from kiosk.entrance.screen import Announcer
@@ -32,7 +32,7 @@ class Deciding:
         *,
         pending: PendingApproval,
         factors: FactorStep,
-        opening: Opening,
+        opening: PassStep,
         expected: ExpectedPerson,
         announcer: Announcer,
         count: Callable[[bool], None],

@@ -22,6 +22,7 @@ from kiosk.entrance.liveness_step import LivenessStep
 from kiosk.entrance.look import Look
 from kiosk.entrance.news import Broadcast
 from kiosk.entrance.opening import Opening
+from kiosk.entrance.pass_step import PassStep
 from kiosk.entrance.pending import PendingApproval
 from kiosk.entrance.screen import Announcer, Place
 from kiosk.entrance.surroundings import Surroundings
@@ -107,10 +108,11 @@ class Judge:
         self._tries = tries or Tries()
         self.expected = ExpectedPerson(entrance, self._announcer, config, clock=clock)  # claims of codes, enrolments
         self.opening = Opening(entrance, door, self._announcer, self._fault, rule=config.passage, clock=clock)
+        self.passes = PassStep(entrance, self.opening, self._announcer, self._fault, config, clock=clock)
         self.factors = FactorStep(device.store.factors, config.factors, config.attempts, clock=clock)
         second = device.outgoing.second
         self._pending = PendingApproval(
-            entrance, self._announcer, open_door=self.opening.open, second=second, clock=clock, beside=beside
+            entrance, self._announcer, open_door=self.passes.open, second=second, clock=clock, beside=beside
         )
         self._reloading = threading.Lock()  # guards the settings to take
         self._frames: dict[int, tuple[Frame, tuple[Face, ...]]] = {}
@@ -123,7 +125,7 @@ class Judge:
             device.recogniser,
             pending=self._pending,
             factors=self.factors,
-            opening=self.opening,
+            opening=self.passes,
             expected=self.expected,
             announcer=self._announcer,
             count=self._count,
@@ -139,6 +141,7 @@ class Judge:
     def _apply(self, config: Config) -> None:
         self._config = config
         self.expected.apply(config)
+        self.passes.apply(config)
         self._surroundings.apply(config)
         self._presenter = Presenter(_limits(config), self._device.scale)
         self._liveness = self._make_liveness(config)
@@ -163,7 +166,8 @@ class Judge:
     @property
     def wants_every_frame(self) -> bool:
         """Whether somebody is being followed; else a few frames a second will do."""
-        return self._announcer.is_guiding or self._pending.is_waiting or self.factors.asked is not None
+        waits = self._pending.is_waiting or self.passes.is_waiting
+        return self._announcer.is_guiding or waits or self.factors.asked is not None
 
     @property
     def wants_steady_exposure(self) -> bool:
@@ -180,6 +184,7 @@ class Judge:
             faces = self._device.recogniser.glance(frame.image)
             found = self._surroundings.sort(frame, faces)
             self._newest = self._frames[frame.number] = frame, found.people
+            self.passes.judge(now, is_armed=may_judge(self._monitor, self._tries, now))
             look = Look(frame, found.people, self._device.recogniser)
             outcome = self._see(look, now, may_be_judged=found.may_be_judged)
             if isinstance(outcome, Ready):
@@ -272,9 +277,8 @@ class Judge:
             self._liveness.drop()
 
     def _is_armed(self, now: float) -> bool:
-        if allowed(self._monitor.states(), self._monitor.table) is Allowed.CLOSED or self._tries.is_held(now):
-            return False
-        return self.expected.is_known
+        is_known = self.expected.is_known or self.passes.expects(now)
+        return is_known and may_judge(self._monitor, self._tries, now)
 
     # ---- decisions
 
@@ -285,7 +289,8 @@ class Judge:
         self._announcer.forget_result()
         ready, doubt = self._examine(ready)
         frame, faces = self._frames[ready.best_frame]
-        mode, claimed = self._config.entrance.mode, self.expected.take_claim()  # serves once, whatever comes of it
+        claimed = self.expected.take_claim()  # serves once, whatever comes of it
+        mode, claimed = self.passes.take_claim(self._config.entrance.mode, claimed)
         if mode == "enrol" and doubt is None:
             self.expected.enrol(ready, lambda: encoded(frame.image))
             self._deciding.decided += 1
@@ -314,6 +319,11 @@ class Judge:
         condition = Condition.STORE_UNREADABLE if isinstance(error, StoreError) else Condition.SELF_TEST_FAILED
         self._monitor.hold(condition, str(error))
         self._announcer.fault()
+
+
+def may_judge(monitor: Monitor, tries: Tries, now: float) -> bool:
+    """Say whether anybody is judged now."""
+    return allowed(monitor.states(), monitor.table) is not Allowed.CLOSED and not tries.is_held(now)
 
 
 class _Order:

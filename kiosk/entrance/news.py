@@ -81,6 +81,11 @@ class Broadcast:
         self._latest: dict[Topic, News] = {}
         self._listeners: list[Callable[[News], None]] = []
 
+    @property
+    def now(self) -> float:
+        """The wall clock, s UTC."""
+        return self._now()
+
     def publish(self, topic: Topic, data: Mapping[str, Any]) -> News:
         """Tell everybody; a listener must return at once and raise nothing."""
         with self._lock:  # so that all hear everything in the order of the numbers

@@ -25,6 +25,7 @@ from kiosk.types import SubjectId
 
 log = logging.getLogger("kiosk.judge")
 
+NOBODY: SubjectId = 0  # no person has this number
 PASSED_BACK = "passback"  # what the log says of whoever entered twice, where that is allowed
 
 
@@ -95,6 +96,20 @@ class Opening:
             self._fault(error)
             return Refusal(RefusalReason.CLOSED, (Condition.STORE_UNREADABLE.value,))
         return refusal
+
+    def open_for_pass(self, grant: Grant) -> Refusal | None:
+        """Open for a visitor pass, which is nobody in particular: by relays of this kiosk, never by somebody's card."""
+        panel, door = self._panel, self._door
+        if panel is None:
+            return door.open(grant) if door is not None else None
+        if not panel.is_ours:
+            return Refusal(RefusalReason.NO_CARD)
+        if (lacks := panel.ready(NOBODY)) is not None:
+            return lacks
+        if door is not None and (refusal := door.open(grant)) is not None:
+            return refusal
+        lacks = panel.present(NOBODY, grant)
+        return lacks if door is None else None  # the relay moved: they are through, whatever the reader says
 
     def _drive(self, decided: DoorDecision, grant: Grant) -> Refusal | None:
         """Open by the kiosk's relay, by the panel, or by both; None where one of them opened."""

@@ -18,7 +18,7 @@ from kiosk.rules.admission import DoorReason, hold_for_age, weigh, weigh_claim
 from kiosk.rules.doors import is_for
 from kiosk.rules.factors import Factor, FactorRule
 from kiosk.rules.presentation import Ready
-from kiosk.rules.schedule import EVERYBODY, Schedule
+from kiosk.rules.schedule import EVERYBODY, Closure, Schedule
 from kiosk.settings.sections import EntranceSettings, SearchSettings
 from kiosk.store.factors.pins import Entered
 from kiosk.store.subjects import SESSION, Subject
@@ -168,6 +168,10 @@ class Ruling:
         is_trusted, door = self._is_clock_trusted(), self.device.store.door_groups()
         barred = _barred(subject, door, self._schedule, self._now(), is_clock_trusted=is_trusted)
         return (status, why) if barred is None else (Status.DECLINED, barred)
+
+    def closure(self) -> Closure | None:
+        """Say why the door is closed now for whoever has no plan of their own; None where it is not."""
+        return self._schedule.closure(self._now(), EVERYBODY, is_clock_trusted=self._is_clock_trusted())
 
     def wanted(self, subject: Subject) -> frozenset[Factor]:
         """Return what a person is asked for beside their face now."""

@@ -23,6 +23,7 @@ from kiosk.recognition.judgement import Prompt
 from kiosk.rules.admission import DoorReason
 from kiosk.rules.conditions import Allowed, allowed
 from kiosk.rules.grant import Refusal, RefusalReason
+from kiosk.rules.passes import PassRefusal
 from kiosk.rules.patience import Tries
 from kiosk.rules.presentation import Decided, FrameOutcome, Guidance, TimedOut, Waiting
 from kiosk.store.chain import Kind
@@ -62,6 +63,7 @@ class Result(str, Enum):
     FULL = "full"  # known, and nobody more may be inside now
     SECOND = "second"  # known, and another person is to follow
     NOT_OPENED = "not_opened"  # known, but the door opens for nobody by face now
+    VISITOR = "pass_look"  # a visitor's pass is good, and their face is asked for
 
 
 RESULTS = MappingProxyType(
@@ -96,6 +98,8 @@ UNOPENED = MappingProxyType(
     }
 )
 """What the person is told of an approval that opened nothing."""
+
+PASS_S = 5.0  # for which the screen shows what became of a pass
 
 OTHER_WAY = (Result.UNCLEAR, Result.NOT_OPENED)  # results that offer another way in
 
@@ -150,7 +154,7 @@ class Screen:
 
     state: ScreenState
     guidance: Guidance | None = None
-    result: Result | None = None
+    result: Result | PassRefusal | None = None  # a refused pass says why: it is no secret, and its holder can mend it
     other_way: bool = False  # another way in is offered
     held_s: int = 0  # until somebody is judged again
     reasons: tuple[str, ...] = ()  # the degraded states that close the kiosk
@@ -192,6 +196,9 @@ class Announcer:
         self._screen: Screen | None = None
         self._shown_at = float("-inf")  # monotonic s
         self._result: Result | None = None
+        self._pass: tuple[Result | PassRefusal, float] | None = (
+            None  # what became of a visitor pass, and until when it is shown
+        )
 
     # ---- decisions
 
@@ -202,6 +209,7 @@ class Announcer:
             decided: as it was saved.
             refusal: why the door did not open for it, where it should have.
         """
+        self._pass = None
         is_open = decided.may_open and refusal is None and self.has_relay
         self._result = Result.CHECKED if decided.kind is Kind.FACE_SEARCH else RESULTS[decided.status]
         if decided.may_open and refusal is not None:
@@ -237,6 +245,36 @@ class Announcer:
             decided.score,
             is_open,
         )
+
+    def passed(
+        self,
+        what: str,
+        result: Result | PassRefusal,
+        name: str,
+        why: str,
+        now: float,
+        *,
+        request_id: str | None = None,
+        shown_s: float = PASS_S,
+    ) -> None:
+        """Tell of a visitor pass.
+
+        Args:
+            what: opened, waits, refused: as its record has it.
+            result: what the screen says.
+            name: of the pass; empty where it could not be read.
+            why: what is asked for, or why it was refused.
+            now: monotonic s.
+            request_id: of its record, where it was to open.
+            shown_s: how long the screen says so.
+        """
+        self._pass = result, now + shown_s
+        if self._door is not None and result is not Result.VISITOR:
+            self._door.show(Signal.GRANTED if result is Result.WELCOME else Signal.DECLINED)
+        log.info("pass what=%s pass=%s why=%s", what, name, why)
+        door = self._door.state.value if self._door is not None else ""
+        about = {"what": what, "state": door, "decision": request_id or "", "pass": name, "why": why}
+        self._news.publish(Topic.DOOR, {**about, "at": self._news.now})
 
     def duress(self, decided: DoorDecision | None, number: SubjectId, now: float) -> None:
         """Raise the silent alarm of a PIN that was entered under duress: for the neighbours, never for a screen.
@@ -333,6 +371,14 @@ class Announcer:
         self._screen, self._shown_at = screen, now
         self._news.publish(Topic.SCREEN, screen.as_dict())
 
+    def _of_pass(self, outcome: FrameOutcome | None, now: float) -> Result | PassRefusal | None:
+        """Return what is said of a visitor's pass now; whoever is asked to look, and does, is guided instead."""
+        if self._pass is not None and now >= self._pass[1]:
+            self._pass = None
+        result = self._pass[0] if self._pass is not None else None
+        is_followed = isinstance(outcome, Waiting | TimedOut | Decided)
+        return None if result is Result.VISITOR and is_followed else result
+
     def _next(
         self, outcome: FrameOutcome | None, now: float, tries: Tries, asked: ShownFactor | None, *, is_pending: bool
     ) -> Screen:
@@ -344,9 +390,9 @@ class Announcer:
         if asked is not None or is_pending:
             busy = Screen(ScreenState.BUSY, Guidance.WAIT)
             return busy if asked is None else Screen(ScreenState.FACTOR, factor=asked)
-        if self._result is not None:
+        if (passed := self._of_pass(outcome, now) or self._result) is not None:
             step_away = outcome.guidance if isinstance(outcome, Decided) else None
-            return Screen(ScreenState.RESULT, step_away, self._result, other_way=self._result in OTHER_WAY)
+            return Screen(ScreenState.RESULT, step_away, passed, other_way=passed in OTHER_WAY)
         if tries.is_held(now):
             return Screen(ScreenState.LOCKED, other_way=True, held_s=math.ceil(tries.held_until - now))
         if isinstance(outcome, Waiting | TimedOut):

@@ -121,6 +121,7 @@ def _kept(config: Config, place: Surroundings, words: Words, say: Say) -> Iterat
         yield say(key if store.log_days else f"{key}_always", "store.log_days", days=days(store.log_days))
     yield _passages(config, words, say)
     yield say("kept.factors")
+    yield say("kept.passes" if config.passes.enabled else "kept.passes_off", "passes.enabled")
     yield say("kept.session", "sessions.valid_h", hours=words.hours(config.sessions.valid_h))
     yield _waiting(config, words, say)
     yield _camera(config.camera.source, say)

@@ -24,6 +24,7 @@ from typing import Any, get_type_hints
 from kiosk.errors import ConfigError
 from kiosk.rules.limits import Limits
 from kiosk.rules.passage import PassageRule
+from kiosk.rules.passes import PassRule
 from kiosk.rules.patience import Patience
 from kiosk.settings.neighbours import FactorSettings, MqttSettings, OsdpSettings, SyslogSettings, WiegandSettings
 from kiosk.settings.network import ApiSettings, CloudSettings, FleetSettings
@@ -83,6 +84,7 @@ class Config:
     door: DoorSettings = field(default_factory=DoorSettings)
     factors: FactorSettings = field(default_factory=FactorSettings)
     passage: PassageRule = field(default_factory=PassageRule)
+    passes: PassRule = field(default_factory=PassRule)
     schedule: ScheduleSettings = field(default_factory=ScheduleSettings)
     health: HealthSettings = field(default_factory=HealthSettings)
     api: ApiSettings = field(default_factory=ApiSettings)

@@ -26,6 +26,7 @@ from kiosk.errors import StoreError
 from kiosk.store import chain, outbox, subject_rows
 from kiosk.store.durable import sync_directory
 from kiosk.store.keys import KEY_NAME, NEXT_KEY_NAME
+from kiosk.store.passes import passes
 from kiosk.store.references import blocks
 from kiosk.store.schema import row_context
 from kiosk.store.subjects import Receipt, Subject, vendor_lookup
@@ -134,6 +135,7 @@ def erase(connection: sqlite3.Connection, vault: Vault, subject: Subject, *, is_
             ("factor_note", "sealed", "seq", answers),
             ("factor", "sealed", "subject", [number]),
             ("passage", "row_check", "subject", [number]),
+            ("secret", "sealed", "id", passes.rows_of(connection, subject.session_id)),
             ("outbox", "payload", "seq" if is_for_good else f"policy != '{outbox.FLEET}' AND seq", answers),
             *_of_session(connection, "vendor_lookup", vendor),
             ("subject", "details", "session_number", [number]),

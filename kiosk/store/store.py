@@ -41,6 +41,7 @@ from kiosk.store.log_export import export
 from kiosk.store.notes import Notes
 from kiosk.store.open_sessions.sessions import Change, OpenSessions
 from kiosk.store.passages.passages import PassageStore
+from kiosk.store.passes.passes import PassStore
 from kiosk.store.people import People
 from kiosk.store.references.reader import ReferenceReader
 from kiosk.store.review import images
@@ -99,6 +100,7 @@ class Store:
         self.secrets = Secrets(database, vault)
         self.factors = factors.FactorStore(database, vault, self.transaction)
         self.passages = PassageStore(database, vault, self.transaction)
+        self.passes = PassStore(database, vault, self.transaction)
         self.people = People(
             directory,
             database,

@@ -88,7 +88,7 @@ class Stage:
         self.device = Device(self._recogniser(), self.store, self.config, now=self.wall, outgoing=outgoing)
         self.monitor = Monitor({}, policy({}), now=self.wall)
         self.news: list[News] = []
-        broadcast = Broadcast(self.wall)
+        broadcast = self.broadcast = Broadcast(self.wall)
         broadcast.listen(self.news.append)
         self.lines = RecordedLines()
         self.door = Door(self.lines, self.config.door, clock=self.clock, states=self.monitor.states)

@@ -66,6 +66,7 @@ TIED = {
     "mqtt.still_every_s": (MQTT, 60.0),
     "syslog.host": ({}, "logs.example"),
     "syslog.protocol": ({"syslog": {"host": "logs.example"}}, "tls"),
+    "passes.enabled": ({}, True),
     "osdp.port": ({}, "/dev/ttyUSB0"),
     "osdp.role": ({"osdp": {"port": "/dev/ttyUSB0", "readers": ["1"]}}, "panel"),
     "fleet.decisions": ({}, True),
@@ -103,6 +104,7 @@ NOT_TIED = {
     "syslog": "form, port and names",
     "factors": "how long and how often somebody may try",
     "passage": "who stays outside, by passages that are kept or not",
+    "passes": "what is asked beside a pass, and how often it is looked for",
     "osdp": "how a line is spoken to",
     "wiegand": "lines of a card reader, which tells the kiosk and is told nothing",
 }

@@ -13,6 +13,7 @@ from kiosk.didit import contract
 from kiosk.errors import StoreError
 from kiosk.rules.cards import read_card
 from kiosk.rules.passage import Direction
+from kiosk.rules.passes import VisitorPass
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.factors.pins import Entered, make_pins
@@ -20,6 +21,7 @@ from kiosk.store.fleet.shared import Parked, Shared
 from kiosk.store.open_sessions.sessions import OpenSession
 from kiosk.store.outbox import Message
 from kiosk.store.passages.passages import Passage
+from kiosk.store.passes.passes import KeptPass
 from kiosk.store.remote_lists import Lists
 from kiosk.store.subjects import Details, Enrolment, ImportedFile
 from kiosk.store.upkeep.holdings import NOT_ABOUT_A_PERSON, READERS, holdings
@@ -28,7 +30,7 @@ from tests.store.stored import DAY, NOW, raw, template
 UNNAMED = {"_sqlite_migrations", "sqlite_sequence", "sqlite_stat1"}
 A, B = "alpha", "beta"
 PINS = make_pins("4711", "8299", MappingProxyType({"n": 2, "r": 1, "p": 1}))
-STEPS = ("group", "matched", "searched", "expected", "reviewed", "sent", "blocked", "found")
+STEPS = ("group", "matched", "searched", "expected", "reviewed", "sent", "blocked", "found", "pass")
 """What a person's marks are in: each is a text that nothing else holds."""
 
 COLUMNS = {
@@ -38,6 +40,7 @@ COLUMNS = {
     "image": "id subject jpeg created_at",
     "factor": "id subject card_lookup sealed",
     "passage": "id subject direction at request_id corrected_by row_check",
+    "secret": "id name sealed",
     "log": "seq record hash signature request_id kind status at session_number of_id",
     "log_private": "seq vendor_lookup sealed",
     "log_subject": "subject seq",
@@ -99,6 +102,8 @@ def live(store, who, seed):
         imported=ImportedFile(run, f"{who}.jpg", 1, "enrolled"),
     )
     number = subject.session_number
+    shown = VisitorPass(bytes(10), seed.to_bytes(8, "big"), int(NOW), int(NOW), int(NOW) + 60, person=subject.session_id)
+    store.passes.issue(KeptPass(shown, shown.text(bytes(64)), mark(who, "pass")), actor="cli")
     with store.database.write() as connection:
         connection.execute("INSERT INTO list_entry (list, entry, subject) VALUES ('list', ?, ?)", (entry, number))
     matched = store.record_decision(

@@ -15,8 +15,11 @@ from starlette.responses import Response
 from kiosk.api.operation import Call, Operation, Refusal, answer, field_errors, refusal
 from kiosk.api.schema import ANSWER_400, ANY_OBJECT, BOOLEAN, NUMBER, STRING, TEXT, array, closed, named, or_null
 from kiosk.errors import ConfigError, StoreError
+from kiosk.rules.passage import PassageRule
+from kiosk.rules.passes import PassRule
 from kiosk.rules.patience import Patience
 from kiosk.settings.config import Config, Sources, without_secrets
+from kiosk.settings.neighbours import FactorSettings
 from kiosk.settings.network import ApiSettings
 from kiosk.settings.sections import EnrolmentSettings, EntranceSettings, MatchSettings, ScheduleSettings, SearchSettings
 from kiosk.store.accounts import Role
@@ -28,12 +31,15 @@ _WHOLE = {
     "entrance": EntranceSettings,
     "schedule": ScheduleSettings,
     "attempts": Patience,
+    "factors": FactorSettings,
+    "passage": PassageRule,
+    "passes": PassRule,
 }
 CHANGEABLE = frozenset(
     {f"{section}.{one.name}" for section, kind in _WHOLE.items() for one in fields(kind)}
     | {f"enrolment.{one.name}" for one in fields(EnrolmentSettings)}
     | {f"api.{one.name}" for one in fields(ApiSettings) if one.name == "language"}
-) - {"entrance.idle_fps", "search.shards", "search.shards_hub"}
+) - {"entrance.idle_fps", "search.shards", "search.shards_hub", "passes.enabled", "passes.looks_per_s"}
 _KINDS = {bool: "boolean", int: "integer", float: "number", str: "text", tuple: "lines"}
 
 

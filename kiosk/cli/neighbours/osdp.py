@@ -6,6 +6,7 @@ import argparse
 import json
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kiosk.errors import ConfigError
@@ -33,6 +34,18 @@ def add_osdp(add: Adder, group: Callable[[Adder, str, str], Adder]) -> None:
         "answer at the line as the settings say, and say whether the secure channel comes about",
         more="The kiosk must not be running: one process has the line. Exit code 1 when it does not within 15 s.",
     )
+
+
+def add_simulate(door: Adder) -> None:
+    """Add the command that puts stand-ins at the other end of every line; `door` adds to the door's group."""
+    simulate = door(
+        "door simulate",
+        "neighbours.simulate",
+        "run the kiosk without hardware: panel, reader, keypad, door and fire alarm are driven from this terminal",
+        more="With the settings in force. Lines are read from a pipe too; `wait 2` waits so many seconds.",
+        json=False,
+    )
+    simulate.add_argument("--demo", metavar="DIR", type=Path, help="people of these portraits instead of the camera")
 
 
 def osdp_key(chosen: argparse.Namespace) -> None:

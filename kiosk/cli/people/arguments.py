@@ -96,6 +96,36 @@ def add_passages(passage: Callable[..., argparse.ArgumentParser], who: str) -> N
     correct.add_argument("direction", choices=("in", "out"))
 
 
+def add_passes(group: Callable[..., argparse.ArgumentParser], who: str) -> None:
+    """Add the commands to the group `pass`; `who` says how a person is named."""
+    issue = group(
+        "pass issue",
+        "people.passes",
+        "issue a visitor pass, a QR code that the camera reads",
+        more="See section [passes]. Days and times are those of the door's time zone.",
+    )
+    issue.add_argument("--label", default="", metavar="TEXT", help="whom it is for; kept in the list, not in the code")
+    issue.add_argument("--from", dest="since", metavar="TIME", help="such as 2027-01-31T09:00; by default now")
+    issue.add_argument("--until", required=True, metavar="TIME", help="such as 2027-01-31T18:00, or a day: its end")
+    issue.add_argument("--uses", type=int, default=1, metavar="N", help="how often it opens, by default once; 0: any")
+    issue.add_argument("--visitor", metavar="ID", help=f"the enrolled visitor whose face is asked for; {who}")
+    issue.add_argument(
+        "--door", action="append", default=[], metavar="NAME", help="of the fleet, or *; may be repeated"
+    )
+    _add_files(issue)
+    group("pass list", "people.passes", "print the passes that are kept here, without their codes")
+    show = group("pass show", "people.passes", "print or save a pass again")
+    show.add_argument("name", metavar="PASS", help="16 hexadecimal digits, of `kiosk pass list`")
+    _add_files(show)
+    revoke = group("pass revoke", "people.passes", "end a pass at once, at this kiosk")
+    revoke.add_argument("name", metavar="PASS", help="as above, or the text of its code, also of another kiosk's pass")
+
+
+def _add_files(command: argparse.ArgumentParser) -> None:
+    for kind, what in (("svg", "the code as SVG"), ("png", "the code as PNG"), ("page", "a page to print, as HTML")):
+        command.add_argument(f"--{kind}", type=Path, metavar="FILE", help=f"write {what} into a new file")
+
+
 def add_privacy(
     add: Callable[..., argparse.ArgumentParser],
     group: Callable[..., Callable[..., argparse.ArgumentParser]],

@@ -21,6 +21,7 @@ from kiosk.store.chain import Kind, parse
 from kiosk.store.factors.factors import read_factors
 from kiosk.store.fleet import document, document_rows
 from kiosk.store.passages.passages import passages_of
+from kiosk.store.passes.passes import passes_of
 from kiosk.store.subjects import vendor_lookup
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ NOT_ABOUT_A_PERSON: Mapping[str, str] = {
     "outbox_room": "how many bytes wait to be sent",
     "cloud_write": "when calls were made that the cloud bills",
     "cloud_note": "what is known of the cloud's state",
-    "secret": "passwords for the cloud and the broker",
     "list_pass": "how far a list of the cloud has been read",
     "list_complete": "when a list of the cloud was read whole",
     "fleet_position": "how far the fleet's messages have been read",
@@ -229,6 +229,23 @@ def _passages(connection: sqlite3.Connection, vault: Vault, who: Who) -> list[Ro
             "told_by": _actor(one.corrected_by),
         }
         for one in passages_of(connection, vault, who.number)
+    ]
+
+
+def _passes(connection: sqlite3.Connection, vault: Vault, who: Who) -> list[Row]:
+    """Tell of the passes that name the person; the table's other rows are passwords, and about nobody."""
+    return [
+        {
+            "visitor_pass": kept.shown.name,
+            "label": kept.label or None,
+            "valid_from": _moment(kept.shown.valid_from),
+            "valid_until": _moment(kept.shown.valid_until),
+            "uses": kept.shown.uses or None,
+            "used": kept.used,
+            "last_used_at": _moment(kept.last_used_at),
+            "is_revoked": kept.revoked_at is not None,
+        }
+        for kept in passes_of(connection, vault, who.subject.session_id)
     ]
 
 
@@ -419,6 +436,7 @@ READERS: Mapping[str, Callable[[sqlite3.Connection, Vault, Who], list[Row]]] = {
     "image": _images,
     "factor": _factor,
     "passage": _passages,
+    "secret": _passes,
     "log": _records,
     "log_private": _answers,
     "log_subject": _named_in,

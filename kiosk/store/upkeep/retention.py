@@ -27,6 +27,7 @@ from kiosk.store.checkpoint import Checkpoint, KeptRecords
 from kiosk.store.decision_log import checkpoint_in
 from kiosk.store.outbox import FLEET, supersede_all
 from kiosk.store.passages import passages
+from kiosk.store.passes import passes
 from kiosk.store.review import images as review_images
 from kiosk.types import ClockState
 
@@ -105,6 +106,7 @@ def prune(
     """
     if images_s is not None:
         _prune_images(store, now - images_s)
+    _prune_passes(store, now)
     outbox = sum(_in_batches(lambda: _prune_outbox(store, now - outbox_s, batch_rows), rest))
     changes = sum(_in_batches(lambda: _prune_changes(store, kept_changes, batch_rows), rest))
     records = 0
@@ -140,6 +142,14 @@ def _prune_passages(store: Store, before: float) -> None:
     """Delete passages that are as old as the records that went."""
     with store.database.write() as connection:
         if passages.drop_older(connection, before):
+            erasure.mark_unclean(connection)
+    erasure.finish(store.database, store.directory)
+
+
+def _prune_passes(store: Store, now: float) -> None:
+    """Delete visitor passes that ended long ago."""
+    with store.database.write() as connection:
+        if passes.drop_ended(connection, store.vault, now):
             erasure.mark_unclean(connection)
     erasure.finish(store.database, store.directory)
 

@@ -18,8 +18,10 @@ import { importing } from "./people/importing.js";
 import { inside } from "./inside.js";
 import { keys } from "./keys.js";
 import { alarms as alarmsOf } from "./live/alarm.js";
+import { guard } from "./live/guard.js";
 import { live } from "./live/live.js";
 import { operators } from "./operators/operators.js";
+import { passes } from "./people/passes.js";
 import { people } from "./people/people.js";
 import { person } from "./people/person.js";
 import { reviews } from "./reviews.js";
@@ -32,12 +34,14 @@ import { today } from "./today.js";
 const ROUTES = [
   [/^today$/, today, "today", "today"],
   [/^live$/, live, "live", "live"],
+  [/^guard$/, guard, "guard", "guard"],
   [/^decisions$/, decisions, "decisions", "decisions"],
   [/^decisions\/([^/]+)$/, decision, "decision", "decisions"],
   [/^reviews$/, reviews, "reviews", "reviews"],
   [/^people$/, people, "people", "people"],
   [/^people\/new$/, enrol, "enrol", "people"],
   [/^people\/import$/, importing, "import", "people"],
+  [/^people\/passes$/, passes, "passes", "people"],
   [/^people\/inside$/, inside, "inside", "people"],
   [/^people\/(\d+)$/, person, "person", "people"],
   [/^audit$/, audit, "audit", "audit"],
@@ -52,6 +56,7 @@ const ROUTES = [
 const MENU = [
   ["today", "today"],
   ["live", "live"],
+  ["guard", "shield"],
   ["decisions", "list"],
   ["reviews", "review"],
   ["people", "people"],

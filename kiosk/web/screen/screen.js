@@ -31,7 +31,9 @@ const RESULTS = {
   not_opened: ["maybe", "other_way"],
   full: ["maybe", "people"],
   second: ["maybe", "people"],
+  pass_look: ["good", "face"],
 };
+const PASS = "pass_"; // begins what is said of a visitor pass that was refused
 const IDLE = { state: "idle", guidance: null, result: null, other_way: false, held_s: 0, face: null, reasons: [], challenge: null, factor: null };
 
 let about = null; // what GET /device/screen says
@@ -110,6 +112,10 @@ function hear(topic, data) {
     if (isNew) play(news.result);
     draw();
   }
+}
+
+function lookOf(result) {
+  return RESULTS[result] ?? (result?.startsWith(PASS) ? ["bad", "key"] : ["plain", "info"]);
 }
 
 function forget() {
@@ -227,7 +233,7 @@ function draw() {
         : flow && news.state === "idle"
           ? "guide"
           : news.state;
-  const [kind, symbol] = news.state === "result" ? (RESULTS[news.result] ?? ["plain", "info"]) : [];
+  const [kind, symbol] = news.state === "result" ? lookOf(news.result) : [];
   parts.main.dataset.state = shown;
   parts.main.dataset.kind = shown === "result" ? kind : "";
   parts.form.hidden = shown !== "form";
@@ -335,7 +341,7 @@ function sayChallenge(asked) {
 function drawRing() {
   const look =
     news.state === "result"
-      ? (RESULTS[news.result] ?? ["guide"])[0]
+      ? lookOf(news.result)[0]
       : news.state === "busy"
         ? "busy"
         : news.guidance === "hold_still" || news.guidance === "wait"

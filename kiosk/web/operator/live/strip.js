@@ -8,7 +8,8 @@ import { saidOf } from "./faces.js";
 
 const MOST = 14;
 const SAME_DAY_S = 20 * 3600; // older ones are told with their day
-const DOOR_WORTH = new Set(["exit_pressed", "opened", "forced_open", "door_open_too_long", "door_fault", "fault_over"]);
+const PASSES = ["pass_opened", "pass_waits", "pass_refused", "pass_used"];
+const DOOR_WORTH = new Set(["exit_pressed", "opened", "forced_open", "door_open_too_long", "door_fault", "fault_over", ...PASSES]);
 const DOOR_LOOK = {
   exit_pressed: ["plain", "door"],
   opened: ["plain", "door"],
@@ -16,6 +17,10 @@ const DOOR_LOOK = {
   forced_open: ["alarm", "alert"],
   door_open_too_long: ["bad", "alert"],
   door_fault: ["bad", "alert"],
+  pass_opened: ["good", "key"],
+  pass_used: ["good", "key"],
+  pass_waits: ["maybe", "key"],
+  pass_refused: ["bad", "key"],
 };
 
 /** Return {element, load, decision, door}: the strip, what fetches its past, and what takes its news. */

@@ -72,6 +72,7 @@ export async function people(place, { query, on, session }) {
       el(
         "div",
         { class: "actions" },
+        el("a", { class: "button", href: "#/people/passes" }, icon("key"), t("people.passes")),
         el("a", { class: "button", href: "#/people/inside" }, icon("door"), t("people.inside")),
         session.role === "admin" &&
           el("button", { type: "button", class: "button", onclick: take }, icon("download"), t("people.csv")),
@@ -188,7 +189,7 @@ function ending(row) {
   return null;
 }
 
-function saveAs(blob, name) {
+export function saveAs(blob, name) {
   const url = URL.createObjectURL(blob);
   el("a", { href: url, download: name }).click();
   URL.revokeObjectURL(url);

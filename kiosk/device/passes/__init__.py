@@ -1,0 +1,1 @@
+"""Visitor passes: whose signature is believed (keys), a pass made (issue), and what is printed of it (picture)."""
