@@ -1,4 +1,4 @@
-"""Commands of the door: door release, door wiring; and for `kiosk doctor` what is wired, and a try of each line."""
+"""Commands of the door: release, lockdown, lift, wiring; for `kiosk doctor` what is wired, and a try of each line."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kiosk import assembly
+from kiosk.api.totp import counter_of
 from kiosk.cli.finding import Finding
 from kiosk.cli.terminal import can_ask
-from kiosk.daemon.door_socket import SYSTEM, ask_release, runtime_directory
+from kiosk.daemon.door_socket import SYSTEM, ask_door, runtime_directory
 from kiosk.door.boards import BOARDS, board_of
 from kiosk.door.lines import Lines, Output, open_lines
 from kiosk.door.wiring import ON, Connection, as_text, connections, faults, remarks
 from kiosk.door.wiring_svg import as_svg
-from kiosk.errors import ConfigError, DoorError
+from kiosk.errors import ConfigError, DoorError, RefusedError
 from kiosk.settings.config import SYSTEM_STATE, state_directory
-from kiosk.settings.sections import DoorSettings
+from kiosk.settings.door import DoorSettings
+from kiosk.store.accounts import Accounts, Role
 
 MODEL = Path("/proc/device-tree/model")
 TRIED_S = 0.5  # an output is on for a try
@@ -29,12 +31,46 @@ LOOK_S = 0.05
 
 def door_release(chosen: argparse.Namespace) -> None:
     """Have the running kiosk open its door for one pulse."""
+    ask_door(_places(chosen))
+    print(json.dumps({"is_released": True}) if chosen.json else "the door was released for one pulse")
+
+
+def door_lockdown(chosen: argparse.Namespace) -> None:
+    """Have the running kiosk lock its door down."""
+    if chosen.fleet:
+        with assembly.open_store(chosen, assembly.load_settings(chosen)) as store:
+            if not store.is_in_fleet:
+                raise ConfigError("--fleet: this kiosk belongs to none; `kiosk fleet join` lets it ask to")
+    asked = {"lockdown": {"reason": chosen.reason, "is_fleet_wide": chosen.fleet}}
+    ask_door(_places(chosen), json.dumps(asked))
+    told = "every door of the fleet is" if chosen.fleet else "the door is"
+    print(json.dumps({"is_locked_down": True}) if chosen.json else f"{told} locked down until somebody lifts that")
+
+
+def door_lift(chosen: argparse.Namespace) -> None:
+    """Lift the lockdown of the running kiosk, in the name of an account whose password is given."""
+    from kiosk.cli.cloud import read_secret  # noqa: PLC0415  as secrets of the cloud are read
+
+    password = read_secret(f"Password of {chosen.by}")
+    with assembly.open_store(chosen, assembly.load_settings(chosen)) as store:
+        account = Accounts(store, now=time.time).by_password(chosen.by, password)
+        if account is None or account.role < Role.OPERATOR:
+            raise RefusedError(f"{chosen.by} is no operator, or the password is another")
+        if account.totp is not None:
+            code = read_secret("Code of the second factor")
+            if counter_of(account.totp, code, time.time(), after=-1) is None:
+                raise RefusedError("this is no code of the second factor")
+    ask_door(_places(chosen), json.dumps({"lift": {"by": account.id}}))
+    print(json.dumps({"is_locked_down": False}) if chosen.json else "the lockdown is lifted")
+
+
+def _places(chosen: argparse.Namespace) -> list[Path]:
+    """Return where the running kiosk's socket may lie, the likeliest first."""
     state = state_directory(chosen.state)
     places = [runtime_directory(os.environ, state), state]
     if state == SYSTEM_STATE:
         places.insert(0, SYSTEM)
-    ask_release(list(dict.fromkeys(places)))
-    print(json.dumps({"is_released": True}) if chosen.json else "the door was released for one pulse")
+    return list(dict.fromkeys(places))
 
 
 def door_wiring(chosen: argparse.Namespace) -> None:

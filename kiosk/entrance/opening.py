@@ -18,7 +18,11 @@ from kiosk.entrance.screen import Announcer
 from kiosk.errors import KioskError, StoreError
 from kiosk.rules.conditions import Condition
 from kiosk.rules.grant import Grant, Refusal, RefusalReason
-from kiosk.rules.passage import Direction, PassageRule, Seen, is_inside, refuses
+from kiosk.rules.interlock import Leaf
+from kiosk.rules.lockdown import passes
+from kiosk.rules.passage import Direction, Seen, is_inside, read_first_in, refuses, stays_free
+from kiosk.rules.schedule import Schedule
+from kiosk.settings.config import Config
 from kiosk.store.chain import Kind
 from kiosk.store.passages.passages import Passage
 from kiosk.types import SubjectId
@@ -41,8 +45,27 @@ class Panel(Protocol):
         """Have the door opened, or say why not; returns at once."""
 
 
+class Neighbours(Protocol):
+    """Other doors, as kiosks of the fleet tell of them. fleet/ keeps it."""
+
+    def are_heard(self) -> bool:
+        """Say whether every kiosk whose passages count is heard now, and all it said of them is here; waits briefly."""
+
+    def unknown_inside(self) -> int:
+        """Return how many are inside by other kiosks whom this one does not know."""
+
+    def claim(self, decision: str) -> Leaf:
+        """Ask the other door of an airlock to stay shut, and say what is known of it; waits briefly.
+
+        SHUT only where that door's kiosk answered to this very claim, that it is shut and stays so.
+        """
+
+    def settle(self) -> None:
+        """Say that the claim is over, whatever became of it: this door's contact tells the rest."""
+
+
 class Opening:
-    """Opens for approvals. One thread's, but for `connect`."""
+    """Opens for approvals. One thread's, but for `connect`, `ask` and `is_free`."""
 
     def __init__(
         self,
@@ -51,7 +74,7 @@ class Opening:
         announcer: Announcer,
         fault: Callable[[KioskError], None],
         *,
-        rule: PassageRule,
+        config: Config,
         clock: Callable[[], float],
     ) -> None:
         """Take the parts.
@@ -61,18 +84,40 @@ class Opening:
             door: if there is one.
             announcer: is told whether the kiosk opens anything itself.
             fault: hears of a store that fails.
-            rule: section [passage].
+            config: sections [passage] and [schedule].
             clock: monotonic s, the camera's.
         """
-        self._entrance, self._door, self._fault, self._rule, self._clock = entrance, door, fault, rule, clock
+        self._entrance, self._door, self._fault, self._clock = entrance, door, fault, clock
         self._announcer = announcer
+        self._neighbours: Neighbours | None = None
+        self._came_at: float | None = None  # when somebody came in, for the hours in which the door stays free; s UTC
+        self._rule, self._hours = config.passage, hours_of(config)
         self._panel: Panel | None = None
         self._is_passed_back = False  # whether the one who goes through counts as inside already
         self._first: tuple[SubjectId, float] | None = None  # who waits for a second person, and since when
 
-    def apply(self, rule: PassageRule) -> None:
-        """Open by another rule from now on."""
-        self._rule, self._first = rule, None
+    def apply(self, config: Config) -> None:
+        """Open by other settings from now on."""
+        self._rule, self._hours, self._first = config.passage, hours_of(config), None
+
+    def ask(self, neighbours: Neighbours | None) -> None:
+        """Go by what these doors say from now on; None: by nobody, and rules that need them refuse inward."""
+        self._neighbours = neighbours
+
+    def is_free(self, *, is_open: bool) -> bool:
+        """Say whether the door is to stay open for everybody now, as [passage] first_in has it.
+
+        Args:
+            is_open: whether the degraded states leave everything.
+        """
+        now, came_at = self._entrance.now, self._came_at
+        if self._hours is None or came_at is None:
+            return False
+        is_trusted = self._entrance.is_clock_trusted
+        if stays_free(self._hours, came_at, now, is_clock_trusted=is_trusted, is_open=True):
+            return is_open
+        self._came_at = None  # the hours are over, or the clock is not believed: the next person begins anew
+        return False
 
     def connect(self, panel: Panel | None) -> None:
         """Tell this panel of whoever may enter, from now on; None: nobody."""
@@ -81,7 +126,7 @@ class Opening:
 
     def open(self, decided: DoorDecision) -> Refusal | None:
         """Open for an approval, or say why not; its person may have been blocked while it was saved."""
-        grant = Grant(decided.request_id, decided.captured_at)
+        grant = Grant(decided.request_id, decided.captured_at, self._exempt(decided))
         try:
             if not self._entrance.still_stands(decided):
                 return Refusal(RefusalReason.WITHDRAWN)
@@ -90,11 +135,22 @@ class Opening:
             refusal = self._drive(decided, grant)
             if refusal is None:
                 self._first = None
+                self._came_at = self._entrance.now if self._rule.direction != Direction.OUT.value else self._came_at
                 self._note(decided)
         except StoreError as error:  # the decision is saved and is told of; it opens nothing
             self._fault(error)
             return Refusal(RefusalReason.CLOSED, (Condition.STORE_UNREADABLE.value,))
+        finally:
+            if self._neighbours is not None:
+                self._neighbours.settle()
         return refusal
+
+    def _exempt(self, decided: DoorDecision) -> frozenset[str]:
+        """Return the degraded states that do not bind an approval: a lockdown, where it lets the person through."""
+        groups = decided.subject.details.groups if decided.subject is not None else ()
+        is_outward = self._rule.direction == Direction.OUT.value
+        may_pass = passes(groups, self._rule.lockdown_groups, is_outward=is_outward)
+        return frozenset({Condition.LOCKDOWN.value} if may_pass else ())
 
     def _drive(self, decided: DoorDecision, grant: Grant) -> Refusal | None:
         """Open by the kiosk's relay, by the panel, or by both; None where one of them opened."""
@@ -125,6 +181,9 @@ class Opening:
         waits = first is not None and first[0] != number and 0.0 <= now - first[1] <= rule.second_s
         last, inside, suspended_until = None, 0, None
         keeps, is_readable = rule.direction != "none", True
+        neighbours = self._neighbours
+        # before the passages are read: what is heard now is in them
+        are_others_heard = not rule.is_by_others or (neighbours is not None and neighbours.are_heard())
         try:
             suspended_until = store.factors.read(number).suspended_until
             if keeps:
@@ -141,8 +200,15 @@ class Opening:
             suspended_until,
             waits,
             is_readable,
+            are_others_heard,
+            Leaf.SHUT,  # until all else is found to let them in
+            is_locked_down=Condition.LOCKDOWN.value in self._entrance.states,
+            is_exempt=bool(self._exempt(decided)),
         )
         why = refuses(rule, seen)
+        if why is None and rule.interlock:
+            other = self._neighbours.claim(decided.request_id) if self._neighbours is not None else Leaf.UNKNOWN
+            why = refuses(rule, replace(seen, other=other))
         if why is RefusalReason.SECOND_PERSON:
             self._first = number, now
         self._is_passed_back = rule.antipassback == "soft" and keeps and is_inside(rule, seen)
@@ -152,7 +218,8 @@ class Opening:
         """Return how many people are inside."""
         seen = Seen(self._entrance.now, self._entrance.is_clock_trusted)
         everybody = self._entrance.device.store.passages.inside()
-        return sum(is_inside(self._rule, replace(seen, last=(one.direction, one.counted_at))) for one in everybody)
+        known = sum(is_inside(self._rule, replace(seen, last=(one.direction, one.counted_at))) for one in everybody)
+        return known + (self._neighbours.unknown_inside() if self._neighbours is not None and self._rule.doors else 0)
 
     def _note(self, decided: DoorDecision) -> None:
         """Keep that a person went through, after the door: they do not wait for the disk."""
@@ -176,3 +243,8 @@ class Opening:
             return self._entrance.device.store.people.subject(number) is None
         except StoreError:
             return False
+
+
+def hours_of(config: Config) -> Schedule | None:
+    """Return the hours in which the door stays free from the first person who came in; None: never."""
+    return read_first_in(config.schedule.time_zone, config.passage.first_in, config.schedule.holidays)

@@ -44,7 +44,7 @@ class PanelCards:
     def present(self, number: SubjectId, grant: Grant) -> Refusal | None:
         """Tell the panel the person's card, or say why not."""
         card = self._card(number)
-        refusal = may_grant(grant.captured_at, self._clock(), self._states(), self._table())
+        refusal = may_grant(grant.captured_at, self._clock(), grant.bound_by(self._states()), self._table())
         if refusal is not None:
             return refusal
         if card is None:
