@@ -107,6 +107,7 @@ class Kiosk:
         self.news, self.monitor, self.restart = parts.news, parts.monitor, parts.restart
         self.camera, self.door, self.judge = parts.camera, parts.door, parts.judge
         self._doorway, self._is_door_ours = parts.doorway, doorway is None
+        self.lockdown = parts.doorway.lockdown
         self.changing = threading.Lock()
         """Held by whoever reads the settings and puts them into force, from the one to the other."""
 

@@ -1,5 +1,7 @@
 """What is asked before a door opens for an approval: the store once more, rules, the kiosk's own relay, then the panel.
 
+Rules that go by other doors have those stay shut first; that is over once this one has opened, or has not.
+
 An access control panel, where there is one, opens by itself for the card it is told: it is told last, so that whatever
 speaks against the relay speaks against the card too. Whether it can be told is asked before the relay moves: nothing
 opens half. At a way out it is not asked whether people may go.
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from kiosk.door.door import Door
@@ -45,23 +47,26 @@ class Panel(Protocol):
         """Have the door opened, or say why not; returns at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the neighbours said, who stay shut until it is settled; as it stands, that they said nothing."""
+
+    are_heard: bool = False  # every kiosk whose passages count is, and all that it told of has been read here
+    other: Leaf = Leaf.UNKNOWN  # the other door of an airlock
+    unknown_inside: int = 0  # people inside by other kiosks whom this one does not hold
+
+
 class Neighbours(Protocol):
     """Other doors, as kiosks of the fleet tell of them. fleet/ keeps it."""
 
-    def are_heard(self) -> bool:
-        """Say whether every kiosk whose passages count is heard now, and all it said of them is here; waits briefly."""
-
-    def unknown_inside(self) -> int:
-        """Return how many are inside by other kiosks whom this one does not know."""
-
-    def claim(self, decision: str) -> Leaf:
-        """Ask the other door of an airlock to stay shut, and say what is known of it; waits briefly.
-
-        SHUT only where that door's kiosk answered to this very claim, that it is shut and stays so.
-        """
+    def ask(self) -> Asked:
+        """Have the other doors stay shut, and say what is known of them; waits briefly."""
 
     def settle(self) -> None:
-        """Say that the claim is over, whatever became of it: this door's contact tells the rest."""
+        """Say that this is over, whatever became of it: this door's contact tells the rest."""
+
+    def lost(self) -> tuple[str, ...]:
+        """Return the names of those that a rule goes by and that are not heard now."""
 
 
 class Opening:
@@ -103,6 +108,11 @@ class Opening:
     def ask(self, neighbours: Neighbours | None) -> None:
         """Go by what these doors say from now on; None: by nobody, and rules that need them refuse inward."""
         self._neighbours = neighbours
+
+    def lost_neighbours(self) -> tuple[str, ...]:
+        """Return the names of the neighbours that a rule goes by and that are not heard now."""
+        wanted = self._rule.neighbours
+        return self._neighbours.lost() if self._neighbours is not None and wanted else tuple(sorted(wanted))
 
     def is_free(self, *, is_open: bool) -> bool:
         """Say whether the door is to stay open for everybody now, as [passage] first_in has it.
@@ -181,14 +191,12 @@ class Opening:
         waits = first is not None and first[0] != number and 0.0 <= now - first[1] <= rule.second_s
         last, inside, suspended_until = None, 0, None
         keeps, is_readable = rule.direction != "none", True
-        neighbours = self._neighbours
-        # before the passages are read: what is heard now is in them
-        are_others_heard = not rule.is_by_others or (neighbours is not None and neighbours.are_heard())
+        asked = self._asked()  # before the passages are read: what is heard now is in them
         try:
             suspended_until = store.factors.read(number).suspended_until
             if keeps:
                 last = store.passages.last(number)
-                inside = self._count_inside() if rule.occupancy else 0
+                inside = self._count_inside() + asked.unknown_inside if rule.occupancy else 0
         except StoreError as error:  # one damaged row keeps its person outside, and closes the door for nobody else
             log.warning("passage request_id=%s reason=%r", decided.request_id, str(error))
             is_readable = False
@@ -200,15 +208,12 @@ class Opening:
             suspended_until,
             waits,
             is_readable,
-            are_others_heard,
-            Leaf.SHUT,  # until all else is found to let them in
+            asked.are_heard,
+            asked.other,
             is_locked_down=Condition.LOCKDOWN.value in self._entrance.states,
             is_exempt=bool(self._exempt(decided)),
         )
         why = refuses(rule, seen)
-        if why is None and rule.interlock:
-            other = self._neighbours.claim(decided.request_id) if self._neighbours is not None else Leaf.UNKNOWN
-            why = refuses(rule, replace(seen, other=other))
         if why is RefusalReason.SECOND_PERSON:
             self._first = number, now
         self._is_passed_back = rule.antipassback == "soft" and keeps and is_inside(rule, seen)
@@ -218,8 +223,13 @@ class Opening:
         """Return how many people are inside."""
         seen = Seen(self._entrance.now, self._entrance.is_clock_trusted)
         everybody = self._entrance.device.store.passages.inside()
-        known = sum(is_inside(self._rule, replace(seen, last=(one.direction, one.counted_at))) for one in everybody)
-        return known + (self._neighbours.unknown_inside() if self._neighbours is not None and self._rule.doors else 0)
+        return sum(is_inside(self._rule, replace(seen, last=(one.direction, one.counted_at))) for one in everybody)
+
+    def _asked(self) -> Asked:
+        """Ask the neighbours, where a rule goes by them."""
+        if self._neighbours is None or not (self._rule.is_by_others or self._rule.interlock):
+            return Asked()
+        return self._neighbours.ask()
 
     def _note(self, decided: DoorDecision) -> None:
         """Keep that a person went through, after the door: they do not wait for the disk."""

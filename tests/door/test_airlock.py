@@ -190,5 +190,5 @@ def test_the_leaf_tells_another_door_what_this_one_is():
 
 @pytest.mark.parametrize("changes", [{"second_contact": -1}, {"contact": -1}, {"second_relay": -1}, {"relay": -1}])
 def test_an_airlock_without_its_contacts_is_refused(changes):
-    with pytest.raises(ConfigError, match="airlock|second_relay"):
+    with pytest.raises(ConfigError, match=r"airlock|second_relay"):
         replace(SETTINGS, **changes)

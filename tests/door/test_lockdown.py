@@ -1,4 +1,4 @@
-"""A lockdown at the relay, the wired switch, a door that stays free, and a release beside inputs that cannot be read."""
+"""A lockdown at the relay, the wired switch, a door that stays free, and a release beside unreadable inputs."""
 
 from dataclasses import replace
 

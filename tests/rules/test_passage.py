@@ -1,7 +1,6 @@
 """Rules of passage by degraded states, cell by cell: what opens inward, and that outward always does."""
 
 from dataclasses import replace
-
 from typing import Any
 
 import pytest
