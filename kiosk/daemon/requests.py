@@ -58,7 +58,8 @@ class Requests:
 
     def enter_pin(self, digits: str) -> None:
         """Take what was entered at a keypad."""
-        self._parts.judge.factors.enter(digits)
+        if not self._parts.judge.opening.enter(digits):
+            self._parts.judge.factors.enter(digits)
 
     def show_card(self, card: str) -> bool:
         """Take a card that was held to a reader."""

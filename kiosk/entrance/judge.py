@@ -236,7 +236,7 @@ class Judge:
             mode=self._config.entrance.mode,
             tries=self._tries,
             is_pending=self._pending.is_waiting or self.factors.asked is not None,
-            asked=self.factors.shown,
+            asked=self.factors.shown or self.opening.keypad,
             face=face,
             enrolment=self.expected.enrolment,
             prompt=self._liveness.prompt if self._liveness is not None else None,

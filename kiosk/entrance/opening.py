@@ -16,9 +16,10 @@ from typing import Protocol
 
 from kiosk.door.door import Door
 from kiosk.entrance.decide import ACTOR, DoorDecision, Entrance
-from kiosk.entrance.screen import Announcer
+from kiosk.entrance.screen import Announcer, ShownFactor
 from kiosk.errors import KioskError, StoreError
 from kiosk.rules.conditions import Condition
+from kiosk.rules.factors import Factor
 from kiosk.rules.grant import Grant, Refusal, RefusalReason
 from kiosk.rules.interlock import Leaf
 from kiosk.rules.lockdown import passes
@@ -45,6 +46,13 @@ class Panel(Protocol):
 
     def present(self, number: SubjectId, grant: Grant) -> Refusal | None:
         """Have the door opened, or say why not; returns at once."""
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether it asks for a PIN itself, after a card, which is entered at the kiosk."""
+
+    def enter(self, digits: str) -> None:
+        """Take that PIN; raises RefusedError where it cannot be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +116,23 @@ class Opening:
     def ask(self, neighbours: Neighbours | None) -> None:
         """Go by what these doors say from now on; None: by nobody, and rules that need them refuse inward."""
         self._neighbours = neighbours
+
+    @property
+    def keypad(self) -> ShownFactor | None:
+        """What the screen asks for on behalf of the panel."""
+        return ShownFactor(Factor.PIN.value, 1, 0) if self._panel is not None and self._panel.is_asking else None
+
+    def enter(self, digits: str) -> bool:
+        """Hand the panel a PIN; say whether it asks for one.
+
+        Raises:
+            RefusedError: it asks, and cannot be told.
+        """
+        panel = self._panel
+        if panel is None or not panel.is_asking:
+            return False
+        panel.enter(digits)
+        return True
 
     def lost_neighbours(self) -> tuple[str, ...]:
         """Return the names of the neighbours that a rule goes by and that are not heard now."""

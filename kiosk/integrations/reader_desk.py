@@ -54,6 +54,11 @@ class ReaderRelay:
             return LOST
         return refusal
 
+    is_asking = False  # the kiosk itself asks for PINs
+
+    def enter(self, _digits: str) -> None:
+        """Take nothing."""
+
     def release(self) -> bool:
         """Switch the relay on for an operator, whatever the kiosk thinks of itself; say whether a reader hears it."""
         return self._panel.open(self._pulse_s)
