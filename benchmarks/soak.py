@@ -33,7 +33,7 @@ from benchmarks.about import about_device, about_run, command_line
 from benchmarks.about import store as store_result
 from benchmarks.replay import Replay, config
 from kiosk.capture.demo import Demo
-from kiosk.door.door import Happened
+from kiosk.door.inputs import Happened
 from kiosk.door.lines import Input
 from kiosk.entrance.news import News, Topic
 from kiosk.errors import ModelFileError, StoreError

@@ -1,4 +1,4 @@
-"""Commands of the door: door release, door wiring; and for `kiosk doctor` what is wired, and a try of each line."""
+"""Commands of the door: release, wiring; for `kiosk doctor` what is wired, and a try of each line."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 
 from kiosk.cli.finding import Finding
 from kiosk.cli.terminal import can_ask
-from kiosk.daemon.door_socket import SYSTEM, ask_release, runtime_directory
+from kiosk.daemon.door_socket import SYSTEM, ask_door, runtime_directory
 from kiosk.door.boards import BOARDS, board_of
 from kiosk.door.lines import Lines, Output, open_lines
 from kiosk.door.wiring import ON, Connection, as_text, connections, faults, remarks
 from kiosk.door.wiring_svg import as_svg
 from kiosk.errors import ConfigError, DoorError
 from kiosk.settings.config import SYSTEM_STATE, state_directory
-from kiosk.settings.sections import DoorSettings
+from kiosk.settings.door import DoorSettings
 
 MODEL = Path("/proc/device-tree/model")
 TRIED_S = 0.5  # an output is on for a try
@@ -28,12 +28,17 @@ LOOK_S = 0.05
 
 def door_release(chosen: argparse.Namespace) -> None:
     """Have the running kiosk open its door for one pulse."""
+    ask_door(door_places(chosen))
+    print(json.dumps({"is_released": True}) if chosen.json else "the door was released for one pulse")
+
+
+def door_places(chosen: argparse.Namespace) -> list[Path]:
+    """Return where the running kiosk's socket may lie, the likeliest first."""
     state = state_directory(chosen.state)
     places = [runtime_directory(os.environ, state), state]
     if state == SYSTEM_STATE:
         places.insert(0, SYSTEM)
-    ask_release(list(dict.fromkeys(places)))
-    print(json.dumps({"is_released": True}) if chosen.json else "the door was released for one pulse")
+    return list(dict.fromkeys(places))
 
 
 def door_wiring(chosen: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from kiosk import __version__
 from kiosk.cli.cloud_arguments import add_cloud
+from kiosk.cli.door_arguments import add_door
 from kiosk.cli.evaluation.evaluate import add_measurements
 from kiosk.cli.fleet.arguments import add_fleet
 from kiosk.cli.neighbours.abis_arguments import add_abis
@@ -177,27 +178,8 @@ def _add_running(add: Adder) -> None:
     )
     run.add_argument("--verbose", action="store_true", help="with --demo: also write the whole log to stderr")
     door = _group(add, "door", "operate the door of the kiosk that runs on this device")
-    door(
-        "door release",
-        "door",
-        "open the door once, for [door] pulse_s seconds, whatever state the kiosk is in",
-        more="For root and the kiosk's own account; works also when the store, its key or the networks fail.",
-    )
+    add_door(door)
     add_simulate(door)
-    wiring = door(
-        "door wiring",
-        "door",
-        "say what is to be wired where, by the settings in force",
-        more="Names each line's pin on the board's header, and what would go wrong.",
-    )
-    wiring.add_argument("--svg", metavar="FILE", type=Path, help="also draw it")
-    wiring.add_argument("--board", choices=("pi", "jetson"), help="whose header (default: this machine's, else pi)")
-    wiring.add_argument(
-        "--lock",
-        choices=("fail-secure", "fail-safe"),
-        default="fail-secure",
-        help="without power the door stays shut (fail-secure, default) or is open (fail-safe)",
-    )
     shard = _group(add, "shard", "hold a part of a gallery that is larger than one process or machine")
     part = shard(
         "shard run",

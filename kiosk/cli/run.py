@@ -31,7 +31,7 @@ from kiosk.door.lines import Lines, open_lines
 from kiosk.errors import ConfigError, KioskError
 from kiosk.health.supervisor import Flag, Supervisor, log_to_stderr
 from kiosk.settings.config import SYSTEM_STATE, Sources, sources_of, state_directory
-from kiosk.settings.sections import DoorSettings
+from kiosk.settings.door import DoorSettings
 from kiosk.testing.fakes import RecordedLines
 from kiosk.testing.line_file import SIMULATED, LineFile
 
@@ -42,6 +42,8 @@ RETRY_FIRST_S, RETRY_LONGEST_S = (
     60.0,
 )  # between two starts; what failed is a disk, a key or a file: no second's work
 EXTEND_S = 30  # a start may take longer by this, from each word of it on
+
+LOUD = {True: logging.ERROR, False: logging.INFO}  # whether there is a door
 
 log = logging.getLogger("kiosk.cli_run")
 
@@ -83,12 +85,11 @@ def _door(chosen: argparse.Namespace, parts: ExitStack) -> Doorway:
         parts.callback(lines.close)
     doorway = open_doorway(lines, settings, state, clock=time.time, is_shared=bool(settings.chip))
     parts.callback(doorway.close)
-    if doorway.door is not None:
-        place = runtime_directory(os.environ, state)
-        try:
-            parts.enter_context(DoorSocket(place, lambda actor: doorway.release(actor=actor)))
-        except OSError as error:  # the button works all the same
-            log.error("door socket=none place=%s reason=%r", place, error.strerror)  # noqa: TRY400  its words say all
+    place = runtime_directory(os.environ, state)
+    try:
+        parts.enter_context(DoorSocket(place, doorway))
+    except OSError as error:  # the button works all the same
+        log.log(LOUD[lines is not None], "door socket=none place=%s reason=%r", place, error.strerror)
     return doorway
 
 

@@ -20,7 +20,7 @@ from kiosk.api.screen_token import screen_token
 from kiosk.capture.process import Camera
 from kiosk.capture.watch import Report
 from kiosk.cli.demo import ONCE, DecisionPrinter, DemoCue, DemoHands, demo_settings, level_said_aloud, portraits_in
-from kiosk.cloud.credentials import MQTT_PASSWORD, OSDP_KEY, Credentials
+from kiosk.cloud.credentials import MQTT_PASSWORD, OSDP_KEY, WEBHOOK_SECRET, Credentials
 from kiosk.daemon.doorway import Doorway
 from kiosk.daemon.kiosk import Kiosk, serve
 from kiosk.device.device import Device
@@ -234,6 +234,13 @@ def _neighbours(start: Start, kiosk: Kiosk, store: Store, parts: ExitStack) -> d
         made["syslog"] = Syslog(kiosk.news, config.syslog)
     if config.osdp.is_used:
         made["osdp"] = _readers(start, kiosk, store, parts) if config.osdp.role == "panel" else _line(kiosk, store)
+    if config.factors.duress_url:
+        from kiosk.integrations.duress import DuressWebhook  # noqa: PLC0415  as above
+
+        credentials = Credentials(store, assembly.credentials_directory())
+        made["duress_webhook"] = DuressWebhook(
+            kiosk.news, config.factors.duress_url, secret=lambda: credentials.read(WEBHOOK_SECRET)
+        )
     for neighbour in made.values():
         parts.callback(neighbour.close)
     return made
@@ -242,7 +249,7 @@ def _neighbours(start: Start, kiosk: Kiosk, store: Store, parts: ExitStack) -> d
 def _line(kiosk: Kiosk, store: Store) -> Neighbour:
     """Be the reader of an access control panel."""
     from kiosk.integrations.osdp_reader import OsdpReader  # noqa: PLC0415  a kiosk without a line loads none of it
-    from kiosk.integrations.panel_cards import PanelCards  # noqa: PLC0415
+    from kiosk.integrations.panel_cards import PanelCards, alarm_of  # noqa: PLC0415
 
     credentials, monitor, door = Credentials(store, assembly.credentials_directory()), kiosk.monitor, kiosk.door
 
@@ -259,8 +266,18 @@ def _line(kiosk: Kiosk, store: Store) -> Neighbour:
         show=door.lamps.follow if door is not None else lambda _light: None,
         keep_key=lambda text: credentials.write(OSDP_KEY, text),
     )
-    cards = PanelCards(reader, store.factors, clock=time.monotonic, states=monitor.states, table=lambda: monitor.table)
+    config = kiosk.device.config
+    cards = PanelCards(
+        reader,
+        store.factors,
+        clock=time.monotonic,
+        states=monitor.states,
+        table=lambda: monitor.table,
+        asks_s=config.factors.entry_s if config.osdp.keypad else 0.0,
+    )
     kiosk.judge.opening.connect(cards)
+    if config.osdp.duress_input:
+        kiosk.news.listen(alarm_of(reader))
     return reader
 
 

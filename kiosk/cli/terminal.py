@@ -61,6 +61,7 @@ REPORTING = frozenset(
         "gallery disallow", "gallery edit", "gallery add-photo", "gallery import", "forget", "store check",
         "store repair", "store rekey", "store sweep", "log verify", "models check", "models pull", "models import",
         "config check", "key revoke", "operator add", "operator password", "operator remove", "door release",
+        "door lockdown", "door lift",
         "doctor", "shard key",
     }
 )  # fmt: skip

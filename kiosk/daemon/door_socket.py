@@ -1,7 +1,8 @@
-"""`kiosk door release`, on the device: a unix socket, and the kernel's word on who is at its other end.
+"""`kiosk door release`, `lockdown` and `lift`, on the device: a unix socket, and the kernel's word on who asks.
 
 Root and the kiosk's own account may release the door when no operator can be recognised: the key is missing, the store
-is damaged, the kiosk has not started. Nobody else may, whatever they send.
+is damaged, the kiosk has not started. Nobody else may, whatever they send. A lift names the account whose password the
+command has checked: whoever may ask here can read the store's key as well, so it is not checked again.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
+from kiosk.daemon.doorway import Doorway
 from kiosk.errors import KioskError, RefusedError
 
 NAME = "door.sock"
@@ -31,17 +34,17 @@ log = logging.getLogger("kiosk.daemon")
 class DoorSocket:
     """The socket, and the thread that answers at it."""
 
-    def __init__(self, directory: Path, release: Callable[[str], None]) -> None:
+    def __init__(self, directory: Path, doorway: Doorway) -> None:
         """Listen.
 
         Args:
             directory: of the runtime, or the state.
-            release: opens the door in somebody's name; a `RefusedError` says why not.
+            doorway: is released, locked down, and lifted.
 
         Raises:
             OSError: there is no place for the socket.
         """
-        self._release = release
+        self._doorway = doorway
         self._directory = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         path = Path(f"/proc/self/fd/{self._directory}/{NAME}")  # a socket's path may have 107 bytes at most
@@ -92,13 +95,26 @@ class DoorSocket:
         if uid not in {0, os.geteuid()}:
             log.warning("door socket refused uid=%d", uid)
             return {"refused": "only root and the kiosk's own account may release the door here"}
-        if asking.recv(MOST_BYTES).strip() != b"release":
-            return {"refused": "this release of the kiosk knows no such request"}
+        actor = "root" if uid == 0 else f"uid {uid}"
         try:
-            self._release("root" if uid == 0 else f"uid {uid}")
-        except KioskError as error:
+            return {"is_done": self._do(asking.recv(MOST_BYTES).decode().strip(), actor)}
+        except (KioskError, ValueError) as error:
             return {"refused": str(error)}
-        return {"is_released": True}
+
+    def _do(self, request: str, actor: str) -> bool:
+        """Do what is asked: "release", or an object of JSON with one of `lockdown` and `lift`."""
+        if request == "release":
+            self._doorway.release(actor=actor)
+            return True
+        asked: Any = json.loads(request) if request.startswith("{") else {}
+        match asked:
+            case {"lockdown": {"reason": str(reason), "is_fleet_wide": bool(is_fleet_wide)}}:
+                self._doorway.lockdown.begin(actor=actor, reason=reason, is_fleet_wide=is_fleet_wide)
+            case {"lift": {"by": str(account)}}:
+                self._doorway.lift_lockdown(actor=account)
+            case _:
+                raise RefusedError("this release of the kiosk knows no such request")
+        return True
 
 
 def _is_answered(path: Path) -> bool:
@@ -114,14 +130,18 @@ def runtime_directory(environment: Mapping[str, str], state: Path) -> Path:
     return Path(named.split(":", maxsplit=1)[0]) if named else state
 
 
-def ask_release(directories: Sequence[Path]) -> None:
-    """Have the running kiosk open its door for one pulse.
+RELEASE = "release"
+
+
+def ask_door(directories: Sequence[Path], request: str = RELEASE) -> None:
+    """Have the running kiosk open its door for one pulse, or lock it down, or lift that.
 
     Args:
         directories: where its socket may lie, the likeliest first.
+        request: RELEASE, or an object of JSON as `DoorSocket` takes it.
 
     Raises:
-        RefusedError: no kiosk runs there, or it did not open the door; says why.
+        RefusedError: no kiosk runs there, or it did not do so; says why.
     """
     for directory in directories:
         try:
@@ -135,15 +155,15 @@ def ask_release(directories: Sequence[Path]) -> None:
                     asking.connect(f"/proc/self/fd/{place}/{NAME}")
                 except (FileNotFoundError, ConnectionRefusedError):
                     continue
-                asking.sendall(b"release\n")
+                asking.sendall(request.encode() + b"\n")
                 answer = json.loads(asking.makefile("rb").readline(MOST_BYTES))
         except PermissionError:
-            raise RefusedError("only root and the kiosk's own account may do this: sudo kiosk door release") from None
+            raise RefusedError("only root and the kiosk's own account may do this: sudo kiosk door …") from None
         except (OSError, ValueError) as error:
             raise RefusedError(f"the kiosk gave no answer ({error}); is it running? systemctl status kiosk") from error
         finally:
             os.close(place)
-        if answer.get("is_released") is not True:
+        if answer.get("is_done") is not True:
             raise RefusedError(str(answer.get("refused")))
         return
     looked = ", ".join(str(directory / NAME) for directory in directories)

@@ -14,13 +14,17 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from kiosk.door.door import EVENTS_KEPT, Door, DoorEvent, Happened
+from kiosk.daemon.lockdown import LockdownKeeper
+from kiosk.door.door import Door
 from kiosk.door.guard import Guard
+from kiosk.door.inputs import DoorEvent, Happened
 from kiosk.door.lines import Lines
+from kiosk.door.mechanics import EVENTS_KEPT
 from kiosk.errors import RefusedError, StoreError
 from kiosk.rules.conditions import POLICY, Condition
 from kiosk.rules.grant import Refusal, RefusalReason
-from kiosk.settings.sections import DoorSettings
+from kiosk.rules.lockdown import Lockdown
+from kiosk.settings.door import DoorSettings
 from kiosk.store.chain import Kind
 from kiosk.store.store import Store
 from kiosk.store.unrecorded import Act, UnrecordedActs
@@ -34,11 +38,20 @@ RECORDED = frozenset(
         Happened.EXIT_PRESSED,
         Happened.FIRE_RELEASE,
         Happened.FIRE_OVER,
+        Happened.FREE,
+        Happened.FREE_OVER,
+        Happened.LOCKDOWN_SWITCHED,
+        Happened.INNER_RELAY_ON,
+        Happened.INNER_FORCED_OPEN,
+        Happened.INNER_OPEN_TOO_LONG,
+        Happened.INNER_KEPT_SHUT,
         Happened.DOOR_FAULT,
         Happened.FAULT_OVER,
     }
 )
 """What the door did that the decision log keeps."""
+
+SWITCH = "switch"  # who locks the door down by the wire, in the log
 
 log = logging.getLogger("kiosk.daemon")
 
@@ -51,15 +64,16 @@ def nobody_decides() -> tuple[str, ...]:
 class Doorway:
     """A door, and the acts at it. Safe in several threads."""
 
-    def __init__(self, door: Door | None, acts: UnrecordedActs, *, clock: Callable[[], float]) -> None:
+    def __init__(self, door: Door | None, directory: Path, *, clock: Callable[[], float]) -> None:
         """Take the parts.
 
         Args:
             door: started; None for a kiosk that drives none.
-            acts: those that the log has not taken yet.
+            directory: the state directory: acts that the log has not taken yet, and lockdowns.
             clock: s UTC.
         """
-        self.door, self.acts = door, acts
+        self.door, self.acts = door, UnrecordedActs(directory)
+        self.lockdown = LockdownKeeper(directory, clock=clock, record=self.record)
         self._clock = clock
         self._lock = threading.Lock()
         self._store: Store | None = None
@@ -84,6 +98,7 @@ class Doorway:
         """Take the room that waiting acts want, while the disk has some."""
         try:
             self.acts.prepare()
+            self.lockdown.take_room()
         except OSError as error:
             log.warning("unrecorded reserve=none reason=%r", error.strerror)
 
@@ -110,12 +125,29 @@ class Doorway:
         if refusal is not None:
             raise RefusedError(f"the door was not opened: {why}")
 
+    def lift_lockdown(self, *, actor: str) -> tuple[Lockdown, ...]:
+        """Lift every lockdown; return them.
+
+        Raises:
+            RefusedError: none holds, or the wired switch still asks for one.
+            StoreError: it cannot be kept that they are lifted, so they hold on.
+        """
+        if self.door is not None and self.door.is_switched:
+            raise RefusedError("the wired switch still locks the door down: switch it off, or mend its wire, first")
+        return self.lockdown.lift(actor=actor)
+
     def events(self) -> list[DoorEvent]:
         """Return what the door did since the last call; what belongs into the log waits for it from here on."""
         self._collect()
         with self._lock:
             happened = list(self._happened)
             self._happened.clear()
+        if self.door is not None and any(one.what is Happened.LOCKDOWN_SWITCHED for one in happened):
+            try:
+                self.lockdown.begin(actor=SWITCH)
+            except StoreError as error:
+                log.warning("lockdown kept=False reason=%r", str(error))
+            self.door.obey_switch()
         return happened
 
     def _collect(self) -> None:
@@ -177,7 +209,7 @@ def open_doorway(
         guard = Guard(lines) if is_shared else None
         door = Door(lines, settings, clock=time.monotonic, states=nobody_decides, guard=guard)
         door.start()
-    doorway = Doorway(door, UnrecordedActs(directory), clock=clock)
+    doorway = Doorway(door, directory, clock=clock)
     if directory.is_dir():  # else there is no store yet
         doorway.take_room()
     return doorway

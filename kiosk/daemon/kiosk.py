@@ -69,6 +69,8 @@ AT_START = (
 )
 """Settings of live sections that are asked for once."""
 
+FREE_ROUNDS = 10  # of the health thread, for which a door stays free that nobody looks after
+
 log = logging.getLogger("kiosk.daemon")
 
 
@@ -113,6 +115,7 @@ class Kiosk:
         self.news, self.monitor, self.restart = parts.news, parts.monitor, parts.restart
         self.camera, self.door, self.judge = parts.camera, parts.door, parts.judge
         self._doorway, self._is_door_ours = parts.doorway, doorway is None
+        self.lockdown = parts.doorway.lockdown
         self.changing = threading.Lock()
         """Held by whoever reads the settings and puts them into force, from the one to the other."""
 
@@ -158,6 +161,7 @@ class Kiosk:
         self.record_door()
         if not self._is_door_ours:
             self._doorway.connect(None)
+            self._doorway.lockdown.connect(None)
         self.end_report()
 
     def record_door(self) -> None:
@@ -241,12 +245,20 @@ class Kiosk:
                 idle_s = 1.0 / self.device.config.entrance.idle_fps
                 self._stopping.wait(max(0.0, began + idle_s - time.monotonic()))
 
+    def _stay_free(self) -> None:
+        """Hold the door open for everybody while [passage] first_in has it so: for a little longer than to the next."""
+        if self.door is not None:
+            is_open = allowed(self.monitor.states(), self.monitor.table) is Allowed.OPEN
+            is_free = self.judge.opening.is_free(is_open=is_open)
+            self.door.keep_free(time.monotonic() + FREE_ROUNDS * self.pace.round_s if is_free else -math.inf)
+
     def _tend(self) -> None:
         while not self._stopping.is_set():
             self._health_due = time.monotonic() + self.pace.health_late_s
             self.monitor.look()
             self._self_test.run_if_due()
             self._door_events.record()
+            self._stay_free()
             self._report.count()
             if not self._stopping.is_set():
                 self._report.write()

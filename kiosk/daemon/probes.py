@@ -32,6 +32,7 @@ class Probes:
     def __init__(self, parts: Parts, lists_are_stale: Callable[[float], bool], pace: Pace) -> None:
         """Take what is looked at; `lists_are_stale` as `Kiosk` takes it."""
         self._monitor, self._device, self._clock, self._door = parts.monitor, parts.device, parts.clock, parts.door
+        self._opening = parts.judge.opening
         self._lists_are_stale, self._pace = lists_are_stale, pace
         self._store_probed_at = float("-inf")
         self._lists = Lists(parts.device.store)
@@ -49,6 +50,7 @@ class Probes:
             Condition.GALLERY_STALE: self._lists_trouble,
             Condition.LIST_HELD: self._shrink_trouble,
             Condition.LOG_ROLLED_BACK: self._rollback_trouble,
+            Condition.NEIGHBOUR_LOST: self._neighbour_trouble,
         }
 
     def _clock_trouble(self) -> str | None:
@@ -71,6 +73,15 @@ class Probes:
     def _rollback_trouble(self) -> str | None:
         rollback = rollbacks.found(self._device.store)
         return None if rollback is None else rollback.sentence
+
+    def _neighbour_trouble(self) -> str | None:
+        lost = self._opening.lost_neighbours()
+        if not lost:
+            return None
+        return (
+            f"Not heard: {', '.join(lost)}. Rules of [passage] that go by them let nobody in; everybody goes out. Is "
+            "the hub there, is each a kiosk of this fleet by this name, and does it name this one?"
+        )
 
     def _shrink_trouble(self) -> str | None:
         held = [one for one in self._lists.held() if not one.is_confirmed]

@@ -13,10 +13,11 @@ from kiosk.errors import RefusedError
 from kiosk.recognition.image import encoded
 from kiosk.rules.cards import read_card
 from kiosk.rules.conditions import Condition
+from kiosk.rules.lockdown import Lockdown
 from kiosk.store.chain import Kind
 from kiosk.store.subjects import Details
 from kiosk.store.unrecorded import Act
-from kiosk.types import Template
+from kiosk.types import SubjectId, Template
 
 log = logging.getLogger("kiosk.daemon")
 
@@ -57,7 +58,8 @@ class Requests:
 
     def enter_pin(self, digits: str) -> None:
         """Take what was entered at a keypad."""
-        self._parts.judge.factors.enter(digits)
+        if not self._parts.judge.opening.enter(digits):
+            self._parts.judge.factors.enter(digits)
 
     def show_card(self, card: str) -> bool:
         """Take a card that was held to a reader."""
@@ -75,9 +77,32 @@ class Requests:
         judge.expected.claim(number)
         return True
 
-    def release(self, *, actor: str) -> None:
+    def release(self, *, actor: str, is_by_hand: bool = True) -> None:
         """Open the door for one pulse, as an operator."""
+        if not is_by_hand and self._parts.doorway.lockdown.known.is_locked:
+            raise RefusedError("the door is locked down: only an operator releases it by hand")
         self._parts.doorway.release(actor=actor)
+
+    def lock_down(self, *, actor: str, reason: str = "", is_fleet_wide: bool = False) -> Lockdown:
+        """Lock the door down."""
+        if is_fleet_wide and not self._parts.device.store.is_in_fleet:
+            raise RefusedError("this kiosk belongs to no fleet: lock down this door alone")
+        try:
+            return self._parts.doorway.lockdown.begin(actor=actor, reason=reason, is_fleet_wide=is_fleet_wide)
+        except ValueError as error:
+            raise RefusedError(str(error)) from None
+
+    def lift_lockdown(self, *, actor: str) -> tuple[Lockdown, ...]:
+        """Lift every lockdown."""
+        return self._parts.doorway.lift_lockdown(actor=actor)
+
+    def lockdowns(self) -> tuple[Lockdown, ...]:
+        """Return those that hold."""
+        return self._parts.doorway.lockdown.known.in_force
+
+    def pin_lock_s(self, number: SubjectId, wrong: int) -> float:
+        """Return for how long yet no PIN of a person counts."""
+        return self._parts.judge.factors.locked_s(number, wrong)
 
     def set_alarm(self, *, is_armed: bool, actor: str) -> None:
         """Take an alarm system's word."""

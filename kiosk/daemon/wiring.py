@@ -28,7 +28,6 @@ from kiosk.rules.conditions import Condition, policy
 from kiosk.rules.patience import Patience, Tries
 from kiosk.rules.schedule import read_schedule
 from kiosk.settings.config import Config
-from kiosk.store.unrecorded import UnrecordedActs
 from kiosk.types import ClockState
 
 ALARM = "The alarm system has switched the kiosk off; it switches it on again."
@@ -100,11 +99,12 @@ def wire(
 
     if doorway is None:
         made = Door(lines, config.door, clock=time.monotonic) if lines is not None else None
-        doorway = Doorway(made, UnrecordedActs(device.store.directory), clock=clock)
+        doorway = Doorway(made, device.store.directory, clock=clock)
     door = doorway.door
     if door is not None:
         door.connect(monitor.states, monitor.table, pace.supervisor_late_s)
     doorway.connect(device.store)
+    doorway.lockdown.connect(monitor)
     judge = Judge(
         device,
         Entrance(

@@ -106,6 +106,6 @@ def _watch(lines: Lines, reading: int) -> None:
 
 def _switch_off(lines: Lines) -> None:
     try:
-        lines.set({Output.RELAY: False})
+        lines.set({Output.RELAY: False, Output.SECOND_RELAY: False})
     except DoorError:
         return  # again soon; the parent says that its lines fail

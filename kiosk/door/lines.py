@@ -8,13 +8,14 @@ from enum import Enum
 from typing import Any, Protocol
 
 from kiosk.errors import DoorError
-from kiosk.settings.sections import DoorSettings
+from kiosk.settings.door import DoorSettings
 
 
 class Output(str, Enum):
     """A line that the kiosk drives. On means energised, whatever the level is."""
 
     RELAY = "relay"
+    SECOND_RELAY = "second_relay"  # of the inner door of an airlock
     GREEN = "green"
     YELLOW = "yellow"
     RED = "red"
@@ -25,8 +26,10 @@ class Input(str, Enum):
     """A line that the kiosk reads."""
 
     CONTACT = "contact"  # on: the door is open, or the wire is cut
+    SECOND_CONTACT = "second_contact"  # on: the inner door of an airlock is open, or the wire is cut
     FIRE = "fire"  # on: the fire alarm unlocks the door, or the wire is cut
     EXIT = "exit"  # on: the exit button is pressed
+    LOCKDOWN = "lockdown"  # on: a switch locks the door down, or the wire is cut
 
 
 class Lines(Protocol):

@@ -7,27 +7,35 @@ from dataclasses import dataclass
 
 from kiosk.door.boards import LAST_PULLED_UP, PI, Board
 from kiosk.door.lines import Input, Output
-from kiosk.settings.sections import DoorSettings
+from kiosk.settings.door import DoorSettings
 
 FAIL_SAFE, FAIL_SECURE = "fail-safe", "fail-secure"
 LOCKS = (FAIL_SECURE, FAIL_SAFE)
 TITLES = {
     Output.RELAY: "Relay of the lock",
+    Output.SECOND_RELAY: "Relay of the inner door's lock",
     Output.GREEN: "Green lamp",
     Output.YELLOW: "Yellow lamp",
     Output.RED: "Red lamp",
     Output.BUZZER: "Buzzer",
     Input.CONTACT: "Door contact",
+    Input.SECOND_CONTACT: "Inner door's contact",
+    Input.FIRE: "Fire alarm",
     Input.EXIT: "Exit button",
+    Input.LOCKDOWN: "Lockdown switch",
 }
 ON = {
     Output.RELAY: "the lock is released: it should click",
+    Output.SECOND_RELAY: "the inner door's lock is released: it should click",
     Output.GREEN: "the green lamp is lit",
     Output.YELLOW: "the yellow lamp is lit",
     Output.RED: "the red lamp is lit",
     Output.BUZZER: "it sounds",
     Input.CONTACT: "the door is open",
+    Input.SECOND_CONTACT: "the inner door is open",
+    Input.FIRE: "the fire alarm releases the door",
     Input.EXIT: "the button is pressed",
+    Input.LOCKDOWN: "the switch locks the door down",
 }
 BY_LOCK = {
     FAIL_SECURE: "a strike that current opens: its supply goes through the relay's COM and NO. Without power the door "
@@ -67,17 +75,20 @@ class Connection:
         """How it is wired, a sentence each."""
         if self.pin is None:
             return (f"line {self.line} is not on this header",)
-        if self.name is Output.RELAY:
+        if self.name in {Output.RELAY, Output.SECOND_RELAY}:
             supply = "VCC to pin 2 (5 V), or as the relay board says"
             return (f"IN to pin {self.pin}", supply, f"GND to pin {self.ground}")
         if self.is_output:
             return (f"input of a driver to pin {self.pin}", f"its ground to pin {self.ground}")
-        if self.name is Input.EXIT and not self.is_active_low:
-            return (f"a contact that opens when pressed, between pin {self.pin} and pin {self.ground} (GND)",)
-        if self.name is Input.EXIT:
-            return (f"a contact that closes when pressed, between pin {self.pin} and pin {self.ground} (GND)",)
-        closes = "closes while the door is open" if self.is_active_low else "is closed while the door is shut"
-        return (f"a contact that {closes}, between pin {self.pin} and pin {self.ground} (GND)",)
+        return (f"a contact that {self._acts}, between pin {self.pin} and pin {self.ground} (GND)",)
+
+    @property
+    def _acts(self) -> str:
+        """When an input's contact closes or opens."""
+        if self.name in {Input.CONTACT, Input.SECOND_CONTACT}:
+            return "closes while the door is open" if self.is_active_low else "is closed while the door is shut"
+        when = {Input.EXIT: "when pressed", Input.FIRE: "with the alarm", Input.LOCKDOWN: "when switched on"}
+        return f"{'closes' if self.is_active_low else 'opens'} {when[Input(self.name)]}"
 
 
 @dataclass(frozen=True, slots=True)

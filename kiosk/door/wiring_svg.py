@@ -8,7 +8,7 @@ from html import escape
 from kiosk.door.boards import GND, PINS, POWER, V3, V5, Board
 from kiosk.door.lines import Output
 from kiosk.door.wiring import BY_LOCK, FAIL_SAFE, Connection, connections, faults, remarks
-from kiosk.settings.sections import DoorSettings
+from kiosk.settings.door import DoorSettings
 
 WIDTH, TOP, PITCH = 1180, 92, 25
 LEFT, RIGHT = 572, 608  # the two columns of pins

@@ -118,6 +118,11 @@ class Entrance:
         """Whether it can be believed."""
         return self._is_clock_trusted()
 
+    @property
+    def states(self) -> Sequence[str]:
+        """The degraded states of now."""
+        return self._states()
+
     def apply(self, settings: EntranceSettings, schedule: Schedule, factors: FactorRule = NOTHING_MORE) -> None:
         """Decide by other settings from now on."""
         self._settings = settings

@@ -152,8 +152,12 @@ class FactorStep:
 
     def _is_locked(self, number: SubjectId, wrong: int) -> bool:
         """Say whether no PIN of a person counts now, after many that were wrong."""
+        return self.locked_s(number, wrong) > 0.0
+
+    def locked_s(self, number: SubjectId, wrong: int) -> float:
+        """Return for how long yet no PIN of a person counts, after so many wrong ones; 0: it does."""
         since = self._wrong_at.get(number, self._began)
-        return self._clock() < since + pin_lock_s(wrong, self._patience.lockout_s)
+        return max(0.0, since + pin_lock_s(wrong, self._patience.lockout_s) - self._clock())
 
     def offer(self, card: Card) -> bool:
         """Take a card that was held to a reader; say whether somebody is asked for one."""

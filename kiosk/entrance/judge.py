@@ -107,7 +107,7 @@ class Judge:
         self._clock, self._keep, self._make_liveness = clock, keep, liveness
         self._tries = tries or Tries()
         self.expected = ExpectedPerson(entrance, self._announcer, config, clock=clock)  # claims of codes, enrolments
-        self.opening = Opening(entrance, door, self._announcer, self._fault, rule=config.passage, clock=clock)
+        self.opening = Opening(entrance, door, self._announcer, self._fault, config=config, clock=clock)
         self.passes = PassStep(entrance, self.opening, self._announcer, self._fault, config, clock=clock)
         self.factors = FactorStep(device.store.factors, config.factors, config.attempts, clock=clock)
         second = device.outgoing.second
@@ -241,7 +241,7 @@ class Judge:
             mode=self._config.entrance.mode,
             tries=self._tries,
             is_pending=self._pending.is_waiting or self.factors.asked is not None,
-            asked=self.factors.shown,
+            asked=self.factors.shown or self.opening.keypad,
             face=face,
             enrolment=self.expected.enrolment,
             prompt=self._liveness.prompt if self._liveness is not None else None,
@@ -256,7 +256,7 @@ class Judge:
             self._deciding.give_up()
             self._entrance.apply(config.entrance, schedule, factors_of(config))
             self.factors.apply(config.factors, config.attempts)
-            self.opening.apply(config.passage)
+            self.opening.apply(config)
             self._apply(config)
 
     def rest(self, now: float) -> None:

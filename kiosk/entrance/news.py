@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any, Protocol
 
 from kiosk.rules.conditions import Degradation
+from kiosk.rules.lockdown import Lockdown
 from kiosk.store.subjects import Details
 from kiosk.types import SubjectId, Template
 
@@ -193,12 +194,35 @@ class RunningKiosk(Protocol):
             RefusedError: it is no card.
         """
 
-    def release(self, *, actor: str) -> None:
+    def release(self, *, actor: str, is_by_hand: bool = True) -> None:
         """Open the door for one pulse, as an operator, whatever the kiosk thinks of itself; recorded after.
+
+        What a house's automation asks (not `is_by_hand`) opens nothing during a lockdown.
 
         Raises:
             RefusedError: there is no door, or it cannot be driven.
         """
+
+    def lock_down(self, *, actor: str, reason: str = "", is_fleet_wide: bool = False) -> Lockdown:
+        """Lock the door down until `lift_lockdown`, over restarts: see rules/lockdown.py for what still opens.
+
+        Raises:
+            RefusedError: the reason cannot be shown, or the whole fleet is meant and this kiosk belongs to none.
+            StoreError: it holds, and cannot be kept.
+        """
+
+    def lift_lockdown(self, *, actor: str) -> tuple[Lockdown, ...]:
+        """Lift every lockdown that holds here, those of the fleet everywhere; return them.
+
+        Raises:
+            RefusedError: none holds, or a wired switch still asks for one.
+        """
+
+    def lockdowns(self) -> tuple[Lockdown, ...]:
+        """Return those that hold."""
+
+    def pin_lock_s(self, number: SubjectId, wrong: int) -> float:
+        """Return for how long yet no PIN of a person counts, after so many wrong ones; 0: it does."""
 
     def set_alarm(self, *, is_armed: bool, actor: str) -> None:
         """Take an alarm system's word: while it is armed nobody is judged. Kept over restarts."""

@@ -1,5 +1,7 @@
 """What is asked before a door opens for an approval: the store once more, rules, the kiosk's own relay, then the panel.
 
+Rules that go by other doors have those stay shut first; that is over once this one has opened, or has not.
+
 An access control panel, where there is one, opens by itself for the card it is told: it is told last, so that whatever
 speaks against the relay speaks against the card too. Whether it can be told is asked before the relay moves: nothing
 opens half. At a way out it is not asked whether people may go.
@@ -8,17 +10,22 @@ opens half. At a way out it is not asked whether people may go.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from kiosk.door.door import Door
 from kiosk.entrance.decide import ACTOR, DoorDecision, Entrance
-from kiosk.entrance.screen import Announcer
+from kiosk.entrance.screen import Announcer, ShownFactor
 from kiosk.errors import KioskError, StoreError
 from kiosk.rules.conditions import Condition
+from kiosk.rules.factors import Factor
 from kiosk.rules.grant import Grant, Refusal, RefusalReason
-from kiosk.rules.passage import Direction, PassageRule, Seen, is_inside, refuses
+from kiosk.rules.interlock import Leaf
+from kiosk.rules.lockdown import passes
+from kiosk.rules.passage import Direction, Seen, is_inside, read_first_in, refuses, stays_free
+from kiosk.rules.schedule import Schedule
+from kiosk.settings.config import Config
 from kiosk.store.chain import Kind
 from kiosk.store.passages.passages import Passage
 from kiosk.types import SubjectId
@@ -41,9 +48,38 @@ class Panel(Protocol):
     def present(self, number: SubjectId, grant: Grant) -> Refusal | None:
         """Have the door opened, or say why not; returns at once."""
 
+    @property
+    def is_asking(self) -> bool:
+        """Whether it asks for a PIN itself, after a card, which is entered at the kiosk."""
+
+    def enter(self, digits: str) -> None:
+        """Take that PIN; raises RefusedError where it cannot be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the neighbours said, who stay shut until it is settled; as it stands, that they said nothing."""
+
+    are_heard: bool = False  # every kiosk whose passages count is, and all that it told of has been read here
+    other: Leaf = Leaf.UNKNOWN  # the other door of an airlock
+    unknown_inside: int = 0  # people inside by other kiosks whom this one does not hold
+
+
+class Neighbours(Protocol):
+    """Other doors, as kiosks of the fleet tell of them. fleet/ keeps it."""
+
+    def ask(self) -> Asked:
+        """Have the other doors stay shut, and say what is known of them; waits briefly."""
+
+    def settle(self) -> None:
+        """Say that this is over, whatever became of it: this door's contact tells the rest."""
+
+    def lost(self) -> tuple[str, ...]:
+        """Return the names of those that a rule goes by and that are not heard now."""
+
 
 class Opening:
-    """Opens for approvals. One thread's, but for `connect`."""
+    """Opens for approvals. One thread's, but for `connect`, `ask` and `is_free`."""
 
     def __init__(
         self,
@@ -52,7 +88,7 @@ class Opening:
         announcer: Announcer,
         fault: Callable[[KioskError], None],
         *,
-        rule: PassageRule,
+        config: Config,
         clock: Callable[[], float],
     ) -> None:
         """Take the parts.
@@ -62,18 +98,62 @@ class Opening:
             door: if there is one.
             announcer: is told whether the kiosk opens anything itself.
             fault: hears of a store that fails.
-            rule: section [passage].
+            config: sections [passage] and [schedule].
             clock: monotonic s, the camera's.
         """
-        self._entrance, self._door, self._fault, self._rule, self._clock = entrance, door, fault, rule, clock
+        self._entrance, self._door, self._fault, self._clock = entrance, door, fault, clock
         self._announcer = announcer
+        self._neighbours: Neighbours | None = None
+        self._came_at: float | None = None  # when somebody came in, for the hours in which the door stays free; s UTC
+        self._rule, self._hours = config.passage, hours_of(config)
         self._panel: Panel | None = None
         self._is_passed_back = False  # whether the one who goes through counts as inside already
         self._first: tuple[SubjectId, float] | None = None  # who waits for a second person, and since when
 
-    def apply(self, rule: PassageRule) -> None:
-        """Open by another rule from now on."""
-        self._rule, self._first = rule, None
+    def apply(self, config: Config) -> None:
+        """Open by other settings from now on."""
+        self._rule, self._hours, self._first = config.passage, hours_of(config), None
+
+    def ask(self, neighbours: Neighbours | None) -> None:
+        """Go by what these doors say from now on; None: by nobody, and rules that need them refuse inward."""
+        self._neighbours = neighbours
+
+    @property
+    def keypad(self) -> ShownFactor | None:
+        """What the screen asks for on behalf of the panel."""
+        return ShownFactor(Factor.PIN.value, 1, 0) if self._panel is not None and self._panel.is_asking else None
+
+    def enter(self, digits: str) -> bool:
+        """Hand the panel a PIN; say whether it asks for one.
+
+        Raises:
+            RefusedError: it asks, and cannot be told.
+        """
+        panel = self._panel
+        if panel is None or not panel.is_asking:
+            return False
+        panel.enter(digits)
+        return True
+
+    def lost_neighbours(self) -> tuple[str, ...]:
+        """Return the names of the neighbours that a rule goes by and that are not heard now."""
+        wanted = self._rule.neighbours
+        return self._neighbours.lost() if self._neighbours is not None and wanted else tuple(sorted(wanted))
+
+    def is_free(self, *, is_open: bool) -> bool:
+        """Say whether the door is to stay open for everybody now, as [passage] first_in has it.
+
+        Args:
+            is_open: whether the degraded states leave everything.
+        """
+        now, came_at = self._entrance.now, self._came_at
+        if self._hours is None or came_at is None:
+            return False
+        is_trusted = self._entrance.is_clock_trusted
+        if stays_free(self._hours, came_at, now, is_clock_trusted=is_trusted, is_open=True):
+            return is_open
+        self._came_at = None  # the hours are over, or the clock is not believed: the next person begins anew
+        return False
 
     def connect(self, panel: Panel | None) -> None:
         """Tell this panel of whoever may enter, from now on; None: nobody."""
@@ -82,7 +162,7 @@ class Opening:
 
     def open(self, decided: DoorDecision) -> Refusal | None:
         """Open for an approval, or say why not; its person may have been blocked while it was saved."""
-        grant = Grant(decided.request_id, decided.captured_at)
+        grant = Grant(decided.request_id, decided.captured_at, self._exempt(_groups(decided)))
         try:
             if not self._entrance.still_stands(decided):
                 return Refusal(RefusalReason.WITHDRAWN)
@@ -91,14 +171,46 @@ class Opening:
             refusal = self._drive(decided, grant)
             if refusal is None:
                 self._first = None
+                self._came_at = self._entrance.now if self._rule.direction != Direction.OUT.value else self._came_at
                 self._note(decided)
         except StoreError as error:  # the decision is saved and is told of; it opens nothing
             self._fault(error)
             return Refusal(RefusalReason.CLOSED, (Condition.STORE_UNREADABLE.value,))
+        finally:
+            if self._neighbours is not None:
+                self._neighbours.settle()
         return refusal
 
     def open_for_pass(self, grant: Grant) -> Refusal | None:
-        """Open for a visitor pass, which is nobody in particular: by relays of this kiosk, never by somebody's card."""
+        """Open for a visitor pass, which is nobody in particular: by relays of this kiosk, never by somebody's card.
+
+        Other doors and a lockdown hold for it as for a person of no group.
+        """
+        grant = replace(grant, exempt=self._exempt(()))
+        try:
+            if (kept := self._kept_by_doors()) is not None:
+                return Refusal(kept)
+            return self._drive_for_nobody(grant)
+        finally:
+            if self._neighbours is not None:
+                self._neighbours.settle()
+
+    def _kept_by_doors(self) -> RefusalReason | None:
+        """Say what keeps everybody outside: another door, or a lockdown."""
+        if self._rule.direction == Direction.OUT.value:
+            return None
+        asked, entrance = self._asked(), self._entrance
+        seen = Seen(
+            entrance.now,
+            entrance.is_clock_trusted,
+            are_others_heard=asked.are_heard,
+            other=asked.other,
+            is_locked_down=Condition.LOCKDOWN.value in entrance.states,
+            is_exempt=bool(self._exempt(())),
+        )
+        return refuses(self._rule, seen)
+
+    def _drive_for_nobody(self, grant: Grant) -> Refusal | None:
         panel, door = self._panel, self._door
         if panel is None:
             return door.open(grant) if door is not None else None
@@ -110,6 +222,12 @@ class Opening:
             return refusal
         lacks = panel.present(NOBODY, grant)
         return lacks if door is None else None  # the relay moved: they are through, whatever the reader says
+
+    def _exempt(self, groups: Collection[str]) -> frozenset[str]:
+        """Return the degraded states that do not bind people of these groups: a lockdown that lets them through."""
+        is_outward = self._rule.direction == Direction.OUT.value
+        may_pass = passes(groups, self._rule.lockdown_groups, is_outward=is_outward)
+        return frozenset({Condition.LOCKDOWN.value} if may_pass else ())
 
     def _drive(self, decided: DoorDecision, grant: Grant) -> Refusal | None:
         """Open by the kiosk's relay, by the panel, or by both; None where one of them opened."""
@@ -140,11 +258,12 @@ class Opening:
         waits = first is not None and first[0] != number and 0.0 <= now - first[1] <= rule.second_s
         last, inside, suspended_until = None, 0, None
         keeps, is_readable = rule.direction != "none", True
+        asked = self._asked()  # before the passages are read: what is heard now is in them
         try:
             suspended_until = store.factors.read(number).suspended_until
             if keeps:
                 last = store.passages.last(number)
-                inside = self._count_inside() if rule.occupancy else 0
+                inside = self._count_inside() + asked.unknown_inside if rule.occupancy else 0
         except StoreError as error:  # one damaged row keeps its person outside, and closes the door for nobody else
             log.warning("passage request_id=%s reason=%r", decided.request_id, str(error))
             is_readable = False
@@ -156,6 +275,10 @@ class Opening:
             suspended_until,
             waits,
             is_readable,
+            asked.are_heard,
+            asked.other,
+            is_locked_down=Condition.LOCKDOWN.value in self._entrance.states,
+            is_exempt=bool(self._exempt(_groups(decided))),
         )
         why = refuses(rule, seen)
         if why is RefusalReason.SECOND_PERSON:
@@ -168,6 +291,12 @@ class Opening:
         seen = Seen(self._entrance.now, self._entrance.is_clock_trusted)
         everybody = self._entrance.device.store.passages.inside()
         return sum(is_inside(self._rule, replace(seen, last=(one.direction, one.counted_at))) for one in everybody)
+
+    def _asked(self) -> Asked:
+        """Ask the neighbours, where a rule goes by them."""
+        if self._neighbours is None or not (self._rule.is_by_others or self._rule.interlock):
+            return Asked()
+        return self._neighbours.ask()
 
     def _note(self, decided: DoorDecision) -> None:
         """Keep that a person went through, after the door: they do not wait for the disk."""
@@ -191,3 +320,12 @@ class Opening:
             return self._entrance.device.store.people.subject(number) is None
         except StoreError:
             return False
+
+
+def _groups(decided: DoorDecision) -> tuple[str, ...]:
+    return tuple(decided.subject.details.groups) if decided.subject is not None else ()
+
+
+def hours_of(config: Config) -> Schedule | None:
+    """Return the hours in which the door stays free from the first person who came in; None: never."""
+    return read_first_in(config.schedule.time_zone, config.passage.first_in, config.schedule.holidays)

@@ -21,7 +21,7 @@ from kiosk.health.monitor import Monitor
 from kiosk.recognition.flash import EACH_S
 from kiosk.recognition.judgement import Prompt
 from kiosk.rules.admission import DoorReason
-from kiosk.rules.conditions import Allowed, allowed
+from kiosk.rules.conditions import Allowed, Condition, allowed
 from kiosk.rules.grant import Refusal, RefusalReason
 from kiosk.rules.passes import PassRefusal
 from kiosk.rules.patience import Tries
@@ -90,6 +90,9 @@ UNOPENED = MappingProxyType(
         RefusalReason.NO_SUPERVISOR: Result.NOT_OPENED,
         RefusalReason.NO_CARD: Result.NOT_OPENED,
         RefusalReason.PASSBACK: Result.NOT_OPENED,
+        RefusalReason.LOCKDOWN: Result.NOT_OPENED,
+        RefusalReason.INTERLOCK: Result.AGAIN,
+        RefusalReason.NEIGHBOUR_LOST: Result.NOT_OPENED,
         RefusalReason.FULL: Result.FULL,
         RefusalReason.SUSPENDED: Result.DECLINED,  # told what a stranger is told
         RefusalReason.SECOND_PERSON: Result.SECOND,
@@ -158,6 +161,7 @@ class Screen:
     other_way: bool = False  # another way in is offered
     held_s: int = 0  # until somebody is judged again
     reasons: tuple[str, ...] = ()  # the degraded states that close the kiosk
+    is_locked_down: bool = False  # the door lets nobody in but those the settings name
     mode: str = ""  # of [entrance] mode
     face: Place | None = None
     challenge: ShownChallenge | None = None
@@ -176,6 +180,7 @@ class Screen:
             "face": list(self.face) if self.face is not None else None,
             "challenge": self.challenge.as_dict() if self.challenge is not None else None,
             "factor": asdict(self.factor) if self.factor is not None else None,
+            "is_locked_down": self.is_locked_down,
         }
 
     def without_movement(self) -> Screen:
@@ -357,7 +362,9 @@ class Announcer:
             enrolment: id of the guided enrolment that waits for its person.
             prompt: what its person is asked, so that they are told from a picture.
         """
-        screen = replace(self._next(outcome, now, tries, asked, is_pending=is_pending), mode=mode, face=face)
+        is_locked_down = Condition.LOCKDOWN.value in self._monitor.states()
+        screen = self._next(outcome, now, tries, asked, is_pending=is_pending)
+        screen = replace(screen, mode=mode, face=face, is_locked_down=is_locked_down)
         if screen.state is ScreenState.GUIDE and prompt is not None:
             screen = replace(screen, challenge=shown_challenge(prompt))
         before, is_moved = self._screen, screen != self._screen

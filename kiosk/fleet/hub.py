@@ -37,8 +37,12 @@ if TYPE_CHECKING:
 SERVER = "nats-server"
 ORDER = "order-{}"  # file of an order of the owner, by kind
 HUB = "hub"  # the name of its own user
+OWN = ("health", "log", "lockdown", "passages", "beacon")  # subjects that end with a kiosk's id, and are its alone
 STOP_S = 5.0
-LOG_DAYS = 366  # that decisions stay; a kiosk keeps its own as [store] log_days says
+KEPT_DAYS = {wire.LOG: 366.0, wire.PASSAGES: 8.0}
+"""Days for which what only grows stays: a kiosk keeps its decisions as [store] log_days says, and nobody who entered
+counts as inside for longer than [passage] forget_h, a week at most."""
+
 AGAIN_S = 0.5
 
 log = logging.getLogger("kiosk.fleet_hub")
@@ -197,10 +201,10 @@ class Hub:
                 name=name,
                 subjects=[subject],
                 storage=StorageType.FILE,
-                max_msgs_per_subject=-1 if name == wire.LOG else 1,
+                max_msgs_per_subject=-1 if name in KEPT_DAYS else 1,
                 deny_delete=name == wire.LOG,
-                allow_direct=name == wire.LOG,  # each kiosk asks for its own last decision
-                max_age=LOG_DAYS * 86400.0 if name == wire.LOG else None,
+                allow_direct=name in KEPT_DAYS,  # each kiosk asks for its own last message
+                max_age=KEPT_DAYS[name] * 86400.0 if name in KEPT_DAYS else None,
             )
             try:
                 await streams.stream_info(name)
@@ -267,9 +271,10 @@ def settings_of(directory: Path, address: Address, invitation: Invitation, ident
     ]
     users.append(_user(invitation.transport, owner, [f"{wire.inbox_of('owner')}.>"]))
     for name, member in roster.members.items():
-        own = [f"fleet.people.*.{name}", f"fleet.health.{name}", f"fleet.log.{name}"]
+        own = [f"fleet.people.*.{name}", *(f"fleet.{one}.{name}" for one in OWN)]
         own.append(f"$JS.API.DIRECT.GET.{wire.LOG}.fleet.log.{name}")
-        users.append(_user(member.card.transport, [*own, *reads], [f"{wire.inbox_of(name)}.>"]))
+        own.append(f"$JS.API.DIRECT.GET.{wire.PASSAGES}.fleet.passages.{name}")
+        users.append(_user(member.card.transport, [*own, *reads], [f"{wire.inbox_of(name)}.>", "fleet.beacon.*"]))
     monitor = f'http: "127.0.0.1:{address.monitor_port}"\n' if address.monitor_port else ""
     return (
         f"listen: {json.dumps(f'{address.bind}:{address.port}')}\n"

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 from kiosk.errors import KioskError, RefusedError
 from kiosk.fleet import wire
 from kiosk.fleet.decisions import DecisionSender
+from kiosk.fleet.doors.doors import Doors
+from kiosk.fleet.doors.exchange import DoorExchange
 from kiosk.fleet.envelope import Message
 from kiosk.fleet.health import HealthExchange
 from kiosk.fleet.member import Member
@@ -47,6 +49,7 @@ class Link:
         lock: asyncio.Lock,
         health: Callable[[], dict[str, object]],
         decisions: DecisionSender | None = None,
+        doors: Doors | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -56,8 +59,10 @@ class Link:
             lock: held while the store is written.
             health: what to say of oneself.
             decisions: sends them to this hub; None: they go to another.
+            doors: the neighbours of a door; None: there is none.
         """
         self._decisions = decisions
+        self._doors = None if doors is None else DoorExchange(doors)
         self._member, self.url, self._lock = member, url, lock
         self._tries = 0
         self.is_connected = False
@@ -114,7 +119,7 @@ class Link:
                 asyncio.create_task(self._hear_orders(client)),
                 asyncio.create_task(self._fetch_wanted(client)),
                 asyncio.create_task(self._health.run(client)),
-                *([asyncio.create_task(self._decisions.run(client))] if self._decisions is not None else []),
+                *(asyncio.create_task(one.run(client)) for one in (self._decisions, self._doors) if one is not None),
             ]
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

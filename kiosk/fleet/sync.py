@@ -15,6 +15,7 @@ from typing import Any
 from kiosk import __version__
 from kiosk.errors import KioskError
 from kiosk.fleet.decisions import DecisionSender
+from kiosk.fleet.doors.doors import Doors
 from kiosk.fleet.link import Link
 from kiosk.fleet.member import Member
 from kiosk.fleet.orders import POLICY
@@ -40,6 +41,7 @@ class FleetSync:
         health: Callable[[], dict[str, object]] = dict,
         chores: Iterable[Callable[[], object]] = (),
         keeper: Callable[[Member], SettingsKeeper] | None = None,
+        doors: Callable[[Member], Doors] | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -48,6 +50,7 @@ class FleetSync:
             more_hubs: beside those of the invitation: the site's own.
             health: what to say of oneself.
             chores: called about once a second, one after the other, whether a hub is there or not.
+            doors: makes what goes by other kiosks' doors; None: nothing does.
             keeper: makes what puts the owner's settings into force; None: they are kept, and not taken.
 
         Raises:
@@ -56,6 +59,7 @@ class FleetSync:
         self.member, self._duplicates = Member(store), Duplicates(store)
         self._decisions = DecisionSender(self.member, store)
         self._keeper = keeper(self.member) if keeper is not None else None
+        self.doors = doors(self.member) if doors is not None else None
         self._store, self._more_health = store, health
         self._chores = (self.member.obey, *chores, *([self._keeper.look] if self._keeper is not None else []))
         self._hubs = tuple(dict.fromkeys((*more_hubs, *self.member.invitation.hubs)))
@@ -148,7 +152,14 @@ class FleetSync:
         lock = asyncio.Lock()
         first = next(iter(self.member.invitation.hubs), None)  # decisions go to one hub, see decisions.py
         self.links = tuple(
-            Link(self.member, url, lock=lock, health=self.health, decisions=self._decisions if url == first else None)
+            Link(
+                self.member,
+                url,
+                lock=lock,
+                health=self.health,
+                decisions=self._decisions if url == first else None,
+                doors=self.doors,
+            )
             for url in self._hubs
         )
         if self._stopping.is_set():

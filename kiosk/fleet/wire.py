@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from nats.aio.subscription import Subscription
 
 ROSTER, SETTINGS, PEOPLE, HEALTH, LOG = "ROSTER", "SETTINGS", "PEOPLE", "HEALTH", "LOG"
+LOCKDOWN, PASSAGES = "LOCKDOWN", "PASSAGES"
 SUBJECTS: Mapping[str, str] = {
     ROSTER: "fleet.roster",  # a stream of its own, read first: behind the people a newcomer would know no signer
     SETTINGS: "fleet.settings.*",  # the owner's orders, see orders.py
     PEOPLE: "fleet.people.*.*",
     HEALTH: "fleet.health.*",
     LOG: "fleet.log.*",
+    LOCKDOWN: "fleet.lockdown.*",
+    PASSAGES: "fleet.passages.*",  # who went through, see doors/; words of doors (fleet.beacon.*) are in no stream
 }
 CONNECT_S = 5.0
 ANSWER_S = 10.0

@@ -12,6 +12,7 @@ from typing import Any
 
 from kiosk import __version__
 from kiosk.entrance.news import Health
+from kiosk.rules.conditions import Condition
 from kiosk.settings.neighbours import MqttSettings
 from kiosk.types import Status
 
@@ -92,6 +93,7 @@ def _entities(settings: MqttSettings) -> Iterator[tuple[str, str, dict[str, Any]
         },
     )
     yield "binary_sensor", "alarm", told("Door alarm", "is_alarm", device_class="safety")
+    yield "binary_sensor", "lockdown", told("Locked down", "is_locked_down", icon="mdi:lock-alert")
     yield "binary_sensor", "armed", told("Lets people in", "is_armed", icon="mdi:door-sliding")
     yield "sensor", "status", shown("Status", "status", json_attributes_topic=state, icon="mdi:information-outline")
     yield "sensor", "people", shown("People enrolled", "people", state_class="measurement", icon="mdi:account-group")
@@ -148,6 +150,7 @@ def state_message(health: Health, *, level: str, dropped: int) -> str:
             "is_alarm": where in {"forced_open", "door_open_too_long"},
             "door": where,
             "is_armed": health.is_armed,
+            "is_locked_down": any(state.condition == Condition.LOCKDOWN.value for state in health.states),
             "mode": health.mode,
             "status": status[:MOST_SENTENCE],
             "reasons": [{"condition": one.condition, "sentence": one.sentence} for one in health.states],

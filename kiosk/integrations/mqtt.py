@@ -230,7 +230,7 @@ class Mqtt:
             return
         self._released_at = now
         try:
-            self._kiosk.release(actor=f"mqtt:{self._settings.release_account}")
+            self._kiosk.release(actor=f"mqtt:{self._settings.release_account}", is_by_hand=False)
         except (RefusedError, StoreError) as error:
             log.warning("release refused reason=%r", str(error))
 

@@ -15,6 +15,7 @@ from kiosk.errors import ConfigError
 from kiosk.integrations.serial_line import SerialLine
 
 KEY_BYTES = 16
+VENDOR, MODEL, SERIAL, VERSION = 0x0A0017, 1, 1, 1  # what the reader says of itself; the vendor is a local address
 PUBLIC_KEY = bytes(range(0x30, 0x40))
 """SCBK-D, which the standard publishes: whoever has it reads and writes the line. Never a kiosk's key."""
 
@@ -81,3 +82,28 @@ def make_channel(library: Any, line: SerialLine) -> Any:
             """Do nothing: the library flushes before each command, and a reply would be lost."""
 
     return Channel()
+
+
+def make_reader(library: Any, address: int, key: bytes | None, line: SerialLine) -> Any:
+    """Return libosdp's context of a reader; without a key it takes SCBK-D, which all know, until it is set one."""
+    abilities = library.PDCapabilities(
+        [
+            (library.Capability.CardDataFormat, 1, 1),
+            (library.Capability.LEDControl, 4, 1),
+            (library.Capability.AudibleControl, 2, 1),
+            (library.Capability.CommunicationSecurity, 1, 1),
+            (library.Capability.CheckCharacter, 1, 1),
+            (library.Capability.ContactStatusMonitoring, 1, 1),
+        ]
+    )
+    # nothing but the handshake goes in clear
+    flags = [library.LibFlag.InstallMode if key is None else library.LibFlag.EnforceSecure]
+    about = library.PDInfo(
+        address,
+        make_channel(library, line),
+        scbk=key,
+        flags=flags,
+        name="kiosk",
+        id=library.PdId(VERSION, MODEL, VENDOR, SERIAL, VERSION),
+    )
+    return library.PeripheralDevice(about, abilities, log_level=library.LogLevel.Emergency).ctx

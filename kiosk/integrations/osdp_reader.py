@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from kiosk.errors import ConfigError
-from kiosk.integrations.osdp import load_library, make_channel, read_key
+from kiosk.integrations.osdp import load_library, make_reader, read_key
+from kiosk.integrations.osdp_alarm import DuressInput
 from kiosk.integrations.serial_line import SerialLine
 from kiosk.rules.cards import Card, pack
 from kiosk.rules.lights import Light
@@ -25,7 +26,6 @@ REOPEN_S = 2.0  # between two tries to open a port that is gone
 HANDSHAKE_S = 3.0  # that a panel may ask without a secure channel until its key is said to be wrong
 STALE_S = 1.0  # after which a card that the panel did not fetch is taken back
 JOIN_S = 1.0
-VENDOR, MODEL, SERIAL, VERSION = 0x0A0017, 1, 1, 1  # what the reader says of itself; the vendor is a local address
 LOST = "The access control panel does not ask this reader ({why}). Look at the line, its speed and address."
 INSECURE = "The access control panel asks, and no secure channel comes about: its key is not the one kept here."
 
@@ -43,6 +43,7 @@ class OsdpReader:
         tell: Callable[[str | None], None] = lambda _sentence: None,
         show: Callable[[Light | None], None] = lambda _light: None,
         keep_key: Callable[[str], None] | None = None,
+        installs: bool = False,
     ) -> None:
         """Take the parts; the port is opened by `start`.
 
@@ -52,13 +53,14 @@ class OsdpReader:
             tell: hears why the panel is lost, and None once it is there.
             show: hears what the panel has light and buzzer do, from its first word on; None once it is lost.
             keep_key: keeps a key that the panel sets over the secure channel; None: keys are refused.
+            installs: take the key that everybody knows (SCBK-D) until the panel has set one; `key` is None then.
 
         Raises:
             ConfigError: libosdp is missing, another package overwrote it, or the key is none.
         """
         self._settings, self._key, self._tell, self._show, self._keep_key = (
             settings,
-            read_key(key),
+            None if installs else read_key(key),
             tell,
             show,
             keep_key,
@@ -72,6 +74,7 @@ class OsdpReader:
         self._secured_after_s: float | None = None
         self._told: str | None = ""  # nothing was told yet
         self._light = Light()
+        self.alarm = DuressInput(self._library)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="osdp", daemon=True)
 
@@ -189,6 +192,8 @@ class OsdpReader:
                 self._sent_at.append(told_at)
             else:
                 self._dropped += 1
+        if (told := self.alarm.to_tell(now)) is not None:
+            device.submit_event(told)
 
     def _take_back(self, device: Any) -> None:
         """Take back what the panel did not fetch in time."""
@@ -217,30 +222,14 @@ class OsdpReader:
             self._tell(why)
 
     def _device(self, line: SerialLine) -> Any:
-        library = self._library
-        abilities = library.PDCapabilities(
-            [
-                (library.Capability.CardDataFormat, 1, 1),
-                (library.Capability.LEDControl, 4, 1),
-                (library.Capability.AudibleControl, 2, 1),
-                (library.Capability.CommunicationSecurity, 1, 1),
-                (library.Capability.CheckCharacter, 1, 1),
-            ]
-        )
-        about = library.PDInfo(
-            self._settings.address,
-            make_channel(library, line),
-            scbk=self._key,
-            flags=[library.LibFlag.EnforceSecure],  # nothing but the handshake goes in clear
-            name="kiosk",
-            id=library.PdId(VERSION, MODEL, VENDOR, SERIAL, VERSION),
-        )
-        made = library.PeripheralDevice(about, abilities, log_level=library.LogLevel.Emergency)
-        made.ctx.set_command_callback(self._obey)
-        made.ctx.set_event_completion_callback(self._fetched)
-        return made.ctx
+        made = make_reader(self._library, self._settings.address, self._key, line)
+        made.set_command_callback(self._obey)
+        made.set_event_completion_callback(self._fetched)
+        return made
 
-    def _fetched(self, _event: Any, status: int) -> None:
+    def _fetched(self, event: dict[str, Any], status: int) -> None:
+        if self.alarm.note_fetched(event, is_taken=status == self._library.CompletionStatus.Ok):
+            return  # and nothing is counted: no figure tells of it
         with self._lock:
             if self._sent_at:
                 self._sent_at.popleft()
@@ -287,3 +276,27 @@ def try_line(settings: OsdpSettings, *, key: str | None, wait_s: float) -> OsdpR
         time.sleep(STEP_S)  # for a command that asks once; the line has a thread of its own, which tells nobody
     reader.close()
     return reader
+
+
+def install(settings: OsdpSettings, *, wait_s: float) -> str:
+    """Be a reader without a key until the panel has set one, and it holds; return it, hexadecimal digits.
+
+    Whoever listens at the line meanwhile reads the key: the channel is made with one that everybody knows.
+
+    Raises:
+        ConfigError: none came within `wait_s`, or it did not come to hold.
+    """
+    kept: list[str] = []
+    reader = OsdpReader(settings, key=None, keep_key=kept.append, installs=True)
+    reader.start()
+    until = time.monotonic() + wait_s
+    while not (kept and reader.is_secure) and time.monotonic() < until:
+        time.sleep(STEP_S)  # as in `try_line`
+    reader.close()
+    if not kept:
+        raise ConfigError(
+            f"the panel has set no key; put it into its mode of installation. {reader.figures()['reason']}"
+        )
+    if not reader.is_secure:
+        raise ConfigError("the panel has set a key and does not speak with it; begin its installation again")
+    return kept[-1]

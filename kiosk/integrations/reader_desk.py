@@ -49,10 +49,15 @@ class ReaderRelay:
 
     def present(self, _number: SubjectId, grant: Grant) -> Refusal | None:
         """Switch the relay on, or say why not."""
-        refusal = may_grant(grant.captured_at, self._clock(), self._states(), self._table())
+        refusal = may_grant(grant.captured_at, self._clock(), grant.bound_by(self._states()), self._table())
         if refusal is None and not self._panel.open(self._pulse_s):
             return LOST
         return refusal
+
+    is_asking = False  # the kiosk itself asks for PINs
+
+    def enter(self, _digits: str) -> None:
+        """Take nothing."""
 
     def release(self) -> bool:
         """Switch the relay on for an operator, whatever the kiosk thinks of itself; say whether a reader hears it."""

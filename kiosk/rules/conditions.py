@@ -26,9 +26,11 @@ class Condition(str, Enum):
     THROTTLED = "throttled"  # the processor slows itself down: heat or a weak supply
     DOOR_FAULT = "door_fault"
     ALARM_ARMED = "alarm_armed"  # an alarm system asked for no more decisions
+    LOCKDOWN = "lockdown"  # an operator, or the fleet, closed the door for all but those the settings name
     STARTING = "starting"  # nothing was tested yet
     LIST_HELD = "list_held"  # a list of the cloud lost most of its entries, and nobody confirmed it
     PANEL_LOST = "panel_lost"  # the access control panel that opens the door does not ask this reader
+    NEIGHBOUR_LOST = "neighbour_lost"  # a kiosk of the fleet that a rule of passage goes by is not heard
     READER_LOST = "reader_lost"  # a reader or keypad of this kiosk does not answer
     LOG_ROLLED_BACK = "log_rolled_back"  # others hold a newer record of this kiosk's log than it has
     FACE_STAYS = "face_stays"  # a face that does not move, or several without a pause: nobody is judged beside them
@@ -73,10 +75,12 @@ POLICY: Mapping[str, Allowed] = MappingProxyType(
         Condition.THROTTLED.value: Allowed.OPEN,
         Condition.DOOR_FAULT.value: Allowed.LOG_ONLY,
         Condition.ALARM_ARMED.value: Allowed.CLOSED,
+        Condition.LOCKDOWN.value: Allowed.LOG_ONLY,  # people are still judged and recorded; see rules/lockdown.py
         Condition.STARTING.value: Allowed.CLOSED,
         # Whoever was blocked stays so: the held list is the stricter one.
         Condition.LIST_HELD.value: Allowed.OPEN,
         Condition.PANEL_LOST.value: Allowed.LOG_ONLY,  # nobody hears of the card, so nothing may seem to open
+        Condition.NEIGHBOUR_LOST.value: Allowed.OPEN,  # the rules that go by it refuse by themselves, inward
         Condition.READER_LOST.value: Allowed.OPEN,  # who must hold a card to it is refused without one
         Condition.LOG_ROLLED_BACK.value: Allowed.LOG_ONLY,  # whoever was revoked or blocked since may be let in again
         Condition.FACE_STAYS.value: Allowed.LOG_ONLY,  # two faces open nothing, and health is not to say otherwise
@@ -93,6 +97,7 @@ FIXED = frozenset(
         Condition.PAD_FAILED,
         Condition.DOOR_FAULT,
         Condition.ALARM_ARMED,
+        Condition.LOCKDOWN,
         Condition.STARTING,
     }
 )

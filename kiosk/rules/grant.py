@@ -30,6 +30,9 @@ class RefusalReason(str, Enum):
     FULL = "full"  # as many are inside as may be
     SUSPENDED = "suspended"  # the person stays outside until a time
     SECOND_PERSON = "second_person"  # another person is to follow
+    LOCKDOWN = "lockdown"  # the door is locked down, and the person is none of those who enter all the same
+    INTERLOCK = "interlock"  # the other door of the airlock is not known to be shut
+    NEIGHBOUR_LOST = "neighbour_lost"  # a door whose passages count is not heard now
     PASSAGES_UNKNOWN = "passages_unknown"  # who is inside cannot be read
     NO_CARD = "no_card"  # the panel opens for cards, and the person has none
 
@@ -48,6 +51,15 @@ class Grant:
 
     decision: str  # the decision's request_id; opens once
     captured_at: float  # monotonic s, of the newest frame the decision rests on
+    exempt: frozenset[str] = frozenset()  # degraded states that do not bind it: a lockdown, for the staff it lets in
+
+    def bound_by(self, states: Collection[str]) -> frozenset[str]:
+        """Return the states that bind it.
+
+        >>> sorted(Grant("a", 1.0, frozenset({"lockdown"})).bound_by({"lockdown", "disk_full"}))
+        ['disk_full']
+        """
+        return frozenset(states) - self.exempt
 
 
 def may_grant(

@@ -26,12 +26,12 @@ from kiosk.rules.limits import Limits
 from kiosk.rules.passage import PassageRule
 from kiosk.rules.passes import PassRule
 from kiosk.rules.patience import Patience
+from kiosk.settings.door import DoorSettings
 from kiosk.settings.neighbours import FactorSettings, MqttSettings, OsdpSettings, SyslogSettings, WiegandSettings
 from kiosk.settings.network import ApiSettings, CloudSettings, FleetSettings
 from kiosk.settings.sections import (
     CameraSettings,
     DegradedSettings,
-    DoorSettings,
     EnrolmentSettings,
     EntranceSettings,
     HealthSettings,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from kiosk.errors import ConfigError
 from kiosk.rules.factors import read_factors
@@ -118,6 +119,14 @@ class OsdpSettings:
     relay: bool = setting(
         False, "Open by the readers' own relay too, for [door] pulse_s; for a strike that is wired to a reader."
     )
+    keypad: bool = setting(
+        False,
+        "After a person's card was told, show the keypad and send what is entered to the panel, which asks for the "
+        "PIN; for role reader.",
+    )
+    duress_input: bool = setting(
+        False, "Tell the panel of an entry under duress, silently: input 0 of this reader goes on; for role reader."
+    )
 
     def __post_init__(self) -> None:
         """Refuse addresses that no reader has."""
@@ -177,6 +186,9 @@ class FactorSettings:
         30.0, "How long a person has for it, standing in front of the camera.", low=5.0, high=120.0, unit="s"
     )
     tries: int = setting(3, "Wrong PINs or cards until the person is declined.", low=1, high=10, unit="tries")
+    duress_url: str = setting(
+        "", "Where an entry under duress is told of, silently: https://..., signed with the webhook secret; empty: no."
+    )
 
     def __post_init__(self) -> None:
         """Refuse lines that cannot be read."""
@@ -184,6 +196,13 @@ class FactorSettings:
             read_factors("UTC", pin=self.pin, card=self.card)
         except ValueError as error:
             raise ConfigError(f"[factors]: {error}") from None
+        if self.duress_url:
+            parts = urlsplit(self.duress_url)
+            is_safe = parts.scheme == "https" or (parts.scheme == "http" and _is_here(parts.hostname or ""))
+            if not is_safe or not parts.hostname or "@" in parts.netloc:
+                raise ConfigError(
+                    "[factors] duress_url: want https://HOST/... without name and password (http on this device alone)"
+                )
 
 
 def _is_here(host: str) -> bool:

@@ -316,6 +316,9 @@ class DegradedSettings:
         "log_only", "The access control panel does not ask this reader, see [osdp].", choices=_LEFT
     )
     reader_lost: str = setting("open", "A reader or keypad of this kiosk does not answer, see [osdp].", choices=_LEFT)
+    neighbour_lost: str = setting(
+        "open", "A kiosk of the fleet that [passage] goes by is not heard; such rules refuse inward.", choices=_LEFT
+    )
     log_rolled_back: str = setting(
         "log_only",
         "Other kiosks of the fleet hold a newer record of this kiosk's log than it has: its store was put back.",
@@ -328,77 +331,6 @@ class DegradedSettings:
     def __post_init__(self) -> None:
         """Refuse what the guard would refuse."""
         _hold("degraded", lambda: policy(asdict(self)))
-
-
-_LINES = ("relay", "green", "yellow", "red", "buzzer", "contact", "exit", "fire")
-
-
-@dataclass(frozen=True, slots=True)
-class DoorSettings:
-    """[door]: the lines of the relay, the lamps and the door contact, and their times."""
-
-    chip: str = setting("", "GPIO device of the door, for instance /dev/gpiochip0; empty for no door.")
-    relay: int = setting(
-        -1,
-        "Line of the relay that releases the lock, as `gpioinfo` numbers it; -1 for none, as for all lines.",
-        low=-1,
-        high=1023,
-        unit="offset",
-    )
-    green: int = setting(-1, "Line of the green lamp.", low=-1, high=1023, unit="offset")
-    yellow: int = setting(-1, "Line of the yellow lamp.", low=-1, high=1023, unit="offset")
-    red: int = setting(-1, "Line of the red lamp.", low=-1, high=1023, unit="offset")
-    buzzer: int = setting(-1, "Line of the buzzer.", low=-1, high=1023, unit="offset")
-    contact: int = setting(-1, "Line of the door contact; on while the door is open.", low=-1, high=1023, unit="offset")
-    exit: int = setting(-1, "Line of the exit button; on while it is pressed.", low=-1, high=1023, unit="offset")
-    fire: int = setting(
-        -1,
-        "Line of the fire alarm; while it is on, or its wire is cut, the relay stays on, whatever else is the matter.",
-        low=-1,
-        high=1023,
-        unit="offset",
-    )
-    active_low: tuple[str, ...] = setting(
-        ("exit",), "Names of the lines that are on at low level; the kiosk pulls inputs up.", may_be_empty=True
-    )
-    pulse_s: float = setting(3.0, "How long the relay is on for each opening.", low=0.1, high=30.0, unit="s")
-    longest_pulse_s: float = setting(
-        10.0, "Longest time the relay stays on when openings follow one another.", low=0.1, high=60.0, unit="s"
-    )
-    exit_opens: bool = setting(
-        True,
-        "The exit button switches the relay; false where the button opens the door by itself and is only recorded.",
-    )
-    debounce_s: float = setting(
-        0.05, "How long an input must stay the same before it counts.", low=0.0, high=1.0, unit="s"
-    )
-    grace_s: float = setting(
-        1.0,
-        "Time after the relay was switched off in which an opening door is not reported as forced.",
-        low=0.0,
-        high=30.0,
-        unit="s",
-    )
-    held_open_s: float = setting(
-        30.0, "Time after which an open door is reported as open too long.", low=1.0, high=3600.0, unit="s"
-    )
-
-    @property
-    def offsets(self) -> dict[str, int]:
-        """The lines that are wired."""
-        return {name: getattr(self, name) for name in _LINES if getattr(self, name) >= 0}
-
-    def __post_init__(self) -> None:
-        """Refuse a wiring that cannot be."""
-        used = list(self.offsets.values())
-        if bool(self.chip) != bool(used):
-            raise ConfigError("[door]: want both a chip and at least one line, or neither")
-        if len(set(used)) < len(used):
-            raise ConfigError(f"[door]: two lines have the same offset: {self.offsets}")
-        if unknown := sorted(set(self.active_low) - set(_LINES)):
-            raise ConfigError(f"[door] active_low: no line {', '.join(unknown)}; the lines are {', '.join(_LINES)}")
-        if self.pulse_s > self.longest_pulse_s:
-            raise ConfigError(f"[door]: want pulse_s <= longest_pulse_s, got {self.pulse_s} and {self.longest_pulse_s}")
 
 
 @dataclass(frozen=True, slots=True)

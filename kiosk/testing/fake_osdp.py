@@ -113,16 +113,25 @@ class _Fake:
 class FakePanel(_Fake):
     """An access control panel with one reader: a kiosk at `line.path`."""
 
-    def __init__(self, key: bytes, *, address: int = 0, hear: Callable[[dict[str, Any]], None] | None = None) -> None:
+    def __init__(
+        self,
+        key: bytes,
+        *,
+        address: int = 0,
+        hear: Callable[[dict[str, Any]], None] | None = None,
+        installs: bool = False,
+    ) -> None:
         """Begin to ask.
 
         Args:
             key: of the secure channel; anything else is refused.
             address: of the reader.
             hear: called with each event, beside `events`.
+            installs: set the key to a reader that has none, over a channel with the key that everybody knows.
         """
         super().__init__()
         self.events: list[dict[str, Any]] = []
+        self._installs = installs
         self._key, self._address, self._hear = key, address, hear
         self._silent_since = time.monotonic()
         self._context = self._begin()
@@ -130,7 +139,7 @@ class FakePanel(_Fake):
 
     def _begin(self) -> Any:
         library = _loaded()
-        flags = [library.LibFlag.EnforceSecure]
+        flags = [] if self._installs else [library.LibFlag.EnforceSecure]
         reader = library.PDInfo(self._address, self.line.channel(), scbk=self._key, flags=flags)
         context = library.ControlPanel([reader], log_level=library.LogLevel.Emergency).ctx
         context.set_event_callback(self._take)
@@ -194,6 +203,10 @@ class FakePanel(_Fake):
         """Give the reader another key."""
         self._key = key
         return self.order(command=_loaded().Command.Keyset, type=1, data=key)
+
+    def inputs(self) -> list[bytes]:
+        """Return what came of the reader's inputs, a byte each."""
+        return [bytes(one["report"]) for one in self.events if one["event"] == _loaded().Event.Status]
 
     def cards(self) -> list[dict[str, Any]]:
         """Return the cards that came."""

@@ -8,8 +8,10 @@ from typing import Any
 from kiosk.entrance.news import Broadcast, Consent, Health, Still
 from kiosk.errors import RefusedError
 from kiosk.rules.conditions import Degradation
+from kiosk.rules.factors import pin_lock_s
+from kiosk.rules.lockdown import Lockdown
 from kiosk.store.subjects import Details
-from kiosk.types import Template
+from kiosk.types import SubjectId, Template
 
 JPEG = b"\xff\xd8\xff\xd9"  # the shortest thing that begins and ends as one
 
@@ -25,6 +27,7 @@ class ScriptedKiosk:
         self.picture: Still | None = Still(JPEG, (640, 480), 0.1, ())
         self.states: tuple[Degradation, ...] = ()
         self.figures: dict[str, Any] = {"camera": {"fps": 30}}
+        self.locked_down: tuple[Lockdown, ...] = ()
 
     def health(self) -> Health:
         """Return how it is: armed while `states` is empty."""
@@ -48,9 +51,35 @@ class ScriptedKiosk:
         self._ask("card", card)
         return True
 
-    def release(self, *, actor: str) -> None:
+    def release(self, *, actor: str, is_by_hand: bool = True) -> None:
         """Remember a release."""
+        if not is_by_hand and self.locked_down:
+            raise RefusedError("the door is locked down: only an operator releases it by hand")
         self._ask("release", actor)
+
+    def lock_down(self, *, actor: str, reason: str = "", is_fleet_wide: bool = False) -> Lockdown:
+        """Remember a lockdown; it holds until it is lifted."""
+        self._ask("lockdown", actor, reason, is_fleet_wide)
+        act = Lockdown(f"l{len(self.asked)}", actor, 0.0, is_fleet_wide=is_fleet_wide, reason=reason)
+        self.locked_down = (*self.locked_down, act)
+        return act
+
+    def lift_lockdown(self, *, actor: str) -> tuple[Lockdown, ...]:
+        """Lift what holds."""
+        if not self.locked_down:
+            raise RefusedError("the door is not locked down")
+        self._ask("lift", actor)
+        lifted, self.locked_down = self.locked_down, ()
+        return lifted
+
+    def lockdowns(self) -> tuple[Lockdown, ...]:
+        """Return those that hold."""
+        return self.locked_down
+
+    def pin_lock_s(self, number: SubjectId, wrong: int) -> float:
+        """Return for how long a PIN is locked that was wrong so often, as if the last time were now."""
+        del number
+        return pin_lock_s(wrong, 300.0)
 
     def set_alarm(self, *, is_armed: bool, actor: str) -> None:
         """Remember an alarm system's word."""

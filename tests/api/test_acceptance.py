@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from kiosk.door.door import Happened
+from kiosk.door.inputs import Happened
 from kiosk.entrance.news import Still, Topic
 from kiosk.evaluation.acceptance import signature
 from kiosk.evaluation.acceptance.plan import Step

@@ -111,7 +111,8 @@ def test_an_operator_gives_and_takes_card_and_pin_and_no_answer_has_a_pin(served
     address = f"/device/subjects/{number}/factors"
 
     given = served.call("PATCH", address, "operator", json={"card": "12-77", "pin": "4711", "duress_pin": "4829"})
-    assert given.json() == {"card": "26:12-77", "has_pin": True, "suspended_until": None}
+    nothing_wrong = {"wrong_pins": 0, "pin_locked_s": 0}
+    assert given.json() == {"card": "26:12-77", "has_pin": True, "suspended_until": None, **nothing_wrong}
     assert served.device.store.factors.read(number).pins.check("4829") is Entered.DURESS
     plain = served.call("PATCH", address, "operator", json={"pin": "4711"})
     assert plain.json() == given.json()  # whether there is a duress PIN is nobody's to see
@@ -119,7 +120,7 @@ def test_an_operator_gives_and_takes_card_and_pin_and_no_answer_has_a_pin(served
     assert until["suspended_until"].startswith("2030-01-02T00:00:00")
     taken = served.call("PATCH", address, "operator", json={"card": None, "pin": None, "suspended_until": None})
 
-    assert taken.json() == {"card": None, "has_pin": False, "suspended_until": None}
+    assert taken.json() == {"card": None, "has_pin": False, "suspended_until": None, **nothing_wrong}
     assert served.call("GET", address, "operator").json() == taken.json()
     assert served.call("GET", address, "device").status_code == 403
 

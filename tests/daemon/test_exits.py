@@ -39,7 +39,7 @@ def press(lines):
 
 
 def test_a_kiosk_that_has_stopped_still_lets_out_and_takes_no_decision(tmp_path, scene, doorway):  # noqa: F811
-    until(lambda: doorway.door._exit.state is False)
+    until(lambda: doorway.door._mechanics._exit.state is False)
     with World(tmp_path, scene, pace=BRISK, doorway=doorway) as world:
         world.armed()
         press(doorway.lines)

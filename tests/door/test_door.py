@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kiosk.door.__main__ import main
-from kiosk.door.door import TICK_S, Debounce, Door, DoorState, Happened
+from kiosk.door.door import TICK_S, Door
+from kiosk.door.inputs import Debounce, DoorState, Happened
 from kiosk.door.lines import GpiodLines, Input, Output, make_safe
 from kiosk.door.signals import PATTERNS, Signal
 from kiosk.errors import ConfigError, DoorError
 from kiosk.rules.grant import Grant, Refusal, RefusalReason
 from kiosk.settings.config import load_config
-from kiosk.settings.sections import DoorSettings
+from kiosk.settings.door import DoorSettings
 from kiosk.testing.fakes import ManualClock, RecordedLines
 from tests.patience import LIMIT_S, PROCESS_S
 

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from kiosk.door.door import TICK_S, Door, Happened
+from kiosk.door.door import TICK_S, Door
+from kiosk.door.inputs import Happened
 from kiosk.door.lines import Input, Output
 from kiosk.errors import DoorError
 from kiosk.rules.conditions import Condition
 from kiosk.rules.grant import Grant
-from kiosk.settings.sections import DoorSettings
+from kiosk.settings.door import DoorSettings
 from kiosk.testing.fakes import ManualClock, RecordedLines
 
 SETTINGS = DoorSettings()

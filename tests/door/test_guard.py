@@ -14,7 +14,7 @@ from kiosk.door.door import Door
 from kiosk.door.guard import Guard
 from kiosk.door.lines import Output
 from kiosk.rules.grant import Grant
-from kiosk.settings.sections import DoorSettings
+from kiosk.settings.door import DoorSettings
 from kiosk.testing.line_file import LineFile
 from tests.patience import until
 

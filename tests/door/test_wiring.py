@@ -13,7 +13,7 @@ from kiosk.door.lines import Input, Output
 from kiosk.door.wiring import LOCKS, as_text, connections, faults, remarks
 from kiosk.door.wiring_svg import as_svg
 from kiosk.errors import DoorError
-from kiosk.settings.sections import DoorSettings
+from kiosk.settings.door import DoorSettings
 from kiosk.testing.fakes import RecordedLines
 
 CHIP = "/dev/gpiochip0"

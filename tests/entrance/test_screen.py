@@ -14,7 +14,8 @@ def test_a_screen_is_published_whole_and_in_one_order():
 
     assert json.dumps(shown.as_dict()) == (
         '{"guidance": "step_away", "result": "welcome", "other_way": false, "held_s": 0, "reasons": [], '
-        '"state": "result", "mode": "identify", "face": [0.25, 0.125, 0.5, 0.75], "challenge": null, "factor": null}'
+        '"state": "result", "mode": "identify", "face": [0.25, 0.125, 0.5, 0.75], "challenge": null, "factor": null, '
+        '"is_locked_down": false}'
     )
     assert Screen(ScreenState.CLOSED, reasons=("disk_full",)).as_dict()["reasons"] == ["disk_full"]
 

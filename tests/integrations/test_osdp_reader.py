@@ -1,18 +1,24 @@
 """libosdp's own panel at the other end of a pseudo-terminal: what it hears, and what the line carries."""
 
 from importlib.metadata import PackageNotFoundError
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from kiosk.errors import ConfigError
 from kiosk.integrations.osdp import PUBLIC_KEY, load_library, read_key
-from kiosk.integrations.osdp_reader import OsdpReader, try_line
+from kiosk.integrations.osdp_reader import OsdpReader, install, try_line
+from kiosk.integrations.panel_cards import PanelCards
 from kiosk.integrations.serial_line import SerialLine
 from kiosk.rules.cards import pack, read_card
+from kiosk.rules.conditions import POLICY
+from kiosk.rules.grant import Grant
 from kiosk.rules.lights import Colour
 from kiosk.settings.neighbours import OsdpSettings
+from kiosk.store.factors.factors import Factors
 from kiosk.testing.fake_osdp import FakePanel
+from kiosk.testing.fakes import ManualClock
 from tests.patience import again, until
 
 KEY = bytes(range(1, 17))
@@ -182,3 +188,51 @@ def test_the_library_is_found_where_the_other_is_not():
         raise PackageNotFoundError
 
     assert load_library(missing).PeripheralDevice
+
+
+def test_a_panel_in_its_mode_of_installation_sets_a_key_that_is_kept_and_holds():
+    panel = FakePanel(OTHER, installs=True)
+    try:
+        kept = install(OsdpSettings(port=panel.line.path, baud=115200), wait_s=30.0)
+
+        assert kept == OTHER.hex()
+        assert OTHER not in bytes(panel.line.wire)
+        reader = OsdpReader(OsdpSettings(port=panel.line.path, baud=115200), key=kept)
+        reader.start()
+        until(lambda: reader.is_secure)
+        reader.close()
+    finally:
+        panel.close()
+
+
+def test_without_an_installation_no_key_is_taken():
+    panel = FakePanel(OTHER)  # it has a key already, and speaks with no other
+    try:
+        with pytest.raises(ConfigError, match="has set no key"):
+            install(OsdpSettings(port=panel.line.path, baud=115200), wait_s=1.0)
+        assert not panel.is_secure
+    finally:
+        panel.close()
+
+
+def test_a_pin_entered_at_the_kiosk_reaches_the_panel_that_asks_for_it(secure):
+    clock = ManualClock()
+    cards = PanelCards(
+        secure.reader,
+        SimpleNamespace(read=lambda _number: Factors(card=CARD)),
+        clock=clock,
+        states=tuple,
+        table=lambda: POLICY,
+        asks_s=30.0,
+    )
+    assert not cards.is_asking
+    assert cards.present(1, Grant("r", clock.now)) is None
+    assert cards.is_asking
+    cards.enter("4711")
+
+    until(lambda: b"4711\r" in secure.panel.pressed())
+    assert b"4711" not in secure.panel.line.wire
+    assert not cards.is_asking  # one entry for a card
+    cards.present(1, Grant("s", clock.now))
+    clock.advance(31.0)
+    assert not cards.is_asking

@@ -15,6 +15,7 @@ HARMLESS = {  # each has its reason in the table
     Condition.PAD_TOO_BRIGHT,
     Condition.THROTTLED,
     Condition.LIST_HELD,
+    Condition.NEIGHBOUR_LOST,  # what goes by it refuses inward
     Condition.READER_LOST,  # whoever is asked for a card is refused without one
 }
 

@@ -14,10 +14,11 @@ import gpiod
 import pytest
 from gpiod.line import Direction, Value
 
-from kiosk.door.door import Door, Happened
+from kiosk.door.door import Door
+from kiosk.door.inputs import Happened
 from kiosk.door.lines import GpiodLines
 from kiosk.rules.grant import Grant
-from kiosk.settings.sections import DoorSettings
+from kiosk.settings.door import DoorSettings
 
 CHIP = os.environ["KIOSK_TEST_GPIOCHIP"]
 OFFSETS: dict[str, Any] = {"relay": 0, "green": 1, "yellow": 2, "red": 3, "buzzer": 4, "contact": 5, "exit": 6}

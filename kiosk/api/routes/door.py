@@ -22,9 +22,10 @@ from kiosk.api.setup_code import address_of, shown_code
 from kiosk.didit.contract import timestamp
 from kiosk.entrance.news import Consent
 from kiosk.errors import StoreError
+from kiosk.rules.lockdown import Lockdown
 from kiosk.rules.text import objection
 from kiosk.settings.languages import LANGUAGES
-from kiosk.store.accounts import Role
+from kiosk.store.accounts import ID_BYTES, Role
 from kiosk.store.factors.pins import LONGEST
 from kiosk.store.subjects import Details
 
@@ -32,6 +33,8 @@ SPOKEN = ("turn_left", "turn_right", "mouth", "flash", "wrong_way")  # what the 
 AUDIO = {".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".wav": "audio/wav"}
 MOST_AUDIO_BYTES = 5 * 1024 * 1024
 DAY_S = 86400.0
+LOCKDOWN = "/device/door/lockdown"
+LONGEST_REASON = 200
 BY_LANGUAGE = {"type": "object", "additionalProperties": STRING}
 MOST_ATTEMPTS = 20  # at challenges in one presentation; a person has far fewer
 
@@ -60,6 +63,57 @@ async def set_alarm(call: Call) -> Response:
     kiosk = call.context.running()
     await call.run(lambda: kiosk.set_alarm(is_armed=is_armed, actor=call.actor))
     return answer({"is_armed": is_armed})
+
+
+def _lockdown(call: Call, acts: tuple[Lockdown, ...]) -> dict[str, Any]:
+    told = [{**one.as_dict(), "at": timestamp(one.at), "by_name": _name_of(call, one.by)} for one in acts]
+    return {"is_locked_down": bool(acts), "acts": told}
+
+
+def _name_of(call: Call, actor: str) -> str | None:
+    """Return the name of an account of this kiosk; None for another's, a wire, or where the store cannot say."""
+    try:
+        account = call.context.access.accounts.get(actor) if len(actor) == 2 * ID_BYTES else None
+    except StoreError:
+        return None
+    return None if account is None else account.name
+
+
+async def show_lockdown(call: Call) -> Response:
+    """Return the lockdowns that hold."""
+    kiosk = call.context.running()
+    return answer(await call.run(lambda: _lockdown(call, kiosk.lockdowns())))
+
+
+async def lock_down(call: Call) -> Response:
+    """Lock the door down, or every door of the fleet."""
+    body = await call.json()
+    reason, is_fleet_wide = body.get("reason", ""), body.get("is_fleet_wide", False)
+    errors: dict[str, list[str]] = {}
+    if not isinstance(reason, str) or len(reason) > LONGEST_REASON or objection(reason.strip()):
+        errors["reason"] = [f"Want a text of at most {LONGEST_REASON} characters."]
+    if not isinstance(is_fleet_wide, bool):
+        errors["is_fleet_wide"] = ["Must be a valid boolean."]
+    if errors:
+        raise field_errors(errors)
+    kiosk = call.context.running()
+
+    def work() -> dict[str, Any]:
+        kiosk.lock_down(actor=call.actor, reason=reason.strip(), is_fleet_wide=is_fleet_wide)
+        return _lockdown(call, kiosk.lockdowns())
+
+    return answer(await call.run(work), 201)
+
+
+async def lift_lockdown(call: Call) -> Response:
+    """Lift every lockdown that holds here."""
+    kiosk = call.context.running()
+
+    def work() -> dict[str, Any]:
+        kiosk.lift_lockdown(actor=call.actor)
+        return _lockdown(call, kiosk.lockdowns())
+
+    return answer(await call.run(work))
 
 
 async def note_colours(call: Call) -> Response:
@@ -244,6 +298,26 @@ async def read_spoken(call: Call) -> Response:
 
 
 _FIRST_RUN = named("ShownFirstRun", closed(**{name: or_null(STRING) for name in ("code", "address", "qr")}))
+_LOCKDOWNS = named(
+    "Lockdowns",
+    closed(
+        is_locked_down=BOOLEAN,
+        acts=array(
+            named(
+                "Lockdown",
+                closed(
+                    id=STRING,
+                    by=STRING,
+                    by_name=or_null(STRING),
+                    at=STRING,
+                    kiosk=STRING,
+                    is_fleet_wide=BOOLEAN,
+                    reason=STRING,
+                ),
+            )
+        ),
+    ),
+)
 _SENT = {400: ANSWER_400, 408: TEXT, 409: TEXT, 413: TEXT, 503: TEXT}
 
 OPERATIONS = (
@@ -273,6 +347,33 @@ OPERATIONS = (
         role=Role.OPERATOR,
         scope="alarm",
         json=closed(is_armed=BOOLEAN),
+    ),
+    Operation(
+        "GET",
+        LOCKDOWN,
+        show_lockdown,
+        "Show the lockdowns of the door that hold, and who began them.",
+        {200: _LOCKDOWNS, 409: TEXT, 503: TEXT},
+        role=Role.OPERATOR,
+    ),
+    Operation(
+        "POST",
+        LOCKDOWN,
+        lock_down,
+        "Lock the door down until an operator lifts that, or with is_fleet_wide every door of the fleet: nobody enters "
+        "but the groups that the settings name, or by a release. Keys with the scope alarm may too.",
+        {201: _LOCKDOWNS, **_SENT},
+        role=Role.OPERATOR,
+        scope="alarm",
+        json=opened({}, reason={"type": "string", "maxLength": LONGEST_REASON}, is_fleet_wide=BOOLEAN),
+    ),
+    Operation(
+        "DELETE",
+        LOCKDOWN,
+        lift_lockdown,
+        "Lift every lockdown that holds here; those of the fleet end at every kiosk.",
+        {200: _LOCKDOWNS, 409: TEXT, 503: TEXT},
+        role=Role.OPERATOR,
     ),
     Operation(
         "GET",

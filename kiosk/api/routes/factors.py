@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, answer, field_errors, read_moment
 from kiosk.api.routes.people import MOMENT, known
-from kiosk.api.schema import ANSWER_400, BOOLEAN, STRING, TEXT, closed, named, opened, or_null
+from kiosk.api.schema import ANSWER_400, BOOLEAN, INTEGER, STRING, TEXT, closed, named, opened, or_null
 from kiosk.didit.contract import timestamp
 from kiosk.rules.cards import Card, read_card
+from kiosk.rules.factors import pin_lock_s
 from kiosk.store.accounts import Role
 from kiosk.store.factors.factors import Factors
 from kiosk.store.factors.pins import Pins, make_pins
+from kiosk.types import SubjectId
 
 FIELDS = ("card", "pin", "duress_pin", "suspended_until")
 
 
-def about(found: Factors) -> dict[str, Any]:
-    """Return what an operator may know of a person's card and PIN."""
+def about(found: Factors, locked_s: float) -> dict[str, Any]:
+    """Return what an operator may know of a person's card and PIN; `locked_s`: for how long yet no PIN counts."""
     until = found.suspended_until
     return {
+        "wrong_pins": found.wrong,
+        "pin_locked_s": math.ceil(locked_s),
         "card": found.card.text if found.card is not None else None,
         "has_pin": found.pins is not None,
         "suspended_until": timestamp(until) if until is not None else None,
@@ -30,8 +35,19 @@ def about(found: Factors) -> dict[str, Any]:
 
 async def show_factors(call: Call) -> Response:
     """Show what a person has beside their face."""
-    factors = call.context.device.store.factors
-    return answer(about(await call.run(lambda: factors.read(known(call).session_number))))
+
+    def work() -> dict[str, Any]:
+        number = known(call).session_number
+        return _told(call, number, call.context.device.store.factors.read(number))
+
+    return answer(await call.run(work))
+
+
+def _told(call: Call, number: SubjectId, found: Factors) -> dict[str, Any]:
+    kiosk = call.context.kiosk
+    if kiosk is not None:
+        return about(found, kiosk.pin_lock_s(number, found.wrong))
+    return about(found, pin_lock_s(found.wrong, call.context.config.attempts.lockout_s))  # of the start that comes
 
 
 async def change_factors(call: Call) -> Response:
@@ -43,7 +59,7 @@ async def change_factors(call: Call) -> Response:
     if errors:
         raise field_errors(errors)
 
-    def work() -> Factors:
+    def work() -> dict[str, Any]:
         number, store, actor = known(call).session_number, call.context.device.store.factors, call.actor
         card, pins = _card(body.get("card")), _pins(body.get("pin"), body.get("duress_pin"))
         until = _until(body.get("suspended_until"))  # read before anything is changed
@@ -54,9 +70,9 @@ async def change_factors(call: Call) -> Response:
             store.take(number, card=takes[0], pins=takes[1], actor=actor)
         if "suspended_until" in body:
             store.suspend(number, until, actor=actor)
-        return store.read(number)
+        return _told(call, number, store.read(number))
 
-    return answer(about(await call.run(work)))
+    return answer(await call.run(work))
 
 
 def _card(text: object) -> Card | None:
@@ -81,7 +97,14 @@ def _until(text: object) -> float | None:
 
 
 _PATH = "/device/subjects/{session_number}/factors"
-_FACTORS = named("PersonFactors", closed(card=or_null(STRING), has_pin=BOOLEAN, suspended_until=or_null(STRING)))
+_FIELDS = closed(
+    card=or_null(STRING),
+    has_pin=BOOLEAN,
+    suspended_until=or_null(STRING),
+    wrong_pins=INTEGER,
+    pin_locked_s=INTEGER,
+)
+_FACTORS = named("PersonFactors", _FIELDS)
 _TEXT = or_null({"type": "string", "maxLength": 60})
 
 OPERATIONS = (

@@ -9,11 +9,13 @@ from pathlib import Path
 from kiosk import assembly
 from kiosk.cli.start_checks import list_mistakes
 from kiosk.daemon.kiosk import Kiosk
+from kiosk.fleet.doors.doors import Doors
 from kiosk.fleet.duplicates import DuplicateWatch
 from kiosk.fleet.member import Member
 from kiosk.fleet.settings import SettingsKeeper
 from kiosk.fleet.sync import FleetSync
 from kiosk.rules.conditions import Allowed
+from kiosk.rules.interlock import Leaf
 from kiosk.settings.config import ORDERED_NAME
 from kiosk.store.store import Store
 
@@ -45,10 +47,24 @@ def make_fleet(chosen: argparse.Namespace, kiosk: Kiosk, store: Store, *, reload
             "pack": kiosk.device.recogniser.model,
         }
 
-    return FleetSync(
+    def doors(member: Member) -> Doors:
+        door, lockdown = kiosk.door, kiosk.lockdown
+        return Doors(
+            member,
+            store,
+            rule=lambda: kiosk.device.config.passage,
+            leaf=lambda: Leaf.UNKNOWN if door is None else door.leaf,
+            lockdowns=lambda: lockdown.known,
+            hear_lockdowns=lambda told, name: lockdown.hear(told, kiosk=name),
+        )
+
+    made = FleetSync(
         store,
         health=health,
         more_hubs=kiosk.device.config.fleet.site_hubs,
         chores=[DuplicateWatch(kiosk.device).look],
         keeper=keeper,
+        doors=doors,
     )
+    kiosk.judge.opening.ask(made.doors)
+    return made

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kiosk.settings.config import Config
 
 Adder = Callable[..., argparse.ArgumentParser]
+LONGEST_S = 3600.0  # of an installation: the line is open meanwhile
 ANSWER_S = 15.0  # a panel looks for new readers every few seconds
 
 
@@ -28,6 +29,14 @@ def add_osdp(add: Adder, group: Callable[[Adder, str, str], Adder]) -> None:
         more="32 hexadecimal digits, the same at both ends.",
     )
     key.add_argument("--new", action="store_true", help="make a key and print it once, to be entered at the other end")
+    install = osdp(
+        "osdp install",
+        "neighbours.osdp",
+        "be a reader without a key until the panel has set one, and store it",
+        more="For role reader, with the panel in its mode of installation and the kiosk stopped. Until then the "
+        "channel has a key that everybody knows: whoever listens at the line reads the new one.",
+    )
+    install.add_argument("--within", metavar="S", type=float, default=120.0, help="how long to wait (default 120)")
     osdp(
         "osdp check",
         "neighbours.osdp",
@@ -65,6 +74,23 @@ def osdp_key(chosen: argparse.Namespace) -> None:
         print("Key of the secure channel kept, sealed.")
         if chosen.new:
             print(f"Enter it at the other end; it is not shown again: {key}")
+
+
+def osdp_install(chosen: argparse.Namespace) -> None:
+    """Take a key from the panel, and keep it sealed."""
+    from kiosk import assembly  # noqa: PLC0415
+    from kiosk.cloud.credentials import OSDP_KEY, Credentials  # noqa: PLC0415
+    from kiosk.integrations.osdp_reader import install  # noqa: PLC0415
+
+    config = assembly.load_settings(chosen)
+    if not config.osdp.is_used or config.osdp.role != "reader":
+        raise ConfigError("[osdp]: want a port, and role reader; a panel sets no key to a panel")
+    if not 0.0 < chosen.within <= LONGEST_S:
+        raise ConfigError(f"--within: want more than 0 s and at most {LONGEST_S:g} s")
+    with assembly.open_store(chosen, config) as store:
+        credentials = Credentials(store, assembly.credentials_directory())
+        credentials.write(OSDP_KEY, install(config.osdp, wait_s=chosen.within))
+    print(json.dumps({"kept": OSDP_KEY}) if chosen.json else "The panel has set a key; it is kept, sealed.")
 
 
 def osdp_check(chosen: argparse.Namespace) -> None:

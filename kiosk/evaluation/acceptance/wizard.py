@@ -20,7 +20,7 @@ from kiosk import __version__
 from kiosk.device.device import Device
 from kiosk.device.site import scores_here
 from kiosk.device.thresholds import listing_threshold
-from kiosk.door.door import Happened
+from kiosk.door.inputs import Happened
 from kiosk.entrance.decide import ACTOR
 from kiosk.entrance.news import Broadcast, News, Topic
 from kiosk.errors import RefusedError

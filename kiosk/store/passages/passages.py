@@ -1,5 +1,8 @@
 """Passages of people through this door, with a keyed check of each row; corrections are rows of their own.
 
+So is what another kiosk of the fleet tells of; where it comes late, after a newer one, it is kept for lists alone and
+says nothing of where the person is now.
+
 They are for whoever asks who is inside, and for lists of working hours: session_numbers, times, a direction and the
 record that let them through. They go with their person, and with the log's old records.
 """
@@ -9,7 +12,7 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kiosk.errors import StoreError
 from kiosk.rules.passage import Direction
@@ -18,7 +21,7 @@ from kiosk.types import ClockState
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from kiosk.store.database import Database
@@ -26,9 +29,14 @@ if TYPE_CHECKING:
     from kiosk.store.vault import Vault
     from kiosk.types import SubjectId
 
+LONGEST_KEY = 100
+LAST_S = 1e11  # s UTC, of what may be a time
 _CHECKED = struct.Struct(">qqd?")
 _COLUMNS = "id, subject, direction, at, request_id, corrected_by, row_check"
-_LAST = f"SELECT {_COLUMNS} FROM passage WHERE id IN (SELECT max(id) FROM passage GROUP BY subject)"
+FLEET, LATE = "fleet:", "fleet-late:"  # before the kiosk's name, as who says so
+_NOT_LATE = f"corrected_by NOT LIKE '{LATE}%'"
+_OWN = "corrected_by NOT LIKE 'fleet%'"
+_LAST = f"SELECT {_COLUMNS} FROM passage WHERE id IN (SELECT max(id) FROM passage WHERE {_NOT_LATE} GROUP BY subject)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,38 @@ class Passage:
     def counted_at(self) -> float:
         """When it was, s UTC, as far as is known now; inf where no clock that is trusted has said so yet."""
         return self.at if self.corrected_at is None else self.corrected_at
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPassage:
+    """A passage of this kiosk, for the others of its fleet."""
+
+    row: int
+    person: str  # session_id
+    direction: Direction
+    at: float | None  # s UTC; None where no clock that is trusted has said so
+    request_id: str
+
+    def key(self, kiosk: str) -> str:
+        """Return what tells it from every other passage of the fleet."""
+        return self.request_id or f"{kiosk}:{self.row}:{0 if self.at is None else round(self.at)}"
+
+
+@dataclass(frozen=True, slots=True)
+class ToldPassage:
+    """A passage that another kiosk tells of."""
+
+    key: str
+    person: str  # session_id
+    direction: Direction
+    at: float | None  # s UTC
+
+    def __post_init__(self) -> None:
+        """Refuse what is no passage."""
+        if not (0 < len(self.key) <= LONGEST_KEY and 0 < len(self.person) <= LONGEST_KEY):
+            raise ValueError("want a key and a person")
+        if self.at is not None and not 0.0 <= self.at < LAST_S:
+            raise ValueError("want a time")
 
 
 class PassageStore:
@@ -67,25 +107,109 @@ class PassageStore:
             found = connection.execute("SELECT 1 FROM subject WHERE session_number = ?", (passage.number,)).fetchone()
             if found is None:
                 raise nobody(passage.number)
-            row = next_id(connection, "passage")
-            connection.execute(
-                f"INSERT INTO passage ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
-                    row,
-                    passage.number,
-                    passage.direction.value,
-                    passage.at,
-                    passage.request_id,
-                    passage.corrected_by,
-                    check_of(self._vault, row, passage),
-                ),
-            )
+            self._insert(connection, passage)
+
+    def _insert(self, connection: sqlite3.Connection, passage: Passage) -> None:
+        row = next_id(connection, "passage")
+        connection.execute(
+            f"INSERT INTO passage ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                row,
+                passage.number,
+                passage.direction.value,
+                passage.at,
+                passage.request_id,
+                passage.corrected_by,
+                check_of(self._vault, row, passage),
+            ),
+        )
+
+    # ---- across the kiosks of a fleet
+
+    def newest_own(self) -> int:
+        """Return the number of this kiosk's newest passage; 0 where there is none."""
+        with self._database.read() as connection:
+            found = connection.execute(f"SELECT id FROM passage WHERE {_OWN} ORDER BY id DESC LIMIT 1").fetchone()
+            return 0 if found is None else int(found[0])
+
+    def has_own(self, row: int, key: str, kiosk: str) -> bool:
+        """Say whether a passage of this kiosk is the one that it told of; not where the store was put back since."""
+        with self._database.read() as connection:
+            return any(one.key(kiosk) == key for one in self._own(connection, row - 1, 0.0, 1) if one.row == row)
+
+    def own_after(self, row: int, since: float, limit: int) -> tuple[OwnPassage, ...]:
+        """Return this kiosk's passages after a row, and since a time, s UTC, the first one first."""
+        with self._database.read() as connection:
+            return tuple(self._own(connection, row, since, limit))
+
+    def _own(self, connection: sqlite3.Connection, row: int, since: float, limit: int) -> Iterator[OwnPassage]:
+        columns = ", ".join(f"passage.{one}" for one in _COLUMNS.split(", "))
+        rows = connection.execute(
+            f"SELECT {columns} FROM passage WHERE id > ? AND at >= ? AND {_OWN} ORDER BY id LIMIT ?",
+            (row, since, limit),
+        ).fetchall()
+        for found in rows:
+            (passage,) = (_counted(connection, one) for one in _read(iter([found]), self._vault))
+            (person,) = connection.execute(
+                "SELECT session_id FROM subject WHERE session_number = ?", (passage.number,)
+            ).fetchone()
+            at = passage.counted_at if math.isfinite(passage.counted_at) else None
+            yield OwnPassage(found[0], person, passage.direction, at, passage.request_id)
+
+    def hear(self, told: Sequence[ToldPassage], *, by: str, now: float) -> frozenset[str]:
+        """Keep what another kiosk tells of, each once.
+
+        Args:
+            told: in the order in which it was.
+            by: the kiosk's name.
+            now: s UTC; when it was, where nobody knows.
+
+        Returns:
+            Who is not held here, by session_id.
+
+        Raises:
+            StoreError: the store takes nothing, or a row of somebody's was changed or damaged.
+        """
+        missing = set()
+        with self._transaction() as transaction:
+            connection = transaction.connection
+            for one in told:
+                found = connection.execute(
+                    "SELECT session_number FROM subject WHERE session_id = ?", (one.person,)
+                ).fetchone()
+                if found is None:
+                    missing.add(one.person)
+                    continue
+                known = connection.execute(
+                    "SELECT 1 FROM passage WHERE subject = ? AND request_id = ?", (found[0], one.key)
+                )
+                if known.fetchone() is not None:
+                    continue
+                last = next(
+                    (
+                        _counted(connection, other)
+                        for other in _read(
+                            connection.execute(
+                                f"SELECT {_COLUMNS} FROM passage WHERE subject = ? AND {_NOT_LATE}"
+                                " ORDER BY id DESC LIMIT 1",
+                                (found[0],),
+                            ),
+                            self._vault,
+                        )
+                    ),
+                    None,
+                )
+                is_late = last is not None and one.at is not None and one.at < last.counted_at
+                at = now if one.at is None else one.at
+                says = f"{LATE if is_late else FLEET}{by}"
+                self._insert(connection, Passage(found[0], one.direction, at, one.key, says))
+        return frozenset(missing)
 
     def last(self, number: SubjectId) -> Passage | None:
         """Return a person's last passage."""
         with self._database.read() as connection:
             rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM passage WHERE subject = ? ORDER BY id DESC LIMIT 1", (number,)
+                f"SELECT {_COLUMNS} FROM passage WHERE subject = ? AND {_NOT_LATE} ORDER BY id DESC LIMIT 1", (number,)
             )
             return next((_counted(connection, one) for one in _read(rows, self._vault)), None)
 
@@ -120,7 +244,7 @@ def passages_of(connection: sqlite3.Connection, vault: Vault, number: SubjectId)
     return tuple(_read(rows, vault))
 
 
-def _read(rows: sqlite3.Cursor, vault: Vault) -> Iterator[Passage]:
+def _read(rows: Iterable[tuple[Any, ...]], vault: Vault) -> Iterator[Passage]:
     for row, number, direction, at, request_id, corrected_by, check in rows:
         passage = Passage(number, Direction(direction), at, request_id, corrected_by)
         if check_of(vault, row, passage) != check:

@@ -34,7 +34,7 @@ const RESULTS = {
   pass_look: ["good", "face"],
 };
 const PASS = "pass_"; // begins what is said of a visitor pass that was refused
-const IDLE = { state: "idle", guidance: null, result: null, other_way: false, held_s: 0, face: null, reasons: [], challenge: null, factor: null };
+const IDLE = { state: "idle", guidance: null, result: null, other_way: false, held_s: 0, face: null, reasons: [], challenge: null, factor: null, is_locked_down: false };
 
 let about = null; // what GET /device/screen says
 let news = IDLE;
@@ -119,7 +119,7 @@ function lookOf(result) {
 }
 
 function forget() {
-  news = { ...IDLE, mode: news.mode };
+  news = { ...IDLE, mode: news.mode, is_locked_down: news.is_locked_down };
   draw();
 }
 
@@ -160,12 +160,14 @@ function build() {
       t("action.cancel"),
     ),
     lost: el("p", {}, t("kiosk.lost")),
+    lockdown: el("p", { class: "lockdown", role: "alert", hidden: true }, icon("lock"), el("span", {}, t("kiosk.locked_down"))),
     form: parts?.form ?? el("section", { class: "flow", hidden: true }),
   };
   parts.main = el(
     "main",
     { class: "kiosk" },
     el("h1", { class: "unseen" }, t("kiosk.title")),
+    parts.lockdown,
     el(
       "section",
       { class: "idle", "aria-label": t("kiosk.idle") },
@@ -237,6 +239,7 @@ function draw() {
   parts.main.dataset.state = shown;
   parts.main.dataset.kind = shown === "result" ? kind : "";
   parts.form.hidden = shown !== "form";
+  parts.lockdown.hidden = !news.is_locked_down || isLost;
   parts.other.hidden = !news.other_way || shown === "idle";
   parts.cancel.hidden = !flow || shown === "lost";
   const asked = shown === "guide" ? news.challenge : null;

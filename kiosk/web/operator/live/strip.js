@@ -9,7 +9,23 @@ import { saidOf } from "./faces.js";
 const MOST = 14;
 const SAME_DAY_S = 20 * 3600; // older ones are told with their day
 const PASSES = ["pass_opened", "pass_waits", "pass_refused", "pass_used"];
-const DOOR_WORTH = new Set(["exit_pressed", "opened", "forced_open", "door_open_too_long", "door_fault", "fault_over", ...PASSES]);
+const DOOR_WORTH = new Set([
+  "exit_pressed",
+  "opened",
+  "forced_open",
+  "door_open_too_long",
+  "door_fault",
+  "fault_over",
+  "fire_release",
+  "fire_over",
+  "free",
+  "free_over",
+  "lockdown_switched",
+  "inner_forced_open",
+  "inner_open_too_long",
+  "inner_kept_shut",
+  ...PASSES,
+]);
 const DOOR_LOOK = {
   exit_pressed: ["plain", "door"],
   opened: ["plain", "door"],
@@ -21,6 +37,14 @@ const DOOR_LOOK = {
   pass_used: ["good", "key"],
   pass_waits: ["maybe", "key"],
   pass_refused: ["bad", "key"],
+  fire_release: ["alarm", "alert"],
+  fire_over: ["good", "check"],
+  free: ["plain", "door"],
+  free_over: ["plain", "lock"],
+  lockdown_switched: ["alarm", "lock"],
+  inner_forced_open: ["alarm", "alert"],
+  inner_open_too_long: ["bad", "alert"],
+  inner_kept_shut: ["bad", "lock"],
 };
 
 /** Return {element, load, decision, door}: the strip, what fetches its past, and what takes its news. */

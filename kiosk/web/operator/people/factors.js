@@ -4,7 +4,9 @@ import { call } from "../../common/api.js";
 import { el, icon, put } from "../../common/dom.js";
 import { field, showFaults } from "../../common/field.js";
 import { load, say } from "../notice.js";
-import { t, time } from "../../common/words.js";
+import { duration, t, time } from "../../common/words.js";
+
+const locked = (found) => t("factors.pin_locked", { n: found.wrong_pins, time: duration(found.pin_locked_s) });
 
 export function factors(address) {
   const place = el("div", {});
@@ -34,6 +36,9 @@ export function factors(address) {
     const made = el(
       "form",
       { class: "stack" },
+      found.pin_locked_s > 0
+        ? el("p", { class: "field-error", role: "status" }, locked(found))
+        : found.wrong_pins > 0 && el("p", { class: "soft" }, t("factors.pin_wrong", { n: found.wrong_pins })),
       Object.values(fields),
       trouble,
       el(

