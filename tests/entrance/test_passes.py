@@ -8,8 +8,10 @@ import pytest
 from kiosk.device.passes.issue import issue_pass
 from kiosk.device.passes.keys import DeviceKeys
 from kiosk.entrance.news import Topic
+from kiosk.entrance.opening import Asked
 from kiosk.rules.conditions import Condition
 from kiosk.rules.grant import Refusal, RefusalReason
+from kiosk.rules.interlock import Leaf
 from kiosk.rules.passes import SIGNED, PassRule
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter, NewDecision
@@ -322,7 +324,7 @@ def test_a_face_that_opened_nothing_leaves_the_pass_its_use(stage_with):
 
 def test_a_panel_that_opens_for_cards_opens_for_no_pass(stage_with):
     class Strike:
-        is_ours = False
+        is_ours, is_asking = False, False
 
         def ready(self, _number):
             raise AssertionError("nobody is asked for")
@@ -340,7 +342,7 @@ def test_a_panel_that_opens_for_cards_opens_for_no_pass(stage_with):
 @pytest.mark.parametrize("lacks", [None, Refusal(RefusalReason.LOG_ONLY, ("reader_lost",))])
 def test_a_readers_relay_opens_for_a_pass(stage_with, lacks):
     class Relay:
-        is_ours = True
+        is_ours, is_asking = True, False
         pulses = 0
 
         def ready(self, _number):
@@ -363,3 +365,38 @@ def test_of_two_that_spend_the_last_use_at_once_one_does(stage):
     spent = [stage.store.passes.use(kept.shown, kept.text, now=NOW, record=record) for _ in range(2)]
 
     assert [one is not None for one in spent] == [True, False]
+
+
+@pytest.mark.parametrize("direction", ["in", "out"])
+def test_a_lockdown_holds_for_a_pass_inward_and_lets_it_out(stage_with, direction):
+    stage = stage_with(passage={"direction": direction})
+    stage.monitor.hold(Condition.LOCKDOWN, "a drill")
+    kept = issued(stage)
+
+    assert hold_up(stage, kept.text) == ("not_opened" if direction == "in" else "welcome")
+    assert stage.lines.pulses == (direction == "out")
+    assert stage.store.passes.find(kept.shown).used == (direction == "out")
+
+
+@pytest.mark.parametrize("leaf", Leaf)
+@pytest.mark.parametrize("direction", ["in", "out"])
+def test_a_pass_opens_one_door_of_an_airlock_while_the_other_is_shut(stage_with, leaf, direction):
+    class Other:
+        is_settled = False
+
+        def ask(self):
+            return Asked(are_heard=True, other=leaf)
+
+        def settle(self):
+            self.is_settled = True
+
+        def lost(self):
+            return ()
+
+    stage, other = stage_with(passage={"direction": direction, "interlock": "inner"}), Other()
+    stage.judge.opening.ask(other)
+    opens = leaf is Leaf.SHUT or direction == "out"
+
+    assert hold_up(stage, issued(stage).text) == ("welcome" if opens else "not_opened")
+    assert stage.lines.pulses == opens
+    assert other.is_settled
