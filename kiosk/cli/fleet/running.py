@@ -13,6 +13,8 @@ from kiosk.fleet.duplicates import DuplicateWatch
 from kiosk.fleet.member import Member
 from kiosk.fleet.settings import SettingsKeeper
 from kiosk.fleet.sync import FleetSync
+from kiosk.fleet.updates.appliance import find_installer
+from kiosk.fleet.updates.staging import Staging
 from kiosk.rules.conditions import Allowed
 from kiosk.settings.config import ORDERED_NAME
 from kiosk.store.store import Store
@@ -51,4 +53,5 @@ def make_fleet(chosen: argparse.Namespace, kiosk: Kiosk, store: Store, *, reload
         more_hubs=kiosk.device.config.fleet.site_hubs,
         chores=[DuplicateWatch(kiosk.device).look],
         keeper=keeper,
+        staging=lambda member, others: Staging(store, member, others, find_installer()),
     )
