@@ -11,6 +11,7 @@ from kiosk.didit.contract import timestamp
 from kiosk.errors import RefusedError
 from kiosk.fleet.health import SILENT_AFTER, health_s
 from kiosk.fleet.orders import UPDATE
+from kiosk.fleet.pairs import Pairs
 from kiosk.fleet.roster import Roster
 from kiosk.fleet.sync import FleetSync
 from kiosk.fleet.updates.order import update_of
@@ -30,6 +31,7 @@ class View:
     def __init__(self, sync: FleetSync, store: Store, *, now: Callable[[], float] = time.time) -> None:
         """Take the thread that keeps in touch, the store and the clock."""
         self._sync, self._store, self._now = sync, store, now
+        self._pairs = Pairs(sync.member, store)
 
     def overview(self) -> dict[str, Any]:
         """Return the fleet at a glance: JSON."""
@@ -80,6 +82,14 @@ class View:
             "forgotten_on": sum(row["has_forgotten"] for row in rows),
             "kiosks": sorted(rows, key=lambda row: (not row["is_me"], str(row["name"]).casefold(), row["kiosk"])),
         }
+
+    def duplicates(self) -> list[dict[str, Any]]:
+        """Return who may be one person, see `Pairs.open`: JSON."""
+        return self._pairs.open()
+
+    def decide(self, first: str, second: str, *, details_of: str | None, actor: str) -> dict[str, Any] | None:
+        """Say that two people are one, or two; see `Pairs.decide`."""
+        return self._pairs.decide(first, second, details_of=details_of, actor=actor)
 
     def _doors(self, session_id: str) -> Callable[[str], bool | None]:
         """Return what says whether a person goes through a kiosk's door; None where that is not known."""

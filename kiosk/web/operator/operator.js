@@ -19,6 +19,7 @@ import { inside } from "./inside.js";
 import { keys } from "./keys.js";
 import { alarms as alarmsOf } from "./live/alarm.js";
 import { live } from "./live/live.js";
+import { pairs } from "./pairs.js";
 import { operators } from "./operators/operators.js";
 import { people } from "./people/people.js";
 import { person } from "./people/person.js";
@@ -43,6 +44,7 @@ const ROUTES = [
   [/^audit$/, audit, "audit", "audit"],
   [/^cloud$/, cloud, "cloud", "cloud"],
   [/^fleet$/, fleet, "fleet", "fleet"],
+  [/^fleet\/pairs$/, pairs, "pairs", "fleet"],
   [/^settings$/, settings, "settings", "settings"],
   [/^keys$/, keys, "keys", "keys"],
   [/^operators$/, operators, "operators", "operators"],
