@@ -7,6 +7,7 @@
 #   /opt/kiosk/previous        link to the one before, which a failed update goes back to
 #   /opt/kiosk/switching       there from just before a switch until the new release has proved itself
 #   /opt/kiosk/updates.log     what was tried and with whose signature: a line of JSON each
+#   /opt/kiosk/update.json     how the last update of a fleet went, for the kiosk: fleet_update.sh
 
 opt=/opt/kiosk
 state=/var/lib/kiosk
@@ -15,7 +16,7 @@ config=/etc/kiosk/kiosk.toml
 status=/run/kiosk/status.json
 credential=/etc/credstore.encrypted/kiosk.key
 unit_folder=/usr/local/lib/systemd/system # /etc/systemd/system stays the administrator's
-units=(kiosk.service restart-kiosk.service confirm-kiosk.service)
+units=(kiosk.service restart-kiosk.service confirm-kiosk.service update-kiosk.service update-kiosk.path)
 for task in sweep backup health; do units+=("kiosk-$task.service" "kiosk-$task.timer"); done
 target="" # --root: another root directory than this machine's
 

@@ -88,9 +88,10 @@ if [ ! -e "$target$config" ]; then
   chmod 640 "$target$config.part" # a camera's address may hold a password
   mv "$target$config.part" "$target$config"
 fi
-in_target systemctl enable --quiet confirm-kiosk.service kiosk-sweep.timer kiosk-backup.timer kiosk-health.timer
+in_target systemctl enable --quiet confirm-kiosk.service update-kiosk.path kiosk-sweep.timer kiosk-backup.timer \
+  kiosk-health.timer
 if is_running; then
-  systemctl start kiosk-sweep.timer kiosk-backup.timer kiosk-health.timer
+  systemctl start update-kiosk.path kiosk-sweep.timer kiosk-backup.timer kiosk-health.timer
   if ! { udevadm control --reload && udevadm trigger --subsystem-match=gpio --subsystem-match=dma_heap; }; then
     note "udev does not answer; the rights on the door's lines hold after the next start"
   fi

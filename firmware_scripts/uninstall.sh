@@ -30,12 +30,12 @@ fi
 
 step "Removing the kiosk"
 if is_running; then
-  for unit in kiosk-{sweep,backup,health}.timer kiosk-{sweep,backup,health}.service restart-kiosk.service kiosk.service; do
+  for unit in update-kiosk.path update-kiosk.service kiosk-{sweep,backup,health}.timer kiosk-{sweep,backup,health}.service restart-kiosk.service kiosk.service; do
     if systemctl cat "$unit" >/dev/null 2>&1; then systemctl stop "$unit"; fi
   done
 fi
-systemctl disable --quiet kiosk.service confirm-kiosk.service kiosk-sweep.timer kiosk-backup.timer kiosk-health.timer \
-  2>/dev/null || true # not there the second time
+systemctl disable --quiet kiosk.service confirm-kiosk.service update-kiosk.path kiosk-sweep.timer kiosk-backup.timer \
+  kiosk-health.timer 2>/dev/null || true # not there the second time
 for unit in "${units[@]}"; do rm -f "$unit_folder/$unit"; done
 rm -rf "$unit_folder/kiosk-.service.d" "$unit_folder/kiosk.service.d"
 rm -f /etc/udev/rules.d/70-kiosk.rules /etc/sysusers.d/kiosk.conf /usr/local/bin/kiosk

@@ -309,7 +309,7 @@ def pass_keys(opened: Store) -> PassKeys:
 
     if not opened.is_in_fleet:
         return DeviceKeys(opened)
-    from kiosk.fleet.pass_keys import FleetPassKeys
+    from kiosk.fleet.doors.pass_keys import FleetPassKeys
 
     return FleetPassKeys(opened)
 

@@ -7,12 +7,16 @@ import sys
 
 import pytest
 
-from tests.appliance.machine import MINISIGN, SCRIPTS, Machine, Maker
+from kiosk.fleet.updates.appliance import Appliance, Outcome
+from kiosk.fleet.updates.order import Bundle
+from kiosk.fleet.updates.rollout import Stage
+from tests.appliance.machine import MINISIGN, SCRIPTS, SHARE, Machine, Maker
 
 OLD, NEW = "0.9.1", "0.9.2"
 WHOLE_DRILL = pytest.mark.skipif(
     not os.environ.get("KIOSK_DRILLS"), reason="a power cut takes seconds, and the kinds are tried: KIOSK_DRILLS=1"
 )
+ASKED = "fleet_update.sh"
 INSTALLING = "in_target python3 -m venv*"  # what comes first when a bundle was believed
 
 
@@ -361,6 +365,139 @@ def test_the_script_of_a_stick_takes_its_own_release_only_when_told_so():
 
     assert done.returncode == 1
     assert "want a signed bundle" in done.stderr
+
+
+# What a fleet ordered: the kiosk asks by a file, and is answered by one
+
+
+class Asking:
+    """The kiosk's side: a bundle in its state directory, a request beside it, the answer."""
+
+    def __init__(self, machine):
+        self.machine, self.appliance = machine, Appliance(machine.at("/opt/kiosk"))
+        self.folder = machine.at("/var/lib/kiosk/updates")
+        self.folder.mkdir(exist_ok=True)
+
+    def ask(self, bundle, version=NEW, revision=1):
+        name = f"kiosk-{version}-any-python3.13.tar.gz"
+        shutil.copy(bundle, self.folder / name)
+        shutil.copy(f"{bundle}.minisig", self.folder / f"{name}.minisig")
+        self.appliance.ask(revision, Bundle(name, 1, "", (), ""), self.folder)
+
+    def run(self):
+        return self.machine.run(f"{SHARE}/{ASKED}")
+
+    def answer(self, revision=1):
+        return self.appliance.outcome(revision)
+
+
+@pytest.fixture
+def asking(machine):
+    return Asking(machine)
+
+
+def switches(machine):
+    return [row["what"] for row in machine.records].count("switching")
+
+
+def test_a_release_that_a_fleet_ordered_is_installed_once_and_told(asking, bundles):
+    asking.ask(bundles[NEW])
+    code, said = asking.run()
+
+    assert code == 0, said
+    assert_is_whole(asking.machine, NEW)
+    assert asking.answer() == Outcome(Stage.RUNS)
+    asking.appliance.ask(1, Bundle(f"kiosk-{NEW}-any-python3.13.tar.gz", 1, "", (), ""), asking.folder)
+    assert asking.run() == (0, "")  # asked again by the next process of the kiosk
+    assert switches(asking.machine) == 1
+    assert asking.answer(2) is None
+
+
+def test_a_release_of_a_fleet_that_dies_is_gone_back_from_and_told(staged_broken, broken, tmp_path):
+    asking = Asking(Machine(tmp_path, like=staged_broken))
+    asking.ask(broken, "0.9.3")
+    code, said = asking.run()
+
+    assert code == 0, said
+    assert_is_whole(asking.machine, OLD)
+    assert asking.answer().stage is Stage.GONE_BACK
+    assert "did not prove itself" in asking.answer().why
+
+
+def test_whatever_a_fleet_says_the_makers_signature_decides(asking, stranger, bundles):
+    asking.ask(stranger.bundle("0.9.9"), "0.9.9")
+    asking.run()
+    assert asking.answer().stage is Stage.FAILED
+    assert "is not from whoever makes this device's releases" in asking.answer().why
+    asking.ask(bundles["0.9.0"], "0.9.0", 2)
+    asking.run()
+    assert asking.answer(2).stage is Stage.FAILED
+    assert "is not newer" in asking.answer(2).why
+
+    assert_is_whole(asking.machine, OLD)
+    assert switches(asking.machine) == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "1\n", "1\n0.9.2\n../../etc/shadow\n", "x\n0.9.2\nkiosk-1.tar.gz\n", "1\n$(id)\nkiosk-1.tar.gz\n"],
+    ids=["empty", "short", "elsewhere", "no number", "a command"],
+)
+def test_a_request_in_another_form_does_nothing(asking, text):
+    (asking.folder / "request").write_text(text)
+    code, said = asking.run()
+
+    assert code == 1
+    assert "Error:" in said
+    assert not asking.machine.at("/opt/kiosk/update.json").exists()
+    assert_is_whole(asking.machine, OLD)
+
+
+def test_a_request_that_points_elsewhere_reads_nothing_out(asking, bundles):
+    asking.ask(bundles[NEW])
+    secret = asking.machine.at("/etc/secret")
+    secret.write_text("a secret\n" * 3)
+    (asking.folder / "request").unlink()
+    (asking.folder / "request").symlink_to("/etc/secret")
+    code, said = asking.run()
+
+    assert code == 1
+    assert "a secret" not in said
+    assert_is_whole(asking.machine, OLD)
+
+
+@pytest.mark.parametrize(
+    ("command", "times"),
+    [
+        (INSTALLING, 1),
+        pytest.param("tell installing*", 1, marks=WHOLE_DRILL),
+        ("systemctl restart --no-block kiosk.service", 1),
+        ("tell runs*", 1),
+    ],
+)
+def test_a_power_cut_during_a_fleets_update_ends_as_one_by_hand_and_is_told(asking, bundles, command, times):
+    asking.ask(bundles[NEW])
+    asking.machine.cut_before(command, script=ASKED)
+    asking.machine.boot()
+    code, said = asking.run()  # the kiosk, which heard no answer, asks again
+
+    assert code == 0, said
+    assert_is_whole(asking.machine, NEW)
+    assert asking.answer() == Outcome(Stage.RUNS)
+    assert switches(asking.machine) == times
+
+
+def test_a_power_cut_while_going_back_is_told_and_the_release_is_not_tried_again(staged_broken, broken, tmp_path):
+    asking = Asking(Machine(tmp_path, like=staged_broken))
+    asking.ask(broken, "0.9.3")
+    asking.machine.cut_before("restore_store", script=ASKED)
+    asking.machine.boot()
+    code, said = asking.run()
+
+    assert code == 0, said
+    assert_is_whole(asking.machine, OLD)
+    assert asking.answer().stage is Stage.GONE_BACK
+    assert switches(asking.machine) == 1
 
 
 # The form of the signatures

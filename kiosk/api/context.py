@@ -61,6 +61,15 @@ class Fleet(Protocol):
     def person(self, session_id: str) -> Mapping[str, Any]:
         """Return which kiosks know what is known here of a person, and which have forgotten them: JSON."""
 
+    def duplicates(self) -> Sequence[Mapping[str, Any]]:
+        """Return who may be one person and was enrolled at two kiosks, most alike first: JSON."""
+
+    def decide(self, first: str, second: str, *, details_of: str | None, actor: str) -> Mapping[str, Any] | None:
+        """Say that two people are one with the particulars of `details_of`, and return them: JSON; or two, for None.
+
+        A RefusedError says that nobody is asked about these two any more.
+        """
+
 
 def nothing() -> None:
     """Do nothing."""

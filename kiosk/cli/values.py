@@ -62,6 +62,13 @@ def read_days(text: str) -> int:
     return int(text)
 
 
+def read_minutes(text: str) -> int:
+    """Read a number of minutes, a week at most."""
+    if not text.isdecimal() or not 1 <= int(text) <= 10_080:  # noqa: PLR2004  a week
+        raise argparse.ArgumentTypeError(f"want 1 to 10080 minutes, got {text!r}")
+    return int(text)
+
+
 def read_part(text: str) -> tuple[int, int]:
     """Read which part of how many, such as 1/4."""
     part, slash, of = text.partition("/")

@@ -20,6 +20,7 @@ SOON_S = 1.0  # between two words of a kiosk while it reads something
 MOST_WORDS = 2.0  # that a kiosk has to hear in a second; each goes to every kiosk
 MOST_WORDS_READING = 5.0  # the same while there is something to read
 LOOK_S = 1.0
+SILENT_AFTER = 4  # words that did not come
 
 
 class HealthExchange:
@@ -31,9 +32,13 @@ class HealthExchange:
         health: Callable[[], dict[str, object]],
         link: Callable[[], dict[str, object]],
         seen: Seen,
+        news: Callable[[], int] = lambda: 0,
     ) -> None:
-        """Take the kiosk, what to say of it and of the way to this hub, and what notes who was heard."""
-        self._member, self._health, self._link, self._seen = member, health, link, seen
+        """Take the kiosk, what to say of it and of the way to this hub, and what notes who was heard.
+
+        `news` changes where the others are to hear something sooner.
+        """
+        self._member, self._health, self._link, self._seen, self._news = member, health, link, seen, news
 
     async def run(self, client: Client) -> None:
         """Go on until the connection ends.
@@ -46,14 +51,16 @@ class HealthExchange:
             await asyncio.to_thread(self._member.hear_health, self._member.id, last.data)
         heard: asyncio.Queue[Msg | None] = asyncio.Queue()
         every = wire.SUBJECTS[wire.HEALTH]
-        await wire.read_on(
+        _, missing = await wire.read_on(
             client, wire.HEALTH, heard, deliver_policy=DeliverPolicy.LAST_PER_SUBJECT, filter_subject=every
         )
-        told_at, told_of = float("-inf"), -1
+        told_at, told_of = float("-inf"), (-1, 0)
         while True:
-            due_s = health_s(self._kiosks, is_reading=self._seen.read_to != told_of)
+            self._seen.has_all_words = missing <= 0
+            now = (self._seen.read_to, self._news())
+            due_s = health_s(self._kiosks, is_reading=now != told_of)
             if time.monotonic() - told_at >= due_s and self._member.is_let_in:
-                told_at, told_of = time.monotonic(), self._seen.read_to
+                told_at, told_of = time.monotonic(), now
                 await self._tell(client)
             try:
                 batch = [await asyncio.wait_for(heard.get(), LOOK_S)]
@@ -63,6 +70,7 @@ class HealthExchange:
                 batch.append(heard.get_nowait())
             if await self._hear([one for one in batch if one is not None]):
                 told_at = float("-inf")
+            missing -= len(batch)
             if None in batch:
                 return
 

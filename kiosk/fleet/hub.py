@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from kiosk.errors import ConfigError, KioskError
 from kiosk.fleet import wire
 from kiosk.fleet.admin import Admin, Invitation, read_invitation
+from kiosk.fleet.carry import ROSTER
 from kiosk.fleet.identity import Identity, load_identity, nats_user, new_identity
 from kiosk.fleet.orders import KINDS, revision_of
 from kiosk.fleet.roster import Roster, read_roster
@@ -44,6 +45,8 @@ KEPT_DAYS = {wire.LOG: 366.0, wire.PASSAGES: 8.0}
 counts as inside for longer than [passage] forget_h, a week at most."""
 
 AGAIN_S = 0.5
+MOST_UPDATE_BYTES = 4 << 30  # of the bundles of one update, and of the one before it until that is dropped
+ASKED_FOR = frozenset({wire.LOG, wire.UPDATE})  # streams that no kiosk has sent to it
 
 log = logging.getLogger("kiosk.fleet_hub")
 
@@ -108,6 +111,7 @@ class Hub:
             raise ConfigError(f"{directory}: {error}; want a folder that `kiosk fleet init` prepared") from error
         self.roster: Roster = read_roster(self._signed, self.invitation.admin)
         self._server: subprocess.Popen[bytes] | None = None
+        self._revisions: dict[str, int] = {}  # of the orders that its streams have
 
     @property
     def url(self) -> str:
@@ -178,6 +182,11 @@ class Hub:
             per_subject = DeliverPolicy.LAST_PER_SUBJECT
             every = wire.SUBJECTS[wire.SETTINGS]
             await wire.read_on(client, wire.SETTINGS, queue, deliver_policy=per_subject, filter_subject=every)
+
+            async def carried(message: Msg) -> None:
+                queue.put_nowait(message)
+
+            await client.subscribe(wire.CARRY, cb=carried)
             ready()
             while not is_stopping():
                 try:
@@ -188,11 +197,13 @@ class Hub:
                     return
                 if message.subject == wire.SUBJECTS[wire.ROSTER]:
                     self._hear(message.data)
+                elif message.subject.startswith(wire.carry_subject("")):
+                    await self._hear_carried(client, message.subject, message.data)
                 else:
                     self._keep_order(message.subject, message.data)
 
     async def _make_streams(self, client: Client) -> None:
-        from nats.js.api import StorageType, StreamConfig  # noqa: PLC0415  see wire.connection
+        from nats.js.api import DiscardPolicy, StorageType, StreamConfig  # noqa: PLC0415  see wire.connection
         from nats.js.errors import NotFoundError  # noqa: PLC0415  as above
 
         streams = client.jetstream(timeout=wire.ANSWER_S)
@@ -203,8 +214,10 @@ class Hub:
                 storage=StorageType.FILE,
                 max_msgs_per_subject=-1 if name in KEPT_DAYS else 1,
                 deny_delete=name == wire.LOG,
-                allow_direct=name in KEPT_DAYS,  # each kiosk asks for its own last message
+                allow_direct=name in {*ASKED_FOR, *KEPT_DAYS},  # one by one: its own last message, the next piece
                 max_age=KEPT_DAYS[name] * 86400.0 if name in KEPT_DAYS else None,
+                max_bytes=MOST_UPDATE_BYTES if name == wire.UPDATE else -1,
+                discard=DiscardPolicy.NEW if name == wire.UPDATE else DiscardPolicy.OLD,
             )
             try:
                 await streams.stream_info(name)
@@ -228,11 +241,32 @@ class Hub:
     def _keep_order(self, subject: str, signed: bytes) -> None:
         kind = subject.rsplit(".", maxsplit=1)[-1]
         try:
-            revision_of(signed, kind, self.invitation.admin)
+            self._revisions[kind] = revision_of(signed, kind, self.invitation.admin)
         except KioskError as error:
             log.warning("order refused reason=%r", str(error))
             return
         _write(self._directory / ORDER.format(kind), signed)
+
+    async def _hear_carried(self, client: Client, subject: str, signed: bytes) -> None:
+        """Publish what a kiosk brought from another hub, where it is the owner's and newer; it then comes as any."""
+        what = subject.rsplit(".", maxsplit=1)[-1]
+        try:
+            if what == ROSTER:
+                to = wire.SUBJECTS[wire.ROSTER]
+                is_new = read_roster(signed, self.invitation.admin).number > self.roster.number
+            else:
+                to = wire.order_subject(what)
+                is_new = revision_of(signed, what, self.invitation.admin) > self._revisions.get(what, 0)
+        except KioskError as error:
+            log.warning("carried refused subject=%s reason=%r", subject, str(error))
+            return
+        if is_new:
+            await client.jetstream(timeout=wire.ANSWER_S).publish(to, signed)
+            if what == ROSTER:
+                self._hear(signed)  # at once: the next that brings the same brings nothing new
+            else:
+                self._keep_order(to, signed)
+            log.info("carried subject=%s", subject)
 
     def _hear(self, signed: bytes) -> None:
         try:
@@ -257,21 +291,24 @@ def settings_of(directory: Path, address: Address, invitation: Invitation, ident
     """Return nats-server's settings: TLS, streams on disk, and each user limited to its own subjects."""
     reads = [
         *(f"$JS.API.STREAM.INFO.{name}" for name in wire.SUBJECTS),
-        *(f"$JS.API.CONSUMER.CREATE.{name}" for name in wire.SUBJECTS if name != wire.LOG),
-        *(f"$JS.API.CONSUMER.CREATE.{name}.>" for name in wire.SUBJECTS if name != wire.LOG),
+        *(f"$JS.API.CONSUMER.CREATE.{name}" for name in wire.SUBJECTS if name not in ASKED_FOR),
+        *(f"$JS.API.CONSUMER.CREATE.{name}.>" for name in wire.SUBJECTS if name not in ASKED_FOR),
+        f"$JS.API.DIRECT.GET.{wire.UPDATE}.{wire.SUBJECTS[wire.UPDATE]}",
     ]
     users = [_user(identity.card.transport, [">"], [">"])]
     owner = [
         *reads,
         "fleet.roster",
         "fleet.settings.*",
+        wire.SUBJECTS[wire.UPDATE],
+        f"$JS.API.STREAM.PURGE.{wire.UPDATE}",
         "$JS.API.STREAM.MSG.GET.>",
         "$JS.API.CONSUMER.>",
         "$JS.API.DIRECT.GET.>",
     ]
     users.append(_user(invitation.transport, owner, [f"{wire.inbox_of('owner')}.>"]))
     for name, member in roster.members.items():
-        own = [f"fleet.people.*.{name}", *(f"fleet.{one}.{name}" for one in OWN)]
+        own = [f"fleet.people.*.{name}", *(f"fleet.{one}.{name}" for one in OWN), wire.CARRY]
         own.append(f"$JS.API.DIRECT.GET.{wire.LOG}.fleet.log.{name}")
         own.append(f"$JS.API.DIRECT.GET.{wire.PASSAGES}.fleet.passages.{name}")
         users.append(_user(member.card.transport, [*own, *reads], [f"{wire.inbox_of(name)}.>", "fleet.beacon.*"]))

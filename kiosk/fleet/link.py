@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from kiosk.errors import KioskError, RefusedError
 from kiosk.fleet import wire
+from kiosk.fleet.carry import ROSTER, Carrier
 from kiosk.fleet.decisions import DecisionSender
 from kiosk.fleet.doors.doors import Doors
 from kiosk.fleet.doors.exchange import DoorExchange
@@ -23,6 +24,7 @@ from kiosk.fleet.envelope import Message
 from kiosk.fleet.health import HealthExchange
 from kiosk.fleet.member import Member
 from kiosk.fleet.seen import Seen
+from kiosk.fleet.updates.pieces import PieceReader
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -50,6 +52,8 @@ class Link:
         health: Callable[[], dict[str, object]],
         decisions: DecisionSender | None = None,
         doors: Doors | None = None,
+        pieces: PieceReader | None = None,
+        news: Callable[[], int] = lambda: 0,
     ) -> None:
         """Put the parts together.
 
@@ -60,8 +64,10 @@ class Link:
             health: what to say of oneself.
             decisions: sends them to this hub; None: they go to another.
             doors: the neighbours of a door; None: there is none.
+            pieces: reads here what is lacking of an update's bundle.
+            news: changes where the others are to hear sooner how this kiosk is.
         """
-        self._decisions = decisions
+        self._decisions, self._pieces = decisions, pieces
         self._doors = None if doors is None else DoorExchange(doors)
         self._member, self.url, self._lock = member, url, lock
         self._tries = 0
@@ -74,8 +80,9 @@ class Link:
         self.source = url
         self.seen = Seen()
         """What passed here, for who wants to know which kiosks know of it."""
-        self._health = HealthExchange(member, health, self._told, self.seen)
+        self._health = HealthExchange(member, health, self._told, self.seen, news)
         self._unread = 0
+        self._carrier = Carrier(member)
 
     async def run(self) -> None:
         """Keep connected, indefinitely."""
@@ -104,6 +111,7 @@ class Link:
         async with wire.connection(
             self.url, member.invitation, member.identity, member.id, ended=lambda: queue.put_nowait(None)
         ) as client:
+            self._carrier.begin()
             rosters: asyncio.Queue[Msg | None] = asyncio.Queue()
             await self._first_roster(client, rosters)
             for order in await wire.fetch(client, wire.SETTINGS, [wire.SUBJECTS[wire.SETTINGS]]):
@@ -118,8 +126,13 @@ class Link:
                 asyncio.create_task(self._speak(client)),
                 asyncio.create_task(self._hear_orders(client)),
                 asyncio.create_task(self._fetch_wanted(client)),
+                asyncio.create_task(self._carrier.run(client)),
                 asyncio.create_task(self._health.run(client)),
-                *(asyncio.create_task(one.run(client)) for one in (self._decisions, self._doors) if one is not None),
+                *(
+                    asyncio.create_task(one.run(client))
+                    for one in (self._decisions, self._pieces, self._doors)
+                    if one is not None
+                ),
             ]
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -145,6 +158,7 @@ class Link:
             await self._hear_roster(message)
 
     async def _hear_roster(self, message: Msg) -> None:
+        self._carrier.hear(ROSTER, message.data)
         try:
             async with self._lock:
                 await asyncio.to_thread(self._member.hear_roster, message.data)
@@ -229,6 +243,7 @@ class Link:
 
     async def _hear_order(self, message: Msg) -> None:
         kind = message.subject.rsplit(".", maxsplit=1)[-1]
+        self._carrier.hear(kind, message.data)
         try:
             async with self._lock:
                 await asyncio.to_thread(self._member.hear_order, kind, message.data)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import math
+import shutil
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -16,7 +17,7 @@ from kiosk.errors import KioskError, RefusedError
 from kiosk.fleet.admin import Invitation, read_invitation
 from kiosk.fleet.envelope import Message, Not, open_envelope, seal, word_key
 from kiosk.fleet.heads import Heads
-from kiosk.fleet.identity import Identity, load_identity, new_identity
+from kiosk.fleet.identity import Card, Identity, load_identity, new_identity
 from kiosk.fleet.orders import POLICY, Order, open_order, revision_of
 from kiosk.fleet.policy import Policy, policy_of
 from kiosk.fleet.roster import Roster, read_roster
@@ -30,6 +31,10 @@ _HEALTH = b"kiosk fleet health\0"
 LONGEST_HEALTH = 1 << 16
 DEEPEST = 20  # levels of JSON in another kiosk's word: whoever reads it again may have less room than who took it
 SECRET = "fleet"  # noqa: S105  the name of a secret
+UPDATES = "updates"
+"""Folder of what an update needs, see updates/shelf.py."""
+UPDATE_WORDS = "fleet_update_words"
+"""Name of the secret with what sticks brought, see updates/words.py."""
 
 log = logging.getLogger("kiosk.fleet")
 
@@ -57,6 +62,7 @@ class Member:
         self.heads = Heads(store, self.shared, self.identity)
         self.roster: Roster | None = None
         self._keys: dict[int, bytes] = {}
+        self._opened_orders: dict[str, tuple[bytes, Order]] = {}  # as signed, and opened: asked for every second
         self._obeying, self._refused = threading.Lock(), ""
         if signed := self.shared.roster():
             self._use(read_roster(signed, self.invitation.admin))
@@ -64,6 +70,11 @@ class Member:
             self.obey()  # an order may have been kept by a process that was ended, or by a program that refused it
         except KioskError as error:  # a full disk must not keep a kiosk from saying so
             log.warning("fleet policy not obeyed reason=%r", str(error))
+
+    @property
+    def store(self) -> Store:
+        """Of the kiosk."""
+        return self._store
 
     @property
     def id(self) -> str:
@@ -119,10 +130,24 @@ class Member:
 
     def order(self, kind: str) -> Order | None:
         """Return the newest order of a kind that can be opened; None where there is none."""
-        for envelope in self.shared.orders.of(kind):
-            if (found := open_order(envelope, kind, self.invitation.admin, self._keys)) is not None:
-                return found
+        kept = self.shared.orders.of(kind)
+        known = self._opened_orders.get(kind)
+        if known is not None and kept and kept[0] == known[0]:
+            return known[1]
+        for envelope, found in self._open_orders(kind, kept):
+            self._opened_orders[kind] = envelope, found
+            return found
         return None
+
+    def orders(self, kind: str) -> Iterator[Order]:
+        """Yield the orders of a kind that can be opened, newest first."""
+        for _, found in self._open_orders(kind, self.shared.orders.of(kind)):
+            yield found
+
+    def _open_orders(self, kind: str, kept: Iterable[bytes]) -> Iterator[tuple[bytes, Order]]:
+        for envelope in kept:
+            if (found := open_order(envelope, kind, self.invitation.admin, self._keys)) is not None:
+                yield envelope, found
 
     def policy(self) -> Policy | None:
         """Return which groups go through which doors; None where the owner ordered nothing.
@@ -222,17 +247,10 @@ class Member:
 
     def _read_health(self, kiosk: str, signed: bytes) -> dict[str, Any] | None:
         member = None if self.roster is None else self.roster.members.get(kiosk)
-        if member is None or len(signed) > LONGEST_HEALTH:
-            return None
-        try:
-            Ed25519PublicKey.from_public_bytes(member.card.sign).verify(signed[:64], _HEALTH + signed[64:])
-            said = json.loads(signed[64:])
-            if not (math.isfinite(float(said["at"])) and _is_shallow(said)):
-                raise ValueError("out of range")
-        except (InvalidSignature, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        said = None if member is None else read_health(signed, member.card)
+        if member is not None and said is None:
             log.warning("fleet health refused kiosk=%s", kiosk)
-            return None
-        return dict(said)
+        return said
 
     def _use(self, roster: Roster) -> None:
         self.roster, self._keys = roster, roster.keys_for(self.id, self.identity.seal)
@@ -278,6 +296,20 @@ class Member:
         return Message(one.person, self.id, envelope)
 
 
+def read_health(signed: bytes, card: Card) -> dict[str, Any] | None:
+    """Return what `Member.sign_health` signed; None where it is not that kiosk's own word."""
+    try:
+        if len(signed) > LONGEST_HEALTH:
+            raise ValueError("too long")
+        Ed25519PublicKey.from_public_bytes(card.sign).verify(signed[:64], _HEALTH + signed[64:])
+        said = json.loads(signed[64:])
+        if not (math.isfinite(float(said["at"])) and _is_shallow(said)):
+            raise ValueError("out of range")
+    except (InvalidSignature, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+    return dict(said)
+
+
 def _is_shallow(found: object, levels: int = DEEPEST) -> bool:
     inside = found.values() if isinstance(found, dict) else found if isinstance(found, list) else ()
     return levels > 0 and all(_is_shallow(one, levels - 1) for one in inside)
@@ -318,4 +350,6 @@ def leave(store: Store) -> None:
     """Be a kiosk alone again: keys, documents and orders of the fleet are gone, the people stay."""
     Shared(store).end()
     (store.directory / ORDERED_NAME).unlink(missing_ok=True)
+    shutil.rmtree(store.directory / UPDATES, ignore_errors=True)
+    store.secrets.remove(UPDATE_WORDS)
     store.secrets.remove(SECRET)

@@ -16,8 +16,8 @@ from kiosk.errors import RefusedError
 from kiosk.fleet.identity import id_of
 from kiosk.fleet.sealed import Form, Sealed
 
-POLICY, SETTINGS = "policy", "settings"
-KINDS = (POLICY, SETTINGS)
+POLICY, SETTINGS, UPDATE = "policy", "settings", "update"
+KINDS = (POLICY, SETTINGS, UPDATE)
 LONGEST = 1 << 20  # bytes
 _FORM = Form(b"KFO1", b"kiosk fleet order\0")
 

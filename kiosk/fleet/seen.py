@@ -24,13 +24,15 @@ class Seen:
         self._rest: int | None = None
         self._heard: dict[str, float] = {}
         self._ahead_s: float | None = None
+        self.has_all_words = False
+        """Whether the last word of every kiosk that the hub had at the session's beginning was heard."""
 
     def begin(self, source: str) -> None:
         """Begin a session; a hub that was made anew numbers from the beginning."""
         if source != self.source:
             self.source, self._rest, self.read_to = source, None, 0
             self._people.clear()
-        self._ahead_s = None
+        self._ahead_s, self.has_all_words = None, False
 
     def level(self, seq: int) -> None:
         """Everything that the hub had was read up to here: whoever has no number of their own has none above."""

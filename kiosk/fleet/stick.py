@@ -18,6 +18,7 @@ from kiosk.errors import ConfigError, RefusedError
 from kiosk.fleet.envelope import Message
 from kiosk.fleet.identity import bytes_of, text_of
 from kiosk.fleet.member import Member
+from kiosk.fleet.updates import words
 
 BATCH = 500  # documents of one transaction
 LONGEST_LINE = 16 << 20
@@ -46,6 +47,7 @@ def export(member: Member, path: Path) -> int:
     head: dict[str, Any] = {"kiosk_fleet_stick": 1, "fleet": member.invitation.fleet, "roster": text_of(signed)}
     head["orders"] = {kind: text_of(envelope) for kind, envelope in member.shared.orders.newest().items()}
     head["heads"] = dict(member.heads.all())
+    head["updates"] = words.all_signed(member)
     part, count = path.with_name(f".{path.name}.part"), 0
     try:
         with part.open("w", encoding="utf-8") as file:
@@ -85,6 +87,7 @@ def take(member: Member, path: Path) -> Taken:
                     refused.append(str(error))
             for kiosk, text in head.get("heads", {}).items():
                 member.heads.hear(kiosk, text, member.roster)
+            words.hear_stick(member, head.get("updates", {}))
             lines = _messages(file)
             while batch := list(islice(lines, BATCH)):
                 documents += len(batch)

@@ -16,10 +16,14 @@ from kiosk import __version__
 from kiosk.errors import KioskError
 from kiosk.fleet.decisions import DecisionSender
 from kiosk.fleet.doors.doors import Doors
+from kiosk.fleet.health import SILENT_AFTER, health_s
 from kiosk.fleet.link import Link
 from kiosk.fleet.member import Member
-from kiosk.fleet.orders import POLICY
+from kiosk.fleet.orders import POLICY, UPDATE
 from kiosk.fleet.settings import SettingsKeeper
+from kiosk.fleet.updates import words
+from kiosk.fleet.updates.pieces import PieceReader
+from kiosk.fleet.updates.staging import Others, Staging
 from kiosk.store.fleet.duplicates import Duplicates
 from kiosk.store.store import Store
 
@@ -42,6 +46,7 @@ class FleetSync:
         chores: Iterable[Callable[[], object]] = (),
         keeper: Callable[[Member], SettingsKeeper] | None = None,
         doors: Callable[[Member], Doors] | None = None,
+        staging: Callable[[Member, Callable[[], Others]], Staging] | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -52,6 +57,7 @@ class FleetSync:
             chores: called about once a second, one after the other, whether a hub is there or not.
             doors: makes what goes by other kiosks' doors; None: nothing does.
             keeper: makes what puts the owner's settings into force; None: they are kept, and not taken.
+            staging: makes this kiosk's part in updates, given what tells of the others; None: it takes none.
 
         Raises:
             NoFleetError: this kiosk belongs to none.
@@ -61,7 +67,9 @@ class FleetSync:
         self._keeper = keeper(self.member) if keeper is not None else None
         self.doors = doors(self.member) if doors is not None else None
         self._store, self._more_health = store, health
-        self._chores = (self.member.obey, *chores, *([self._keeper.look] if self._keeper is not None else []))
+        self.staging = staging(self.member, self._others) if staging is not None else None
+        looks = [one.look for one in (self._keeper, self.staging) if one is not None]
+        self._chores = (self.member.obey, *chores, *looks)
         self._hubs = tuple(dict.fromkeys((*more_hubs, *self.member.invitation.hubs)))
         self.links: tuple[Link, ...] = ()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -97,6 +105,7 @@ class FleetSync:
             "duplicates": len(self._duplicates.open()),
             "policy": self._policy(),
             "settings": None if self._keeper is None else self._keeper.figures(),
+            "update": None if self.staging is None else self.staging.word(),
             "decisions": {"waiting": self._decisions.waiting(), "fault": self._decisions.fault},
             "hubs": [link.state() for link in self.links],
             "fault": self.fault or self.chores_fault,
@@ -128,8 +137,28 @@ class FleetSync:
             "decisions_waiting": self._decisions.waiting(),
             "policy": self._policy()["revision"],
             "settings": None if self._keeper is None else self._keeper.figures()["in_force"],
+            "update": self._update(),
             **self._more_health(),
         }
+
+    def _update(self) -> dict[str, object] | None:
+        word = None if self.staging is None else self.staging.word()
+        return None if word is None else {**word, "signed": words.signed(self.member, word)}
+
+    def _others(self) -> Others:
+        """Return what is known of the other kiosks' part in an update."""
+        roster, order = self.member.roster, self.member.order(UPDATE)
+        if roster is None or order is None:
+            return Others()
+        said, by_stick = words.known(self.member)
+        near = [link.seen for link in self.links if link.is_connected]
+        lately_s, now = SILENT_AFTER * health_s(len(roster.members)), time.time()
+        fresh = {one for one in said for seen in near if (ago := seen.heard_s(one, now)) is not None and ago < lately_s}
+        is_complete = any(seen.has_all_words for seen in near) if near else by_stick == order.revision
+        return Others(said, fresh, is_complete)
+
+    def _news(self) -> int:
+        return 0 if self.staging is None else self.staging.standing.count
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -151,6 +180,7 @@ class FleetSync:
         self._loop = asyncio.get_running_loop()
         lock = asyncio.Lock()
         first = next(iter(self.member.invitation.hubs), None)  # decisions go to one hub, see decisions.py
+        pieces = None if self.staging is None else PieceReader(self.staging.fetching, asyncio.Lock())
         self.links = tuple(
             Link(
                 self.member,
@@ -159,6 +189,8 @@ class FleetSync:
                 health=self.health,
                 decisions=self._decisions if url == first else None,
                 doors=self.doors,
+                pieces=pieces,
+                news=self._news,
             )
             for url in self._hubs
         )

@@ -9,16 +9,20 @@ from typing import Any, TypeGuard
 
 from kiosk.didit.contract import timestamp
 from kiosk.errors import RefusedError
-from kiosk.fleet.health import health_s
+from kiosk.fleet.health import SILENT_AFTER, health_s
+from kiosk.fleet.orders import UPDATE
+from kiosk.fleet.pairs import Pairs
 from kiosk.fleet.roster import Roster
 from kiosk.fleet.sync import FleetSync
+from kiosk.fleet.updates.order import update_of
+from kiosk.fleet.updates.rollout import word_of
 from kiosk.rules.doors import ANYBODY, is_for
 from kiosk.store.store import Store
 
-SILENT_AFTER = 4  # words on health that did not come
 CLOCK_OFF_S = 60.0
 MOST_WORDS = 20  # of a list that another kiosk sent
 LONGEST_WORD = 60
+LONGEST_WHY = 200
 
 
 class View:
@@ -27,12 +31,14 @@ class View:
     def __init__(self, sync: FleetSync, store: Store, *, now: Callable[[], float] = time.time) -> None:
         """Take the thread that keeps in touch, the store and the clock."""
         self._sync, self._store, self._now = sync, store, now
+        self._pairs = Pairs(sync.member, store)
 
     def overview(self) -> dict[str, Any]:
         """Return the fleet at a glance: JSON."""
         member, roster = self._sync.member, self._sync.member.roster
         kiosks = [] if roster is None else [self._row(roster, name, said) for name, said in self._said(roster).items()]
         former = {} if roster is None else roster.former
+        update = self._update()
         return {
             "fleet": member.invitation.name,
             "kiosk": member.id,
@@ -44,6 +50,7 @@ class View:
             "fault": self._sync.fault,
             "hubs": [link.state() for link in self._sync.links],
             "kiosks": sorted(kiosks, key=lambda row: (not row["is_me"], row["name"].casefold(), row["kiosk"])),
+            "update": update,
             "former": [
                 {"kiosk": name, "name": one.card.name, "until_roster": one.until} for name, one in former.items()
             ],
@@ -75,6 +82,14 @@ class View:
             "forgotten_on": sum(row["has_forgotten"] for row in rows),
             "kiosks": sorted(rows, key=lambda row: (not row["is_me"], str(row["name"]).casefold(), row["kiosk"])),
         }
+
+    def duplicates(self) -> list[dict[str, Any]]:
+        """Return who may be one person, see `Pairs.open`: JSON."""
+        return self._pairs.open()
+
+    def decide(self, first: str, second: str, *, details_of: str | None, actor: str) -> dict[str, Any] | None:
+        """Say that two people are one, or two; see `Pairs.decide`."""
+        return self._pairs.decide(first, second, details_of=details_of, actor=actor)
 
     def _doors(self, session_id: str) -> Callable[[str], bool | None]:
         """Return what says whether a person goes through a kiosk's door; None where that is not known."""
@@ -133,8 +148,35 @@ class View:
             "states": _words(said.get("states")),
             "doors": self._groups_of(name),
             "duplicates": _whole(said.get("duplicates")),
+            "update": self._stage_of(said),
         }
         return row | {"alarms": self._alarms(roster, row)}
+
+    def _update(self) -> dict[str, Any] | None:
+        """Return the update that was ordered last; None: none, or one of a newer program."""
+        order = self._sync.member.order(UPDATE)
+        try:
+            found = None if order is None else update_of(order)
+        except RefusedError:
+            return None
+        names = ("revision", "version", "first", "is_stopped")
+        return None if found is None else {name: getattr(found, name) for name in names}
+
+    def _stage_of(self, said: dict[str, Any]) -> dict[str, Any] | None:
+        """Return how far a kiosk is with the update that was ordered last; None: it has not said so."""
+        told, order = said.get("update"), self._sync.member.order(UPDATE)
+        word = word_of(told)
+        if word is None or order is None or word.revision != order.revision or not isinstance(told, dict):
+            return None
+        roster, culprit = self._sync.member.roster, told.get("culprit")
+        member = roster.members.get(culprit) if roster is not None and isinstance(culprit, str) else None
+        return {
+            "stage": word.stage.value,
+            "why": why[:LONGEST_WHY] if isinstance(why := told.get("why"), str) else "",
+            "culprit": None if member is None else member.card.name,
+            "done": _whole(told.get("done")),
+            "of": _whole(told.get("of")),
+        }
 
     def _groups_of(self, kiosk: str) -> list[str] | None:
         """Return which groups go through a kiosk's door; None: everybody, or not known."""

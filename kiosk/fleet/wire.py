@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
 
-ROSTER, SETTINGS, PEOPLE, HEALTH, LOG = "ROSTER", "SETTINGS", "PEOPLE", "HEALTH", "LOG"
+ROSTER, SETTINGS, PEOPLE, HEALTH, LOG, UPDATE = "ROSTER", "SETTINGS", "PEOPLE", "HEALTH", "LOG", "UPDATE"
 LOCKDOWN, PASSAGES = "LOCKDOWN", "PASSAGES"
 SUBJECTS: Mapping[str, str] = {
     ROSTER: "fleet.roster",  # a stream of its own, read first: behind the people a newcomer would know no signer
@@ -29,6 +29,7 @@ SUBJECTS: Mapping[str, str] = {
     LOG: "fleet.log.*",
     LOCKDOWN: "fleet.lockdown.*",
     PASSAGES: "fleet.passages.*",  # who went through, see doors/; words of doors (fleet.beacon.*) are in no stream
+    UPDATE: "fleet.update.*.*",  # pieces of bundles, by digest and number; see updates/pieces.py
 }
 CONNECT_S = 5.0
 ANSWER_S = 10.0
@@ -64,6 +65,20 @@ def place_of(subject: str) -> tuple[str, str]:
 def order_subject(kind: str) -> str:
     """Return where an order of the owner lies."""
     return f"fleet.settings.{kind}"
+
+
+CARRY = "fleet.carry.*"
+"""Where kiosks bring a hub the owner's word from another: a roster, or an order by its kind. Kept by no stream."""
+
+
+def carry_subject(what: str) -> str:
+    """Return where a hub is brought a roster ("roster"), or an order of a kind."""
+    return f"fleet.carry.{what}"
+
+
+def piece_subject(digest: str, number: int | str) -> str:
+    """Return where a piece of a bundle lies; "*" for all of them."""
+    return f"fleet.update.{digest}.{number}"
 
 
 def inbox_of(name: str) -> str:

@@ -202,19 +202,22 @@ class Machine:
         """Run the installed release's update.sh."""
         return self.run(" ".join([f"{SHARE}/update.sh", *map(str, words)]))
 
-    def stop_before(self, command: str, *words: object) -> tuple[subprocess.Popen[str], Path]:
+    def stop_before(
+        self, command: str, *words: object, script: str = "update.sh"
+    ) -> tuple[subprocess.Popen[str], Path]:
         """Start update.sh and wait until it is about to run a command.
 
         Args:
             command: as bash has it (BASH_COMMAND), a pattern of the shell.
-            words: for update.sh.
+            words: for the script.
+            script: another one that runs update.sh.
 
         Returns:
             The process that stands still there; and a file that, once made, lets it go on.
         """
         reached = self.folder / f"reached-{len(list(self.folder.glob('reached-*')))}"
         process = self.start(
-            " ".join([f"{SHARE}/update.sh", *map(str, words)]),
+            " ".join([f"{SHARE}/{script}", *map(str, words)]),
             BASH_ENV=str(self.folder / "cut.sh"),
             CUT_AT=command,
             CUT_REACHED=str(reached),
@@ -224,9 +227,9 @@ class Machine:
             raise AssertionError(f"it ended before {command}: {process.communicate()[0]}")
         return process, self.folder / f"{reached.name}.go"
 
-    def cut_before(self, command: str, *words: object) -> None:
+    def cut_before(self, command: str, *words: object, script: str = "update.sh") -> None:
         """Start update.sh and take the power away when it is about to run a command."""
-        process, _ = self.stop_before(command, *words)
+        process, _ = self.stop_before(command, *words, script=script)
         process.kill()  # unshare's child is PID 1 of all it started, and dies with it
         process.communicate()
 

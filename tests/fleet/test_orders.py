@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kiosk.cli.fleet.orders import _give
+from kiosk.cli.fleet.orders import give_order
 from kiosk.errors import ConfigError, RefusedError
 from kiosk.fleet.member import Member
 from kiosk.fleet.orders import POLICY, SETTINGS, Order, open_order, revision_of, seal_order
@@ -196,12 +196,14 @@ def test_a_revision_is_above_any_that_the_owners_folder_gave(fleet, tmp_path):
     class Silent:
         """A hub that lost its disk."""
 
-        def give(self, kind, body, *, above):
+        missed = ()
+
+        def give(self, kind, body, *, above, **_more):
             order = Order(kind, above + 1, body)
             return order, ordered(fleet, body, kind=kind, revision=order.revision)
 
     silent: Any = Silent()
-    revisions = [_give(tmp_path, silent, fleet.invitation, POLICY, doors()).revision for _ in range(3)]
+    revisions = [give_order(tmp_path, silent, fleet.invitation, POLICY, doors()).revision for _ in range(3)]
     assert revisions == [1, 2, 3]
 
 

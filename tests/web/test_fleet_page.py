@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kiosk.device.enrol import enrol_person
+from kiosk.errors import RefusedError
 from kiosk.store.subjects import Details, Enrolment
 from tests.api.served import A1, PASSWORD, serving
 from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, running, serious
@@ -34,6 +35,7 @@ WELL = {
     "states": [],
     "duplicates": None,
     "doors": None,
+    "update": None,
     "alarms": [],
 }
 NAMES = ["Front door", "Back door", "Store room", "Staff entrance", "Warehouse north, gate seventeen"]
@@ -48,6 +50,23 @@ class ScriptedFleet:
             WELL | {"kiosk": f"k{place}", "name": name, "is_me": place == 0} for place, name in enumerate(NAMES)
         ]
         self.asked = []
+        self.update = None
+        self.pairs = []
+        self.decided = []
+
+    def duplicates(self):
+        return self.pairs
+
+    def decide(self, first, second, *, details_of, actor):
+        del actor
+        found = [
+            one for one in self.pairs if {one["first"]["session_id"], one["second"]["session_id"]} == {first, second}
+        ]
+        if not found:
+            raise RefusedError("Nobody is asked about these two any more.")
+        self.pairs = [one for one in self.pairs if one is not found[0]]
+        self.decided.append((first, second, details_of))
+        return None if details_of is None else found[0]["first"]
 
     def overview(self):
         return {
@@ -61,6 +80,7 @@ class ScriptedFleet:
             "fault": None,
             "hubs": [HUB],
             "kiosks": self.rows,
+            "update": self.update,
             "former": [{"kiosk": "k9", "name": "Side door", "until_roster": 6}],
         }
 
@@ -113,7 +133,8 @@ def sign_in(page, url, view=""):
 
 @pytest.fixture
 def operator(chromium, served):
-    with opened(chromium, served.url) as (page, _):
+    with opened(chromium, served.url) as (page, watch):
+        watch.expects(409)  # of a pair that was decided meanwhile
         sign_in(page, served.url, "fleet")
         page.get_by_role("heading", name="Fleet").wait_for()
         yield page
@@ -214,18 +235,184 @@ def test_no_fleet_is_wider_than_its_screen_and_axe_finds_nothing(operator, serve
         "parked": 12,
         "clock_off_s": 90_000,
         "states": ["camera_lost", "log_full"],
+        **staged("failed", "kiosk-1.3.0-aarch64-python3.13.tar.gz is not from whoever makes this device's releases"),
     }
+    update(fleet, staged("stopped", "failed", NAMES[4]), staged("runs"), staged("fetching", done=17, of=180))
+    fleet.pairs = [pair(1, name="Person with a name that is long and has no end at all", is_blocklisted=True), pair(2)]
     person = enrolled(served)
     page = operator
     page.set_viewport_size(size)
     if language == "de":
         page.evaluate("localStorage.setItem('kiosk.language', 'de')")
 
-    for view in ("fleet", f"people/{person.session_number}"):
+    for view in ("fleet", "fleet/pairs", f"people/{person.session_number}"):
         page.goto(f"{served.url}/#/{view}")
         page.reload()
-        page.locator(".tiles, .countdown").first.wait_for()
+        page.locator(".tiles, .countdown, .pair").first.wait_for()
         playwright.expect(page.locator(".skeleton, [aria-busy]")).to_have_count(0)
         assert page.evaluate("document.documentElement.lang") == language
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
         assert serious(page) == []
+
+
+# ---- an update
+
+
+def staged(stage, why="", culprit=None, done=None, of=None):
+    return {"update": {"stage": stage, "why": why, "culprit": culprit, "done": done, "of": of}}
+
+
+def update(fleet, *rows, is_stopped=False):
+    fleet.update = {"revision": 3, "version": "1.3.0", "first": "k1", "is_stopped": is_stopped}
+    for place, said in enumerate(rows):
+        fleet.rows[place] |= said
+
+
+def test_an_update_stands_with_how_far_each_kiosk_is(operator, fleet):
+    update(fleet, staged("staged", "first"), staged("installing"), staged("fetching", done=3, of=180))
+    page = operator
+    page.reload()
+    card = page.locator(".card", has_text="Update to 1.3.0")
+    card.wait_for()
+    assert "Under way" in card.inner_text()
+    assert "Back door takes it first" in card.inner_text()
+    assert "It runs on 0 of 5 kiosks" in card.inner_text()
+    said = card.locator("li").all_inner_texts()
+    for words, text in zip(
+        ("Waits for its turn", "Being installed", "Being fetched 3 of 180", "Not heard"), said, strict=False
+    ):
+        assert words in text
+    update(fleet, staged("stopped", "gone_back", "Back door"), staged("gone_back", "the release died"), staged("runs"))
+    page.get_by_text("Stopped by a kiosk").wait_for()
+    said = card.locator("li").all_inner_texts()
+
+    assert "Not begun" in said[0]
+    assert "Back door went back" in said[0]
+    assert "the release died" in said[1]
+
+
+# ---- pairs
+
+
+def pair(place, **more):
+    def one(side, name, kiosk):
+        return {
+            "session_id": f"{side}-{place}",
+            "session_number": 10 * place + (side == "second"),
+            "name": name,
+            "vendor_data": None,
+            "status": "Approved",
+            "is_blocklisted": False,
+            "verification_date": "2027-01-15T08:00:00Z",
+            "references": 2,
+            "kiosk": kiosk,
+            "has_photograph": False,
+        }
+
+    return {
+        "score": 97.25 - place,
+        "found_at": "2027-01-15T08:00:00Z",
+        "first": one("first", f"Person A{place}", "Front door"),
+        "second": one("second", f"Person B{place}", "Back door") | more,
+    }
+
+
+@pytest.fixture
+def pairs(operator, served, fleet):
+    fleet.pairs = [pair(place) for place in range(1, 5)]
+    operator.goto(f"{served.url}/#/fleet/pairs")
+    operator.locator(".pair").nth(3).wait_for()
+    return operator
+
+
+def test_both_faces_stand_with_name_kiosk_and_score(pairs):
+    said = pairs.locator(".pair").first.inner_text()
+
+    for words in ("Person A1", "Person B1", "Enrolled at Front door", "Enrolled at Back door", "96.3", "Older record"):
+        assert words in said
+
+
+def test_two_people_and_the_same_person_are_decided_by_mouse(pairs, fleet):
+    first = pairs.locator(".pair").first
+    first.get_by_role("button", name="Two people").click()
+    pairs.locator(".pair", has_text="Person A1").wait_for(state="detached")
+    second = pairs.locator(".pair").first
+    second.get_by_role("radio").nth(1).check()
+    second.get_by_role("button", name="The same person").click()
+    dialog = pairs.get_by_role("dialog")
+    assert "as Person B2" in dialog.inner_text()
+    assert fleet.decided == [("first-1", "second-1", None)]  # nothing is forgotten before somebody agreed
+    dialog.get_by_role("button", name="The same person").click()
+    pairs.locator(".pair", has_text="Person A2").wait_for(state="detached")
+
+    assert fleet.decided == [("first-1", "second-1", None), ("first-2", "second-2", "second-2")]
+
+
+def test_pairs_are_decided_by_keys_alone(pairs, fleet):
+    keys = pairs.keyboard
+    keys.press("j")
+    playwright.expect(pairs.locator(".pair").first).to_be_focused()
+    keys.press("d")
+    pairs.locator(".pair", has_text="Person A1").wait_for(state="detached")
+    playwright.expect(pairs.locator(".pair").first).to_be_focused()
+    keys.press("2")
+    keys.press("s")
+    pairs.get_by_role("dialog").wait_for()
+    keys.press("Escape")
+    pairs.get_by_role("dialog").wait_for(state="detached")
+    assert len(fleet.decided) == 1
+    playwright.expect(pairs.locator(".pair").first).to_be_focused()
+    keys.press("s")
+    pairs.get_by_role("dialog").wait_for()
+    pairs.get_by_role("dialog").get_by_role("button", name="The same person").focus()
+    keys.press("Enter")
+    pairs.locator(".pair", has_text="Person A2").wait_for(state="detached")
+
+    assert fleet.decided == [("first-1", "second-1", None), ("first-2", "second-2", "second-2")]
+
+
+def test_several_pairs_are_decided_at_once_and_one_that_was_decided_meanwhile_holds_up_none(pairs, fleet):
+    for place in (0, 1, 2):
+        pairs.locator(".pair").nth(place).get_by_label("Choose").check()
+    fleet.pairs = [one for one in fleet.pairs if one["first"]["session_id"] != "first-2"]
+    box = pairs.get_by_role("region", name="Decide several at once")
+    assert "3 pairs chosen" in box.inner_text()
+    box.get_by_role("button", name="The same person").click()
+    pairs.get_by_role("dialog").get_by_role("button", name="The same person").click()
+    pairs.get_by_text("2 pairs decided").wait_for()
+
+    assert fleet.decided == [("first-1", "second-1", "first-1"), ("first-3", "second-3", "first-3")]
+    assert pairs.locator(".pair").count() == 1
+
+
+def test_a_pair_that_was_decided_elsewhere_says_so(pairs, fleet):
+    fleet.pairs = []
+    pairs.locator(".pair").first.get_by_role("button", name="Two people").click()
+
+    pairs.get_by_text("Nobody is asked about these two any more").wait_for()
+
+
+def test_nobody_enrolled_twice_is_said_too(operator, served):
+    operator.goto(f"{served.url}/#/fleet")
+    operator.get_by_role("link", name="One person or two").click()
+
+    operator.get_by_text("Nobody was enrolled twice").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"first": "first-1", "second": "second-1", "decision": "maybe"}, "decision"),
+        ({"first": "first-1", "second": "second-1", "decision": "same"}, "details_of"),
+        ({"first": "first-1", "second": "second-1", "decision": "same", "details_of": "nobody"}, "details_of"),
+        ({"first": 1, "second": "second-1", "decision": "different"}, "first"),
+    ],
+)
+def test_a_word_on_a_pair_that_is_none_decides_nothing(served, fleet, body, field):
+    fleet.pairs = [pair(1)]
+    refused = served.call("POST", "/device/fleet/duplicates", "operator", json=body)
+
+    assert refused.status_code == 400
+    assert set(refused.json()) == {field}
+    assert fleet.decided == []
+    assert served.call("POST", "/device/fleet/duplicates", "device", json=body).status_code == 403

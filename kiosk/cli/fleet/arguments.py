@@ -6,11 +6,14 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from kiosk.cli.values import read_days, read_port
+from kiosk.cli.values import read_count, read_days, read_minutes, read_port
 
 Adder = Callable[..., argparse.ArgumentParser]
 Group = Callable[[Adder, str, str], Adder]
 OWNER = "folder that `kiosk fleet init` wrote, with owner.key and fleet.json"
+
+
+KNOWN_HERE = "without it `status` is what this kiosk knows"
 
 
 def add_fleet(add: Adder, group: Group) -> None:
@@ -20,6 +23,7 @@ def add_fleet(add: Adder, group: Group) -> None:
     _add_kiosk(fleet)
     _add_people(fleet)
     _add_orders(fleet, group)
+    _add_update(fleet)
     hub = fleet(
         "fleet hub",
         "fleet.hub",
@@ -112,7 +116,12 @@ def _add_kiosk(fleet: Adder) -> None:
         "fleet.member",
         "write everything that this kiosk knows of the fleet to a file, such as one on a stick; sealed as it travels",
     )
-    take = fleet("fleet import", "fleet.member", "take what another kiosk of the fleet exported")
+    take = fleet(
+        "fleet import",
+        "fleet.member",
+        "take what another kiosk of the fleet exported",
+        more="Where the owner ordered an update and its bundle lies beside the file, that is taken too.",
+    )
     for command in (export, take):
         command.add_argument("file", metavar="FILE", type=Path, help="the file")
     again = fleet(
@@ -177,6 +186,37 @@ def _add_orders(fleet: Adder, group: Group) -> None:
         "that could not start with it takes nothing of it, and says so in `kiosk fleet members`.",
     )
     _add_show_and_set(show, give)
+
+
+def _add_update(fleet: Adder) -> None:
+    update = fleet(
+        "fleet update",
+        "fleet.updates",
+        "bring a release to every kiosk: one first, the others once it runs there",
+        more="BUNDLE is a signed file of bundle.sh with its .minisig beside it, one for each kind of machine; it goes "
+        "through the hub in pieces, or lies on a stick beside what `kiosk fleet export` wrote. The first kiosk that "
+        "goes back, fails its self-test or falls silent stops the others. `status` says how far each is (exit 3 where "
+        "it was stopped so), `stop` lets no other kiosk begin.",
+    )
+    update.add_argument("what", metavar="BUNDLE|status|stop", nargs="+", help="bundles of one release, or one word")
+    update.add_argument("--owner", metavar="DIR", type=Path, help=f"{OWNER}; {KNOWN_HERE}")
+    update.add_argument(
+        "--first", metavar="KIOSK", help="id or name of the kiosk that takes it first (default: by name)"
+    )
+    update.add_argument(
+        "--at-once",
+        type=read_count,
+        metavar="N",
+        default=1,
+        help="kiosks that install at one time after it (default 1)",
+    )
+    update.add_argument(
+        "--within",
+        type=read_minutes,
+        metavar="MIN",
+        default=60,
+        help="minutes in which a kiosk must have said how it went, or it counts as silent (default 60)",
+    )
 
 
 def _add_show_and_set(show: argparse.ArgumentParser, give: argparse.ArgumentParser) -> None:

@@ -6,17 +6,16 @@ import argparse
 import json
 from datetime import datetime, timedelta, timezone
 
-from kiosk.cli.fleet.owner import named, open_owner
+from kiosk.cli.fleet.owner import named, owner_of
 from kiosk.cli.main import REFUSED
 from kiosk.didit.contract import timestamp
 from kiosk.fleet.decisions import Told
-from kiosk.fleet.owner import Owner
 from kiosk.rules.text import shown
 
 
 def fleet_log(chosen: argparse.Namespace) -> int:
     """Print decisions."""
-    owner = Owner(*open_owner(chosen.owner))
+    owner = owner_of(chosen.owner)
     roster = owner.roster()
     kiosk = None if chosen.kiosk is None else named(roster, chosen.kiosk)
     since = datetime.now(timezone.utc) - timedelta(days=chosen.days)

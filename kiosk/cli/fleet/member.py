@@ -17,6 +17,7 @@ from kiosk.fleet import stick
 from kiosk.fleet.admin import read_invitation
 from kiosk.fleet.member import Member, ask_to_join, leave
 from kiosk.fleet.orders import KINDS
+from kiosk.fleet.updates.staging import take_bundle
 from kiosk.rules.text import shown
 from kiosk.store.fleet.duplicates import Duplicates
 from kiosk.store.store import Store
@@ -132,13 +133,18 @@ def fleet_export(chosen: argparse.Namespace) -> None:
 def fleet_import(chosen: argparse.Namespace) -> None:
     """Take what another kiosk exported."""
     with _store(chosen) as store:
-        done = stick.take(Member(store), chosen.file)
+        member = Member(store)
+        done = stick.take(member, chosen.file)
+        bundle = take_bundle(member, chosen.file.parent)
     for reason in done.refused:
         assembly.note(reason)
     if chosen.json:
-        print(json.dumps({"documents": done.documents, "people": done.people, "parked": done.parked}))
-    else:
-        print(f"Read {done.documents} documents: {done.people} people changed, {done.parked} documents wait for a key")
+        about = {"documents": done.documents, "people": done.people, "parked": done.parked, "bundle": bundle}
+        print(json.dumps(about))
+        return
+    print(f"Read {done.documents} documents: {done.people} people changed, {done.parked} documents wait for a key")
+    if bundle is not None:
+        print(f"Took {bundle}; the kiosk installs it when it is its turn: kiosk fleet update status")
 
 
 def fleet_resync(chosen: argparse.Namespace) -> None:

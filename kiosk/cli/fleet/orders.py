@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kiosk import assembly
-from kiosk.cli.fleet.owner import open_owner
+from kiosk.cli.fleet.owner import open_owner, owner_of, say_missed
 from kiosk.errors import ConfigError, RefusedError
 from kiosk.fleet.admin import Invitation
 from kiosk.fleet.member import Member
@@ -18,6 +18,7 @@ from kiosk.fleet.owner import Owner
 from kiosk.fleet.policy import policy_of, read_policy, shut, write_policy
 from kiosk.fleet.roster import Roster
 from kiosk.fleet.settings import check_settings
+from kiosk.fleet.updates.order import Bundle
 from kiosk.rules.text import shown
 from kiosk.settings.config import read_toml, written
 
@@ -38,10 +39,10 @@ def fleet_policy_show(chosen: argparse.Namespace) -> None:
 def fleet_policy_set(chosen: argparse.Namespace) -> None:
     """Put a policy into force."""
     admin, invitation = open_owner(chosen.owner)
-    owner = Owner(admin, invitation)
+    owner = Owner(admin, invitation, chosen.owner)
     roster = owner.roster()
     policy = read_policy(chosen.file, roster)
-    order = _give(chosen.owner, owner, invitation, POLICY, policy.plain())
+    order = give_order(chosen.owner, owner, invitation, POLICY, policy.plain())
     closed = shut(policy, roster)
     if chosen.json:
         print(json.dumps({"revision": order.revision, "shut": list(closed)}, ensure_ascii=False))
@@ -66,7 +67,7 @@ def fleet_settings_set(chosen: argparse.Namespace) -> None:
     """Put settings into force."""
     admin, invitation = open_owner(chosen.owner)
     body = check_settings(read_toml(chosen.file))
-    order = _give(chosen.owner, Owner(admin, invitation), invitation, SETTINGS, body)
+    order = give_order(chosen.owner, Owner(admin, invitation, chosen.owner), invitation, SETTINGS, body)
     if chosen.json:
         print(json.dumps({"revision": order.revision}))
     else:
@@ -76,7 +77,7 @@ def fleet_settings_set(chosen: argparse.Namespace) -> None:
 def _in_force(chosen: argparse.Namespace, kind: str) -> tuple[Order | None, Roster]:
     """Return an order, of the hub or as this kiosk knows it."""
     if chosen.owner is not None:
-        owner = Owner(*open_owner(chosen.owner))
+        owner = owner_of(chosen.owner)
         return owner.order(kind), owner.roster()
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         member = Member(store)
@@ -85,13 +86,23 @@ def _in_force(chosen: argparse.Namespace, kind: str) -> tuple[Order | None, Rost
         return member.order(kind), member.roster
 
 
-def _give(folder: Path, owner: Owner, invitation: Invitation, kind: str, body: Mapping[str, Any]) -> Order:
+def give_order(
+    folder: Path,
+    owner: Owner,
+    invitation: Invitation,
+    kind: str,
+    body: Mapping[str, Any],
+    *,
+    bundles: Sequence[tuple[Bundle, Path]] = (),
+    said: Callable[[int, int], None] = lambda _done, _of: None,
+) -> Order:
     """Order something, with a revision above any that this folder gave: kiosks remember it longer than a hub's disk."""
     path = folder / f"{kind}.order"
     try:
         above = revision_of(path.read_bytes(), kind, invitation.admin) if path.exists() else 0
-        order, signed = owner.give(kind, body, above=above)
+        order, signed = owner.give(kind, body, above=above, bundles=bundles, said=said)
         path.write_bytes(signed)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
+    say_missed(owner)
     return order

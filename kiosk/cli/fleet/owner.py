@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kiosk import assembly
+from kiosk.assembly import note
 from kiosk.cli.main import REFUSED
 from kiosk.didit.contract import timestamp
 from kiosk.errors import ConfigError, RefusedError
@@ -60,7 +61,9 @@ def fleet_approve(chosen: argparse.Namespace) -> int:
     if not chosen.yes and not _agrees():
         print("Nothing was changed.", file=sys.stderr)
         return REFUSED
-    roster = Owner(admin, invitation).change(lambda known: admin.add(known, card))
+    owner = Owner(admin, invitation, chosen.owner)
+    roster = owner.change(lambda known: admin.add(known, card))
+    say_missed(owner)
     if chosen.json:
         print(json.dumps({"kiosk": card.id, "name": card.name, "roster": roster.number}))
     else:
@@ -71,9 +74,10 @@ def fleet_approve(chosen: argparse.Namespace) -> int:
 def fleet_revoke(chosen: argparse.Namespace) -> None:
     """Take a kiosk off."""
     admin, invitation = open_owner(chosen.owner)
-    owner = Owner(admin, invitation)
+    owner = Owner(admin, invitation, chosen.owner)
     name = named(owner.roster(), chosen.kiosk)
     roster = owner.revoke(name)
+    say_missed(owner)
     if chosen.json:
         print(json.dumps({"kiosk": name, "roster": roster.number, "epoch": roster.epoch}))
         return
@@ -85,7 +89,7 @@ def fleet_members(chosen: argparse.Namespace) -> None:
     """List the kiosks."""
     health: dict[str, tuple[float, str]] = {}
     if chosen.owner is not None:
-        roster: Roster | None = Owner(*open_owner(chosen.owner)).roster()
+        roster: Roster | None = owner_of(chosen.owner).roster()
     else:
         with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
             member = Member(store)
@@ -156,6 +160,17 @@ def open_owner(folder: Path) -> tuple[Admin, Invitation]:
     if admin.identity.card.sign != invitation.admin:
         raise ConfigError(f"{folder}: {KEY_NAME} and {INVITATION_NAME} are of two fleets")
     return admin, invitation
+
+
+def owner_of(folder: Path) -> Owner:
+    """Return the owner of a folder; raises as `open_owner` does."""
+    return Owner(*open_owner(folder), folder)
+
+
+def say_missed(owner: Owner) -> None:
+    """Say which hubs did not take part in what was just done."""
+    for reason in owner.missed:
+        note(f"{reason}; kiosks that reach this hub and another bring it there")
 
 
 def _host(url: str) -> str:

@@ -14,6 +14,8 @@ from kiosk.fleet.duplicates import DuplicateWatch
 from kiosk.fleet.member import Member
 from kiosk.fleet.settings import SettingsKeeper
 from kiosk.fleet.sync import FleetSync
+from kiosk.fleet.updates.appliance import find_installer
+from kiosk.fleet.updates.staging import Staging
 from kiosk.rules.conditions import Allowed
 from kiosk.rules.interlock import Leaf
 from kiosk.settings.config import ORDERED_NAME
@@ -65,6 +67,7 @@ def make_fleet(chosen: argparse.Namespace, kiosk: Kiosk, store: Store, *, reload
         chores=[DuplicateWatch(kiosk.device).look],
         keeper=keeper,
         doors=doors,
+        staging=lambda member, others: Staging(store, member, others, find_installer()),
     )
     kiosk.judge.opening.ask(made.doors)
     return made

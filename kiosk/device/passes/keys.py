@@ -18,7 +18,7 @@ HERE = "this door"
 
 
 class PassKeys(Protocol):
-    """Whose passes count at this door. `fleet/pass_keys.py` keeps it too."""
+    """Whose passes count at this door. `fleet/doors/pass_keys.py` keeps it too."""
 
     @property
     def issuer(self) -> bytes:

@@ -60,6 +60,12 @@ class Duplicates:
             ).fetchall()
             return tuple(Duplicate(*row) for row in rows if self._is_open(connection, row[0], row[1]))
 
+    def maker(self, person: str) -> str | None:
+        """Return the id of the kiosk at which a person was enrolled; None where that is not known."""
+        with self._store.database.read() as connection:
+            made = document_rows.whole_of(document_rows.read(connection, self._vault, person)).registers.get("made")
+        return None if made is None else made.kiosk
+
     def compared(self) -> int:
         """Return the change up to which everybody was compared with everybody."""
         with self._store.database.read() as connection:

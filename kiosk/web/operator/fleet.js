@@ -11,13 +11,19 @@ const REFRESH_MS = 5_000;
 const COUNT_MS = 1_000;
 const EAGER = 30; // looks, before a kiosk that is away is only looked for now and then
 const COLUMNS = ["kiosk", "state", "heard", "behind", "waiting", "version", "roster", "doors"];
+const BAD = new Set(["gone_back", "failed", "stopped"]);
 const NUMBERS = new Set(["behind", "waiting", "roster"]);
 
 export async function fleet(place, { atEnd }) {
   const body = el("div", { class: "stack" });
   put(
     place,
-    el("div", { class: "head" }, el("h1", {}, t("fleet.title"))),
+    el(
+      "div",
+      { class: "head" },
+      el("h1", {}, t("fleet.title")),
+      el("a", { class: "button", href: "#/fleet/pairs" }, icon("alike"), t("pairs.title")),
+    ),
     el("p", { class: "soft lead" }, t("fleet.text")),
     body,
   );
@@ -42,6 +48,7 @@ function show(found) {
       tile("fleet.roster_known", t("fleet.of", { n: know.length, of: found.kiosks.length })),
       tile("fleet.versions", number(versions.size)),
     ),
+    found.update && update(found),
     el("section", { class: "card" }, el("h2", {}, t("fleet.kiosks")), kiosks(found)),
     el("section", { class: "card stack" }, el("h2", {}, t("fleet.hubs")), found.hubs.map(hub)),
     found.former.length > 0 &&
@@ -79,6 +86,48 @@ function tile(name, value, isBad = false) {
     el("span", { class: "tile-label" }, t(name)),
     el("span", { class: "tile-value" }, value),
     knows(`${name}_text`) && el("span", { class: "tile-text" }, t(`${name}_text`)),
+  );
+}
+
+/** Say in one place how far the release is that the owner ordered last. */
+function update({ update: ordered, kiosks: rows }) {
+  const count = (stages) => rows.filter((row) => stages.has(row.update?.stage)).length;
+  const bad = count(BAD);
+  const first = rows.find((row) => row.kiosk === ordered.first);
+  const kind = ordered.is_stopped || bad ? "bad" : count(new Set(["runs"])) === rows.length ? "good" : "maybe";
+  const words = ordered.is_stopped ? "fleet_update.stopped" : bad ? "fleet_update.bad" : `fleet_update.${kind}`;
+  return el(
+    "section",
+    { class: "card stack" },
+    el("h2", {}, t("fleet_update.title", { version: ordered.version })),
+    el(
+      "p",
+      { class: "chips" },
+      chip(kind, kind === "good" ? "check" : kind === "bad" ? "alert" : "clock", t(words)),
+      el("span", {}, t("fleet_update.runs_on", { n: count(new Set(["runs"])), of: rows.length })),
+    ),
+    el("p", { class: "soft" }, t("fleet_update.first", { name: first?.name ?? ordered.first })),
+    el(
+      "ul",
+      { class: "knowers stages" },
+      rows.map((row) => el("li", {}, el("strong", {}, row.name), stage(row.update))),
+    ),
+  );
+}
+
+/** How far one kiosk is with it. */
+function stage(told) {
+  if (!told) return chip("", "clock", t("fleet_stage.unheard"));
+  const isBad = BAD.has(told.stage);
+  const kind = isBad ? "bad" : told.stage === "runs" ? "good" : told.stage === "unfit" ? "maybe" : "";
+  const symbol = isBad ? "alert" : told.stage === "runs" ? "check" : told.stage === "unfit" ? "info" : "clock";
+  const share = told.of ? ` ${t("fleet.of", { n: told.done ?? 0, of: told.of })}` : "";
+  const why = told.why && (knows(`fleet_why.${told.why}`) ? t(`fleet_why.${told.why}`, { name: told.culprit ?? "" }) : told.why);
+  return el(
+    "span",
+    { class: "chips" },
+    chip(kind, symbol, `${t(`fleet_stage.${told.stage}`)}${share}`),
+    why && el("span", { class: "soft small", lang: knows(`fleet_why.${told.why}`) ? null : "en" }, why),
   );
 }
 

@@ -20,6 +20,7 @@ import { keys } from "./keys.js";
 import { alarms as alarmsOf } from "./live/alarm.js";
 import { guard } from "./live/guard.js";
 import { live } from "./live/live.js";
+import { pairs } from "./pairs.js";
 import { operators } from "./operators/operators.js";
 import { passes } from "./people/passes.js";
 import { people } from "./people/people.js";
@@ -47,6 +48,7 @@ const ROUTES = [
   [/^audit$/, audit, "audit", "audit"],
   [/^cloud$/, cloud, "cloud", "cloud"],
   [/^fleet$/, fleet, "fleet", "fleet"],
+  [/^fleet\/pairs$/, pairs, "pairs", "fleet"],
   [/^settings$/, settings, "settings", "settings"],
   [/^keys$/, keys, "keys", "keys"],
   [/^operators$/, operators, "operators", "operators"],

@@ -6,6 +6,7 @@ import { t } from "../common/words.js";
 const GO_MS = 1_500; // between G and the letter of a view
 const VIEWS = { t: "today", d: "decisions", r: "reviews", p: "people", s: "settings" };
 const REVIEWS = ["J", "K", "1 – 5", "A", "D", "X"];
+const PAIRS = ["J", "K", "1", "2", "S", "D", "X"];
 
 /** Listen; `isIn` says whether somebody is signed in. */
 export function shortcuts(isIn) {
@@ -42,6 +43,7 @@ export function help() {
     [["/"], t("shortcut.find")],
     ...Object.entries(VIEWS).map(([key, view]) => [["G", key.toUpperCase()], t(`menu.${view}`)]),
     [REVIEWS, t("shortcut.reviews")],
+    [PAIRS, t("shortcut.pairs")],
     [["Esc"], t("action.close")],
   ];
   const dialog = el(
