@@ -111,17 +111,19 @@ export async function today(place, { on, every, atEnd, session }) {
   }
 
   async function drawHealth() {
+    let counted;
     await load(
       standing,
       () => call("GET", "/device/health"),
       (health) => {
         put(more, figures(health));
-        drawTiles(health);
+        counted = drawTiles(health);
         watched.see(health);
         return states(health);
       },
       1,
     );
+    await counted;
   }
 
   async function drawTiles(health) {

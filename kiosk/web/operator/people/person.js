@@ -8,6 +8,7 @@ import { details, filled } from "./details.js";
 import { field, showFaults } from "../../common/field.js";
 import { countdown } from "../fleet.js";
 import { load, say } from "../notice.js";
+import { groupsOf } from "./groups.js";
 import { flags } from "./people.js";
 import { named, t, time } from "../../common/words.js";
 
@@ -52,6 +53,7 @@ export async function person(place, { parameter, again, session }) {
             one.source !== "list_entry" && // each kiosk pulls the lists of a cloud itself
               countdown({ session, sessionId: one.session_id, kind: one.is_blocklisted ? "blocked" : "known" }),
             acts(one, address, change, session),
+            groupsOf(one, { address, again, session }),
             photographs(one, address, again),
           ),
         ),
