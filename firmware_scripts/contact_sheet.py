@@ -85,6 +85,7 @@ SETTLED = """async () => {
   await Promise.allSettled(document.getAnimations().filter(one => one.transitionProperty).map(one => one.finished));
 }"""
 TILE = 420  # px, width of one picture on a sheet
+MOST_HIGH = 2.2  # times as high as wide: the rest of a long page is on its own picture
 ACROSS = 4
 SMALL = 640  # px, width of one sheet among all
 
@@ -129,6 +130,7 @@ def sheet(pictures: Sequence[tuple[str, Path]], path: Path) -> None:
     shrunk = []
     for name, one in pictures:
         image = Image.open(one).convert("RGB")
+        image = image.crop((0, 0, image.width, min(image.height, round(image.width * MOST_HIGH))))
         shrunk.append((name, image.resize((TILE, round(image.height * TILE / image.width)))))
     rows = [shrunk[at : at + ACROSS] for at in range(0, len(shrunk), ACROSS)]
     heights = [max(image.height for _, image in row) + 24 for row in rows]

@@ -212,10 +212,11 @@ class DecisionLog:
         """Return records newest first."""
         where, values = _where(self._vault, wanted)
         tables = "FROM log LEFT JOIN log_private USING (seq)"
+        counted = tables if wanted.is_kept or wanted.vendor_data else "FROM log"  # the join would be made for nothing
         with self._database.read() as connection:
-            total: int = connection.execute(f"SELECT count(*) {tables} WHERE {where}", values).fetchone()[0]
+            total: int = connection.execute(f"SELECT count(*) {counted} WHERE {where}", values).fetchone()[0]
             rows = connection.execute(
-                f"SELECT seq, record, sealed {tables} WHERE {where} ORDER BY seq DESC LIMIT ? OFFSET ?",
+                f"SELECT seq, record, sealed {tables} WHERE {_newest_first(where)} ORDER BY seq DESC LIMIT ? OFFSET ?",
                 [*values, limit, offset],
             ).fetchall()
         return DecisionPage(total, tuple(self._logged(*row) for row in rows))
@@ -251,8 +252,8 @@ class DecisionLog:
         while True:
             with self._database.read() as connection:
                 rows = connection.execute(
-                    f"SELECT seq, record, sealed FROM log LEFT JOIN log_private USING (seq) WHERE {where} "
-                    "AND seq < ? ORDER BY seq DESC LIMIT ?",
+                    "SELECT seq, record, sealed FROM log LEFT JOIN log_private USING (seq) "
+                    f"WHERE {_newest_first(where)} AND seq < ? ORDER BY seq DESC LIMIT ?",
                     [*values, before, PAGE_ROWS],
                 ).fetchall()
             yield from (self._logged(*row) for row in rows)
@@ -480,7 +481,7 @@ def _open_reviews(why: str | None, kind: Kind | None) -> tuple[str, list[object]
     kinds = [kind.value] if kind is not None else sorted(one.value for one in chain.DECISION_KINDS)
     rest = (
         "FROM log AS one LEFT JOIN log_private USING (seq) WHERE one.status = 'In Review' "
-        f"AND one.kind IN ({', '.join('?' * len(kinds))}) AND NOT EXISTS "
+        f"AND +one.kind IN ({', '.join('?' * len(kinds))}) AND NOT EXISTS "  # found by the index of what is In Review
         "(SELECT 1 FROM log AS other WHERE other.of_id = one.request_id AND other.kind = 'REVIEW')"
     )
     if why is None:
@@ -505,6 +506,11 @@ def unopened(database: Database, request_id: str) -> Entry | None:
             (request_id, NOT_OPENED),
         ).fetchone()
     return chain.parse(row[0]) if row else None
+
+
+def _newest_first(where: str) -> str:
+    """Return a condition of `_where` for a walk from the newest back: by the index of kinds all are sorted first."""
+    return where.replace("kind IN", "+kind IN", 1)
 
 
 def _where(vault: Vault, wanted: DecisionFilter) -> tuple[str, list[object]]:

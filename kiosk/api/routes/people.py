@@ -72,6 +72,7 @@ def about(subject: Subject, *, whole: bool = False) -> dict[str, Any]:
         "retention_until": _time(subject.retention_until),
         "consent_version": details.consent_version,
         "consent_at": _time(details.consent_at),
+        "consent_language": details.consent_language,
         "references": subject.references,
         "images": subject.images,
     }
@@ -341,6 +342,7 @@ SUBJECT = named(
         retention_until=or_null(TIME),
         consent_version=or_null(STRING),
         consent_at=or_null(TIME),
+        consent_language=or_null(STRING),
         references=INTEGER,
         images=INTEGER,
     ),

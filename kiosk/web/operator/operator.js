@@ -13,6 +13,7 @@ import { cloud } from "./cloud.js";
 import { decision } from "./decisions/decision.js";
 import { decisions } from "./decisions/decisions.js";
 import { enrol } from "./people/enrol.js";
+import { finder } from "./people/find.js";
 import { fleet } from "./fleet.js";
 import { groups } from "./people/groups.js";
 import { importing } from "./people/importing.js";
@@ -262,6 +263,7 @@ function frame() {
         el("img", { src: "/web/common/icon.svg", alt: "", width: 28, height: 28 }),
         el("span", {}, t("brand")),
       ),
+      finder(),
       el("p", { id: "standing", class: "standing", role: "status" }),
     ),
     el(
@@ -413,9 +415,9 @@ async function show() {
     clearTimeout(late);
     settle();
   }
-  const heading = place.querySelector("h1");
+  const heading = (matchMedia("(pointer: fine)").matches && place.querySelector("[data-first]")) || place.querySelector("h1");
   if (isMoving && heading && place.isConnected) {
-    heading.tabIndex = -1;
+    if (heading.tagName === "H1") heading.tabIndex = -1;
     heading.focus({ preventScroll: true });
     window.scrollTo(0, 0);
   }

@@ -44,6 +44,8 @@ export async function enrol(place, { atEnd, session }) {
 
   function weigh() {
     paper.weigh();
+    const isTyping = document.activeElement?.matches("input:not([type=file]), select, textarea");
+    if (!isTyping && !fields.name.control.value) fields.name.control.focus({ preventScroll: true }); // what is typed next
     const alike = photographs.verdicts().flatMap((one) => one?.looks_like ?? []);
     if (alike.some((one) => !one.is_blocklisted)) double.hidden = false;
   }

@@ -60,6 +60,7 @@ export async function people(place, { query, on, session }) {
 
   function apply(event) {
     event.preventDefault();
+    if (event.type === "change" && event.target.name === "q") return; // found already: a new page would swallow the click
     clearTimeout(timer);
     const address = path("/people", Object.fromEntries(new FormData(form)));
     if (location.hash !== `#${address}`) location.hash = address;
