@@ -5,7 +5,8 @@
 For a kiosk that runs; NAME is an operator's, the password is read from stdin. Wants Chromium and the extra `test`.
 With --screen, the address that `kiosk screen` prints, the visitor's screen is taken too. FOLDER (./sheets when left
 out) gets one PNG for each view, a sheet for each size, colour and language, all of them small on `sheet.png`, and
-`views.json`: how long each view took, what axe found, and whether anything was wider than its screen.
+`views.json`: how long each view took, what axe found, how much moved while it appeared (the layout shift of web vitals),
+how soon the page was painted first, and whether anything was wider than its screen.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ VIEWS = (
     "today",
     "live",
     "decisions",
+    "decisions?status=Declined",
     "reviews",
     "people",
     "people/new",
     "people/import",
+    "people/inside",
     "audit",
     "cloud",
     "fleet",
@@ -42,14 +45,38 @@ VIEWS = (
     "setup",
     "acceptance",
 )
+ONE_CHOSEN = "tbody input[type=checkbox]"
 DIALOGS = (
-    ("today", "door.open"),
-    ("people-one", "person.block"),
-    ("people-one", "person.forget"),
-    ("keys", "keys.revoke"),
-    ("today", "shortcut.title"),
+    ("today", "door.open", None),
+    ("today", "shortcut.title", None),
+    ("people", "people.csv", None),
+    ("people", "people.archive", None),
+    ("people", "person.block", ONE_CHOSEN),
+    ("people", "bulk.until", ONE_CHOSEN),
+    ("people", "bulk.groups", ONE_CHOSEN),
+    ("people", "bulk.forget", ONE_CHOSEN),
+    ("people-one", "person.block", None),
+    ("people-one", "person.unblock", None),
+    ("people-one", "person.forget", None),
+    ("decisions?status=Declined", "saved.save", None),
+    ("keys", "keys.revoke", None),
+    ("operators", "operators.role", None),
+    ("operators", "operators.password", None),
+    ("operators", "operators.factor_remove", None),
+    ("operators", "operators.end", None),
+    ("operators", "operators.remove", None),
+    ("operators", "account.factor_set", None),
+    ("operators", "account.password", None),
+    ("acceptance", "acceptance.restart", None),
 )
-"""What opens a dialog: the view, and the words of its button; a view without the button has no such dialog."""
+"""What opens a dialog: the view, the words of its button, and what is ticked before; no button, no such dialog."""
+
+WATCH = """() => {
+  window.moved = [];
+  new PerformanceObserver((list) => window.moved.push(...list.getEntries().map((one) => one.value)))
+    .observe({ type: "layout-shift", buffered: true });
+}"""
+PAINTED = """() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? null"""
 
 SCREEN_VIEWS = ("idle", "languages", "consent", "details")
 FLAGS = [*(["--no-sandbox"] if os.geteuid() == 0 else []), "--disable-gpu", "--hide-scrollbars"]
@@ -58,6 +85,7 @@ SETTLED = """async () => {
   await Promise.allSettled(document.getAnimations().filter(one => one.transitionProperty).map(one => one.finished));
 }"""
 TILE = 420  # px, width of one picture on a sheet
+MOST_HIGH = 2.2  # times as high as wide: the rest of a long page is on its own picture
 ACROSS = 4
 SMALL = 640  # px, width of one sheet among all
 
@@ -78,10 +106,10 @@ def first_of(page: Any, kind: str) -> str | None:
 def shown(page: Any, view: str) -> float:
     """Show a view; return how long it took until everything stood, ms."""
     begun = time.monotonic()
-    page.evaluate("view => { location.hash = `#/${view}` }", view)
-    name = view.split("/", maxsplit=1)[0]
+    page.evaluate("view => { window.moved.length = 0; location.hash = `#/${view}` }", view)
+    name = view.partition("?")[0].split("/", maxsplit=1)[0]
     place = {"people": "person", "decisions": "decision"}.get(name, name) if "/" in view else name
-    place = {"people/new": "enrol", "people/import": "import"}.get(view, place)
+    place = {"people/new": "enrol", "people/import": "import", "people/inside": "inside"}.get(view, place)
     page.locator(f".view-{place}").wait_for()
     playwright.expect(page.locator(".skeleton, [aria-busy]")).to_have_count(0)
     return (time.monotonic() - begun) * 1000.0
@@ -102,6 +130,7 @@ def sheet(pictures: Sequence[tuple[str, Path]], path: Path) -> None:
     shrunk = []
     for name, one in pictures:
         image = Image.open(one).convert("RGB")
+        image = image.crop((0, 0, image.width, min(image.height, round(image.width * MOST_HIGH))))
         shrunk.append((name, image.resize((TILE, round(image.height * TILE / image.width)))))
     rows = [shrunk[at : at + ACROSS] for at in range(0, len(shrunk), ACROSS)]
     heights = [max(image.height for _, image in row) + 24 for row in rows]
@@ -143,10 +172,28 @@ def take(browser: Any, chosen: argparse.Namespace, password: str, look: tuple[st
     context = browser.new_context(locale="en-GB", **options)
     context.set_default_timeout(120_000)
     context.add_init_script(f"localStorage.setItem('kiosk.language', '{language}')")
+    context.add_init_script(f"({WATCH})()")
     page = context.new_page()
     faults: list[str] = []
     page.on("console", lambda told: faults.append(told.text) if told.type in {"error", "warning"} else None)
+    pictures: list[tuple[str, Path]] = []
+    measured: list[dict[str, Any]] = []
+
+    def note(name: str, *, full: bool = False, **more: Any) -> None:
+        """Take a picture, and note what was measured of it."""
+        page.evaluate(SETTLED)
+        path = chosen.folder / f"{name.replace('?', '-').replace(', ', '-')}-{size}-{colour}-{language}.png"
+        page.screenshot(path=path, animations="disabled", full_page=full)
+        pictures.append((name, path))
+        axe = found_by_axe(page) if chosen.axe else []
+        overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        row = {"view": name, "size": size, "colour": colour, "language": language, "ms": 0, "moved": 0.0}
+        measured.append({**row, "overflow_px": max(0, overflow), "axe": axe, "console": list(faults), **more})
+        faults.clear()
+
     page.goto(f"{chosen.url}/")
+    page.locator("input[name=name]").wait_for()
+    note("sign-in", painted_ms=page.evaluate(PAINTED))
     page.locator("input[name=name]").fill(chosen.name)
     page.locator("input[name=password]").fill(password)
     page.locator("form button[type=submit]").click()
@@ -157,42 +204,36 @@ def take(browser: Any, chosen: argparse.Namespace, password: str, look: tuple[st
     ]
     words = page.evaluate(f"fetch('/web/common/{language}.json').then(answer => answer.json())")
     words = {**page.evaluate("fetch('/web/common/en.json').then(answer => answer.json())"), **words}
-    pictures, measured = [], []
     for view in views:
-        faults.clear()
         took_ms = shown(page, view)
-        page.evaluate(SETTLED)
         name = view.split("/", maxsplit=1)[0] + (
             "-one" if "/" in view and view not in VIEWS else view.partition("/")[2]
         )
-        path = chosen.folder / f"{name}-{size}-{colour}-{language}.png"
-        page.screenshot(path=path, animations="disabled", full_page=size != "phone" or chosen.whole)
-        pictures.append((name, path))
-        overflow = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        axe = found_by_axe(page) if chosen.axe else []
-        row = {"view": name, "size": size, "colour": colour, "language": language, "ms": round(took_ms)}
-        measured.append({**row, "overflow_px": max(0, overflow), "axe": axe, "console": list(faults)})
-        for opener in [key for of, key in DIALOGS if of == name]:
-            taken = dialog(page, words[opener])
-            if taken is not None:
-                path = chosen.folder / f"{name}-{opener}-{size}-{colour}-{language}.png"
-                page.screenshot(path=path, animations="disabled")
-                pictures.append((f"{name}, {opener}", path))
-                axe = found_by_axe(page) if chosen.axe else []
-                measured.append({**row, "view": f"{name}, {opener}", "overflow_px": 0, "axe": axe, "console": []})
+        page.evaluate(SETTLED)
+        moved = round(page.evaluate("window.moved.reduce((sum, one) => sum + one, 0)"), 4)
+        note(name, full=size != "phone" or chosen.whole, ms=round(took_ms), moved=moved)
+        for opener, ticked in [(key, before) for of, key, before in DIALOGS if of == name]:
+            if dialog(page, words[opener], ticked) is not None:
+                note(f"{name}, {opener}")
                 page.keyboard.press("Escape")
                 playwright.expect(page.locator("dialog")).to_have_count(0)
+    page.reload()
+    page.locator(".view").wait_for()
+    measured[-1]["painted_ms"] = page.evaluate(PAINTED)
     if chosen.screen:
         for name, path, axe in screen(context, chosen, look):
             pictures.append((f"screen, {name}", path))
-            measured.append({**row, "view": f"screen, {name}", "ms": 0, "overflow_px": 0, "axe": axe, "console": []})
+            row = {"view": f"screen, {name}", "size": size, "colour": colour, "language": language, "ms": 0}
+            measured.append({**row, "moved": 0.0, "overflow_px": 0, "axe": axe, "console": []})
     sheet(pictures, chosen.folder / f"sheet-{size}-{colour}-{language}.png")
     context.close()
     return measured
 
 
-def dialog(page: Any, words: str) -> bool | None:
+def dialog(page: Any, words: str, ticked: str | None = None) -> bool | None:
     """Open a dialog by its button; None where the view has no such button to press."""
+    if ticked is not None and page.locator(ticked).count() and not page.locator(f"{ticked}:checked").count():
+        page.locator(ticked).first.check()
     button = page.locator("button:visible", has_text=words).first
     if not button.count() or not button.is_enabled():
         return None
@@ -263,7 +304,12 @@ def main() -> int:
     wrong = [one for one in measured if one["overflow_px"] or one["axe"] or one["console"]]
     for one in wrong:
         print(one)
-    print(f"{len(measured)} views, {len(wrong)} with something wrong; slowest {max(one['ms'] for one in measured)} ms")
+    painted = [one["painted_ms"] for one in measured if one.get("painted_ms") is not None]
+    most = max(measured, key=lambda one: one["moved"])
+    print(
+        f"{len(measured)} views, {len(wrong)} with something wrong; slowest {max(one['ms'] for one in measured)} ms; "
+        f"painted first after at most {max(painted, default=0):.0f} ms; most moved {most['moved']} ({most['view']})"
+    )
     return 1 if wrong else 0
 
 

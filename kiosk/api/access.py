@@ -88,6 +88,14 @@ class Allowance:
         return told | ({"Retry-After": str(max(1, math.ceil(self.wait_s)))} if self.wait_s > 0 else {})
 
 
+@dataclass(frozen=True, slots=True)
+class CodeCheck:
+    """What became of a code of a second factor."""
+
+    is_right: bool
+    wait_s: float = 0.0  # above 0: the kiosk started so lately that it cannot know whether the code was used before
+
+
 @dataclass(slots=True)
 class _Session:
     account: str
@@ -257,24 +265,26 @@ class Access:
         with self._lock:
             return self._left_s(self._code_failures, account.id, self._settings.wrong_keys)
 
-    def by_code(self, account: Account, text: str, sender: Sender) -> bool:
+    def by_code(self, account: Account, text: str, sender: Sender) -> CodeCheck:
         """Say whether this is a code of the account's second factor, for the first time; a wrong one counts.
 
         It counts against the sender and against the account: whoever has the password may have many addresses.
-        After a start nobody remembers which codes were taken, so those that were good then serve no more.
+        After a start nobody remembers which codes were taken, so those that were good then serve no more. Whoever gives
+        one of them did nothing wrong, and is told how long to wait.
         """
         assert account.totp is not None
         with self._lock:
-            after = self._codes.get(account.id) or -1
-            if self.monotonic() - self._began < RESTART_S:
-                after = max(after, self._newest_then)
-            counter = counter_of(account.totp, text, self._now(), after=after)
+            now = self._now()
+            counter = counter_of(account.totp, text, now, after=self._codes.get(account.id) or -1)
+            is_early = self.monotonic() - self._began < RESTART_S
+            if counter is not None and is_early and counter <= self._newest_then:
+                return CodeCheck(is_right=False, wait_s=max(1.0, (self._newest_then + 1) * STEP_S - now))
             if counter is not None:
                 self._codes.put(account.id, counter)
-                return True
+                return CodeCheck(is_right=True)
             self._fail(self._code_failures, account.id, self._settings.wrong_keys)
         self.count_wrong(sender)
-        return False
+        return CodeCheck(is_right=False)
 
     def note_code(self, account: str, counter: int) -> None:
         """Note a code that was taken elsewhere than by `by_code`; it serves no more."""

@@ -1,4 +1,4 @@
-"""People found by a part of their name, code or document, or by their number.
+"""People found by a part of their name, code or document, by their number, or by a group.
 
 All of that is sealed on the disk, so no database can search it. It is opened once, at the first search, and kept in
 memory alone, folded for comparing: never written anywhere, brought up to date with every process that writes, and
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import threading
 import unicodedata
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kiosk.rules.text import folded
@@ -39,16 +41,26 @@ class PeopleFinder:
         self._lock = threading.Lock()
         self._version = -1
         self._texts: dict[SubjectId, str] | None = None  # None before the first search
+        self._groups: dict[SubjectId, tuple[str, ...]] = {}  # of who is in any
 
-    def find(self, text: str, wanted: SubjectFilter | None = None, *, limit: int, offset: int) -> SubjectPage:
+    def find(
+        self,
+        text: str | None,
+        wanted: SubjectFilter | None = None,
+        *,
+        limit: int,
+        offset: int,
+        group: str | None = None,
+    ) -> SubjectPage:
         """Return one page of the people a text stands for: whose number or code it is, then by how well it fits.
 
         Every word of it is to be in the name or the reference code, or the whole in the document number; case, accents
         and the order of the words do not matter.
 
         Args:
-            text: as somebody typed it.
+            text: as somebody typed it; None: everybody, in the order of enrolment.
             wanted: who else is left out.
+            group: only its people.
             limit: longest page.
             offset: how many to pass over.
 
@@ -56,16 +68,29 @@ class PeopleFinder:
             StoreError: a row was changed or damaged.
         """
         people = self._store.people
-        exact = [subject.session_number for subject in people.find(text.strip())]
+        exact = [] if text is None else [subject.session_number for subject in people.find(text.strip())]
         with self._lock:
             self._follow(is_wanted=True)
-            ranked = _ranked(self._texts or {}, _asked(text))
-        found = list(dict.fromkeys((*exact, *ranked)))
+            ranked = sorted(self._texts or {}) if text is None else _ranked(self._texts or {}, _asked(text))
+            found = list(dict.fromkeys((*exact, *ranked)))
+            if group is not None:
+                found = [number for number in found if group in self._groups.get(number, ())]
         if wanted is not None and wanted != SubjectFilter():
             fitting = people.numbers(wanted)
             found = [number for number in found if number in fitting]
         rows = (people.subject(number) for number in found[offset : offset + limit])
         return SubjectPage(len(found), tuple(subject for subject in rows if subject is not None))
+
+    def groups(self) -> dict[str, int]:
+        """Return how many people each group has, by name; a group that nobody is in is none.
+
+        Raises:
+            StoreError: a row was changed or damaged.
+        """
+        with self._lock:
+            self._follow(is_wanted=True)
+            counted = Counter(group for groups in self._groups.values() for group in groups)
+        return {name: counted[name] for name in sorted(counted)}
 
     def follow(self) -> None:
         """Drop whoever was forgotten; costs nothing before the first search."""
@@ -85,11 +110,18 @@ class PeopleFinder:
                 known = dict(self._store.people.details(changes.subjects))
                 for number in changes.subjects:
                     self._texts.pop(number, None)
-                self._texts |= {number: _text(known[number]) for number in known}
+                    self._groups.pop(number, None)
+                self._take(known)
                 self._version = changes.version
                 return
-        self._texts = {number: _text(details) for number, details in self._store.people.details()}
+        self._texts, self._groups = {}, {}
+        self._take(dict(self._store.people.details()))
         self._version = version
+
+    def _take(self, known: Mapping[SubjectId, Details]) -> None:
+        assert self._texts is not None
+        self._texts |= {number: _text(details) for number, details in known.items()}
+        self._groups |= {number: details.groups for number, details in known.items() if details.groups}
 
 
 def _text(details: Details) -> str:

@@ -36,15 +36,20 @@ COLUMNS = (
 
 
 def rows(
-    people: People, finder: PeopleFinder, text: str | None, wanted: SubjectFilter | None = None
+    people: People,
+    finder: PeopleFinder,
+    text: str | None,
+    wanted: SubjectFilter | None = None,
+    *,
+    group: str | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield everybody who has these words and fits the filter, with the document number in full."""
+    """Yield everybody who has these words and fits filter and group, with the document number in full."""
     offset = 0
     while True:
-        if text is None:
+        if text is None and group is None:
             page = people.subjects(wanted, limit=PAGE, offset=offset)
         else:
-            page = finder.find(text, wanted, limit=PAGE, offset=offset)
+            page = finder.find(text, wanted, limit=PAGE, offset=offset, group=group)
         yield from map(_row, page.subjects)
         offset += PAGE
         if offset >= page.total:

@@ -149,6 +149,7 @@ class Consent:
 
     version: str  # of the text, [enrolment] consent_version
     at: float  # seconds UTC
+    language: str | None = None  # of the text that was shown, of [enrolment] consent_texts; None: consent_text
 
 
 class RunningKiosk(Protocol):

@@ -49,6 +49,12 @@ NUMBER_DIGITS = 18  # a decimal number that surely fits 64 bits
 ROUNDING_S = 1.0  # within which a date is the enrolment's own time and the retention of the settings
 RECEIPTS_AT_ONCE = 200  # in one transaction
 _KEYS = (KEY_NAME, NEXT_KEY_NAME)
+_ANOTHERS = (
+    "SELECT 1 FROM subject AS other WHERE other.vendor_lookup = ? AND other.session_number != ?"
+    " AND (other.session_number = log.session_number OR other.session_id = log.request_id OR EXISTS"
+    " (SELECT 1 FROM log_subject WHERE log_subject.seq = log.seq AND log_subject.subject = other.session_number))"
+)
+"""Whether a record of `log` is about somebody else of a `vendor_data` than a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,9 @@ def _behind_s(connection: sqlite3.Connection, number: int, counted_from: float, 
 def erase(connection: sqlite3.Connection, vault: Vault, subject: Subject, *, is_for_good: bool = True) -> Remains:
     """Delete a person's rows, and every answer and outbox payload that may name them.
 
+    Where others have the same `vendor_data`, what was found to be theirs alone stays. An answer under that code of
+    which nobody knows whose it is goes: it may be about the person.
+
     Args:
         connection: in a transaction.
         vault: of the store.
@@ -120,8 +129,9 @@ def erase(connection: sqlite3.Connection, vault: Vault, subject: Subject, *, is_
         for (seq,) in connection.execute(
             "SELECT seq FROM log_subject WHERE subject = ? "
             "UNION SELECT seq FROM log WHERE session_number = ? "
-            "UNION SELECT seq FROM log_private WHERE vendor_lookup = ?",
-            (number, number, vendor),  # plain marks: Python 3.12.0 to 3.12.3 warn of numbered ones
+            "UNION SELECT seq FROM log_private JOIN log USING (seq) "
+            f"WHERE vendor_lookup = ? AND NOT EXISTS ({_ANOTHERS})",
+            (number, number, vendor, vendor, number),  # plain marks: Python 3.12.0 to 3.12.3 warn of numbered ones
         )
     ]
     remains = _delete(
@@ -137,7 +147,7 @@ def erase(connection: sqlite3.Connection, vault: Vault, subject: Subject, *, is_
             ("passage", "row_check", "subject", [number]),
             ("secret", "sealed", "id", passes.rows_of(connection, subject.session_id)),
             ("outbox", "payload", "seq" if is_for_good else f"policy != '{outbox.FLEET}' AND seq", answers),
-            *_of_session(connection, "vendor_lookup", vendor),
+            *_sessions_of(connection, number, vendor),
             ("subject", "details", "session_number", [number]),
             ("fleet_document", "sealed", "person", [subject.session_id]),
             ("fleet_envelope", "envelope", "person", [subject.session_id]),
@@ -200,6 +210,21 @@ def _of_session(
         return []  # a backup of an older schema
     found = connection.execute(f"SELECT 1 FROM session WHERE {key} = ?", (value,)).fetchone()
     return [] if found is None else [("session", "sealed", key, [value])]
+
+
+def _sessions_of(
+    connection: sqlite3.Connection, number: int, vendor: bytes | None
+) -> list[tuple[str, str, str, Sequence[Any]]]:
+    """Return which sessions under a person's `vendor_data` to delete: all but those that found another who has it."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'session'").fetchone() is None:
+        return []  # a backup of an older schema
+    rows = connection.execute(
+        "SELECT session_id FROM session WHERE vendor_lookup = ? AND NOT EXISTS (SELECT 1 FROM subject AS other"
+        " WHERE other.vendor_lookup = ? AND other.session_number != ? AND other.session_id = session.session_id)"
+        f" AND NOT EXISTS (SELECT 1 FROM log WHERE log.request_id = session.session_id AND EXISTS ({_ANOTHERS}))",
+        (vendor, vendor, number, vendor, number),
+    ).fetchall()
+    return [("session", "sealed", "session_id", [session_id for (session_id,) in rows])] if rows else []
 
 
 def _delete(connection: sqlite3.Connection, parts: Sequence[tuple[str, str, str, Sequence[Any]]]) -> Remains:

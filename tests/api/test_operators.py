@@ -19,6 +19,7 @@ from kiosk.store.subjects import Details, Enrolment
 from tests.api.served import NOW, PASSWORD, serving
 
 OTHER = "another horse battery"
+OWN = {"own_password": PASSWORD}
 RFC = base64.b32encode(b"12345678901234567890").decode()
 
 
@@ -114,6 +115,31 @@ def test_a_code_of_before_a_start_is_not_taken_after_it(served, steps, status):
     served.wall.advance(STEP_S * max(0, steps - 1))
 
     assert try_sign_in(served, code=code).status_code == status
+
+
+def test_a_right_code_that_a_start_keeps_out_counts_as_no_wrong_try_and_says_how_long_to_wait(tmp_path):
+    with serving(tmp_path / "state", api_settings={"wrong_keys": 2}) as served:
+        secret, person = new_secret(), served.accounts["person"]
+        served.application.context.access.accounts.set_totp(person.id, secret)
+        step = int(served.wall() // STEP_S)
+        early = [try_sign_in(served, code=code_at(secret, step)) for _ in range(4)]
+        wait_s = int(early[0].headers["Retry-After"])
+        served.wall.advance(wait_s)
+        after = try_sign_in(served, code=code_at(secret, int(served.wall() // STEP_S)))
+
+    assert {one.status_code for one in early} == {401}
+    assert "only just started" in early[0].json()["detail"]
+    assert early[0].json()["wants_code"] is True
+    assert 0 < wait_s <= 2 * STEP_S
+    assert after.status_code == 200
+
+
+def test_a_wrong_code_right_after_a_start_counts(tmp_path):
+    with serving(tmp_path / "state", api_settings={"wrong_keys": 2}) as served:
+        served.application.context.access.accounts.set_totp(served.accounts["person"].id, new_secret())
+        tried = [try_sign_in(served, code="none") for _ in range(3)]
+
+    assert [one.status_code for one in tried] == [401, 401, 429]
 
 
 def test_a_clock_that_ran_ahead_at_the_start_keeps_codes_out_for_a_minute_and_a_half_alone(served):
@@ -267,7 +293,7 @@ def test_an_administrator_makes_changes_and_removes_operators(served):
         made = client.post("/device/operators", json={"name": "Person A", "role": "operator", "password": OTHER})
         twice = client.post("/device/operators", json={"name": "person a", "role": "operator", "password": OTHER})
         address = f"/device/operators/{made.json()['id']}"
-        raised = client.patch(address, json={"role": "admin"})
+        raised = client.patch(address, json={"role": "admin", **OWN})
         with signed_in(served, "Person A", OTHER) as theirs:
             removed = client.delete(address)
             after = theirs.get("/device/session")
@@ -277,10 +303,64 @@ def test_an_administrator_makes_changes_and_removes_operators(served):
     assert after.status_code == 401
 
 
+def test_an_open_page_makes_no_administrator_without_its_own_password(served):
+    accounts = served.application.context.access.accounts
+    other = accounts.create_operator("Person B", Role.OPERATOR, OTHER)
+    person = {"name": "Person A", "role": "admin", "password": OTHER}
+    acts = [
+        ("POST", "/device/operators", person, 201),
+        ("PATCH", f"/device/operators/{other.id}", {"role": "admin"}, 200),
+        ("PATCH", f"/device/operators/{other.id}", {"password": PASSWORD}, 200),
+        ("POST", "/device/keys", {"name": "anything", "role": "admin"}, 201),
+    ]
+    with signed_in(served) as client:
+        for method, path, json, done in acts:
+            without = client.request(method, path, json=json)
+            wrong = client.request(method, path, json={**json, "own_password": OTHER})
+            right = client.request(method, path, json={**json, **OWN})
+
+            assert [(one.status_code, list(one.json())) for one in (without, wrong)] == [(400, ["own_password"])] * 2
+            assert right.status_code == done
+        assert client.post("/device/keys", json={"name": "gate", "role": "device"}).status_code == 201
+
+    as_key = served.call("POST", "/device/operators", "admin", json={**person, "name": "Person D"})
+    assert as_key.status_code == 201  # a key is given with each call
+
+
+def test_an_open_page_of_a_second_factor_wants_its_code_too(served):
+    secret = with_factor(served)
+    served.wall.advance(2 * STEP_S)
+    with signed_in(served, code=code_at(secret, int(served.wall() // STEP_S))) as client:
+        served.wall.advance(2 * STEP_S)
+        json = {"name": "Person A", "role": "admin", "password": OTHER, **OWN}
+        without = client.post("/device/operators", json=json)
+        wrong = client.post("/device/operators", json={**json, "own_code": "000000"})
+        right = client.post(
+            "/device/operators", json={**json, "own_code": code_at(secret, int(served.wall() // STEP_S))}
+        )
+
+    assert [(one.status_code, list(one.json())) for one in (without, wrong)] == [(400, ["own_code"])] * 2
+    assert right.status_code == 201
+
+
+def test_a_session_that_a_key_opened_gives_the_key_once_more(served):
+    with served.client() as client:
+        client.headers["X-Kiosk-CSRF"] = client.post("/device/session", json={"key": served.keys["admin"]}).json()[
+            "csrf"
+        ]
+        json = {"name": "Person A", "role": "admin", "password": OTHER}
+        answers = [
+            client.post("/device/operators", json={**json, **more})
+            for more in ({}, {"own_password": served.keys["operator"]}, {"own_password": served.keys["admin"]})
+        ]
+
+    assert [one.status_code for one in answers] == [400, 400, 201]
+
+
 def test_the_last_administrator_stays_one(served):
     person = served.accounts["person"]
     with signed_in(served) as client:
-        lowered = client.patch(f"/device/operators/{person.id}", json={"role": "operator"})
+        lowered = client.patch(f"/device/operators/{person.id}", json={"role": "operator", **OWN})
         removed = client.delete(f"/device/operators/{person.id}")
         as_key = client.delete(f"/device/keys/{person.id}")
 

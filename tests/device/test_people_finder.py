@@ -93,3 +93,28 @@ def test_nothing_of_the_index_reaches_the_disk(finder, store):
     for path in store.directory.rglob("*"):
         if path.is_file():
             assert b"marianne" not in path.read_bytes().lower()
+
+
+def test_people_of_a_group_are_found_alone_or_by_their_words_too(store):
+    for name, groups in (("Person A", ("staff",)), ("Person B", ("staff", "cleaners")), ("Person C", ())):
+        store.people.enrol(Enrolment(templates=(), details=Details(name=name, groups=groups)))
+    finder = PeopleFinder(store)
+
+    assert finder.groups() == {"cleaners": 1, "staff": 2}
+    assert found(finder, None, group="staff") == [1, 2]
+    assert found(finder, "person b", group="staff") == [2]
+    assert found(finder, "person c", group="staff") == []
+    assert found(finder, "3", group="staff") == []  # a number found whole is no way around the group
+    assert found(finder, None, group="nobody's") == []
+
+
+def test_groups_follow_what_becomes_of_people(store):
+    for name in ("Person A", "Person B"):
+        store.people.enrol(Enrolment(templates=(), details=Details(name=name, groups=("staff",))))
+    finder = PeopleFinder(store)
+    assert finder.groups() == {"staff": 2}
+
+    store.people.patch(1, lambda one: replace(one, details=replace(one.details, groups=("cleaners",))))
+    store.people.forget(2)
+
+    assert finder.groups() == {"cleaners": 1}

@@ -16,6 +16,7 @@ from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.directory import open_store
 from kiosk.store.erasure import SAMPLE_BYTES, SCAN_BYTES, holds_any
 from kiosk.store.keys import read_keys
+from kiosk.store.open_sessions.sessions import OpenSession
 from kiosk.store.outbox import Message, OutboxState
 from kiosk.store.store import Store
 from kiosk.store.subjects import Details, Enrolment
@@ -109,6 +110,52 @@ def test_after_forget_the_log_keeps_status_and_score_only(store: Store) -> None:
     assert store.decisions(DecisionFilter(vendor_data="vendor-ann")).total == 0
     assert store.verify_log().is_intact
     assert store.people.find("vendor-ann") == ()
+
+
+def test_of_two_people_with_one_vendor_data_only_the_forgotten_ones_answers_go(store: Store, directory: Path) -> None:
+    for seed in (1, 2):
+        store.people.enrol(enrolment(seed, Details(name=f"Person {seed}", vendor_data="flat-7")))
+
+    def answered(number: int | None, *, subjects: tuple[int, ...] = ()) -> str:
+        made = NewDecision(
+            Kind.FACE_SEARCH,
+            "Approved",
+            session_number=number,
+            subjects=subjects,
+            vendor_data="flat-7",
+            answer={"of": number},
+            outbox=(Message("replay", {"of": number}),),
+        )
+        return store.record_decision(made).request_id
+
+    first, second = answered(1), answered(2)
+    listed, both, nobodys = answered(None, subjects=(2,)), answered(2, subjects=(1, 2)), answered(None)
+
+    assert store.people.forget(1).is_complete
+
+    kept = {row.entry.request_id: row.answer for row in store.decisions().decisions}
+    assert (kept[second], kept[listed]) == ({"of": 2}, {"of": None})
+    assert [kept[one] for one in (first, both, nobodys)] == [None, None, None]  # the last may be about the first
+    waiting = {row.request_id for row in store.outbox.rows() if row.payload is not None}
+    assert waiting == {second, listed}
+
+    store.people.forget(2)
+    assert all(row.answer is None for row in store.decisions().decisions)
+    assert files_with(directory, b"flat-7") == []
+
+
+def test_of_two_people_with_one_vendor_data_the_session_that_found_the_other_stays(store: Store) -> None:
+    for seed in (1, 2):
+        store.people.enrol(enrolment(seed, Details(vendor_data="flat-7")))
+    for session_id, number in (("of the first", 1), ("of the second", 2), ("of nobody", None)):
+        session = OpenSession(session_id, NOW + DAY, {"vendor_data": "flat-7"})
+        made = NewDecision(Kind.FACE_MATCH, "Approved", session_number=number, request_id=session_id)
+        store.record_decision(made, change=store.sessions.inserting(session, f"token {session_id}"))
+
+    store.people.forget(1)
+
+    found = {one: store.sessions.by_id(f"of {one}") is not None for one in ("the first", "the second", "nobody")}
+    assert found == {"the first": False, "the second": True, "nobody": False}
 
 
 def test_forgetting_takes_the_person_out_of_the_outbox(store: Store) -> None:

@@ -78,8 +78,10 @@ def test_a_second_factor_is_set_up_by_its_code_and_asked_for_from_then_on(chromi
 
 
 def test_an_account_is_made_raised_and_removed_with_its_name_in_every_sentence(operators):
-    page, _ = operators
+    page, watch = operators
+    watch.expects(400)
     form = page.locator("form", has=page.get_by_role("button", name="Make the account"))
+    playwright.expect(form.get_by_label("Your own password")).to_be_hidden()
     form.get_by_label("Name").fill("Person A")
     form.get_by_label("First password").fill(OTHER)
     form.get_by_role("button", name="Make the account").click()
@@ -89,6 +91,10 @@ def test_an_account_is_made_raised_and_removed_with_its_name_in_every_sentence(o
     dialog = page.get_by_role("dialog")
     assert dialog.get_by_role("heading").inner_text() == "What may Person A do?"
     dialog.get_by_label("Role").select_option("admin")
+    dialog.get_by_label("Your own password").fill(OTHER)
+    dialog.get_by_role("button", name="Save").click()
+    dialog.get_by_text("This is not your password.", exact=True).wait_for()
+    dialog.get_by_label("Your own password").fill(PASSWORD)
     dialog.get_by_role("button", name="Save").click()
     row = page.locator(".operators > li", has_text="Person A")
     playwright.expect(row).to_contain_text("Administrator")
@@ -151,3 +157,18 @@ def test_operators_and_the_qr_code_have_no_fault_that_axe_finds(operators, size)
 
     assert serious(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_an_administrators_key_is_made_with_the_own_password_alone(operators, served):
+    page, _ = operators
+    page.evaluate("location.hash = '#/keys'")
+    page.get_by_label("Name").fill("backups")
+    playwright.expect(page.get_by_label("Your own password")).to_be_hidden()
+    page.get_by_label("Role").select_option("admin")
+    page.get_by_label("Your own password").fill(PASSWORD)
+    assert serious(page) == []
+    page.get_by_role("button", name="Create the key").click()
+
+    page.get_by_role("row", name="backups").wait_for()
+    playwright.expect(page.get_by_label("Your own password")).to_be_hidden()  # the form is as new
+    assert "backups" in {one.name for one in served.application.context.access.accounts.all("key")}

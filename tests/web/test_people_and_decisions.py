@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
@@ -259,3 +260,65 @@ def test_lists_with_chosen_people_and_hours_have_no_fault_that_axe_finds(operato
     assert found == []
     assert serious(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_groups_are_given_to_one_and_to_several_found_by_and_taken_away_again(operator, served):
+    page, _ = operator
+    people = served.device.store.people
+    for name in ("Person A", "Person B"):
+        page.get_by_label(f"Choose {name}").check()
+    page.get_by_role("button", name="Groups…").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Change the groups of 2 people").click()
+    dialog.get_by_text("Name a group.").wait_for()
+    dialog.get_by_label("Add to the group").fill("staff")
+    dialog.get_by_role("button", name="Change the groups of 2 people").click()
+    page.get_by_text("Done for everybody who was chosen.").wait_for()
+    assert [people.subject(number).details.groups for number in NUMBERS] == [("staff",), ("staff",), ()]
+
+    page.get_by_role("link", name="Person A").click()
+    page.get_by_label("Add to the group").fill("cleaners")
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_role("button", name="Take out of the group staff").click()
+    playwright.expect(page.locator(".groups > li")).to_have_text(["cleanersTake out of the group cleaners"])
+    assert people.subject(1).details.groups == ("cleaners",)
+    assert serious(page) == []
+
+    page.get_by_role("link", name="All groups").click()
+    row = page.get_by_role("row", name="staff")
+    playwright.expect(row).to_contain_text("1")
+    assert serious(page) == []
+    row.click()
+    page.get_by_role("link", name="Person B").wait_for()
+    playwright.expect(page.get_by_role("link", name="Person A")).to_have_count(0)
+
+
+def test_what_is_taken_away_of_a_group_is_that_group_alone(served):
+    people = served.device.store.people
+    people.patch(2, lambda one: replace(one, details=replace(one.details, groups=("staff",))))
+
+    with served.signed_in() as (client, _):
+        table = client.get("/device/people.csv", params={"group": "staff"}).text
+
+    assert "Person B" in table
+    assert "Person A" not in table
+
+
+def test_groups_that_are_added_leave_what_others_gave_meanwhile(served):
+    people = served.device.store.people
+    people.patch(1, lambda one: replace(one, details=replace(one.details, groups=("staff",))))
+
+    def change(**json):
+        return served.call("PATCH", "/device/subjects/1", "operator", json=json)
+
+    added, taken = change(add_groups=["cleaners"]), change(remove_groups=["staff", "nobody's"])
+    both, bad = change(groups=["x"], add_groups=["y"]), change(add_groups=["a,b"])
+    many = change(add_groups=[f"group {number}" for number in range(20)])
+
+    assert added.json()["groups"] == ["cleaners", "staff"]
+    assert taken.json()["groups"] == ["cleaners"]
+    assert [(one.status_code, list(one.json())) for one in (both, bad, many)] == [
+        (400, ["groups"]),
+        (400, ["add_groups"]),
+        (400, ["add_groups"]),
+    ]

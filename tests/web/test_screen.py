@@ -208,6 +208,22 @@ def test_the_consent_is_read_in_the_language_chosen_and_what_was_typed_stays(enr
     assert page.get_by_label("Name").input_value() == "Person A the Typed"
 
 
+@pytest.mark.parametrize(("speaks", "language"), [("العربية", "ar"), ("Français", None)])
+def test_the_language_in_which_the_consent_was_read_goes_with_it(enrolling, served, speaks, language):
+    page = enrolling
+    speak(page, speaks)
+    page.locator("input[name=agree]").check()
+    page.locator(".flow-card button[type=submit]").click()
+    speak(page, "English")  # what they agreed to stays what it was
+    page.get_by_role("heading", name="Who are you?").wait_for()
+    page.locator("input[name=name]").fill("Person A")
+    page.get_by_role("button", name="Look into the camera").click()
+    page.locator("main[data-state=guide]").wait_for()
+
+    ((_, _, consent, *_),) = served.kiosk.asked
+    assert consent.language == language
+
+
 def test_nobody_is_enrolled_without_agreeing_to_the_text_in_force(enrolling, served):
     page = enrolling
     page.get_by_text("We keep features of your face.").wait_for()

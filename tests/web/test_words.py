@@ -43,8 +43,11 @@ def forms(words):
     return list(words.values()) if isinstance(words, dict) else [words]
 
 
-def test_both_languages_have_the_same_keys():
-    assert set(LANGUAGES["en"]) == set(LANGUAGES["de"])
+def test_both_languages_have_the_same_keys_and_german_says_what_each_setting_means():
+    """In English the device's own sentence says it."""
+    meanings = {f"setting_text.{name}" for name in SETTINGS}
+
+    assert set(LANGUAGES["en"]) | meanings == set(LANGUAGES["de"])
 
 
 @pytest.mark.parametrize("key", ["error.retry_after", "pager.total"])
@@ -82,7 +85,7 @@ def test_a_language_by_its_file_alone_says_all_that_a_visitor_sees(code):
 def test_a_language_by_its_file_alone_has_no_key_and_no_value_of_its_own(code):
     english = LANGUAGES["en"]
 
-    assert sorted(OTHERS[code].keys() - english.keys()) == []
+    assert sorted(OTHERS[code].keys() - english.keys() - {f"setting_text.{name}" for name in SETTINGS}) == []
     assert [key for key, words in OTHERS[code].items() if places(words) != places(english[key])] == []
     assert [
         key for key, words in OTHERS[code].items() if isinstance(words, dict) != isinstance(english[key], dict)

@@ -187,6 +187,9 @@ async def begin_enrolment(call: Call) -> Response:
     version = consent.get("version") if isinstance(consent, dict) else None
     if not isinstance(version, str) or not version:
         errors["consent"] = ["Want the version of the text that was agreed to."]
+    language = consent.get("language") if isinstance(consent, dict) else None
+    if language is not None and language not in call.context.config.enrolment.text_by_language:
+        errors["consent"] = ["There is no consent text in this language; leave language out for the text itself."]
     is_operator = call.caller is not None and call.caller.role >= Role.OPERATOR
     is_allowlisted = body.get("allowlist", False)
     if not isinstance(is_allowlisted, bool):
@@ -201,7 +204,7 @@ async def begin_enrolment(call: Call) -> Response:
     begin = partial(
         kiosk.begin_enrolment,
         Details(**said),
-        Consent(str(version), call.context.now()),
+        Consent(str(version), call.context.now(), language),
         is_allowlisted=is_allowlisted,
         is_attended=is_operator,
         actor=call.actor,
@@ -393,7 +396,7 @@ OPERATIONS = (
         role=Role.OPERATOR,
         is_for_screen=True,
         json=opened(
-            {"consent": closed(version={**SHORT, "minLength": 1})},
+            {"consent": opened({"version": {**SHORT, "minLength": 1}}, language=STRING)},
             **dict.fromkeys(TEXTS, SHORT),
             allowlist=BOOLEAN,
             valid_until=MOMENT,

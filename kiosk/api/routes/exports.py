@@ -18,7 +18,7 @@ async def export_people(call: Call) -> Response:
     asked, wanted, device = call.word("q"), filter_of(call), call.context.device
     await call.run(lambda: device.store.record_act(Kind.EXPORT, details={"form": "csv"}, actor=call.actor))
     headers = {"Content-Disposition": 'attachment; filename="people.csv"'}
-    lines = as_csv(rows(device.store.people, device.finder, asked, wanted))
+    lines = as_csv(rows(device.store.people, device.finder, asked, wanted, group=call.word("group")))
     return StreamingResponse(lines, media_type="text/csv", headers=headers)
 
 
@@ -31,7 +31,8 @@ async def archive_people(call: Call) -> Response:
     sealer = await call.check_password(lambda: Sealer(passphrase, ARCHIVE))
     await call.run(lambda: device.store.record_act(Kind.EXPORT, details={"form": "archive"}, actor=call.actor))
     people = device.store.people
-    pieces = sealer.seal(archived(people, rows(people, device.finder, asked, wanted)))
+    found = rows(people, device.finder, asked, wanted, group=call.word("group"))
+    pieces = sealer.seal(archived(people, found))
     headers = {"Content-Disposition": 'attachment; filename="people.kiosk"'}
     return StreamingResponse(pieces, media_type="application/octet-stream", headers=headers)
 

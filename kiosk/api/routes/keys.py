@@ -18,6 +18,7 @@ from kiosk.api.operation import (
     not_found,
     refusal,
 )
+from kiosk.api.routes.proven import OWN_FIELDS, prove
 from kiosk.api.schema import (
     ANSWER_400,
     ANY_OBJECT,
@@ -71,6 +72,8 @@ async def create_key(call: Call) -> Response:
         errors["expires_days"] = [f"Ensure this value is between 1 and {MOST_DAYS}."]
     if errors:
         raise field_errors(errors)
+    if ROLES[str(role)] is Role.ADMIN:
+        await prove(call, body)
     expires = None if days is None else call.context.now() + days * DAY_S
     accounts = call.context.access.accounts
     try:
@@ -156,7 +159,7 @@ OPERATIONS = (
         "POST",
         "/device/keys",
         create_key,
-        "Make a key; only this answer shows it.",
+        "Make a key; only this answer shows it. A session gives its own password and code for an administrator's.",
         {201: named("NewKey", closed(**KEY, key=STRING)), 400: ANSWER_400, 408: TEXT, 413: TEXT, 503: TEXT},
         role=Role.ADMIN,
         json=opened(
@@ -166,6 +169,7 @@ OPERATIONS = (
             },
             scopes=array({"type": "string", "enum": list(SCOPES)}),
             expires_days=or_null({"type": "number", "exclusiveMinimum": 0, "maximum": MOST_DAYS}),
+            **OWN_FIELDS,
         ),
     ),
     Operation(

@@ -13,7 +13,7 @@ from kiosk.api.access import OpenSession
 from kiosk.api.gate import COOKIE, refuse_locked
 from kiosk.api.operation import Call, Operation, answer, field_errors, not_found, refusal
 from kiosk.api.routes.keys import ROLES
-from kiosk.api.routes.session import LONGEST_CODE
+from kiosk.api.routes.proven import LONGEST_CODE, OWN_FIELDS, own_account, own_account_with_code, prove
 from kiosk.api.schema import ANSWER_400, BOOLEAN, STRING, TEXT, TIME, array, closed, named, opened, or_null
 from kiosk.api.totp import address_of, counter_of, new_secret
 from kiosk.didit.contract import timestamp
@@ -76,6 +76,8 @@ async def create_operator(call: Call) -> Response:
     if errors:
         raise field_errors(errors)
     accounts = call.context.access.accounts
+    if ROLES[str(role)] is Role.ADMIN:
+        await prove(call, body)
 
     def work() -> Account:
         try:
@@ -91,7 +93,7 @@ async def change_operator(call: Call) -> Response:
     body = await call.json()
     access, accounts = call.context.access, call.context.access.accounts
     errors: dict[str, list[str]] = {}
-    for name in sorted(set(body) - {"role", "password"}):
+    for name in sorted(set(body) - {"role", "password", *OWN_FIELDS}):
         errors[name[:100]] = ["There is no such field to change."]
     if "role" in body and body["role"] not in OPERATOR_ROLES:
         errors["role"] = [f"Want one of {', '.join(OPERATOR_ROLES)}."]
@@ -99,11 +101,12 @@ async def change_operator(call: Call) -> Response:
         errors["password"] = [fault]
     if errors:
         raise field_errors(errors)
+    if "password" in body:
+        _refuse_own(call, await call.run(lambda: _known(call)), "POST /device/session/password")
+    await prove(call, body)
 
     def work() -> Account:
         account = _known(call)
-        if "password" in body:
-            _refuse_own(call, account, "POST /device/session/password")
         if "role" in body and ROLES[body["role"]] is not account.role:
             account = accounts.set_role(account.id, ROLES[body["role"]], actor=call.actor)
         if "password" in body:
@@ -167,24 +170,10 @@ def _password_fault(password: object) -> str | None:
 # ---- one's own account
 
 
-async def _own(call: Call, password: object, field: str = "password") -> Account:
-    """Return the operator whose session this is, who gives the password once more: a page left open is not enough."""
-    access, caller = call.context.access, call.caller
-    if caller is None or caller.csrf is None or caller.account.kind != "operator":
-        raise refusal(403, "Sign in with name and password: a key has neither.")
-    if not isinstance(password, str):
-        raise field_errors({field: ["Want your password."]})
-    refuse_locked(access.locked_s(call.sender))
-    found = await call.check_password(lambda: access.by_password(caller.account.name, password, call.sender))
-    if found is None or found.id != caller.id:
-        raise field_errors({field: ["This is not your password."]})
-    return found.account
-
-
 async def change_own_password(call: Call) -> Response:
     """Give oneself another password; every session ends, this one too."""
     body = await call.json()
-    account = await _own(call, body.get("password"))
+    account = await own_account(call, body.get("password"))
     new = body.get("new_password")
     if fault := _password_fault(new):
         raise field_errors({"new_password": [fault]})
@@ -198,24 +187,9 @@ async def change_own_password(call: Call) -> Response:
     return Response(status_code=204)
 
 
-async def _own_with_code(call: Call) -> Account:
-    """Return whose session this is, who gives password and, with a second factor, its code: else it were none."""
-    access, body = call.context.access, await call.json()
-    account = await _own(call, body.get("password"))
-    if account.totp is None:
-        return account
-    code = body.get("code")
-    if not isinstance(code, str) or not code:
-        raise field_errors({"code": ["Want the code of your telephone too."]})
-    refuse_locked(max(access.locked_s(call.sender), access.code_locked_s(account)))
-    if not access.by_code(account, code[:LONGEST_CODE], call.sender):
-        raise field_errors({"code": ["This code is wrong, or was used already."]})
-    return account
-
-
 async def begin_second_factor(call: Call) -> Response:
     """Make the secret of a second factor; it counts once a code of it is given."""
-    account = await _own_with_code(call)
+    account = await own_account_with_code(call, await call.json())
     secret = new_secret()
     call.context.access.offer_totp(account.id, secret)
     address = address_of(secret, account.name, f"{TITLE} {socket.gethostname()}")
@@ -249,7 +223,7 @@ async def confirm_second_factor(call: Call) -> Response:
 
 async def remove_own_second_factor(call: Call) -> Response:
     """Take one's own second factor away."""
-    account = await _own_with_code(call)
+    account = await own_account_with_code(call, await call.json())
     await call.run(lambda: call.context.access.accounts.set_totp(account.id, None, actor=call.actor))
     return Response(status_code=204)
 
@@ -286,19 +260,22 @@ OPERATIONS = (
         "POST",
         "/device/operators",
         create_operator,
-        "Make an operator's account.",
+        "Make an operator's account; a session gives its own password and code for an administrator's.",
         {201: OPERATOR, **_SENT},
         role=Role.ADMIN,
-        json=closed(name={"type": "string", "minLength": 1, "maxLength": LONGEST_NAME}, role=_ROLE, password=_NEW),
+        json=opened(
+            {"name": {"type": "string", "minLength": 1, "maxLength": LONGEST_NAME}, "role": _ROLE, "password": _NEW},
+            **OWN_FIELDS,
+        ),
     ),
     Operation(
         "PATCH",
         _PATH,
         change_operator,
-        "Change an operator's role or password, not one's own password; the last administrator stays one.",
+        "Change an operator's role or password, not one's own password; a session gives its own password and code.",
         {200: OPERATOR, 403: TEXT, 404: TEXT, **_SENT},
         role=Role.ADMIN,
-        json=opened({}, role=_ROLE, password=_NEW),
+        json=opened({}, role=_ROLE, password=_NEW, **OWN_FIELDS),
     ),
     Operation(
         "DELETE",

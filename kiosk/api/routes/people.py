@@ -40,6 +40,7 @@ LONGEST_TEXT = contract.LONGEST_VENDOR_DATA  # a vendor_data has the same limit 
 UNSEEN = "Ensure this field has no characters that cannot be seen, such as line ends."
 TEXTS = ("name", "vendor_data", "document_type", "document_number", "plan")
 MOMENTS = ("valid_from", "valid_until", "retain_until")
+GROUPS = ("groups", "add_groups", "remove_groups")
 DAY_S = 86400.0
 MOST_DAYS = 3660
 STATUSES = tuple(status.value for status in Status)
@@ -71,6 +72,7 @@ def about(subject: Subject, *, whole: bool = False) -> dict[str, Any]:
         "retention_until": _time(subject.retention_until),
         "consent_version": details.consent_version,
         "consent_at": _time(details.consent_at),
+        "consent_language": details.consent_language,
         "references": subject.references,
         "images": subject.images,
     }
@@ -91,11 +93,10 @@ def known(call: Call) -> Subject:
 async def list_people(call: Call) -> Response:
     """List people, newest first, or find one."""
     limit, offset = call.page()
-    asked = call.word("q")
     wanted = filter_of(call)
 
     def read() -> dict[str, Any]:
-        page = _page(call, asked, wanted, limit, offset)
+        page = _page(call, wanted, limit, offset)
         seen = call.context.device.store.log.last_seen([one.session_number for one in page.subjects])
         rows = [{**about(one), "last_seen_at": _time(seen.get(one.session_number))} for one in page.subjects]
         return {"total": page.total, "limit": limit, "offset": offset, "subjects": rows}
@@ -114,11 +115,17 @@ def filter_of(call: Call) -> SubjectFilter:
     )
 
 
-def _page(call: Call, asked: str | None, wanted: SubjectFilter, limit: int, offset: int) -> SubjectPage:
-    device = call.context.device
-    if asked is None:
+def _page(call: Call, wanted: SubjectFilter, limit: int, offset: int) -> SubjectPage:
+    device, asked, group = call.context.device, call.word("q"), call.word("group")
+    if asked is None and group is None:
         return device.store.people.subjects(wanted, limit=limit, offset=offset)
-    return device.finder.find(asked, wanted, limit=limit, offset=offset)
+    return device.finder.find(asked, wanted, limit=limit, offset=offset, group=group)
+
+
+async def list_groups(call: Call) -> Response:
+    """List the groups that anybody is in."""
+    found = await call.run(call.context.device.finder.groups)
+    return answer({"groups": [{"name": name, "people": count} for name, count in found.items()]})
 
 
 async def show_person(call: Call) -> Response:
@@ -146,11 +153,12 @@ async def change_person(call: Call) -> Response:
     """Change the details of a person; null empties a field."""
     body = await call.json()
     errors: dict[str, list[str]] = {}
-    for name in sorted(set(body) - {*TEXTS, *MOMENTS, "status", "groups"}):
+    for name in sorted(set(body) - {*TEXTS, *MOMENTS, "status", *GROUPS}):
         errors[name[:100]] = ["There is no such field to change."]
     texts: dict[str, Any] = {name: _changed_text(name, body[name], errors) for name in TEXTS if name in body}
-    if "groups" in body:
-        texts["groups"] = _changed_groups(body["groups"], errors)
+    groups = {name: _changed_groups(name, body[name], errors) for name in GROUPS if name in body}
+    if "groups" in groups and len(groups) > 1:
+        errors["groups"] = ["Give all groups, or some to add and to remove."]
     moments = {name: _changed_moment(name, body[name], errors) for name in MOMENTS if name in body}
     status = body.get("status")
     if "status" in body and status not in STATUSES:
@@ -163,7 +171,8 @@ async def change_person(call: Call) -> Response:
     dates = {"retention_until" if name == "retain_until" else name: value for name, value in moments.items()}
 
     def changed(before: Subject) -> Subject:
-        new = replace(before, details=replace(before.details, **texts), **dates)  # type: ignore[arg-type]  # checked
+        details = replace(before.details, **texts, groups=_regrouped(before.details.groups, groups))
+        new = replace(before, details=details, **dates)  # type: ignore[arg-type]  # checked
         new = replace(new, status=Status(status)) if status else new
         kept = moments.get("retain_until")
         wrong = misfits(new.valid_from, new.valid_until, kept, call.context.now())
@@ -189,16 +198,29 @@ def _changed_text(name: str, value: Any, errors: dict[str, list[str]]) -> str | 
     return value.strip() or None
 
 
-def _changed_groups(value: Any, errors: dict[str, list[str]]) -> tuple[str, ...]:
+def _changed_groups(name: str, value: Any, errors: dict[str, list[str]]) -> tuple[str, ...]:
     if not isinstance(value or [], list) or not all(isinstance(one, str) for one in value or ()):
-        errors["groups"] = ["Want a list of names, or null."]
+        errors[name] = ["Want a list of names, or null."]
         return ()
     try:
         return read_groups(value or ())
     except ValueError as error:
-        sentence = str(error)
-        errors["groups"] = [f"{sentence[0].upper()}{sentence[1:]}."]
+        errors[name] = [_as_sentence(error)]
         return ()
+
+
+def _regrouped(before: tuple[str, ...], changes: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the groups of a person after a change; what else is in `before` by now stays where some are added."""
+    kept = set(changes.get("groups", before)) - set(changes.get("remove_groups", ()))
+    try:
+        return read_groups(kept | set(changes.get("add_groups", ())))
+    except ValueError as error:  # too many with those that are there
+        raise field_errors({"add_groups": [_as_sentence(error)]}) from None
+
+
+def _as_sentence(error: ValueError) -> str:
+    sentence = str(error)
+    return f"{sentence[0].upper()}{sentence[1:]}."
 
 
 def _changed_moment(name: str, value: Any, errors: dict[str, list[str]]) -> float | None:
@@ -320,6 +342,7 @@ SUBJECT = named(
         retention_until=or_null(TIME),
         consent_version=or_null(STRING),
         consent_at=or_null(TIME),
+        consent_language=or_null(STRING),
         references=INTEGER,
         images=INTEGER,
     ),
@@ -332,7 +355,7 @@ _LATER = named("ErasureUnderWay", closed(session_number=INTEGER, session_id=UUID
 _CHANGES = opened(
     {},
     **{name: or_null(SHORT) for name in TEXTS},
-    groups=or_null(array({"type": "string", "maxLength": LONGEST_GROUP})),
+    **{name: or_null(array({"type": "string", "maxLength": LONGEST_GROUP})) for name in GROUPS},
     valid_from=or_null(MOMENT),
     valid_until=or_null(MOMENT),
     retain_until=MOMENT,
@@ -347,6 +370,7 @@ NARROWED = (
         "Only whose validity or retention ends by then, or has ended.",
         {"type": "integer", "minimum": 0, "maximum": MOST_DAYS},
     ),
+    Parameter("group", "Only people of this group.", {"type": "string", "maxLength": LONGEST_GROUP}),
 )
 
 OPERATIONS = (
@@ -371,12 +395,20 @@ OPERATIONS = (
             *PAGING,
         ),
     ),
+    Operation(
+        "GET",
+        "/device/groups",
+        list_groups,
+        "List the groups that anybody is in, and how many people each has.",
+        {200: named("Groups", closed(groups=array(named("Group", closed(name=STRING, people=INTEGER))))), 503: TEXT},
+        role=Role.OPERATOR,
+    ),
     Operation("GET", _PATH, show_person, "Show a person.", {200: LISTED, **_ONE}, role=Role.OPERATOR),
     Operation(
         "PATCH",
         _PATH,
         change_person,
-        "Change the details of a person; null empties a field.",
+        "Change the details of a person; null empties a field. Groups are replaced, or some added and removed.",
         {200: SUBJECT, 400: ANSWER_400, 408: TEXT, 413: TEXT, **_ONE},
         role=Role.OPERATOR,
         json=_CHANGES,

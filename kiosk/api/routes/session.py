@@ -10,12 +10,12 @@ from starlette.responses import Response
 from kiosk.api.access import Caller
 from kiosk.api.gate import COOKIE, NO_KEY, refuse_locked
 from kiosk.api.operation import Call, Operation, Refusal, answer, field_errors, refusal
+from kiosk.api.routes.proven import check_code
 from kiosk.api.schema import ANSWER_400, BOOLEAN, STRING, TEXT, TIME, closed, named, or_null
 from kiosk.didit import contract
 from kiosk.errors import StoreError
 from kiosk.store.accounts import Role
 
-LONGEST_CODE = 20
 SESSION = named(
     "SignedIn",
     closed(
@@ -30,6 +30,7 @@ SESSION = named(
         time_zone=STRING,
         has_fleet=BOOLEAN,
         has_cloud=BOOLEAN,
+        has_door=BOOLEAN,  # whether camera and door run here; else only the API is served
     ),
 )
 
@@ -47,6 +48,7 @@ def _about(call: Call, caller: Caller) -> dict[str, Any]:
         "time_zone": call.context.config.schedule.time_zone,
         "has_fleet": call.context.fleet is not None,
         "has_cloud": call.context.cloud is not None,
+        "has_door": call.context.kiosk is not None,
     }
 
 
@@ -78,14 +80,11 @@ async def sign_in(call: Call) -> Response:
 
 async def _check_code(call: Call, caller: Caller, code: object) -> None:
     """Ask for the code of the second factor; the password alone opens nothing."""
-    access = call.context.access
     if code is None or code == "":
         raise Refusal(401, {"detail": "The code of your telephone is wanted too.", "wants_code": True})
     if not isinstance(code, str):
         raise field_errors({"code": ["Want a text."]})
-    refuse_locked(max(access.locked_s(call.sender), access.code_locked_s(caller.account)))
-    if not access.by_code(caller.account, code[:LONGEST_CODE], call.sender):
-        raise Refusal(401, {"detail": "This code is wrong, or was used already.", "wants_code": True})
+    check_code(call, caller.account, code, lambda sentence: Refusal(401, {"detail": sentence, "wants_code": True}))
 
 
 async def signed_in(call: Call, caller: Caller) -> Response:

@@ -93,8 +93,10 @@ class SharedPeople:
         self, transaction: Transaction, known: Subject, before: Document, after: Document, actor: str
     ) -> str | None:
         connection, number, done = transaction.connection, known.session_number, None
+        described = _described(after)
         new = replace(
-            _described(after),
+            described,
+            details=_with_language(described.details, known.details),
             session_number=number,
             session_id=known.session_id,
             references=known.references,
@@ -152,6 +154,12 @@ def check(document: Document, sizes: dict[str, int]) -> None:
         size = template_of(one).vector.size
         if sizes.setdefault(one.model, size) != size:
             raise ForgedError(f"templates of model {one.model} have {sizes[one.model]} numbers, one has {size}")
+
+
+def _with_language(new: Details, known: Details) -> Details:
+    """Return details with the language in which a person agreed here, which the fleet's documents do not tell."""
+    is_same = (new.consent_version, new.consent_at) == (known.consent_version, known.consent_at)
+    return replace(new, consent_language=known.consent_language) if is_same else new
 
 
 def _described(document: Document) -> Subject:

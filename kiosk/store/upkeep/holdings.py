@@ -150,6 +150,7 @@ def _subject(_connection: sqlite3.Connection, _vault: Vault, who: Who) -> list[R
             "groups": list(details.groups),
             "consent_version": details.consent_version,
             "consent_at": _moment(details.consent_at),
+            "consent_language": details.consent_language,
             "status": subject.status.value,
             "is_blocklisted": subject.is_blocklisted,
             "block_reason": details.block_reason,

@@ -5,7 +5,7 @@ import { chip } from "./decision-parts.js";
 import { el, icon, put } from "../common/dom.js";
 import { empty, load } from "./notice.js";
 import { table } from "./table.js";
-import { ago, named, number, t, time } from "../common/words.js";
+import { ago, duration, named, number, size, t, time } from "../common/words.js";
 
 const STATES = ["waiting", "sending", "sent", "rejected", "superseded"];
 const LOOK = {
@@ -93,6 +93,7 @@ function show(found) {
 }
 
 const TIMES = new Set(["last_success", "complete_at"]);
+const SPANS = new Set(["oldest_waiting_s", "clock_skew_s"]);
 const TOLD = [
   "policy",
   "fallback",
@@ -156,6 +157,8 @@ function facts(found) {
 function plain(name, value) {
   if (name === "policy" || name === "breaker") return named(name, value);
   if (TIMES.has(name)) return `${time(value)} (${ago(value)})`;
+  if (SPANS.has(name)) return value < 0 ? `−${duration(-value)}` : duration(value);
+  if (name === "photograph_bytes") return size(value);
   if (typeof value === "boolean") return t(value ? "word.yes" : "word.no");
   return typeof value === "number" ? number(value) : String(value);
 }

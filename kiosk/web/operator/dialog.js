@@ -38,7 +38,7 @@ export function ask({ title, text, content = null, confirm, isDanger = false, ac
         dialog.close();
       } catch (error) {
         if (error.status === undefined) throw error;
-        trouble.textContent = error.message;
+        trouble.textContent = Object.values(error.fields ?? {}).join(" ") || error.message;
       } finally {
         yes.disabled = false;
       }

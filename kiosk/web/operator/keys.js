@@ -5,6 +5,7 @@ import { chip } from "./decision-parts.js";
 import { ask } from "./dialog.js";
 import { el, icon, put } from "../common/dom.js";
 import { field, showFaults } from "../common/field.js";
+import { proofWhere, proven } from "./operators/proof.js";
 import { empty, load, say } from "./notice.js";
 import { table } from "./table.js";
 import { moment, t, time } from "../common/words.js";
@@ -12,7 +13,7 @@ import { moment, t, time } from "../common/words.js";
 const ROLES = ["device", "operator", "admin"];
 const DAYS = 365;
 
-export async function keys(place) {
+export async function keys(place, { session }) {
   const list = el("div", {});
   const made = el("div", { role: "status" });
   const fields = {
@@ -51,12 +52,16 @@ export async function keys(place) {
       el("button", { type: "submit", class: "button primary" }, icon("plus"), t("keys.create")),
     ),
   );
+  Object.assign(fields, proofWhere(session, form, () => fields.role.control.value === "admin"));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     trouble.textContent = "";
-    const { name, role, expires_days: days } = Object.fromEntries(new FormData(form));
+    const said = Object.fromEntries(new FormData(form));
+    const { name, role, expires_days: days } = said;
     try {
-      const answer = await call("POST", "/device/keys", { json: { name, role, expires_days: Number(days) } });
+      const json = { name, role, expires_days: Number(days), ...proven(said) };
+      const answer = await call("POST", "/device/keys", { json });
+      for (const one of Object.values(fields)) one.fault("");
       form.reset();
       put(
         made,

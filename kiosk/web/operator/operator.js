@@ -13,7 +13,9 @@ import { cloud } from "./cloud.js";
 import { decision } from "./decisions/decision.js";
 import { decisions } from "./decisions/decisions.js";
 import { enrol } from "./people/enrol.js";
+import { finder } from "./people/find.js";
 import { fleet } from "./fleet.js";
+import { groups } from "./people/groups.js";
 import { importing } from "./people/importing.js";
 import { inside } from "./inside.js";
 import { keys } from "./keys.js";
@@ -44,6 +46,7 @@ const ROUTES = [
   [/^people\/import$/, importing, "import", "people"],
   [/^people\/passes$/, passes, "passes", "people"],
   [/^people\/inside$/, inside, "inside", "people"],
+  [/^people\/groups$/, groups, "groups", "people"],
   [/^people\/(\d+)$/, person, "person", "people"],
   [/^audit$/, audit, "audit", "audit"],
   [/^cloud$/, cloud, "cloud", "cloud"],
@@ -73,6 +76,7 @@ const MENU = [
 const ADMIN_ONLY = new Set(["keys"]);
 const CALM_MS = 2_000;
 const NEWS_MS = 2_000;
+const SETTLING_MS = 1_000; // that a view may take before it is shown unfinished; until then nothing of it jumps about
 const KEPT = "kiosk.signed_in"; // that this browser has a session, which its scripts cannot see; spares asking in vain
 
 let session = null;
@@ -140,7 +144,8 @@ async function signedIn(found) {
       tell(state);
       resolve();
     };
-    line = listen("/device/events", { hear, tell: first });
+    if (session.has_door) line = listen("/device/events", { hear, tell: first });
+    else first("none"); // the API alone has no news
   });
   alarms.catchUp();
   await show();
@@ -265,6 +270,7 @@ function frame() {
         el("img", { src: "/web/common/icon.svg", alt: "", width: 28, height: 28 }),
         el("span", {}, t("brand")),
       ),
+      finder(),
       el("p", { id: "standing", class: "standing", role: "status" }),
     ),
     el(
@@ -391,7 +397,12 @@ async function show() {
     else link.removeAttribute("aria-current");
   }
   document.title = t("title", { page: t(`${title}.title`) });
-  const place = el("div", { class: `view view-${title}` });
+  const place = el("div", { class: `view view-${title} settling`, "aria-busy": "true" });
+  const settle = () => {
+    place.classList.remove("settling");
+    place.removeAttribute("aria-busy");
+  };
+  const late = setTimeout(settle, SETTLING_MS);
   const isMoving = page.hasChildNodes(); // not on the first: the browser's own focus order counts then
   put(page, place);
   const context = {
@@ -405,10 +416,15 @@ async function show() {
     again: show,
     countReviews,
   };
-  await view(place, context);
-  const heading = place.querySelector("h1");
+  try {
+    await view(place, context);
+  } finally {
+    clearTimeout(late);
+    settle();
+  }
+  const heading = (matchMedia("(pointer: fine)").matches && place.querySelector("[data-first]")) || place.querySelector("h1");
   if (isMoving && heading && place.isConnected) {
-    heading.tabIndex = -1;
+    if (heading.tagName === "H1") heading.tabIndex = -1;
     heading.focus({ preventScroll: true });
     window.scrollTo(0, 0);
   }

@@ -29,10 +29,12 @@ function isBusy(target) {
   return document.querySelector("dialog[open]") || target.closest?.("input, select, textarea, [contenteditable]");
 }
 
-/** Go to the field that searches, where the view has one; else to the people, whose view has. */
+/** Go to the field that searches, where the view has one; else to the one that finds a person from anywhere. */
 function find() {
   const field = document.querySelector('main input[type="search"], main input[name="q"]');
+  const everywhere = document.getElementById("find-person");
   if (field) field.focus();
+  else if (everywhere?.checkVisibility()) everywhere.focus();
   else location.hash = "#/people";
 }
 

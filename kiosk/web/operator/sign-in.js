@@ -54,8 +54,9 @@ export function signIn({ done, language }) {
   }
 
   // The password was right: name and password stay as they are, and the code is asked for.
-  function wantCode() {
-    if (code.isConnected) trouble.textContent = t("sign_in.code_wrong");
+  function wantCode({ retryAfter }) {
+    if (retryAfter) trouble.textContent = t("sign_in.code_soon", { n: retryAfter });
+    else if (code.isConnected) trouble.textContent = t("sign_in.code_wrong");
     else fields.append(code);
     code.control.required = true;
     code.control.select();
@@ -78,7 +79,7 @@ export function signIn({ done, language }) {
     } catch (error) {
       if (error.status === undefined) throw error;
       if (error.body?.wants_code) {
-        wantCode();
+        wantCode(error);
         return;
       }
       trouble.textContent = error.status === 401 ? t("sign_in.wrong") : error.message;

@@ -3,7 +3,7 @@
 import { call } from "../common/api.js";
 import { chart } from "./chart.js";
 import { scoreBar, statusChip, unopenedChip, whom } from "./decision-parts.js";
-import { el, put } from "../common/dom.js";
+import { el, icon, put } from "../common/dom.js";
 import { camera } from "./live/camera.js";
 import { releaseButton } from "./live/door.js";
 import { figures, states } from "./health.js";
@@ -54,6 +54,7 @@ export async function today(place, { on, every, atEnd, session }) {
       { class: "head" },
       el("h1", {}, t("today.title")),
       el("p", { class: "soft" }, time(Date.now() / 1000, "weekday")),
+      el("a", { class: "button", href: "#/people/new" }, icon("plus"), t("people.enrol")),
     ),
     first,
     standing,
@@ -111,17 +112,19 @@ export async function today(place, { on, every, atEnd, session }) {
   }
 
   async function drawHealth() {
+    let counted;
     await load(
       standing,
       () => call("GET", "/device/health"),
       (health) => {
         put(more, figures(health));
-        drawTiles(health);
+        counted = drawTiles(health);
         watched.see(health);
         return states(health);
       },
       1,
     );
+    await counted;
   }
 
   async function drawTiles(health) {

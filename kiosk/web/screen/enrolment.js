@@ -25,6 +25,7 @@ const OVER = new Set(["added", "duplicate", "blocklisted", "poor", "mixed", "not
  */
 export function enrolment({ place, consent, changed, over }) {
   const flow = { step: "consent", hear, cancel, lose, draw };
+  let agreed = null; // version and language of the text that was shown last
   let id = null;
   let early = []; // news that came before the call's own answer
   let outcome = null; // {state, number, score}
@@ -97,6 +98,7 @@ export function enrolment({ place, consent, changed, over }) {
 
   /** The consent text in the language of now where there is one; else as it was written first. */
   function consentText() {
+    agreed = { version: consent.version, ...(consent.texts?.[current()] ? { language: current() } : {}) };
     const own = consent.texts?.[current()];
     return el("p", own ? { lang: current(), dir: directionOf(current()) } : { dir: "auto" }, own ?? consent.text);
   }
@@ -206,7 +208,7 @@ export function enrolment({ place, consent, changed, over }) {
         [...new FormData(form)].map(([name, value]) => [name, value.trim()]).filter(([, value]) => value),
       );
       try {
-        const answer = await ask("/device/enrolments", { ...said, ...shown(read), consent: { version: consent.version } });
+        const answer = await ask("/device/enrolments", { ...said, ...shown(read), consent: agreed });
         read = null;
         id = answer.id;
         clearTimeout(timer); // from here on the device knows when it is over

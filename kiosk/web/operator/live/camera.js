@@ -16,7 +16,7 @@ const FACES = "X-Kiosk-Faces"; // the places of the very picture that comes with
  * bring the news by which the judged face is named.
  */
 export function camera({ atEnd, every, foot, session, everyMs = EVERY_MS }) {
-  let isOn = true;
+  let isOn = session.has_door; // else no camera is served here, and none will be
   let url = null;
   let timer = null;
   const picture = el("img", { class: "camera-picture", alt: t("camera.alt"), onload: fit });
@@ -78,21 +78,20 @@ export function camera({ atEnd, every, foot, session, everyMs = EVERY_MS }) {
     } catch (error) {
       if (error.status === undefined) throw error;
       drop();
-      if (error.status === 409) {
-        isOn = false; // no camera is served here, and none will be
-        toggle.hidden = true;
-        if (foot) foot.hidden = true;
-        over.panel.hidden = true;
-      }
-      word.textContent =
-        error.status === 409 ? t("camera.not_here") : error.status === 503 ? t("camera.none") : error.message;
+      word.textContent = error.status === 503 ? t("camera.none") : error.message;
     }
   }
 
   every("decision", seen.decision);
   every("screen", seen.screen);
   draw();
-  look();
+  if (isOn) look();
+  else {
+    word.textContent = t("camera.not_here");
+    toggle.hidden = true;
+    if (foot) foot.hidden = true;
+    over.panel.hidden = true;
+  }
   atEnd(() => {
     isOn = false;
     drop();

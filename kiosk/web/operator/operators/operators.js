@@ -8,6 +8,7 @@ import { chip } from "../decision-parts.js";
 import { ask } from "../dialog.js";
 import { load, say } from "../notice.js";
 import { account } from "./account.js";
+import { proof, proofWhere, proven } from "./proof.js";
 
 const ROLES = ["operator", "admin"];
 
@@ -19,7 +20,7 @@ export async function operators(place, { session, again }) {
     el("div", { class: "head" }, el("h1", {}, t("operators.title"))),
     account({ session, again }),
     isAdmin && el("section", { class: "card stack" }, el("h2", {}, t("operators.list")), list),
-    isAdmin && el("section", { class: "card stack" }, el("h2", {}, t("operators.new")), form(() => draw())),
+    isAdmin && el("section", { class: "card stack" }, el("h2", {}, t("operators.new")), form(session, () => draw())),
   );
   const draw = () =>
     load(
@@ -43,14 +44,17 @@ function row(one, session, draw) {
     act(
       {
         title: t("operators.role_title", { name: one.name }),
-        content: field(t("keys.role"), {
-          name: "role",
-          value: one.role,
-          choices: ROLES.map((name) => [name, t(`role.${name}`)]),
-          hint: t("operators.role_hint"),
-        }),
+        content: [
+          field(t("keys.role"), {
+            name: "role",
+            value: one.role,
+            choices: ROLES.map((name) => [name, t(`role.${name}`)]),
+            hint: t("operators.role_hint"),
+          }),
+          proof(session),
+        ],
         confirm: t("action.save"),
-        act: (values) => call("PATCH", address, { json: { role: values.role } }),
+        act: (values) => call("PATCH", address, { json: { role: values.role, ...proven(values) } }),
       },
       t("person.saved"),
     );
@@ -59,16 +63,19 @@ function row(one, session, draw) {
       {
         title: t("operators.password_title", { name: one.name }),
         text: t("operators.password_text"),
-        content: field(t("operators.new_password"), {
-          name: "password",
-          type: "password",
-          required: true,
-          minlength: 10,
-          autocomplete: "new-password",
-          hint: t("setup.password_hint"),
-        }),
+        content: [
+          field(t("operators.new_password"), {
+            name: "password",
+            type: "password",
+            required: true,
+            minlength: 10,
+            autocomplete: "new-password",
+            hint: t("setup.password_hint"),
+          }),
+          proof(session),
+        ],
         confirm: t("action.save"),
-        act: (values) => call("PATCH", address, { json: { password: values.password } }),
+        act: (values) => call("PATCH", address, { json: { password: values.password, ...proven(values) } }),
       },
       t("operators.password_done", { name: one.name }),
     );
@@ -160,7 +167,7 @@ function row(one, session, draw) {
   );
 }
 
-function form(done) {
+function form(session, done) {
   const trouble = el("p", { class: "field-error", role: "alert" });
   const fields = {
     name: field(t("sign_in.name"), { name: "name", required: true, maxlength: 100, autocomplete: "off", hint: t("operators.name_hint") }),
@@ -186,6 +193,7 @@ function form(done) {
     trouble,
     el("div", { class: "actions" }, el("button", { type: "submit", class: "button primary" }, icon("plus"), t("operators.create"))),
   );
+  Object.assign(fields, proofWhere(session, made, () => fields.role.control.value === "admin"));
   made.addEventListener("submit", async (event) => {
     event.preventDefault();
     trouble.textContent = "";

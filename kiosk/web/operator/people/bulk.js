@@ -6,6 +6,7 @@ import { field } from "../../common/field.js";
 import { t } from "../../common/words.js";
 import { ask } from "../dialog.js";
 import { say } from "../notice.js";
+import { groupField } from "./groups.js";
 
 /**
  * Return {bar, box, all, clear}: the bar of acts, a person's checkbox, the box that chooses all that are shown.
@@ -36,6 +37,7 @@ export function bulk({ done }) {
         act("allow", "person.allow", () => plain("allow", "POST", "allow")),
         act("cross", "person.disallow", () => plain("disallow", "DELETE", "allow")),
         act("clock", "bulk.until", until),
+        act("people", "bulk.groups", regroup),
         act("forget", "bulk.forget", forget, "danger-quiet"),
         el("button", { type: "button", class: "button quiet", onclick: clear }, t("bulk.none")),
       ),
@@ -65,6 +67,16 @@ export function bulk({ done }) {
       content: field(t("person.valid_until"), { name: "valid_until", type: "datetime-local", required: true }),
       each: (address, { valid_until: text }) =>
         call("PATCH", address, { json: { valid_until: new Date(text).toISOString() } }),
+    });
+  const named = (text) => (text.trim() ? [text.trim()] : []);
+  const regroup = () =>
+    all("groups", {
+      content: [groupField(t("groups.add"), "add_groups"), groupField(t("groups.take"), "remove_groups")],
+      check: (said) => (named(said.add_groups + said.remove_groups).length ? null : t("groups.say_which")),
+      each: (address, said) =>
+        call("PATCH", address, {
+          json: { add_groups: named(said.add_groups), remove_groups: named(said.remove_groups) },
+        }),
     });
   const forget = () =>
     all("forget", {

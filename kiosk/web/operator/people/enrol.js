@@ -9,9 +9,9 @@ import { say } from "../notice.js";
 import { chooser } from "./photograph.js";
 import { t } from "../../common/words.js";
 
-export async function enrol(place, { atEnd }) {
+export async function enrol(place, { atEnd, session }) {
   const outcome = el("div", { role: "alert" });
-  const photographs = chooser({ changed: weigh });
+  const photographs = chooser({ changed: weigh, hasCamera: session.has_door });
   const { element, fields } = details();
   const paper = documentOf({ fields, photographs: () => photographs.photographs() });
   const consent = field(t("enrol.consent"), {
@@ -44,8 +44,21 @@ export async function enrol(place, { atEnd }) {
 
   function weigh() {
     paper.weigh();
+    const isTyping = document.activeElement?.matches("input:not([type=file]), select, textarea");
+    if (!isTyping && !fields.name.control.value) fields.name.control.focus({ preventScroll: true }); // what is typed next
     const alike = photographs.verdicts().flatMap((one) => one?.looks_like ?? []);
     if (alike.some((one) => !one.is_blocklisted)) double.hidden = false;
+  }
+
+  // What the device would refuse, as it said when it saw the photographs.
+  function knownAlready() {
+    const alike = photographs.verdicts().flatMap((one) => one?.looks_like ?? []);
+    const blocked = alike.find((one) => one.is_blocklisted);
+    const of = blocked ?? (double.control.checked ? null : alike[0]);
+    if (!of) return null;
+    const name = of.name ?? t("person.number", { number: String(of.session_number) });
+    const outcome = blocked ? "blocklisted" : "duplicate";
+    return { message: t(`enrol.is_${outcome}`, { name }), body: { outcome, of } };
   }
 
   const options = el(
@@ -93,6 +106,11 @@ export async function enrol(place, { atEnd }) {
     const hindrance = isBlocking ? null : paper.hindrance();
     if (hindrance !== null) {
       put(outcome, refusal(new Error(hindrance)));
+      return;
+    }
+    const known = isBlocking ? null : knownAlready();
+    if (known) {
+      put(outcome, refusal(known));
       return;
     }
     const body = new FormData();

@@ -8,10 +8,11 @@ import { ask } from "../dialog.js";
 import { empty, load } from "../notice.js";
 import { filterBox, pager, table } from "../table.js";
 import { bulk } from "./bulk.js";
+import { groupField } from "./groups.js";
 import { ago, moment, named, t, time } from "../../common/words.js";
 
 const LIMIT = 25;
-const FILTERS = ["q", "is_blocklisted", "ends_within_days"];
+const FILTERS = ["q", "is_blocklisted", "ends_within_days", "group"];
 const SOON_DAYS = [7, 30, 90];
 const DAY_MS = 86_400_000;
 const TYPING_MS = 350;
@@ -53,11 +54,13 @@ export async function people(place, { query, on, session }) {
         ...SOON_DAYS.map((days) => [String(days), t("people.ends_within", { n: days })]),
       ],
     }),
+    groupField(t("groups.one"), "group", { value: wanted.group, type: "search" }),
     isFiltered && el("a", { class: "button quiet", href: "#/people" }, icon("cross"), t("filter.clear")),
   );
 
   function apply(event) {
     event.preventDefault();
+    if (event.type === "change" && event.target.name === "q") return; // found already: a new page would swallow the click
     clearTimeout(timer);
     const address = path("/people", Object.fromEntries(new FormData(form)));
     if (location.hash !== `#${address}`) location.hash = address;
@@ -74,16 +77,22 @@ export async function people(place, { query, on, session }) {
         { class: "actions" },
         el("a", { class: "button", href: "#/people/passes" }, icon("key"), t("people.passes")),
         el("a", { class: "button", href: "#/people/inside" }, icon("door"), t("people.inside")),
-        session.role === "admin" &&
-          el("button", { type: "button", class: "button", onclick: take }, icon("download"), t("people.csv")),
-        session.role === "admin" &&
-          el("button", { type: "button", class: "button", onclick: seal }, icon("lock"), t("people.archive")),
+        el("a", { class: "button", href: "#/people/groups" }, icon("people"), t("groups.title")),
         el("a", { class: "button", href: "#/people/import" }, icon("upload"), t("people.import")),
         el("a", { class: "button primary", href: "#/people/new" }, icon("plus"), t("people.enrol")),
       ),
     ),
-    el("section", { class: "card" }, filterBox(form, isFiltered), chosen.bar, list),
+    el("section", { class: "card" }, filterBox(form, isFiltered), chosen.bar, list, session.role === "admin" && takenAway()),
   );
+
+  function takenAway() {
+    return el(
+      "div",
+      { class: "actions taken-away" },
+      el("button", { type: "button", class: "button quiet", onclick: take }, icon("download"), t("people.csv")),
+      el("button", { type: "button", class: "button quiet", onclick: seal }, icon("lock"), t("people.archive")),
+    );
+  }
 
   async function take() {
     const asked = await ask({
@@ -170,7 +179,7 @@ function cells(row) {
   return [
     row.name ?? el("span", { class: "soft" }, t("person.unnamed")),
     String(row.session_number),
-    flags(row),
+    [flags(row), row.groups.length > 0 && el("span", { class: "soft small" }, row.groups.join(", "))],
     row.vendor_data ?? "–",
     [row.document_type, row.document_number].filter(Boolean).join(" ") || "–",
     row.last_seen_at ? el("span", { title: time(row.last_seen_at, "full") }, ago(row.last_seen_at)) : el("span", { class: "soft" }, t("people.never_seen")),

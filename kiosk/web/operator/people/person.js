@@ -8,8 +8,9 @@ import { details, filled } from "./details.js";
 import { field, showFaults } from "../../common/field.js";
 import { countdown } from "../fleet.js";
 import { load, say } from "../notice.js";
+import { groupsOf } from "./groups.js";
 import { flags } from "./people.js";
-import { named, t, time } from "../../common/words.js";
+import { LANGUAGES, named, t, time } from "../../common/words.js";
 
 export async function person(place, { parameter, again, session }) {
   const address = `/device/subjects/${parameter}`;
@@ -52,6 +53,7 @@ export async function person(place, { parameter, again, session }) {
             one.source !== "list_entry" && // each kiosk pulls the lists of a cloud itself
               countdown({ session, sessionId: one.session_id, kind: one.is_blocklisted ? "blocked" : "known" }),
             acts(one, address, change, session),
+            groupsOf(one, { address, again, session }),
             photographs(one, address, again),
           ),
         ),
@@ -75,7 +77,8 @@ function known(one) {
     ["column.last_seen", one.last_seen_at ? time(one.last_seen_at, "full") : t("people.never_seen")],
     ["person.retention", time(one.retention_until, "day")],
     ["person.source", named("source", one.source)],
-    ["person.consent", one.consent_version && `${one.consent_version} · ${time(one.consent_at, "full")}`],
+    ["person.consent", one.consent_version &&
+        [one.consent_version, LANGUAGES[one.consent_language] ?? one.consent_language, time(one.consent_at, "full")].filter(Boolean).join(" · ")],
     ["person.session_id", el("code", { class: "long" }, one.session_id)],
   ];
   return el(

@@ -14,7 +14,7 @@ const FAIR = 0.3;
 const PLENTY = { eye_distance_px: 80, sharpness: 200, contrast: 50, frontality: 0.9 };
 
 /** Return {element, photographs(), check()}; `changed` is called whenever the list or a judgement changes. */
-export function chooser({ changed, most = MOST }) {
+export function chooser({ changed, hasCamera = true, most = MOST }) {
   const taken = []; // {blob, url, verdict: null while judged | object | Error, element}
   const list = el("ul", { class: "photographs", "aria-live": "polite" });
   const input = el("input", {
@@ -35,7 +35,7 @@ export function chooser({ changed, most = MOST }) {
       "div",
       { class: "actions centre" },
       el("label", { for: "photographs", class: "button" }, icon("upload"), t("photograph.choose")),
-      el("button", { type: "button", class: "button", onclick: fromDevice }, icon("camera"), t("photograph.device")),
+      hasCamera && el("button", { type: "button", class: "button", onclick: fromDevice }, icon("camera"), t("photograph.device")),
       navigator.mediaDevices &&
         el("button", { type: "button", class: "button", onclick: openWebcam }, icon("screen"), t("photograph.webcam")),
     ),
@@ -63,8 +63,7 @@ export function chooser({ changed, most = MOST }) {
       add([await call("GET", "/device/camera/still.jpg", { as: "blob" })], { isOfNow: true });
     } catch (error) {
       if (error.status === undefined) throw error;
-      word.textContent =
-        error.status === 409 ? t("camera.not_here") : error.status === 503 ? t("camera.none") : error.message;
+      word.textContent = error.status === 503 ? t("camera.none") : error.message;
     }
   }
 

@@ -122,7 +122,7 @@ function section(name, members, mayChange, fields) {
 
 /** Return {element, nothing, clear}: the list of sections with the search that hides what was not asked for. */
 function search(sections) {
-  const wanted = field(t("settings.search"), { type: "search", name: "find", autocomplete: "off", spellcheck: "false" });
+  const wanted = field(t("settings.search"), { type: "search", name: "find", autocomplete: "off", spellcheck: "false", "data-first": true });
   const only = field(t("settings.only_changed"), { type: "checkbox", name: "only" });
   const found = el("p", { class: "soft small", role: "status" });
   const nothing = el("div", { class: "card", hidden: true }, empty("search", t("settings.none"), t("settings.none_text")));
