@@ -9,6 +9,7 @@ decoded in: kiosk/decoding/.
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -149,9 +150,11 @@ def decode(
             if data.startswith(signature):
                 raise ImageError(f"Invalid image: a damaged {kind}") from None
         raise _not_taken(data) from None
-    except MemoryError:
-        raise ImageError("Invalid image: it takes more memory to decode than a photograph may; save it anew") from None
     except Exception as error:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+            raise ImageError(
+                "Invalid image: it takes more memory to decode than a photograph may; save it anew"
+            ) from None
         said = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"Invalid image: damaged or truncated ({said[:200]})") from error
 
