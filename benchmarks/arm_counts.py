@@ -68,6 +68,8 @@ kinds = {"tensor(uint8)": np.uint8, "tensor(int8)": np.int8, "tensor(float)": np
 for path in sys.argv[1:]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 3
+    for edge, length in (("height", 192), ("width", 256)):  # of a camera's frame, as the finder takes it
+        options.add_free_dimension_override_by_name(edge, length)
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     shapes = {one.name: ([side if isinstance(side, int) else sides.get(side, 1) for side in one.shape], kinds[one.type])
               for one in session.get_inputs()}

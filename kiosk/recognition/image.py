@@ -34,7 +34,7 @@ Source: `arcface_src` in deepinsight/insightface, recognition/common/face_align.
 """
 
 GREY = 127  # fills what lies outside a picture: a network that shifts pixels by their mean reads it as nothing
-AREA_OVERSAMPLING = 4  # source samples a target pixel averages along each edge; see `shrink`
+AREA_OVERSAMPLING = 4  # source samples a target pixel averages along each edge, at most 5; see `shrink`
 ALIASING_SCALE = 0.5  # bilinear sampling reads 2 x 2 pixels, so below this it skips some
 PORTRAIT_PX = 320  # long edge of the crop that a reviewer is shown
 PORTRAIT_MARGIN = 0.45  # of the face's box, on each side of it
@@ -86,11 +86,19 @@ def shrink(image: RgbImage, long_edge: int) -> tuple[RgbImage, float]:
 
 
 def _average(image: RgbImage, size_wh: tuple[int, int], scale: float) -> RgbImage:
-    """Shrink an image to a size, which is `scale` times its own but for rounding."""
+    """Shrink an image to a size, which is `scale` times its own but for rounding.
+
+    It is thinned out, halved while it is twice too large or more, and the rest of the way interpolated: as good for a
+    network as the mean over areas, which takes five times as long.
+    """
     step = int(1.0 / (scale * AREA_OVERSAMPLING))
     if step > 1:
         image = np.ascontiguousarray(image[_middles(image.shape[0], step), _middles(image.shape[1], step)])
-    return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
+    while image.shape[1] >= 2 * size_wh[0] and image.shape[0] >= 2 * size_wh[1]:
+        half_wh = image.shape[1] // 2, image.shape[0] // 2
+        even = image[: 2 * half_wh[1], : 2 * half_wh[0]]
+        image = np.asarray(cv2.resize(even, half_wh, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _middles(length: int, step: int) -> slice:
@@ -103,22 +111,24 @@ def _middles(length: int, step: int) -> slice:
     return slice(step // 2, length // step * step, step)
 
 
-def place(image: RgbImage, side: int, corner_xy: tuple[int, int] = (0, 0)) -> RgbImage:
-    """Put an image into a black square.
+def place(image: RgbImage, size_wh: tuple[int, int], corner_xy: tuple[int, int] = (0, 0)) -> RgbImage:
+    """Put an image into a black one.
 
     Args:
-        image: (H, W, 3) uint8, which fits into the square at that place.
-        side: edge of the square, px.
+        image: (H, W, 3) uint8, which fits in at that place.
+        size_wh: of the black one, px.
         corner_xy: where the image's top left corner comes to lie, px.
 
     Returns:
-        (side, side, 3) uint8.
+        (size_wh[1], size_wh[0], 3) uint8; the image itself where it has that size.
     """
     left, top = corner_xy
     height, width = image.shape[:2]
-    square = np.zeros((side, side, 3), np.uint8)
-    square[top : top + height, left : left + width] = image
-    return square
+    if (width, height) == size_wh:
+        return image
+    larger = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
+    larger[top : top + height, left : left + width] = image
+    return larger
 
 
 def window(image: RgbImage, corner_xy: tuple[int, int], side: int) -> RgbImage:
@@ -156,7 +166,7 @@ def letterbox(image: RgbImage, side: int) -> tuple[RgbImage, float]:
         The square, (side, side, 3) uint8, and `scale` = square px per frame px.
     """
     small, scale = shrink(image, side)
-    return place(small, side), scale
+    return place(small, (side, side)), scale
 
 
 def similarity(source: Floats, target: Floats) -> Floats:

@@ -2,12 +2,14 @@
 
 The bytes decide what a picture is, never its name or label. What is in them is surveyed first (formats/jpeg.py,
 formats/png.py, formats/tiff.py), so that neither a bomb's memory nor its work is spent; Pillow does the decoding, which
-refuses a truncated file where cv2 fills the rest with grey and says nothing. Whatever gets past that is stopped by the
-limits of the process it is decoded in: kiosk/decoding/.
+refuses a truncated file where cv2 fills the rest with grey and says nothing, and has the word on every JPEG that is not
+sound from end to end (formats/jpeg_pixels.py). Whatever gets past that is stopped by the limits of the process it is
+decoded in: kiosk/decoding/.
 """
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +30,7 @@ from PIL import (
 )
 
 from kiosk.errors import ImageError
-from kiosk.recognition.formats import jpeg, kinds, levels, png, profile, tiff
+from kiosk.recognition.formats import jpeg, jpeg_pixels, kinds, levels, png, profile, tiff
 from kiosk.recognition.formats.levels import BACKDROP
 from kiosk.recognition.formats.tiff import BLACK_IS_ZERO, RGB, SEPARATED, Layout
 from kiosk.types import RgbImage
@@ -56,7 +58,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")
 PLUGINS = (Jpeg2KImagePlugin, JpegImagePlugin, MpoImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin)
 """Loaded with this module: Pillow would look for them on the disk with the first picture."""
 
-STRIP_ROWS = 512
+STRIP_ROWS, TURNED_ROWS = 512, 64  # decoded at once; of a strip that is turned, both sides shall lie in the caches
 DEEP_BITS = 16
 ORIENTATION_TAG = 0x0112  # EXIF
 EXIF_IFD, INTEROPERABILITY_IFD, COLOUR_SPACE_TAG = 0x8769, 0xA005, 0xA001
@@ -97,6 +99,7 @@ class Unpacked:
     height: int
     orientation: int  # 1 to 8, as in EXIF
     rows: Callable[[int, int], RgbImage]  # from a row to before another: (n, W, 3) uint8
+    laid: RgbImage | None = None  # the picture, where it lies in the memory that was asked for as it is meant
 
 
 def _at_once(_pixels: int) -> None:
@@ -139,7 +142,7 @@ def decode(
     if not data:
         raise ImageError("Invalid image: the file is empty")
     try:
-        return _laid(_unpack(data, begin, with_heic=with_heic, halved=halved), room)
+        return _laid(_unpack(data, room, begin, with_heic=with_heic, halved=halved), room)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -147,9 +150,11 @@ def decode(
             if data.startswith(signature):
                 raise ImageError(f"Invalid image: a damaged {kind}") from None
         raise _not_taken(data) from None
-    except MemoryError:
-        raise ImageError("Invalid image: it takes more memory to decode than a photograph may; save it anew") from None
     except Exception as error:
+        if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+            raise ImageError(
+                "Invalid image: it takes more memory to decode than a photograph may; save it anew"
+            ) from None
         said = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"Invalid image: damaged or truncated ({said[:200]})") from error
 
@@ -176,22 +181,21 @@ def _not_taken(data: bytes) -> ImageError:
     return ImageError(f"Invalid image: {kind} is not JPEG, PNG, WebP or TIFF{advice and '; '}{advice}")
 
 
-def _unpack(data: bytes, begin: Callable[[int], None], *, with_heic: bool, halved: bool) -> Unpacked:
+def _unpack(data: bytes, room: Room, begin: Callable[[int], None], *, with_heic: bool, halved: bool) -> Unpacked:
     survey(data)
     if data.startswith(jpeg.SIGNATURE):
         picture = _opened(data, begin)
         width, height = picture.size
         if halved and width * height >= HALVED_PIXELS:
             picture.draft(None, (width // 2, height // 2))  # None: its own colours
-        return _of_picture(picture)
+        return _of_sound_jpeg(picture, data, room) or _of_picture(picture)
     if data.startswith(png.SIGNATURE):
         colours = png.colours(data)
         data = png.trimmed(data)
         bits, colour_type = png.header(data)
         if bits == DEEP_BITS:
             unpacked = _unpack_deep_png(data, begin)
-            is_meant = _suitable(profile.conversion(colours), "L" if colour_type in {0, 4} else "RGB")
-            return _managed(unpacked, colours) if is_meant else unpacked
+            return _managed(unpacked, _suitable(profile.conversion(colours), "L" if colour_type in {0, 4} else "RGB"))
         picture = _opened(data, begin)
         picture.info["icc_profile"] = colours
         return _of_picture(picture)
@@ -220,6 +224,22 @@ def _check_size(width: int, height: int, begin: Callable[[int], None]) -> None:
     begin(width * height)
 
 
+def _of_sound_jpeg(picture: Image.Image, data: bytes, room: Room) -> Unpacked | None:
+    """Return a JPEG of three colours or of grey, decoded past Pillow; None where Pillow is to see to it."""
+    if picture.mode not in {"RGB", "L"}:
+        return None
+    width, height = picture.size
+    orientation = _orientation(picture)
+    colours = picture.info.get("icc_profile") or _camera_colours(picture)
+    found = _suitable(profile.conversion(colours), picture.mode)
+    is_final = orientation == 1 and found is None
+    pixels = room(height, width) if is_final else own_memory(height, width)
+    if not jpeg_pixels.fill(pixels, data):
+        return None
+    laid = pixels if is_final else None
+    return _managed(Unpacked(width, height, orientation, lambda top, bottom: pixels[top:bottom], laid), found)
+
+
 def _of_picture(picture: Image.Image) -> Unpacked:
     """Return what Pillow decodes as it is meant; deeper pictures than these do not come here."""
     colours = picture.info.get("icc_profile") or _camera_colours(picture)
@@ -227,7 +247,8 @@ def _of_picture(picture: Image.Image) -> Unpacked:
     orientation = _orientation(picture)  # only now: Pillow turns a TIFF itself, and says no more how it lay
     if picture.mode.startswith("I") or picture.mode == "F":
         layout = Layout("<", *picture.size, DEEP_BITS, 1, 1, BLACK_IS_ZERO, 0)
-        return _managed(_of_samples(np.asarray(picture)[:, :, np.newaxis], layout, None, orientation), colours)
+        samples = _of_samples(np.asarray(picture)[:, :, np.newaxis], layout, None, orientation)
+        return _managed(samples, profile.conversion(colours))
     is_clear = picture.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in picture.info
     from_lab = None
     if picture.mode == "LAB":
@@ -265,9 +286,8 @@ def _suitable(found: tuple[str, profile.Conversion] | None, mode: str) -> tuple[
     return found if found[0] == of_picture or is_grey_in_rgb else None
 
 
-def _managed(unpacked: Unpacked, colours: bytes | None) -> Unpacked:
+def _managed(unpacked: Unpacked, found: tuple[str, profile.Conversion] | None) -> Unpacked:
     """Return a picture's rows as sRGB, where they are none; of a grey picture all three colours are alike."""
-    found = profile.conversion(colours)
     if found is None or found[0] == "CMYK":
         return unpacked
     mode, convert = found
@@ -331,7 +351,7 @@ def _unpack_tiff(data: bytes, order: str, tags: tiff.Tags, begin: Callable[[int]
     found = profile.conversion(tiff.profile(tags))
     if layout.photometric != SEPARATED:
         is_colour = layout.colours == 3 or colours is not None  # noqa: PLR2004
-        return _managed(unpacked, tiff.profile(tags)) if _suitable(found, "RGB" if is_colour else "L") else unpacked
+        return _managed(unpacked, _suitable(found, "RGB" if is_colour else "L"))
     if found is None or found[0] != "CMYK" or layout.has_alpha:
         return unpacked
     white, convert = levels.white_of(values[:, :, : layout.colours], layout.bits), found[1]
@@ -392,11 +412,14 @@ def _unpack_heic(data: bytes, begin: Callable[[int], None]) -> Unpacked:
 
 def _laid(unpacked: Unpacked, room: Room) -> RgbImage:
     """Write a picture's rows into memory, each where it belongs when the picture stands upright."""
+    if unpacked.laid is not None:
+        return unpacked.laid
     height, width, orientation = unpacked.height, unpacked.width, unpacked.orientation
     is_lying = orientation in _LYING
     pixels = room(width, height) if is_lying else room(height, width)
-    for top in range(0, height, STRIP_ROWS):
-        bottom = min(top + STRIP_ROWS, height)
+    step = TURNED_ROWS if orientation in _TURNS else STRIP_ROWS
+    for top in range(0, height, step):
+        bottom = min(top + step, height)
         strip = unpacked.rows(top, bottom)
         if orientation in _TURNS:
             strip = np.asarray(Image.fromarray(strip).transpose(_TURNS[orientation]))

@@ -1,6 +1,7 @@
 import http.server
 import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,6 +129,32 @@ def test_sessions_give_the_same_whatever_ran_before(runtime):
 
     for before, after in zip(first, session.run(one), strict=True):
         np.testing.assert_array_equal(before, after)
+
+
+def test_the_finder_sees_a_wide_or_high_picture_as_it_sees_it_in_a_square(person_a):
+    recogniser = load_recogniser(PACK)
+    picture = np.asarray(person_a)
+    edge = min(picture.shape[:2])
+    for height, width in ((edge * 3 // 4, edge), (edge * 9 // 16, edge), (edge, edge * 3 // 4)):
+        part = np.ascontiguousarray(picture[:height, :width])
+        square = np.zeros((max(part.shape), max(part.shape), 3), np.uint8)
+        square[:height, :width] = part
+
+        found, expected = recogniser.detect(part), recogniser.detect(square)
+
+        assert [len(found), len(expected)] == [1, 1]
+        np.testing.assert_allclose(found[0].box, expected[0].box, atol=0.03 * edge)
+
+
+def test_many_threads_may_ask_for_a_shape_that_was_not_seen_yet():
+    session = open_session(PACK.spec("finder"))
+    pictures = [np.zeros((1, height, width, 3), np.float32) for height, width in ((192, 256), (256, 160))] * 4
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(session.run, pictures))
+
+    for answer in answers[2:]:
+        np.testing.assert_array_equal(answer[0], answers[0 if len(answer[0][0]) == len(answers[0][0][0]) else 1][0])
 
 
 def template_of(recogniser, picture):

@@ -138,7 +138,7 @@ make_arm64_root() {
       --only-binary=:all: --implementation cp --python-version 3.13 \
       --platform manylinux_2_28_aarch64 --platform manylinux_2_27_aarch64 --platform manylinux2014_aarch64 \
       cryptography gpiod httpx hypothesis numpy onnxruntime opencv-python-headless pillow pytest \
-      python-multipart segno sqlite-utils starlette tqdm uvicorn
+      python-multipart segno simplejpeg sqlite-utils starlette tqdm uvicorn
     touch "$root/.is-whole"
   fi
   copy_checkout "$root"

@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from functools import cache
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,12 +63,19 @@ def conversion(profile: bytes | None) -> tuple[str, Conversion] | None:
         mode = MODES.get(read.profile.xcolor_space.strip())
         if mode is None:
             return None
-        transform = ImageCms.buildTransform(read, ImageCms.createProfile("sRGB"), mode, "RGB")
-        found: Conversion = transform.apply
-        is_wanted = _is_believed(found, mode) and _changes_something(found, mode)
+        # Most profiles say sRGB in other words. To learn that, a transform will do that is not made fast first: making
+        # it takes five times as long, as long as a picture of a megapixel takes to decode.
+        tried = ImageCms.buildTransform(read, _srgb(), mode, "RGB", flags=ImageCms.Flags.NOOPTIMIZE).apply
+        if not (_is_believed(tried, mode) and _changes_something(tried, mode)):
+            return None
+        return mode, ImageCms.buildTransform(read, _srgb(), mode, "RGB").apply
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):  # damaged, or no profile of a picture
         return None
-    return (mode, found) if is_wanted else None
+
+
+@cache
+def _srgb() -> Any:
+    return ImageCms.createProfile("sRGB")
 
 
 def _is_believed(convert: Conversion, mode: str) -> bool:
