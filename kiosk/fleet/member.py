@@ -140,9 +140,8 @@ class Member:
         return None
 
     def orders(self, kind: str) -> Iterator[Order]:
-        """Yield the orders of a kind that can be opened, newest first."""
-        for _, found in self._open_orders(kind, self.shared.orders.of(kind)):
-            yield found
+        """Return the orders of a kind that can be opened, newest first."""
+        return (found for _, found in self._open_orders(kind, self.shared.orders.of(kind)))
 
     def _open_orders(self, kind: str, kept: Iterable[bytes]) -> Iterator[tuple[bytes, Order]]:
         for envelope in kept:
