@@ -5,8 +5,8 @@
 #
 # Needs root, about 2 GB, and Debian's debootstrap and systemd-container (installed when missing). About eight minutes; the
 # first time longer. Shows: install, provision, start to READY, kill -9, a hanging camera thread, stop, the nightly
-# tasks, reload, TLS, settings that refuse a start, a good update, an update that fails and goes back, one with the plug
-# pulled, the security figure.
+# tasks, reload, the acceptance walked, TLS, settings that refuse a start, a good update, an update that fails and goes
+# back, one with the plug pulled, the security figure.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 # shellcheck source-path=SCRIPTDIR/../.. source=firmware_scripts/common.sh
@@ -223,6 +223,9 @@ inside systemctl reload kiosk.service
 await 10 "armed after the reloads" is_armed
 [ "$(property MainPID)" = "$pid" ] || fail "a reload started it anew"
 passed "reload: right settings taken, wrong ones refused as a whole, the same process throughout"
+
+# shellcheck source-path=SCRIPTDIR source=acceptance.sh
+. "$root/tests/appliance/acceptance.sh"
 
 step "Nightly tasks"
 for task in sweep backup health; do
