@@ -723,3 +723,32 @@ def test_scores_are_counted_in_whole_points_beside_the_scales_rates(served):
     assert [counted["fmr"][score] for score in (30, 50, 70)] == pytest.approx([0.1, 0.01, 0.0001])
     assert len(counted["fmr"]) == 101
     assert later["kinds"] == {}
+
+
+# ---- lockdown
+
+
+def test_an_operator_locks_the_door_down_and_lifts_that(served):
+    begun = served.call("POST", "/device/door/lockdown", "operator", json={"reason": " a drill "})
+    assert begun.status_code == 201
+    (act,) = begun.json()["acts"]
+    assert (act["reason"], act["is_fleet_wide"], act["by_name"] is not None) == ("a drill", False, True)
+    assert served.call("GET", "/device/door/lockdown", "operator").json() == begun.json()
+    lifted = served.call("DELETE", "/device/door/lockdown", "operator")
+
+    assert lifted.json() == {"is_locked_down": False, "acts": []}
+    assert served.call("DELETE", "/device/door/lockdown", "operator").status_code == 409
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_a_device_key_has_nothing_to_do_with_lockdowns(served, method):
+    body = {"json": {}} if method == "POST" else {}
+
+    assert served.call(method, "/device/door/lockdown", "device", **body).status_code == 403
+    assert not served.kiosk.locked_down
+
+
+@pytest.mark.parametrize("body", [{"reason": 1}, {"reason": "x" * 201}, {"reason": "a\nb"}, {"is_fleet_wide": "yes"}])
+def test_a_lockdown_without_sense_is_refused(served, body):
+    assert served.call("POST", "/device/door/lockdown", "operator", json=body).status_code == 400
+    assert not served.kiosk.locked_down

@@ -89,6 +89,8 @@ def test_a_person_without_a_card_is_told_that_nothing_opens(stage, panel):
 class Strike:
     """A reader's relay, or an access control panel, that says what it is told to."""
 
+    is_asking = False
+
     def __init__(self, *, is_ours, lacks=None, says=None):
         self.is_ours, self.lacks, self.says = is_ours, lacks, says
 

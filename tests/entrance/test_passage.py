@@ -2,6 +2,7 @@
 
 import pytest
 
+from kiosk.rules.conditions import Condition
 from kiosk.rules.passage import Direction
 from kiosk.rules.patience import Tries
 from kiosk.store.chain import Kind
@@ -127,6 +128,7 @@ def test_nothing_is_the_matter_where_somebody_was_deleted_while_they_went_throug
 
     class Forgets:
         is_ours = True
+        is_asking = False
 
         def ready(self, _number):
             return None
@@ -187,3 +189,71 @@ def test_an_entry_before_the_clock_went_back_does_not_count_for_ever(stage_with)
     assert visit(stage, A) == ("passback", "not_opened")
     stage.wall.advance(3600.0)
     assert visit(stage, A) is None
+
+
+def test_a_lockdown_lets_in_the_groups_that_are_named_and_nobody_else(stage_with):
+    stage = stage_with(lockdown_groups=("guards",))
+    guard = template(3)
+    stage.enrol(guard, name="Person C", groups=("guards",))
+    stage.door.connect(stage.monitor.states)
+    stage.monitor.hold(Condition.LOCKDOWN, "The door is locked down.")
+
+    assert visit(stage, A) == ("lockdown", "not_opened")
+    assert stage.screen["is_locked_down"]
+    assert visit(stage, guard) is None
+    stage.monitor.end(Condition.LOCKDOWN)
+    assert visit(stage, A) is None
+    assert not stage.screen["is_locked_down"]
+
+
+def test_a_lockdown_holds_nobody_at_the_way_out(stage_with):
+    stage = stage_with(direction="out")
+    stage.door.connect(stage.monitor.states)
+    stage.monitor.hold(Condition.LOCKDOWN, "The door is locked down.")
+
+    assert visit(stage, A) is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        ({"direction": "in", "antipassback": "hard", "doors": ("Way out",)}, ("neighbour_lost", "not_opened")),
+        ({"direction": "in", "occupancy": 5, "doors": ("Way out",)}, ("neighbour_lost", "not_opened")),
+        ({"interlock": "Inner door"}, ("interlock", "again")),
+        ({"direction": "in", "antipassback": "soft", "doors": ("Way out",)}, None),
+        ({"direction": "out", "doors": ("Way in",), "interlock": "Inner door"}, None),
+    ],
+    ids=["anti-passback", "occupancy", "interlock", "soft", "out"],
+)
+def test_a_kiosk_of_no_fleet_lets_nobody_in_by_rules_of_one(stage_with, rule, reason):
+    stage = stage_with(**rule)
+
+    assert visit(stage, A) == reason
+    assert stage.judge.opening.lost_neighbours() == tuple(
+        sorted({*rule.get("doors", ()), *{rule.get("interlock")} - {None}})
+    )
+
+
+def test_the_door_is_free_from_the_first_person_on_until_the_hours_are_over_or_the_clock_is_not_believed(stage_with):
+    stage = stage_with(first_in=("mon-fri 07:00-09:00",))
+    opening = stage.judge.opening
+    assert not opening.is_free(is_open=True)  # 08:00, and nobody came in
+
+    assert visit(stage, A) is None
+    assert opening.is_free(is_open=True)
+    assert not opening.is_free(is_open=False)
+    assert opening.is_free(is_open=True)  # a state that is over leaves the door free
+    stage.wall.advance(3600.0)
+    assert not opening.is_free(is_open=True)
+    stage.wall.advance(23 * 3600.0 + 60.0)  # Saturday, and then none of it is left
+    assert not opening.is_free(is_open=True)
+
+
+def test_a_clock_that_is_not_believed_ends_it_for_good(stage_with):
+    stage = stage_with(first_in=("mon-fri 07:00-09:00",))
+    assert visit(stage, A) is None
+    stage.is_clock_trusted = False
+    assert not stage.judge.opening.is_free(is_open=True)
+    stage.is_clock_trusted = True
+
+    assert not stage.judge.opening.is_free(is_open=True)

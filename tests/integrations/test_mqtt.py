@@ -16,6 +16,7 @@ from kiosk import integrations
 from kiosk.entrance.news import PublishedDecision, Topic
 from kiosk.errors import ConfigError
 from kiosk.integrations.mqtt import QUEUE, Mqtt, try_connection
+from kiosk.rules.conditions import Degradation
 from kiosk.settings.neighbours import MqttSettings
 from kiosk.testing.scripted_kiosk import ScriptedKiosk
 from tests.patience import LIMIT_S, reserved_port, until
@@ -247,6 +248,20 @@ def test_without_leave_a_release_is_not_even_heard(connect, house, kiosk):
     house.wait_for("decision")
 
     assert kiosk.asked == []
+
+
+def test_a_release_opens_nothing_during_a_lockdown_which_the_state_tells(connect, house, kiosk):
+    connected(connect(may_release=True))
+    house.wait_for("state", lambda said: not json.loads(said)["is_locked_down"])
+    kiosk.lock_down(actor="guard")
+    kiosk.states = (Degradation("lockdown", "The door is locked down.", "log_only", 1.0),)
+    kiosk.news.publish(Topic.HEALTH, {})
+    house.wait_for("state", lambda said: json.loads(said)["is_locked_down"])
+    house.client.publish(f"{BASE}/lock/set", b"UNLOCK", qos=1).wait_for_publish(LIMIT_S)
+    kiosk.news.publish_decision(decided(1))
+    house.wait_for("decision")
+
+    assert [one[0] for one in kiosk.asked] == ["lockdown"]
 
 
 @pytest.mark.parametrize("payload", [b"LOCK", b"unlock", b"UNLOCK ", b"", b'{"release": true}', b"\xff" * 100_000])

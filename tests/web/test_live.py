@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from kiosk.entrance.news import Still, Topic
+from kiosk.rules.conditions import Degradation
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from tests.api.served import A1, NOW, PASSWORD, serving
 from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, running, serious
 
 pytestmark = NEEDED
+
+SHOTS = os.environ.get("KIOSK_SCREENSHOTS")  # a folder, for somebody who wants to look
 
 GUIDE = {"state": "guide", "guidance": "come_closer", "result": None, "other_way": False, "held_s": 0, "face": None}
 LEFT, RIGHT = (48, 64, 144, 192), (288, 128, 432, 320)  # px of a picture of 480 x 640
@@ -156,6 +162,33 @@ def test_the_doors_state_follows_its_news_and_it_is_released_after_a_question(li
 
     playwright.expect(card).to_contain_text("The lock is released.")
     assert [asked[0] for asked in served.kiosk.asked] == ["release"]
+
+
+def test_an_operator_locks_the_door_down_with_a_reason_and_lifts_that(live, served):
+    page, _ = live
+    card = page.locator(".door-card")
+    card.get_by_role("button", name="Lock the door down").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Reason, for operators").fill("a drill")
+    assert serious(page) == []
+    if SHOTS:
+        page.screenshot(path=Path(SHOTS, "lockdown-question.png"))
+    dialog.get_by_role("button", name="Lock the door down").click()
+    page.get_by_text("The door is locked down.").wait_for()
+    served.kiosk.states = (Degradation("lockdown", "Locked down.", "log_only", NOW),)
+    served.kiosk.news.publish(Topic.HEALTH, {})
+    playwright.expect(card).to_contain_text("by Person C: a drill")
+    if SHOTS:
+        page.screenshot(path=Path(SHOTS, "lockdown-page.png"))
+
+    card.get_by_role("button", name="Lift the lockdown").click()
+    page.get_by_role("dialog").get_by_role("button", name="Lift the lockdown").click()
+    page.get_by_text("The lockdown is lifted.").wait_for()
+    served.kiosk.states = ()
+    served.kiosk.news.publish(Topic.HEALTH, {})
+    card.get_by_role("button", name="Lock the door down").wait_for()
+
+    assert [asked[0] for asked in served.kiosk.asked] == ["lockdown", "lift"]
 
 
 # ---- alarms

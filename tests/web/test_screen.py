@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import urllib.error
 import urllib.request
 from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +23,8 @@ from tests.patience import reserved_port, until
 from tests.web.browsed import NEEDED, despite_crashes, opened, playwright, running, serious, speak
 
 pytestmark = NEEDED
+
+SHOTS = os.environ.get("KIOSK_SCREENSHOTS")  # a folder, for somebody who wants to look
 
 FACE = [0.4, 0.2, 0.6, 0.6]  # shares of the picture
 SCREENS = {"7 inches": (1024, 600), "small": (800, 480), "upright": (600, 1024)}
@@ -59,6 +63,31 @@ def screen(chromium, served):
         page.get_by_text("Look into the camera").wait_for()
         page.locator("main[data-state=idle]").wait_for()
         yield page, watch
+
+
+@pytest.mark.parametrize("size", SCREENS)
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_a_lockdown_stands_on_every_picture_of_the_screen(chromium, served, size, language):
+    width, height = SCREENS[size]
+    words = {"en": "The door is locked down. The way out is free.", "ar": "الباب مغلق بأمر. الخروج متاح."}
+    with opened(chromium, served.url, viewport={"width": width, "height": height}) as (page, watch):
+        served.kiosk.news.publish(Topic.SCREEN, {**IDLE, "is_locked_down": True})
+        page.goto(served.screen_url)
+        page.locator("main[data-state=idle]").wait_for()
+        if language != "en":
+            speak(page, "العربية")
+        banner = page.get_by_role("alert").filter(has_text=words[language])
+        banner.wait_for()
+        for state in (GUIDE, {**IDLE, "state": "result", "result": "not_opened"}, IDLE):
+            served.kiosk.news.publish(Topic.SCREEN, {**state, "is_locked_down": True})
+            page.locator(f"main[data-state={state['state']}]").wait_for()
+            playwright.expect(banner).to_be_visible()
+            assert serious(page) == []
+        if SHOTS:
+            page.screenshot(path=Path(SHOTS, f"lockdown-{size}-{language}.png"))
+        served.kiosk.news.publish(Topic.SCREEN, IDLE)
+        playwright.expect(banner).to_be_hidden()
+        assert watch.faults == []
 
 
 RESULTS = [
