@@ -102,7 +102,9 @@ def live(store, who, seed):
         imported=ImportedFile(run, f"{who}.jpg", 1, "enrolled"),
     )
     number = subject.session_number
-    shown = VisitorPass(bytes(10), seed.to_bytes(8, "big"), int(NOW), int(NOW), int(NOW) + 60, person=subject.session_id)
+    shown = VisitorPass(
+        bytes(10), seed.to_bytes(8, "big"), int(NOW), int(NOW), int(NOW) + 60, person=subject.session_id
+    )
     store.passes.issue(KeptPass(shown, shown.text(bytes(64)), mark(who, "pass")), actor="cli")
     with store.database.write() as connection:
         connection.execute("INSERT INTO list_entry (list, entry, subject) VALUES ('list', ?, ?)", (entry, number))
