@@ -83,17 +83,20 @@ def installed(into: Path) -> tuple[Path, str]:
     python = into / "venv" / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(into / "venv")], check=True)
-    shown = [str(python), "-m", "pip", "show", "homeassistant"]
-    if subprocess.run(shown, capture_output=True, check=False).returncode:
+    version = [str(python), "-c", "import homeassistant.const as c; print(c.__version__)"]
+    if subprocess.run(version, capture_output=True, check=False).returncode:
+        # uv: pip builds the metadata of a hundred versions before it knows which fit together
+        subprocess.run([str(python), "-m", "pip", "install", "-q", "uv"], check=True)
         wanted = ["homeassistant", "setuptools<81"]  # of which older integrations import a part
-        subprocess.run([str(python), "-m", "pip", "install", "-q", *wanted], check=True)
-    told = subprocess.run(
-        [str(python), "-c", "import homeassistant.const as c; print(c.__version__)"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+        subprocess.run([str(python), "-m", "uv", "pip", "install", "-q", *wanted], check=True, env=environment(python))
+    told = subprocess.run(version, capture_output=True, text=True, check=True)
     return python, told.stdout.strip()
+
+
+def environment(python: Path) -> dict[str, str]:
+    """Return an environment in which installers mean this venv."""
+    found = {**os.environ, "VIRTUAL_ENV": str(python.parent.parent), "PATH": f"{python.parent}:{os.environ['PATH']}"}
+    return {name: value for name, value in found.items() if not name.startswith(("KIOSK_", "PYTHON"))}
 
 
 def broker(folder: Path, port: int, parts: ExitStack) -> subprocess.Popen[bytes]:
@@ -163,12 +166,11 @@ def house(python: Path, folder: Path, port: int, parts: ExitStack) -> subprocess
     stored = {"version": 1, "minor_version": 1, "key": "core.config_entries", "data": {"entries": [entry]}}
     (folder / ".storage" / "core.config_entries").write_text(json.dumps(stored))
     log = parts.enter_context((folder / "out.log").open("wb"))
-    path = f"{python.parent}:{os.environ['PATH']}"  # it installs what it wants by the venv's own tools
     made = subprocess.Popen(
         [str(python), "-m", "homeassistant", "-c", str(folder)],
         stdout=log,
         stderr=log,
-        env={**os.environ, "PATH": path, "VIRTUAL_ENV": str(python.parent.parent)},
+        env=environment(python),
     )
     parts.callback(ended, made)
     return made
@@ -217,24 +219,22 @@ def kiosk(folder: Path, port: int, parts: ExitStack) -> tuple[subprocess.Popen[b
         "KIOSK_MQTT_MAY_RELEASE": "true",
         "KIOSK_API_ENABLED": "false",
     }
-    environment = {**os.environ, **settings}
+    chosen = {**os.environ, **settings}
     program = [sys.executable, "-m", "kiosk"]
     person = [*program, "enrol", str(GOLDEN / "person_a_1.jpg"), "--name", "Person A"]
-    subprocess.run(person, env=environment, check=True, capture_output=True)
-    subprocess.run(
-        [*program, "mqtt", "password"], env=environment, input=PASSWORD.encode(), check=True, capture_output=True
-    )
-    return started(folder, environment, parts), environment
+    subprocess.run(person, env=chosen, check=True, capture_output=True)
+    subprocess.run([*program, "mqtt", "password"], env=chosen, input=PASSWORD.encode(), check=True, capture_output=True)
+    return started(folder, chosen, parts), chosen
 
 
-def started(folder: Path, environment: dict[str, str], parts: ExitStack) -> subprocess.Popen[bytes]:
+def started(folder: Path, chosen: dict[str, str], parts: ExitStack) -> subprocess.Popen[bytes]:
     """Start `kiosk run`; what it says goes into a file."""
     log = parts.enter_context((folder / "kiosk.log").open("ab"))
     made = subprocess.Popen(
         [sys.executable, "-m", "kiosk", "run", "--demo", str(folder / "portraits"), "--loop"],
         stdout=log,
         stderr=log,
-        env=environment,
+        env=chosen,
     )
     parts.callback(ended, made)
     return made
@@ -255,7 +255,7 @@ def main() -> None:
         house(python, chosen.into / "house", port, parts)
         _, start_s = until((chosen.into / "house" / "states.json").exists, START_S)
         print(f"it runs after {start_s:.0f} s", flush=True)
-        running, environment = kiosk(chosen.into, port, parts)
+        running, settings = kiosk(chosen.into, port, parts)
         until(lambda: known.lock() == "locked", START_S)
         found, _ = until(lambda: all(any(one.startswith(f"{kind}.") for one in known.states()) for kind in WANTED))
         entities = dict(sorted(known.states().items()))
@@ -273,12 +273,12 @@ def main() -> None:
         running.send_signal(signal.SIGKILL)
         _, will_s = until(lambda: set(known.states().values()) == {"unavailable"})
         print(f"all unavailable {will_s:.2f} s after the kiosk was killed", flush=True)
-        started(chosen.into, environment, parts)
+        started(chosen.into, settings, parts)
         _, back_s = until(lambda: known.lock() == "locked")
         print(f"back {back_s:.1f} s after its start", flush=True)
     log = subprocess.run(
         [sys.executable, "-m", "kiosk", "log", "export", "--format", "json"],
-        env=environment,
+        env=settings,
         capture_output=True,
         text=True,
         check=False,

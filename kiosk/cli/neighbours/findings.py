@@ -62,32 +62,32 @@ def _wires(config: Config) -> Iterator[Finding]:
             told = f"line {number} is both {name} of the reader and [door] {taken[number]}"
             yield Finding("wiegand", False, told, "wire one of them to another line, and name it in kiosk.toml")
             return
-    if find_spec("gpiod") is None:
-        yield Finding("wiegand", False, "libgpiod's Python package is missing", "pip install 'face-kiosk[gpio]'")
-    elif not Path(wires.chip).exists():
+    if not Path(wires.chip).exists():
         yield Finding("wiegand", False, f"{wires.chip} is not there", "`gpiodetect` lists the chips of this machine")
     elif not os.access(wires.chip, os.R_OK | os.W_OK):
         yield Finding("wiegand", False, f"{wires.chip} may not be used", "put the kiosk's account into the group gpio")
+    elif find_spec("gpiod") is None:
+        yield Finding("wiegand", False, "libgpiod's Python package is missing", "pip install 'face-kiosk[gpio]'")
     else:
         yield Finding("wiegand", True, f"{wires.chip} is there, lines {wires.d0} and {wires.d1}")
 
 
 def _factors(config: Config) -> Iterator[Finding]:
     """Look whether what is asked for beside the face can be given."""
-    has_reader = config.wiegand.is_used or (config.osdp.is_used and config.osdp.role == "panel")
-    if config.factors.card and not has_reader:
+    rule, has_panel = config.factors, config.osdp.is_used and config.osdp.role == "panel"
+    asked = [name for name in ("pin", "card") if getattr(rule, name)]
+    is_mute = bool(rule.card) and not (has_panel or config.wiegand.is_used)
+    if is_mute:
         told = "a card is asked for, and no reader is set up: nobody would come in"
-        cure = 'set [wiegand], or [osdp] role = "panel", or empty [factors] card'
-        yield Finding("factors", False, told, cure)
-    has_keypad = config.api.enabled or (config.osdp.is_used and config.osdp.role == "panel")
-    if config.factors.pin and not has_keypad:
+        yield Finding("factors", False, told, 'set [wiegand], or [osdp] role = "panel", or empty [factors] card')
+    is_blind = bool(rule.pin) and not (has_panel or config.api.enabled)
+    if is_blind:
         told = "a PIN is asked for, and there is neither a screen nor a keypad: nobody would come in"
         yield Finding("factors", False, told, 'set [api] enabled for the screen, or [osdp] role = "panel"')
-    asked = [name for name in ("pin", "card") if getattr(config.factors, name)]
     if asked and config.entrance.mode not in MODES_OF_PASSES:
         told = f"mode {config.entrance.mode} lets nobody in, so {' and '.join(asked)} are never asked for"
         yield Finding("factors", False, told, "set [entrance] mode to identify or verify")
-    elif asked:
+    elif asked and not (is_mute or is_blind):
         told = f"{' and '.join(asked)} beside the face, by hours; `kiosk gallery factors` gives them"
         yield Finding("factors", True, told)
 
