@@ -5,7 +5,7 @@
 For a kiosk that runs; NAME is an operator's, the password is read from stdin. Wants Chromium and the extra `test`.
 With --screen, the address that `kiosk screen` prints, the visitor's screen is taken too. FOLDER (./sheets when left
 out) gets one PNG for each view, a sheet for each size, colour and language, all of them small on `sheet.png`, and
-`views.json`: how long each view took, what axe found, how much moved while it appeared (the layout shift of web vitals),
+`views.json`: how long each view took, what axe found, how much moved while it appeared (web vitals' layout shift),
 how soon the page was painted first, and whether anything was wider than its screen.
 """
 
@@ -164,6 +164,14 @@ def looks(chosen: argparse.Namespace) -> Iterator[tuple[str, str, str]]:
                 yield size, colour, language
 
 
+def sign_in(page: Any, name: str, password: str) -> None:
+    """Sign in, and wait for the first view."""
+    page.locator("input[name=name]").fill(name)
+    page.locator("input[name=password]").fill(password)
+    page.locator("form button[type=submit]").click()
+    page.locator(".view-today").wait_for()
+
+
 def take(browser: Any, chosen: argparse.Namespace, password: str, look: tuple[str, str, str]) -> list[dict[str, Any]]:
     """Take all views in one look; return what was measured of each."""
     size, colour, language = look
@@ -194,10 +202,7 @@ def take(browser: Any, chosen: argparse.Namespace, password: str, look: tuple[st
     page.goto(f"{chosen.url}/")
     page.locator("input[name=name]").wait_for()
     note("sign-in", painted_ms=page.evaluate(PAINTED))
-    page.locator("input[name=name]").fill(chosen.name)
-    page.locator("input[name=password]").fill(password)
-    page.locator("form button[type=submit]").click()
-    page.locator(".view-today").wait_for()
+    sign_in(page, chosen.name, password)
     views = [
         *(chosen.view or VIEWS),
         *([] if chosen.view else filter(None, (first_of(page, "people"), first_of(page, "decisions")))),
