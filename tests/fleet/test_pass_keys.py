@@ -7,7 +7,7 @@ import pytest
 from kiosk.device.passes.issue import door_names, issue_pass
 from kiosk.device.passes.keys import DeviceKeys, is_signed_well
 from kiosk.errors import RefusedError
-from kiosk.fleet.pass_keys import FleetPassKeys
+from kiosk.fleet.doors.pass_keys import FleetPassKeys
 from kiosk.rules.passes import PassRule, read_pass
 from tests.fleet.keys import Fleet, Kiosk
 
