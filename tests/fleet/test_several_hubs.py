@@ -66,7 +66,7 @@ def test_the_owner_s_word_goes_to_every_hub_that_answers_and_kiosks_bring_it_to_
     assert len(owner.missed) == 1
     late = Kiosk(tmp_path / "late", fleet, Clock())
     let_in(fleet, owner, late)
-    until(lambda: all(kiosk.store.door_groups() == {"staff"} for kiosk in kiosks))
+    until(lambda: all(kiosk.store.door_groups() == frozenset({"staff"}) for kiosk in kiosks))
     assert second.hub.roster.number < first.hub.roster.number
     back(second)
     until(lambda: second.hub.roster.number == first.hub.roster.number)  # brought by a kiosk
@@ -75,7 +75,7 @@ def test_the_owner_s_word_goes_to_every_hub_that_answers_and_kiosks_bring_it_to_
     late.sync.start()
     kiosks.append(late)
     until(lambda: [link["is_connected"] for link in late.sync.figures()["hubs"]] == [True] * 2)  # both know it
-    until(lambda: late.store.door_groups() == {"staff"})
+    until(lambda: late.store.door_groups() == frozenset({"staff"}))
 
 
 def test_a_kiosk_taken_off_at_one_hub_is_cut_off_at_the_other_when_that_is_back(site):
