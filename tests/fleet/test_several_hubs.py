@@ -149,6 +149,45 @@ def test_settings_that_a_kiosk_brings_are_the_owner_s_and_newer_or_nothing(site)
     assert first.thread.is_alive()
 
 
+def test_what_is_older_in_a_hub_s_stream_puts_nothing_newer_away(site):
+    fleet, (first, _), owner, kiosks = site
+    for kiosk in kiosks:
+        kiosk.sync.close()  # so that nobody carries
+    _, older = owner.give(POLICY, doors(["staff"]))
+    newer, _ = owner.give(POLICY, doors(["it"]))
+    before = first.hub._signed
+    roster = owner.change(lambda known: roster_after(fleet, known))
+    until(lambda: first.hub.roster.number == roster.number)
+    kept = first.directory / "order-policy"
+    until(lambda: kept.exists() and kept.read_bytes() != older)
+
+    async def put_back():  # as two who bring something at once could
+        async with wire.connection(fleet.invitation.hubs[0], fleet.invitation, fleet.admin.identity, "owner") as one:
+            stream = one.jetstream(timeout=wire.ANSWER_S)
+            await stream.publish("fleet.roster", before, stream=wire.ROSTER)
+            await stream.publish(wire.order_subject(POLICY), older, stream=wire.SETTINGS)
+
+    async def last():
+        async with wire.connection(fleet.invitation.hubs[0], fleet.invitation, fleet.admin.identity, "owner") as one:
+            stream = one.jetstream(timeout=wire.ANSWER_S)
+            found = [await stream.get_last_msg(wire.ROSTER, "fleet.roster")]
+            found.append(await stream.get_last_msg(wire.SETTINGS, wire.order_subject(POLICY)))
+            return [message.data for message in found]
+
+    asyncio.run(put_back())
+    until(lambda: asyncio.run(last()) == [first.hub._signed, kept.read_bytes()])
+    assert (owner.roster().number, owner.order(POLICY)) == (roster.number, newer)
+
+
+def test_an_owner_cut_off_before_the_hubs_had_what_was_signed_brings_it_with_the_next_look(site, tmp_path):
+    fleet, hubs, owner, _ = site
+    signed = fleet.admin.sign(roster_after(fleet, owner.roster()))
+    (tmp_path / "roster").write_bytes(signed)  # kept, and then the line went
+    number = owner.roster().number
+
+    until(lambda: all(hub.hub.roster.number == number for hub in hubs))
+
+
 def test_decisions_lie_at_the_first_hub_alone_and_are_read_nowhere_else(site):
     _, (first, _), owner, _ = site
     since = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=1)
