@@ -134,15 +134,14 @@ class Member:
         known = self._opened_orders.get(kind)
         if known is not None and kept and kept[0] == known[0]:
             return known[1]
-        for envelope, found in self._open_orders(kind, kept):
-            self._opened_orders[kind] = envelope, found
-            return found
-        return None
+        opened = next(self._open_orders(kind, kept), None)
+        if opened is not None:
+            self._opened_orders[kind] = opened
+        return None if opened is None else opened[1]
 
     def orders(self, kind: str) -> Iterator[Order]:
         """Yield the orders of a kind that can be opened, newest first."""
-        for _, found in self._open_orders(kind, self.shared.orders.of(kind)):
-            yield found
+        yield from (found for _, found in self._open_orders(kind, self.shared.orders.of(kind)))
 
     def _open_orders(self, kind: str, kept: Iterable[bytes]) -> Iterator[tuple[bytes, Order]]:
         for envelope in kept:
