@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ROSTER = "roster"
 LOOK_S = 1.0
-AGAIN_S = 30.0  # before the same is brought again
+AGAIN_S, SELDOM_S = 2.0, 300.0  # before the same is brought again: a hub that just began may not hear, an older never
 KIOSKS_A_SECOND = 50  # that begin to bring something; the first spares the others
 
 log = logging.getLogger("kiosk.fleet")
@@ -36,7 +36,7 @@ class Carrier:
         """Take the kiosk, whose word of the owner is brought."""
         self._member, self._admin = member, member.invitation.admin
         self._has: dict[str, int] = {}
-        self._brought: dict[str, tuple[int, float]] = {}
+        self._brought: dict[str, tuple[int, float, float]] = {}  # number, when again, and how long that was
         self._numbers: dict[bytes, int] = {}
 
     def begin(self) -> None:
@@ -58,7 +58,9 @@ class Carrier:
                 kiosks = 1 if self._member.roster is None else len(self._member.roster.members)
                 await asyncio.sleep(random.uniform(0, kiosks / KIOSKS_A_SECOND))  # noqa: S311  all find it at once
                 for what, number, signed in await asyncio.to_thread(self._lacking):
-                    self._brought[what] = number, time.monotonic()
+                    known, _, waited_s = self._brought.get(what, (0, 0.0, 0.0))
+                    wait_s = min(SELDOM_S, 2 * waited_s) if known == number else AGAIN_S
+                    self._brought[what] = number, time.monotonic() + wait_s, wait_s
                     await client.publish(wire.carry_subject(what), signed)
                     log.info("fleet carried what=%s number=%d", what, number)
             await asyncio.sleep(LOOK_S)
@@ -72,8 +74,8 @@ class Carrier:
         found = []
         for what, signed in newest.items():
             number = self._number(what, signed)
-            brought, at = self._brought.get(what, (0, 0.0))
-            if number > self._has.get(what, 0) and (number > brought or time.monotonic() - at > AGAIN_S):
+            brought, again_at, _ = self._brought.get(what, (0, 0.0, 0.0))
+            if number > self._has.get(what, 0) and (number > brought or time.monotonic() >= again_at):
                 found.append((what, number, signed))
         self._numbers = {signed: self._numbers[signed] for signed in newest.values()}
         return found

@@ -111,7 +111,7 @@ class Hub:
             raise ConfigError(f"{directory}: {error}; want a folder that `kiosk fleet init` prepared") from error
         self.roster: Roster = read_roster(self._signed, self.invitation.admin)
         self._server: subprocess.Popen[bytes] | None = None
-        self._revisions: dict[str, int] = {}  # of the orders that its streams have
+        self._revisions: dict[str, int] = {}  # of the orders that it keeps
 
     @property
     def url(self) -> str:
@@ -195,12 +195,21 @@ class Hub:
                     continue
                 if message is None:
                     return
-                if message.subject == wire.SUBJECTS[wire.ROSTER]:
-                    self._hear(message.data)
-                elif message.subject.startswith(wire.carry_subject("")):
-                    await self._hear_carried(client, message.subject, message.data)
-                else:
-                    self._keep_order(message.subject, message.data)
+                await self._take(client, message)
+
+    async def _take(self, client: Client, message: Msg) -> None:
+        """Take what came; what is older than this hub has known puts nothing newer away, also not from its streams."""
+        subject, roster = message.subject, wire.SUBJECTS[wire.ROSTER]
+        if subject.startswith(wire.carry_subject("")):
+            await self._hear_carried(client, subject, message.data)
+            return
+        is_newest = self._hear(message.data) if subject == roster else self._keep_order(subject, message.data)
+        if is_newest:
+            return
+        kept = self._directory / ORDER.format(subject.rsplit(".", maxsplit=1)[-1])
+        newest = self._signed if subject == roster else kept.read_bytes() if kept.exists() else None
+        if newest is not None and newest != message.data:
+            await client.jetstream(timeout=wire.ANSWER_S).publish(subject, newest)
 
     async def _make_streams(self, client: Client) -> None:
         from nats.js.api import DiscardPolicy, StorageType, StreamConfig  # noqa: PLC0415  see wire.connection
@@ -232,20 +241,27 @@ class Hub:
             await streams.publish(wire.SUBJECTS[wire.ROSTER], self._signed)
         for kind in KINDS:  # of a disk that was lost
             kept = self._directory / ORDER.format(kind)
+            if kept.exists():
+                self._keep_order(kind, kept.read_bytes())
             try:
                 await streams.get_last_msg(wire.SETTINGS, wire.order_subject(kind))
             except NotFoundError:
                 if kept.exists():
                     await streams.publish(wire.order_subject(kind), kept.read_bytes())
 
-    def _keep_order(self, subject: str, signed: bytes) -> None:
+    def _keep_order(self, subject: str, signed: bytes) -> bool:
+        """Keep an order; False where it is older than one that is kept, or nobody's."""
         kind = subject.rsplit(".", maxsplit=1)[-1]
         try:
-            self._revisions[kind] = revision_of(signed, kind, self.invitation.admin)
+            revision = revision_of(signed, kind, self.invitation.admin)
         except KioskError as error:
             log.warning("order refused reason=%r", str(error))
-            return
+            return False
+        if revision < self._revisions.get(kind, 0):
+            return False
+        self._revisions[kind] = revision
         _write(self._directory / ORDER.format(kind), signed)
+        return True
 
     async def _hear_carried(self, client: Client, subject: str, signed: bytes) -> None:
         """Publish what a kiosk brought from another hub, where it is the owner's and newer; it then comes as any."""
@@ -268,12 +284,13 @@ class Hub:
                 self._keep_order(to, signed)
             log.info("carried subject=%s", subject)
 
-    def _hear(self, signed: bytes) -> None:
+    def _hear(self, signed: bytes) -> bool:
+        """Take a roster; False where it is older than the one that is known, or nobody's."""
         try:
             roster = read_roster(signed, self.invitation.admin)
         except KioskError as error:
             log.warning("roster refused reason=%r", str(error))
-            return
+            return False
         if roster.number > self.roster.number:
             self.roster, self._signed = roster, signed
             _write(self._directory / "roster", signed)
@@ -281,6 +298,7 @@ class Hub:
             if self._server is not None:
                 self._server.send_signal(signal.SIGHUP)  # who is no user any more is disconnected
             log.info("roster=%d kiosks=%d", roster.number, len(roster.members))
+        return roster.number >= self.roster.number
 
     def _write_settings(self) -> None:
         text = settings_of(self._directory, self._address, self.invitation, self._identity, self.roster)

@@ -134,10 +134,10 @@ class Member:
         known = self._opened_orders.get(kind)
         if known is not None and kept and kept[0] == known[0]:
             return known[1]
-        for envelope, found in self._open_orders(kind, kept):
-            self._opened_orders[kind] = envelope, found
-            return found
-        return None
+        opened = next(self._open_orders(kind, kept), None)
+        if opened is not None:
+            self._opened_orders[kind] = opened
+        return None if opened is None else opened[1]
 
     def orders(self, kind: str) -> Iterator[Order]:
         """Return the orders of a kind that can be opened, newest first."""

@@ -200,23 +200,33 @@ class Owner:
         return [fingerprint(key, one.person, one.version, one.document) for one in opened if isinstance(one, Arrived)]
 
     async def _read(self, clients: Sequence[Client]) -> Roster:
-        """Return the newest roster that a hub or the owner's folder has."""
+        """Return the newest roster that a hub or the owner's folder has; hubs that have an older one get it."""
         found = []
         for client in clients:
             stream = client.jetstream(timeout=wire.ANSWER_S)
             last = await stream.get_last_msg(wire.ROSTER, wire.SUBJECTS[wire.ROSTER])
             found.append(read_roster(last.data or b"", self._invitation.admin))
-        if self._kept is not None and self._kept.exists():
-            found.append(read_roster(self._kept.read_bytes(), self._invitation.admin))
-        return max(found, key=lambda roster: roster.number)
+        kept = self._kept
+        if kept is not None and kept.exists():
+            newest = max([*found, read_roster(kept.read_bytes(), self._invitation.admin)], key=_number)
+        else:
+            newest = max(found, key=_number)
+        await self._spread(
+            [client for client, one in zip(clients, found, strict=True) if one.number < newest.number],
+            self._admin.sign(newest),
+        )
+        return newest
 
     async def _publish(self, clients: Sequence[Client], roster: Roster) -> Roster:
         signed = self._admin.sign(roster)
         self._keep(signed)
+        await self._spread(clients, signed)
+        return roster
+
+    async def _spread(self, clients: Sequence[Client], signed: bytes) -> None:
         for client in clients:
             stream = client.jetstream(timeout=wire.ANSWER_S)
             await stream.publish(wire.SUBJECTS[wire.ROSTER], signed, stream=wire.ROSTER)
-        return roster
 
     def _keep(self, signed: bytes) -> None:
         """Remember what was signed, before any hub has it: its number is never used for another."""
@@ -270,3 +280,7 @@ class Owner:
                     raise
                 await asyncio.sleep(AGAIN_S)
         raise AssertionError("unreachable")
+
+
+def _number(roster: Roster) -> int:
+    return roster.number

@@ -80,24 +80,56 @@ def encode(vectors: Floats, most: int = CODE_MOST) -> Coded:
     inverse = np.empty(count, np.float32)
     slant, shortest, longest = 0.0, math.inf, 0.0
     for start in range(0, count, _BLOCK_ROWS):
-        block = vectors[start : start + _BLOCK_ROWS]
-        step = np.maximum(block.max(axis=1), -block.min(axis=1)) / np.float32(most)
-        if not np.all((step > np.finfo(np.float32).tiny) & (step < 1.0)):  # a NaN fails this too
-            raise ValueError("want finite vectors of about unit length, got a row with no direction")
-        whole = block / step[:, None]
-        np.rint(whole, out=whole)
-        codes[start : start + len(block)] = whole
-        squares = np.einsum("ij,ij->i", whole, whole)  # whole numbers below 2**24: exact
-        inverse[start : start + len(block)] = 1.0 / np.sqrt(squares)
-        whole *= step[:, None]
-        np.subtract(block, whole, out=whole)
-        residual = np.sqrt(np.einsum("ij,ij->i", whole, whole))
-        length = np.sqrt(np.einsum("ij,ij->i", block, block))
-        shortest = min(shortest, float(length.min()) * (1 - SLANT_GUARD))
-        longest = max(longest, float(length.max()) * (1 + SLANT_GUARD))
-        sine = float((residual / length).max()) * (1 + 4 * SLANT_GUARD) + COSINE_GUARD
-        slant = max(slant, math.asin(min(1.0, sine)))
+        part = slice(start, min(start + _BLOCK_ROWS, count))
+        sines, lengths = _encode_block(vectors[part], most, codes[part], inverse[part])
+        shortest = min(shortest, _shortest(float(lengths.min())))
+        longest = max(longest, _longest(float(lengths.max())))
+        slant = max(slant, _slant(float(sines.max())))
     return Coded(codes, inverse, slant, shortest, longest)
+
+
+def encode_each(vectors: Floats, most: int = CODE_MOST) -> list[Coded]:
+    """Code some vectors as `encode` does, each by itself: what is promised of one is its own.
+
+    Raises:
+        ValueError: as `encode`.
+    """
+    codes = np.empty(vectors.shape, np.int8)
+    inverse = np.empty(len(vectors), np.float32)
+    sines, lengths = _encode_block(vectors, most, codes, inverse) if len(vectors) else (inverse, inverse)
+    return [
+        Coded(codes[at : at + 1], inverse[at : at + 1], _slant(sine), _shortest(length), _longest(length))
+        for at, (sine, length) in enumerate(zip(sines.tolist(), lengths.tolist(), strict=True))
+    ]
+
+
+def _encode_block(block: Floats, most: int, codes: Codes, inverse: Floats) -> tuple[Floats, Floats]:
+    """Write codes and inverse lengths; return the sine of each row's slant, and each row's length."""
+    step = np.maximum(block.max(axis=1), -block.min(axis=1)) / np.float32(most)
+    if not np.all((step > np.finfo(np.float32).tiny) & (step < 1.0)):  # a NaN fails this too
+        raise ValueError("want finite vectors of about unit length, got a row with no direction")
+    whole = block / step[:, None]
+    np.rint(whole, out=whole)
+    codes[:] = whole
+    squares = np.einsum("ij,ij->i", whole, whole)  # whole numbers below 2**24: exact
+    inverse[:] = 1.0 / np.sqrt(squares)
+    whole *= step[:, None]
+    np.subtract(block, whole, out=whole)
+    residual = np.sqrt(np.einsum("ij,ij->i", whole, whole))
+    lengths: Floats = np.sqrt(np.einsum("ij,ij->i", block, block))
+    return residual / lengths, lengths
+
+
+def _slant(sine: float) -> float:
+    return math.asin(min(1.0, sine * (1 + 4 * SLANT_GUARD) + COSINE_GUARD))
+
+
+def _shortest(length: float) -> float:
+    return length * (1 - SLANT_GUARD)
+
+
+def _longest(length: float) -> float:
+    return length * (1 + SLANT_GUARD)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kiosk.gallery.codes import CHUNK_ROWS, CHUNK_SHIFT, Bound, Chunk, Coded, encode
+from kiosk.gallery.codes import CHUNK_ROWS, CHUNK_SHIFT, Bound, Chunk, Coded, encode_each
 from kiosk.gallery.products import PROBE_MOST, Products, Sums
 from kiosk.gallery.snapshot import Among, Flag, Rows, Snapshot
 from kiosk.types import Candidate, Floats
@@ -36,6 +36,9 @@ _MOST_PRODUCT = 2**30
 _NONE = np.zeros(0, np.float32)
 _BELOW = 1.0 - 1e-5  # float32 rounds a product by less
 _CROWD = 2048  # so many rows standing make it worth finding a higher bar
+_MANY = 8  # questions, from which on a chunk is looked through for all of them in one go
+_ALIKE = 8  # questions, of those in the order of what they want
+_WORD = 8  # truth values of a byte that are looked at as one number
 _FIRST_FETCH = 16  # fetched before the bar is known exactly; a fetch costs the store some 10 us a row
 
 
@@ -81,18 +84,21 @@ _NOBODY = _Standing(np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros(0, np
 class Search:
     """One probe against one snapshot."""
 
-    def __init__(self, snapshot: Snapshot, probe: Floats, exact: Exact, *, now: float, gone: Rows) -> None:
+    def __init__(
+        self, snapshot: Snapshot, probe: Floats, coded: Coded, exact: Exact, *, now: float, gone: Rows
+    ) -> None:
         """Prepare a search.
 
         Args:
             snapshot: of the gallery.
             probe: (D,) float32 of about unit length.
+            coded: the same.
             exact: fetches float32 vectors.
             now: decides who is valid.
             gone: rows to leave out, because the store no longer has them.
         """
         self.snapshot, self.exact, self.now, self.gone = snapshot, exact, now, gone
-        self.coded: Coded = encode(probe[None, :], PROBE_MOST)
+        self.coded = coded
         self.probe = probe.astype(np.float64)
         self.length = float(np.linalg.norm(self.probe))
         self.met: list[Rows] = []  # rows on which an answer rests
@@ -221,6 +227,25 @@ class FirstPass:
                 self._note(hits + (start + at), estimates)
             at = part.stop
 
+    @property
+    def is_raised(self) -> bool:
+        """Whether there are rows that cannot stand."""
+        return self._least > 0.0
+
+    @property
+    def least_share(self) -> np.float32:
+        """The least estimate, without the probe's own factor: what a product times a row's factor must reach."""
+        return np.float32(self._least / float(self._search.coded.inverse[0]))
+
+    def take_hits(self, rows: Rows, shares: Floats) -> None:
+        """Take rows whose product times their factor is `least_share` or more.
+
+        Args:
+            rows: their numbers, rising.
+            shares: (K,) float32, products times factors.
+        """
+        self._note(rows, shares * np.float32(self._search.coded.inverse[0]))
+
     def _note(self, rows: Rows, estimates: Floats) -> None:
         self._fresh.append((rows, estimates))
         self._waiting += len(rows)
@@ -277,6 +302,10 @@ def first_passes(
     reading = [at for at, each in enumerate(passes) if any(each)]
     if not reading:
         return passes
+    single = _single(passes, reading)
+    if single is not None:
+        reading.sort(key=lambda at: max(each.least_share for each in passes[at] if each is not None))
+        single = _single(passes, reading)
     codes = np.concatenate([searches[at].coded.codes for at in reading])
     room = np.empty(len(reading) * max((chunk.codes.shape[1] for _, _, chunk in snapshot.parts()), default=0), np.int32)
     for number, used, chunk in snapshot.parts():
@@ -286,11 +315,57 @@ def first_passes(
             room = np.empty(len(reading) * CHUNK_ROWS, np.int32)
         sums = room[: len(reading) * width].reshape(len(reading), width)
         products(codes, held, chunk.centred[:width], sums)
+        if single is not None and width % _WORD == 0 and all(each.is_raised for each in single):
+            _look(number << CHUNK_SHIFT, chunk, sums, used, single)
+            continue
         for own, at in zip(sums, reading, strict=True):
             for each in passes[at]:
                 if each is not None:
                     each.take(number << CHUNK_SHIFT, chunk, own[:used])
     return passes
+
+
+def _single(passes: Sequence[Sequence[FirstPass | None]], reading: Sequence[int]) -> list[FirstPass] | None:
+    """Return the one question of each probe that reads the codes; None where some have several, or they are few."""
+    found = [each for at in reading for each in passes[at] if each is not None]
+    return found if len(found) == len(reading) >= _MANY else None
+
+
+def _look(start: int, chunk: Chunk, sums: Sums, used: int, passes: Sequence[FirstPass]) -> None:
+    """Have many questions, one for each row of `sums`, look at a chunk's products.
+
+    Nearly nowhere is a product large enough, but how large that is differs from reference to reference as the lengths
+    of their codes do. So what each must reach is reckoned once for some questions that want about the same; what is
+    found so is then held against each one's own.
+    """
+    width = sums.shape[1]
+    with np.errstate(divide="ignore"):
+        lengths = np.float32(1.0) / chunk.inverse[:width]  # infinite for who was wiped
+    needed, reached = np.empty(width, np.float32), np.empty((_ALIKE, width), np.bool_)
+    for first in range(0, len(passes), _ALIKE):
+        some = passes[first : first + _ALIKE]
+        shares = np.array([each.least_share for each in some], np.float32)
+        np.multiply(lengths, shares.min() * np.float32(_BELOW), out=needed)
+        np.minimum(needed, _MOST_PRODUCT, out=needed)
+        found = np.greater_equal(sums[first : first + len(some)], needed.astype(np.int32), out=reached[: len(some)])
+        owners, places = _places(found)
+        estimates = np.multiply(sums[first + owners, places], chunk.inverse[places], dtype=np.float32)
+        keep = (estimates >= shares[owners]) & (places < used)  # what follows is filled meanwhile
+        owners, places, estimates = owners[keep], places[keep], estimates[keep]
+        for own in np.unique(owners).tolist():
+            mine = owners == own
+            some[own].take_hits(places[mine] + start, estimates[mine])
+
+
+def _places(found: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return rows and columns of what is true, rising: as `np.nonzero`, eight at a time where nearly nothing is.
+
+    >>> [each.tolist() for each in _places(np.eye(2, 16, k=9, dtype=np.bool_))]
+    [[0, 1], [9, 10]]
+    """
+    words = np.flatnonzero(found.reshape(-1).view(np.uint64) != 0)  # of truth values again, which NumPy finds sooner
+    which, within = np.nonzero(found.reshape(-1, _WORD)[words])
+    return np.divmod(words[which] * _WORD + within, found.shape[1])
 
 
 def search_together(
@@ -318,9 +393,10 @@ def search_together(
     answers: list[list[list[Candidate]]] = [[] for _ in probes]
     gone: list[Rows] = [np.zeros(0, np.int64) for _ in probes]
     left = list(range(len(probes)))
+    coded = encode_each(np.stack(probes), PROBE_MOST) if left else []
     while left:
         snapshot, again = newest(), []
-        searches = [Search(snapshot, probes[at], exact, now=times[at], gone=gone[at]) for at in left]
+        searches = [Search(snapshot, probes[at], coded[at], exact, now=times[at], gone=gone[at]) for at in left]
         passes = first_passes(snapshot, searches, [asked[at] for at in left], products)
         for at, search, done in zip(left, searches, passes, strict=True):
             try:

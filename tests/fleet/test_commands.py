@@ -103,7 +103,7 @@ def test_a_stick_carries_what_the_hub_would(kiosk, tmp_path):
     assert [needle for needle in needles() if needle in stick.read_bytes()] == []
     for state in (b.directory, c.directory):  # c hears of the roster by the stick, too
         _, out, _ = kiosk("--state", state, "fleet", "import", stick, "--json")
-        assert json.loads(out) == {"documents": 1, "people": 1, "parked": 0}
+        assert json.loads(out) == {"documents": 1, "people": 1, "parked": 0, "bundle": None}
         with open_store(state, read_keys(state), now=Clock()) as store:
             assert store.people.find(ann.session_id)[0].details.name == "Ann Example-Übermut"
     assert kiosk("--state", b.directory, "fleet", "export", stick)[1] == f"Wrote 1 documents to {stick}\n"

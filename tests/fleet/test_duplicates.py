@@ -7,8 +7,9 @@ import pytest
 
 from kiosk.cli.main import main
 from kiosk.device.device import Device
-from kiosk.errors import StoreError
+from kiosk.errors import RefusedError, StoreError
 from kiosk.fleet.duplicates import DuplicateWatch
+from kiosk.fleet.pairs import Pairs
 from kiosk.fleet.stick import export, take
 from kiosk.fleet.sync import FleetSync
 from kiosk.networks.inference import read_pack, standard_pack
@@ -73,6 +74,38 @@ def test_one_face_of_two_kiosks_is_found_once_both_are_here(kiosks, tmp_path):
     Duplicates(b.store).different(pair.first, pair.second, actor="operator")
     carry(b, a, tmp_path / "again")
     assert Duplicates(a.store).open() == ()
+
+
+def test_the_page_shows_a_pair_with_name_kiosk_and_score_and_what_is_said_there_holds_everywhere(kiosks, tmp_path):
+    a, b = kiosks
+    first, second = enrolled(a, template(1), "Person A"), enrolled(b, near(1), None)
+    enrolled(a, template(2), "Person B")
+    enrolled(b, near(2), "Person B.")
+    carry(b, a, tmp_path / "stick")
+    watch(a).look()
+    pairs = Pairs(a.member, a.store)
+    shown = pairs.open()
+
+    assert [{one["first"]["kiosk"], one["second"]["kiosk"]} for one in shown] == [{"a", "b"}] * 2
+    (row,) = (one for one in shown if first.session_id in {one["first"]["session_id"], one["second"]["session_id"]})
+    assert {row["first"]["name"], row["second"]["name"]} == {"Person A", None}
+    assert row["score"] > 90.0
+    for wrong in ((first.session_id, "nobody"), (first.session_id, first.session_id)):
+        with pytest.raises(RefusedError, match="Nobody is asked"):
+            pairs.decide(*wrong, details_of=None, actor="operator")
+    stays = pairs.decide(second.session_id, first.session_id, details_of=first.session_id, actor="operator")
+    assert stays is not None
+    assert (stays["name"], stays["references"]) == ("Person A", 2)
+    (other,) = pairs.open()
+    ids = [other[side]["session_id"] for side in ("first", "second")]
+    assert pairs.decide(*ids, details_of=None, actor="operator") is None
+    assert pairs.open() == []
+    carry(a, b, tmp_path / "back")
+    assert [one.session_id for one in b.store.people.subjects().subjects if one.details.name == "Person A"] == [
+        stays["session_id"]
+    ]
+    watch(b).look()
+    assert Pairs(b.member, b.store).open() == []
 
 
 def test_a_reference_that_arrives_later_is_compared_too_and_one_of_another_model_is_not(kiosks, tmp_path):

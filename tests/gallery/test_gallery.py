@@ -182,6 +182,28 @@ def test_many_probes_at_once_get_what_each_gets_alone(kind, products):
     assert gallery.search_many([], [], now=0.0) == []
 
 
+@pytest.mark.parametrize("products", KERNELS)
+@pytest.mark.parametrize("kind", [random_vectors, clustered_vectors])
+@pytest.mark.parametrize("count", [7, 8, 9, TOGETHER, TOGETHER + 3])
+def test_many_probes_with_one_question_each_get_what_each_gets_alone(kind, products, count):
+    rng = np.random.default_rng(count)
+    vectors = kind(rng, 1500, 128) * rng.choice([0.99995, 1.0, 1.00005], (1500, 1)).astype(np.float32)
+    vectors[::7, :100] *= np.float32(0.05)  # peaked, so that codes differ much in length
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    gallery, _ = loaded(vectors, products=products)
+    gallery.forget(*(int(number) for number in rng.choice(np.arange(1, 1501), 40, replace=False)))
+    probes = [template(near(vectors[row * 17 % 1500], rng.uniform(0.2, 1.0), rng)) for row in range(count)]
+    floors, limits = rng.choice([0.05, 0.3, 0.4, 0.9], count), rng.choice([1, 5, 1000], count)
+    asked = [[Query(float(floor), int(limit))] for floor, limit in zip(floors, limits, strict=True)]
+    asked[0], asked[1] = [Query(0.2)], [Query(0.3, 2, Among.APPROVED)]
+    if count % 2:
+        asked[2] = [Query(-1.0, 3)]  # everybody may stand, until a bar is found
+
+    together = gallery.search_many(probes, asked, now=0.0)
+
+    assert together == [gallery.search_all(probe, one, now=0.0) for probe, one in zip(probes, asked, strict=True)]
+
+
 def test_among_many_probes_only_those_that_met_a_reference_gone_from_the_store_search_again() -> None:
     rng = np.random.default_rng(36)
     vectors = random_vectors(rng, 100)

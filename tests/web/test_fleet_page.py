@@ -381,8 +381,8 @@ def test_several_pairs_are_decided_at_once_and_one_that_was_decided_meanwhile_ho
     pairs.get_by_role("dialog").get_by_role("button", name="The same person").click()
     pairs.get_by_text("2 pairs decided").wait_for()
 
+    playwright.expect(pairs.locator(".pair")).to_have_count(1)
     assert fleet.decided == [("first-1", "second-1", "first-1"), ("first-3", "second-3", "first-3")]
-    assert pairs.locator(".pair").count() == 1
 
 
 def test_a_pair_that_was_decided_elsewhere_says_so(pairs, fleet):

@@ -198,6 +198,11 @@ def _add_update(fleet: Adder) -> None:
         "goes back, fails its self-test or falls silent stops the others. `status` says how far each is (exit 3 where "
         "it was stopped so), `stop` lets no other kiosk begin.",
     )
+    update.usage = (
+        "kiosk fleet update BUNDLE... --owner DIR [--first KIOSK] [--at-once N] [--within MIN] [--json]\n"
+        "       kiosk fleet update status [--owner DIR] [--json]\n"
+        "       kiosk fleet update stop --owner DIR [--json]"
+    )
     update.add_argument("what", metavar="BUNDLE|status|stop", nargs="+", help="bundles of one release, or one word")
     update.add_argument("--owner", metavar="DIR", type=Path, help=f"{OWNER}; {KNOWN_HERE}")
     update.add_argument(

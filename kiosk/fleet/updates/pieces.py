@@ -66,7 +66,8 @@ class PieceReader:
 
     async def run(self, client: Client) -> None:
         """Go on until the connection ends."""
-        from nats.js.errors import NotFoundError  # noqa: PLC0415  see wire.connection
+        from nats.errors import Error as NatsError  # noqa: PLC0415  see wire.connection
+        from nats.js.errors import NotFoundError  # noqa: PLC0415  as above
 
         stream = client.jetstream(timeout=wire.ANSWER_S)
         while True:
@@ -82,6 +83,9 @@ class PieceReader:
                         pause_s = 0.0
                     except NotFoundError:
                         self._fetching.lacks = "the hub does not have it"
+                        pause_s = AGAIN_S
+                    except (NatsError, asyncio.TimeoutError):  # an older hub, which has no such stream
+                        self._fetching.lacks = "the hub gives no pieces"
                         pause_s = AGAIN_S
                     except KioskError as error:
                         log.warning("fleet piece refused number=%d reason=%r", number, str(error))
