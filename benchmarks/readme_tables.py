@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmarks import fleet_tables
+from benchmarks import chart, fleet_tables
 from benchmarks.about import newest
 from benchmarks.bench_site import SPLITS
 from kiosk.evaluation.scale_plot import as_svg
@@ -487,6 +487,9 @@ def main() -> None:
     """Write or check."""
     wanted = {path: filled(path.read_text(encoding="utf-8")) for path in documents()}
     wanted[ROOT / "models" / "scale.svg"] = as_svg(read_pack(ROOT / "models"))
+    match, peers = newest("match-*.json"), newest("peers.json")
+    if match is not None and peers is not None:
+        wanted[ROOT / "benchmarks" / "latency_error.svg"] = chart.as_svg(match, peers)
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     if "--check" in sys.argv:
         sys.exit(
