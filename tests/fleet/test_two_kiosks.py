@@ -135,6 +135,7 @@ def test_in_by_one_kiosk_and_out_by_the_other(owner, tmp_path):
     b = Kiosk(tmp_path / "b", WAY_OUT, f'direction = "out"\ndoors = ["{WAY_IN}"]')
     recogniser = load_recogniser(read_pack(standard_pack()), threads=1)
     template = recogniser.analyse(read(GOLDEN / "person_a_2.jpg")).template
+    assert template is not None
     for one in (a, b):
         told = owner(
             "--state", one.state, "fleet", "join", tmp_path / "owner" / "fleet.json", "--name", one.name, "--json"
