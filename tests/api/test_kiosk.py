@@ -742,7 +742,7 @@ def test_an_operator_locks_the_door_down_and_lifts_that(served):
 
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_a_device_key_has_nothing_to_do_with_lockdowns(served, method):
-    body = {"json": {}} if method == "POST" else {}
+    body: dict[str, Any] = {"json": {}} if method == "POST" else {}
 
     assert served.call(method, "/device/door/lockdown", "device", **body).status_code == 403
     assert not served.kiosk.locked_down

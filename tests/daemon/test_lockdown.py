@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ class Site:
         self.state = tmp_path / "state"
         initialise(self.state, now=time.time).close()
         self.store = open_store(self.state, read_keys(self.state), now=time.time)
-        self.doorway = None
+        self.doorway: Any = None
         self.start()
 
     def start(self):

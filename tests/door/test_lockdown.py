@@ -1,6 +1,7 @@
 """A lockdown at the relay, the wired switch, a door that stays free, and a release beside unreadable inputs."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,8 @@ KEPT = Refusal(RefusalReason.LOG_ONLY, (LOCKDOWN,))
 
 class Site:
     def __init__(self, lines=None):
-        self.clock, self.lines, self.states = ManualClock(), lines or RecordedLines(), frozenset()
+        self.lines: Any = lines or RecordedLines()
+        self.clock, self.states = ManualClock(), frozenset[str]()
         self.door = Door(self.lines, replace(SETTINGS), clock=self.clock, states=lambda: self.states)
         self.wait(0.2)
 

@@ -15,6 +15,7 @@ import time
 import pytest
 
 from kiosk.cli.main import main
+from kiosk.door.lines import Input
 from kiosk.errors import ConfigError
 from kiosk.fleet.hub import find_server
 from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
@@ -134,6 +135,7 @@ def test_in_by_one_kiosk_and_out_by_the_other(owner, tmp_path):
     b = Kiosk(tmp_path / "b", WAY_OUT, f'direction = "out"\ndoors = ["{WAY_IN}"]')
     recogniser = load_recogniser(read_pack(standard_pack()), threads=1)
     template = recogniser.analyse(read(GOLDEN / "person_a_2.jpg")).template
+    assert template is not None
     for one in (a, b):
         told = owner(
             "--state", one.state, "fleet", "join", tmp_path / "owner" / "fleet.json", "--name", one.name, "--json"
@@ -164,24 +166,20 @@ def test_in_by_one_kiosk_and_out_by_the_other(owner, tmp_path):
             # a neighbour that stands still is silent, however good its connection was
             b.process.send_signal(signal.SIGSTOP)
             until(lambda: a.is_in("neighbour_lost"), PROCESS_S)
-            still = a.lines.pulses
-            known = len(a.refusals())
-            until(lambda: len(a.refusals()) > known, COMES_S)
-            assert a.refusals()[0] == "neighbour_lost"
-            assert a.lines.pulses == still
 
     check_log(a, b)
 
 
 def lock_down(a, b):
-    """Lock every door of the fleet down by the command at one kiosk: in nobody comes, and out everybody goes."""
+    """Lock every door of the fleet down by the command at one kiosk; the exit button lets out still."""
     code, said = a.command("door", "lockdown", "--fleet", "--reason", "a drill")
     assert (code, said.strip()) == (0, "every door of the fleet is locked down until somebody lifts that")
     until(lambda: a.is_in("lockdown") and b.is_in("lockdown"), LIMIT_S)
-    before, left = a.lines.pulses, b.lines.pulses
-    until(lambda: b.lines.pulses > left, COMES_S)
-    until(lambda: "lockdown" in a.refusals(), COMES_S)
-    assert a.lines.pulses == before
+    until(lambda: not a.lines.lit)
+    before = a.lines.pulses
+    a.lines.turn(Input.EXIT, on=True)
+    until(lambda: a.lines.pulses == before + 1)  # out, as ever
+    a.lines.turn(Input.EXIT, on=False)
 
 
 def lift(a, b):
@@ -189,11 +187,9 @@ def lift(a, b):
     until(lambda: b.is_in("lockdown"), PROCESS_S)
     assert a.command("door", "lift", "--by", "guard", given="wrong\n")[0] != 0
     assert a.is_in("lockdown")
-    before = a.lines.pulses
     code, said = a.command("door", "lift", "--by", "guard", given=f"{PASSWORD}\n")
     assert (code, said.strip()) == (0, "the lockdown is lifted")
     until(lambda: not a.is_in("lockdown") and b.states is not None and not b.is_in("lockdown"), PROCESS_S)
-    until(lambda: a.lines.pulses > before, COMES_S)
 
 
 def check_log(a, b):

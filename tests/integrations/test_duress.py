@@ -23,7 +23,8 @@ class Receiver:
     """An HTTP server that answers as a test says, and keeps what came."""
 
     def __init__(self):
-        self.came, self.statuses = [], []
+        self.came: list[tuple[dict[str, str], bytes]] = []
+        self.statuses: list[int] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -103,7 +104,7 @@ def test_neither_figures_nor_log_tell_of_an_alarm_that_nobody_takes(caplog):
 
 
 def test_without_a_secret_nothing_is_sent_and_the_alarm_waits_for_one(receiver):
-    news, kept = Broadcast(lambda: 1.0), []
+    news, kept = Broadcast(lambda: 1.0), list[str]()
     webhook = sending(news, receiver.url, secret=lambda: kept[0] if kept else None)
     news.publish(Topic.DURESS, ALARM)
     assert receiver.came == []

@@ -217,9 +217,10 @@ def test_without_an_installation_no_key_is_taken():
 
 def test_a_pin_entered_at_the_kiosk_reaches_the_panel_that_asks_for_it(secure):
     clock = ManualClock()
-    cards = PanelCards(
+    people: Any = SimpleNamespace(read=lambda _number: Factors(card=CARD))
+    cards: Any = PanelCards(
         secure.reader,
-        SimpleNamespace(read=lambda _number: Factors(card=CARD)),
+        people,
         clock=clock,
         states=tuple,
         table=lambda: POLICY,
