@@ -157,6 +157,13 @@ def test_many_threads_may_ask_for_a_shape_that_was_not_seen_yet():
         np.testing.assert_array_equal(answer[0], answers[0 if len(answer[0][0]) == len(answers[0][0][0]) else 1][0])
 
 
+def test_templates_carry_the_digest_of_the_file_that_made_the_same_ones_before():
+    recogniser = PACK.spec("recogniser")
+
+    assert PACK.template_model == recogniser.about["templates"] != recogniser.sha256
+    assert replace(recogniser, about={}).templates == recogniser.sha256
+
+
 def template_of(recogniser, picture):
     template = recogniser.analyse(picture).template
     assert template is not None
