@@ -50,6 +50,8 @@ VIEWS = (
     "people/new",
     "people/import",
     "people/inside",
+    "people/passes",
+    "guard",
     "audit",
     "settings",
     "keys",
@@ -122,7 +124,9 @@ def show(page, view: str) -> None:
     page.evaluate("view => { location.hash = `#/${view}` }", view)
     section, _, rest = view.partition("/")
     one = {"people": "person", "decisions": "decision"}.get(section)
-    name = {"new": "enrol", "import": "import", "inside": "inside"}.get(rest, one) if rest else section
+    name = (
+        {"new": "enrol", "import": "import", "inside": "inside", "passes": "passes"}.get(rest, one) if rest else section
+    )
     page.locator(f".view-{name}").wait_for()
     playwright.expect(page.locator(".skeleton, [aria-busy]")).to_have_count(0)
 
