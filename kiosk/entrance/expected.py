@@ -229,9 +229,7 @@ def store_person(
     ]
     enrolment = Enrolment(
         (),
-        replace(
-            details, consent_version=consent.version, consent_at=consent.at, consent_language=consent.language
-        ),
+        replace(details, consent_version=consent.version, consent_at=consent.at, consent_language=consent.language),
         status=Status.APPROVED if is_attended else Status.IN_REVIEW,
         is_allowlisted=is_allowlisted,
         valid_until=valid_until,
