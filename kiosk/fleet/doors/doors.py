@@ -53,7 +53,7 @@ class Doors:
         self.agreement = Agreement(member.id, clock=clock, leaf=leaf)
         self._read_to: dict[tuple[str, str], int] = {}  # hub and kiosk: number of the newest passage that was read
         self._unknown: dict[str, tuple[Direction, float]] = {}  # people that this kiosk does not hold, by session_id
-        self._wakes: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
+        self._speakers: dict[Callable[[], None], asyncio.AbstractEventLoop] = {}
 
     # ---- who they are
 
@@ -133,17 +133,17 @@ class Doors:
             self._unknown |= unknown
             self.agreement.changed.notify_all()
 
-    def wake(self, event: asyncio.Event, loop: asyncio.AbstractEventLoop | None) -> None:
-        """Have this event set when a word is to be said at once; None ends that."""
+    def on_speak(self, say: Callable[[], None], loop: asyncio.AbstractEventLoop | None) -> None:
+        """Have this called, in its loop, when a word is to be said at once; None ends that."""
         if loop is None:
-            self._wakes.pop(event, None)
+            self._speakers.pop(say, None)
         else:
-            self._wakes[event] = loop
+            self._speakers[say] = loop
 
     def speak(self) -> None:
         """Have a word said over every hub now."""
-        for event, loop in tuple(self._wakes.items()):
+        for say, loop in tuple(self._speakers.items()):
             try:
-                loop.call_soon_threadsafe(event.set)
+                loop.call_soon_threadsafe(say)
             except RuntimeError:  # it has ended meanwhile
-                self._wakes.pop(event, None)
+                self._speakers.pop(say, None)

@@ -144,31 +144,35 @@ class DoorExchange:
     # ---- words of doors
 
     async def _speak(self, client: Client) -> None:
-        wake, heard = asyncio.Event(), asyncio.Queue[Any]()
+        wake, heard, asked = asyncio.Event(), asyncio.Queue[Any](), asyncio.Event()
+
+        def say() -> None:
+            asked.set()  # apart from `wake`, which a word from elsewhere sets too
+            wake.set()
 
         async def put(message: Msg) -> None:
             heard.put_nowait(message)
             wake.set()
 
         subscribed: dict[str, Any] = {}
-        self._doors.wake(wake, asyncio.get_running_loop())
+        self._doors.on_speak(say, asyncio.get_running_loop())
         said_at = float("-inf")
         try:
             while True:
-                is_asked, kiosks = wake.is_set(), self._doors.neighbours
+                is_asked, kiosks = asked.is_set(), self._doors.neighbours
                 wake.clear()
+                asked.clear()
                 for kiosk in kiosks.keys() - subscribed.keys():
                     subscribed[kiosk] = await client.subscribe(f"fleet.beacon.{kiosk}", cb=put)
                 for kiosk in subscribed.keys() - kiosks.keys():
                     await subscribed.pop(kiosk).unsubscribe()
-                wants, count = False, heard.qsize()
+                wants = False
                 while not heard.empty():
                     wants = self._hear_word(heard.get_nowait(), kiosks) or wants
-                # set without a message: somebody here wants something said
-                is_due = time.monotonic() - said_at >= WORD_S or wants or (is_asked and not count)
+                is_due = time.monotonic() - said_at >= WORD_S or wants or is_asked
                 if kiosks and self._member.is_let_in and is_due:
                     said_at = time.monotonic()
-                    word = self._doors.word(await self._told(), is_urgent=is_asked and not count)
+                    word = self._doors.word(await self._told(), is_urgent=is_asked)
                     await client.publish(
                         f"fleet.beacon.{self._member.id}", self._sealed("beacon", word, word["number"])
                     )
@@ -177,7 +181,7 @@ class DoorExchange:
                 except asyncio.TimeoutError:
                     continue
         finally:
-            self._doors.wake(wake, None)
+            self._doors.on_speak(say, None)
 
     def _hear_word(self, message: Msg, kiosks: Mapping[str, str]) -> bool:
         kiosk = message.subject.rsplit(".", maxsplit=1)[-1]
