@@ -45,8 +45,9 @@ flock --nonblock 8 || exit 0 # the one that is at it sees to it
 # Leave word, whole: revision, stage, a sentence, and how long updates.log was when this one began.
 #   tell STAGE WHY
 tell() {
-  printf '{"revision": %s, "stage": "%s", "why": "%s", "after": %s}\n' "$revision" "$1" \
-    "$(printf '%s' "$2" | tr -d '"\\' | tr -cd '[:print:]' | cut -c1-200)" "$after" >"$answer.part"
+  local why
+  why="$(printf '%s' "${2//[\"\\]/}" | tr -cd '[:print:]' | cut -c1-200)"
+  printf '{"revision": %s, "stage": "%s", "why": "%s", "after": %s}\n' "$revision" "$1" "$why" "$after" >"$answer.part"
   chmod 644 "$answer.part"
   sync "$answer.part"
   mv -T "$answer.part" "$answer"
