@@ -297,20 +297,6 @@ def test_whoever_takes_the_place_of_the_one_who_answered_does_not_come_in(make):
     assert stage.decisions == []  # it began anew, with Person A's picture
 
 
-def test_who_answered_and_is_gone_before_the_decision_begins_anew(make):
-    stage = make()
-    while not (stage.told(Topic.SCREEN) and stage.screen["challenge"]):
-        stage.show(A, seconds=0.1)
-    while stage.screen["challenge"]:
-        stage.follow(A, seconds=1 / 30)
-
-    stage.show(seconds=0.2)
-
-    assert stage.decisions == []
-    stage.follow(A, seconds=10.0)
-    assert pulses(stage) == 1
-
-
 def test_a_second_face_makes_it_begin_anew(make):
     stage = make()
     while not (stage.told(Topic.SCREEN) and stage.screen["challenge"]):
