@@ -9,7 +9,7 @@ import math
 from html import escape
 from typing import Any
 
-WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 760, 420, 80, 46, 40, 62
+WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 760, 430, 80, 46, 40, 78
 MS_TICKS = (20, 50, 100, 200, 500, 1000)
 ERROR_TICKS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 OURS = "kiosk"
@@ -73,9 +73,13 @@ def as_svg(match: dict[str, Any], peers: dict[str, Any]) -> str:
             f'<text x="{x(ms):.1f}" y="{line:.1f}" text-anchor="{side}" fill="{colour}">'
             f"{escape(name)}: {ms:.0f} ms, {error:.1%}</text>"
         )
-    parts.append(
-        f'<text x="{LEFT}" y="{HEIGHT - 20}" fill="#555">FNMR at FMR {peers["pipelines"][OURS]["fmr"]:g} over '
-        f"{peers['people']} people in {peers['photographs']} photographs; times: {escape(match['device'])}. "
-        "Better: lower, further left.</text>"
+    notes = (
+        (
+            f"FNMR at FMR {peers['pipelines'][OURS]['fmr']:g} over {peers['people']} people in {peers['photographs']} "
+            "photographs. Better: lower, further left."
+        ),
+        f"Times: {match['device']}, commit {match['git_commit'][:7]}.",
     )
+    for number, note in enumerate(notes):
+        parts.append(f'<text x="{LEFT}" y="{foot + 42 + 20 * number}" fill="#555">{escape(note)}</text>')
     return "\n".join([*parts, "</svg>", ""])

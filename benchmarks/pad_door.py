@@ -117,6 +117,10 @@ class DoorOfOne:
         self.status = ""
         self.number = 0
 
+    def since(self, at: float | None) -> list[float]:
+        """Return how long after a moment the decision came, s; nothing where either is missing."""
+        return [] if at is None or self.decided_at is None else [self.decided_at - at]
+
     def close(self) -> None:
         """End it."""
         self.door.close()
@@ -181,8 +185,7 @@ def measure_door(
                 good_at = at if good_at is None and is_good else good_at
                 judged.append(took)
                 computing.append(computed)
-            if door.decided_at is not None and good_at is not None:
-                since_good.append(door.decided_at - good_at)
+            since_good += door.since(good_at)
             waited.append((door.decided_at or clock.now()) - came)
             statuses.append(door.status if door.decided_at else "none")
             while not isinstance(door.take(empty)[0], Left):

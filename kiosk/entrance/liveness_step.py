@@ -245,6 +245,8 @@ class LivenessStep:
         if self._judgement is not None:
             self._box = people[0].box
             return outcome
+        if self._liveness is None and not people:  # gone, and the presenter still waits for them: nobody to begin with
+            return outcome
         is_fit = isinstance(outcome, Waiting | TimedOut) and outcome.guidance is Guidance.HOLD_STILL
         if self._phase is Phase.BEFORE and not is_fit:  # too far away, in the dark: they hear that first
             if not self._is_asked and now - self._fed_at > self._limits.gap_s:
