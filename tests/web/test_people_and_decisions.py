@@ -322,3 +322,28 @@ def test_groups_that_are_added_leave_what_others_gave_meanwhile(served):
         (400, ["add_groups"]),
         (400, ["add_groups"]),
     ]
+
+
+def test_a_person_is_found_from_any_view_at_once_where_one_alone_is_meant(operator):
+    page, _ = operator
+    page.evaluate("location.hash = '#/decisions'")
+    page.locator(".view-decisions").wait_for()
+
+    page.get_by_label("Find a person").fill("person b")
+    page.get_by_label("Find a person").press("Enter")
+    page.get_by_role("heading", name="Person B").wait_for()
+    page.get_by_label("Find a person").fill("person")
+    page.get_by_label("Find a person").press("Enter")
+
+    page.locator(".view-people").wait_for()
+    assert page.locator("input[name=q]").input_value() == "person"
+
+
+def test_whoever_was_found_while_typing_is_reached_by_the_first_click(operator):
+    page, _ = operator
+    page.locator("input[name=q]").press_sequentially("person c")
+    playwright.expect(page.get_by_role("link", name="Person A")).to_have_count(0)
+
+    page.get_by_role("link", name="Person C").click()
+
+    page.get_by_role("heading", name="Person C").wait_for()
