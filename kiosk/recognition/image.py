@@ -94,11 +94,14 @@ def _average(image: RgbImage, size_wh: tuple[int, int], scale: float) -> RgbImag
     step = int(1.0 / (scale * AREA_OVERSAMPLING))
     if step > 1:
         image = np.ascontiguousarray(image[_middles(image.shape[0], step), _middles(image.shape[1], step)])
-    while image.shape[1] >= 2 * size_wh[0] and image.shape[0] >= 2 * size_wh[1]:
+    wide, high = 2 * size_wh[0], 2 * size_wh[1]
+    while image.shape[1] >= wide and image.shape[0] >= high and not (image.shape[0] % 2 or image.shape[1] % 2):
         half_wh = image.shape[1] // 2, image.shape[0] // 2
-        even = image[: 2 * half_wh[1], : 2 * half_wh[0]]
-        image = np.asarray(cv2.resize(even, half_wh, interpolation=cv2.INTER_AREA), np.uint8)
-    return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR), np.uint8)
+        image = np.asarray(cv2.resize(image, half_wh, interpolation=cv2.INTER_AREA), np.uint8)
+    is_near = image.shape[1] < wide and image.shape[0] < high  # of an odd edge, half would be another place
+    return np.asarray(
+        cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR if is_near else cv2.INTER_AREA), np.uint8
+    )
 
 
 def _middles(length: int, step: int) -> slice:
