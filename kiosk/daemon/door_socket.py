@@ -17,10 +17,12 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kiosk.daemon.doorway import Doorway
 from kiosk.errors import KioskError, RefusedError
+
+if TYPE_CHECKING:  # who asks for a release in need loads none of it
+    from kiosk.daemon.doorway import Doorway
 
 NAME = "door.sock"
 SYSTEM = Path("/run/kiosk")  # systemd's runtime directory of the unit
