@@ -42,6 +42,16 @@ CAMERA_FPS = 30.0
 GIVES_UP_S = 20.0
 
 
+COMING = 15  # frames in which a person steps up, from the side
+STEP_PX = 8
+
+
+def stepping_up(image: RgbImage, taken: int) -> RgbImage:
+    """Return a picture of somebody who is still coming: whoever was never seen to move is a poster."""
+    left = STEP_PX * max(0, COMING - taken)
+    return np.roll(image, left, axis=1) if left else image
+
+
 class WallClock:
     """The clock on the wall."""
 
@@ -171,7 +181,7 @@ def measure_door(
     since_good: list[float] = []
     try:
         for _ in range(visits):
-            actor, door.decided_at = replace(person), None
+            actor, door.decided_at, taken = replace(person), None, 0
             came = due = clock.now()
             good_at: float | None = None  # when the first frame was taken that was good enough to be gathered
             while door.decided_at is None and clock.now() - came < GIVES_UP_S:
@@ -179,7 +189,8 @@ def measure_door(
                 clock.wait_until(due)  # the camera's own pace
                 prompt = door.step.prompt
                 step = Step(Phase.ASKING if prompt else Phase.BEFORE, prompt=prompt)
-                image, at = actor(step, clock.now()), clock.now()
+                image, at = stepping_up(actor(step, clock.now()), taken), clock.now()
+                taken += 1
                 outcome, took, computed = door.take(image)
                 is_good = isinstance(outcome, Ready) or getattr(outcome, "guidance", None) is Guidance.HOLD_STILL
                 good_at = at if good_at is None and is_good else good_at
