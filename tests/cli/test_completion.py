@@ -49,9 +49,16 @@ class Terminal:
 
 @pytest.fixture
 def terminal(tmp_path) -> Iterator[Terminal]:
-    command = tmp_path / "kiosk"  # as an installed one: a script that names its Python
+    command = tmp_path / "kiosk"  # as pip writes one where the path of its Python has a blank
     command.write_text(
-        f"#!{sys.executable}\n# PYTHON_ARGCOMPLETE_OK\nimport sys\nfrom kiosk.cli.main import main\nsys.exit(main())\n"
+        f"""#!/bin/sh
+'''exec' "{sys.executable}" "$0" "$@"
+' '''
+# PYTHON_ARGCOMPLETE_OK
+import sys
+from kiosk.cli.main import main
+sys.exit(main())
+"""
     )
     command.chmod(0o755)
     master, slave = pty.openpty()
@@ -69,7 +76,7 @@ def terminal(tmp_path) -> Iterator[Terminal]:
         os.close(slave)
         try:
             shell = Terminal(master)
-            shell.type(f'eval "$({REGISTER} kiosk)"; echo completes-"now"\n')
+            shell.type(f'eval "$("{REGISTER}" kiosk)"; echo completes-"now"\n')
             shell.wait_for(READY)
             yield shell
         finally:

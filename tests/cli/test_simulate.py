@@ -49,7 +49,7 @@ def test_without_settings_there_are_a_door_a_wiegand_reader_and_the_screens_keyp
     assert entered == ["4711"]
     made.do("fire on")
     made.do("open")
-    assert lines.read() == {Input.CONTACT: True, Input.FIRE: True, Input.EXIT: False}
+    assert {one for one, is_on in lines.read().items() if is_on} == {Input.CONTACT, Input.FIRE}
     made.do("shut")
     lines.set({Output.RELAY: True})
     assert made.status() == "on: relay; the relay switched 1 times"

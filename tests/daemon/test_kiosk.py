@@ -210,7 +210,9 @@ def test_what_the_door_did_while_the_store_failed_is_recorded_afterwards(tmp_pat
         def full(*_, **__):
             raise StoreError("disk full; nothing was stored")
 
-        until(lambda: world.kiosk.door._exit.state is False)  # a button that is down at the start counts as shorted
+        until(
+            lambda: world.kiosk.door._mechanics._exit.state is False
+        )  # a button that is down at the start counts as shorted
         world.store.record_act = full
         world.lines.turn(Input.EXIT, on=True)
         until(lambda: "store_unreadable" in world.kiosk.monitor.states())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -109,7 +110,16 @@ def opened(chromium, url: str, **options) -> Iterator[tuple[Any, Watch]]:
 
 
 def serious(page) -> list[str]:
+    """Return what axe finds that is serious, once nothing of the page is on its way any more: half a table is none."""
+    end = time.monotonic() + PROCESS_S
+    while (found := _serious(page)) and time.monotonic() < end:
+        page.evaluate(SETTLED)
+    return found
+
+
+def _serious(page) -> list[str]:
     library = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is in the extra `test`")
+    playwright.expect(page.locator('[aria-busy="true"]')).to_have_count(0)  # what is on its way has no names yet
     page.evaluate(SETTLED)
     is_there = page.evaluate("'axe' in window")  # half a megabyte, for a page to read once
     axe = library.Axe("") if is_there else library.Axe()

@@ -423,7 +423,7 @@ async function show() {
     settle();
   }
   const heading = (matchMedia("(pointer: fine)").matches && place.querySelector("[data-first]")) || place.querySelector("h1");
-  if (isMoving && heading && place.isConnected) {
+  if (isMoving && heading && place.isConnected && !place.contains(document.activeElement)) {
     if (heading.tagName === "H1") heading.tabIndex = -1;
     heading.focus({ preventScroll: true });
     window.scrollTo(0, 0);

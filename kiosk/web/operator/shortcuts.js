@@ -33,6 +33,7 @@ function isBusy(target) {
 function find() {
   const field = document.querySelector('main input[type="search"], main input[name="q"]');
   const everywhere = document.getElementById("find-person");
+  document.querySelector(".settling")?.classList.remove("settling"); // what is hidden takes no focus, and who types is quicker
   if (field) field.focus();
   else if (everywhere?.checkVisibility()) everywhere.focus();
   else location.hash = "#/people";
