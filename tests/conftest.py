@@ -52,6 +52,7 @@ SHARED_FACES = ROOT.parent / "shared" / "faces"
 
 
 BEGUN_FIRST = [
+    "fleet/test_two_kiosks",
     "web/test_operator",
     "web/test_screen",
     "web/test_session",
@@ -68,6 +69,8 @@ BEGUN_FIRST = [
     "api/test_openapi",
     "web/test_screen_challenges",
     "evaluation/test_pad",
+    "fleet/test_drill",
+    "fleet/test_staging",
     "cli/test_accept",
 ]
 """The files that take longest: whoever runs tests side by side, a file each, would else wait for the last of them."""
