@@ -136,3 +136,5 @@ def speak(page: Any, language: str) -> None:
     """Choose a language at the kiosk's screen, by its own name."""
     page.locator(".languages summary").click()
     page.locator(".languages").get_by_role("button", name=language).click()
+    code = {"Deutsch": "de", "English": "en", "Español": "es", "Français": "fr", "العربية": "ar"}[language]
+    playwright.expect(page.locator("html")).to_have_attribute("lang", code)  # its words are fetched first

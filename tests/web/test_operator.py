@@ -121,7 +121,10 @@ def reviewable(served, session_number: int | None = None):
 
 
 def show(page, view: str) -> None:
-    page.evaluate("view => { location.hash = `#/${view}` }", view)
+    before = page.query_selector("main .view")
+    goes = "view => { const is = location.hash !== `#/${view}`; location.hash = `#/${view}`; return is }"
+    if page.evaluate(goes, view) and before is not None:
+        page.wait_for_function("before => !before.isConnected", arg=before)  # another view may be of the same kind
     section, _, rest = view.partition("/")
     one = {"people": "person", "decisions": "decision"}.get(section)
     name = (
