@@ -8,14 +8,13 @@ on again.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kiosk.errors import StoreError
-from kiosk.store.durable import ReservedFile, open_private, sync_directory
+from kiosk.store.durable import ReservedFile, write_private
 
 NAME = "standing.json"
 RESERVE_NAME = "standing.reserve"
@@ -65,15 +64,10 @@ def write_restart(directory: Path, standing: RestartState) -> None:
     Raises:
         StoreError: it cannot be written.
     """
-    path, part, reserve = directory / NAME, directory / f".{NAME}.part", _reserve(directory)
+    path, reserve = directory / NAME, _reserve(directory)
     text = json.dumps({"tries": standing.tries, "is_alarm_armed": standing.is_alarm_armed})
     try:
-        with open_private(part) as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        sync_directory(directory)
+        write_private(path, text)
         if reserve.read():
             reserve.write("")
     except OSError as error:

@@ -120,29 +120,16 @@ class Link:
             self._set(is_connected=True)
             self.reason = ""
             log.info("fleet hub connected url=%s from=%d", self.url, position)
-            tasks = [
-                asyncio.create_task(self._hear_rosters(rosters)),
-                asyncio.create_task(self._hear_people(client, queue, position)),
-                asyncio.create_task(self._speak(client)),
-                asyncio.create_task(self._hear_orders(client)),
-                asyncio.create_task(self._fetch_wanted(client)),
-                asyncio.create_task(self._carrier.run(client)),
-                asyncio.create_task(self._health.run(client)),
-                *(
-                    asyncio.create_task(one.run(client))
-                    for one in (self._decisions, self._pieces, self._doors)
-                    if one is not None
-                ),
-            ]
-            try:
-                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-            for task in done:
-                if not task.cancelled():
-                    task.result()
+            await wire.until_one_ends(
+                self._hear_rosters(rosters),
+                self._hear_people(client, queue, position),
+                self._speak(client),
+                self._hear_orders(client),
+                self._fetch_wanted(client),
+                self._carrier.run(client),
+                self._health.run(client),
+                *(one.run(client) for one in (self._decisions, self._pieces, self._doors) if one is not None),
+            )
         raise wire.HubError(f"{self.url}: the connection ended")
 
     async def _first_roster(self, client: Client, rosters: asyncio.Queue[Msg | None]) -> None:

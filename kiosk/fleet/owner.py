@@ -24,7 +24,7 @@ from kiosk.fleet.orders import Order, open_order, seal_order
 from kiosk.fleet.roster import ADMIN, Member, Roster, read_roster
 from kiosk.fleet.updates.order import Bundle
 from kiosk.fleet.updates.pieces import drop_others, put_bundle
-from kiosk.store.durable import open_private
+from kiosk.store.durable import write_private
 from kiosk.store.fleet.document import fingerprint
 from kiosk.store.fleet.taking import Arrived
 
@@ -232,11 +232,8 @@ class Owner:
         """Remember what was signed, before any hub has it: its number is never used for another."""
         if self._kept is None:
             return
-        part = self._kept.with_name(f".{ROSTER_NAME}.part")
         try:
-            with open_private(part) as file:
-                file.buffer.write(signed)
-            part.replace(self._kept)
+            write_private(self._kept, signed)
         except OSError as error:
             raise ConfigError(f"{self._kept}: {error.strerror}; nothing was changed") from error
 

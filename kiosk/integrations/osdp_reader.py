@@ -291,7 +291,7 @@ def install(settings: OsdpSettings, *, wait_s: float) -> str:
     reader.start()
     until = time.monotonic() + wait_s
     while not (kept and reader.is_secure) and time.monotonic() < until:
-        time.sleep(STEP_S)  # as in `try_line`
+        time.sleep(STEP_S)  # for a command too: the line's thread tells nobody that it holds
     reader.close()
     if not kept:
         raise ConfigError(

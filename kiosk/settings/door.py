@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from kiosk.errors import ConfigError
 from kiosk.setting import setting
@@ -22,47 +23,33 @@ _LINES = (
 )
 
 
+def _line(sentence: str) -> Any:
+    return setting(-1, sentence, low=-1, high=1023, unit="offset")
+
+
 @dataclass(frozen=True, slots=True)
 class DoorSettings:
     """[door]: the lines of the relay, the lamps and the door contact, and their times."""
 
     chip: str = setting("", "GPIO device of the door, for instance /dev/gpiochip0; empty for no door.")
-    relay: int = setting(
-        -1,
-        "Line of the relay that releases the lock, as `gpioinfo` numbers it; -1 for none, as for all lines.",
-        low=-1,
-        high=1023,
-        unit="offset",
+    relay: int = _line(
+        "Line of the relay that releases the lock, as `gpioinfo` numbers it; -1 for none, as for all lines."
     )
-    green: int = setting(-1, "Line of the green lamp.", low=-1, high=1023, unit="offset")
-    yellow: int = setting(-1, "Line of the yellow lamp.", low=-1, high=1023, unit="offset")
-    red: int = setting(-1, "Line of the red lamp.", low=-1, high=1023, unit="offset")
-    buzzer: int = setting(-1, "Line of the buzzer.", low=-1, high=1023, unit="offset")
-    contact: int = setting(-1, "Line of the door contact; on while the door is open.", low=-1, high=1023, unit="offset")
-    exit: int = setting(-1, "Line of the exit button; on while it is pressed.", low=-1, high=1023, unit="offset")
-    fire: int = setting(
-        -1,
-        "Line of the fire alarm; while it is on, or its wire is cut, the relay stays on, whatever else is the matter.",
-        low=-1,
-        high=1023,
-        unit="offset",
+    green: int = _line("Line of the green lamp.")
+    yellow: int = _line("Line of the yellow lamp.")
+    red: int = _line("Line of the red lamp.")
+    buzzer: int = _line("Line of the buzzer.")
+    contact: int = _line("Line of the door contact; on while the door is open.")
+    exit: int = _line("Line of the exit button; on while it is pressed.")
+    fire: int = _line(
+        "Line of the fire alarm; while it is on, or its wire is cut, the relay stays on, whatever else is the matter."
     )
-    second_relay: int = setting(
-        -1,
-        "Line of the relay of an airlock's inner door; it opens once the outer one is shut again, which relay opens.",
-        low=-1,
-        high=1023,
-        unit="offset",
+    second_relay: int = _line(
+        "Line of the relay of an airlock's inner door; it opens once the outer one is shut again, which relay opens."
     )
-    second_contact: int = setting(
-        -1, "Line of the inner door's contact; on while that door is open.", low=-1, high=1023, unit="offset"
-    )
-    lockdown: int = setting(
-        -1,
-        "Line of a switch that locks the door down; on, or its wire cut, it does. Only a named account lifts that.",
-        low=-1,
-        high=1023,
-        unit="offset",
+    second_contact: int = _line("Line of the inner door's contact; on while that door is open.")
+    lockdown: int = _line(
+        "Line of a switch that locks the door down; on, or its wire cut, it does. Only a named account lifts that."
     )
     active_low: tuple[str, ...] = setting(
         ("exit",), "Names of the lines that are on at low level; the kiosk pulls inputs up.", may_be_empty=True

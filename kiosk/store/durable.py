@@ -32,6 +32,30 @@ def open_private(path: Path) -> TextIO:
     return os.fdopen(handle, "w", encoding="utf-8")
 
 
+def write_private(path: Path, content: str | bytes) -> None:
+    """Put a content in the place of a file's, whole or not at all, for its owner alone; it survives a power cut.
+
+    Raises:
+        OSError: it cannot be written; what was there before stays.
+    """
+    part = path.with_name(f".{path.name}.part")
+    with open_private(part) as file:
+        file.buffer.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    sync_directory(path.parent)
+
+
+def digest_of(path: Path) -> bytes:
+    """Return the SHA-256 of a file of any length."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.digest()
+
+
 class ReservedFile:
     """A small text in a file whose room was taken beforehand, so that a full disk takes it too.
 
@@ -108,6 +132,7 @@ class ReservedFile:
 
 
 _SLOT = struct.Struct(">QI32s")  # number, length, digest
+_BLOCK_BYTES = 1 << 20
 
 
 def _digest(number: int, content: bytes) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.fleet.keys import Fleet, Kiosk, joined
 from tests.patience import reserved_port
 
 LEFT_OPEN = "ignore::pytest.PytestUnraisableExceptionWarning"
@@ -32,3 +33,29 @@ def _collected(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "site" in request.fixturenames or "commands" in request.node.nodeid:
         gc.collect()
+
+
+@pytest.fixture
+def fleet():
+    return Fleet()
+
+
+@pytest.fixture
+def make(tmp_path, fleet, clock):
+    """Give what makes kiosks that asked to join."""
+    made: list[Kiosk] = []
+
+    def one(name):
+        made.append(Kiosk(tmp_path / name, fleet, clock))
+        return made[-1]
+
+    yield one
+    for kiosk in made:
+        kiosk.store.close()
+
+
+@pytest.fixture
+def kiosks(tmp_path, fleet):
+    """Give two kiosks of a fleet."""
+    with joined(tmp_path, fleet) as made:
+        yield made

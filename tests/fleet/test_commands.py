@@ -8,13 +8,11 @@ import pytest
 
 from kiosk.cli.fleet.member import status_of
 from kiosk.cli.main import main
-from kiosk.errors import ConfigError
-from kiosk.fleet.hub import find_server
 from kiosk.fleet.sync import FleetSync
 from kiosk.store.directory import initialise, open_store
 from kiosk.store.keys import read_keys
 from kiosk.store.subjects import Details
-from tests.fleet.keys import Fleet, Kiosk
+from tests.fleet.keys import Fleet, Kiosk, want_server
 from tests.fleet.test_hub import RunningHub
 from tests.patience import until
 from tests.store.stored import Clock, enrolment, needles
@@ -36,10 +34,7 @@ def kiosk(capsys, monkeypatch):
 
 
 def test_a_fleet_from_its_first_command_to_a_kiosk_taken_off(kiosk, tmp_path, port):
-    try:
-        find_server()
-    except ConfigError as error:
-        pytest.skip(f"no hub can be run here: {error}")
+    want_server()
     owner = tmp_path / "owner"
     code, out, _ = kiosk("fleet", "init", owner, "--name", "Shops", "--hub", f"tls://127.0.0.1:{port}")
     assert code == 0

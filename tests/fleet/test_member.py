@@ -12,28 +12,9 @@ from kiosk.fleet.member import Member, NoFleetError, ask_to_join, leave
 from kiosk.fleet.roster import read_roster
 from kiosk.store.fleet import document_rows
 from kiosk.store.fleet.document import fingerprint
-from tests.fleet.keys import Fleet, Kiosk
 from tests.store.stored import ANN, enrolment, needles
 
 HUB = "hub"
-
-
-@pytest.fixture
-def fleet():
-    return Fleet()
-
-
-@pytest.fixture
-def make(tmp_path, fleet, clock):
-    made = []
-
-    def one(name):
-        made.append(Kiosk(tmp_path / name, fleet, clock))
-        return made[-1]
-
-    yield one
-    for kiosk in made:
-        kiosk.store.close()
 
 
 def said_by(*kiosks):

@@ -1,7 +1,6 @@
 """Kiosks are given another model pack one by one: references of the other pack are kept, and not searched (trap 7)."""
 
 import numpy as np
-import pytest
 
 from kiosk.device.device import Device
 from kiosk.fleet.stick import export, take
@@ -10,7 +9,6 @@ from kiosk.settings.config import Config
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.networks import fixed_recogniser
 from kiosk.types import Template
-from tests.fleet.keys import Fleet, Kiosk
 from tests.store.stored import MODEL, OTHER_MODEL, Clock, template
 
 SCALE = read_pack(standard_pack()).scale
@@ -27,18 +25,6 @@ def found(kiosk, seed, model):
     device = Device(fixed_recogniser(probe, SCALE), kiosk.store, Config(), now=Clock())
     people = [one.subject for one in device.find(probe, whatever_dates=True)]
     return [kiosk.store.people.subject(number).details.name for number in people], device.gallery.references
-
-
-@pytest.fixture
-def kiosks(tmp_path):
-    fleet = Fleet()
-    made = [Kiosk(tmp_path / name, fleet, Clock()) for name in ("a", "b")]
-    fleet.let_in(*made)
-    for kiosk in made:
-        kiosk.member.hear_roster(fleet.signed)
-    yield made
-    for kiosk in made:
-        kiosk.store.close()
 
 
 def test_a_reference_of_another_pack_is_kept_and_found_once_the_kiosk_has_that_pack(kiosks, tmp_path):

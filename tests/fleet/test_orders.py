@@ -16,26 +16,10 @@ from kiosk.fleet.sync import FleetSync
 from kiosk.fleet.view import View
 from kiosk.store.store import DOOR
 from kiosk.store.subjects import Details, Enrolment
-from tests.fleet.keys import Fleet, Kiosk
+from tests.fleet.keys import Kiosk
 from tests.fleet.test_hub import let_in, site  # noqa: F401  a fixture
 from tests.patience import until
 from tests.store.stored import Clock, template
-
-
-@pytest.fixture
-def fleet():
-    return Fleet()
-
-
-@pytest.fixture
-def kiosks(tmp_path, fleet):
-    made = [Kiosk(tmp_path / name, fleet, Clock()) for name in ("a", "b")]
-    fleet.let_in(*made)
-    for kiosk in made:
-        kiosk.member.hear_roster(fleet.signed)
-    yield made
-    for kiosk in made:
-        kiosk.store.close()
 
 
 def ordered(fleet, body, *, kind=POLICY, revision=1, signer=None, epoch=None):

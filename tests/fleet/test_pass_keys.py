@@ -9,27 +9,8 @@ from kiosk.device.passes.keys import DeviceKeys, is_signed_well
 from kiosk.errors import RefusedError
 from kiosk.fleet.doors.pass_keys import FleetPassKeys
 from kiosk.rules.passes import PassRule, read_pass
-from tests.fleet.keys import Fleet, Kiosk
 
 NOW = time.time()
-
-
-@pytest.fixture
-def fleet():
-    return Fleet()
-
-
-@pytest.fixture
-def make(tmp_path, fleet, clock):
-    made = []
-
-    def one(name):
-        made.append(Kiosk(tmp_path / name, fleet, clock))
-        return made[-1]
-
-    yield one
-    for kiosk in made:
-        kiosk.store.close()
 
 
 def tell(fleet, *kiosks):

@@ -17,7 +17,7 @@ from kiosk.fleet.sync import FleetSync
 from kiosk.settings.config import ORDERED_NAME, Sources
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
-from tests.fleet.keys import Fleet, Kiosk
+from tests.fleet.keys import Kiosk
 from tests.fleet.test_hub import site  # noqa: F401  a fixture
 from tests.fleet.test_orders import ordered
 from tests.patience import until
@@ -41,11 +41,6 @@ class At:
             check=lambda path: [one.sentence for one in list_mistakes(self.chosen, ordered=path)],
             reload=lambda: self.reloads.append(self.sources.load()),
         )
-
-
-@pytest.fixture
-def fleet():
-    return Fleet()
 
 
 @pytest.fixture

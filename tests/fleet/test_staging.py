@@ -17,26 +17,15 @@ from kiosk.fleet.updates.shelf import Shelf
 from kiosk.fleet.updates.staging import Machine, Others, Staging, take_bundle
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
-from tests.fleet.keys import Fleet
+from tests.fleet.keys import joined
 from tests.fleet.updating import ARCH, NEW, OLD, PYTHON, Updated, make_bundle, sealed, update_of_paths
 from tests.patience import until
-from tests.store.stored import Clock
-
-
-@pytest.fixture
-def fleet():
-    return Fleet()
 
 
 @pytest.fixture
 def kiosks(tmp_path, fleet):
-    made = [Updated(tmp_path / name, fleet, Clock()) for name in ("a", "b")]
-    fleet.let_in(*made)
-    for kiosk in made:
-        kiosk.member.hear_roster(fleet.signed)
-    yield made
-    for kiosk in made:
-        kiosk.store.close()
+    with joined(tmp_path, fleet, make=Updated) as made:
+        yield made
 
 
 @pytest.fixture

@@ -16,8 +16,6 @@ import pytest
 
 from kiosk.cli.main import main
 from kiosk.door.lines import Input
-from kiosk.errors import ConfigError
-from kiosk.fleet.hub import find_server
 from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
 from kiosk.store.accounts import Accounts, Role
 from kiosk.store.chain import Kind
@@ -27,6 +25,7 @@ from kiosk.store.keys import read_keys
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.line_file import LineFile
 from tests.conftest import GOLDEN, read
+from tests.fleet.keys import want_server
 from tests.fleet.test_hub import RunningHub
 from tests.patience import LIMIT_S, PROCESS_S, until
 
@@ -119,10 +118,7 @@ def owner(tmp_path, port, monkeypatch, capsys):
         assert main([str(one) for one in arguments]) == 0
         return capsys.readouterr().out
 
-    try:
-        find_server()
-    except ConfigError as error:
-        pytest.skip(f"no hub can be run here: {error}")
+    want_server()
     run("fleet", "init", tmp_path / "owner", "--name", "House", "--hub", f"tls://127.0.0.1:{port}")
     hub = RunningHub(tmp_path / "owner" / "hub", port)
     until(hub.ready.is_set)

@@ -9,14 +9,13 @@ import pytest
 from kiosk.cli.main import main
 from kiosk.errors import ConfigError
 from kiosk.fleet import wire
-from kiosk.fleet.hub import find_server, prepare
 from kiosk.fleet.orders import UPDATE
-from kiosk.fleet.owner import OWNER, Owner
+from kiosk.fleet.owner import OWNER
 from kiosk.fleet.updates.order import PIECE, read_bundle
 from kiosk.fleet.updates.pieces import put_bundle
 from kiosk.fleet.view import View
 from tests.fleet.keys import Fleet
-from tests.fleet.test_hub import RunningHub, let_in
+from tests.fleet.test_hub import begun, let_in
 from tests.fleet.updating import NEW, Updated, make_bundle, update_of_paths
 from tests.patience import until
 from tests.store.stored import Clock
@@ -28,18 +27,11 @@ pytest.importorskip("nats", reason="nats-py of the extra fleet is not installed"
 def site(tmp_path, port):
     """Give a hub with three kiosks of the release before, the owner, and the folder of the owner's."""
     fleet = Fleet([f"tls://127.0.0.1:{port}"])
-    try:
-        find_server()
-    except ConfigError as error:
-        pytest.skip(f"no hub can be run here: {error}")
     folder = tmp_path / "owner"
     folder.mkdir()
     fleet.admin.write(folder / "owner.key", "a passphrase", cost=1 << 10)
     (folder / "fleet.json").write_text(fleet.invitation.dump())
-    prepare(tmp_path / "hub", fleet.admin, fleet.invitation, fleet.signed, ("127.0.0.1",))
-    hub = RunningHub(tmp_path / "hub", port)
-    owner = Owner(fleet.admin, fleet.invitation, folder)
-    until(hub.ready.is_set)
+    hub, owner = begun(tmp_path, fleet, port, folder)
     kiosks = [Updated(tmp_path / name, fleet, Clock()) for name in ("a", "b", "c")]
     for kiosk in kiosks:
         let_in(fleet, owner, kiosk)
@@ -135,7 +127,7 @@ def test_a_bad_update_stops_at_the_first(site, command, tmp_path):
     assert "first, gone back" in said
     assert not list(b.folder.glob("kiosk-*"))  # the disk is free again
     command("fleet", "update", make_bundle(tmp_path, "1.2"), "--first", "b")  # a mended release goes its own way
-    until(lambda: b.stage == "installing")
+    until(lambda: b.stage == "installing" and b.asked)
     assert b.asked[1] == "1.2"
 
 
@@ -146,7 +138,7 @@ def test_one_of_the_others_that_goes_back_stops_those_after_it(site, owner_of_si
     path = make_bundle(tmp_path)
     owner_of_site(update_of_paths(first.member.id, path), path)
     installs(first)
-    until(lambda: second.stage == "installing")
+    until(lambda: second.stage == "installing" and second.asked)
     assert third.asked is None
     installs(second, "gone_back")
     until(lambda: third.stage == "stopped")
@@ -194,7 +186,7 @@ def test_a_hub_that_is_cut_in_the_middle_costs_no_piece_that_arrived(site, owner
         await put_bundle(client, bundle, path)
 
     at_hub(fleet, bring)
-    until(lambda: a.stage == "installing")
+    until(lambda: a.stage == "installing" and a.asked)
     assert (a.folder / path.name).read_bytes() == path.read_bytes()
 
 
@@ -216,7 +208,7 @@ def test_an_owner_who_is_cut_off_has_ordered_nothing_and_goes_on_where_it_ended(
     assert a.sync.staging.word() is None
     owner.give(UPDATE, update.plain(), bundles=[(bundle, path)], said=cut)
 
-    until(lambda: a.stage == "installing")
+    until(lambda: a.stage == "installing" and a.asked)
 
 
 def test_a_piece_that_was_changed_at_the_hub_is_refused_until_it_is_right(site, owner_of_site, tmp_path):
@@ -238,7 +230,7 @@ def test_a_piece_that_was_changed_at_the_hub_is_refused_until_it_is_right(site, 
     at_hub(fleet, lambda client: put(client, path.read_bytes()[PIECE : 2 * PIECE]))
     restart(a, "1.0")  # rather than wait for its next try
 
-    until(lambda: a.stage == "installing")
+    until(lambda: a.stage == "installing" and a.asked)
 
 
 def test_no_kiosk_may_put_a_piece_or_an_order_at_the_hub(site, owner_of_site, tmp_path):
@@ -257,7 +249,7 @@ def test_no_kiosk_may_put_a_piece_or_an_order_at_the_hub(site, owner_of_site, tm
                     await stream.publish(subject, b"forged", timeout=0.5)
 
     asyncio.run(attempt())
-    until(lambda: a.stage == "installing")
+    until(lambda: a.stage == "installing" and a.asked)
 
 
 def test_an_older_release_is_not_ordered_and_a_stopped_one_begins_nowhere(site, command, tmp_path):

@@ -117,7 +117,7 @@ class Bench:
             return f"{name.value} is {'on' if on else 'off'}"
         if word == "exit":
             self.lines.turn(Input.EXIT, on=True)
-            time.sleep(PRESSED_S)
+            time.sleep(PRESSED_S)  # as long as a finger: the door's own thread has to see it down, and up again
             self.lines.turn(Input.EXIT, on=False)
             return "the exit button was pressed"
         return self.status() if word == "status" else HELP

@@ -35,7 +35,7 @@ from kiosk.recognition.quality import measure, objection, objection_to
 from kiosk.rules.text import objection as text_objection
 from kiosk.settings.sections import SearchSettings
 from kiosk.store.chain import Kind
-from kiosk.store.durable import open_private
+from kiosk.store.durable import write_private
 from kiosk.types import RgbImage
 
 LONGEST = 200  # characters of what an installer writes
@@ -339,12 +339,7 @@ def write_report(wizard: Wizard, path: Path, language: str = "en") -> bytes:
     """
     page, signed = wizard.report(language)
     for target, content in ((path, page.decode()), (path.with_name(path.name + SUFFIX), signed)):
-        part = target.with_name(target.name + ".part")
-        with open_private(part) as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
+        write_private(target, content)
     return page
 
 

@@ -61,19 +61,7 @@ class DoorExchange:
             await asyncio.Event().wait()  # people and orders go on; the neighbours are not heard
             return
         self._hub = info.created.isoformat() if info.created is not None else "?"
-        tasks = [
-            asyncio.create_task(one)
-            for one in (self._lock_down(client), self._speak(client), self._send(client), self._read(client))
-        ]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        for task in done:
-            if not task.cancelled():
-                task.result()
+        await wire.until_one_ends(self._lock_down(client), self._speak(client), self._send(client), self._read(client))
 
     # ---- sealed
 
@@ -211,12 +199,8 @@ class DoorExchange:
             self._row, self._sent, key = int(told["row"]), last.seq or 0, str(told["key"])
         except NotFoundError:
             self._sent = 0
-        except (
-            ValueError,
-            KeyError,
-            TypeError,
-        ):  # sealed before this kiosk was taken off, or damaged: all is sent again
-            self._sent = last.seq or 0
+        except (ValueError, KeyError, TypeError):  # sealed before this kiosk was taken off, or damaged
+            self._sent = last.seq or 0  # all is sent again
         if not await asyncio.to_thread(self._store.passages.has_own, self._row, key, self._member.id):
             self._row = 0  # a store that was put back to a backup has given the number to another
         while True:

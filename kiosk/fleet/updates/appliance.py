@@ -8,7 +8,6 @@ that the kiosk says.
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from kiosk.errors import StoreError
 from kiosk.fleet.updates.order import Bundle
 from kiosk.fleet.updates.rollout import ENDED, Stage
 from kiosk.rules.text import shown
-from kiosk.store.durable import open_private, sync_directory
+from kiosk.store.durable import write_private
 
 OPT = Path("/opt/kiosk")
 ENABLED = Path("/etc/systemd/system/paths.target.wants/update-kiosk.path")
@@ -69,14 +68,8 @@ class Appliance:
     def ask(self, revision: int, bundle: Bundle, folder: Path) -> None:
         """See Installer."""
         self._request = folder / REQUEST
-        part = folder / f".{REQUEST}.part"
-        try:
-            with open_private(part) as file:
-                file.write(f"{revision}\n{bundle.version}\n{bundle.name}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self._request)  # a new file each time: update-kiosk.path sees that
-            sync_directory(folder)
+        try:  # a new file each time: update-kiosk.path sees that
+            write_private(self._request, f"{revision}\n{bundle.version}\n{bundle.name}\n")
         except OSError as error:
             raise StoreError(f"{self._request}: {error.strerror}; the update was not asked for") from error
 

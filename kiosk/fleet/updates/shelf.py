@@ -22,7 +22,7 @@ from typing import Any
 from kiosk.errors import ConfigError, RefusedError, StoreError
 from kiosk.fleet.member import UPDATES
 from kiosk.fleet.updates.order import PIECE, Bundle
-from kiosk.store.durable import open_private, sync_directory
+from kiosk.store.durable import digest_of, sync_directory, write_private
 
 STATE = "state.json"
 ROOM = 5  # times a bundle's size that must be free: update.sh asks for four beside the one that lies here
@@ -98,7 +98,7 @@ class Shelf:
         try:
             self.folder.mkdir(mode=0o700, exist_ok=True)
             shutil.copyfile(path, part)
-            if digest_of(part) != bundle.digest:
+            if digest_of(part).hex() != bundle.digest:
                 part.unlink()
                 raise RefusedError(f"{path} is not the bundle that the owner ordered")
             part.replace(self.given(bundle))
@@ -110,7 +110,7 @@ class Shelf:
         given = self.given(bundle)
         if not given.exists():
             return False
-        if digest_of(given) != bundle.digest:
+        if digest_of(given).hex() != bundle.digest:
             given.unlink()
             return False
         given.replace(self._part(bundle))
@@ -119,15 +119,12 @@ class Shelf:
     def finish(self, bundle: Bundle) -> bool:
         """Make a bundle of its pieces, with its signature beside it; False where they are not the bundle."""
         part = self._part(bundle)
-        if digest_of(part) != bundle.digest:
+        if digest_of(part).hex() != bundle.digest:
             part.unlink()
             return False
         with part.open("rb") as file:
             os.fsync(file.fileno())
-        with open_private(self._signature(bundle)) as text:
-            text.write(bundle.signature)
-            text.flush()
-            os.fsync(text.fileno())
+        write_private(self._signature(bundle), bundle.signature)
         part.replace(self.folder / bundle.name)
         sync_directory(self.folder)
         return True
@@ -136,7 +133,7 @@ class Shelf:
         """Whether the bundle lies here with its signature, byte for byte as it was ordered."""
         try:
             said = self._signature(bundle).read_bytes()
-            return said == bundle.signature.encode() and digest_of(self.folder / bundle.name) == bundle.digest
+            return said == bundle.signature.encode() and digest_of(self.folder / bundle.name).hex() == bundle.digest
         except OSError:
             return False
 
@@ -174,23 +171,8 @@ class Shelf:
         Raises:
             StoreError: the disk takes nothing.
         """
-        part = self.folder / f".{STATE}.part"
         try:
             self.folder.mkdir(mode=0o700, exist_ok=True)
-            with open_private(part) as file:
-                json.dump(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self.folder / STATE)
-            sync_directory(self.folder)
+            write_private(self.folder / STATE, json.dumps(state))
         except OSError as error:
             raise StoreError(f"{self.folder}: {error.strerror}; the update waits") from error
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file, hex."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(PIECE):
-            found.update(block)
-    return found.hexdigest()

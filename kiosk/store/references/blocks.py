@@ -102,7 +102,11 @@ def flags(connection: sqlite3.Connection, vault: Vault, number: int) -> Members 
 
 
 def build(
-    database: Database, vault: Vault, models: list[str], *, rest: Callable[[], None] = lambda: time.sleep(PAUSE_S)
+    database: Database,
+    vault: Vault,
+    models: list[str],
+    *,
+    rest: Callable[[], None] = lambda: time.sleep(PAUSE_S),  # the kiosk, another process, has the disk meanwhile
 ) -> int:
     """Make the blocks that are missing or do not hold, one short transaction each; return how many.
 

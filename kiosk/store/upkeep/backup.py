@@ -28,7 +28,7 @@ from kiosk.store import chain, erasure, schema, subject_rows
 from kiosk.store.chain import Head
 from kiosk.store.database import Database
 from kiosk.store.decision_log import DecisionLog
-from kiosk.store.durable import create_file, sync_directory
+from kiosk.store.durable import create_file, digest_of, sync_directory
 from kiosk.store.keys import KEY_BYTES, Key
 from kiosk.store.vault import AEAD_BY_CIPHER, TAG_BYTES, Cipher, InvalidTag, Vault, vault_for
 from kiosk.types import ClockState
@@ -312,7 +312,7 @@ def _seal_verified(copy: Path, path: Path, header: Header, vault: Vault) -> None
     check = copy.with_name(copy.name + ".check")
     _seal(copy, sealed, header, vault)
     _unseal(sealed, vault, check)
-    if _digest(check) != _digest(copy):
+    if digest_of(check) != digest_of(copy):
         raise StoreError(f"{path.name} did not read back as it was written; the disk is failing")
     database = Database(check)
     try:
@@ -328,14 +328,6 @@ def _seal_verified(copy: Path, path: Path, header: Header, vault: Vault) -> None
         database.close()
     sealed.replace(path)
     sync_directory(path.parent)
-
-
-def _digest(path: Path) -> bytes:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.digest()
 
 
 def _seal(source: Path, target: Path, header: Header, vault: Vault) -> None:

@@ -84,7 +84,7 @@ def prune(
     trusts_every_clock: bool = False,
     batch_rows: int = BATCH_ROWS,
     kept_changes: int = KEPT_CHANGES,
-    rest: Callable[[], None] = lambda: time.sleep(PAUSE_S),
+    rest: Callable[[], None] = lambda: time.sleep(PAUSE_S),  # the kiosk, another process, has the disk meanwhile
 ) -> Pruned:
     """Remove what is too old. Beside a kiosk that runs.
 
