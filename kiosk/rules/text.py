@@ -36,6 +36,15 @@ def shown(text: str) -> str:
     return "".join(_escaped(one) if _is_unseen(one) else one for one in text)
 
 
+def as_sentence(said: str) -> str:
+    """Return what an error says as a sentence that stands by itself.
+
+    >>> as_sentence("want a name")
+    'Want a name.'
+    """
+    return f"{said[:1].upper()}{said[1:]}."
+
+
 def objection(text: str) -> str | None:
     r"""Say why a text cannot be a name; None where it can.
 

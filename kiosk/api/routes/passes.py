@@ -15,6 +15,7 @@ from kiosk.device.passes.picture import as_svg
 from kiosk.device.passes.table import STATES, row_of
 from kiosk.errors import RefusedError
 from kiosk.rules.passes import MOST_DOORS, MOST_USES
+from kiosk.rules.text import as_sentence
 from kiosk.store.accounts import Role
 from kiosk.store.passes.passes import LONGEST_LABEL, KeptPass
 
@@ -46,7 +47,7 @@ async def issue(call: Call) -> Response:
                 context.device.store, context.pass_keys, context.config.passes, now=now, actor=call.actor, **wanted
             )
         except RefusedError as error:
-            raise field_errors({"pass": [f"{str(error)[0].upper()}{str(error)[1:]}."]}) from None
+            raise field_errors({"pass": [as_sentence(str(error))]}) from None
         return _whole(call, kept)
 
     return answer(await call.run(work), 201)
@@ -108,8 +109,7 @@ def _are_names(value: object) -> bool:
 
 
 def _named(call: Call) -> KeptPass:
-    name = str(call.request.path_params["pass"])
-    found = next((one for one in call.context.device.store.passes.every() if one.shown.name == name), None)
+    found = call.context.device.store.passes.named(str(call.request.path_params["pass"]))
     if found is None:
         raise not_found()
     return found

@@ -31,7 +31,7 @@ from kiosk.api.schema import (
 from kiosk.device.reviews import block_person as blocking
 from kiosk.didit import contract
 from kiosk.rules.doors import LONGEST_GROUP, read_groups
-from kiosk.rules.text import objection
+from kiosk.rules.text import as_sentence, objection
 from kiosk.store.accounts import Role
 from kiosk.store.subjects import Subject, SubjectFilter, SubjectPage
 from kiosk.types import Status
@@ -205,7 +205,7 @@ def _changed_groups(name: str, value: Any, errors: dict[str, list[str]]) -> tupl
     try:
         return read_groups(value or ())
     except ValueError as error:
-        errors[name] = [_as_sentence(error)]
+        errors[name] = [as_sentence(str(error))]
         return ()
 
 
@@ -215,12 +215,7 @@ def _regrouped(before: tuple[str, ...], changes: dict[str, tuple[str, ...]]) -> 
     try:
         return read_groups(kept | set(changes.get("add_groups", ())))
     except ValueError as error:  # too many with those that are there
-        raise field_errors({"add_groups": [_as_sentence(error)]}) from None
-
-
-def _as_sentence(error: ValueError) -> str:
-    sentence = str(error)
-    return f"{sentence[0].upper()}{sentence[1:]}."
+        raise field_errors({"add_groups": [as_sentence(str(error))]}) from None
 
 
 def _changed_moment(name: str, value: Any, errors: dict[str, list[str]]) -> float | None:

@@ -41,6 +41,7 @@ HELP = """  card 12-3456    hold a card to the reader, as Wiegand or as OSDP has
   fire on, fire off
   cut, plug       the line to the panel or the reader
   status          what is on, and who answers
+  wait 5          seconds, for a script
   quit"""
 
 
@@ -196,9 +197,10 @@ def door_simulate(chosen: argparse.Namespace) -> int:
         for line in sys.stdin:
             if line.strip() == "quit" or kiosk.poll() is not None:
                 break
-            if line.strip().startswith("wait "):
-                over.wait(float(line.split()[1]))
-            elif line.strip():
+            word, _, rest = line.strip().partition(" ")
+            if word == "wait" and rest.strip().isdecimal():
+                over.wait(float(rest))
+            elif word:
                 print(f"> {bench.do(line)}", flush=True)
         if (code := kiosk.poll()) is not None and code != 0:
             raise ConfigError(f"the kiosk ended with code {code}; its words are above")

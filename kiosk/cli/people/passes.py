@@ -99,7 +99,7 @@ def pass_revoke(chosen: argparse.Namespace) -> None:
 
 
 def _named(store: Store, name: str) -> KeptPass:
-    found = next((one for one in store.passes.every() if one.shown.name == name), None)
+    found = store.passes.named(name)
     if found is None:
         raise RefusedError(f"there is no pass {visible(name)} here; `kiosk pass list` has them")
     return found

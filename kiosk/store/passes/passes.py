@@ -78,7 +78,7 @@ class PassStore:
             RefusedError: there is none of this name.
         """
         with self._transaction() as transaction:
-            found = next((one for one in self._all(transaction.connection) if one.shown.name == name), None)
+            found = self._named(transaction.connection, name)
             if found is None:
                 raise RefusedError(f"there is no pass {name} here; `kiosk pass list` has them")
             return self._revoked(transaction, found, now, actor)
@@ -106,6 +106,15 @@ class PassStore:
         """
         with self._database.read() as connection:
             return self._read(connection, shown)
+
+    def named(self, name: str) -> KeptPass | None:
+        """Return a pass by what people call it; None where none is kept.
+
+        Raises:
+            StoreError: a row was changed or damaged.
+        """
+        with self._database.read() as connection:
+            return self._named(connection, name)
 
     def every(self) -> tuple[KeptPass, ...]:
         """Return all passes, the one that ends last first.
@@ -155,6 +164,9 @@ class PassStore:
         if found is not None and found.shown != shown:
             return replace(found, revoked_at=0.0)  # of the same number, and another pass: neither is taken
         return found
+
+    def _named(self, connection: sqlite3.Connection, name: str) -> KeptPass | None:
+        return next((one for one in self._all(connection) if one.shown.name == name), None)
 
     def _all(self, connection: sqlite3.Connection) -> Iterator[KeptPass]:
         rows = connection.execute(
