@@ -10,13 +10,16 @@ import pytest
 
 from kiosk.daemon.wiring import hold_level, step_of
 from kiosk.entrance.judge import factors_of
+from kiosk.entrance.look import Look
 from kiosk.entrance.news import Topic
 from kiosk.recognition.pad_levels import Level, RandomAsker
+from kiosk.rules.presentation import Guidance, Waiting
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.factors.pins import make_pins
 from kiosk.store.subjects import Details
 from kiosk.testing.scripted_liveness import ScriptedDetector
+from kiosk.types import Frame
 from tests.entrance.staged import WALL, Stage, config, template
 from tests.entrance.test_judge import BORDERLINE, CONSENT, Counsel, logged, pulses
 
@@ -307,6 +310,15 @@ def test_a_second_face_makes_it_begin_anew(make):
     assert stage.screen["challenge"] is None
     assert stage.screen["guidance"] == "one_at_a_time"
     assert pulses(stage) == 0
+
+
+def test_a_frame_in_which_nobody_is_left_begins_no_judgement(make):
+    stage = make()
+    step, outcome = stage.judge._liveness, Waiting(Guidance.HOLD_STILL)  # as the presenter says between two frames
+    empty = Look(Frame(WALL, stage.clock.now, 1), (), stage.device.recogniser)
+
+    assert step.see(empty, outcome, stage.judge._presenter, is_armed=True, is_waiting=False) == outcome
+    assert step.prompt is None
 
 
 def test_the_screen_never_tells_which_cue_denied(make):
