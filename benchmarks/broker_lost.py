@@ -12,7 +12,6 @@ news), and apart from it what the client keeps whoever tells it, which is all th
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import signal
 import tempfile
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.about import RESULTS, about_device, about_run
+from benchmarks.about import about_device, about_run, store
 from benchmarks.home_assistant import PASSWORD, broker, free_port, until
 from kiosk.integrations.mqtt import Mqtt
 from kiosk.networks.inference import read_pack, standard_pack
@@ -109,7 +108,7 @@ def main() -> None:
         **about_device(["paho-mqtt"]),
         "runs": found,
     }
-    (RESULTS / "broker_lost.json").write_text(json.dumps(result, indent=2) + "\n")
+    store("broker_lost", result)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A face and a PIN or a card: what opens, what is recorded, and that duress shows nowhere."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ ALWAYS = ("mon-sun 00:00-24:00",)
 PIN, DURESS, WRONG = "4711", "4829", "1379"
 
 
-def stage_of(directory, *, mode="identify", **factors):
+def stage_of(directory: Path, *, mode: str = "identify", **factors: Any) -> Stage:
     settings = config(entrance={"mode": mode}, factors=factors)
     made = Stage(directory, settings)
     made.entrance.apply(
