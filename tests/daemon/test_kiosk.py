@@ -264,7 +264,7 @@ def test_an_alarm_that_is_armed_while_declines_are_kept_is_kept_too(tmp_path, sc
             assert may_go_on.wait(LIMIT_S)
         syncing(handle)
 
-    monkeypatch.setattr("kiosk.entrance.restart.os.fsync", slow)
+    monkeypatch.setattr("kiosk.store.durable.os.fsync", slow)
     failed, tries = [], patience_of(world.settings).save(Tries(5, 0.0, 1e9), time.monotonic())
 
     def told(work):
