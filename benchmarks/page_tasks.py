@@ -17,7 +17,6 @@ import argparse
 import json
 import math
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,8 @@ from typing import Any
 
 from playwright import sync_api as playwright
 
+from firmware_scripts.browser import CHROMIUM, FLAGS
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 RESULTS = HERE / "results"
@@ -39,8 +40,6 @@ KEY_S, POINT_S, PRESS_S, THINK_S, SCREEN_S = 0.28, 1.1, 0.2, 1.35, 1.5
 LIMIT_MS = 120_000
 CLICKS_MOST = 3
 SWALLOWED_MS = 5_000  # after which somebody clicks again
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [*(["--no-sandbox"] if os.geteuid() == 0 else []), "--disable-gpu", "--hide-scrollbars"]
 
 
 class Hand:

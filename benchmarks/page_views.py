@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,6 +30,7 @@ from playwright import sync_api as playwright
 
 from benchmarks.about import RESULTS, about_device, about_run
 from benchmarks.page_store import NAME, PASSWORD, fill
+from firmware_scripts.browser import CHROMIUM, FLAGS
 from kiosk.networks.inference import read_pack, standard_pack
 
 WARM = 5
@@ -75,8 +75,6 @@ VIEWS = (
     "operators",
 )
 LIMIT_MS = 300_000
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [*(["--no-sandbox"] if os.geteuid() == 0 else []), "--disable-gpu"]
 
 
 @contextmanager

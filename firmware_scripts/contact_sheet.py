@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +21,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 from playwright import sync_api as playwright
+
+from firmware_scripts.browser import CHROMIUM, FLAGS
 
 SIZES = {"desk": (1280, 800), "panel": (800, 480), "phone": (390, 844)}
 COLOURS: tuple[str, ...] = ("light", "dark")
@@ -79,7 +79,6 @@ WATCH = """() => {
 PAINTED = """() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? null"""
 
 SCREEN_VIEWS = ("idle", "languages", "consent", "details")
-FLAGS = [*(["--no-sandbox"] if os.geteuid() == 0 else []), "--disable-gpu", "--hide-scrollbars"]
 SETTLED = """async () => {
   for (let frame = 0; frame < 2; frame += 1) await new Promise(requestAnimationFrame);
   await Promise.allSettled(document.getAnimations().filter(one => one.transitionProperty).map(one => one.finished));
@@ -297,10 +296,9 @@ def main() -> int:
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     password = sys.stdin.readline().strip()
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     measured: list[dict[str, Any]] = []
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, "--hide-scrollbars"])
         for look in looks(chosen):
             measured += take(browser, chosen, password, look)
         browser.close()

@@ -24,13 +24,14 @@ from typing import Any
 import cv2
 from playwright import sync_api as playwright
 
+from firmware_scripts.browser import CHROMIUM, FLAGS
+
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "golden"
 WAIT_MS = 120_000  # a busy machine takes its time for three visitors
 COLOURS = 64  # of a PNG with a palette; the pages use few, and the camera's picture bears it
 WELCOMED = """() => document.querySelector("main[data-state=result][data-kind=good]")
     && [...document.images].some(one => one.naturalWidth > 0 && one.getClientRects().length > 0)"""
-FLAGS = [*(["--no-sandbox"] if os.geteuid() == 0 else []), "--disable-gpu", "--hide-scrollbars"]
 
 
 def kiosk(*words: str, given: str | None = None) -> str:
@@ -70,9 +71,8 @@ def take(page: Any, path: Path) -> None:
 
 def take_both(url: str, password: str, folder: Path) -> None:
     """Take the screen when somebody is let in, and the operator's page when all three were there."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, "--hide-scrollbars"])
         page = browser.new_context(locale="en-GB", viewport={"width": 800, "height": 480}).new_page()
         page.set_default_timeout(WAIT_MS)
         page.goto(kiosk("screen"))

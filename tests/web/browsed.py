@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,23 +10,19 @@ from typing import Any
 
 import pytest
 
+from firmware_scripts.browser import CHROMIUM, FLAGS
 from tests.patience import PROCESS_S
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; it is in the extra `test`")
 
 LIMIT_MS = PROCESS_S * 1000.0  # a busy machine takes seconds for a page, and for what a page waits for
 playwright.expect.set_options(timeout=LIMIT_MS)  # a context's own limit is not for these
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome"))), None
-)
 NEEDED = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; apt-get install chromium-headless-shell"),
 ]
-# Without a sandbox only as root, where Chromium has none. The rest keeps it from looking for its maker's hosts.
-FLAGS = [
-    *(["--no-sandbox"] if os.geteuid() == 0 else []),
-    "--disable-gpu",
+# What keeps it from looking for its maker's hosts, and lets a page speak that nobody has touched yet.
+QUIET = [
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -90,7 +84,7 @@ def despite_crashes(test):
 def running(*flags: str) -> Iterator[Any]:
     """Run Chromium; one for a module, as its driver keeps an event loop in the thread meanwhile."""
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags], timeout=LIMIT_MS)
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *QUIET, *flags], timeout=LIMIT_MS)
         yield browser
         browser.close()
 
