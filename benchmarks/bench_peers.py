@@ -55,7 +55,7 @@ def peer(steps: rivals.Rival, *, is_bgr: bool, is_distance: bool) -> Pipeline:
             return None
         both = 1 if is_distance else 2  # MobileFaceNet's file takes two faces at once, and no other number
         vector = np.asarray(steps.templates([shown] * both, [face] * both)[0], np.float32)
-        return vector if is_distance else vector / np.linalg.norm(vector)
+        return vector if is_distance else (vector / np.linalg.norm(vector)).astype(np.float32)
 
     return run
 

@@ -7,14 +7,18 @@ from typing import Any
 
 import pytest
 
+from kiosk.device.passes.issue import issue_pass
 from kiosk.fleet.doors import exchange
 from kiosk.fleet.doors.doors import Doors
+from kiosk.fleet.doors.ended_passes import EndedPasses
+from kiosk.fleet.doors.pass_keys import FleetPassKeys
 from kiosk.fleet.sync import FleetSync
 from kiosk.rules.interlock import Leaf
 from kiosk.rules.lockdown import Lockdown, Lockdowns
 from kiosk.rules.passage import Direction, PassageRule
+from kiosk.rules.passes import PassRule
 from kiosk.store.passages.passages import Passage
-from tests.fleet.keys import Fleet, Kiosk
+from tests.fleet.keys import Fleet, Kiosk, joined
 from tests.fleet.test_hub import begun, let_in
 from tests.patience import LIMIT_S, until
 from tests.store.stored import ANN, Clock, enrolment, needles
@@ -271,3 +275,83 @@ def test_the_hub_holds_neither_names_nor_ids_of_who_went_through(doors):
 
     assert stream
     assert [one for one in (*needles(), ann.session_id.encode(), b"seen by nobody") if one in stream] == []
+
+
+def issued(kiosk):
+    now = time.time()
+    return issue_pass(
+        kiosk.store,
+        FleetPassKeys(kiosk.store),
+        PassRule(ask="nothing"),
+        label="",
+        valid_from=now,
+        valid_until=now + 3600.0,
+        uses=0,
+        visitor=None,
+        doors=("*",),
+        now=now,
+        actor="test",
+    )
+
+
+def is_ended(kiosk, kept):
+    found = kiosk.store.passes.find(kept.shown)
+    return found is not None and found.revoked_at is not None
+
+
+def test_a_pass_that_one_kiosk_ended_ends_at_all_of_them(doors):
+    hub, a, b = doors
+    of_a, of_a_too, lasting = issued(a), issued(a), issued(a)
+    a.store.passes.revoke(of_a.shown.name, now=time.time(), actor="desk")
+    b.store.passes.revoke_shown(of_a_too.shown, of_a_too.text, now=time.time(), actor="guard")  # at another door
+
+    until(lambda: is_ended(b, of_a) and is_ended(a, of_a_too))
+    assert b.store.passes.find(of_a.shown).revoked_by == "inward"
+    assert not is_ended(b, lasting)
+    assert not is_ended(a, lasting)
+    assert a.store.passes.find(lasting.shown).is_issued_here
+    assert a.store.passes.revoked_here() == (of_a.text,)  # each tells of its own
+    stream = b"".join(one.read_bytes() for one in (hub.directory / "jetstream").rglob("*LOCKDOWN/**/*.blk"))
+    assert stream
+    assert of_a.text.encode() not in stream
+
+
+def test_a_kiosk_that_was_away_or_put_back_hears_what_was_ended_before(doors):
+    _, a, b = doors
+    missed, forgotten = issued(a), issued(a)
+    a.store.passes.revoke(forgotten.shown.name, now=time.time(), actor="desk")
+    until(lambda: is_ended(b, forgotten))
+    for kiosk in (a, b):
+        kiosk.sync.close()
+    a.store.passes.revoke(missed.shown.name, now=time.time(), actor="desk")
+    with a.store.transaction() as transaction:  # as a backup of before has it
+        a.store.passes._write(transaction.connection, forgotten)
+    for kiosk in (a, b):
+        kiosk.start()
+
+    until(lambda: is_ended(b, missed) and is_ended(a, forgotten))
+    assert set(a.store.passes.revoked_here()) >= {missed.text, forgotten.text}  # and it tells of both again
+
+
+def test_a_word_of_passes_that_says_nothing_is_refused_and_a_store_that_took_none_keeps_them_later(fleet, tmp_path):
+    with joined(tmp_path, fleet) as (a, b):
+        kept = issued(a)
+        ended = EndedPasses(b.store, clock=lambda: float(len(asked)))
+        asked = []
+        for words in (["FKP1:NONE"], [7], "FKP1:", [kept.text] * 3000, {"a": 1}):
+            with pytest.raises(ValueError, match="pass"):
+                ended.hear(words, "a")
+        act(b, "CREATE TRIGGER full BEFORE INSERT ON secret BEGIN SELECT RAISE(ABORT, 'full'); END")
+        ended.hear([kept.text], "a")
+        was_kept = is_ended(b, kept)
+        act(b, "DROP TRIGGER full")
+        asked.append("a second later")
+        ended.own()
+
+        assert not was_kept
+        assert is_ended(b, kept)
+
+
+def act(kiosk, sql):
+    with kiosk.store.transaction() as transaction:
+        transaction.connection.execute(sql)

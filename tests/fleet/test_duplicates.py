@@ -27,7 +27,7 @@ SCALE = read_pack(standard_pack()).scale
 def near(seed, model=MODEL):
     """Give a template of another photograph of the same face."""
     vector = template(seed).vector + 0.2 * template(seed + 1000).vector
-    return Template(vector / np.linalg.norm(vector), model)
+    return Template((vector / np.linalg.norm(vector)).astype(np.float32), model)
 
 
 def watch(kiosk):

@@ -88,7 +88,7 @@ async def show(call: Call) -> Response:
 
 
 async def revoke(call: Call) -> Response:
-    """End a pass at this kiosk; again does nothing."""
+    """End a pass, here and, by the fleet, at its other kiosks; again does nothing."""
     context = call.context
     store, name = context.device.store, str(call.request.path_params["pass"])
 
@@ -187,7 +187,7 @@ OPERATIONS = (
         "POST",
         "/device/passes/{pass}/revoke",
         revoke,
-        "End a visitor pass at this kiosk.",
+        "End a visitor pass, at this kiosk and at the others of its fleet.",
         {200: _PASS, 404: TEXT, 503: TEXT},
         role=Role.OPERATOR,
     ),

@@ -117,7 +117,7 @@ def add_passes(group: Callable[..., argparse.ArgumentParser], who: str) -> None:
     show = group("pass show", "people.passes", "print or save a pass again")
     show.add_argument("name", metavar="PASS", help="16 hexadecimal digits, of `kiosk pass list`")
     _add_files(show)
-    revoke = group("pass revoke", "people.passes", "end a pass at once, at this kiosk")
+    revoke = group("pass revoke", "people.passes", "end a pass, here at once, at the others of a fleet in seconds")
     revoke.add_argument("name", metavar="PASS", help="as above, or the text of its code, also of another kiosk's pass")
 
 

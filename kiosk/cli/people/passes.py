@@ -94,8 +94,10 @@ def pass_revoke(chosen: argparse.Namespace) -> None:
             kept = store.passes.revoke_shown(shown, chosen.name, now=now, actor="cli")
         else:
             kept = store.passes.revoke(chosen.name, now=now, actor="cli")
+        others = len(assembly.pass_keys(store).doors()) - 1
     name = kept.shown.name
-    print(json.dumps({"pass": name, "is_revoked": True}) if chosen.json else f"{name}: revoked at this kiosk")
+    told = f"; the other {others} of the fleet hear it as they are connected" if others else ""
+    print(json.dumps({"pass": name, "is_revoked": True}) if chosen.json else f"{name}: revoked at this kiosk{told}")
 
 
 def _named(store: Store, name: str) -> KeptPass:

@@ -1,4 +1,4 @@
-"""Words of doors, passages and lockdowns over one connection to a hub, sealed with the epoch's key and signed.
+"""Words of doors, passages, lockdowns and ended passes over a hub, sealed with the epoch's key and signed.
 
 The hub sees that a kiosk speaks, and when somebody went through it; never who.
 """
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kiosk.errors import KioskError
 from kiosk.fleet import wire
 from kiosk.fleet.doors.doors import Doors
+from kiosk.fleet.doors.ended_passes import EndedPasses
 from kiosk.fleet.sealed import Form
 from kiosk.rules.lockdown import read_lockdowns
 from kiosk.rules.passage import Direction
@@ -28,6 +29,7 @@ WORD_S = 0.5  # between two words where nothing happens
 LOOK_S = 0.1  # how often passages and lockdowns are looked for
 MOST_AT_ONCE = 100  # passages of one message
 DAY_S = 86400.0
+FIRST_S = 2.0  # for what was said last at a hub, before this kiosk's word takes the place of its older one
 KEPT_DAYS = 8.0  # of passages at a hub; [passage] forget_h is a week at most
 LONGEST_WORD = 1 << 16
 FORMS = {
@@ -45,6 +47,7 @@ class DoorExchange:
     def __init__(self, doors: Doors) -> None:
         """Take the neighbours."""
         self._doors, self._member, self._store = doors, doors.member, doors.store
+        self._ended = EndedPasses(doors.store)
         self._hub = ""  # which stream it is; a hub that was made anew is another one
         self._sent: int | None = None  # number of this kiosk's newest passage there; None: not known yet
         self._row = 0  # of that passage here
@@ -101,18 +104,20 @@ class DoorExchange:
         except (ValueError, KeyError, TypeError) as error:
             log.warning("fleet %s refused kiosk=%s reason=%r", kind, kiosk, str(error))
 
-    # ---- lockdowns
+    # ---- lockdowns and ended passes
 
     async def _lock_down(self, client: Client) -> None:
         from nats.js.api import DeliverPolicy  # noqa: PLC0415  see wire.connection
 
         heard: asyncio.Queue[Msg | None] = asyncio.Queue()
         per_subject, every = DeliverPolicy.LAST_PER_SUBJECT, wire.SUBJECTS[wire.LOCKDOWN]
-        await wire.read_on(client, wire.LOCKDOWN, heard, deliver_policy=per_subject, filter_subject=every)
+        _, missing = await wire.read_on(client, wire.LOCKDOWN, heard, deliver_policy=per_subject, filter_subject=every)
         told: dict[str, Any] | None = None
+        begun_at = time.monotonic()
         while True:
-            now = self._doors.lockdowns().shared.as_dict()
-            if now != told and self._member.is_let_in and (told is not None or now["begun"] or now["lifted"]):
+            now = self._doors.lockdowns().shared.as_dict() | {"passes": await asyncio.to_thread(self._ended.own)}
+            is_read = missing <= 0 or time.monotonic() - begun_at >= FIRST_S or now["begun"]
+            if now != told and is_read and self._member.is_let_in and (told is not None or any(now.values())):
                 sealed = self._sealed("lockdown", now, 0)
                 await client.jetstream(timeout=wire.ANSWER_S).publish(f"fleet.lockdown.{self._member.id}", sealed)
                 told = now
@@ -121,13 +126,16 @@ class DoorExchange:
             except asyncio.TimeoutError:
                 continue
             if message is not None:
+                missing -= 1
                 await asyncio.to_thread(self._heard, "lockdown", message, self._take_lockdowns)
 
     def _take_lockdowns(self, kiosk: str, said: Any) -> None:
+        name = self._doors.name_of(kiosk)
         try:
-            self._doors.hear_lockdowns(read_lockdowns(said).shared, self._doors.name_of(kiosk))
+            self._doors.hear_lockdowns(read_lockdowns(said).shared, name)
         except KioskError as error:  # it holds all the same
             log.warning("fleet lockdown kept=False reason=%r", str(error))
+        self._ended.hear(said.get("passes", []), "" if kiosk == self._member.id else name)  # older kiosks tell of none
 
     # ---- words of doors
 

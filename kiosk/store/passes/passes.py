@@ -43,6 +43,7 @@ class KeptPass:
     last_used_at: float | None = None  # s UTC
     revoked_at: float | None = None  # s UTC
     is_issued_here: bool = False
+    revoked_by: str = ""  # the kiosk of the fleet that said so; empty: it was done here
 
 
 class PassStore:
@@ -89,10 +90,38 @@ class PassStore:
             known = self._read(transaction.connection, shown) or KeptPass(shown, text)
             return self._revoked(transaction, known, now, actor)
 
-    def _revoked(self, transaction: Transaction, known: KeptPass, now: float, actor: str) -> KeptPass:
+    def hear_revoked(self, shown: VisitorPass, text: str, *, now: float, kiosk: str) -> bool:
+        """End a pass that was ended at another kiosk of the fleet; say whether that was news.
+
+        Args:
+            kiosk: its name; empty for this kiosk, whose store was put back to a backup of before.
+        """
+        with self._transaction() as transaction:
+            known = self._read(transaction.connection, shown) or KeptPass(shown, text)
+            if known.revoked_at is not None:
+                return False
+            self._revoked(transaction, known, now, f"fleet:{kiosk}" if kiosk else "fleet", by=kiosk)
+            return True
+
+    def revoked_here(self) -> tuple[str, ...]:
+        """Return the texts of passes that were ended at this kiosk, what ends last first: what the fleet is to hear."""
+        with self._database.read() as connection:
+            found = [kept for _, kept in _readable(connection, self._vault)]
+        found.sort(key=lambda one: (-one.shown.valid_until, one.shown.name))
+        return tuple(one.text for one in found if one.revoked_at is not None and not one.revoked_by)
+
+    def acts(self) -> tuple[int, float | None]:
+        """Return what changes with every pass that is issued or ended, whichever process did it."""
+        with self._database.read() as connection:
+            count, at = connection.execute(
+                "SELECT count(*), max(at) FROM log WHERE kind = ?", (Kind.KEY.value,)
+            ).fetchone()
+        return int(count), at
+
+    def _revoked(self, transaction: Transaction, known: KeptPass, now: float, actor: str, *, by: str = "") -> KeptPass:
         if known.revoked_at is not None:
             return known
-        ended = replace(known, revoked_at=now)
+        ended = replace(known, revoked_at=now, revoked_by=by)
         self._write(transaction.connection, ended)
         details = {"what": "pass_revoked", "pass": known.shown.name}
         transaction.record(Kind.KEY, details=details, actor=actor)
@@ -183,6 +212,8 @@ class PassStore:
         found = connection.execute("SELECT id FROM secret WHERE name = ?", (name,)).fetchone()
         row = found[0] if found is not None else subject_rows.next_id(connection, "secret")
         plain = {one: value for one, value in asdict(kept).items() if one != "shown"} | {"name": name}
+        if not kept.revoked_by:
+            del plain["revoked_by"]  # which an older program, put back after an update, does not read
         sealed = self._vault.seal(json.dumps(plain).encode(), row_context("secret", row))
         connection.execute(
             "INSERT INTO secret (id, name, sealed) VALUES (?, ?, ?)"
@@ -232,16 +263,18 @@ def rows_of(connection: sqlite3.Connection, session_id: str) -> list[int]:
 
 def drop_ended(connection: sqlite3.Connection, vault: Vault, now: float) -> int:
     """Delete passes that ended long ago; return how many. One that does not open stays, for whoever looks at it."""
+    gone = [(row,) for row, kept in _readable(connection, vault) if kept.shown.valid_until < now - KEPT_S]
+    connection.executemany("DELETE FROM secret WHERE id = ?", gone)
+    return len(gone)
+
+
+def _readable(connection: sqlite3.Connection, vault: Vault) -> Iterator[tuple[int, KeptPass]]:
+    """Give the rows that open, with their numbers."""
     rows = connection.execute(
         "SELECT id, name, sealed FROM secret WHERE name >= ? AND name < ?", (_FIRST, _AFTER)
     ).fetchall()
-    gone = []
     for row, name, sealed in rows:
         try:
-            kept = opened(vault, row, name, sealed)
+            yield row, opened(vault, row, name, sealed)
         except StoreError:
             continue
-        if kept.shown.valid_until < now - KEPT_S:
-            gone.append((row,))
-    connection.executemany("DELETE FROM secret WHERE id = ?", gone)
-    return len(gone)
