@@ -239,7 +239,13 @@ def _neighbours(start: Start, kiosk: Kiosk, store: Store, parts: ExitStack) -> d
 
         credentials = Credentials(store, assembly.credentials_directory())
         made["duress_webhook"] = DuressWebhook(
-            kiosk.news, config.factors.duress_url, secret=lambda: credentials.read(WEBHOOK_SECRET)
+            kiosk.news,
+            config.factors.duress_url,
+            secret=lambda: credentials.read(WEBHOOK_SECRET),
+            earlier=lambda since: [
+                {"request_id": one.request_id, "session_number": one.session_number, "at": one.at}
+                for one in reversed(store.factors.notes(since=since))
+            ],
         )
     for neighbour in made.values():
         parts.callback(neighbour.close)

@@ -1,8 +1,9 @@
 """The silent alarm outward: a webhook for each entry under duress, signed, sent until somebody takes it.
 
 Nothing waits for it, and nothing tells of it here: no line of the log and no figure differs by whether there was an
-alarm, or whether it has arrived. Alarms that nobody took are kept until the process ends; those of before are listed
-at GET /device/duress for administrators. Beside it stand MQTT (mqtt.py), the log server and a panel (osdp_alarm.py).
+alarm, or whether it has arrived. A file of those that wait would tell, so none is written: the next process sends the
+alarms of the last hour again, from what is sealed beside the decisions, each under the name it had. A receiver knows by
+it what it has. Beside this stand MQTT (mqtt.py), the log server and a panel (osdp_alarm.py).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from kiosk.didit.webhooks import signed
@@ -20,7 +21,9 @@ from kiosk.entrance.news import Broadcast, News, Topic
 
 WITHIN_S = 10.0
 AGAIN_S = (1.0, 2.0, 5.0, 15.0, 60.0)  # between two tries; the last for as long as it takes
+EARLIER_S = 3600.0  # before a start: what another process may not have got rid of
 MOST = 1000  # that wait
+_NAMES = uuid.UUID("6c4f3a52-5d3e-4e39-9d0b-0f1c5f1f7a44")  # of alarms by their decision: one has one name for ever
 CLOSE_S = 0.5
 
 
@@ -33,6 +36,7 @@ class DuressWebhook:
         url: str,
         *,
         secret: Callable[[], str | None],
+        earlier: Callable[[float], Iterable[Mapping[str, Any]]] = lambda _since: (),
         again_s: tuple[float, ...] = AGAIN_S,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -42,10 +46,12 @@ class DuressWebhook:
             news: tells of alarms.
             url: whom they are told to.
             secret: reads what they are signed with; without one nothing is sent.
+            earlier: reads the alarms since a time, s UTC, oldest first; asked once, by the thread that sends.
             again_s: waits between tries.
             now: s UTC.
         """
         self._news, self._url, self._secret, self._again_s, self._now = news, url, secret, again_s, now
+        self._earlier = earlier
         self._waiting: deque[tuple[str, Mapping[str, Any]]] = deque(maxlen=MOST)
         self._changed = threading.Condition()
         self._is_ending = False
@@ -83,10 +89,21 @@ class DuressWebhook:
     def _hear(self, news: News) -> None:
         if news.topic is Topic.DURESS:
             with self._changed:
-                self._waiting.append((str(uuid.uuid4()), {**news.data}))
+                self._waiting.append((_name(news.data), {**news.data}))
                 self._changed.notify()
 
+    def _recall(self) -> None:
+        """Put the alarms of before this start first; those of since then wait already."""
+        try:
+            found = [(_name(one), one) for one in self._earlier(self._now() - EARLIER_S)]
+        except Exception:  # noqa: BLE001  a store that cannot be read; its text may say that there was an alarm
+            return
+        with self._changed:
+            known = {name for name, _ in self._waiting}
+            self._waiting.extendleft(one for one in reversed(found) if one[0] not in known)
+
     def _run(self) -> None:
+        self._recall()
         tries = 0
         while True:
             with self._changed:
@@ -116,3 +133,9 @@ class DuressWebhook:
         except Exception:  # noqa: BLE001  whatever it was, its text may say that there was an alarm
             return False
         return taken
+
+
+def _name(alarm: Mapping[str, Any]) -> str:
+    """Return what an alarm is called by its receiver, however often it comes."""
+    request_id = alarm["request_id"]
+    return str(uuid.uuid4() if request_id is None else uuid.uuid5(_NAMES, request_id))

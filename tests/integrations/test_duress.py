@@ -9,7 +9,7 @@ import pytest
 
 from kiosk.didit.webhooks import canonical
 from kiosk.entrance.news import Broadcast, Topic
-from kiosk.errors import ConfigError
+from kiosk.errors import ConfigError, StoreError
 from kiosk.integrations.duress import DuressWebhook
 from kiosk.integrations.panel_cards import alarm_of
 from kiosk.settings.neighbours import FactorSettings, OsdpSettings
@@ -53,8 +53,8 @@ def receiver():
     made.close()
 
 
-def sending(news, url, secret=lambda: SECRET):
-    made = DuressWebhook(news, url, secret=secret, again_s=(0.01,), now=lambda: 1_800_000_000.0)
+def sending(news, url, secret=lambda: SECRET, **more):
+    made = DuressWebhook(news, url, secret=secret, again_s=(0.01,), now=lambda: 1_800_000_000.0, **more)
     made.start()
     return made
 
@@ -87,6 +87,48 @@ def test_an_alarm_is_sent_until_it_is_taken_and_always_by_the_same_name(receiver
 
     assert len({json.loads(body)["event_id"] for _, body in receiver.came}) == 1
     assert caplog.records == []  # whoever reads the log learns of no alarm
+
+
+def test_an_alarm_outlives_a_power_cut_and_keeps_its_name(receiver):
+    receiver.statuses = [503] * 100_000
+    news = Broadcast(lambda: 1.0)
+    webhook = sending(news, receiver.url)
+    news.publish(Topic.DURESS, ALARM)
+    until(lambda: receiver.came)
+    webhook.close()
+    before = json.loads(receiver.came[0][1])["event_id"]
+    receiver.statuses.clear()
+    receiver.came.clear()
+    asked = []
+
+    def earlier(since):
+        asked.append(since)
+        news.publish(Topic.DURESS, {**ALARM, "request_id": "r-3"})  # raised as the kiosk starts, and in the store too
+        return [ALARM, {**ALARM, "request_id": "r-2"}, {**ALARM, "request_id": "r-3"}]
+
+    webhook = sending(news, receiver.url, earlier=earlier)
+    until(lambda: len(receiver.came) == 3)
+    until(lambda: not webhook._waiting)
+    webhook.close()
+
+    told = [json.loads(body) for _, body in receiver.came]
+    assert [one["request_id"] for one in told] == ["r-1", "r-2", "r-3"]
+    assert told[0]["event_id"] == before
+    assert asked == [1_800_000_000.0 - 3600.0]
+
+
+def test_a_store_that_does_not_say_what_was_before_holds_up_no_alarm(receiver, caplog):
+    def earlier(_since):
+        raise StoreError("the store cannot be read")
+
+    news = Broadcast(lambda: 1.0)
+    with caplog.at_level(logging.DEBUG):
+        webhook = sending(news, receiver.url, earlier=earlier)
+        news.publish(Topic.DURESS, ALARM)
+        until(lambda: receiver.came)
+        webhook.close()
+
+    assert caplog.records == []
 
 
 def test_neither_figures_nor_log_tell_of_an_alarm_that_nobody_takes(caplog):

@@ -62,6 +62,8 @@ def test_what_was_entered_is_kept_in_one_size_and_told_of_duress_alone(store):
     (note,) = store.factors.notes()
 
     assert (note.session_number, note.entered) == (ann, Entered.DURESS)
+    assert store.factors.notes(since=note.at) == (note,)
+    assert store.factors.notes(since=note.at + 1.0) == ()
     with store.database.read() as connection:
         sizes = {size for (size,) in connection.execute("SELECT length(sealed) FROM factor_note")}
     assert len(sizes) == 1

@@ -162,12 +162,13 @@ class FactorStore:
     def _lookup(self, card: Card) -> bytes:
         return self._vault.lookup("card", card.text)
 
-    def notes(self, *, limit: int = 100) -> tuple[Note, ...]:
-        """Return the entries under duress, newest first. Whoever calls sees to it that the reader may know."""
+    def notes(self, *, limit: int = 100, since: float = 0.0) -> tuple[Note, ...]:
+        """Return the entries under duress since a time, s UTC, newest first; the caller sees to who may know."""
         with self._database.read() as connection:
             rows = connection.execute(
                 "SELECT factor_note.id, factor_note.seq, sealed, log.request_id, log.at, log.session_number"
-                " FROM factor_note JOIN log USING (seq) ORDER BY factor_note.id DESC"
+                " FROM factor_note JOIN log USING (seq) WHERE log.at >= ? ORDER BY factor_note.id DESC",
+                (since,),
             )
             return tuple(_duress(rows, self._vault, limit))
 
