@@ -16,7 +16,7 @@ from kiosk.capture.sandbox import available_walls
 from kiosk.cli.door import machine_model, wiring_findings
 from kiosk.cli.finding import Finding
 from kiosk.cli.neighbours.findings import neighbour_findings
-from kiosk.device.barcodes import can_read_barcodes
+from kiosk.decoding.codes import can_read_codes
 from kiosk.device.site import measure_stored
 from kiosk.device.thresholds import gallery_figures, listing_threshold
 from kiosk.errors import KioskError
@@ -92,7 +92,7 @@ def _documents(pack: Pack) -> Finding:
     except KioskError as error:
         return Finding("documents", False, str(error), "restore the file, or remove it if no documents are read here")
     size = f"{spec.path.name} as measured, loaded with the first document"
-    codes = "barcodes too" if can_read_barcodes() else "no barcodes: the extra `documents` is not installed"
+    codes = "barcodes too" if can_read_codes() else "no barcodes: the extra `documents` is not installed"
     return Finding("documents", True, f"{size}; {codes}")
 
 

@@ -23,13 +23,14 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kiosk.decoding.codes import MOST_CODES, Barcode
 from kiosk.decoding.confinement import Limits
-from kiosk.decoding.wire import MOST_REPLY, REQUEST, STATUS, WALLS
+from kiosk.decoding.wire import MOST_CODES_BYTES, MOST_REPLY, REQUEST, STATUS, WALLS
 from kiosk.errors import ImageError, StoppingError
 from kiosk.recognition.photo import MAX_BYTES, MAX_PIXELS, own_memory, survey, too_large
 from kiosk.types import RgbImage
@@ -52,6 +53,19 @@ REST_S = 1.0  # in which a child ends that has answered, and the next is ready; 
 KILL_S = 1.0  # a process that outlives SIGKILL this long hangs in the kernel and is left behind
 
 MOST_EDGE = 0xFFFF  # px, of a picture that is searched for codes
+LONGEST_CODE = 400  # characters of a visitor's pass; a longer code is none of ours
+
+
+class _Act(NamedTuple):
+    """What a process does with a picture, for sentences."""
+
+    verb: str
+    done: str
+    tool: str
+
+
+DECODING = _Act("decode", "decoded", "decoder")
+SEARCHING = _Act("search for codes", "searched for codes", "reader of codes")
 
 _T = TypeVar("_T")
 _Read = Callable[[dict[str, Any], int], _T]
@@ -75,9 +89,11 @@ class Decoder:
         Args:
             limits: how much one picture may take.
             most: how many are decoded at once: 0 for one a core, at least two.
-            reads_codes: whether its processes look for codes, by `codes`, and decode no files.
+            reads_codes: whether its processes look for codes, by `codes` and `barcodes`, and decode no files. One that
+                decodes files starts processes of that kind beside its own with the first picture to search.
         """
         self._limits, self._reads_codes = limits, reads_codes
+        self._reader: Decoder | None = None
         self._most = most or max(2, os.cpu_count() or 1)
         self._changed = threading.Condition()
         self._idle: list[_Worker] = []
@@ -114,23 +130,48 @@ class Decoder:
         return self._decoded(data, MAX_BYTES, with_heic=False, halved=True)
 
     def codes(self, grey: NDArray[np.uint8]) -> tuple[str, ...]:
-        """Return the texts of a picture's QR codes, (H, W) uint8 grey levels; a text is its sender's word.
+        """Return the texts of a picture's QR codes, (H, W) uint8 grey levels, in printable ASCII.
+
+        A text is its sender's word.
 
         Raises:
-            ImageError: it cost more than a picture may, or has no size that is taken.
+            ImageError: it cost more than a picture may, or has no size that is taken; or the reader crashed on it.
             StoppingError: this was closed meanwhile.
         """
+        texts = [one.text for one in self._searched(grey, with_pdf417=False) if len(one.text) <= LONGEST_CODE]
+        return tuple(text for text in texts if text.isascii() and text.isprintable())
+
+    def barcodes(self, grey: NDArray[np.uint8]) -> tuple[Barcode, ...]:
+        """Return a picture's QR and PDF417 codes, (H, W) uint8 grey levels; a text is its sender's word.
+
+        Raises:
+            ImageError: as above.
+            StoppingError: as above.
+        """
+        return self._searched(grey, with_pdf417=True)
+
+    def _searched(self, grey: NDArray[np.uint8], *, with_pdf417: bool) -> tuple[Barcode, ...]:
         height, width = grey.shape
-        if not 0 < height * width <= MAX_BYTES or max(height, width) > MOST_EDGE:
+        if not 0 < height * width <= MAX_PIXELS or max(height, width) > MOST_EDGE:
             raise ImageError(f"Invalid image: {width} x {height} px are not searched for codes")
-        request = REQUEST.pack(height * width, False, False, width, height)
-        return self._asked(grey.tobytes(), request, _codes_of)[0]
+        request = REQUEST.pack(height * width, False, False, width, height, with_pdf417)
+        return self._for_codes()._asked(grey.tobytes(), request, _codes_of)[0]  # noqa: SLF001  another of this class
+
+    def _for_codes(self) -> Decoder:
+        """Return what searches for codes: processes of their own, as a reader that fails must not end decoding."""
+        if self._reads_codes:
+            return self
+        with self._changed:
+            if self._is_closed:
+                raise StoppingError("The kiosk is stopping.")
+            self._reader = self._reader or Decoder(self._limits, most=self._most, reads_codes=True)
+            return self._reader
 
     def _decoded(self, data: bytes, most_bytes: int, *, with_heic: bool, halved: bool) -> tuple[RgbImage, int]:
         if len(data) > most_bytes:
             raise ImageError(too_large(most_bytes))
         survey(data)  # here too: a bomb waits for no process, and costs none
-        return self._asked(data, REQUEST.pack(len(data), with_heic, halved, 0, 0), _pixels_of)
+        return self._asked(data, REQUEST.pack(len(data), with_heic, halved, 0, 0, False), _pixels_of)
 
     def _asked(self, data: bytes, request: bytes, read: _Read[_T]) -> tuple[_T, int]:
         deadline = time.monotonic() + self._limits.wall_s
@@ -142,7 +183,7 @@ class Decoder:
             except _StaleError:
                 continue  # nothing was handed to it
             except _EndedError:
-                outcome = ImageError("Invalid image: the process that decoded it was ended from outside")
+                outcome = ImageError(f"Invalid image: the process that {worker.act.done} it was ended from outside")
             finally:
                 self._give_back(worker)
             if self._is_closed:
@@ -174,6 +215,8 @@ class Decoder:
             while any(worker.is_busy for worker in self._workers) and self._changed.wait(KILL_S):
                 pass
         self._end()
+        if self._reader is not None:
+            self._reader.close()
 
     def _taken(self, deadline: float) -> _Worker:
         with self._changed:
@@ -232,6 +275,7 @@ class _Worker:
 
     def __init__(self, limits: Limits, turn: int, *, reads_codes: bool) -> None:
         self.is_busy = self._is_resting = False
+        self.act = SEARCHING if reads_codes else DECODING
         self.scale = 1  # of the last picture: pixels of the file per pixel
         self.missing: list[str] = []  # walls that do not stand around it, by its own word
         self.is_sound = True  # whether another picture may come
@@ -296,12 +340,13 @@ class _Worker:
         replies = self._process.stdout.fileno()
         ready = _waited((replies, self._ends), deadline - time.monotonic())
         if not ready:
-            return ImageError(f"Invalid image: it could not be decoded within {limits.wall_s:g} s; save it anew")
+            done = self.act.done
+            return ImageError(f"Invalid image: it could not be {done} within {limits.wall_s:g} s; save it anew")
         if replies not in ready:
-            return _why(self._status(), limits)
+            return _why(self._status(), limits, self.act)
         said = os.read(replies, MOST_REPLY)
         if not said:
-            return _why(self._status(), limits)
+            return _why(self._status(), limits, self.act)
         try:
             return self._understood(said, read)
         finally:
@@ -325,7 +370,7 @@ class _Worker:
             self.scale = 2 if answer["is_half"] else 1
             return read(answer, self._pixels)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            return ImageError("Invalid image: the decoder failed on it")
+            return ImageError(f"Invalid image: the {self.act.tool} failed on it")
 
     def kill(self) -> None:
         """End the process and its child at once."""
@@ -361,12 +406,16 @@ def _pixels_of(answer: dict[str, Any], memory: int) -> RgbImage:
     return pixels
 
 
-def _codes_of(answer: dict[str, Any], _memory: int) -> tuple[str, ...]:
-    """Return the texts in an answer; raises ValueError."""
-    codes = answer["codes"]
-    if not isinstance(codes, list) or not all(isinstance(one, str) for one in codes):
-        raise ValueError("codes are texts")
-    return tuple(codes)
+def _codes_of(answer: dict[str, Any], memory: int) -> tuple[Barcode, ...]:
+    """Return the codes that an answer is about; raises ValueError."""
+    length = int(answer["length"])
+    if not 0 < length <= MOST_CODES_BYTES:
+        raise ValueError("codes are not as long as this")
+    written = os.pread(memory, length, 0)
+    codes = json.loads(written)
+    if len(written) != length or not isinstance(codes, list) or len(codes) > MOST_CODES:
+        raise ValueError("more or fewer codes than there are")
+    return tuple(Barcode(kind, text) for kind, text in codes)
 
 
 def _waited(descriptors: Iterable[int], timeout_s: float) -> set[int]:
@@ -377,16 +426,18 @@ def _waited(descriptors: Iterable[int], timeout_s: float) -> set[int]:
     return {number for number, _ in waiting.poll(max(0.0, timeout_s) * 1000.0)}
 
 
-def _why(status: int, limits: Limits) -> ImageError:
+def _why(status: int, limits: Limits, act: _Act) -> ImageError:
     """Say why a child ended without an answer."""
-    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    if not os.WIFSIGNALED(status):
+        return ImageError(f"Invalid image: the {act.tool} failed on it")
+    number = os.WTERMSIG(status)
     if number in {signal.SIGPROF, signal.SIGXCPU}:
         return ImageError(
-            f"Invalid image: it took more than {limits.processor_s:g} s of processor time to decode; save it anew"
+            f"Invalid image: it took more than {limits.processor_s:g} s of processor time to {act.verb}; save it anew"
         )
     if number == signal.SIGKILL:
-        return ImageError("Invalid image: its decoder was killed, perhaps for want of memory")
-    return ImageError(f"Invalid image: the decoder crashed on it (signal {number})")
+        return ImageError(f"Invalid image: its {act.tool} was killed, perhaps for want of memory")
+    return ImageError(f"Invalid image: the {act.tool} crashed on it (signal {number})")
 
 
 def _end(workers: set[_Worker], turn: int) -> None:

@@ -93,12 +93,12 @@ def _load_everything() -> list[bytes]:
 
 def _load_codes() -> list[bytes]:
     """Have all that searching for codes needs loaded now; a child has nothing to warm with, it is cheap enough."""
-    codes_in(np.full((64, 64), 255, np.uint8))
+    codes_in(np.full((64, 64), 255, np.uint8), with_pdf417=True)
     return []
 
 
-def _write(descriptor: int, image: RgbImage) -> None:
-    held, at = image.reshape(-1).data, 0
+def _write(descriptor: int, held: memoryview | bytes) -> None:
+    at = 0
     while at < len(held):
         at += os.pwrite(descriptor, held[at:], at)
 
@@ -131,12 +131,15 @@ def _decode_one(told: Mapping[str, Any], limits: Limits, parent: int, samples: S
             os._exit(0)
         start_timer(limits)
         os.close(REQUESTS)
-        length, with_heic, halved, grey_width, grey_height = REQUEST.unpack(request)
+        length, with_heic, halved, grey_width, grey_height, with_pdf417 = REQUEST.unpack(request)
         whole = 0
         data = os.pread(told["picture"], length, 0)
         if told["reads_codes"]:
-            texts = codes_in(np.frombuffer(data, np.uint8).reshape(grey_height, grey_width))
-            os.write(REPLIES, json.dumps({"codes": texts, "walls": walls, "is_half": False}).encode())
+            grey = np.frombuffer(data, np.uint8).reshape(grey_height, grey_width)
+            codes = [(one.kind, one.text) for one in codes_in(grey, with_pdf417=with_pdf417)]
+            written = json.dumps(codes).encode()
+            _write(told["pixels"], written)  # a pipe takes less at once than they may have
+            os.write(REPLIES, json.dumps({"length": len(written), "walls": walls, "is_half": False}).encode())
             os._exit(0)
 
         def room(height: int, width: int) -> RgbImage:
@@ -156,7 +159,7 @@ def _decode_one(told: Mapping[str, Any], limits: Limits, parent: int, samples: S
             image = decode(data, room, begin=begin, with_heic=with_heic, halved=halved, most_bytes=DOCUMENT_BYTES)
             height, width, _ = image.shape
             if height * width < LARGE_PIXELS:
-                _write(told["pixels"], image)
+                _write(told["pixels"], image.reshape(-1).data)
             said: dict[str, Any] = {"height": height, "width": width, "walls": walls}
             said["is_half"] = whole > 2 * height * width
         except ImageError as error:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from kiosk.device.barcodes import Barcode, read_barcodes
+from kiosk.decoding.codes import Barcode, can_read_codes
 from kiosk.device.device import Device
 from kiosk.device.sessions.documents import DocumentReader, ReadDocument
 from kiosk.didit import contract
@@ -36,9 +36,18 @@ from kiosk.types import Face, LogType, RgbImage, Status, Template, Warned
 NOT_RECOGNISED = "COULD_NOT_RECOGNIZE_DOCUMENT"  # Didit's word
 NO_READER = "This kiosk has no network that reads documents. `kiosk models check` on the device says what to mend."
 PORTRAIT_MARGIN = 0.45  # of the face's longer edge, on each side
+CODES_EDGE = 5000  # px; a larger picture is searched for barcodes at this size: of 48 million px it took 3 s
 QUALITY_EDGE = 800  # px; at this size the figures are taken
 SHARP = 300.0  # variance of the second derivative of a sharp picture of a document
 TALL_ENOUGH = 1080  # px of the shorter edge, from which nothing more is gained
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """One photograph of a document."""
+
+    picture: RgbImage = field(repr=False)
+    barcodes: tuple[Barcode, ...] = field(repr=False)  # none where nothing is installed that reads them
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,34 +107,51 @@ def read_document(
         ImageError: a photograph is no picture we take.
         ModelFileError: the network that reads documents is not there, or failed.
     """
-    fronts = [device.decoder(front, most_bytes=DOCUMENT_BYTES)]
-    backs = [] if back is None else [device.decoder(back, most_bytes=DOCUMENT_BYTES)]
-    return read_pictures(device, fronts, backs, actions=actions)
+    return read_sides(
+        device, [read_side(device, front)], [] if back is None else [read_side(device, back)], actions=actions
+    )
 
 
-def read_pictures(
+def read_side(device: Device, photograph: bytes) -> Side:
+    """Decode a photograph of a document and read its barcodes: all that is done to a sender's bytes, behind walls.
+
+    Args:
+        device: whose decoder.
+        photograph: JPEG, PNG, WebP or TIFF, at most 10 MB.
+
+    Raises:
+        ImageError: it is no picture we take, or one that a decoder or a reader of codes crashed on or had no end with.
+    """
+    picture = device.decoder(photograph, most_bytes=DOCUMENT_BYTES)
+    if not can_read_codes():
+        return Side(picture, ())
+    searched = shrink(picture, CODES_EDGE)[0] if max(picture.shape[:2]) > CODES_EDGE else picture
+    return Side(picture, device.decoder.barcodes(grey(searched)))
+
+
+def read_sides(
     device: Device,
-    fronts: Sequence[RgbImage],
-    backs: Sequence[RgbImage] = (),
+    fronts: Sequence[Side],
+    backs: Sequence[Side] = (),
     *,
     actions: Actions = Actions(),  # noqa: B008  frozen
 ) -> DocumentReading | None:
-    """Do what `read_document` does with pictures; several of one side are read together and vote.
+    """Do what `read_document` does with sides that were read; several pictures of one vote together.
 
     Args:
         device: see there.
-        fronts: one picture or more.
+        fronts: one or more.
         backs: as many as there are.
         actions: see there.
     """
     if device.zones is None:
         raise ModelFileError(NO_READER)
     today = datetime.fromtimestamp(device.now(), timezone.utc).date()
-    found = [_zone_of(device, pictures, today) for pictures in (fronts, backs)]
+    found = [_zone_of(device, [side.picture for side in sides], today) for sides in (fronts, backs)]
     zone, resolved = max(
         (one for one in found if one is not None), key=lambda one: one[0].is_valid, default=(None, None)
     )
-    barcodes = tuple(one for picture in [*backs, *fronts] for one in read_barcodes(picture) or ())
+    barcodes = tuple(one for side in (*backs, *fronts) for one in side.barcodes)
     licence = next((one for one in map(aamva.parse, (code.text for code in barcodes)) if one is not None), None)
     if zone is None and licence is None:
         return None
@@ -137,7 +163,8 @@ def read_pictures(
         said = facts_of_licence(licence)
         inconsistent = differing(facts, said)
         facts = merged(facts, said)
-    portrait = next((one for one in (find_portrait(device, side[0]) for side in (fronts, backs) if side) if one), None)
+    first = [sides[0].picture for sides in (fronts, backs) if sides]
+    portrait = next((one for one in (find_portrait(device, picture) for picture in first) if one), None)
     findings = Findings(
         failed=() if zone is None else zone.failed,
         is_zone_unclear=resolved is not None and resolved.is_ambiguous,
@@ -147,7 +174,7 @@ def read_pictures(
     warnings = judge(facts, findings, actions, today)
     is_declined = any(one.log_type is LogType.ERROR for one in warnings)
     status = Status.DECLINED if is_declined else Status.APPROVED
-    return DocumentReading(status, facts, warnings, zone, resolved, barcodes, portrait, _quality(fronts[0]))
+    return DocumentReading(status, facts, warnings, zone, resolved, barcodes, portrait, _quality(fronts[0].picture))
 
 
 def _zone_of(device: Device, pictures: Sequence[RgbImage], today: date) -> tuple[Mrz, ResolvedZone] | None:

@@ -33,11 +33,14 @@ class HealthExchange:
         link: Callable[[], dict[str, object]],
         seen: Seen,
         news: Callable[[], int] = lambda: 0,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take the kiosk, what to say of it and of the way to this hub, and what notes who was heard.
 
-        `news` changes where the others are to hear something sooner.
+        `news` changes where the others are to hear something sooner; `clock` gives monotonic s.
         """
+        self._clock = clock
         self._member, self._health, self._link, self._seen, self._news = member, health, link, seen, news
 
     async def run(self, client: Client) -> None:
@@ -59,8 +62,8 @@ class HealthExchange:
             self._seen.has_all_words = missing <= 0
             now = (self._seen.read_to, self._news())
             due_s = health_s(self._kiosks, is_reading=now != told_of)
-            if time.monotonic() - told_at >= due_s and self._member.is_let_in:
-                told_at, told_of = time.monotonic(), now
+            if self._clock() - told_at >= due_s and self._member.is_let_in:
+                told_at, told_of = self._clock(), now
                 await self._tell(client)
             try:
                 batch = [await asyncio.wait_for(heard.get(), LOOK_S)]
@@ -96,7 +99,7 @@ class HealthExchange:
         me, others = self._member.id, []
         for one in messages:
             kiosk = one.subject.rsplit(".", maxsplit=1)[-1]
-            self._seen.hear(kiosk, one.metadata.timestamp.timestamp(), time.time(), is_me=kiosk == me)
+            self._seen.hear(kiosk, one.metadata.timestamp.timestamp(), self._clock(), is_me=kiosk == me)
             if kiosk != me:
                 others.append((kiosk, one.data))
         await asyncio.to_thread(self._member.hear_healths, others)

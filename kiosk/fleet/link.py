@@ -54,6 +54,7 @@ class Link:
         doors: Doors | None = None,
         pieces: PieceReader | None = None,
         news: Callable[[], int] = lambda: 0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Put the parts together.
 
@@ -66,21 +67,23 @@ class Link:
             doors: the neighbours of a door; None: there is none.
             pieces: reads here what is lacking of an update's bundle.
             news: changes where the others are to hear sooner how this kiosk is.
+            clock: monotonic s.
         """
         self._decisions, self._pieces = decisions, pieces
         self._doors = None if doors is None else DoorExchange(doors)
         self._member, self.url, self._lock = member, url, lock
         self._tries = 0
+        self._clock = clock
         self.is_connected = False
         self.is_level = False
         """Whether everything the hub had at the session's beginning was read."""
         self.reason = "not connected yet"
-        self.since = time.monotonic()
+        self.since = clock()
         """Monotonic s of the last change of `is_connected`."""
         self.source = url
         self.seen = Seen()
         """What passed here, for who wants to know which kiosks know of it."""
-        self._health = HealthExchange(member, health, self._told, self.seen, news)
+        self._health = HealthExchange(member, health, self._told, self.seen, news, clock=clock)
         self._unread = 0
         self._carrier = Carrier(member)
 
@@ -93,7 +96,7 @@ class Link:
                 if self.is_connected or not self._tries:
                     log.warning("fleet hub lost url=%s reason=%r", self.url, str(error))
                 self.reason = str(error)
-            if self.is_connected and time.monotonic() - self.since > STEADY_S:
+            if self.is_connected and self._clock() - self.since > STEADY_S:
                 self._tries = 0
             self._set(is_connected=False)
             jitter = random.uniform(0.5, 1.0)  # noqa: S311  a thousand kiosks must not come back at one instant
@@ -102,7 +105,7 @@ class Link:
 
     def _set(self, *, is_connected: bool) -> None:
         if is_connected != self.is_connected:
-            self.is_connected, self.since = is_connected, time.monotonic()
+            self.is_connected, self.since = is_connected, self._clock()
         self.is_level = False
 
     async def _session(self) -> None:
@@ -263,7 +266,7 @@ class Link:
             "hub": self.url,
             "is_connected": self.is_connected,
             "is_level": self.is_level,
-            "for_s": round(time.monotonic() - self.since),
+            "for_s": round(self._clock() - self.since),
             "waiting": self._member.shared.hubs.waiting(self.source),
             "reason": self.reason,
         }

@@ -23,7 +23,8 @@ class Seen:
         self._people: OrderedDict[str, int] = OrderedDict()
         self._rest: int | None = None
         self._heard: dict[str, float] = {}
-        self._ahead_s: float | None = None
+        self._ahead_s: float | None = None  # hub's clock, s UTC, less monotonic s: no jump of ours is in it
+        self._own_at = 0.0
         self.has_all_words = False
         """Whether the last word of every kiosk that the hub had at the session's beginning was heard."""
 
@@ -57,16 +58,21 @@ class Seen:
         Args:
             kiosk: whose word it is.
             at: when the hub took it, s UTC by the hub's clock.
-            now: s UTC by this kiosk's.
+            now: monotonic s.
             is_me: our own word, which comes back at once: it tells how far the hub's clock is ahead of ours. One that
                 the hub kept from before tells too little; the largest counts.
         """
         self._heard[kiosk] = at
-        if is_me:
-            self._ahead_s = at - now if self._ahead_s is None else max(self._ahead_s, at - now)
+        if not is_me:
+            return
+        if self._ahead_s is not None and at < self._own_at:  # the hub's clock went back: nobody spoke after this
+            self._heard = {one: min(heard, at) for one, heard in self._heard.items()}
+            self._ahead_s = None
+        self._own_at = at
+        self._ahead_s = at - now if self._ahead_s is None else max(self._ahead_s, at - now)
 
     def heard_s(self, kiosk: str, now: float) -> float | None:
-        """Return how long ago a kiosk spoke of its health, s; None: not known."""
+        """Return how long before `now`, monotonic s, a kiosk spoke of its health, s; None: not known."""
         if kiosk not in self._heard or self._ahead_s is None:
             return None
         return max(0.0, now + self._ahead_s - self._heard[kiosk])
@@ -75,7 +81,11 @@ class Seen:
         """Return when a kiosk last spoke, s UTC by the hub's clock; None: not heard here."""
         return self._heard.get(kiosk)
 
-    @property
-    def ahead_s(self) -> float | None:
-        """How far the hub's clock is ahead of this kiosk's, s; None: not known yet."""
-        return self._ahead_s
+    def ahead_s(self, now: float, utc: float) -> float | None:
+        """Return how far the hub's clock is ahead of this kiosk's, s; None: not known yet.
+
+        Args:
+            now: monotonic s.
+            utc: s UTC by this kiosk's clock at that moment.
+        """
+        return None if self._ahead_s is None else now + self._ahead_s - utc

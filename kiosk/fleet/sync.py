@@ -47,6 +47,8 @@ class FleetSync:
         keeper: Callable[[Member], SettingsKeeper] | None = None,
         doors: Callable[[Member], Doors] | None = None,
         staging: Callable[[Member, Callable[[], Others]], Staging] | None = None,
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Put the parts together.
 
@@ -58,10 +60,13 @@ class FleetSync:
             doors: makes what goes by other kiosks' doors; None: nothing does.
             keeper: makes what puts the owner's settings into force; None: they are kept, and not taken.
             staging: makes this kiosk's part in updates, given what tells of the others; None: it takes none.
+            now: what the machine's clock says, s UTC, right or wrong; said to the others as this kiosk's time.
+            clock: monotonic s, by which it is counted how long a kiosk has been silent.
 
         Raises:
             NoFleetError: this kiosk belongs to none.
         """
+        self.clock, self._now = clock, now
         self.member, self._duplicates = Member(store), Duplicates(store)
         self._decisions = DecisionSender(self.member, store)
         self._keeper = keeper(self.member) if keeper is not None else None
@@ -125,7 +130,7 @@ class FleetSync:
         roster = self.member.roster
         return {
             "version": __version__,
-            "at": time.time(),
+            "at": self._now(),
             "roster": 0 if roster is None else roster.number,
             "log": None if tail is None else [tail.seq, tail.hash.hex()],
             "read": {source: place.seq for source, place in self.member.shared.hubs.positions().items()},
@@ -152,7 +157,7 @@ class FleetSync:
             return Others()
         said, by_stick = words.known(self.member)
         near = [link.seen for link in self.links if link.is_connected]
-        lately_s, now = SILENT_AFTER * health_s(len(roster.members)), time.time()
+        lately_s, now = SILENT_AFTER * health_s(len(roster.members)), self.clock()
         fresh = {one for one in said for seen in near if (ago := seen.heard_s(one, now)) is not None and ago < lately_s}
         is_complete = any(seen.has_all_words for seen in near) if near else by_stick == order.revision
         return Others(said, fresh, is_complete)
@@ -191,6 +196,7 @@ class FleetSync:
                 doors=self.doors,
                 pieces=pieces,
                 news=self._news,
+                clock=self.clock,
             )
             for url in self._hubs
         )

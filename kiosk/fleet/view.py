@@ -29,7 +29,7 @@ class View:
     """The fleet as this kiosk sees it. Safe in any thread; asks nobody."""
 
     def __init__(self, sync: FleetSync, store: Store, *, now: Callable[[], float] = time.time) -> None:
-        """Take the thread that keeps in touch, the store and the clock."""
+        """Take the thread that keeps in touch, the store and the clock, s UTC."""
         self._sync, self._store, self._now = sync, store, now
         self._pairs = Pairs(sync.member, store)
 
@@ -130,7 +130,7 @@ class View:
 
     def _row(self, roster: Roster, name: str, said: dict[str, Any]) -> dict[str, Any]:
         is_me, now = name == self._sync.member.id, self._now()
-        heard = [s for link in self._sync.links if (s := link.seen.heard_s(name, now)) is not None]
+        heard = [s for link in self._sync.links if (s := link.seen.heard_s(name, self._sync.clock())) is not None]
         row: dict[str, Any] = {
             "kiosk": name,
             "name": roster.members[name].card.name,
@@ -199,7 +199,7 @@ class View:
     def _clock_off(self, name: str, said: dict[str, Any], *, is_me: bool) -> int | None:
         """Return how far a kiosk's clock is ahead of the hub's, s, when it last spoke."""
         for link in self._sync.links:
-            at, ahead = link.seen.heard_at(name), link.seen.ahead_s
+            at, ahead = link.seen.heard_at(name), link.seen.ahead_s(self._sync.clock(), self._now())
             if is_me and ahead is not None:
                 return round(-ahead)
             if not is_me and at is not None and is_time(said.get("at")):

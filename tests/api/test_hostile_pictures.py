@@ -5,17 +5,22 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from kiosk.decoding.confinement import Limits
 from kiosk.decoding.decoder import Decoder
+from kiosk.entrance.news import Still
 from tests.api.served import A1, A2, match_files, serving
 from tests.conftest import ROOT
+from tests.decoding import hostile_reader
 from tests.decoding.bombs import scan_bomb, slow_picture
 from tests.decoding.test_decoder import is_busy
+from tests.documents.cards import jpeg
 from tests.patience import BUSY_S, LIMIT_S, PROCESS_S, until
 
 FORMS = [
@@ -72,6 +77,43 @@ def test_a_bomb_is_refused_without_a_place_in_the_queue_of_the_recogniser(served
     assert answer.status_code == 400
     assert "scans or more" in answer.json()[field][0]
     assert is_held_up
+
+
+@pytest.mark.parametrize(
+    ("level", "said"),
+    [
+        pytest.param(hostile_reader.CRASHES, "the reader of codes crashed on it (signal 11)", id="crash"),
+        pytest.param(hostile_reader.RUNS_ON, "0.3 s of processor time to search for codes", id="loop"),
+    ],
+)
+def test_a_document_that_the_reader_of_codes_fails_on_is_refused_by_its_side_and_the_next_is_read(
+    tmp_path, monkeypatch, level, said
+):
+    hostile_reader.stand_in(tmp_path, monkeypatch)
+    bad = jpeg(np.dstack([hostile_reader.plate(level)] * 3))
+    with serving(tmp_path / "state") as served:
+        served.device.decoder = Decoder(Limits(processor_s=0.3, wall_s=LIMIT_S))
+
+        def ask(path, role, **files):
+            sent = {name: ("a.jpg", content) for name, content in files.items()}
+            return served.call("POST", path, role, files=sent)
+
+        verified = ask("/v3/id-verification/", "device", front_image=A1, back_image=bad)
+        previewed = ask("/device/documents", "operator", front_image=bad)
+        entrance = replace(served.device.config.entrance, mode="enrol")
+        served.device.apply(replace(served.device.config, entrance=entrance))
+        served.kiosk.picture = Still(bad, (96, 64), 0.1, ())
+        shown = served.call("POST", "/device/documents/shown", "operator")
+        after = ask("/v3/id-verification/", "device", front_image=A1)
+        health = served.call("GET", "/system/healthcheck/")
+
+    assert (verified.status_code, list(verified.json())) == (400, ["back_image"])
+    assert said in verified.json()["back_image"][0]
+    assert said in previewed.json()["front_image"][0]
+    assert shown.status_code == 409
+    assert said in shown.text
+    assert after.json() == {"error": "COULD_NOT_RECOGNIZE_DOCUMENT"}, "a portrait is no document, and was read"
+    assert health.status_code == 200
 
 
 def test_an_import_says_it_in_a_row(served):

@@ -47,12 +47,13 @@ def test_a_hub_that_was_made_anew_numbers_from_the_beginning():
 
 def test_how_long_ago_a_kiosk_spoke_is_told_by_the_hubs_clock_and_not_by_ours():
     passed = Seen()
-    ours = 1_000.0  # a week behind the hub's
+    began = 1_000.0  # monotonic
+    ours = 1_700_000_000.0  # a week behind the hub's
     hubs = ours + 7 * 86_400
-    passed.hear("me", hubs - 30, ours, is_me=True)  # kept by the hub from before
-    passed.hear("other", hubs - 20, ours, is_me=False)
-    passed.hear("me", hubs, ours, is_me=True)
+    passed.hear("me", hubs - 30, began, is_me=True)  # kept by the hub from before
+    passed.hear("other", hubs - 20, began, is_me=False)
+    passed.hear("me", hubs, began, is_me=True)
 
-    assert passed.heard_s("other", ours + 5) == pytest.approx(25)
-    assert passed.heard_s("nobody", ours) is None
-    assert passed.ahead_s == pytest.approx(7 * 86_400)
+    assert passed.heard_s("other", began + 5) == pytest.approx(25)
+    assert passed.heard_s("nobody", began) is None
+    assert passed.ahead_s(began + 5, ours + 5) == pytest.approx(7 * 86_400)

@@ -20,6 +20,7 @@ from kiosk.rules.conditions import Allowed
 from kiosk.rules.interlock import Leaf
 from kiosk.settings.config import ORDERED_NAME
 from kiosk.store.store import Store
+from kiosk.types import ClockState
 
 
 def make_fleet(chosen: argparse.Namespace, kiosk: Kiosk, store: Store, *, reload: Callable[[], None]) -> FleetSync:
@@ -58,6 +59,8 @@ def make_fleet(chosen: argparse.Namespace, kiosk: Kiosk, store: Store, *, reload
             leaf=lambda: Leaf.UNKNOWN if door is None else door.leaf,
             lockdowns=lambda: lockdown.known,
             hear_lockdowns=lambda told, name: lockdown.hear(told, kiosk=name),
+            now=kiosk.clock,
+            is_clock_trusted=lambda: kiosk.clock.state() is not ClockState.UNTRUSTED,
         )
 
     made = FleetSync(

@@ -17,6 +17,8 @@ from kiosk.rules.passage import Direction, PassageRule, Seen, is_inside
 from kiosk.store.store import Store
 
 WAIT_S = 0.3  # for the neighbours' answers; a frame that is older than half a second opens nothing anyway
+DAY_S = 86400.0
+KEPT_DAYS = 8.0  # of passages at a hub; [passage] forget_h is a week at most
 LOST_S = 5.0  # without an answer until health says that a neighbour is not heard
 
 log = logging.getLogger("kiosk.fleet")
@@ -35,6 +37,8 @@ class Doors:
         lockdowns: Callable[[], Lockdowns] = Lockdowns,
         hear_lockdowns: Callable[[Lockdowns, str], None] = lambda _told, _kiosk: None,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+        is_clock_trusted: Callable[[], bool] = lambda: True,
     ) -> None:
         """Take the parts.
 
@@ -46,13 +50,17 @@ class Doors:
             lockdowns: what is known of lockdowns here.
             hear_lockdowns: takes what a kiosk, by name, says of them.
             clock: monotonic s.
+            now: s UTC, by which passages are dated.
+            is_clock_trusted: whether that can be believed; nothing is left out or forgotten by it else.
         """
         self.member, self.store, self.rule = member, store, rule
         self.lockdowns, self.hear_lockdowns = lockdowns, hear_lockdowns
         self._clock, self._began = clock, clock()
         self.agreement = Agreement(member.id, clock=clock, leaf=leaf)
         self._read_to: dict[tuple[str, str], int] = {}  # hub and kiosk: number of the newest passage that was read
-        self._unknown: dict[str, tuple[Direction, float]] = {}  # people that this kiosk does not hold, by session_id
+        self.now, self._is_clock_trusted = now, is_clock_trusted
+        self._unknown: dict[str, tuple[Direction, float]] = {}  # people not held here, by session_id; monotonic s
+        self._undated: dict[str, float] = {}  # when these passed, s UTC, whose age is not known yet
         self._speakers: dict[Callable[[], None], asyncio.AbstractEventLoop] = {}
 
     # ---- who they are
@@ -114,10 +122,21 @@ class Doors:
         )
 
     def _count_unknown(self, rule: PassageRule) -> int:
-        now = time.time()
-        return sum(
-            is_inside(rule, Seen(now, is_clock_trusted=True, last=last)) for last in tuple(self._unknown.values())
-        )
+        with self.agreement.changed:
+            self._take_ages()
+            passed = tuple(self._unknown.values())
+        # by the monotonic clock: nobody is forgotten, and nobody kept, as the wall clock was set meanwhile
+        return sum(is_inside(rule, Seen(self._clock(), is_clock_trusted=True, last=last)) for last in passed)
+
+    def _take_ages(self) -> None:
+        """Take the age of what was read by the wall clock, once, and as soon as that is trusted; until then none."""
+        if not self._undated or not self._is_clock_trusted():
+            return
+        ahead_s = self.now() - self._clock()
+        for person, at in self._undated.items():
+            direction, read_at = self._unknown[person]
+            self._unknown[person] = direction, min(read_at, at - ahead_s)
+        self._undated.clear()
 
     # ---- asked by the exchange, in the fleet's thread
 
@@ -126,11 +145,27 @@ class Doors:
         known = self._read_to.get((hub, kiosk))
         return known is None or after <= known or seq <= known
 
-    def note_read(self, hub: str, kiosk: str, seq: int, unknown: Mapping[str, tuple[Direction, float]]) -> None:
-        """Note up to where a kiosk's passages were read, and the people in them that this kiosk does not hold."""
+    def told_from(self) -> float:
+        """Return from when on this kiosk's passages are told, s UTC; all, where no clock says how old they are."""
+        return self.now() - KEPT_DAYS * DAY_S if self._is_clock_trusted() else 0.0
+
+    def note_read(self, hub: str, kiosk: str, seq: int, unknown: Mapping[str, tuple[Direction, float | None]]) -> None:
+        """Note up to where a kiosk's passages were read, and the people in them that this kiosk does not hold.
+
+        Args:
+            hub: where it was read.
+            kiosk: whose passages they are.
+            seq: number of the message.
+            unknown: which way a person went, by session_id, and when, s UTC; None where no clock said so.
+        """
         with self.agreement.changed:
             self._read_to[hub, kiosk] = max(seq, self._read_to.get((hub, kiosk), 0))
-            self._unknown |= unknown
+            for person, (direction, at) in unknown.items():
+                self._unknown[person] = direction, self._clock()
+                self._undated.pop(person, None)
+                if at is not None:
+                    self._undated[person] = at
+            self._take_ages()
             self.agreement.changed.notify_all()
 
     def on_speak(self, say: Callable[[], None], loop: asyncio.AbstractEventLoop | None) -> None:

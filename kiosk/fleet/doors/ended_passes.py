@@ -23,9 +23,11 @@ log = logging.getLogger("kiosk.fleet")
 class EndedPasses:
     """The passes that one kiosk ended, and has heard are ended. For one thread at a time."""
 
-    def __init__(self, store: Store, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Take the store and a clock, monotonic s."""
-        self._store, self._clock = store, clock
+    def __init__(
+        self, store: Store, *, now: Callable[[], float] = time.time, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Take the store, s UTC and a clock, monotonic s."""
+        self._store, self._now, self._clock = store, now, clock
         self._due = float("-inf")
         self._acts: tuple[int, float | None] = (-1, None)
         self._own: list[str] = []
@@ -68,7 +70,7 @@ class EndedPasses:
     def _keep(self) -> None:
         for text, kiosk in list(self._waiting.items()):
             shown, _ = read_pass(text)
-            if self._store.passes.hear_revoked(shown, text, now=time.time(), kiosk=kiosk):
+            if self._store.passes.hear_revoked(shown, text, now=self._now(), kiosk=kiosk):
                 log.info("fleet pass=%s ended_by=%r", shown.name, kiosk or "this kiosk")
             del self._waiting[text]
             self._kept.add(text)

@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 WORD_S = 0.5  # between two words where nothing happens
 LOOK_S = 0.1  # how often passages and lockdowns are looked for
 MOST_AT_ONCE = 100  # passages of one message
-DAY_S = 86400.0
 FIRST_S = 2.0  # for what was said last at a hub, before this kiosk's word takes the place of its older one
-KEPT_DAYS = 8.0  # of passages at a hub; [passage] forget_h is a week at most
 LONGEST_WORD = 1 << 16
 FORMS = {
     "beacon": Form(b"KFB1", b"kiosk fleet door\0"),
@@ -47,7 +45,7 @@ class DoorExchange:
     def __init__(self, doors: Doors) -> None:
         """Take the neighbours."""
         self._doors, self._member, self._store = doors, doors.member, doors.store
-        self._ended = EndedPasses(doors.store)
+        self._ended = EndedPasses(doors.store, now=doors.now)
         self._hub = ""  # which stream it is; a hub that was made anew is another one
         self._sent: int | None = None  # number of this kiosk's newest passage there; None: not known yet
         self._row = 0  # of that passage here
@@ -215,7 +213,8 @@ class DoorExchange:
             if not self._doors.rule().doors or not self._member.is_let_in:
                 await asyncio.sleep(LOOK_S)
                 continue
-            since = time.time() - KEPT_DAYS * DAY_S
+            # A date bounds what a first message tells of; after it nothing is left out, whatever the clock says.
+            since = 0.0 if self._row else self._doors.told_from()
             found = await asyncio.to_thread(self._store.passages.own_after, self._row, since, MOST_AT_ONCE)
             if not found:
                 await asyncio.sleep(LOOK_S)
@@ -270,8 +269,8 @@ class DoorExchange:
             ]
             if not self._doors.is_next(self._hub, kiosk, int(said["after"]), seq):
                 raise ValueError("passages before it are missing")
-            missing = self._store.passages.hear(told, by=self._doors.name_of(kiosk), now=time.time())
-            unknown = {one.person: (one.direction, one.at or time.time()) for one in told if one.person in missing}
+            missing = self._store.passages.hear(told, by=self._doors.name_of(kiosk), now=self._doors.now())
+            unknown = {one.person: (one.direction, one.at) for one in told if one.person in missing}
             self._doors.note_read(self._hub, kiosk, seq, unknown)
 
         self._heard("passages", message, take)

@@ -24,7 +24,7 @@ from kiosk.api.schema import (
     or_null,
 )
 from kiosk.api.uploads import Form
-from kiosk.device.documents import NOT_RECOGNISED, DocumentReading, answer_document, read_pictures
+from kiosk.device.documents import NOT_RECOGNISED, DocumentReading, answer_document, read_side, read_sides
 from kiosk.device.enrol import assess
 from kiosk.device.enrol_document import FilledEnrolment, fill_enrolment
 from kiosk.didit import contract
@@ -42,16 +42,15 @@ FRONT, BACK, LIVE = "front_image", "back_image", "user_image"
 
 def _read(call: Call, photographs: Mapping[str, bytes], actions: Actions) -> DocumentReading | None:
     """Read the photographs of a form; what is wrong with any of them is told together."""
-    device, pictures, errors = call.context.device, {}, {}
+    device, sides, errors = call.context.device, {}, {}
     for name, content in photographs.items():
         try:
-            pictures[name] = device.decoder(content, most_bytes=DOCUMENT_BYTES)
+            sides[name] = read_side(device, content)
         except ImageError as error:
             errors[name] = [str(error)]
     if errors:
         raise field_errors(errors)
-    backs = [pictures[BACK]] if BACK in pictures else []
-    return read_pictures(device, [pictures[FRONT]], backs, actions=actions)
+    return read_sides(device, [sides[FRONT]], [sides[BACK]] if BACK in sides else [], actions=actions)
 
 
 def _photographs(form: Form) -> dict[str, bytes]:
@@ -151,7 +150,7 @@ async def preview_shown_document(call: Call) -> Response:
     device = call.context.device
 
     def work() -> dict[str, Any]:
-        reading = read_pictures(device, [device.decoder(still.jpeg)])
+        reading = read_sides(device, [read_side(device, still.jpeg)])
         filled = fill_enrolment(device, Enrolment(()), reading, [])
         held = None
         if reading is not None and reading.portrait is not None and filled.refusal is None:
@@ -162,6 +161,8 @@ async def preview_shown_document(call: Call) -> Response:
         return answer(await call.recognise(work))
     except ModelFileError as error:
         raise refusal(501, str(error)) from None
+    except ImageError as error:  # what is held up made the reader of codes fail
+        raise refusal(409, f"The document cannot be read. {error}") from None
 
 
 _IMAGE = {"type": "string", "format": "binary"}
