@@ -39,7 +39,8 @@ KEY_S, POINT_S, PRESS_S, THINK_S, SCREEN_S = 0.28, 1.1, 0.2, 1.35, 1.5
 LIMIT_MS = 120_000
 CLICKS_MOST = 3
 SWALLOWED_MS = 5_000  # after which somebody clicks again
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")  # as the tests look for one
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 FLAGS = [*(["--no-sandbox"] if os.geteuid() == 0 else []), "--disable-gpu", "--hide-scrollbars"]
 
 

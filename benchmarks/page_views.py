@@ -75,7 +75,8 @@ VIEWS = (
     "operators",
 )
 LIMIT_MS = 300_000
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")  # as the tests look for one
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 FLAGS = [*(["--no-sandbox"] if os.geteuid() == 0 else []), "--disable-gpu"]
 
 

@@ -24,11 +24,13 @@ from typing import Any
 from PIL import Image, ImageDraw
 from playwright import sync_api as playwright
 
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")  # as the tests look for one
 SIZES = {"desk": (1280, 800), "panel": (800, 480), "phone": (390, 844)}
 COLOURS: tuple[str, ...] = ("light", "dark")
 VIEWS = (
     "today",
     "live",
+    "guard",
     "decisions",
     "decisions?status=Declined",
     "reviews",
@@ -36,6 +38,8 @@ VIEWS = (
     "people/new",
     "people/import",
     "people/inside",
+    "people/passes",
+    "people/groups",
     "audit",
     "cloud",
     "fleet",
@@ -45,6 +49,15 @@ VIEWS = (
     "setup",
     "acceptance",
 )
+OWN_NAMES = {
+    "people/new": "enrol",
+    "people/import": "import",
+    "people/inside": "inside",
+    "people/passes": "passes",
+    "people/groups": "groups",
+    "fleet/pairs": "pairs",
+}
+"""Views whose class is not the first part of their address."""
 ONE_CHOSEN = "tbody input[type=checkbox]"
 DIALOGS = (
     ("today", "door.open", None),
@@ -109,7 +122,7 @@ def shown(page: Any, view: str) -> float:
     page.evaluate("view => { window.moved.length = 0; location.hash = `#/${view}` }", view)
     name = view.partition("?")[0].split("/", maxsplit=1)[0]
     place = {"people": "person", "decisions": "decision"}.get(name, name) if "/" in view else name
-    place = {"people/new": "enrol", "people/import": "import", "people/inside": "inside"}.get(view, place)
+    place = OWN_NAMES.get(view, place)
     page.locator(f".view-{place}").wait_for()
     playwright.expect(page.locator(".skeleton, [aria-busy]")).to_have_count(0)
     return (time.monotonic() - begun) * 1000.0
@@ -297,7 +310,7 @@ def main() -> int:
     chosen = parser.parse_args()
     chosen.folder.mkdir(parents=True, exist_ok=True)
     password = sys.stdin.readline().strip()
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
     measured: list[dict[str, Any]] = []
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)

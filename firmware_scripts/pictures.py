@@ -30,6 +30,7 @@ WAIT_MS = 120_000  # a busy machine takes its time for three visitors
 COLOURS = 64  # of a PNG with a palette; the pages use few, and the camera's picture bears it
 WELCOMED = """() => document.querySelector("main[data-state=result][data-kind=good]")
     && [...document.images].some(one => one.naturalWidth > 0 && one.getClientRects().length > 0)"""
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")  # as the tests look for one
 FLAGS = [*(["--no-sandbox"] if os.geteuid() == 0 else []), "--disable-gpu", "--hide-scrollbars"]
 
 
@@ -70,7 +71,7 @@ def take(page: Any, path: Path) -> None:
 
 def take_both(url: str, password: str, folder: Path) -> None:
     """Take the screen when somebody is let in, and the operator's page when all three were there."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    chromium = next(filter(None, map(shutil.which, BROWSERS)), None)
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=FLAGS)
         page = browser.new_context(locale="en-GB", viewport={"width": 800, "height": 480}).new_page()
