@@ -29,6 +29,7 @@ COLOURS: tuple[str, ...] = ("light", "dark")
 VIEWS = (
     "today",
     "live",
+    "guard",
     "decisions",
     "decisions?status=Declined",
     "reviews",
@@ -36,6 +37,8 @@ VIEWS = (
     "people/new",
     "people/import",
     "people/inside",
+    "people/passes",
+    "people/groups",
     "audit",
     "cloud",
     "fleet",
@@ -45,6 +48,15 @@ VIEWS = (
     "setup",
     "acceptance",
 )
+OWN_NAMES = {
+    "people/new": "enrol",
+    "people/import": "import",
+    "people/inside": "inside",
+    "people/passes": "passes",
+    "people/groups": "groups",
+    "fleet/pairs": "pairs",
+}
+"""Views whose class is not the first part of their address."""
 ONE_CHOSEN = "tbody input[type=checkbox]"
 DIALOGS = (
     ("today", "door.open", None),
@@ -108,7 +120,7 @@ def shown(page: Any, view: str) -> float:
     page.evaluate("view => { window.moved.length = 0; location.hash = `#/${view}` }", view)
     name = view.partition("?")[0].split("/", maxsplit=1)[0]
     place = {"people": "person", "decisions": "decision"}.get(name, name) if "/" in view else name
-    place = {"people/new": "enrol", "people/import": "import", "people/inside": "inside"}.get(view, place)
+    place = OWN_NAMES.get(view, place)
     page.locator(f".view-{place}").wait_for()
     playwright.expect(page.locator(".skeleton, [aria-busy]")).to_have_count(0)
     return (time.monotonic() - begun) * 1000.0

@@ -394,12 +394,17 @@ def _insert_private(connection: sqlite3.Connection, vault: Vault, seq: int, deci
     )
 
 
+_SINCE = "WHERE at >= ? AND +kind IN ({})"
+"""What is counted over time: by the index log_counted, which has all that is counted. By the index of kinds, which
+`+` keeps out, each record would be fetched and parsed."""
+
+
 def _tally(database: Database, since: float, width_s: float) -> list[tuple[int, str, int]]:
     kinds = sorted(kind.value for kind in chain.DECISION_KINDS)
     with database.read() as connection:
         return connection.execute(
             "SELECT CAST((at - ?) / ? AS INTEGER) AS span, status, count(*) FROM log "
-            f"WHERE at >= ? AND kind IN ({', '.join('?' * len(kinds))}) GROUP BY span, status ORDER BY span",
+            f"{_SINCE.format(', '.join('?' * len(kinds)))} GROUP BY span, status ORDER BY span",
             [since, width_s, since, *kinds],
         ).fetchall()
 
@@ -407,12 +412,12 @@ def _tally(database: Database, since: float, width_s: float) -> list[tuple[int, 
 def _scores(database: Database, since: float) -> list[tuple[str, int, int]]:
     kinds = sorted(kind.value for kind in chain.DECISION_KINDS)
     with database.read() as connection:
-        rows = connection.execute(
-            "SELECT kind, CAST(json_extract(record, '$.score') AS INTEGER) AS points, count(*) FROM log "
-            f"WHERE at >= ? AND kind IN ({', '.join('?' * len(kinds))}) GROUP BY kind, points",
+        rows: list[tuple[str, int, int]] = connection.execute(
+            f"SELECT +kind AS said, points, count(*) FROM log {_SINCE.format(', '.join('?' * len(kinds)))} "
+            "AND points IS NOT NULL GROUP BY said, points",
             [since, *kinds],
         ).fetchall()
-    return [row for row in rows if row[1] is not None]  # asked of the database, each record would be read twice
+    return rows
 
 
 def _last_seen(database: Database, numbers: Sequence[SubjectId]) -> dict[SubjectId, float]:
@@ -488,15 +493,23 @@ def _open_reviews(why: str | None, kind: Kind | None) -> tuple[str, list[object]
     )
     if why is None:
         return rest, [*kinds]
-    return f"{rest} AND {_because('one.record')}", [*kinds, why, why]
+    return f"{rest} AND {_because('one.record')}", [*kinds, *_reason(why)]
 
 
 def _because(record: str) -> str:
-    """Return the condition that a record has a reason or a warning, given twice among the values."""
+    """Return the condition that a record has a reason or a warning; its values are `_reason`'s.
+
+    Most records lack even the letters: these are not parsed.
+    """
     return (
-        f"(EXISTS (SELECT 1 FROM json_each({record}, '$.details.reasons') WHERE value = ?)"
-        f" OR EXISTS (SELECT 1 FROM json_each({record}, '$.warnings') WHERE value = ?))"
+        f"(instr({record}, ?) > 0 AND (EXISTS (SELECT 1 FROM json_each({record}, '$.details.reasons') WHERE value = ?)"
+        f" OR EXISTS (SELECT 1 FROM json_each({record}, '$.warnings') WHERE value = ?)))"
     )
+
+
+def _reason(why: str) -> tuple[str, str, str]:
+    """Return the values of `_because`: the word as a record has it, and as it is read."""
+    return json.dumps(why, ensure_ascii=False), why, why
 
 
 def unopened(database: Database, request_id: str) -> Entry | None:
@@ -532,7 +545,7 @@ def _where(vault: Vault, wanted: DecisionFilter) -> tuple[str, list[object]]:
         values += [kind.value for kind in wanted.kinds]
     if wanted.why is not None:
         terms.append(_because("record"))
-        values += [wanted.why, wanted.why]
+        values += _reason(wanted.why)
     vendor = wanted.vendor_data
     for term, value in (
         ("status = ?", wanted.status),

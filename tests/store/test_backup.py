@@ -327,6 +327,9 @@ def make_older(directory: Path) -> None:
     with closing(sqlite3.connect(directory / DATABASE_NAME, isolation_level=None)) as connection:
         for index in ("log_pruned", "log_person", "log_subject_seq", "outbox_settled"):
             connection.execute(f"DROP INDEX {index}")
+        connection.execute("DROP INDEX log_counted")
+        connection.execute("ALTER TABLE log DROP COLUMN points")
+        connection.execute("CREATE INDEX log_at ON log (at)")
         connection.execute("ALTER TABLE erasure DROP COLUMN receipt")
         for act in ("comes", "changes", "goes"):
             connection.execute(f"DROP TRIGGER reference_{act}")

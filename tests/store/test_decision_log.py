@@ -271,3 +271,24 @@ def test_an_older_head_never_replaces_a_newer_one(store: Store) -> None:
     assert store.head.read() == new
     slots = (store.directory / HEAD_NAME).read_bytes()
     assert len(slots) == chain.SLOTS * chain.SLOT_BYTES
+
+
+def test_what_is_counted_over_time_is_read_from_one_index(store: Store, clock: Clock) -> None:
+    """The pages count over a log of years: where each record is fetched and parsed, it takes four times as long."""
+    for score in (79.4, 79.6, 101.0, None):
+        clock.advance(3600)
+        store.record_decision(NewDecision(Kind.IDENTIFY, "Approved", score=score))
+    asked: list[str] = []
+    with store.database.read() as connection:
+        connection.set_trace_callback(asked.append)
+    counted, spans = store.log.scores(NOW), store.log.tally(NOW, 7200.0)
+    with store.database.read() as connection:
+        connection.set_trace_callback(None)
+        questions = [one for one in asked if one.startswith("SELECT")]
+        plans = [connection.execute(f"EXPLAIN QUERY PLAN {one}").fetchall()[0][3] for one in questions]
+
+    assert (counted, spans) == (
+        [("IDENTIFY", 79, 2), ("IDENTIFY", 101, 1)],
+        [(0, "Approved", 1), (1, "Approved", 2), (2, "Approved", 1)],
+    )
+    assert plans == ["SEARCH log USING INDEX log_counted (at>?)"] * 2
