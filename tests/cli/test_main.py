@@ -334,7 +334,7 @@ def test_a_store_whose_key_is_gone_is_refused_in_one_line(kiosk, state):
 
 
 def test_a_store_is_made_with_the_key_that_lies_there_already(kiosk, state):  # provision.sh --key file made it
-    state.mkdir(exist_ok=True)
+    state.mkdir(mode=0o700, exist_ok=True)  # one that the group may write to, as a umask of 002 makes it, is refused
     new_key().write(state / KEY_NAME)
     made = (state / KEY_NAME).read_text()
 
