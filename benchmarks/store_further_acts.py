@@ -408,12 +408,16 @@ def make_older(directory: Path, version: int) -> None:
     """Take the last migrations back, as a store of an older release had it; 5 at the least."""
     with closing(sqlite3.connect(directory / DATABASE_NAME, isolation_level=None)) as connection:
         for script in reversed(SCRIPTS[version:]):
-            made = re.findall(r"^CREATE (TRIGGER|TABLE) (\w+)", script, re.MULTILINE)
+            made = re.findall(r"^CREATE (?:UNIQUE )?(INDEX|TRIGGER|TABLE) (\w+)", script, re.MULTILINE)
             tables = {name for kind, name in made if kind == "TABLE"}
-            for kind, name in sorted(made, reverse=True):  # triggers first: they name the tables
-                connection.execute(f"DROP {kind} {name}")
+            for kind, name in sorted(made, key=lambda one: ("INDEX", "TRIGGER", "TABLE").index(one[0])):
+                connection.execute(f"DROP {kind} IF EXISTS {name}")  # a later script may have dropped it
             for table, column in re.findall(r"^ALTER TABLE (\w+) ADD COLUMN (\w+)", script, re.MULTILINE):
                 if table not in tables:
                     connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+            for name in re.findall(r"^DROP INDEX (\w+)", script, re.MULTILINE):
+                again = re.search(rf"^CREATE INDEX {name} [^;]+", "".join(SCRIPTS), re.MULTILINE)
+                assert again is not None, name
+                connection.execute(again[0])
         connection.execute(f"DELETE FROM _sqlite_migrations WHERE name > '{version:04}'")
         connection.execute(f"PRAGMA user_version = {version}")

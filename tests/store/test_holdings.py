@@ -41,7 +41,7 @@ COLUMNS = {
     "factor": "id subject card_lookup sealed",
     "passage": "id subject direction at request_id corrected_by row_check",
     "secret": "id name sealed",
-    "log": "seq record hash signature request_id kind status at session_number of_id",
+    "log": "seq record hash signature request_id kind status at session_number of_id points",
     "log_private": "seq vendor_lookup sealed",
     "log_subject": "subject seq",
     "factor_note": "id seq sealed",
