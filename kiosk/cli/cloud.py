@@ -309,7 +309,8 @@ def _online(chosen: argparse.Namespace) -> Iterator[tuple[Cloud, Credentials]]:
         except BusyError as error:
             raise CloudError(f"Didit is busy ({error}); try again in {error.retry_after_s:.0f} s") from None
         except KeyRefusedError as error:
-            raise CloudError(f"the API key is missing or refused ({error}); see `kiosk cloud login`") from None
+            mend = "" if "`kiosk cloud" in str(error) else "; `kiosk cloud login` or `kiosk cloud key` gives another"
+            raise CloudError(f"Didit answers no call without a valid API key: {error}{mend}") from None
         except NoCreditsError as error:
             raise CloudError(f"the account has no credits ({error}); see `kiosk cloud top-up`") from None
         finally:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from kiosk.cli.values import read_count, read_skip
+from kiosk.cli.values import read_count, read_port, read_skip
 
 Adder = Callable[..., argparse.ArgumentParser]
 
@@ -67,7 +67,7 @@ def add_cloud(add: Adder, group: Callable[[Adder, str, str], Adder]) -> None:
         "another JSON, late shows a call in the list of calls only later, duplicate lists one twice.",
         json=False,
     )
-    fake.add_argument("--port", type=read_skip, default=0, metavar="N", help="port (default: a free one)")
+    fake.add_argument("--port", type=read_port, default=0, metavar="N", help="port to listen on (default: a free one)")
     fake.add_argument(
         "--generation",
         choices=("seed", "newer"),

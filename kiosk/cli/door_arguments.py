@@ -22,22 +22,22 @@ def add_door(door: Callable[..., argparse.ArgumentParser]) -> None:
         more="It holds over a power cut. The way out, the exit button, fire and an operator's release open it still.",
     )
     lockdown.add_argument("--reason", metavar="TEXT", default="", help="kept in the log, and shown to operators")
-    lockdown.add_argument("--fleet", action="store_true", help="every door of the fleet")
+    lockdown.add_argument("--fleet", action="store_true", help="close every door of the fleet, not this one alone")
     lift = door(
         "door lift",
         "lockdown",
         "lift a lockdown, in the name of an operator whose password is asked for, or read from a pipe",
         more="One of the whole fleet ends at every kiosk.",
     )
-    lift.add_argument("--by", metavar="NAME", required=True, help="an operator's name")
+    lift.add_argument("--by", metavar="NAME", required=True, help="name of the operator, see `kiosk operator list`")
     wiring = door(
         "door wiring",
         "door",
-        "say what is to be wired where, by the settings in force",
+        "say what is to be wired to which pin, by the settings in force",
         more="Names each line's pin on the board's header, and what would go wrong.",
     )
-    wiring.add_argument("--svg", metavar="FILE", type=Path, help="also draw it")
-    wiring.add_argument("--board", choices=("pi", "jetson"), help="whose header (default: this machine's, else pi)")
+    wiring.add_argument("--svg", metavar="FILE", type=Path, help="also draw it into this file, with the lock's circuit")
+    wiring.add_argument("--board", choices=("pi", "jetson"), help="whose pins (default: this machine's, else pi's)")
     wiring.add_argument(
         "--lock",
         choices=("fail-secure", "fail-safe"),

@@ -70,7 +70,8 @@ def main(arguments: Sequence[str] | None = None, *, loaded: Loaded | None = None
     except (OSError, UnicodeError) as error:  # a report's folder that is not there, a full pipe, a name in no encoding
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         about = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
-        print(f"Error: {shown(about + reason)}", file=sys.stderr)
+        mend = "; run the command as the account that may" if isinstance(error, PermissionError) else ""
+        print(f"Error: {shown(about + reason + mend)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Error: interrupted; everything acknowledged so far is kept", file=sys.stderr)
@@ -189,17 +190,23 @@ def _add_running(add: Adder) -> None:
         json=False,
     )
     part.add_argument("part", metavar="PART/OF", type=read_part, help="which part of how many, such as 1/4")
-    part.add_argument("--hub", metavar="ADDRESS", help="of the NATS server (default: [search] shards_hub)")
+    part.add_argument(
+        "--hub",
+        metavar="ADDRESS",
+        help="address of the NATS server, such as nats://hub:4222 (default: [search] shards_hub)",
+    )
     shard("shard key", "shard", "make the key that shards and whoever asks them share")
     camera = _group(add, "camera", "the cameras of this machine")
-    camera("camera list", "camera", "list the cameras of this machine, by names that stay the same after a boot")
+    camera("camera list", "camera", "list the cameras of this machine, each as [camera] source is to be written")
     clock = add(
         "clock",
         "clock",
-        "show the kiosk's time, and whether it is trusted",
+        "show the kiosk's time, UTC, and whether it is trusted",
         more="A clock that jumped, or is behind the newest record, is trusted again once an operator confirms it.",
     )
-    clock.add_argument("act", nargs="?", choices=("confirm",), help="confirm: say that this machine's time is right")
+    clock.add_argument(
+        "act", nargs="?", choices=("confirm",), help="confirm: say that this machine's time is right now"
+    )
     health = add(
         "health",
         "run",
@@ -242,7 +249,10 @@ def _add_faces(add: Adder) -> None:
         "who come first, or on the allowlist",
     )
     search.add_argument(
-        "--threshold", type=read_threshold, metavar="N", help="list people from this similarity on, 0 to 100"
+        "--threshold",
+        type=read_threshold,
+        metavar="N",
+        help="list people from this similarity on, 0 to 100 (default: [search] similarity_threshold, 70)",
     )
     for command in (match, search):
         command.add_argument("--rotate", action="store_true", help="try quarter turns until the face is upright")
@@ -269,19 +279,23 @@ def _add_people(add: Adder) -> None:
     )
     enrol.add_argument("--allowlist", action="store_true", help="also put the person on the allowlist")
     enrol.add_argument(
-        "--plan", metavar="P", help="name of the hours in which the person may enter, see [schedule] week"
+        "--plan",
+        metavar="P",
+        help="name of the hours in which the person may enter, see [schedule] week (default: the hours without a name)",
     )
     enrol.add_argument("--valid-from", metavar="DATE", help="first day on which the person may enter, YYYY-MM-DD (UTC)")
-    enrol.add_argument("--valid-until", metavar="DATE", help="first day on which the person may no longer enter")
-    enrol.add_argument("--retain-until", metavar="DATE", help="day on which the person is erased")
+    enrol.add_argument(
+        "--valid-until", metavar="DATE", help="first day on which the person may no longer enter, as above"
+    )
+    enrol.add_argument("--retain-until", metavar="DATE", help="day on which the person is erased, as above")
     enrol.add_argument(
         "--document",
         metavar="FRONT",
         type=Path,
-        help="a photograph of the person's document: its zone fills name, number and --valid-until, its portrait is "
-        "compared; what options say goes before it",
+        help="a photograph of the person's document: its machine-readable zone fills name, number and --valid-until, "
+        "its portrait is compared with the photographs; what the options say goes before what the document says",
     )
-    enrol.add_argument("--document-back", metavar="BACK", type=Path, help="of its other side")
+    enrol.add_argument("--document-back", metavar="BACK", type=Path, help="a photograph of the document's other side")
     enrol.add_argument("--yes", action="store_true", help="enrol what the document says without asking")
     _add_details(enrol)
 
@@ -370,7 +384,7 @@ def _add_details(command: argparse.ArgumentParser) -> None:
 def _add_models(add: Adder) -> None:
     models = _group(add, "models", "show, check and download neural networks")
     show = models("models show", "models", "list the models, and what each score means")
-    show.add_argument("--svg", type=Path, metavar="FILE", help="also write the score scale as a chart")
+    show.add_argument("--svg", type=Path, metavar="FILE", help="also write what each score means as a chart, SVG")
     models("models check", "models", "check every model file against its SHA-256 in the manifest")
     pull = models("models pull", "models", "download another model pack, a set of networks", json=False)
     pull.add_argument("pack", nargs="?", metavar="PACK", help="name of the pack; without one, all are listed")
@@ -390,13 +404,17 @@ def _add_models(add: Adder) -> None:
     )
     own.add_argument("network", metavar="FILE.onnx", type=Path, help="the recogniser")
     own.add_argument(
-        "--manifest", metavar="FILE.toml", type=Path, required=True, help="what it is; see models/README.md"
+        "--manifest",
+        metavar="FILE.toml",
+        type=Path,
+        required=True,
+        help="its licence, input and output; see models/README.md",
     )
     own.add_argument("--to", type=Path, metavar="DIR", help="folder for the pack (default: in the state directory)")
     doctor = add(
         "doctor",
         "models",
-        "check models, onnxruntime, store, settings and clock, and say what to mend",
+        "check models, onnxruntime (which runs them), store, settings and clock, and say what to mend",
         more="Runs known portraits through the networks and compares the results. Exit 3 when something is wrong.",
     )
     doctor.add_argument(
@@ -434,10 +452,12 @@ def _add_store(add: Adder) -> None:
     anchor = log(
         "log anchor",
         "store",
-        "print the newest record's number and hash, signed, to be kept elsewhere",
+        "print an anchor: the newest record's number and hash, signed, to be kept elsewhere",
         more="With it `kiosk log verify --anchor` finds out whether the store was later put back to an older day.",
     )
-    anchor.add_argument("--to", type=Path, metavar="FILE", help="also add it to a file, such as one on a stick")
+    anchor.add_argument(
+        "--to", type=Path, metavar="FILE", help="also add it as a line to this file, such as one on a stick"
+    )
     anchor.add_argument("--qr", action="store_true", help="also show it as a QR code, for a phone")
     log(
         "log accept",

@@ -71,7 +71,7 @@ def models_pull(chosen: argparse.Namespace) -> None:
             print(f"{pack.name:<14} {pack.sentence}")
         return
     if chosen.pack not in KNOWN_PACKS:
-        raise ModelFileError(f"no pack {chosen.pack!r} is known; there are {', '.join(KNOWN_PACKS)}")
+        raise ModelFileError(f"no pack {chosen.pack!r} is known; known: {', '.join(KNOWN_PACKS)}")
     wanted = KNOWN_PACKS[chosen.pack]
     for file in wanted.files:
         print(f"{file.name}: {file.licence}", file=sys.stderr)

@@ -238,7 +238,10 @@ def health(chosen: argparse.Namespace) -> int:
         states = status["states"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no status file"
-        hint = "is the kiosk running? systemctl status kiosk; one of another state directory is asked with --state"
+        hint = (
+            "is the kiosk running? Start it with `kiosk run`, on a device see systemctl status kiosk; --state asks the "
+            "kiosk of another state directory"
+        )
         raise ConfigError(f"{path}: {reason}; {hint}") from None
     is_fresh = 0.0 <= age_s <= chosen.max_age
     if chosen.json:

@@ -21,7 +21,7 @@ from kiosk.cloud.sync import Sync
 from kiosk.device.documents import reader_of
 from kiosk.device.site import SiteWatch
 from kiosk.didit import contract
-from kiosk.errors import ConfigError
+from kiosk.errors import ConfigError, RefusedError
 from kiosk.health.ending import end_within
 from kiosk.health.outlet import wait_for_no_reader
 from kiosk.health.supervisor import Flag
@@ -143,7 +143,10 @@ def key_list(chosen: argparse.Namespace) -> None:
 def key_revoke(chosen: argparse.Namespace) -> None:
     """End a key."""
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
-        account = Accounts(store, now=time.time).revoke(chosen.id, kind="key", actor="cli")
+        try:
+            account = Accounts(store, now=time.time).revoke(chosen.id, kind="key", actor="cli")
+        except RefusedError as error:
+            raise RefusedError(f"{error}; `kiosk key list` shows their ids") from None
     print(json.dumps(_about(account), indent=2) if chosen.json else f"{account.id} is revoked")
 
 
@@ -160,6 +163,7 @@ def operator_password(chosen: argparse.Namespace) -> None:
     """Give an operator another password."""
     with assembly.open_store(chosen, assembly.load_settings(chosen), create=False) as store:
         accounts = Accounts(store, now=time.time)
+        accounts.named(chosen.name)  # before a password is asked for that nobody could have
         account = accounts.set_password(chosen.name, _password(), actor="cli")
         if chosen.drop_second_factor:
             account = accounts.set_totp(account.id, None, actor="cli")
@@ -194,6 +198,9 @@ def _list(chosen: argparse.Namespace, kind: str) -> None:
     if chosen.json:
         print(json.dumps([_about(account) for account in accounts], indent=2, ensure_ascii=False))
         return
+    if not accounts:
+        make = "kiosk operator add NAME" if kind == "operator" else "kiosk key create --role device"
+        print(f"There is no {kind} yet; `{make}` makes one.")
     for account in accounts:
         print(f"{account.id}  {account.role.word:<8}  {_until(account):<28}  {shown(account.name)}")
 

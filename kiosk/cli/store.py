@@ -82,7 +82,8 @@ def log_verify(chosen: argparse.Namespace) -> int:
         for text in (*verdict.notes, *verdict.faults):
             print(text)
         if verdict.is_intact:
-            print(f"{verdict.records} records, each signed and in its place; the newest is {verdict.last_hash[:16]}…")
+            records = "1 record" if verdict.records == 1 else f"{verdict.records} records"
+            print(f"{records}, each signed and in its place; the newest is {verdict.last_hash[:16]}…")
             if anchors:
                 print(f"The log holds what {found.held} anchors name: it was not put back to before them.")
         else:

@@ -108,7 +108,8 @@ class Hub:
             self._identity: Identity = load_identity(json.loads((directory / "hub.seed").read_bytes()))
             self._signed = (directory / "roster").read_bytes()
         except (OSError, ValueError, KeyError) as error:
-            raise ConfigError(f"{directory}: {error}; want a folder that `kiosk fleet init` prepared") from error
+            said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else f"{directory}: {error}"
+            raise ConfigError(f"{said}; want the folder hub/ that `kiosk fleet init` made") from error
         self.roster: Roster = read_roster(self._signed, self.invitation.admin)
         self._server: subprocess.Popen[bytes] | None = None
         self._revisions: dict[str, int] = {}  # of the orders that it keeps

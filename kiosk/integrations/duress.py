@@ -9,7 +9,6 @@ it what it has. Beside this stand MQTT (mqtt.py), the log server and a panel (os
 from __future__ import annotations
 
 import logging
-import threading
 import time
 import uuid
 from collections import deque
@@ -18,13 +17,13 @@ from typing import Any
 
 from kiosk.didit.webhooks import signed
 from kiosk.entrance.news import Broadcast, News, Topic
+from kiosk.integrations.teller import Teller
 
 WITHIN_S = 10.0
 AGAIN_S = (1.0, 2.0, 5.0, 15.0, 60.0)  # between two tries; the last for as long as it takes
 EARLIER_S = 3600.0  # before a start: what another process may not have got rid of
 MOST = 1000  # that wait
 _NAMES = uuid.UUID("6c4f3a52-5d3e-4e39-9d0b-0f1c5f1f7a44")  # of alarms by their decision: one has one name for ever
-CLOSE_S = 0.5
 
 
 class DuressWebhook:
@@ -50,14 +49,11 @@ class DuressWebhook:
             again_s: waits between tries.
             now: s UTC.
         """
-        self._news, self._url, self._secret, self._again_s, self._now = news, url, secret, again_s, now
+        self._url, self._secret, self._again_s, self._now = url, secret, again_s, now
         self._earlier = earlier
         self._waiting: deque[tuple[str, Mapping[str, Any]]] = deque(maxlen=MOST)
-        self._changed = threading.Condition()
-        self._is_ending = False
         self._client: Any = None
-        self._thread = threading.Thread(target=self._run, name="alarm", daemon=True)
-        self._end_listening: Callable[[], None] = lambda: None
+        self._teller = Teller("alarm", news, hear=self._hear, run=self._run)
 
     def __repr__(self) -> str:
         return "DuressWebhook()"
@@ -69,16 +65,11 @@ class DuressWebhook:
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it writes a line for each call
         logging.getLogger("httpcore").setLevel(logging.WARNING)
         self._client = httpx.Client(timeout=WITHIN_S, follow_redirects=False)
-        self._end_listening = self._news.listen(self._hear)
-        self._thread.start()
+        self._teller.start()
 
     def close(self) -> None:
         """End; what was not taken yet is not sent."""
-        self._end_listening()
-        with self._changed:
-            self._is_ending = True
-            self._changed.notify()
-        self._thread.join(CLOSE_S)
+        self._teller.close()
         if self._client is not None:
             self._client.close()
 
@@ -88,9 +79,9 @@ class DuressWebhook:
 
     def _hear(self, news: News) -> None:
         if news.topic is Topic.DURESS:
-            with self._changed:
+            with self._teller.changed:
                 self._waiting.append((_name(news.data), {**news.data}))
-                self._changed.notify()
+                self._teller.changed.notify()
 
     def _recall(self) -> None:
         """Put the alarms of before this start first; those of since then wait already."""
@@ -98,27 +89,26 @@ class DuressWebhook:
             found = [(_name(one), one) for one in self._earlier(self._now() - EARLIER_S)]
         except Exception:  # noqa: BLE001  a store that cannot be read; its text may say that there was an alarm
             return
-        with self._changed:
+        with self._teller.changed:
             known = {name for name, _ in self._waiting}
             self._waiting.extendleft(one for one in reversed(found) if one[0] not in known)
 
     def _run(self) -> None:
         self._recall()
-        tries = 0
+        tries, teller = 0, self._teller
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._is_ending)
-                if self._is_ending:
+            with teller.changed:
+                teller.changed.wait_for(lambda: self._waiting or teller.is_ending)
+                if teller.is_ending:
                     return
                 name, alarm = self._waiting[0]
             if self._send(name, alarm):
                 tries = 0
-                with self._changed:
+                with teller.changed:
                     if self._waiting and self._waiting[0][0] == name:  # a full queue may have dropped it
                         self._waiting.popleft()
                 continue
-            with self._changed:
-                self._changed.wait_for(lambda: self._is_ending, self._again_s[min(tries, len(self._again_s) - 1)])
+            teller.rests(self._again_s[min(tries, len(self._again_s) - 1)])
             tries += 1
 
     def _send(self, name: str, alarm: Mapping[str, Any]) -> bool:

@@ -12,7 +12,6 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 from kiosk.entrance.news import News, RunningKiosk, Topic
@@ -26,6 +25,7 @@ from kiosk.integrations.home_assistant import (
     state_message,
     topic,
 )
+from kiosk.integrations.teller import Teller
 from kiosk.settings.neighbours import MqttSettings
 
 QUEUE = 100  # decisions that wait for the thread; people do not enter faster than a broker on the network reads
@@ -57,33 +57,26 @@ class Mqtt:
         """
         self._kiosk, self._settings, self._level = kiosk, settings, level
         self._messages: deque[tuple[str, str]] = deque()  # topic and text
-        self._changed = threading.Condition()
-        self._is_ending = self._is_connected = self._has_news = self._wants_release = self._must_announce = False
+        self._is_connected = self._has_news = self._wants_release = self._must_announce = False
         self._dropped = 0
         self._refusal = "not connected yet"
         self._released_at = float("-inf")
         self._client = make_client(settings, password)
         self._connect_callbacks()
-        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
-        self._end_listening: Callable[[], None] = lambda: None
+        self._teller = Teller("mqtt", kiosk.news, hear=self._hear, run=self._run)
 
     def __repr__(self) -> str:
         return "Mqtt()"
 
     def start(self) -> None:
         """Connect, now or whenever a broker answers, and publish from then on."""
-        self._end_listening = self._kiosk.news.listen(self._hear)
         self._client.connect_async(self._settings.host, self._settings.port, keepalive=KEEPALIVE_S)
         self._client.loop_start()
-        self._thread.start()
+        self._teller.start()
 
     def close(self) -> None:
         """Say that the kiosk is gone, where a broker listens, and end; waits half a second at most."""
-        self._end_listening()
-        with self._changed:
-            self._is_ending = True
-            self._changed.notify()
-        self._thread.join(timeout=WAIT_S)
+        self._teller.close()
         said = self._client.publish(topic(self._settings, "availability"), OFFLINE, qos=1, retain=True)
         try:
             said.wait_for_publish(WAIT_S if self._is_connected else 0.0)
@@ -94,7 +87,7 @@ class Mqtt:
 
     def figures(self) -> dict[str, Any]:
         """Return how the connection is, for health: JSON."""
-        with self._changed:
+        with self._teller.changed:
             return {
                 "is_connected": self._is_connected,
                 "reason": "" if self._is_connected else self._refusal,
@@ -104,7 +97,7 @@ class Mqtt:
     # ---- called by the threads of the kiosk: returns at once
 
     def _hear(self, news: News) -> None:
-        with self._changed:
+        with self._teller.changed:
             if news.topic is Topic.DECISION:
                 if not self._is_connected or len(self._messages) >= QUEUE:
                     self._dropped += 1  # told late it would be acted upon late
@@ -116,7 +109,7 @@ class Mqtt:
             elif news.topic not in {Topic.HEALTH, Topic.DOOR}:
                 return
             self._has_news = True
-            self._changed.notify()
+            self._teller.changed.notify()
 
     # ---- called by paho's thread
 
@@ -130,11 +123,11 @@ class Mqtt:
         made.on_connect_fail = self._failed
 
     def _connected(self, client: Any, _data: Any, _flags: Any, reason: Any, _more: Any) -> None:
-        with self._changed:
+        with self._teller.changed:
             self._is_connected = not reason.is_failure
             self._refusal = str(reason) if reason.is_failure else ""
             self._must_announce = self._has_news = True
-            self._changed.notify()
+            self._teller.changed.notify()
         log.log(logging.WARNING if reason.is_failure else logging.INFO, "broker said=%r", str(reason))
         if reason.is_failure:
             return
@@ -144,18 +137,18 @@ class Mqtt:
             client.subscribe(f"{self._settings.discovery_topic}/status", qos=1)
 
     def _disconnected(self, _client: Any, _data: Any, _flags: Any, reason: Any, _more: Any) -> None:
-        with self._changed:
+        with self._teller.changed:
             if self._is_connected:
                 log.warning("broker lost said=%r", str(reason))
             self._is_connected = False
             self._refusal = self._refusal or f"the broker is gone: {reason}"
 
     def _failed(self, _client: Any, _data: Any) -> None:
-        with self._changed:
+        with self._teller.changed:
             self._refusal = f"no broker answers at {self._settings.host}:{self._settings.port}"
 
     def _message(self, _client: Any, _data: Any, message: Any) -> None:
-        with self._changed:
+        with self._teller.changed:
             if message.topic == f"{self._settings.discovery_topic}/status":
                 self._must_announce = self._must_announce or message.payload == ONLINE.encode()
             elif not message.retain and message.payload == RELEASE and self._settings.may_release:
@@ -163,7 +156,7 @@ class Mqtt:
             else:
                 log.warning("command refused topic=%s retained=%s", message.topic, bool(message.retain))
                 return
-            self._changed.notify()
+            self._teller.changed.notify()
 
     # ---- this connection's own thread
 
@@ -172,7 +165,7 @@ class Mqtt:
             self._publish()
         except Exception:  # the door goes on; health says that nothing is published
             log.exception("mqtt ended")
-            with self._changed:
+            with self._teller.changed:
                 self._is_connected, self._refusal = False, "publishing ended by a fault; see the log"
             self._client.disconnect()
 
@@ -180,9 +173,9 @@ class Mqtt:
         state_at = still_at = float("-inf")
         while True:
             wait_s = min(STATE_EVERY_S, self._settings.still_every_s if self._settings.publish_still else STATE_EVERY_S)
-            with self._changed:
-                self._changed.wait_for(self._is_wanted, timeout=wait_s)
-                if self._is_ending:
+            with self._teller.changed:
+                self._teller.changed.wait_for(self._is_wanted, timeout=wait_s)
+                if self._teller.is_ending:
                     return
                 messages = list(self._messages) if self._is_connected else []
                 kept = [] if self._is_connected else [one for one in self._messages if one[0] == DURESS]
@@ -210,7 +203,8 @@ class Mqtt:
                     self._send("still", still.jpeg)  # not retained: the broker keeps no photograph
 
     def _is_wanted(self) -> bool:
-        return self._is_ending or self._has_news or self._wants_release or (self._must_announce and self._is_connected)
+        is_due = self._must_announce and self._is_connected
+        return self._teller.is_ending or self._has_news or self._wants_release or is_due
 
     def _announce(self) -> None:
         for place, announcement in discovery(self._settings):
@@ -220,7 +214,7 @@ class Mqtt:
     def _send(self, leaf: str, payload: str | bytes, *, retain: bool = False) -> None:
         said = self._client.publish(topic(self._settings, leaf), payload, qos=1, retain=retain)
         if said.rc != 0:  # the broker takes nothing now, or too slowly
-            with self._changed:
+            with self._teller.changed:
                 self._dropped += 1
 
     def _release(self) -> None:

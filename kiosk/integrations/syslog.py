@@ -8,14 +8,13 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
-import threading
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 from kiosk.entrance.news import Broadcast, News, Topic
 from kiosk.errors import ConfigError
 from kiosk.integrations.log_lines import event_of, rfc5424
+from kiosk.integrations.teller import Teller
 from kiosk.settings.neighbours import SyslogSettings
 
 QUEUE = 1000  # lines kept while the server is away; older ones go, and are counted
@@ -34,11 +33,9 @@ class Syslog:
         Raises:
             ConfigError: the certificates of the settings cannot be read.
         """
-        self._news, self._settings = news, settings
+        self._settings = settings
         self._lines: deque[bytes] = deque()
         self._silent: deque[bytes] = deque(maxlen=QUEUE)  # of duress: sent first, and no figure tells of them
-        self._changed = threading.Condition()
-        self._is_ending = False
         self._dropped = 0
         self._reason = "not connected yet"
         self._socket: socket.socket | None = None
@@ -48,28 +45,22 @@ class Syslog:
                 self._context = ssl.create_default_context(cafile=settings.ca_file or None)
             except (OSError, ssl.SSLError) as error:
                 raise ConfigError(f"[syslog] ca_file cannot be used: {error}") from None
-        self._thread = threading.Thread(target=self._run, name="syslog", daemon=True)
-        self._end_listening: Callable[[], None] = lambda: None
+        self._teller = Teller("syslog", news, hear=self._hear, run=self._run)
 
     def __repr__(self) -> str:
         return "Syslog()"
 
     def start(self) -> None:
         """Send from now on."""
-        self._end_listening = self._news.listen(self._hear)
-        self._thread.start()
+        self._teller.start()
 
     def close(self) -> None:
         """End; what was not sent by now is not."""
-        self._end_listening()
-        with self._changed:
-            self._is_ending = True
-            self._changed.notify()
-        self._thread.join(timeout=0.5)
+        self._teller.close()
 
     def figures(self) -> dict[str, Any]:
         """Return how the connection is, for health: JSON."""
-        with self._changed:
+        with self._teller.changed:
             return {
                 "is_connected": not self._reason,
                 "reason": self._reason,
@@ -82,7 +73,7 @@ class Syslog:
         if event is None:
             return
         line = rfc5424(event, host=self._settings.name or socket.gethostname(), form=self._settings.form)
-        with self._changed:
+        with self._teller.changed:
             if news.topic is Topic.DURESS:
                 self._silent.append(line)
             else:
@@ -90,14 +81,14 @@ class Syslog:
                     self._lines.popleft()
                     self._dropped += 1
                 self._lines.append(line)
-            self._changed.notify()
+            self._teller.changed.notify()
 
     def _run(self) -> None:
-        wait_s = RETRY_FIRST_S
+        wait_s, teller = RETRY_FIRST_S, self._teller
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._is_ending or self._silent or self._lines)
-                if self._is_ending:
+            with teller.changed:
+                teller.changed.wait_for(lambda: teller.is_ending or self._silent or self._lines)
+                if teller.is_ending:
                     break
                 lines = self._silent or self._lines
                 line = lines[0]
@@ -105,13 +96,12 @@ class Syslog:
                 self._send(line)
             except OSError as error:  # a certificate that does not fit is one too
                 self._lose(f"{self._settings.host}:{self._settings.port}: {error}")
-                with self._changed:
-                    if self._changed.wait_for(lambda: self._is_ending, timeout=wait_s):
-                        break
+                if not teller.rests(wait_s):
+                    break
                 wait_s = min(2.0 * wait_s, RETRY_LONGEST_S)
                 continue
             wait_s = RETRY_FIRST_S
-            with self._changed:
+            with self._teller.changed:
                 self._reason = ""
                 if lines and lines[0] is line:  # else it was the oldest of too many meanwhile
                     lines.popleft()
@@ -148,7 +138,7 @@ class Syslog:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        with self._changed:
+        with self._teller.changed:
             if not self._reason:
                 log.warning("log server lost reason=%r", reason)
             self._reason = reason

@@ -253,7 +253,7 @@ def read_toml(path: Path) -> dict[str, Any]:
             raise ConfigError(f"{path} is in UTF-16; save it as UTF-8")
         return tomllib.loads(content.decode("utf-8-sig"))  # Windows' editors begin with a mark
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except RecursionError:
         raise ConfigError(f"{path} is not TOML the kiosk reads: brackets within brackets, too deep") from None
     except UnicodeDecodeError as error:

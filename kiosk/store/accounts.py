@@ -156,7 +156,7 @@ class Accounts:
         """Give an operator another password."""
         verifier = _scrypt(_checked_password(password), self._scrypt)
         with self._store.transaction() as transaction:
-            account = self._named(name)
+            account = self.named(name)
             sealed = self._seal(account, verifier)  # which keeps the second factor
             transaction.connection.execute("UPDATE access SET sealed = ? WHERE id = ?", (sealed, account.id))
             transaction.record(Kind.KEY, details={"id": account.id, "act": "password"}, actor=actor)
@@ -269,12 +269,17 @@ class Accounts:
 
     def remove_operator(self, name: str, *, actor: str = "") -> Account:
         """End an operator's account by its name."""
-        return self.revoke(self._named(name).id, actor=actor)
+        return self.revoke(self.named(name).id, actor=actor)
 
-    def _named(self, name: str) -> Account:
+    def named(self, name: str) -> Account:
+        """Return an operator by name.
+
+        Raises:
+            RefusedError: there is none.
+        """
         found = self._read("lookup = ?", self._lookup(name.strip()))
         if found is None:
-            raise RefusedError("there is no operator of this name")
+            raise RefusedError("there is no operator of this name; `kiosk operator list` shows all")
         return found[0]
 
     def _lookup(self, name: str) -> bytes:

@@ -58,6 +58,14 @@ def copied(kiosk, place):
     return place
 
 
+def roll_back(kiosk, other, place):
+    """Have another kiosk hear of a record that a kiosk then has no more."""
+    old = copied(kiosk, place)
+    kiosk.store.people.enrol(enrolment(1))
+    say(kiosk, other)
+    put_back(kiosk, old)
+
+
 def test_a_kiosk_hears_of_its_newer_head_from_any_other(kiosks, tmp_path):
     a, b, c = kiosks
     old = copied(a, tmp_path / "old")
@@ -83,10 +91,7 @@ def test_a_kiosk_hears_of_its_newer_head_from_any_other(kiosks, tmp_path):
 
 def test_an_operator_who_looked_ends_it_and_is_not_asked_about_the_same_again(kiosks, tmp_path, capsys):
     a, b, _ = kiosks
-    old = copied(a, tmp_path / "old")
-    a.store.people.enrol(enrolment(1))
-    say(a, b)
-    put_back(a, old)
+    roll_back(a, b, tmp_path / "old")
     say(a, b)
     say(b, a)
     state = ["--state", str(a.directory)]
@@ -108,10 +113,7 @@ def test_an_operator_who_looked_ends_it_and_is_not_asked_about_the_same_again(ki
 
 def test_nobody_with_the_disk_switches_it_off(kiosks, tmp_path):
     a, b, _ = kiosks
-    old = copied(a, tmp_path / "old")
-    a.store.people.enrol(enrolment(1))
-    say(a, b)
-    put_back(a, old)
+    roll_back(a, b, tmp_path / "old")
     key = Ed25519PrivateKey.generate()
     public = key.public_key().public_bytes_raw().hex()
     entry = a.store.log.tail().entry
@@ -137,10 +139,7 @@ def test_nobody_with_the_disk_switches_it_off(kiosks, tmp_path):
 
 def test_what_was_accepted_stays_so_after_a_new_key(kiosks, tmp_path):
     a, b, _ = kiosks
-    old = copied(a, tmp_path / "old")
-    a.store.people.enrol(enrolment(1))
-    say(a, b)
-    put_back(a, old)
+    roll_back(a, b, tmp_path / "old")
     say(b, a)
     seq, _ = b.member.shared.hubs.heads()[a.member.id]
     assert rollback.hold_against(a.store, seq, "00") is not None
@@ -154,10 +153,7 @@ def test_what_was_accepted_stays_so_after_a_new_key(kiosks, tmp_path):
 
 def test_a_store_that_went_on_is_accepted_too(kiosks, tmp_path):
     a, b, _ = kiosks
-    old = copied(a, tmp_path / "old")
-    a.store.people.enrol(enrolment(1))
-    say(a, b)
-    put_back(a, old)
+    roll_back(a, b, tmp_path / "old")
     for seed in (2, 3, 4):
         a.store.people.enrol(enrolment(seed))
     seq, _ = b.member.shared.hubs.heads()[a.member.id]
@@ -190,10 +186,7 @@ def test_a_restore_that_gave_up_what_others_hold_is_no_rollback(kiosks):
 def test_after_a_rollback_a_restore_of_an_older_backup_is_the_cure(kiosks, tmp_path):
     a, b, _ = kiosks
     path = backup.write(a.store.database, a.store.vault, tmp_path / "backups", now=Clock()()).path
-    old = copied(a, tmp_path / "old")
-    a.store.people.enrol(enrolment(1))
-    say(a, b)
-    put_back(a, old)
+    roll_back(a, b, tmp_path / "old")
     say(a, b)
     say(b, a)
     found = rollback.found(a.store)
@@ -210,10 +203,7 @@ def test_after_a_rollback_a_restore_of_an_older_backup_is_the_cure(kiosks, tmp_p
 
 def test_another_record_in_the_place_of_one_that_was_told_is_a_rollback_too(kiosks, tmp_path):
     a, b, _ = kiosks
-    old = copied(a, tmp_path / "old")
-    a.store.people.enrol(enrolment(1))
-    say(a, b)
-    put_back(a, old)
+    roll_back(a, b, tmp_path / "old")
     a.store.people.enrol(enrolment(2))
     a.store.people.enrol(enrolment(3))
     export(b.member, tmp_path / "stick")

@@ -221,8 +221,8 @@ def test_the_network_denies_a_print_at_once(judge, portraits, recogniser):
     assert played.judgement.cues[0].outcome is CueOutcome.DENIES
 
 
-def test_a_screen_that_follows_no_colours_is_denied_where_its_surroundings_do(judge, portraits, recogniser):
-    """The room is lit by the kiosk's screen, the face shines by itself."""
+def screen_in_a_lit_room(portraits):
+    """Return an attack: the room is lit by the kiosk's colours, the face shines by itself."""
     rng = np.random.default_rng(4)
     room, sensor, place = draw_room(rng), Sensor(rng), Held(190.0)
     scene = hold_screen(portraits["person_c_1"].frame(), room, place)
@@ -232,8 +232,14 @@ def test_a_screen_that_follows_no_colours_is_denied_where_its_surroundings_do(ju
         colour = colour_at(step.prompt.colours, now) if step.prompt else None
         return sensor.take(shine(scene, corners, colour, 60.0) if colour else scene)
 
+    return actor
+
+
+def test_a_screen_that_follows_no_colours_is_denied_where_its_surroundings_do(judge, portraits, recogniser):
     blind = SpoofNetwork(AlwaysReal(), "blind")
-    judgement = present(judge(Level.ACTIVE, FLASH, network=blind), recogniser, actor).judgement
+    judgement = present(
+        judge(Level.ACTIVE, FLASH, network=blind), recogniser, screen_in_a_lit_room(portraits)
+    ).judgement
 
     assert judgement.verdict is Verdict.ATTACK, judgement
     assert judgement.cues[-1].name is CueName.FLASH
@@ -259,17 +265,8 @@ class Automatics:
 @pytest.mark.parametrize("seconds", [0.1, 0.5, 2.0])
 def test_a_camera_whose_exposure_cannot_be_held_lets_no_screen_pass(judge, portraits, recogniser, seconds):
     """It evens the colours out, so that a face which shines by itself goes against them."""
-    rng = np.random.default_rng(4)
-    room, sensor, place = draw_room(rng), Sensor(rng), Held(190.0)
-    scene = hold_screen(portraits["person_c_1"].frame(), room, place)
-    corners = place.corners((468, 420))
-
-    def actor(step, now):
-        colour = colour_at(step.prompt.colours, now) if step.prompt else None
-        return sensor.take(shine(scene, corners, colour, 60.0) if colour else scene)
-
     liveness = judge(Level.ACTIVE, FLASH, network=SpoofNetwork(AlwaysReal(), "blind"))
-    judgement = present(liveness, recogniser, Automatics(actor, seconds)).judgement
+    judgement = present(liveness, recogniser, Automatics(screen_in_a_lit_room(portraits), seconds)).judgement
 
     assert judgement.verdict is not Verdict.BONA_FIDE, judgement
     assert judgement.challenges[0].answer is not Answer.MET

@@ -376,14 +376,20 @@ def test_a_migration_is_made_after_a_backup_and_is_logged(directory: Path, keys:
     assert f"before-schema-{schema.VERSION}" in file.path.name
 
 
+def lose_newest(directory: Path, keys: tuple[Key, ...], older: Path) -> int:
+    """Put the database, without its head file, back to before a record; return that record's number."""
+    shutil.copy(directory / DATABASE_NAME, older)
+    with opened(directory, keys) as store:
+        lost = store.record_act(Kind.SETTINGS).seq
+    older.replace(directory / DATABASE_NAME)
+    return lost
+
+
 def test_a_record_lost_before_a_migration_is_noted_and_not_written_over(
     directory: Path, keys: tuple[Key, ...], tmp_path: Path
 ) -> None:
     """The record of the migration once took the lost one's number, and nothing showed the loss."""
-    shutil.copy(directory / DATABASE_NAME, tmp_path / "older")
-    with opened(directory, keys) as store:
-        lost = store.record_act(Kind.SETTINGS).seq
-    (tmp_path / "older").replace(directory / DATABASE_NAME)
+    lost = lose_newest(directory, keys, tmp_path / "older")
     make_older(directory)
 
     with opened(directory, keys) as store:
@@ -395,10 +401,7 @@ def test_a_record_lost_before_a_migration_is_noted_and_not_written_over(
 def test_a_store_that_noted_a_loss_is_backed_up_and_restored_all_the_same(
     directory: Path, keys: tuple[Key, ...], tmp_path: Path
 ) -> None:
-    shutil.copy(directory / DATABASE_NAME, tmp_path / "older")
-    with opened(directory, keys) as store:
-        lost = store.record_act(Kind.SETTINGS).seq
-    (tmp_path / "older").replace(directory / DATABASE_NAME)
+    lost = lose_newest(directory, keys, tmp_path / "older")
 
     with opened(directory, keys) as store:
         assert f"records {lost} to {lost} are missing" in store.verify_log().faults

@@ -21,6 +21,7 @@ from kiosk.store.upkeep import backup, check
 from kiosk.store.upkeep.rekey import rekey
 from kiosk.store.upkeep.restore import restore
 from tests.patience import LIMIT_S, until
+from tests.store.killing import TRACER
 from tests.store.stored import ANN, DAY, NOW, Clock, enrolment, files_with, raw, template
 
 
@@ -73,28 +74,15 @@ def test_nobody_has_a_receipt_who_was_not_forgotten(store: Store) -> None:
     assert store.people.erasures.receipt("9" * 40) is None
 
 
-CHILD = """
-import os, signal, sys
+CHILD = f"""{TRACER}
 from pathlib import Path
 from kiosk.store import erasure, people
 from kiosk.store.directory import open_store
 from kiosk.store.keys import read_keys
 
 directory, line = Path(sys.argv[1]), int(sys.argv[2])
-left = line
-
-def trace(frame, event, argument):
-    global left
-    if frame.f_code.co_filename not in (erasure.__file__, people.__file__):
-        return None
-    if event == "line":
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-    return trace
-
 store = open_store(directory, read_keys(directory), now=lambda: 1_800_000_000.0)
-sys.settrace(trace)
+killed_at(line, erasure, people)
 store.people.forget(1)
 """
 

@@ -28,6 +28,7 @@ from kiosk.store.upkeep.rekey import rekey
 from kiosk.store.upkeep.restore import restore
 from kiosk.store.upkeep.retention import Pruned, prune
 from kiosk.types import ClockState
+from tests.store.killing import TRACER
 from tests.store.stored import DAY, Clock, enrolment, raw
 
 YEAR = 365 * DAY
@@ -565,8 +566,7 @@ def test_two_that_remove_at_once_leave_a_log_that_verifies(directory: Path, cloc
         assert len(left(store)) == 1
 
 
-CHILD = """
-import os, signal, sys
+CHILD = f"""{TRACER}
 from pathlib import Path
 from kiosk.store import chain, checkpoint, decision_log
 from kiosk.store.directory import open_store
@@ -575,21 +575,8 @@ from kiosk.store.upkeep import retention
 from kiosk.types import ClockState
 
 directory, now, line = Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
-traced = {module.__file__ for module in (retention, decision_log, chain, checkpoint)}
-left = line
-
-def trace(frame, event, argument):
-    global left
-    if frame.f_code.co_filename not in traced:
-        return None
-    if event == "line":
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-    return trace
-
 store = open_store(directory, read_keys(directory), now=lambda: now, clock_state=lambda: ClockState.SYNCED)
-sys.settrace(trace)
+killed_at(line, retention, decision_log, chain, checkpoint)
 retention.prune(store, now=now, log_s=86400.0 * 365, outbox_s=86400.0, batch_rows=4, rest=lambda: None)
 """
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from kiosk.cli.values import read_count, read_seconds
+from kiosk.cli.values import read_count, read_seconds, read_skip
 
 Adder = Callable[..., argparse.ArgumentParser]
 Group = Callable[[Adder, str, str], Adder]
@@ -59,7 +59,7 @@ def _add_evaluations(evaluate: Adder) -> None:
         command.add_argument("folder", metavar="DIR", type=Path, help="a folder for each person")
         command.add_argument(
             "--workers",
-            type=int,
+            type=read_skip,
             default=0,
             metavar="N",
             help="photographs processed in parallel (default: one per core)",
@@ -87,7 +87,7 @@ def _add_pad(evaluate: Adder) -> None:
     pad.add_argument(
         "--level", choices=("passive", "active", "strict"), help="judge at this level (default: [pad] level)"
     )
-    pad.add_argument("--html", metavar="FILE", type=Path, help="also write a page")
+    pad.add_argument("--html", metavar="FILE", type=Path, help="also write the figures as a page")
     pad.add_argument(
         "--calibrate",
         action="store_true",
@@ -130,7 +130,9 @@ def _add_liveness(add: Adder, group: Group) -> None:
         default="none",
         help="movement that the person is asked for (default none); left and right are the person's own",
     )
-    clip.add_argument("--seconds", type=read_seconds, default=6.0, metavar="S", help="length of a clip (default 6)")
+    clip.add_argument(
+        "--seconds", type=read_seconds, default=6.0, metavar="S", help="length of a clip, 2 to 60 seconds (default 6)"
+    )
     clip.add_argument(
         "--clips", type=read_count, default=1, metavar="N", help="how many, one after the other (default 1)"
     )
@@ -143,7 +145,7 @@ def _add_accept(add: Adder) -> None:
     accept = add(
         "accept",
         "evaluation.accept",
-        "lead through the acceptance of this kiosk at its door, and write the signed report",
+        "lead an installer through the acceptance test of this kiosk at its door, and write the signed report",
         more="Stopped at any point, it goes on where it was; the operator's page leads through the same steps.",
     )
     accept.add_argument("--status", action="store_true", help="say how far it is")
@@ -161,5 +163,5 @@ def _add_accept(add: Adder) -> None:
     accept.add_argument(
         "--step",
         choices=("camera", "light", "people", "strangers", "timing", "attacks", "watchdog", "power"),
-        help="do this step now",
+        help="do this step now, out of turn",
     )

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from kiosk import assembly
 from kiosk.capture.process import Camera
-from kiosk.errors import CameraLostError, ConfigError
+from kiosk.errors import CameraLostError, ConfigError, ImageError
 from kiosk.evaluation.pad_calibrate import operating_point, split_clips
 from kiosk.evaluation.pad_clips import BONA_FIDE, Clip, find_clips
 from kiosk.evaluation.pad_record import clip_folder, record_clip
@@ -51,7 +51,10 @@ def liveness(chosen: argparse.Namespace) -> None:
     config = assembly.load_settings(chosen)
     judge = _judge(chosen, config)
     recogniser, network = judge.recogniser, judge.network
-    image = decode(content)
+    try:
+        image = decode(content)
+    except ImageError as error:
+        raise ImageError(f"{chosen.image}: {error}") from None
     faces, angle = recogniser.find_upright(image) if chosen.rotate else (recogniser.detect(image), 0)
     answer: dict[str, object] = {"method": "PASSIVE", "faces": len(faces), "model": network.model}
     if not faces:

@@ -13,7 +13,7 @@ Group = Callable[[Adder, str, str], Adder]
 OWNER = "folder that `kiosk fleet init` wrote, with owner.key and fleet.json"
 
 
-KNOWN_HERE = "without it `status` is what this kiosk knows"
+KNOWN_HERE = "without it `status` prints what this kiosk knows"
 
 
 def add_fleet(add: Adder, group: Group) -> None:
@@ -36,7 +36,11 @@ def add_fleet(add: Adder, group: Group) -> None:
     hub.add_argument("--bind", metavar="ADDRESS", default="0.0.0.0", help="address to listen on (default: all)")  # noqa: S104
     hub.add_argument("--port", type=read_port, metavar="N", default=4222, help="port to listen on (default 4222)")
     hub.add_argument(
-        "--monitor-port", type=read_port, metavar="N", default=0, help="also serve nats-server's figures on loopback"
+        "--monitor-port",
+        type=read_port,
+        metavar="N",
+        default=0,
+        help="also serve nats-server's figures on this port of loopback (default: not)",
     )
 
 
@@ -80,8 +84,10 @@ def _add_owner(fleet: Adder) -> None:
         "read it. Exit 3 where a decision is missing or cannot be read.",
     )
     log.add_argument("--owner", metavar="DIR", type=Path, required=True, help=OWNER)
-    log.add_argument("--kiosk", metavar="ID|NAME", help="only of this one")
-    log.add_argument("--days", type=read_days, metavar="N", default=1, help="of the last N days (default 1)")
+    log.add_argument("--kiosk", metavar="ID|NAME", help="only what this kiosk decided")
+    log.add_argument(
+        "--days", type=read_days, metavar="N", default=1, help="what was decided in the last N days (default 1)"
+    )
     members = fleet("fleet members", "fleet.owner", "list the kiosks of the fleet, with what each last said of itself")
     for command in (approve, revoke):
         command.add_argument("--owner", metavar="DIR", type=Path, required=True, help=OWNER)
@@ -98,14 +104,16 @@ def _add_kiosk(fleet: Adder) -> None:
         more="Everybody enrolled here becomes known to the fleet, and the other way round, once the owner has agreed. "
         "Start the kiosk anew afterwards.",
     )
-    join.add_argument("invitation", metavar="FILE", type=Path, help="fleet.json, as `kiosk fleet init` wrote it")
+    join.add_argument(
+        "invitation", metavar="FILE", type=Path, help="the invitation, fleet.json, that `kiosk fleet init` wrote"
+    )
     join.add_argument("--name", default="", help="name of this kiosk, for people (default: the machine's)")
     join.add_argument("--qr", action="store_true", help="also show the code as a QR code")
     fleet("fleet leave", "fleet.member", "belong to no fleet any more; the people who are here stay")
     fleet(
         "fleet status",
         "fleet.member",
-        "say how this kiosk stands in its fleet; exit 3 when it does not belong",
+        "say how this kiosk stands in its fleet; exit 3 when it asked and is not let in, or was taken off",
     )
     receipts = fleet(
         "fleet receipts", "fleet.member", "say which kiosks have forgotten a person; exit 3 until all have"
@@ -147,7 +155,7 @@ def _add_people(fleet: Adder) -> None:
     different = fleet("fleet different", "fleet.people", "say that two people who look alike are two")
     for command in (same, different):
         command.add_argument("one", metavar="ID", help="session_number, session_id or vendor_data")
-        command.add_argument("other", metavar="ID", help="of the other")
+        command.add_argument("other", metavar="ID", help="the other person's")
     same.add_argument(
         "--details-of",
         metavar="ID",

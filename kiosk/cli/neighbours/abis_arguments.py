@@ -14,7 +14,7 @@ STOMP_PORT = 61613
 
 def add_abis(add: Adder, group: Callable[[Adder, str, str], Adder]) -> None:
     """Add the commands; `group` makes one that has others below it."""
-    abis = group(add, "abis", "stand behind a MOSIP as its ABIS")
+    abis = group(add, "abis", "serve a MOSIP (an identity platform) as its ABIS, what finds duplicate people")
     abis(
         "abis password",
         "neighbours.abis",
@@ -31,15 +31,26 @@ def add_abis(add: Adder, group: Callable[[Adder, str, str], Adder]) -> None:
         "search asks them. Speaks STOMP 1.2 to ActiveMQ.",
         json=False,
     )
-    run.add_argument("--broker", metavar="HOST", required=True, help="ActiveMQ")
+    run.add_argument("--broker", metavar="HOST", required=True, help="host of MOSIP's message broker, ActiveMQ")
     run.add_argument("--port", type=read_port, metavar="N", default=STOMP_PORT, help=f"its port (default {STOMP_PORT})")
-    run.add_argument("--inbound", metavar="QUEUE", default="mosip-to-abis", help="where MOSIP writes (mosip-to-abis)")
-    run.add_argument("--outbound", metavar="QUEUE", default="abis-to-mosip", help="where it reads (abis-to-mosip)")
-    run.add_argument("--user", metavar="NAME", default="", help="the broker's user")
-    run.add_argument("--ca", metavar="FILE", type=Path, help="whose certificates are taken (default: the system's)")
+    run.add_argument(
+        "--inbound", metavar="QUEUE", default="mosip-to-abis", help="where MOSIP writes (default mosip-to-abis)"
+    )
+    run.add_argument(
+        "--outbound", metavar="QUEUE", default="abis-to-mosip", help="where it reads (default abis-to-mosip)"
+    )
+    run.add_argument("--user", metavar="NAME", default="", help="the broker's user (default: none)")
+    run.add_argument(
+        "--ca",
+        metavar="FILE",
+        type=Path,
+        help="authorities, PEM, whose certificates are accepted (default: the system's)",
+    )
     run.add_argument("--plain", action="store_true", help="without TLS: for a broker on this machine")
     run.add_argument("--text", action="store_true", help="answer with text messages instead of bytes")
-    run.add_argument("--mosip", metavar="URL", required=True, help="where biometrics are fetched, nowhere else")
+    run.add_argument(
+        "--mosip", metavar="URL", required=True, help="address from which biometrics are fetched, and from nowhere else"
+    )
     run.add_argument("--client", metavar="ID", required=True, help="MOSIP's client id of this ABIS")
     run.add_argument("--app", metavar="ID", default="regproc", help="its application id (default regproc)")
     run.add_argument(

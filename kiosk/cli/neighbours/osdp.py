@@ -26,7 +26,8 @@ def add_osdp(add: Adder, group: Callable[[Adder, str, str], Adder]) -> None:
         "osdp key",
         "neighbours.osdp",
         "store the key of the secure channel; it is asked for, or read from a pipe",
-        more="32 hexadecimal digits, the same at both ends.",
+        more="OSDP is the serial line between readers and access control panels. The key has 32 hexadecimal digits, "
+        "the same at both ends.",
     )
     key.add_argument("--new", action="store_true", help="make a key and print it once, to be entered at the other end")
     install = osdp(
@@ -36,7 +37,9 @@ def add_osdp(add: Adder, group: Callable[[Adder, str, str], Adder]) -> None:
         more="For role reader, with the panel in its mode of installation and the kiosk stopped. Until then the "
         "channel has a key that everybody knows: whoever listens at the line reads the new one.",
     )
-    install.add_argument("--within", metavar="S", type=float, default=120.0, help="how long to wait (default 120)")
+    install.add_argument(
+        "--within", metavar="S", type=float, default=120.0, help="seconds to wait, 3600 at most (default 120)"
+    )
     osdp(
         "osdp check",
         "neighbours.osdp",
@@ -54,7 +57,9 @@ def add_simulate(door: Adder) -> None:
         more="With the settings in force. Lines are read from a pipe too; `wait 2` waits so many seconds.",
         json=False,
     )
-    simulate.add_argument("--demo", metavar="DIR", type=Path, help="people of these portraits instead of the camera")
+    simulate.add_argument(
+        "--demo", metavar="DIR", type=Path, help="a folder of portraits, whose people walk up instead of the camera's"
+    )
 
 
 def osdp_key(chosen: argparse.Namespace) -> None:
@@ -84,7 +89,9 @@ def osdp_install(chosen: argparse.Namespace) -> None:
 
     config = assembly.load_settings(chosen)
     if not config.osdp.is_used or config.osdp.role != "reader":
-        raise ConfigError("[osdp]: want a port, and role reader; a panel sets no key to a panel")
+        raise ConfigError(
+            '[osdp]: want port and role = "reader"; as role "panel" make the key here with `kiosk osdp key --new`'
+        )
     if not 0.0 < chosen.within <= LONGEST_S:
         raise ConfigError(f"--within: want more than 0 s and at most {LONGEST_S:g} s")
     with assembly.open_store(chosen, config) as store:

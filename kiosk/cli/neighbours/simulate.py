@@ -179,6 +179,10 @@ class Bench:
 def door_simulate(chosen: argparse.Namespace) -> int:
     """Run the kiosk on a bench, and do what is typed."""
     config = assembly.load_settings(chosen)
+    if chosen.demo is not None:
+        from kiosk.cli.demo import portraits_in  # noqa: PLC0415  loads all that a kiosk loads
+
+        portraits_in(chosen.demo)  # here, as the kiosk's own words would come behind the help
     key = read_line_key(chosen, config) if config.osdp.is_used else None
     with ExitStack() as parts:
         place = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="kiosk-bench-")))

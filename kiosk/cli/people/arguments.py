@@ -22,12 +22,24 @@ def add_keeping(gallery: Callable[..., argparse.ArgumentParser], who: str) -> No
     edit.add_argument("--vendor-data", metavar="X", help="your identifier for the person")
     edit.add_argument("--document-type", metavar="T", help='for example "Identity Card"')
     edit.add_argument("--document-number", metavar="N", help="number of the document")
-    edit.add_argument("--plan", metavar="P", help="name of the hours in which the person may enter")
-    edit.add_argument("--groups", metavar="G,…", help="groups of the person, which say through which doors of a fleet")
+    edit.add_argument(
+        "--plan", metavar="P", help="name of the hours in which the person may enter, see [schedule] week"
+    )
+    edit.add_argument(
+        "--groups",
+        metavar="G,…",
+        help="groups of the person, with commas between; the policy of a fleet says which groups go through which door",
+    )
     edit.add_argument("--valid-from", metavar="DATE", help="first day on which the person may enter, YYYY-MM-DD (UTC)")
-    edit.add_argument("--valid-until", metavar="DATE", help="first day on which the person may no longer enter")
-    edit.add_argument("--retain-until", metavar="DATE", help="day on which the person is erased")
-    edit.add_argument("--status", choices=STATUSES, help="Approved lets in somebody who enrolled without an operator")
+    edit.add_argument(
+        "--valid-until", metavar="DATE", help="first day on which the person may no longer enter, as above"
+    )
+    edit.add_argument("--retain-until", metavar="DATE", help="day on which the person is erased, as above")
+    edit.add_argument(
+        "--status",
+        choices=STATUSES,
+        help="Approved lets in somebody who enrolled without an operator; In Review and Declined let nobody in",
+    )
     factors = gallery(
         "gallery factors",
         "people.factors",
@@ -36,10 +48,13 @@ def add_keeping(gallery: Callable[..., argparse.ArgumentParser], who: str) -> No
         "second line the PIN to enter under duress, which opens and raises a silent alarm.",
     )
     factors.add_argument("subject", metavar="ID", help=who)
-    factors.add_argument("--card", metavar="CARD", help="12-3456 (26 bits), 34:12-3456, 37:12-3456 or 56:123456")
     factors.add_argument(
-        "--pin", action="store_true", help="give a PIN of 4 to 12 digits, in the place of an older one"
+        "--card",
+        metavar="CARD",
+        help="facility and number of the card, such as 12-3456, for one of 26 bits; another length in bits goes before "
+        "them: 34:12-3456, 37:12-3456; of any other length the whole is one number, such as 56:123456",
     )
+    factors.add_argument("--pin", action="store_true", help="give a PIN of 4 to 12 digits, in place of an older one")
     factors.add_argument(
         "--suspend-until", metavar="DATE", help="keep the person outside until a day, YYYY-MM-DD (UTC); empty to end it"
     )
@@ -87,13 +102,20 @@ def add_passages(passage: Callable[..., argparse.ArgumentParser], who: str) -> N
         ("passage export", "write working hours as CSV: in and out paired, in the door's time zone"),
     ):
         listed = passage(name, "people.passages", sentence, json=False)
-        listed.add_argument("--since", metavar="DATE", help="first day, YYYY-MM-DD (UTC); by default 31 days before")
-        listed.add_argument("--until", metavar="DATE", help="first day that is left out; by default tomorrow")
+        listed.add_argument(
+            "--since", metavar="DATE", help="first day, YYYY-MM-DD (UTC); by default 31 days before --until"
+        )
+        listed.add_argument(
+            "--until", metavar="DATE", help="first day that is left out, YYYY-MM-DD (UTC); by default tomorrow"
+        )
     correct = passage(
-        "passage correct", "people.passages", "keep that somebody went in or out where nobody was seen", json=False
+        "passage correct",
+        "people.passages",
+        "record that somebody went in or out unseen, so that who is inside is right again",
+        json=False,
     )
     correct.add_argument("subject", metavar="ID", help=who)
-    correct.add_argument("direction", choices=("in", "out"))
+    correct.add_argument("direction", choices=("in", "out"), help="which way they went")
 
 
 def add_passes(group: Callable[..., argparse.ArgumentParser], who: str) -> None:
@@ -105,12 +127,22 @@ def add_passes(group: Callable[..., argparse.ArgumentParser], who: str) -> None:
         more="See section [passes]. Days and times are those of the door's time zone.",
     )
     issue.add_argument("--label", default="", metavar="TEXT", help="whom it is for; kept in the list, not in the code")
-    issue.add_argument("--from", dest="since", metavar="TIME", help="such as 2027-01-31T09:00; by default now")
-    issue.add_argument("--until", required=True, metavar="TIME", help="such as 2027-01-31T18:00, or a day: its end")
-    issue.add_argument("--uses", type=int, default=1, metavar="N", help="how often it opens, by default once; 0: any")
+    issue.add_argument(
+        "--from", dest="since", metavar="TIME", help="when it begins, such as 2027-01-31T09:00; by default now"
+    )
+    issue.add_argument(
+        "--until", required=True, metavar="TIME", help="when it ends, such as 2027-01-31T18:00, or a day: its end"
+    )
+    issue.add_argument(
+        "--uses", type=int, default=1, metavar="N", help="how often it opens, by default once; 0: any number of times"
+    )
     issue.add_argument("--visitor", metavar="ID", help=f"the enrolled visitor whose face is asked for; {who}")
     issue.add_argument(
-        "--door", action="append", default=[], metavar="NAME", help="of the fleet, or *; may be repeated"
+        "--door",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a kiosk of the fleet at whose door it counts, or * for all of them; may be repeated (default: this one)",
     )
     _add_files(issue)
     group("pass list", "people.passes", "print the passes that are kept here, without their codes")
@@ -118,7 +150,11 @@ def add_passes(group: Callable[..., argparse.ArgumentParser], who: str) -> None:
     show.add_argument("name", metavar="PASS", help="16 hexadecimal digits, of `kiosk pass list`")
     _add_files(show)
     revoke = group("pass revoke", "people.passes", "end a pass, here at once, at the others of a fleet in seconds")
-    revoke.add_argument("name", metavar="PASS", help="as above, or the text of its code, also of another kiosk's pass")
+    revoke.add_argument(
+        "name",
+        metavar="PASS",
+        help="its 16 hexadecimal digits, see `kiosk pass list`, or the text of its code, FKP1:…, of any kiosk's pass",
+    )
 
 
 def _add_files(command: argparse.ArgumentParser) -> None:

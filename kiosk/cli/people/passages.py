@@ -45,6 +45,9 @@ def passage_list(chosen: argparse.Namespace) -> None:
     start, end = _span(chosen)
     with assembly.open_store(chosen, config, create=False) as store:
         found = sorted(store.passages.between(start, end), key=lambda one: one.at)
+    if not found:
+        why = "" if config.passage.direction != "none" else "; [passage] direction is none, which keeps no passages"
+        assembly.note(f"nobody went through in this time{why}")
     for one in found:
         word = f" corrected by {shown(one.corrected_by)}" if one.corrected_by else ""
         print(f"{_moment(one.at, config)}  {one.number:>8}  {one.direction.value}{word}")

@@ -208,54 +208,41 @@ async def search_faces(call: Call) -> Response:
 
 async def passive_liveness(call: Call) -> Response:
     """Judge a photograph: a person, or a picture of one?"""
-    form = await call.form("user_image")
-    photograph = form.file("user_image")
-    threshold = form.threshold("face_liveness_score_decline_threshold")
-    options = _options(form)
-    detector = call.context.detector
-    if detector is None:
-        raise busy(NO_DETECTOR)
-
-    def work() -> dict[str, Any]:
-        return answer_liveness(
-            call.context.device,
-            detector.tested(),
-            liveness_limits(call.context.config.pad).cues,
-            photograph,
-            threshold=threshold,
-            rotate=options.rotate,
-            save=options.save,
-            vendor_data=options.vendor_data,
-            metadata=options.metadata,
-            photographs={"user_image": photograph},
-            actor=call.actor,
-        )
-
-    try:
-        return await _judged(call, Kind.PASSIVE_LIVENESS, work, save=options.save)
-    except ImageError:
-        return answer({"error": "Invalid user image format."}, 400)
+    return await _looked_at(call, Kind.PASSIVE_LIVENESS, answer_liveness)
 
 
 async def estimate_age(call: Call) -> Response:
     """Estimate the age of a face, and judge whether it is a person's or a picture's."""
+    return await _looked_at(call, Kind.AGE_ESTIMATION, answer_age, least_age="age_estimation_decline_threshold")
+
+
+async def _looked_at(call: Call, kind: Kind, judge: Callable[..., dict[str, Any]], **more: str) -> Response:
+    """Judge one photograph by what tells pictures of faces from faces.
+
+    Args:
+        call: with a form.
+        kind: of the decision.
+        judge: `answer_liveness`, or one that takes as much; told the thresholds in `more` too.
+        more: which field of the form a further threshold stands in.
+    """
     form = await call.form("user_image")
     photograph = form.file("user_image")
-    threshold = form.threshold("face_liveness_score_decline_threshold")
-    least_age = form.threshold("age_estimation_decline_threshold")
+    thresholds = {
+        name: form.threshold(field)
+        for name, field in {"threshold": "face_liveness_score_decline_threshold", **more}.items()
+    }
     options = _options(form)
     detector = call.context.detector
     if detector is None:
         raise busy(NO_DETECTOR)
 
     def work() -> dict[str, Any]:
-        return answer_age(
+        return judge(
             call.context.device,
             detector.tested(),
             liveness_limits(call.context.config.pad).cues,
             photograph,
-            least_age=least_age,
-            threshold=threshold,
+            **thresholds,
             rotate=options.rotate,
             save=options.save,
             vendor_data=options.vendor_data,
@@ -265,7 +252,7 @@ async def estimate_age(call: Call) -> Response:
         )
 
     try:
-        return await _judged(call, Kind.AGE_ESTIMATION, work, save=options.save)
+        return await _judged(call, kind, work, save=options.save)
     except ImageError:
         return answer({"error": "Invalid user image format."}, 400)
 
