@@ -3,7 +3,7 @@
 import { call, path } from "../../common/api.js";
 import { ask } from "../dialog.js";
 import { factors } from "./factors.js";
-import { el, icon, put } from "../../common/dom.js";
+import { el, icon, press, put } from "../../common/dom.js";
 import { details, filled } from "./details.js";
 import { field, showFaults } from "../../common/field.js";
 import { countdown } from "../fleet.js";
@@ -110,7 +110,7 @@ function editing(one, address, again) {
     trouble,
     el("div", { class: "actions" }, el("button", { type: "submit", class: "button primary" }, t("action.save"))),
   );
-  form.addEventListener("submit", async (event) => {
+  press(form, "submit", async (event) => {
     event.preventDefault();
     trouble.textContent = "";
     try {
@@ -146,7 +146,7 @@ function acts(one, address, change, session) {
     el("button", { type: "button", class: `button wide ${kind}`, onclick: act }, icon(symbol), words);
   return el(
     "section",
-    { class: "card stack" },
+    { class: "card stack", "data-one-act": true },
     el("h2", {}, t("person.acts")),
     one.is_blocklisted ? button("check", t("person.unblock"), unblock) : button("block", t("person.block"), block),
     one.is_allowlisted
@@ -221,6 +221,7 @@ function photographs(one, address, again) {
     trouble.textContent = "";
     const form = new FormData();
     form.append("image", file);
+    input.control.disabled = true; // until this one is stored, or is not
     try {
       await call("POST", `${address}/references`, { form });
       say(t("person.reference_added"));
@@ -229,6 +230,8 @@ function photographs(one, address, again) {
       if (error.status === undefined) throw error;
       trouble.textContent = error.message;
       input.control.value = "";
+    } finally {
+      input.control.disabled = false;
     }
   });
   return el(
