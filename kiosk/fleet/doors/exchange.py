@@ -9,14 +9,14 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kiosk.errors import KioskError
 from kiosk.fleet import wire
 from kiosk.fleet.doors.doors import Doors
 from kiosk.fleet.sealed import Form
-from kiosk.rules.lockdown import read_lockdowns
+from kiosk.rules.lockdown import read_lockdowns, read_names
 from kiosk.rules.passage import Direction
 from kiosk.store.passages.passages import OwnPassage, ToldPassage
 
@@ -113,7 +113,8 @@ class DoorExchange:
         while True:
             now = self._doors.lockdowns().shared.as_dict()
             if now != told and self._member.is_let_in and (told is not None or now["begun"] or now["lifted"]):
-                sealed = self._sealed("lockdown", now, 0)
+                names = await asyncio.to_thread(self._names, {one["by"] for one in now["begun"]})
+                sealed = self._sealed("lockdown", {**now, "names": names}, 0)
                 await client.jetstream(timeout=wire.ANSWER_S).publish(f"fleet.lockdown.{self._member.id}", sealed)
                 told = now
             try:
@@ -123,9 +124,15 @@ class DoorExchange:
             if message is not None:
                 await asyncio.to_thread(self._heard, "lockdown", message, self._take_lockdowns)
 
+    def _names(self, accounts: Collection[str]) -> dict[str, str]:
+        """Return the names of accounts, apart from the acts: a program before this one passes them over."""
+        found = {account: self._doors.account_name(account) for account in accounts}
+        return {account: name for account, name in found.items() if name is not None}
+
     def _take_lockdowns(self, kiosk: str, said: Any) -> None:
+        told, names = read_lockdowns(said).shared, read_names(said)
         try:
-            self._doors.hear_lockdowns(read_lockdowns(said).shared, self._doors.name_of(kiosk))
+            self._doors.hear_lockdowns(told, self._doors.name_of(kiosk), names)
         except KioskError as error:  # it holds all the same
             log.warning("fleet lockdown kept=False reason=%r", str(error))
 
