@@ -228,17 +228,6 @@ class Accounts:
             return self._copied.get(row)
         return self._account(found)[0] if found is not None else None
 
-    def name_of(self, row: str) -> str | None:
-        """Return the name of an account, ended or not; None for what is no account here, or where the store cannot say.
-
-        A log's actor may be something else, such as "cli" or another kiosk's account.
-        """
-        try:
-            account = self.get(row) if len(row) == 2 * ID_BYTES else None
-        except StoreError:
-            return None
-        return None if account is None else account.name
-
     def all(self, kind: str) -> tuple[Account, ...]:
         """Return every key, or every operator, oldest first; those revoked too."""
         with self._store.database.read() as connection:
@@ -378,6 +367,18 @@ class CopiedAccounts:
         except StoreError:
             return False
         return any(_account(vault, one)[0].is_good(self._now()) for one, _ in rows)
+
+
+def name_of(accounts: Accounts, actor: str) -> str | None:
+    """Return the name of an account, ended or not; None for what is none here, or where the store cannot say.
+
+    A log's actor may be something else, such as "cli" or another kiosk's account.
+    """
+    try:
+        account = accounts.get(actor) if len(actor) == 2 * ID_BYTES else None
+    except StoreError:
+        return None
+    return None if account is None else account.name
 
 
 def _last_signed_in(store: Store) -> dict[str, float]:

@@ -38,7 +38,7 @@ from kiosk.device.site import as_dict as site_as_dict
 from kiosk.didit import contract
 from kiosk.errors import StoreError
 from kiosk.rules.text import cell
-from kiosk.store.accounts import Role
+from kiosk.store.accounts import Role, name_of
 from kiosk.store.chain import DECISION_KINDS, Entry, Kind
 from kiosk.store.decision_log import DecisionFilter, LoggedDecision
 from kiosk.types import Status, SubjectId
@@ -83,7 +83,7 @@ class _Names:
 
     def _actor(self, actor: str) -> str | None:
         """Return the name of whoever did something, an operator or a key, ended or not; None for the device itself."""
-        return self._accounts.name_of(actor)
+        return name_of(self._accounts, actor)
 
 
 def _row(call: Call, one: LoggedDecision, names: _Names) -> dict[str, Any]:

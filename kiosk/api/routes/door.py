@@ -25,7 +25,7 @@ from kiosk.errors import StoreError
 from kiosk.rules.lockdown import Lockdown
 from kiosk.rules.text import objection
 from kiosk.settings.languages import LANGUAGES
-from kiosk.store.accounts import Role
+from kiosk.store.accounts import Role, name_of
 from kiosk.store.factors.pins import LONGEST
 from kiosk.store.subjects import Details
 
@@ -67,7 +67,7 @@ async def set_alarm(call: Call) -> Response:
 
 def _lockdown(call: Call, acts: tuple[Lockdown, ...]) -> dict[str, Any]:
     kiosk, accounts = call.context.running(), call.context.access.accounts
-    names = {one.by: accounts.name_of(one.by) or kiosk.lockdown_name(one.by) for one in acts}
+    names = {one.by: name_of(accounts, one.by) or kiosk.lockdown_name(one.by) for one in acts}
     told = [{**one.as_dict(), "at": timestamp(one.at), "by_name": names[one.by]} for one in acts]
     return {"is_locked_down": bool(acts), "acts": told}
 

@@ -20,7 +20,7 @@ from kiosk.fleet.updates.staging import Staging
 from kiosk.rules.conditions import Allowed
 from kiosk.rules.interlock import Leaf
 from kiosk.settings.config import ORDERED_NAME
-from kiosk.store.accounts import Accounts
+from kiosk.store.accounts import Accounts, name_of
 from kiosk.store.store import Store
 
 
@@ -60,7 +60,7 @@ def make_fleet(chosen: argparse.Namespace, kiosk: Kiosk, store: Store, *, reload
             leaf=lambda: Leaf.UNKNOWN if door is None else door.leaf,
             lockdowns=lambda: lockdown.known,
             hear_lockdowns=lambda told, name, names: lockdown.hear(told, kiosk=name, names=names),
-            account_name=lambda account: accounts.name_of(account) or lockdown.heard_name(account),
+            account_name=lambda account: name_of(accounts, account) or lockdown.heard_name(account),
         )
 
     made = FleetSync(

@@ -69,10 +69,7 @@ function known(one) {
     ["column.document", [one.document_type, one.document_number].filter(Boolean).join(" ")],
     ["column.vendor_data", one.vendor_data],
     ["person.plan", one.plan],
-    [
-      "person.valid",
-      one.valid_from || one.valid_until ? `${time(one.valid_from, "day")} – ${time(one.valid_until, "day")}` : null,
-    ],
+    ["person.valid", validity(one)],
     ["column.enrolled", time(one.verification_date, "full")],
     ["column.last_seen", one.last_seen_at ? time(one.last_seen_at, "full") : t("people.never_seen")],
     ["person.retention", time(one.retention_until, "day")],
@@ -98,6 +95,11 @@ function known(one) {
         .map(([name, value]) => el("div", {}, el("dt", {}, t(name)), el("dd", {}, value))),
     ),
   );
+}
+
+function validity({ valid_from: from, valid_until: until }) {
+  if (!from) return until && t("person.ends", { when: time(until, "day") });
+  return [time(from, "day"), until ? time(until, "day") : "…"].join(" – ");
 }
 
 function editing(one, address, again) {
