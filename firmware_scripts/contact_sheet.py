@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -250,7 +251,8 @@ def dialog(page: Any, words: str, ticked: str | None = None) -> bool | None:
     """Open a dialog by its button; None where the view has no such button to press."""
     if ticked is not None and page.locator(ticked).count() and not page.locator(f"{ticked}:checked").count():
         page.locator(ticked).first.check()
-    button = page.locator("button:visible", has_text=words).first
+    whole = re.compile(rf"^\W*{re.escape(words)}\W*$")  # a part would be found in another button's words
+    button = page.locator("button:visible", has_text=whole).first
     if not button.count() or not button.is_enabled():
         return None
     button.click()

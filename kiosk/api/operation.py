@@ -315,6 +315,11 @@ class Call:
         except ValueError:
             raise refusal(400, "Want a JSON object.") from None
 
+    async def json_if_any(self) -> dict[str, Any]:
+        """Return the body, a JSON object; empty where the caller sent no body at all."""
+        has_none = self.request.headers.get("content-length", "0") == "0"
+        return {} if has_none and "transfer-encoding" not in self.request.headers else await self.json()
+
     async def form(self, *file_names: str, most_files: int = 1, most_file_bytes: int = 0, most_bytes: int = 0) -> Form:
         """Return the body, a multipart form; its memory is given back when the call ends."""
         boundary = boundary_of(self.request.headers.get("content-type", ""))

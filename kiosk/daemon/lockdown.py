@@ -10,7 +10,7 @@ import json
 import logging
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from kiosk.errors import RefusedError, StoreError
@@ -23,6 +23,7 @@ from kiosk.store.unrecorded import Act
 
 NAME = "lockdown"
 SLOT_BYTES = 1 << 17
+MOST_NAMES = 200
 SENTENCE = (
     "The door is locked down: it opens outward, for the groups of [passage] lockdown_groups, and by an operator's "
     "release. An operator lifts it on the page, or root on the device: `kiosk door lift --by NAME`."
@@ -48,6 +49,7 @@ class LockdownKeeper:
         self._lock, self._acting = threading.Lock(), threading.Lock()
         self._monitor: Monitor | None = None
         self._changed: Callable[[], None] = lambda: None
+        self._names: dict[str, str] = {}  # of accounts of other kiosks; never kept, as names are sealed everywhere else
         self._known = self._read()
 
     @property
@@ -106,13 +108,18 @@ class LockdownKeeper:
         self._changed()
         return lifted
 
-    def hear(self, told: Lockdowns, *, kiosk: str) -> None:
-        """Take what another kiosk of the fleet says.
+    def heard_name(self, account: str) -> str | None:
+        """Return the name of another kiosk's account, as the fleet told it since this process began."""
+        return self._names.get(account)
+
+    def hear(self, told: Lockdowns, *, kiosk: str, names: Mapping[str, str] | None = None) -> None:
+        """Take what another kiosk of the fleet says, and the names of the accounts in it.
 
         Raises:
             StoreError: it cannot be kept; it holds all the same.
         """
-        before = self._known
+        self._names = dict([*self._names.items(), *(names or {}).items()][-MOST_NAMES:])
+        before, told = self._known, told.said_by(kiosk)
         if (after := before.join(told)) == before:
             return
         begun = [one for one in after.in_force if one.id not in before.begun]

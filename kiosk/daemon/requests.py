@@ -100,6 +100,10 @@ class Requests:
         """Return those that hold."""
         return self._parts.doorway.lockdown.known.in_force
 
+    def lockdown_name(self, account: str) -> str | None:
+        """Return the name of an account of another kiosk that began a lockdown, where the fleet told it."""
+        return self._parts.doorway.lockdown.heard_name(account)
+
     def pin_lock_s(self, number: SubjectId, wrong: int) -> float:
         """Return for how long yet no PIN of a person counts."""
         return self._parts.judge.factors.locked_s(number, wrong)

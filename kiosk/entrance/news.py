@@ -219,6 +219,9 @@ class RunningKiosk(Protocol):
             RefusedError: none holds, or a wired switch still asks for one.
         """
 
+    def lockdown_name(self, account: str) -> str | None:
+        """Return the name of an account of another kiosk that began a lockdown, where the fleet told it."""
+
     def lockdowns(self) -> tuple[Lockdown, ...]:
         """Return those that hold."""
 

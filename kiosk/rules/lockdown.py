@@ -101,6 +101,15 @@ class Lockdowns:
         begun = {name: one for name, one in self.begun.items() if one.is_fleet_wide}
         return Lockdowns(MappingProxyType(begun), self.lifted)
 
+    def said_by(self, kiosk: str) -> Lockdowns:
+        """Return it with the name of the kiosk that says it, on what it began itself.
+
+        >>> Lockdowns().with_act(Lockdown("a", "b", 1.0)).said_by("Back door").in_force[0].kiosk
+        'Back door'
+        """
+        begun = {name: replace(one, kiosk=one.kiosk or kiosk) for name, one in self.begun.items()}
+        return replace(self, begun=MappingProxyType(begun))
+
     @property
     def is_spoilt(self) -> bool:
         """Whether one holds because what was kept could not be read."""
@@ -130,6 +139,24 @@ def read_lockdowns(told: Any) -> Lockdowns:
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("this says nothing of lockdowns") from error
     return Lockdowns(MappingProxyType({one.id: one for one in acts}), lifted)
+
+
+def read_names(told: Any) -> dict[str, str]:
+    """Read the names of accounts that come beside lockdowns; a program before this one sends none.
+
+    Raises:
+        ValueError: a page could not show them.
+
+    >>> read_names({"begun": [], "lifted": [], "names": {"0011aabbccdd": "Person C"}})
+    {'0011aabbccdd': 'Person C'}
+    """
+    names = told.get("names", {}) if isinstance(told, dict) else None
+    if not isinstance(names, dict) or len(names) > MOST_ACTS:
+        raise ValueError("this names nobody")
+    for text in (*names, *names.values()):
+        if not isinstance(text, str) or not 0 < len(text) <= LONGEST_TEXT or objection(text):
+            raise ValueError("want names that can be seen")
+    return dict(names)
 
 
 def passes(groups: Collection[str], staff: Collection[str], *, is_outward: bool) -> bool:

@@ -374,6 +374,18 @@ class CopiedAccounts:
         return any(_account(vault, one)[0].is_good(self._now()) for one, _ in rows)
 
 
+def name_of(accounts: Accounts, actor: str) -> str | None:
+    """Return the name of an account, ended or not; None for what is none here, or where the store cannot say.
+
+    A log's actor may be something else, such as "cli" or another kiosk's account.
+    """
+    try:
+        account = accounts.get(actor) if len(actor) == 2 * ID_BYTES else None
+    except StoreError:
+        return None
+    return None if account is None else account.name
+
+
 def _last_signed_in(store: Store) -> dict[str, float]:
     with store.database.read() as connection:
         return dict(

@@ -28,6 +28,7 @@ class ScriptedKiosk:
         self.states: tuple[Degradation, ...] = ()
         self.figures: dict[str, Any] = {"camera": {"fps": 30}}
         self.locked_down: tuple[Lockdown, ...] = ()
+        self.names: dict[str, str] = {}  # of accounts of other kiosks
 
     def health(self) -> Health:
         """Return how it is: armed while `states` is empty."""
@@ -75,6 +76,10 @@ class ScriptedKiosk:
     def lockdowns(self) -> tuple[Lockdown, ...]:
         """Return those that hold."""
         return self.locked_down
+
+    def lockdown_name(self, account: str) -> str | None:
+        """Return the name of an account of another kiosk."""
+        return self.names.get(account)
 
     def pin_lock_s(self, number: SubjectId, wrong: int) -> float:
         """Return for how long a PIN is locked that was wrong so often, as if the last time were now."""

@@ -290,12 +290,13 @@ def test_the_secret_of_a_second_factor_is_in_no_answer_and_no_record(served):
 
 def test_an_administrator_makes_changes_and_removes_operators(served):
     with signed_in(served) as client:
-        made = client.post("/device/operators", json={"name": "Person A", "role": "operator", "password": OTHER})
-        twice = client.post("/device/operators", json={"name": "person a", "role": "operator", "password": OTHER})
+        json = {"role": "operator", "password": OTHER, **OWN}
+        made = client.post("/device/operators", json={"name": "Person A", **json})
+        twice = client.post("/device/operators", json={"name": "person a", **json})
         address = f"/device/operators/{made.json()['id']}"
         raised = client.patch(address, json={"role": "admin", **OWN})
         with signed_in(served, "Person A", OTHER) as theirs:
-            removed = client.delete(address)
+            removed = client.request("DELETE", address, json=OWN)
             after = theirs.get("/device/session")
 
     assert (made.status_code, raised.json()["role"], removed.status_code) == (201, "admin", 204)
@@ -303,15 +304,24 @@ def test_an_administrator_makes_changes_and_removes_operators(served):
     assert after.status_code == 401
 
 
-def test_an_open_page_makes_no_administrator_without_its_own_password(served):
+def test_an_open_page_changes_nobodys_rights_and_takes_nobody_away_without_its_own_password(served):
     accounts = served.application.context.access.accounts
     other = accounts.create_operator("Person B", Role.OPERATOR, OTHER)
+    accounts.set_totp(other.id, new_secret())
+    key, _ = accounts.create_key("gate", Role.DEVICE)
     person = {"name": "Person A", "role": "admin", "password": OTHER}
     acts = [
         ("POST", "/device/operators", person, 201),
+        ("POST", "/device/operators", {**person, "name": "Person E", "role": "operator"}, 201),
         ("PATCH", f"/device/operators/{other.id}", {"role": "admin"}, 200),
         ("PATCH", f"/device/operators/{other.id}", {"password": PASSWORD}, 200),
+        ("DELETE", f"/device/operators/{other.id}/second-factor", {}, 204),
+        ("DELETE", f"/device/operators/{other.id}", {}, 204),
         ("POST", "/device/keys", {"name": "anything", "role": "admin"}, 201),
+        ("POST", "/device/keys", {"name": "anything", "role": "device"}, 201),
+        ("DELETE", f"/device/keys/{key.id}", {}, 204),
+        ("POST", "/device/people.csv", {}, 200),
+        ("POST", "/device/people/archive", {"passphrase": "a stick may be lost"}, 200),
     ]
     with signed_in(served) as client:
         for method, path, json, done in acts:
@@ -321,7 +331,8 @@ def test_an_open_page_makes_no_administrator_without_its_own_password(served):
 
             assert [(one.status_code, list(one.json())) for one in (without, wrong)] == [(400, ["own_password"])] * 2
             assert right.status_code == done
-        assert client.post("/device/keys", json={"name": "gate", "role": "device"}).status_code == 201
+        assert client.delete(f"/device/keys/{key.id}").status_code == 400  # a call without a body proves nothing
+        assert client.get("/device/people.csv").status_code == 403
 
     as_key = served.call("POST", "/device/operators", "admin", json={**person, "name": "Person D"})
     assert as_key.status_code == 201  # a key is given with each call
@@ -361,8 +372,8 @@ def test_the_last_administrator_stays_one(served):
     person = served.accounts["person"]
     with signed_in(served) as client:
         lowered = client.patch(f"/device/operators/{person.id}", json={"role": "operator", **OWN})
-        removed = client.delete(f"/device/operators/{person.id}")
-        as_key = client.delete(f"/device/keys/{person.id}")
+        removed = client.request("DELETE", f"/device/operators/{person.id}", json=OWN)
+        as_key = client.request("DELETE", f"/device/keys/{person.id}", json=OWN)
 
     assert (lowered.status_code, removed.status_code, as_key.status_code) == (409, 409, 404)
     assert served.application.context.access.accounts.get(person.id).role is Role.ADMIN
@@ -374,7 +385,8 @@ def test_a_lost_telephone_is_taken_away_by_another_administrator(served):
     accounts.create_operator("Person B", Role.ADMIN, OTHER)
 
     with signed_in(served, "Person B", OTHER) as client:
-        client.delete(f"/device/operators/{served.accounts['person'].id}/second-factor")
+        address = f"/device/operators/{served.accounts['person'].id}/second-factor"
+        client.request("DELETE", address, json={"own_password": OTHER})
 
     assert try_sign_in(served).status_code == 200
 

@@ -15,7 +15,7 @@ from kiosk.errors import RefusedError, StoreError
 from kiosk.health.monitor import Monitor
 from kiosk.rules.conditions import Condition, policy
 from kiosk.rules.grant import Grant, RefusalReason
-from kiosk.rules.lockdown import Lockdown, Lockdowns
+from kiosk.rules.lockdown import Lockdown, Lockdowns, read_names
 from kiosk.settings.config import Config
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
@@ -158,6 +158,24 @@ def test_what_the_fleet_says_holds_here_and_is_kept_and_a_lift_comes_back_no_mor
 
     assert not site.is_locked
     assert site.acts() == [(True, "fleet:Back door"), (False, "fleet:Side door")]
+
+
+def test_who_locked_down_at_another_kiosk_has_a_name_here_that_is_nowhere_kept(site):
+    told = Lockdowns().with_act(Lockdown("one", "0011aabbccdd", 1.0, is_fleet_wide=True))
+    site.lockdown.hear(told, kiosk="Back door", names={"0011aabbccdd": "Person C"})
+    (act,) = site.lockdown.known.in_force
+
+    assert (act.kiosk, site.lockdown.heard_name(act.by)) == ("Back door", "Person C")
+    assert not any(b"Person C" in path.read_bytes() for path in site.state.rglob("*") if path.is_file())
+    site.start()
+    (act,) = site.lockdown.known.in_force
+    assert (act.kiosk, site.lockdown.heard_name(act.by)) == ("Back door", None)  # until the hub says it again
+
+
+@pytest.mark.parametrize("names", [{"a": 1}, {"a": ""}, {"a": "two\nlines"}, ["a"], {str(n): "x" for n in range(51)}])
+def test_names_that_no_page_could_show_are_refused(names):
+    with pytest.raises(ValueError, match="name"):
+        read_names({"begun": [], "lifted": [], "names": names})
 
 
 def test_many_at_once_leave_what_was_done(site):

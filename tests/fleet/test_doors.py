@@ -32,6 +32,7 @@ class Door(Kiosk):
     def __init__(self, directory, fleet):
         super().__init__(directory, fleet, Clock())
         self.rule, self.leaf, self.lockdowns = PassageRule(), Leaf.SHUT, Lockdowns()
+        self.names, self.told_names = {}, {}  # of accounts: its own, and others' as they were told
         self.heard = []
         self.start()
 
@@ -47,11 +48,13 @@ class Door(Kiosk):
             leaf=lambda: self.leaf,
             lockdowns=lambda: self.lockdowns,
             hear_lockdowns=self.hear,
+            account_name=self.names.get,
         )
 
-    def hear(self, told, name):
+    def hear(self, told, name, names):
         self.lockdowns = self.lockdowns.join(told)
         self.heard.append(name)
+        self.told_names |= names
 
     @property
     def doors(self):
@@ -212,10 +215,12 @@ def test_a_kiosk_that_does_not_go_by_this_door_is_no_other_door_of_an_airlock(do
 
 def test_a_lockdown_of_the_fleet_holds_everywhere_and_is_lifted_anywhere(doors):
     _, a, b = doors
+    a.names |= {"guard": "Person C", "cook": "Person D"}
     a.lockdowns = a.lockdowns.with_act(Lockdown("here", "guard", 1.0))
     a.lockdowns = a.lockdowns.with_act(Lockdown("everywhere", "guard", 2.0, is_fleet_wide=True))
     until(lambda: b.lockdowns.is_locked)
     assert [one.id for one in b.lockdowns.in_force] == ["everywhere"]
+    assert b.told_names == {"guard": "Person C"}
 
     b.lockdowns = b.lockdowns.lift(["everywhere"])
     until(lambda: [one.id for one in a.lockdowns.in_force] == ["here"])

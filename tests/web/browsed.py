@@ -98,7 +98,7 @@ def opened(chromium, url: str, **options) -> Iterator[tuple[Any, Watch]]:
     watch = Watch(page, url)
     try:
         yield page, watch
-        assert watch.faults == []
+        assert watch.faults == [], watch.faults  # pytest spells out only what stands in a test
     finally:
         context.close()
 

@@ -9,6 +9,7 @@ import pytest
 
 from kiosk.entrance.news import Still, Topic
 from kiosk.rules.conditions import Degradation
+from kiosk.rules.lockdown import Lockdown
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from tests.api.served import A1, NOW, PASSWORD, serving
@@ -177,7 +178,7 @@ def test_an_operator_locks_the_door_down_with_a_reason_and_lifts_that(live, serv
     page.get_by_text("The door is locked down.").wait_for()
     served.kiosk.states = (Degradation("lockdown", "Locked down.", "log_only", NOW),)
     served.kiosk.news.publish(Topic.HEALTH, {})
-    playwright.expect(card).to_contain_text("by Person C: a drill")
+    playwright.expect(card).to_contain_text("By: Person C. Reason: a drill")
     if SHOTS:
         page.screenshot(path=Path(SHOTS, "lockdown-page.png"))
 
@@ -189,6 +190,22 @@ def test_an_operator_locks_the_door_down_with_a_reason_and_lifts_that(live, serv
     card.get_by_role("button", name="Lock the door down").wait_for()
 
     assert [asked[0] for asked in served.kiosk.asked] == ["lockdown", "lift"]
+
+
+def test_who_locked_down_at_another_kiosk_stands_by_name_and_never_by_an_id(live, served):
+    page, _ = live
+    served.kiosk.names = {"0011aabbccdd": "Person B"}
+    served.kiosk.locked_down = tuple(
+        Lockdown(str(place), by, NOW, kiosk="Back door", is_fleet_wide=True)
+        for place, by in enumerate(("0011aabbccdd", "0022aabbccdd", "switch"))
+    )
+    served.kiosk.states = (Degradation("lockdown", "Locked down.", "log_only", NOW),)
+    served.kiosk.news.publish(Topic.HEALTH, {})
+    card = page.locator(".door-card")
+
+    for words in ("By: Person B, Back door.", "By: An operator whose name is not known here", "By: The wired switch"):
+        playwright.expect(card).to_contain_text(words)
+    playwright.expect(card).not_to_contain_text("aabbccdd")
 
 
 # ---- alarms

@@ -505,6 +505,7 @@ def test_a_new_key_is_shown_once_and_works(operator, served):
     show(page, "keys")
 
     page.get_by_label("Name").fill("Turnstile north")
+    page.get_by_label("Your own password").fill(PASSWORD)
     page.get_by_role("button", name="Create the key").click()
     key = page.locator(".code.key").inner_text()
     page.get_by_role("button", name="I have copied it").click()

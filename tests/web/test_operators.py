@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from kiosk.api.totp import STEP_S, code_at
+from kiosk.api.totp import STEP_S, code_at, new_secret
 from kiosk.store.accounts import Role
 from tests.api.served import PASSWORD, serving
 from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, running, serious
@@ -81,9 +81,9 @@ def test_an_account_is_made_raised_and_removed_with_its_name_in_every_sentence(o
     page, watch = operators
     watch.expects(400)
     form = page.locator("form", has=page.get_by_role("button", name="Make the account"))
-    playwright.expect(form.get_by_label("Your own password")).to_be_hidden()
     form.get_by_label("Name").fill("Person A")
     form.get_by_label("First password").fill(OTHER)
+    form.get_by_label("Your own password").fill(PASSWORD)
     form.get_by_role("button", name="Make the account").click()
     page.get_by_text("Person A may sign in.").wait_for()
 
@@ -99,7 +99,8 @@ def test_an_account_is_made_raised_and_removed_with_its_name_in_every_sentence(o
     row = page.locator(".operators > li", has_text="Person A")
     playwright.expect(row).to_contain_text("Administrator")
     page.get_by_role("button", name="Remove: Person A").click()
-    page.get_by_role("dialog").get_by_role("button", name="Remove", exact=True).click()
+    dialog.get_by_label("Your own password").fill(PASSWORD)
+    dialog.get_by_role("button", name="Remove", exact=True).click()
     page.get_by_text("Person A was removed.").wait_for()
 
     playwright.expect(row).to_have_count(0)
@@ -159,16 +160,36 @@ def test_operators_and_the_qr_code_have_no_fault_that_axe_finds(operators, size)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_an_administrators_key_is_made_with_the_own_password_alone(operators, served):
+def test_a_lost_telephone_is_taken_away_with_the_own_password_alone(operators, served):
+    page, watch = operators
+    watch.expects(400)
+    accounts = served.application.context.access.accounts
+    other = accounts.create_operator("Person B", Role.OPERATOR, OTHER)
+    accounts.set_totp(other.id, new_secret())
+    page.reload()
+    page.get_by_role("button", name="Remove the second factor: Person B").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Your own password").fill(OTHER)
+    assert serious(page) == []
+    dialog.get_by_role("button", name="Remove the second factor").click()
+    dialog.get_by_text("This is not your password.", exact=True).wait_for()
+    assert accounts.get(other.id).totp is not None
+    dialog.get_by_label("Your own password").fill(PASSWORD)
+    dialog.get_by_role("button", name="Remove the second factor").click()
+    page.get_by_text("Person B signs in by the password alone now.").wait_for()
+
+    assert accounts.get(other.id).totp is None
+
+
+def test_a_key_is_made_with_the_own_password_alone(operators, served):
     page, _ = operators
     page.evaluate("location.hash = '#/keys'")
     page.get_by_label("Name").fill("backups")
-    playwright.expect(page.get_by_label("Your own password")).to_be_hidden()
     page.get_by_label("Role").select_option("admin")
     page.get_by_label("Your own password").fill(PASSWORD)
     assert serious(page) == []
     page.get_by_role("button", name="Create the key").click()
 
     page.get_by_role("row", name="backups").wait_for()
-    playwright.expect(page.get_by_label("Your own password")).to_be_hidden()  # the form is as new
+    playwright.expect(page.get_by_label("Your own password")).to_have_value("")  # the form is as new
     assert "backups" in {one.name for one in served.application.context.access.accounts.all("key")}

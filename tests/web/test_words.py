@@ -61,6 +61,13 @@ def test_a_translation_leaves_no_value_out():
     assert differing == []
 
 
+@pytest.mark.parametrize("language", sorted(ALL))
+def test_what_a_button_does_is_never_called_as_the_way_out_beside_it(language):
+    words = json.loads((WEB / "common" / f"{language}.json").read_text(encoding="utf-8"))
+
+    assert [key for key, said in words.items() if said == words["action.cancel"]] == ["action.cancel"]
+
+
 def places(words):
     return {place for form in forms(words) for place in PLACES.findall(form)}
 

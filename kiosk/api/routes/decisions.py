@@ -38,13 +38,12 @@ from kiosk.device.site import as_dict as site_as_dict
 from kiosk.didit import contract
 from kiosk.errors import StoreError
 from kiosk.rules.text import cell
-from kiosk.store.accounts import ID_BYTES, Role
+from kiosk.store.accounts import Role, name_of
 from kiosk.store.chain import DECISION_KINDS, Entry, Kind
 from kiosk.store.decision_log import DecisionFilter, LoggedDecision
 from kiosk.types import Status, SubjectId
 
 LONGEST_REASON = 1000
-ACCOUNT_SIGNS = 2 * ID_BYTES  # of an account's id; "cli", "sweep" and others name no account
 AUDIT_ROWS = 100
 KINDS = tuple(kind.value for kind in Kind)
 STATUSES = tuple(status.value for status in Status)
@@ -84,11 +83,7 @@ class _Names:
 
     def _actor(self, actor: str) -> str | None:
         """Return the name of whoever did something, an operator or a key, ended or not; None for the device itself."""
-        try:
-            account = self._accounts.get(actor) if len(actor) == ACCOUNT_SIGNS else None
-        except StoreError:
-            return None
-        return None if account is None else account.name
+        return name_of(self._accounts, actor)
 
 
 def _row(call: Call, one: LoggedDecision, names: _Names) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from kiosk.errors import StoreError
 from kiosk.rules.lockdown import Lockdown
 from kiosk.rules.text import objection
 from kiosk.settings.languages import LANGUAGES
-from kiosk.store.accounts import ID_BYTES, Role
+from kiosk.store.accounts import Role, name_of
 from kiosk.store.factors.pins import LONGEST
 from kiosk.store.subjects import Details
 
@@ -66,17 +66,10 @@ async def set_alarm(call: Call) -> Response:
 
 
 def _lockdown(call: Call, acts: tuple[Lockdown, ...]) -> dict[str, Any]:
-    told = [{**one.as_dict(), "at": timestamp(one.at), "by_name": _name_of(call, one.by)} for one in acts]
+    kiosk, accounts = call.context.running(), call.context.access.accounts
+    names = {one.by: name_of(accounts, one.by) or kiosk.lockdown_name(one.by) for one in acts}
+    told = [{**one.as_dict(), "at": timestamp(one.at), "by_name": names[one.by]} for one in acts]
     return {"is_locked_down": bool(acts), "acts": told}
-
-
-def _name_of(call: Call, actor: str) -> str | None:
-    """Return the name of an account of this kiosk; None for another's, a wire, or where the store cannot say."""
-    try:
-        account = call.context.access.accounts.get(actor) if len(actor) == 2 * ID_BYTES else None
-    except StoreError:
-        return None
-    return None if account is None else account.name
 
 
 async def show_lockdown(call: Call) -> Response:

@@ -72,8 +72,7 @@ async def create_key(call: Call) -> Response:
         errors["expires_days"] = [f"Ensure this value is between 1 and {MOST_DAYS}."]
     if errors:
         raise field_errors(errors)
-    if ROLES[str(role)] is Role.ADMIN:
-        await prove(call, body)
+    await prove(call, body)
     expires = None if days is None else call.context.now() + days * DAY_S
     accounts = call.context.access.accounts
     try:
@@ -90,6 +89,7 @@ async def create_key(call: Call) -> Response:
 async def revoke_key(call: Call) -> Response:
     """Revoke a key at once."""
     name = str(call.request.path_params["id"])
+    await prove(call, await call.json_if_any())
     try:
         await call.run(lambda: call.context.access.accounts.revoke(name, kind="key", actor=call.actor))
     except RefusedError:
@@ -159,7 +159,7 @@ OPERATIONS = (
         "POST",
         "/device/keys",
         create_key,
-        "Make a key; only this answer shows it. A session gives its own password and code for an administrator's.",
+        "Make a key; only this answer shows it. A session gives its own password and code.",
         {201: named("NewKey", closed(**KEY, key=STRING)), 400: ANSWER_400, 408: TEXT, 413: TEXT, 503: TEXT},
         role=Role.ADMIN,
         json=opened(
@@ -176,9 +176,10 @@ OPERATIONS = (
         "DELETE",
         "/device/keys/{id}",
         revoke_key,
-        "Revoke a key at once.",
-        {204: None, 404: TEXT, 503: TEXT},
+        "Revoke a key at once; a session gives its own password and code.",
+        {204: None, 400: ANSWER_400, 404: TEXT, 408: TEXT, 413: TEXT, 503: TEXT},
         role=Role.ADMIN,
+        json=opened({}, **OWN_FIELDS),
     ),
     Operation(
         "GET",

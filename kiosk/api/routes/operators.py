@@ -76,8 +76,7 @@ async def create_operator(call: Call) -> Response:
     if errors:
         raise field_errors(errors)
     accounts = call.context.access.accounts
-    if ROLES[str(role)] is Role.ADMIN:
-        await prove(call, body)
+    await prove(call, body)
 
     def work() -> Account:
         try:
@@ -119,6 +118,9 @@ async def change_operator(call: Call) -> Response:
 
 async def remove_operator(call: Call) -> Response:
     """End an operator's account."""
+    body = await call.json_if_any()
+    await call.run(lambda: _known(call))
+    await prove(call, body)
 
     def work() -> None:
         account = _known(call)
@@ -138,13 +140,11 @@ async def end_sessions(call: Call) -> Response:
 
 async def remove_second_factor(call: Call) -> Response:
     """Take another operator's second factor away: their telephone is lost."""
-
-    def work() -> None:
-        account = _known(call)
-        _refuse_own(call, account, "POST /device/session/second-factor/remove")
-        call.context.access.accounts.set_totp(account.id, None, actor=call.actor)
-
-    await call.run(work)
+    body = await call.json_if_any()
+    account = await call.run(lambda: _known(call))
+    _refuse_own(call, account, "POST /device/session/second-factor/remove")
+    await prove(call, body)
+    await call.run(lambda: call.context.access.accounts.set_totp(_known(call).id, None, actor=call.actor))
     return Response(status_code=204)
 
 
@@ -260,7 +260,7 @@ OPERATIONS = (
         "POST",
         "/device/operators",
         create_operator,
-        "Make an operator's account; a session gives its own password and code for an administrator's.",
+        "Make an operator's account; a session gives its own password and code.",
         {201: OPERATOR, **_SENT},
         role=Role.ADMIN,
         json=opened(
@@ -281,9 +281,10 @@ OPERATIONS = (
         "DELETE",
         _PATH,
         remove_operator,
-        "End an operator's account and sessions; not the last administrator's.",
-        {204: None, 404: TEXT, 409: TEXT, 503: TEXT},
+        "End an account and its sessions, not the last administrator's; a session gives its own password and code.",
+        {204: None, 404: TEXT, **_SENT},
         role=Role.ADMIN,
+        json=opened({}, **OWN_FIELDS),
     ),
     Operation(
         "DELETE",
@@ -297,9 +298,10 @@ OPERATIONS = (
         "DELETE",
         _PATH + "/second-factor",
         remove_second_factor,
-        "Take another operator's second factor away, whose telephone is lost.",
-        {204: None, 403: TEXT, 404: TEXT, 409: TEXT, 503: TEXT},
+        "Take another's second factor away, whose telephone is lost; a session gives its own password and code.",
+        {204: None, 403: TEXT, 404: TEXT, **_SENT},
         role=Role.ADMIN,
+        json=opened({}, **OWN_FIELDS),
     ),
     Operation(
         "POST",

@@ -15,7 +15,11 @@ from kiosk.store.accounts import Account
 LONGEST_CODE = 20
 OWN_PASSWORD, OWN_CODE = "own_password", "own_code"
 OWN_FIELDS = {OWN_PASSWORD: STRING, OWN_CODE: STRING}
-"""What a session sends besides, for a change that gives somebody more rights."""
+"""What a session sends besides, for an act that a page left open must not be enough for.
+
+These are all changes of who may operate or call the kiosk (accounts, keys, roles, passwords, second factors), and
+people who are taken away. Ending sessions is none: it only takes rights, and has to be quick. See DECISIONS.md, 19.
+"""
 
 
 async def own_account(call: Call, password: object, field: str = "password") -> Account:
@@ -50,7 +54,7 @@ async def own_account_with_code(
 
 
 async def prove(call: Call, body: Mapping[str, Any]) -> None:
-    """Ask the owner of a session for their own password and code before somebody gets more rights by it.
+    """Ask the owner of a session for their own password and code before an act of those above `OWN_FIELDS`.
 
     A call with a key proves who it is by itself. A session that was opened with a key wants the key once more.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from kiosk.fleet.updates.staging import Staging
 from kiosk.rules.conditions import Allowed
 from kiosk.rules.interlock import Leaf
 from kiosk.settings.config import ORDERED_NAME
+from kiosk.store.accounts import Accounts, name_of
 from kiosk.store.store import Store
 from kiosk.types import ClockState
 
@@ -51,14 +53,15 @@ def make_fleet(chosen: argparse.Namespace, kiosk: Kiosk, store: Store, *, reload
         }
 
     def doors(member: Member) -> Doors:
-        door, lockdown = kiosk.door, kiosk.lockdown
+        door, lockdown, accounts = kiosk.door, kiosk.lockdown, Accounts(store, now=time.time)
         return Doors(
             member,
             store,
             rule=lambda: kiosk.device.config.passage,
             leaf=lambda: Leaf.UNKNOWN if door is None else door.leaf,
             lockdowns=lambda: lockdown.known,
-            hear_lockdowns=lambda told, name: lockdown.hear(told, kiosk=name),
+            hear_lockdowns=lambda told, name, names: lockdown.hear(told, kiosk=name, names=names),
+            account_name=lambda account: name_of(accounts, account) or lockdown.heard_name(account),
             now=kiosk.clock,
             is_clock_trusted=lambda: kiosk.clock.state() is not ClockState.UNTRUSTED,
         )

@@ -35,7 +35,8 @@ class Doors:
         rule: Callable[[], PassageRule],
         leaf: Callable[[], Leaf] = lambda: Leaf.UNKNOWN,
         lockdowns: Callable[[], Lockdowns] = Lockdowns,
-        hear_lockdowns: Callable[[Lockdowns, str], None] = lambda _told, _kiosk: None,
+        hear_lockdowns: Callable[[Lockdowns, str, Mapping[str, str]], None] = lambda _told, _kiosk, _names: None,
+        account_name: Callable[[str], str | None] = lambda _account: None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
         is_clock_trusted: Callable[[], bool] = lambda: True,
@@ -48,13 +49,14 @@ class Doors:
             rule: section [passage], as it is in force.
             leaf: how its own door stands.
             lockdowns: what is known of lockdowns here.
-            hear_lockdowns: takes what a kiosk, by name, says of them.
+            hear_lockdowns: takes what a kiosk, by name, says of them, and the names of the accounts in it.
+            account_name: the name of an account as it is known here, its own or another kiosk's.
             clock: monotonic s.
             now: s UTC, by which passages are dated.
             is_clock_trusted: whether that can be believed; nothing is left out or forgotten by it else.
         """
         self.member, self.store, self.rule = member, store, rule
-        self.lockdowns, self.hear_lockdowns = lockdowns, hear_lockdowns
+        self.lockdowns, self.hear_lockdowns, self.account_name = lockdowns, hear_lockdowns, account_name
         self._clock, self._began = clock, clock()
         self.agreement = Agreement(member.id, clock=clock, leaf=leaf)
         self._read_to: dict[tuple[str, str], int] = {}  # hub and kiosk: number of the newest passage that was read

@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kiosk.errors import KioskError
@@ -17,7 +17,7 @@ from kiosk.fleet import wire
 from kiosk.fleet.doors.doors import Doors
 from kiosk.fleet.doors.ended_passes import EndedPasses
 from kiosk.fleet.sealed import Form
-from kiosk.rules.lockdown import read_lockdowns
+from kiosk.rules.lockdown import read_lockdowns, read_names
 from kiosk.rules.passage import Direction
 from kiosk.store.passages.passages import OwnPassage, ToldPassage
 
@@ -116,7 +116,8 @@ class DoorExchange:
             now = self._doors.lockdowns().shared.as_dict() | {"passes": await asyncio.to_thread(self._ended.own)}
             is_read = missing <= 0 or time.monotonic() - begun_at >= FIRST_S or now["begun"]
             if now != told and is_read and self._member.is_let_in and (told is not None or any(now.values())):
-                sealed = self._sealed("lockdown", now, 0)
+                names = await asyncio.to_thread(self._names, {one["by"] for one in now["begun"]})
+                sealed = self._sealed("lockdown", {**now, "names": names}, 0)
                 await client.jetstream(timeout=wire.ANSWER_S).publish(f"fleet.lockdown.{self._member.id}", sealed)
                 told = now
             try:
@@ -127,10 +128,15 @@ class DoorExchange:
                 missing -= 1
                 await asyncio.to_thread(self._heard, "lockdown", message, self._take_lockdowns)
 
+    def _names(self, accounts: Collection[str]) -> dict[str, str]:
+        """Return the names of accounts, apart from the acts: a program before this one passes them over."""
+        found = {account: self._doors.account_name(account) for account in accounts}
+        return {account: name for account, name in found.items() if name is not None}
+
     def _take_lockdowns(self, kiosk: str, said: Any) -> None:
-        name = self._doors.name_of(kiosk)
+        name, told, names = self._doors.name_of(kiosk), read_lockdowns(said).shared, read_names(said)
         try:
-            self._doors.hear_lockdowns(read_lockdowns(said).shared, name)
+            self._doors.hear_lockdowns(told, name, names)
         except KioskError as error:  # it holds all the same
             log.warning("fleet lockdown kept=False reason=%r", str(error))
         self._ended.hear(said.get("passes", []), "" if kiosk == self._member.id else name)  # older kiosks tell of none

@@ -1,6 +1,6 @@
 /** Form fields: a label, the control, a hint and the place for its error, tied together for screen readers. */
 
-import { el, icon } from "./dom.js";
+import { coded, el, icon } from "./dom.js";
 import { t } from "./words.js";
 
 let count = 0;
@@ -42,7 +42,7 @@ export function field(label, { choices, rows, hint, value, unit, ...attributes }
     "div",
     { class: isBox ? "field box" : "field" },
     isBox ? [control, named] : [named, body],
-    hint && el("p", { class: "hint", id: `${id}-hint` }, hint),
+    hint && el("p", { class: "hint", id: `${id}-hint` }, coded(hint)),
     error,
   );
   whole.control = control;

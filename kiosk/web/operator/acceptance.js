@@ -21,7 +21,7 @@ const KINDS = ["print", "phone", "tablet", "mask"];
 const LOOK_MS = 1_000; // between two looks while somebody presents
 
 export async function acceptance(place, { session, on, atEnd }) {
-  const body = el("div", { class: "stack" });
+  const body = el("div", { class: "stack", "data-one-act": true }); // a second press would be of the next presentation
   const last = {}; // what was typed last, by step: the next presentation is often of the same
   let chosen = null; // the step that is open; null for the next one
   let shown = null;
@@ -127,12 +127,7 @@ export async function acceptance(place, { session, on, atEnd }) {
         {
           type: "button",
           class: "button primary large",
-          onclick: async (event) => {
-            const button = event.currentTarget;
-            button.disabled = true;
-            await note({ act }, t("acceptance.noted"));
-            button.disabled = false;
-          },
+          onclick: () => note({ act }, t("acceptance.noted")),
         },
         icon("camera"),
         t(words),
@@ -414,20 +409,17 @@ export async function acceptance(place, { session, on, atEnd }) {
 }
 
 function form(fields, words, send, kind = "button primary large") {
-  const button = el("button", { type: "submit", class: kind }, words);
   return el(
     "form",
     {
       class: "stack accept-form",
       onsubmit: async (event) => {
         event.preventDefault();
-        button.disabled = true;
         await send();
-        button.disabled = false;
       },
     },
     fields,
-    el("div", { class: "actions" }, button),
+    el("div", { class: "actions" }, el("button", { type: "submit", class: kind }, words)),
   );
 }
 

@@ -30,6 +30,16 @@ export function unopenedChip(row) {
   return row.unopened ? chip("maybe", "door", t("unopened.mark")) : null;
 }
 
+const ACCOUNT = /^[0-9a-f]{12}$/; // an account's id, which says nothing to anybody
+
+/** Who did something: the name of an account, else words for what is none; never an id. */
+export function doer(actor, name = null) {
+  if (name) return name;
+  const [kind, rest] = String(actor ?? "").split(/[: ](.*)/s);
+  if (kind === "fleet" && rest) return t("actor.fleet", { kiosk: rest });
+  return ACCOUNT.test(actor) ? t("actor.account") : named("actor", kind);
+}
+
 /** Any other state as a chip. */
 export function chip(kind, symbol, words) {
   return el("span", { class: `chip ${kind}` }, symbol && icon(symbol), words);

@@ -1,6 +1,6 @@
 /** Questions in front of the page, on the browser's own dialog element: it keeps the focus and takes Escape. */
 
-import { el } from "../common/dom.js";
+import { coded, el, press } from "../common/dom.js";
 import { t } from "../common/words.js";
 
 /**
@@ -17,7 +17,7 @@ export function ask({ title, text, content = null, confirm, isDanger = false, ac
       "form",
       { class: "stack" },
       el("h2", { id: "dialog-title" }, title),
-      text && el("p", { class: "soft" }, text),
+      text && el("p", { class: "soft" }, coded(text)),
       content,
       trouble,
       el(
@@ -28,7 +28,7 @@ export function ask({ title, text, content = null, confirm, isDanger = false, ac
       ),
     );
     const dialog = el("dialog", { class: "dialog", "aria-labelledby": "dialog-title" }, form);
-    form.addEventListener("submit", async (event) => {
+    press(form, "submit", async (event) => {
       event.preventDefault();
       const values = Object.fromEntries(new FormData(form));
       yes.disabled = true;

@@ -2,7 +2,7 @@
 
 import { call } from "../common/api.js";
 import { chip } from "./decision-parts.js";
-import { el, icon, put } from "../common/dom.js";
+import { coded, el, icon, put } from "../common/dom.js";
 import { load } from "./notice.js";
 import { table } from "./table.js";
 import { knows, named, number, t } from "../common/words.js";
@@ -62,7 +62,7 @@ function show(found) {
           found.former.map((one) => el("li", {}, t("fleet.former_one", { name: one.name, n: one.until_roster }))),
         ),
       ),
-    el("p", { class: "hint" }, t("fleet.owner_hint")),
+    el("p", { class: "hint" }, coded(t("fleet.owner_hint"))),
   ];
 }
 

@@ -24,7 +24,7 @@ export function states(health) {
           `health.${isServing ? "serving" : !health.is_armed ? "not_armed" : ENTERED.has(health.mode) ? "armed" : "working"}`,
         ),
       ),
-      el("p", { class: "soft" }, named("mode", health.mode)),
+      el("p", { class: "soft" }, coded(named("mode", health.mode))),
       health.states?.length > 0 && el("ul", { class: "states" }, health.states.map(state)),
     ),
   );
@@ -88,7 +88,12 @@ const UNITS = [
   ["_c", (value) => measured(value, "celsius", 1)],
 ];
 
+// Figures that are one word of a few, which the pages have in every language.
+const WORDS = { clock: "clock", door_state: "door_state", camera_state: "camera_state" };
+
 function inWords(path, value) {
+  const words = WORDS[path] && `${WORDS[path]}.${value}`;
+  if (words && knows(words)) return t(words);
   const unit = typeof value === "number" && UNITS.find(([ending]) => path.endsWith(ending));
   return unit ? unit[1](value) : plain(value);
 }

@@ -3,9 +3,9 @@
 import { call } from "../common/api.js";
 import { chip } from "./decision-parts.js";
 import { ask } from "./dialog.js";
-import { el, icon, put } from "../common/dom.js";
+import { el, icon, press, put } from "../common/dom.js";
 import { field, showFaults } from "../common/field.js";
-import { proofWhere, proven } from "./operators/proof.js";
+import { proof, proofFields, proven } from "./operators/proof.js";
 import { empty, load, say } from "./notice.js";
 import { table } from "./table.js";
 import { moment, t, time } from "../common/words.js";
@@ -39,6 +39,7 @@ export async function keys(place, { session }) {
       required: true,
       unit: t("unit.days"),
     }),
+    ...proofFields(session),
   };
   const trouble = el("p", { class: "field-error", role: "alert" });
   const form = el(
@@ -52,8 +53,7 @@ export async function keys(place, { session }) {
       el("button", { type: "submit", class: "button primary" }, icon("plus"), t("keys.create")),
     ),
   );
-  Object.assign(fields, proofWhere(session, form, () => fields.role.control.value === "admin"));
-  form.addEventListener("submit", async (event) => {
+  press(form, "submit", async (event) => {
     event.preventDefault();
     trouble.textContent = "";
     const said = Object.fromEntries(new FormData(form));
@@ -92,7 +92,7 @@ export async function keys(place, { session }) {
                 { words: t("keys.revoke_column") },
               ],
               found.keys,
-              { cells: (one) => cells(one, draw) },
+              { cells: (one) => cells(one, session, draw) },
             )
           : empty("key", t("keys.empty"), t("keys.empty_text")),
     );
@@ -130,7 +130,7 @@ function secret(key, done) {
   );
 }
 
-function cells(one, draw) {
+function cells(one, session, draw) {
   const isOver = moment(one.expires_at) && moment(one.expires_at) < new Date();
   const state = one.is_revoked
     ? chip("bad", "block", t("keys.revoked"))
@@ -141,9 +141,10 @@ function cells(one, draw) {
     const asked = await ask({
       title: t("keys.revoke_title"),
       text: t("keys.revoke_text", { name: one.name }),
+      content: proof(session),
       confirm: t("keys.revoke"),
       isDanger: true,
-      act: () => call("DELETE", `/device/keys/${encodeURIComponent(one.id)}`),
+      act: (values) => call("DELETE", `/device/keys/${encodeURIComponent(one.id)}`, { json: proven(values) }),
     });
     if (!asked) return;
     say(t("keys.revoke_done"));

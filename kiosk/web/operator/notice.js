@@ -1,6 +1,6 @@
 /** What a page says about itself: loading, nothing there, something went wrong, something was done. */
 
-import { el, icon, put } from "../common/dom.js";
+import { coded, el, icon, put } from "../common/dom.js";
 import { t } from "../common/words.js";
 
 const SHOWN_MS = 6_000;
@@ -38,7 +38,7 @@ export function problem(error, again = null) {
       "div",
       {},
       el("p", { class: "problem-title" }, t(isOffline ? "error.offline_title" : "error.title")),
-      el("p", {}, error.message),
+      el("p", { dir: "auto" }, coded(error.message)), // the device's own sentence is English in every language
       error.retryAfter && el("p", {}, t("error.retry_after", { n: error.retryAfter })),
       again && el("button", { type: "button", class: "button", onclick: again }, icon("again"), t("action.again")),
     ),

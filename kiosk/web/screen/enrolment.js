@@ -5,7 +5,7 @@
  */
 
 import { call, carry } from "../common/api.js";
-import { el, icon, put } from "../common/dom.js";
+import { el, icon, press, put } from "../common/dom.js";
 import { field, showFaults } from "../common/field.js";
 import { play } from "./sound.js";
 import { current, directionOf, t } from "../common/words.js";
@@ -200,7 +200,7 @@ export function enrolment({ place, consent, changed, over }) {
         on,
       ),
     );
-    form.addEventListener("submit", async (event) => {
+    press(form, "submit", async (event) => {
       event.preventDefault();
       trouble.textContent = "";
       on.disabled = true;

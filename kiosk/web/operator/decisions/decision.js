@@ -1,12 +1,12 @@
 /** One decision: its score among the thresholds, its warnings, what it says of the person, and whether its record holds. */
 
 import { call } from "../../common/api.js";
-import { chip, statusChip, whom } from "../decision-parts.js";
-import { el, icon, put } from "../../common/dom.js";
+import { chip, doer, statusChip, whom } from "../decision-parts.js";
+import { coded, el, icon } from "../../common/dom.js";
 import { livenessCard } from "../liveness.js";
 import { load } from "../notice.js";
-import { candidateList, faces, whyHere } from "../review-parts.js";
-import { nextOf, verdict } from "../reviews.js";
+import { candidateList, faces, whyHere } from "../reviews/parts.js";
+import { nextOf, verdict } from "../reviews/reviews.js";
 import { scale } from "../scale.js";
 import { named, number, t, time } from "../../common/words.js";
 
@@ -67,7 +67,7 @@ function unopened(found) {
       "div",
       { class: "banner-body" },
       el("h2", { class: "banner-title" }, t("unopened.title")),
-      el("p", {}, t("unopened.text", { why: [named("unopened_why", found.why), states && `${states}.`].filter(Boolean).join(" ") })),
+      el("p", {}, coded(t("unopened.text", { why: [named("unopened_why", found.why), states && `${states}.`].filter(Boolean).join(" ") }))),
       el("p", {}, el("a", { href: `#/decisions/${encodeURIComponent(found.request_id)}` }, t("unopened.record"))),
     ),
   );
@@ -119,7 +119,7 @@ function reviewing(record, judged, considered, done) {
           ),
           el("span", { class: "soft" }, ` ${time(judged.at, "full")}`),
           judged.actor &&
-            el("span", { class: "soft" }, ` · ${t("review.by", { name: judged.actor_name ?? named("actor", judged.actor) })}`),
+            el("span", { class: "soft" }, ` · ${t("review.by", { name: doer(judged.actor, judged.actor_name) })}`),
           judged.reason && el("span", { class: "said" }, judged.reason),
         )
       : verdict(record, done),
@@ -176,7 +176,7 @@ function about(record) {
       record.gallery_size === null || record.gallery_size === undefined ? null : number(record.gallery_size),
     ],
     ["decision.model", record.model && `${record.model.slice(0, 12)}…`],
-    ["decision.actor", record.actor && (record.actor_name ?? named("actor", record.actor))],
+    ["decision.actor", record.actor && doer(record.actor, record.actor_name)],
     ["decision.request_id", el("code", {}, record.request_id)],
     ...Object.entries(record.details ?? {})
       .filter(([name]) => name !== "liveness")
@@ -226,7 +226,7 @@ function receipted(record, receipt) {
       { class: "receipt-state" },
       holds ? chip("good", "check", t("receipt.holds")) : chip("bad", "alert", t("receipt.broken")),
     ),
-    el("p", { class: "soft" }, t(holds ? "receipt.holds_text" : "receipt.broken_text")),
+    el("p", { class: "soft" }, coded(t(holds ? "receipt.holds_text" : "receipt.broken_text"))),
     receipt &&
       el(
         "dl",

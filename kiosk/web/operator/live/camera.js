@@ -1,7 +1,7 @@
 /** The camera's picture while somebody looks, with the faces the device found in it; it is never kept. */
 
 import { call } from "../../common/api.js";
-import { el, icon, put } from "../../common/dom.js";
+import { coded, el, icon, put } from "../../common/dom.js";
 import { t } from "../../common/words.js";
 import { faces } from "./faces.js";
 import { regions } from "./regions.js";
@@ -87,7 +87,7 @@ export function camera({ atEnd, every, foot, session, everyMs = EVERY_MS }) {
   draw();
   if (isOn) look();
   else {
-    word.textContent = t("camera.not_here");
+    put(word, coded(t("camera.not_here")));
     toggle.hidden = true;
     if (foot) foot.hidden = true;
     over.panel.hidden = true;

@@ -3,6 +3,7 @@
 import { call } from "../../common/api.js";
 import { el, icon, put } from "../../common/dom.js";
 import { t, time } from "../../common/words.js";
+import { doer } from "../decision-parts.js";
 import { ask } from "../dialog.js";
 import { say } from "../notice.js";
 
@@ -63,7 +64,7 @@ async function lift(session) {
 
 const toldOf = ({ at, by, by_name, kiosk, reason }) => ({
   time: time(at),
-  by: [by_name ?? by, kiosk].filter(Boolean).join(", "),
+  by: [doer(by, by_name), kiosk].filter(Boolean).join(", "),
   reason,
 });
 

@@ -37,9 +37,10 @@ export function regions({ session }) {
   let from = null;
   let isMarking = false;
   let mayMark = false;
+  let isSaving = false; // what is marked meanwhile would be sent without the part before it
   const layer = el("div", { class: "camera-layer", onpointerdown: begin, onpointermove: go, onpointerup: end });
   layer.addEventListener("pointercancel", stop);
-  const panel = el("div", { class: "camera-regions" });
+  const panel = el("div", { class: "camera-regions", "data-one-act": true });
   const toggle = el("button", { type: "button", class: "button quiet", "aria-pressed": "false", onclick: turn });
 
   function at(event) {
@@ -49,7 +50,7 @@ export function regions({ session }) {
   }
 
   function begin(event) {
-    if (!isMarking || event.button !== 0) return;
+    if (!isMarking || isSaving || event.button !== 0) return;
     event.preventDefault();
     layer.setPointerCapture(event.pointerId);
     from = at(event);
@@ -86,13 +87,16 @@ export function regions({ session }) {
   }
 
   async function save(lines) {
+    isSaving = true;
     try {
       const answer = await call("PATCH", "/device/settings", { json: { [SETTING]: lines } });
       take(answer.settings);
       say(t("regions.saved"));
     } catch (error) {
       if (error.status === undefined) throw error;
-      say(error.message);
+      say(error.message, "bad");
+    } finally {
+      isSaving = false;
     }
   }
 

@@ -1,7 +1,7 @@
 /** One's own account: the password, and the second factor with its QR code for a telephone. */
 
 import { call } from "../../common/api.js";
-import { el, icon, put } from "../../common/dom.js";
+import { el, icon, press, put } from "../../common/dom.js";
 import { field } from "../../common/field.js";
 import { t } from "../../common/words.js";
 import { ask } from "../dialog.js";
@@ -74,7 +74,7 @@ export function account({ session, again }) {
         el("div", { class: "actions" }, el("button", { type: "submit", class: "button primary" }, t("account.confirm"))),
       ),
     );
-    form.addEventListener("submit", async (event) => {
+    press(form, "submit", async (event) => {
       event.preventDefault();
       try {
         await call("PUT", "/device/session/second-factor", { json: { code: code.control.value } });

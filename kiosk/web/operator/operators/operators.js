@@ -1,14 +1,14 @@
 /** Who may operate this kiosk: roles, second factor, when they used it last, where they are signed in. */
 
 import { call } from "../../common/api.js";
-import { el, icon, put } from "../../common/dom.js";
+import { el, icon, press, put } from "../../common/dom.js";
 import { field, showFaults } from "../../common/field.js";
 import { ago, t, time } from "../../common/words.js";
 import { chip } from "../decision-parts.js";
 import { ask } from "../dialog.js";
 import { load, say } from "../notice.js";
 import { account } from "./account.js";
-import { proof, proofWhere, proven } from "./proof.js";
+import { proof, proofFields, proven } from "./proof.js";
 
 const ROLES = ["operator", "admin"];
 
@@ -84,9 +84,10 @@ function row(one, session, draw) {
       {
         title: t("operators.factor_title", { name: one.name }),
         text: t("operators.factor_text", { name: one.name }),
+        content: proof(session),
         confirm: t("operators.factor_remove"),
         isDanger: true,
-        act: () => call("DELETE", `${address}/second-factor`),
+        act: (values) => call("DELETE", `${address}/second-factor`, { json: proven(values) }),
       },
       t("operators.factor_done", { name: one.name }),
     );
@@ -105,9 +106,10 @@ function row(one, session, draw) {
       {
         title: t("operators.remove_title", { name: one.name }),
         text: t("operators.remove_text", { name: one.name }),
+        content: proof(session),
         confirm: t("operators.remove"),
         isDanger: true,
-        act: () => call("DELETE", address),
+        act: (values) => call("DELETE", address, { json: proven(values) }),
       },
       t("operators.remove_done", { name: one.name }),
     );
@@ -185,6 +187,7 @@ function form(session, done) {
       autocomplete: "new-password",
       hint: t("operators.first_password_hint"),
     }),
+    ...proofFields(session),
   };
   const made = el(
     "form",
@@ -193,8 +196,7 @@ function form(session, done) {
     trouble,
     el("div", { class: "actions" }, el("button", { type: "submit", class: "button primary" }, icon("plus"), t("operators.create"))),
   );
-  Object.assign(fields, proofWhere(session, made, () => fields.role.control.value === "admin"));
-  made.addEventListener("submit", async (event) => {
+  press(made, "submit", async (event) => {
     event.preventDefault();
     trouble.textContent = "";
     const said = Object.fromEntries(new FormData(made));

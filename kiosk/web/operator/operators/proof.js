@@ -1,4 +1,4 @@
-/** The fields by which whoever is signed in proves once more who they are, before somebody gets more rights. */
+/** The fields by which whoever is signed in proves once more who they are, for what a page left open must not be enough. */
 
 import { field } from "../../common/field.js";
 import { t } from "../../common/words.js";
@@ -30,19 +30,7 @@ export function proven(values) {
   return Object.fromEntries(NAMES.filter((name) => values[name]).map((name) => [name, values[name]]));
 }
 
-/** Return the fields in a place of their own, which is shown and sent only while `isWanted()`. */
-export function proofWhere(session, form, isWanted) {
-  const fields = proof(session);
-  const place = document.createElement("fieldset");
-  place.className = "stack";
-  place.append(...fields);
-  const look = () => {
-    place.hidden = !isWanted();
-    place.disabled = place.hidden;
-  };
-  form.addEventListener("change", look);
-  form.addEventListener("reset", () => queueMicrotask(look));
-  form.querySelector(".field-grid").after(place);
-  look();
-  return Object.fromEntries(fields.map((one) => [one.control.name, one]));
+/** Return the fields by their names, for a form that holds its fields so. */
+export function proofFields(session) {
+  return Object.fromEntries(proof(session).map((one) => [one.control.name, one]));
 }

@@ -1,7 +1,7 @@
 /** A person's card, PIN and suspension. A PIN goes in and is never shown; whether there is one for duress nobody sees. */
 
 import { call } from "../../common/api.js";
-import { el, icon, put } from "../../common/dom.js";
+import { el, icon, press, put } from "../../common/dom.js";
 import { field, showFaults } from "../../common/field.js";
 import { load, say } from "../notice.js";
 import { duration, t, time } from "../../common/words.js";
@@ -35,7 +35,7 @@ export function factors(address) {
     const trouble = el("p", { class: "field-error", role: "alert" });
     const made = el(
       "form",
-      { class: "stack" },
+      { class: "stack", "data-one-act": true },
       found.pin_locked_s > 0
         ? el("p", { class: "field-error", role: "status" }, locked(found))
         : found.wrong_pins > 0 && el("p", { class: "soft" }, t("factors.pin_wrong", { n: found.wrong_pins })),
@@ -49,9 +49,9 @@ export function factors(address) {
           el("button", { type: "button", class: "button", onclick: () => send({ pin: null }) }, t("factors.pin_take")),
       ),
     );
-    made.addEventListener("submit", (event) => {
+    press(made, "submit", async (event) => {
       event.preventDefault();
-      send(changed(Object.fromEntries(new FormData(made)), found));
+      await send(changed(Object.fromEntries(new FormData(made)), found));
     });
 
     async function send(json) {

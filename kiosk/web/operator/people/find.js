@@ -1,7 +1,7 @@
 /** The field over every view that finds a person: whoever is meant alone is shown at once, else the list of whom it fits. */
 
 import { call, path } from "../../common/api.js";
-import { el, icon } from "../../common/dom.js";
+import { el, icon, press } from "../../common/dom.js";
 import { t } from "../../common/words.js";
 import { say } from "../notice.js";
 
@@ -17,7 +17,7 @@ export function finder() {
     maxlength: 200,
   });
   const form = el("form", { class: "find-person", role: "search" }, icon("search"), input);
-  form.addEventListener("submit", async (event) => {
+  press(form, "submit", async (event) => {
     event.preventDefault();
     const q = input.value.trim();
     if (!q) return;

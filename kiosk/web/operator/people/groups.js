@@ -1,7 +1,7 @@
 /** Groups of people: all of them with their doors, those of one person, and the form that changes those of several. */
 
 import { call, path } from "../../common/api.js";
-import { el, icon, put } from "../../common/dom.js";
+import { el, icon, press, put } from "../../common/dom.js";
 import { field, showFaults } from "../../common/field.js";
 import { number, t } from "../../common/words.js";
 import { empty, load, say } from "../notice.js";
@@ -67,10 +67,10 @@ export function groupsOf(one, { address, again, session }) {
       if (!showFaults(fields, error)) form.trouble.textContent = error.message;
     }
   };
-  form.element.addEventListener("submit", (event) => {
+  press(form.element, "submit", async (event) => {
     event.preventDefault();
     const name = form.field.control.value.trim();
-    if (name) change({ add_groups: [name] }, { add_groups: form.field });
+    if (name) await change({ add_groups: [name] }, { add_groups: form.field });
   });
   doorsOf(session).then(
     (found) => found && put(doors, t("groups.goes_through"), " ", found(one.groups)),

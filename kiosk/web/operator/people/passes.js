@@ -1,7 +1,7 @@
 /** Visitor passes: issued, listed, withdrawn; and the sheet of one, which prints alone on its page. */
 
 import { call } from "../../common/api.js";
-import { el, icon, put } from "../../common/dom.js";
+import { el, icon, press, put } from "../../common/dom.js";
 import { field, showFaults } from "../../common/field.js";
 import { t, time } from "../../common/words.js";
 import { ask } from "../dialog.js";
@@ -125,7 +125,7 @@ function maker({ ask: asks, doors }, issued) {
     trouble,
     el("div", { class: "actions" }, el("button", { type: "submit", class: "button primary" }, t("passes.new"))),
   );
-  form.addEventListener("submit", async (event) => {
+  press(form, "submit", async (event) => {
     event.preventDefault();
     trouble.textContent = "";
     for (const one of Object.values(fields)) one.fault("");

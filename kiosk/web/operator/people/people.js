@@ -6,6 +6,7 @@ import { el, icon, put } from "../../common/dom.js";
 import { field } from "../../common/field.js";
 import { ask } from "../dialog.js";
 import { empty, load } from "../notice.js";
+import { proof, proven } from "../operators/proof.js";
 import { filterBox, pager, table } from "../table.js";
 import { bulk } from "./bulk.js";
 import { groupField } from "./groups.js";
@@ -98,8 +99,9 @@ export async function people(place, { query, on, session }) {
     const asked = await ask({
       title: t("people.csv_title"),
       text: t(isFiltered ? "people.csv_filtered" : "people.csv_text"),
+      content: proof(session),
       confirm: t("people.csv"),
-      act: () => call("GET", "/device/people.csv", { query: wanted, as: "blob" }),
+      act: (values) => call("POST", "/device/people.csv", { query: wanted, json: proven(values), as: "blob" }),
     });
     if (asked) saveAs(asked.result, "people.csv");
   }
@@ -108,14 +110,17 @@ export async function people(place, { query, on, session }) {
     const asked = await ask({
       title: t("people.archive_title"),
       text: t(isFiltered ? "people.archive_filtered" : "people.archive_text"),
-      content: field(t("people.passphrase"), {
-        name: "passphrase",
-        type: "password",
-        required: true,
-        minlength: 10,
-        autocomplete: "new-password",
-        hint: t("people.passphrase_hint"),
-      }),
+      content: [
+        field(t("people.passphrase"), {
+          name: "passphrase",
+          type: "password",
+          required: true,
+          minlength: 10,
+          autocomplete: "new-password",
+          hint: t("people.passphrase_hint"),
+        }),
+        proof(session),
+      ],
       confirm: t("people.archive"),
       act: (json) => call("POST", "/device/people/archive", { query: wanted, json, as: "blob" }),
     });

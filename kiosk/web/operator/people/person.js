@@ -3,7 +3,7 @@
 import { call, path } from "../../common/api.js";
 import { ask } from "../dialog.js";
 import { factors } from "./factors.js";
-import { el, icon, put } from "../../common/dom.js";
+import { el, icon, press, put } from "../../common/dom.js";
 import { details, filled } from "./details.js";
 import { field, showFaults } from "../../common/field.js";
 import { countdown } from "../fleet.js";
@@ -69,10 +69,7 @@ function known(one) {
     ["column.document", [one.document_type, one.document_number].filter(Boolean).join(" ")],
     ["column.vendor_data", one.vendor_data],
     ["person.plan", one.plan],
-    [
-      "person.valid",
-      one.valid_from || one.valid_until ? `${time(one.valid_from, "day")} – ${time(one.valid_until, "day")}` : null,
-    ],
+    ["person.valid", validity(one)],
     ["column.enrolled", time(one.verification_date, "full")],
     ["column.last_seen", one.last_seen_at ? time(one.last_seen_at, "full") : t("people.never_seen")],
     ["person.retention", time(one.retention_until, "day")],
@@ -100,6 +97,11 @@ function known(one) {
   );
 }
 
+function validity({ valid_from: from, valid_until: until }) {
+  if (!from) return until && t("person.ends", { when: time(until, "day") });
+  return [time(from, "day"), until ? time(until, "day") : "…"].join(" – ");
+}
+
 function editing(one, address, again) {
   const { element, fields } = details(one);
   const trouble = el("p", { class: "field-error", role: "alert" });
@@ -110,7 +112,7 @@ function editing(one, address, again) {
     trouble,
     el("div", { class: "actions" }, el("button", { type: "submit", class: "button primary" }, t("action.save"))),
   );
-  form.addEventListener("submit", async (event) => {
+  press(form, "submit", async (event) => {
     event.preventDefault();
     trouble.textContent = "";
     try {
@@ -146,7 +148,7 @@ function acts(one, address, change, session) {
     el("button", { type: "button", class: `button wide ${kind}`, onclick: act }, icon(symbol), words);
   return el(
     "section",
-    { class: "card stack" },
+    { class: "card stack", "data-one-act": true },
     el("h2", {}, t("person.acts")),
     one.is_blocklisted ? button("check", t("person.unblock"), unblock) : button("block", t("person.block"), block),
     one.is_allowlisted
@@ -221,6 +223,7 @@ function photographs(one, address, again) {
     trouble.textContent = "";
     const form = new FormData();
     form.append("image", file);
+    input.control.disabled = true; // until this one is stored, or is not
     try {
       await call("POST", `${address}/references`, { form });
       say(t("person.reference_added"));
@@ -229,6 +232,8 @@ function photographs(one, address, again) {
       if (error.status === undefined) throw error;
       trouble.textContent = error.message;
       input.control.value = "";
+    } finally {
+      input.control.disabled = false;
     }
   });
   return el(

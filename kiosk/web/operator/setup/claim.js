@@ -1,7 +1,7 @@
 /** A kiosk that nobody owns yet: the one-time code of the device makes its first operator. */
 
 import { call } from "../../common/api.js";
-import { el, icon } from "../../common/dom.js";
+import { el, icon, press } from "../../common/dom.js";
 import { field, showFaults } from "../../common/field.js";
 import { t } from "../../common/words.js";
 
@@ -75,7 +75,7 @@ function form({ code, done }) {
   };
   const submit = el("button", { type: "submit", class: "button primary wide" }, t("setup.claim"));
   const made = el("form", { class: "card stack sign-in", novalidate: true }, Object.values(fields), trouble, submit);
-  made.addEventListener("submit", async (event) => {
+  press(made, "submit", async (event) => {
     event.preventDefault();
     trouble.textContent = "";
     const { again, ...said } = Object.fromEntries(new FormData(made));

@@ -1,7 +1,7 @@
 /** The steps of the first run: what each asks, and when it counts as done. */
 
 import { call } from "../../common/api.js";
-import { el, icon, put } from "../../common/dom.js";
+import { coded, el, icon, put } from "../../common/dom.js";
 import { field } from "../../common/field.js";
 import { LANGUAGES, current, moment, named, span, speak, t, time } from "../../common/words.js";
 import { camera } from "../live/camera.js";
@@ -21,16 +21,7 @@ export function bodyOf(step, context) {
 }
 
 function button(words, onclick, kind = "primary") {
-  const made = el("button", { type: "button", class: `button ${kind}` }, icon("check"), words);
-  made.addEventListener("click", async () => {
-    made.disabled = true;
-    try {
-      await onclick();
-    } finally {
-      made.disabled = false;
-    }
-  });
-  return made;
+  return el("button", { type: "button", class: `button ${kind}`, onclick }, icon("check"), words);
 }
 
 function language({ note }) {
@@ -68,7 +59,7 @@ function clock({ note, session }) {
           "div",
           { class: "banner-body" },
           el("p", { class: "banner-title" }, time(now, "full")),
-          el("p", {}, isClose ? t("setup.clock_same") : t("setup.clock_apart", { span: span(apart) })),
+          el("p", {}, coded(isClose ? t("setup.clock_same") : t("setup.clock_apart", { span: span(apart) }))),
           figures?.clock && el("p", { class: "soft" }, named("clock", figures.clock)),
         ),
       );

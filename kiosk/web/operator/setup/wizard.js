@@ -21,7 +21,7 @@ function wizard(steps, context) {
   let now = context.query.get("step") ?? STEPS.find((step) => steps[step] === "open") ?? "end";
   const list = el("ol", { class: "setup-steps" });
   const card = el("section", { class: "card stack setup-card", tabindex: "-1", "aria-live": "polite" });
-  const whole = el("div", { class: "setup" }, list, card);
+  const whole = el("div", { class: "setup", "data-one-act": true }, list, card); // a second press would be of the next step
   let leave = []; // what ends the step of now, such as its camera
   context.atEnd(end);
 
@@ -30,12 +30,7 @@ function wizard(steps, context) {
   }
 
   async function note(state) {
-    whole.inert = true; // a second press while the first is on its way would be taken for the next step
-    try {
-      ({ steps } = await call("POST", "/device/setup/steps", { json: { step: now, state } }));
-    } finally {
-      whole.inert = false;
-    }
+    ({ steps } = await call("POST", "/device/setup/steps", { json: { step: now, state } }));
     const at = STEPS.indexOf(now);
     go([...STEPS.slice(at + 1), ...STEPS.slice(0, at)].find((step) => steps[step] === "open") ?? "end");
   }

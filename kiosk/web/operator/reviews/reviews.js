@@ -1,16 +1,16 @@
 /** The queue of decisions that wait for a person's word. Each verdict wants a reason and is signed into the log. */
 
-import { call, path } from "../common/api.js";
-import { statusChip, whom } from "./decision-parts.js";
-import { el, icon, put } from "../common/dom.js";
-import { field } from "../common/field.js";
-import { empty, load, say } from "./notice.js";
-import { filterBox, pager } from "./table.js";
-import { candidateList, faces, whyHere } from "./review-parts.js";
-import { scale } from "./scale.js";
-import { ago, named, t, time } from "../common/words.js";
+import { call, path } from "../../common/api.js";
+import { el, icon, press, put } from "../../common/dom.js";
+import { field } from "../../common/field.js";
+import { ago, named, t, time } from "../../common/words.js";
+import { statusChip, whom } from "../decision-parts.js";
+import { empty, say } from "../notice.js";
+import { scale } from "../scale.js";
+import { filterBox } from "../table.js";
+import { candidateList, faces, whyHere } from "./parts.js";
+import { queue } from "./queue.js";
 
-const LIMIT = 20;
 const WHYS = ["borderline", "close_second", "age_below_scale", "not_approved"];
 const RISKS = ["FACE_IN_BLOCKLIST", "DUPLICATED_FACE", "MULTIPLE_FACES_DETECTED", "AGE_BELOW_SCALE"];
 const KINDS = ["IDENTIFY", "VERIFY", "FACE_MATCH", "FACE_SEARCH", "REVISION"];
@@ -20,11 +20,6 @@ const FILTERS = ["why", "kind"];
 export async function reviews(place, { on, query, countReviews, atEnd }) {
   const wanted = Object.fromEntries(FILTERS.map((name) => [name, query.get(name) ?? ""]));
   const isFiltered = FILTERS.some((name) => wanted[name]);
-  const list = el("div", {});
-  const several = el("section", { class: "card several", hidden: true, "aria-label": t("review.several") });
-  const chosen = new Set();
-  let offset = 0;
-
   const form = el(
     "form",
     { class: "filters", onsubmit: (event) => event.preventDefault(), onchange: apply },
@@ -49,110 +44,52 @@ export async function reviews(place, { on, query, countReviews, atEnd }) {
     location.hash = path("/reviews", Object.fromEntries(new FormData(form)));
   }
 
+  const waiting = queue({
+    place,
+    atEnd,
+    fetch: async (query) => {
+      const found = await call("GET", "/device/reviews", { query: { ...wanted, ...query } });
+      return { rows: found.reviews, total: found.total };
+    },
+    keyOf: (row) => row.request_id,
+    card,
+    nothing: () =>
+      isFiltered
+        ? empty("search", t("decisions.none"), t("review.none_text"))
+        : empty("review", t("reviews.empty"), t("reviews.empty_text")),
+    several: { label: "review.several", chosen: "review.chosen" },
+    deciding: (each) =>
+      reasoned(async (decision, reason) => {
+        const count = await each((row) => send(row.request_id, decision, reason));
+        say(t("review.several_done", { n: count }));
+        await waiting.done();
+      }),
+    keys: {
+      a: "button[value=approve]",
+      d: "button[value=decline]",
+      ...Object.fromEntries(TEMPLATES.map((_, at) => [at + 1, `.template:nth-child(${at + 1})`])),
+    },
+    after: countReviews,
+  });
+
   put(
     place,
     el("div", { class: "head" }, el("h1", {}, t("reviews.title"))),
     el("p", { class: "soft lead" }, t("reviews.text")),
     el("section", { class: "card" }, filterBox(form, isFiltered), el("p", { class: "hint keys-hint" }, t("review.keys"))),
-    several,
-    list,
+    waiting.bar,
+    waiting.list,
   );
-
-  const draw = () =>
-    load(
-      list,
-      () => call("GET", "/device/reviews", { query: { ...wanted, limit: LIMIT, offset } }),
-      (found) => {
-        chosen.clear();
-        drawSeveral();
-        return found.reviews.length
-          ? [
-              el(
-                "ul",
-                { class: "stack" },
-                found.reviews.map((row) => card(row, { done, choose })),
-              ),
-              pager({
-                offset,
-                limit: LIMIT,
-                total: found.total,
-                go: (next) => {
-                  offset = next;
-                  draw();
-                },
-              }),
-            ]
-          : isFiltered
-            ? empty("search", t("decisions.none"), t("review.none_text"))
-            : empty("review", t("reviews.empty"), t("reviews.empty_text"));
-      },
-    );
-
-  async function done() {
-    await draw();
-    countReviews();
-    (list.querySelector(".review") ?? place.querySelector("h1")).focus();
-  }
-
-  function choose(row, isChosen) {
-    if (isChosen) chosen.add(row.request_id);
-    else chosen.delete(row.request_id);
-    drawSeveral();
-  }
-
-  function drawSeveral() {
-    several.hidden = chosen.size < 2; // one has its own form
-    if (several.hidden) {
-      put(several);
-      return;
-    }
-    const title = el("h2", {}, t("review.chosen", { n: chosen.size }));
-    if (several.hasChildNodes()) several.firstChild.replaceWith(title);
-    else put(several, title, reasoned((decision, reason) => decideAll(decision, reason)));
-  }
-
-  async function decideAll(decision, reason) {
-    let count = 0;
-    for (const one of [...chosen]) {
-      await send(one, decision, reason);
-      count += 1;
-    }
-    say(t("review.several_done", { n: count }));
-    await done();
-  }
-
-  document.addEventListener("keydown", pressed);
-  atEnd(() => document.removeEventListener("keydown", pressed));
-
-  function pressed(event) {
-    if (event.target.closest("input, select, textarea, dialog") || event.ctrlKey || event.metaKey || event.altKey) return;
-    const cards = [...list.querySelectorAll(".review")];
-    const at = cards.findIndex((one) => one.contains(document.activeElement));
-    const key = event.key.toLowerCase();
-    const here = cards[at];
-    const act = {
-      j: () => cards[Math.min(at + 1, cards.length - 1)]?.focus(),
-      k: () => cards[Math.max(at - 1, 0)]?.focus(),
-      a: () => here?.querySelector("button[value=approve]").click(),
-      d: () => here?.querySelector("button[value=decline]").click(),
-      x: () => here?.querySelector("input[type=checkbox]").click(),
-    }[key];
-    const template = here && /^[1-5]$/.test(key) && here.querySelectorAll(".template")[Number(key) - 1];
-    if (!act && !template) return;
-    event.preventDefault();
-    if (template) template.click();
-    else act();
-  }
 
   on("decision", (news) => {
     const isBusy =
-      chosen.size > 0 || [...list.querySelectorAll("input[name=reason]")].some((input) => input.value.trim());
-    if (news.status === "In Review" && !isBusy) draw(); // never under somebody's hands
+      waiting.count() > 0 || [...waiting.list.querySelectorAll("input[name=reason]")].some((input) => input.value.trim());
+    if (news.status === "In Review" && !isBusy) waiting.draw(); // never under somebody's hands
   });
-  await draw();
+  await waiting.draw();
 }
 
-function card(row, { done, choose }) {
+function card(row, { done, box }) {
   const considered = row.considered;
   const [, second] = considered.candidates;
   return el(
@@ -162,12 +99,7 @@ function card(row, { done, choose }) {
       "div",
       { class: "card-head" },
       el("h2", {}, el("a", { href: `#/decisions/${encodeURIComponent(row.request_id)}` }, whom(row))),
-      el(
-        "label",
-        { class: "choose" },
-        el("input", { type: "checkbox", onchange: (event) => choose(row, event.target.checked) }),
-        t("review.choose"),
-      ),
+      box,
       statusChip(row.status),
     ),
     el("p", { class: "soft" }, `${named("kind", row.kind)} · ${time(row.at, "full")} · ${ago(row.at)}`),
@@ -246,7 +178,7 @@ function reasoned(decide) {
     ),
   );
   form.noValidate = true; // the sentence below says more than the browser's own
-  form.addEventListener("submit", async (event) => {
+  press(form, "submit", async (event) => {
     event.preventDefault();
     const decision = event.submitter?.value;
     if (!decision) return;

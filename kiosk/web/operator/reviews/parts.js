@@ -1,8 +1,8 @@
 /** What a reviewer sees of a decision: why it waits, the face beside the reference, and who else it may be. */
 
-import { el, icon } from "../common/dom.js";
-import { knows, named, number, t } from "../common/words.js";
-import { chip } from "./decision-parts.js";
+import { el, icon } from "../../common/dom.js";
+import { knows, named, number, t } from "../../common/words.js";
+import { chip } from "../decision-parts.js";
 
 const NEXT = "identify"; // the threshold that names from where people enter
 
