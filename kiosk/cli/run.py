@@ -29,6 +29,7 @@ from kiosk.daemon.door_socket import DoorSocket, runtime_directory
 from kiosk.daemon.doorway import Doorway, open_doorway
 from kiosk.door.lines import Lines, open_lines
 from kiosk.errors import ConfigError, KioskError
+from kiosk.health.memory import share_arenas
 from kiosk.health.supervisor import Flag, Supervisor, log_to_stderr
 from kiosk.settings.config import SYSTEM_STATE, Sources, sources_of, state_directory
 from kiosk.settings.door import DoorSettings
@@ -50,6 +51,7 @@ log = logging.getLogger("kiosk.cli_run")
 
 def run(chosen: argparse.Namespace) -> int:
     """Watch the camera, decide about whoever steps up, drive the door; until it is told to stop."""
+    share_arenas()  # before the door's threads, each of which would keep a heap of its own
     log_to_stderr()
     if chosen.demo is not None and not chosen.verbose:
         logging.getLogger().setLevel(logging.ERROR)

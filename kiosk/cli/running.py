@@ -30,7 +30,6 @@ from kiosk.entrance.liveness_step import Detector
 from kiosk.errors import ConfigError, KioskError
 from kiosk.health.clock import Clock
 from kiosk.health.ending import end_within
-from kiosk.health.memory import share_arenas
 from kiosk.health.supervisor import Flag, Supervisor
 from kiosk.networks.self_test import self_test
 from kiosk.rules.conditions import Condition
@@ -79,7 +78,6 @@ def run_kiosk(start: Start) -> int:
     )
     config = _settings(chosen, assembly.load_settings(chosen))
     portraits = portraits_in(chosen.demo) if chosen.demo is not None else []
-    share_arenas()
     cv2.setNumThreads(1)  # the networks and the camera's process share the cores already
     with ExitStack() as parts:
         supervisor.tell(STATUS="loading models and people")

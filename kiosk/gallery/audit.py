@@ -127,7 +127,7 @@ def _likely(
             return
         codes, inverse = chunk.codes, chunk.inverse
         sums = np.empty((len(rows), codes.shape[1]), np.int32)
-        products(coded.codes, codes, chunk.centred[: codes.shape[1]], sums)
+        products.whole(coded.codes, codes, chunk.centred[: codes.shape[1]], sums)
         most = coded.inverse * (chunk.most_inverse if least > 0 else float(inverse[:used].min(initial=1.0)))
         enough = np.clip(least / np.maximum(most, _TINY) * (1 - math.copysign(COSINE_GUARD, least)), -_LARGE, _LARGE)
         hits = np.flatnonzero(sums[:, :used] >= np.floor(enough).astype(np.int32)[:, None])

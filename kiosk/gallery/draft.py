@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kiosk.gallery.codes import CHUNK_ROWS, CHUNK_SHIFT, Chunk, Coded
-from kiosk.gallery.snapshot import PAGE_PEOPLE, Flag, Snapshot
+from kiosk.gallery.codes import CHUNK_MASK, CHUNK_ROWS, CHUNK_SHIFT, Chunk, Coded
+from kiosk.gallery.snapshot import PAGE_PEOPLE, Flag, Rows, Snapshot
 
 
 class Draft:
@@ -62,7 +62,7 @@ class Draft:
         row = int(self.pages[index // PAGE_PEOPLE].first[index % PAGE_PEOPLE])
         while row >= 0:
             rows.append(row)
-            row = int(self.chunk(row).later[row & (CHUNK_ROWS - 1)])
+            row = int(self.chunk(row).later[row & CHUNK_MASK])
         return rows
 
     def set_first(self, index: int, row: int) -> None:
@@ -71,21 +71,22 @@ class Draft:
 
     def unlink(self, index: int, row: int) -> None:
         """Take a row out of its person's list of rows."""
-        after = int(self.chunk(row).later[row & (CHUNK_ROWS - 1)])
+        after = int(self.chunk(row).later[row & CHUNK_MASK])
         rows = self.rows_of(index)
         at = rows.index(row)
         if at == 0:
             self.set_first(index, after)
         else:
-            self.chunk(rows[at - 1]).later[rows[at - 1] & (CHUNK_ROWS - 1)] = after
+            self.chunk(rows[at - 1]).later[rows[at - 1] & CHUNK_MASK] = after
 
     def append(self, owners: NDArray[np.int32], references: NDArray[np.int64], coded: Coded) -> None:
         """Put rows behind the last, and in front of their owners' lists of rows."""
         count = len(owners)
         if not count:
             return
-        start = ((len(self.chunks) - 1) << CHUNK_SHIFT) + self.tail if self.chunks else 0
-        later = self._link(owners, start)
+        numbers, at = np.divmod(np.arange(self.tail, self.tail + count), CHUNK_ROWS)
+        rows = (numbers + max(0, len(self.chunks) - 1) << CHUNK_SHIFT) + at
+        later = self._link(owners, rows)
         done = 0
         while done < count:
             if not self.chunks or self.tail == CHUNK_ROWS:
@@ -104,18 +105,19 @@ class Draft:
         self.shortest, self.longest = min(self.shortest, coded.shortest), max(self.longest, coded.longest)
         is_listed = (self._flags(owners) & Flag.BLOCKLISTED) != 0
         if is_listed.any():
-            self.blocklisted = np.union1d(self.blocklisted, start + np.flatnonzero(is_listed))
+            self.blocklisted = np.union1d(self.blocklisted, rows[is_listed])
 
     def _flags(self, owners: NDArray[np.int32]) -> NDArray[Any]:
         return Snapshot(pages=tuple(self.pages)).person_column("flags", owners)
 
-    def _link(self, owners: NDArray[np.int32], start: int) -> NDArray[np.int32]:
+    def _link(self, owners: NDArray[np.int32], rows: Rows) -> NDArray[np.int32]:
         """Make the new rows the first of their owners; return the row that follows each."""
-        order = np.argsort(owners, kind="stable").astype(np.int32)
+        order = np.argsort(owners, kind="stable")
+        sorted_rows = rows[order].astype(np.int32)
         sorted_owners = owners[order]
         is_first = np.diff(sorted_owners, prepend=-1) != 0
         after = np.empty(len(owners), np.int32)
-        after[1:] = order[:-1] + start
+        after[1:] = sorted_rows[:-1]
         numbers, at = np.divmod(sorted_owners, PAGE_PEOPLE)
         bounds = [*np.flatnonzero(np.diff(numbers, prepend=-1)).tolist(), len(owners)]
         for begin, end in pairwise(bounds):
@@ -123,7 +125,7 @@ class Draft:
             part = slice(begin, end)
             heads = is_first[part]
             after[part][heads] = page.first[at[part][heads]]
-            page.first[at[part]] = order[part] + start  # an owner's last row is written last and stays
+            page.first[at[part]] = sorted_rows[part]  # an owner's last row is written last and stays
         later = np.empty(len(owners), np.int32)
         later[order] = after
         return later

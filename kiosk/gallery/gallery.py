@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kiosk.errors import ModelMismatchError
-from kiosk.gallery.codes import CHUNK_ROWS, CHUNK_SHIFT, LARGEST_D, ROW_BYTES, Coded, encode
+from kiosk.gallery.codes import CHUNK_MASK, CHUNK_ROWS, CHUNK_SHIFT, LARGEST_D, ROW_BYTES, Coded, encode
 from kiosk.gallery.draft import Draft
 from kiosk.gallery.products import Products, fastest_products
 from kiosk.gallery.search import TOGETHER, Exact, Query, search_together
@@ -227,7 +227,7 @@ class Gallery:
                 return False
             draft = Draft(self._now)
             for row in draft.rows_of(index):
-                if int(draft.chunk(row).reference[row & (CHUNK_ROWS - 1)]) == reference:
+                if int(draft.chunk(row).reference[row & CHUNK_MASK]) == reference:
                     draft.unlink(index, row)
                     self._wipe(draft, [row])
                     return True
@@ -240,7 +240,7 @@ class Gallery:
                 return []
             draft, index = Draft(self._now), self._index(self._now, subject)
             assert index is not None
-            return [int(draft.chunk(row).reference[row & (CHUNK_ROWS - 1)]) for row in draft.rows_of(index)]
+            return [int(draft.chunk(row).reference[row & CHUNK_MASK]) for row in draft.rows_of(index)]
 
     def _wipe(self, draft: Draft, rows: list[int]) -> None:
         """Publish the draft without these rows, then zero them, then give back chunks that are mostly empty."""
@@ -249,7 +249,7 @@ class Gallery:
         draft.blocklisted = np.setdiff1d(draft.blocklisted, rows)
         self._now = draft.snapshot()  # before the zeroing: see is_overtaken
         for row in rows:
-            draft.chunk(row).wipe(row & (CHUNK_ROWS - 1))
+            draft.chunk(row).wipe(row & CHUNK_MASK)
         numbers = {row >> CHUNK_SHIFT for row in rows} - {len(draft.chunks) - 1}
         for number in sorted(numbers):
             if draft.chunk(number << CHUNK_SHIFT).wiped * 2 >= CHUNK_ROWS:

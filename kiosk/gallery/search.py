@@ -17,13 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kiosk.gallery.codes import CHUNK_ROWS, CHUNK_SHIFT, Bound, Chunk, Coded, encode_each
-from kiosk.gallery.products import PROBE_MOST, Products, Sums
+from kiosk.gallery.codes import CHUNK_SHIFT, Bound, Chunk, Coded, encode_each
+from kiosk.gallery.products import MANY, PROBE_MOST, Products, Sums
 from kiosk.gallery.snapshot import Among, Flag, Rows, Snapshot
 from kiosk.types import Candidate, Floats
 
@@ -36,9 +37,7 @@ _MOST_PRODUCT = 2**30
 _NONE = np.zeros(0, np.float32)
 _BELOW = 1.0 - 1e-5  # float32 rounds a product by less
 _CROWD = 2048  # so many rows standing make it worth finding a higher bar
-_MANY = 8  # questions, from which on a chunk is looked through for all of them in one go
-_ALIKE = 8  # questions, of those in the order of what they want
-_WORD = 8  # truth values of a byte that are looked at as one number
+_RUNS = 32  # of a chunk, each first looked at by its largest product; a chunk's room is a multiple of 64
 _FIRST_FETCH = 16  # fetched before the bar is known exactly; a fetch costs the store some 10 us a row
 
 
@@ -228,17 +227,27 @@ class FirstPass:
             at = part.stop
 
     @property
-    def is_raised(self) -> bool:
-        """Whether there are rows that cannot stand."""
-        return self._least > 0.0
-
-    @property
     def least_share(self) -> np.float32:
         """The least estimate, without the probe's own factor: what a product times a row's factor must reach."""
         return np.float32(self._least / float(self._search.coded.inverse[0]))
 
+    @property
+    def is_raised(self) -> bool:
+        """Whether there are rows that cannot stand."""
+        return self._least > 0.0
+
+    def take_shares(self, start: int, shares: Floats) -> None:
+        """Look at a chunk's first rows, as `take`, their products being multiplied with their factors already."""
+        at = 0
+        while at < len(shares):
+            part = shares[at : len(shares) if self.is_raised else at + _CROWD]
+            hits = np.flatnonzero(part >= self.least_share)
+            if len(hits):
+                self.take_hits(hits + (start + at), part[hits])
+            at += len(part)
+
     def take_hits(self, rows: Rows, shares: Floats) -> None:
-        """Take rows whose product times their factor is `least_share` or more.
+        """Take some rows, of which those may stand whose share is `least_share` or more.
 
         Args:
             rows: their numbers, rising.
@@ -260,11 +269,12 @@ class FirstPass:
 
     def _settle(self) -> None:
         """Keep the rows that may be returned, and raise the bar to what the best surely score."""
-        for rows, estimates in self._fresh:
+        if self._fresh:
+            rows, estimates = (np.concatenate(parts) for parts in zip(*self._fresh, strict=True))
             stand = estimates >= self._least
             found = self._search.eligible(rows[stand], estimates[stand], self._query.among)
             self._standing = self._standing.with_(found)
-        self._fresh = []
+            self._fresh = []
         self._standing, self._bar = _pruned(self._standing, self._bar, self._query.limit, self._bound)
         self._least = self._bound.least_estimate(self._bar)
 
@@ -302,70 +312,58 @@ def first_passes(
     reading = [at for at, each in enumerate(passes) if any(each)]
     if not reading:
         return passes
-    single = _single(passes, reading)
-    if single is not None:
-        reading.sort(key=lambda at: max(each.least_share for each in passes[at] if each is not None))
-        single = _single(passes, reading)
+    asking = [[each for each in passes[at] if each is not None] for at in reading]
     codes = np.concatenate([searches[at].coded.codes for at in reading])
-    room = np.empty(len(reading) * max((chunk.codes.shape[1] for _, _, chunk in snapshot.parts()), default=0), np.int32)
+    is_many = len(reading) >= MANY
+    room: NDArray[Any] = np.empty(0)
     for number, used, chunk in snapshot.parts():
         held = chunk.codes  # the writer may put a larger one in its place
         width = held.shape[1]
         if len(room) < len(reading) * width:
-            room = np.empty(len(reading) * CHUNK_ROWS, np.int32)
-        sums = room[: len(reading) * width].reshape(len(reading), width)
-        products(codes, held, chunk.centred[:width], sums)
-        if single is not None and width % _WORD == 0 and all(each.is_raised for each in single):
-            _look(number << CHUNK_SHIFT, chunk, sums, used, single)
+            room = np.empty(len(reading) * width, np.float32 if is_many else np.int32)
+        out = room[: len(reading) * width].reshape(len(reading), width)
+        start = number << CHUNK_SHIFT
+        if is_many:
+            products.scaled(codes, held, chunk.inverse[:width], out)
+            _look(start, out, used, asking)
             continue
-        for own, at in zip(sums, reading, strict=True):
-            for each in passes[at]:
-                if each is not None:
-                    each.take(number << CHUNK_SHIFT, chunk, own[:used])
+        products.whole(codes, held, chunk.centred[:width], out)
+        for own, questions in zip(out, asking, strict=True):
+            for each in questions:
+                each.take(start, chunk, own[:used])
     return passes
 
 
-def _single(passes: Sequence[Sequence[FirstPass | None]], reading: Sequence[int]) -> list[FirstPass] | None:
-    """Return the one question of each probe that reads the codes; None where some have several, or they are few."""
-    found = [each for at in reading for each in passes[at] if each is not None]
-    return found if len(found) == len(reading) >= _MANY else None
+def _look(start: int, shares: Floats, used: int, asking: Sequence[Sequence[FirstPass]]) -> None:
+    """Have the questions about many probes look at a chunk's products, which are multiplied with the rows' factors.
 
+    Nearly nowhere is one large enough: so the largest of a run is looked at first, for all probes in one go.
 
-def _look(start: int, chunk: Chunk, sums: Sums, used: int, passes: Sequence[FirstPass]) -> None:
-    """Have many questions, one for each row of `sums`, look at a chunk's products.
-
-    Nearly nowhere is a product large enough, but how large that is differs from reference to reference as the lengths
-    of their codes do. So what each must reach is reckoned once for some questions that want about the same; what is
-    found so is then held against each one's own.
+    Args:
+        start: number of the chunk's first row.
+        shares: (M, width) float32, a row for each probe.
+        used: rows of the chunk that count.
+        asking: the questions about each probe, at least one.
     """
-    width = sums.shape[1]
-    with np.errstate(divide="ignore"):
-        lengths = np.float32(1.0) / chunk.inverse[:width]  # infinite for who was wiped
-    needed, reached = np.empty(width, np.float32), np.empty((_ALIKE, width), np.bool_)
-    for first in range(0, len(passes), _ALIKE):
-        some = passes[first : first + _ALIKE]
-        shares = np.array([each.least_share for each in some], np.float32)
-        np.multiply(lengths, shares.min() * np.float32(_BELOW), out=needed)
-        np.minimum(needed, _MOST_PRODUCT, out=needed)
-        found = np.greater_equal(sums[first : first + len(some)], needed.astype(np.int32), out=reached[: len(some)])
-        owners, places = _places(found)
-        estimates = np.multiply(sums[first + owners, places], chunk.inverse[places], dtype=np.float32)
-        keep = (estimates >= shares[owners]) & (places < used)  # what follows is filled meanwhile
-        owners, places, estimates = owners[keep], places[keep], estimates[keep]
-        for own in np.unique(owners).tolist():
-            mine = owners == own
-            some[own].take_hits(places[mine] + start, estimates[mine])
-
-
-def _places(found: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return rows and columns of what is true, rising: as `np.nonzero`, eight at a time where nearly nothing is.
-
-    >>> [each.tolist() for each in _places(np.eye(2, 16, k=9, dtype=np.bool_))]
-    [[0, 1], [9, 10]]
-    """
-    words = np.flatnonzero(found.reshape(-1).view(np.uint64) != 0)  # of truth values again, which NumPy finds sooner
-    which, within = np.nonzero(found.reshape(-1, _WORD)[words])
-    return np.divmod(words[which] * _WORD + within, found.shape[1])
+    runs = shares.reshape(len(shares) * _RUNS, -1)
+    least = np.array([min(each.least_share for each in questions) for questions in asking], np.float32)
+    for at in np.flatnonzero(least <= 0.0).tolist():  # a bar that lets in all is raised soon
+        for each in asking[at]:
+            each.take_shares(start, shares[at, :used])
+        least[at] = np.inf
+    likely = np.flatnonzero(runs.max(axis=1) >= np.repeat(least, _RUNS))
+    which, within = np.nonzero(runs[likely] >= np.repeat(least, _RUNS)[likely, None])
+    owners, places = np.divmod(likely[which] * runs.shape[1] + within, shares.shape[1])
+    there = places < used  # what follows is filled meanwhile
+    owners, places = owners[there], places[there]
+    bounds = [*np.flatnonzero(np.diff(owners, prepend=-1)).tolist(), len(owners)]
+    for begin, end in pairwise(bounds):
+        own, rows = int(owners[begin]), places[begin:end]
+        for each in asking[own]:
+            found = shares[own, rows]
+            stand = found >= each.least_share
+            if stand.any():
+                each.take_hits(rows[stand] + start, found[stand])
 
 
 def search_together(

@@ -12,10 +12,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from kiosk.gallery.codes import CHUNK_ROWS, CHUNK_SHIFT, Chunk
+from kiosk.gallery.codes import CHUNK_MASK, CHUNK_ROWS, CHUNK_SHIFT, Chunk
 from kiosk.gallery.products import Codes
 
-Rows: TypeAlias = NDArray[np.int64]  # chunk number * CHUNK_ROWS + place in the chunk
+Rows: TypeAlias = NDArray[np.int64]  # chunk number << CHUNK_SHIFT, and the place in the chunk
 
 PAGE_PEOPLE = 4096
 PERSON_BYTES = 13  # in a page: subject, first and flags
@@ -32,6 +32,10 @@ class Flag(IntFlag):
     ALLOWLISTED = 2
     APPROVED = 4
     FORGOTTEN = 128
+
+
+# NumPy asks an enum's member for several attributes, each time, before it takes it for a number.
+_BLOCKLISTED, _APPROVED, _FORGOTTEN = (np.uint8(flag) for flag in (Flag.BLOCKLISTED, Flag.APPROVED, Flag.FORGOTTEN))
 
 
 class Among(Enum):
@@ -116,13 +120,13 @@ class Snapshot:
         """Gather a chunk column for some rows, at least one."""
         if len(rows) <= _FEW:
             columns = [getattr(self.chunks[row >> CHUNK_SHIFT], name) for row in rows.tolist()]
-            ats = (rows & (CHUNK_ROWS - 1)).tolist()
+            ats = (rows & CHUNK_MASK).tolist()
             return np.array([column[at] for column, at in zip(columns, ats, strict=True)], columns[0].dtype)
         numbers = rows >> CHUNK_SHIFT
         bounds = [*np.flatnonzero(np.diff(numbers, prepend=-1)).tolist(), len(rows)]
         return np.concatenate(
             [
-                getattr(self.chunks[numbers[start]], name)[rows[start:end] & (CHUNK_ROWS - 1)]
+                getattr(self.chunks[numbers[start]], name)[rows[start:end] & CHUNK_MASK]
                 for start, end in pairwise(bounds)
             ]
         )
@@ -132,10 +136,7 @@ class Snapshot:
         numbers = rows >> CHUNK_SHIFT
         bounds = [*np.flatnonzero(np.diff(numbers, prepend=-1)).tolist(), len(rows)]
         return np.concatenate(
-            [
-                self.chunks[numbers[start]].codes[:, rows[start:end] & (CHUNK_ROWS - 1)].T
-                for start, end in pairwise(bounds)
-            ]
+            [self.chunks[numbers[start]].codes[:, rows[start:end] & CHUNK_MASK].T for start, end in pairwise(bounds)]
         )
 
     def person_column(self, name: str, people: NDArray[np.integer[Any]]) -> NDArray[Any]:
@@ -157,13 +158,13 @@ class Snapshot:
         fits: NDArray[np.bool_] = (owners >= 0) & (owners < self.people)  # -1: wiped meanwhile
         flags = np.zeros(len(owners), np.uint8)
         flags[fits] = self.person_column("flags", owners[fits])
-        fits &= (flags & Flag.FORGOTTEN) == 0
-        is_listed = (flags & Flag.BLOCKLISTED) != 0
+        fits &= (flags & _FORGOTTEN) == 0
+        is_listed = (flags & _BLOCKLISTED) != 0
         if among is Among.BLOCKLISTED:
             fits &= is_listed
             return fits
         if among is Among.APPROVED:
-            fits &= ~is_listed & ((flags & Flag.APPROVED) != 0)
+            fits &= ~is_listed & ((flags & _APPROVED) != 0)
         if among is Among.EVER:
             return fits
         dated = np.flatnonzero(fits & ~is_listed & ((flags & DATED) != 0))

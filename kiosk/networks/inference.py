@@ -8,9 +8,11 @@ a model that the pack does not hold, each refuses with a sentence.
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -251,6 +253,21 @@ def share_arena() -> None:
     onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(sizes))
 
 
+@contextmanager
+def _as_file(content: bytes, providers: Sequence[str]) -> Iterator[str | bytes]:
+    """Give the bytes that were checked as a file in memory, as a session of onnxruntime keeps bytes for good: 12 MB.
+
+    A provider that compiles networks and names what it made after the file, TensorRT, gets the bytes as they are.
+    """
+    if tuple(providers) != DEFAULT_PROVIDERS:
+        yield content
+        return
+    with os.fdopen(os.memfd_create("kiosk-network", os.MFD_CLOEXEC), "wb") as file:
+        file.write(content)
+        file.flush()
+        yield f"/proc/self/fd/{file.fileno()}"
+
+
 class OnnxSession:
     """A model run by onnxruntime; safe in several threads."""
 
@@ -277,7 +294,8 @@ class OnnxSession:
         for name, value in spec.about.get("session", {}).items():
             options.add_session_config_entry(name, str(value))
         try:
-            self._session = onnxruntime.InferenceSession(content, options, providers=providers)
+            with _as_file(content, providers) as source:
+                self._session = onnxruntime.InferenceSession(source, options, providers=providers)
         except Exception as error:
             raise ModelFileError(f"{spec.path}: onnxruntime cannot load it: {_first_line(error)}") from error
         self._input = self._session.get_inputs()[0].name

@@ -582,11 +582,16 @@ def test_the_fastest_kernel_gives_numpys_numbers_to_the_last_bit(depth: int) -> 
         probes[0] = PROBE_MOST if count > 1 else -PROBE_MOST
         one, other = np.empty((2, count, 333), np.int32)
 
-        fastest_products()(probes, codes, centred_sums(codes.T), one)
-        numpy_products(probes, codes, centred_sums(codes.T), other)
+        fastest_products().whole(probes, codes, centred_sums(codes.T), one)
+        numpy_products.whole(probes, codes, centred_sums(codes.T), other)
 
         np.testing.assert_array_equal(one, other)
         np.testing.assert_array_equal(one, probes.astype(np.int64) @ codes.astype(np.int64))
+        factors = rng.uniform(0.0, 0.004, 333).astype(np.float32)
+        for kernel in (fastest_products(), numpy_products):
+            shares = np.empty(one.shape, np.float32)
+            kernel.scaled(probes, codes, factors, shares)
+            np.testing.assert_array_equal(shares, np.multiply(one, factors, dtype=np.float32))
 
 
 def test_the_kernel_here_is_not_numpys_as_onnxruntime_is_installed() -> None:
@@ -600,8 +605,14 @@ def test_a_kernel_that_saturates_in_sixteen_bits_is_not_trusted() -> None:
             pairs = (wide[row][:, None] * codes).reshape(-1, 2, codes.shape[1]).sum(axis=1)
             out[row] = np.clip(pairs, -(2**15), 2**15 - 1).sum(axis=0) // 2 - centred
 
+    def scaling(probes: Codes, codes: Codes, factors: Floats, out: Floats) -> None:
+        sums = np.empty(out.shape, np.int32)
+        saturating(probes, codes, centred_sums(codes.T), sums)
+        np.multiply(sums, factors, out=out, dtype=np.float32)
+
     assert counts_right(numpy_products)
-    assert not counts_right(saturating)
+    assert not counts_right(Products(saturating, numpy_products.scaled))
+    assert not counts_right(Products(numpy_products.whole, scaling))
 
 
 def test_the_bytes_of_a_row_and_a_person_are_those_of_their_columns() -> None:

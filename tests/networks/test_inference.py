@@ -1,6 +1,7 @@
 import http.server
 import shutil
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -338,3 +339,19 @@ def test_yunet_finds_the_same_faces_where_its_file_is_there(shared_faces, person
 def test_checked_returns_the_bytes_on_disk():
     assert checked(PACK.spec("mesh")) == PACK.spec("mesh").path.read_bytes()
     assert issubclass(ModelFileError, KioskError)
+
+
+def test_a_loaded_network_keeps_no_copy_of_its_file():
+    spec = PACK.spec("recogniser")
+    open_session(spec)  # so that nothing is imported while it is counted
+    tracemalloc.start()
+    try:
+        session = open_session(spec)
+        held, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    size = spec.path.stat().st_size
+    assert most > size  # it was read
+    assert held < size / 4
+    assert session.run(np.zeros((1, 112, 112, 3), np.uint8))[0].shape == (1, 128)
