@@ -11,7 +11,7 @@ import hashlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -75,6 +75,11 @@ class ModelSpec:
         return str(self.about.get("templates", self.sha256))
 
     @property
+    def processor(self) -> str | None:
+        """What a processor must have for the file to be the faster one, in Linux's words; None for any processor."""
+        return self.about.get("processor")
+
+    @property
     def runtime(self) -> str:
         """The suffix that decides who runs it: "onnx" or "tflite"."""
         return self.path.suffix.lstrip(".")
@@ -91,14 +96,20 @@ class Pack:
     measured: Mapping[str, Any] = field(repr=False)  # counts and bounds behind the scale
     golden: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
-    def spec(self, task: str, runtime: str | None = None) -> ModelSpec:
+    def spec(self, task: str, runtime: str | None = None, features: Collection[str] = ()) -> ModelSpec:
         """Return the model for a task: the first, or the first for a runtime.
+
+        Args:
+            task: one of TASKS.
+            runtime: "onnx" or "tflite"; None for either.
+            features: of the processor; a file that wants others is passed over.
 
         Raises:
             ModelFileError: the pack holds none.
         """
         for model in self.models:
-            if model.task == task and runtime in (None, model.runtime):
+            suits = model.processor is None or model.processor in features
+            if model.task == task and runtime in (None, model.runtime) and suits:
                 return model
         known = ", ".join(sorted({model.runtime for model in self.models if model.task == task})) or "none"
         raise ModelFileError(f"pack {self.name} has no {runtime or ''} model for {task}; it has {known}")
@@ -107,6 +118,17 @@ class Pack:
     def template_model(self) -> str:
         """The digest that templates carry, of the recogniser's file. Templates of two never compare."""
         return self.spec("recogniser").templates
+
+
+@cache
+def processor_features() -> frozenset[str]:
+    """Return what this processor has, in Linux's words; nothing where Linux does not say or another system runs."""
+    try:
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return frozenset()
+    line = next((line for line in told.splitlines() if line.startswith(("flags", "Features"))), "")
+    return frozenset(line.partition(":")[2].split())
 
 
 def standard_pack() -> Path:
@@ -403,12 +425,14 @@ def load_recogniser(
         ModelFileError: one is missing, changed, or cannot run here; the sentence says which.
     """
     open_ = partial(open_session, threads=threads, providers=providers, note=note)
-    finder, recogniser = pack.spec("finder", finder_runtime), pack.spec("recogniser")
-    attributes = pack.spec("attributes")
+    is_usual = tuple(providers) == DEFAULT_PROVIDERS
+    finder = pack.spec("finder", finder_runtime, processor_features() if is_usual else ())
+    recogniser, attributes = pack.spec("recogniser"), pack.spec("attributes")
     detector: Detector | YuNet
     options = dict(finder.options)
-    if tuple(providers) != DEFAULT_PROVIDERS:  # others compile a network for minutes: for one shape, then
-        options.pop("shorter", None)
+    if not is_usual:  # others compile a network for minutes: for one shape, then
+        for name in ("shorter", "anew"):
+            options.pop(name, None)
     if finder.about.get("kind") == "yunet":
         detector = YuNet(network=open_(finder), **options)
     else:

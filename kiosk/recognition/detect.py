@@ -92,6 +92,7 @@ class Detector:
     sure: float = 0.75  # least confidence that needs no second opinion
     alone: float = 0.5  # least confidence where the mesh says no to all there is
     shorter: Sequence[int] = ()  # lengths besides `side` that a picture's shorter edge may have there, ascending
+    anew: int = 0  # edge of the square in which a face that is sure is only measured anew, px; 0 for `side`
 
     def detect(self, image: RgbImage, *, thorough: bool = True) -> list[Face]:
         """Find the faces in an image as it stands.
@@ -121,7 +122,7 @@ class Detector:
         """Look again with a margin where a face fills the picture: its box and points are then less squeezed."""
         if faces[0].area <= FILLING_SHARE * image.shape[0] * image.shape[1]:
             return faces
-        again = self._believed(image, *self._look_with_margin(image), thorough=True)
+        again = self._believed(image, *self._look_with_margin(image, self.anew), thorough=True)
         return again if len(again) >= len(faces) else faces
 
     @property
@@ -165,12 +166,15 @@ class Detector:
         return face.confidence >= self.sure or self.refine(image, face)[1] >= LEAST_PRESENCE
 
     def _look_at(self, image: RgbImage, face: Face, *, is_small: bool) -> Face | None:
-        """Return the face at a box as a look at its surroundings alone shows it; None where there is none."""
+        """Return the face at a box as a look at its surroundings alone shows it; None where there is none.
+
+        A box that is in doubt gets as close a look as there is: in a smaller square a fifth of these faces are lost.
+        """
         edge = max(1, round(CLOSER_EDGES * _edge(face)))
         left, top = (round(float(face.box[at] + face.box[at + 2] - edge) / 2) for at in (0, 1))
         part = window(image, (left, top), edge)
-        small, scale = shrink(part, self.side)
-        seen = self._faces(image, self._run(self._placed(small)), scale, (left, top))
+        small, scale = shrink(part, self.anew if self.anew and face.confidence >= self.sure else self.side)
+        seen = self._faces(image, self._run(small), scale, (left, top))
         same = [other for other in seen if _is_same(face, other, is_small=is_small)]
         return max(same, key=lambda other: other.confidence, default=None)
 
@@ -251,10 +255,11 @@ class Detector:
         small, scale = shrink(image, self.side)
         return self._faces(image, self._run(self._placed(small)), scale, (0.0, 0.0)), scale
 
-    def _look_with_margin(self, image: RgbImage) -> tuple[list[Face], float]:
-        small, scale = shrink(image, round(self.side * MARGIN_SHARE))
+    def _look_with_margin(self, image: RgbImage, side: int = 0) -> tuple[list[Face], float]:
+        """Look at the whole picture with a margin around it, in a square of `side` px where that is not 0."""
+        small, scale = shrink(image, round((side or self.side) * MARGIN_SHARE))
         height, width = image.shape[:2]
-        wide, high = (self._fitting(self.side * edge / max(height, width)) for edge in (width, height))
+        wide, high = (side or self._fitting(self.side * edge / max(height, width)) for edge in (width, height))
         left, top = (wide - small.shape[1]) // 2, (high - small.shape[0]) // 2
         found = self._run(place(small, (wide, high), (left, top)))
         return self._faces(image, found, scale, (-left / scale, -top / scale)), scale

@@ -93,7 +93,7 @@ def _average(image: RgbImage, size_wh: tuple[int, int], scale: float) -> RgbImag
     """
     step = int(1.0 / (scale * AREA_OVERSAMPLING))
     if step > 1:
-        image = np.ascontiguousarray(image[_middles(image.shape[0], step), _middles(image.shape[1], step)])
+        image = _thinned(image, step)
     wide, high = 2 * size_wh[0], 2 * size_wh[1]
     while image.shape[1] >= wide and image.shape[0] >= high and not (image.shape[0] % 2 or image.shape[1] % 2):
         half_wh = image.shape[1] // 2, image.shape[0] // 2
@@ -104,14 +104,29 @@ def _average(image: RgbImage, size_wh: tuple[int, int], scale: float) -> RgbImag
     )
 
 
-def _middles(length: int, step: int) -> slice:
-    """Take the middle of each whole step, so that the picture neither shifts nor grows.
+def _thinned(image: RgbImage, step: int) -> RgbImage:
+    """Take the middle pixel of each whole square of `step` px, so that the picture neither shifts nor grows.
 
-    >>> list(range(10))[_middles(10, 3)], list(range(2))[_middles(2, 3)]
-    ([1, 4, 7], [1])
+    An even step has two middles; where nothing is left over behind the last one, the first is taken, else the second.
+    cv2 does it three times as fast as slicing does, which copies three bytes at a time.
+
+    >>> _thinned(np.arange(100, dtype=np.uint8).reshape(10, 10), 3).tolist()
+    [[11, 14, 17], [41, 44, 47], [71, 74, 77]]
     """
-    step = min(step, length)
-    return slice(step // 2, length // step * step, step)
+    step_y, step_x = (min(step, length) for length in image.shape[:2])
+    top, left = (_middle(length, each) for length, each in zip(image.shape[:2], (step_y, step_x), strict=True))
+    part = image[top:, left:]
+    thin = cv2.resize(part, None, fx=1.0 / step_x, fy=1.0 / step_y, interpolation=cv2.INTER_NEAREST)
+    return np.asarray(thin, np.uint8)
+
+
+def _middle(length: int, step: int) -> int:
+    """Return where the first middle lies; so that what is left from there rounds to as many steps as there are.
+
+    >>> _middle(9, 3), _middle(10, 3), _middle(8, 4), _middle(9, 4), _middle(1, 1)
+    (1, 1, 1, 2, 0)
+    """
+    return step // 2 - (step % 2 == 0 and length % step == 0)
 
 
 def place(image: RgbImage, size_wh: tuple[int, int], corner_xy: tuple[int, int] = (0, 0)) -> RgbImage:
@@ -234,9 +249,12 @@ def _shrunk_part(
     corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]], np.float64)
     read = (corners @ np.linalg.inv(full).T)[:, :2]
     margin = 1.0 / scale
-    left, top = np.maximum(np.floor(read.min(axis=0) - margin), 0).astype(int)
-    right, bottom = np.ceil(read.max(axis=0) + margin).astype(int)
-    part = image[top : max(bottom, 0), left : max(right, 0)]
+    lows, highs = np.floor(read.min(axis=0) - margin), np.ceil(read.max(axis=0) + margin)
+    (left, right), (top, bottom) = (
+        _in_steps(int(low), int(high), length, scale)
+        for low, high, length in zip(lows, highs, (image.shape[1], image.shape[0]), strict=True)
+    )
+    part = image[top:bottom, left:right]
     if part.size == 0:
         return np.full((1, 1, 3), fill, np.uint8), matrix
     small_wh = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))
@@ -251,6 +269,31 @@ def _shrunk_part(
         ]
     )
     return small, (full @ back)[:2].astype(np.float32)
+
+
+def _in_steps(low: int, high: int, length: int, scale: float) -> tuple[int, int]:
+    """Widen a stretch of an edge so that `_average` can thin it out and halve it as often as it wants to.
+
+    A stretch of odd length would be averaged over areas, which takes three times as long.
+
+    Args:
+        low: px where the stretch begins; may lie outside the edge, as its end may.
+        high: px behind its end.
+        length: of the edge, px.
+        scale: px of the result per px of the stretch, below 1.
+
+    Returns:
+        Begin and end within the edge. The length divides only where the edge has room for that.
+
+    >>> _in_steps(10, 433, 640, 0.4), _in_steps(-7, 633, 639, 0.4), _in_steps(217, 640, 640, 0.4)
+    ((10, 434), (0, 634), (216, 640))
+    """
+    low, high = min(max(low, 0), length), min(max(high, 0), length)
+    step = max(1, int(1.0 / (scale * AREA_OVERSAMPLING)))
+    unit = step << max(0, int(math.log2(1.0 / (scale * step))))
+    wanted = -(-(high - low) // unit) * unit
+    high = min(low + wanted, length)
+    return max(high - wanted, 0), high
 
 
 def align(image: RgbImage, landmarks: Floats, side: int = ARCFACE_SIDE, share: float = 1.0) -> RgbImage:

@@ -11,7 +11,14 @@ import pytest
 
 from kiosk.errors import KioskError, ModelFileError
 from kiosk.networks.download import KNOWN_PACKS, RemoteFile, RemotePack, download
-from kiosk.networks.inference import checked, load_recogniser, open_session, read_pack, standard_pack
+from kiosk.networks.inference import (
+    checked,
+    load_recogniser,
+    open_session,
+    processor_features,
+    read_pack,
+    standard_pack,
+)
 from kiosk.networks.self_test import self_test
 
 PACK = read_pack(standard_pack())
@@ -44,7 +51,7 @@ def test_every_model_says_where_it_comes_from(task):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_changed_file_refuses_and_is_named(copy, task):
-    path = read_pack(copy).spec(task).path
+    path = read_pack(copy).spec(task, features=processor_features()).path
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -55,7 +62,7 @@ def test_a_changed_file_refuses_and_is_named(copy, task):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_missing_file_refuses_and_is_named(copy, task):
-    path = read_pack(copy).spec(task).path
+    path = read_pack(copy).spec(task, features=processor_features()).path
     path.unlink()
 
     with pytest.raises(ModelFileError, match=f"{path.name}: No such file"):
@@ -145,6 +152,31 @@ def test_the_finder_sees_a_wide_or_high_picture_as_it_sees_it_in_a_square(person
 
         assert [len(found), len(expected)] == [1, 1]
         np.testing.assert_allclose(found[0].box, expected[0].box, atol=0.03 * edge)
+
+
+def test_the_finder_for_wide_registers_gives_the_same_numbers():
+    plain, wide = PACK.spec("finder"), PACK.spec("finder", features=["avx512f"])
+    assert [plain.path.name, wide.path.name] == ["face_finder.onnx", "face_finder_wide.onnx"]
+    assert plain.options == wide.options
+    sessions = [open_session(spec) for spec in (plain, wide)]
+    rng = np.random.default_rng(0)
+    for height, width in ((192, 256), (160, 160)):
+        picture = rng.uniform(-1, 1, (1, height, width, 3)).astype(np.float32)
+
+        expected, found = (session.run(picture) for session in sessions)
+
+        for before, after in zip(expected, found, strict=True):
+            np.testing.assert_allclose(after, before, atol=1e-3)
+
+
+def test_only_a_processor_with_wide_registers_is_given_the_file_for_them():
+    features = processor_features()
+    assert len(features) > 5  # every Linux says what its processor has
+
+    chosen = PACK.spec("finder", "onnx", features)
+
+    assert (chosen.path.name == "face_finder_wide.onnx") == ("avx512f" in features)
+    assert PACK.spec("finder", "tflite", ["avx512f"]).path.name == "face_finder.tflite"
 
 
 def test_many_threads_may_ask_for_a_shape_that_was_not_seen_yet():

@@ -14,7 +14,7 @@ import pytest
 from kiosk.networks.inference import open_session, read_pack
 from kiosk.recognition.detect import Detector, anchors, decode, largest, overlap
 from kiosk.recognition.image import ANGLES_DEG, rotate
-from kiosk.types import Face, Floats, RgbImage
+from kiosk.types import Face, Floats, RgbImage, Session
 from tests.conftest import MODELS, read
 from tests.recognition.remembered import RememberedSession
 
@@ -30,6 +30,19 @@ class ScriptedSession:
     def run(self, _tensor: np.ndarray) -> list[Floats]:
         """Return the scripted outputs."""
         return self._outputs
+
+
+class NotingSession:
+    """Notes of which height and width the pictures are that another session is given."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.shapes: list[tuple[int, ...]] = []
+
+    def run(self, tensor: np.ndarray) -> list[Floats]:
+        """Return what the other gives."""
+        self.shapes.append(tensor.shape[1:3])
+        return self._session.run(tensor)
 
 
 def face(*box: float, confidence: float = 0.9) -> Face:
@@ -140,6 +153,26 @@ def test_a_look_for_a_camera_frame_runs_the_finder_once(person_a: RgbImage) -> N
     Detector(finder, ScriptedSession()).detect(person_a, thorough=False)
 
     assert finder.runs == 1
+
+
+@pytest.mark.parametrize(("name", "edge"), [("person_a_1", 900), ("person_b_1", 0)])
+def test_a_sure_face_is_measured_anew_in_a_smaller_square(name: str, edge: int) -> None:
+    pack = read_pack(MODELS)
+    finder = pack.spec("finder", "onnx")
+    noting = NotingSession(open_session(finder))
+    detector = Detector(noting, open_session(pack.spec("mesh")), **finder.options)
+    portrait = read(MODELS / "golden" / f"{name}.jpg")
+    left, top, right, bottom = (int(value) for value in detector.detect(portrait)[0].box)
+    picture = portrait[top:bottom, left:right]  # the face fills it,
+    if edge:  # or is small in it
+        picture = np.full((edge, edge, 3), 120, np.uint8)
+        picture[:80, :80] = cv2.resize(portrait[top:bottom, left:right], (80, 80), interpolation=cv2.INTER_AREA)
+    noting.shapes.clear()
+
+    (found,) = detector.detect(picture)
+
+    assert found.confidence >= 0.75
+    assert noting.shapes[1:] == [(160, 160)]
 
 
 def test_boxes_lie_within_the_image(detector: Detector, person_a: RgbImage) -> None:

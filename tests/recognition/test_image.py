@@ -60,6 +60,22 @@ def test_thinning_out_a_large_photograph_does_not_shift_it() -> None:
     np.testing.assert_allclose(small[:, 100, 1], centres[: small.shape[0]], atol=1.5)
 
 
+@pytest.mark.parametrize("step", [2, 3, 4, 7, 16])
+def test_thinning_out_takes_a_middle_pixel_of_every_whole_square(step: int) -> None:
+    for height, width in ((step * 9, step * 12), (step * 9 + 1, step * 12 + step - 1), (step, step * 30 + step // 2)):
+        picture = noise(height, width)
+
+        thin = image._thinned(picture, step)
+
+        # Of an even step both pixels beside the middle are as near.
+        firsts = {(step - 1) // 2, step // 2}
+        assert any(
+            np.array_equal(thin, picture[top::step, left::step][: height // step, : width // step])
+            for top in firsts
+            for left in firsts
+        )
+
+
 def test_shrinking_leaves_the_image_alone() -> None:
     picture = noise(300, 400)
     before = picture.copy()
