@@ -1,5 +1,6 @@
 """The documents stay true: commands parse, settings, files and routes exist, numbers are those of the results."""
 
+import functools
 import os
 import re
 import shlex
@@ -41,11 +42,18 @@ PATHS = found(rf"`((?:{'|'.join(map(re.escape, FOLDERS))})/(?!test_images/)[\w./
 NAMED_SETTINGS = found(r"`\[(\w+)\] (\w+)(?: = [^`]+)?`", fenced=False)
 ROUTES = found(r"`(GET|POST|PATCH|DELETE) (/[^`\s]*)`", fenced=False)
 LINKS = found(r"\]\(([^)#:]+)\)", fenced=False)
+DEFAULTS = Config()
+
+
+@functools.cache
+def parser():
+    """Return the parser of all commands: making it costs more than what it is asked here."""
+    return build_parser()
 
 
 @pytest.mark.parametrize(("document", "command"), COMMANDS)
 def test_every_command_shown_is_one(document, command):
-    chosen = build_parser().parse_args(shlex.split(command)[1:])
+    chosen = parser().parse_args(shlex.split(command)[1:])
 
     assert callable(chosen.run), document
 
@@ -53,7 +61,7 @@ def test_every_command_shown_is_one(document, command):
 @pytest.mark.parametrize(("document", "words"), NAMED_COMMANDS)
 def test_every_command_named_in_a_sentence_is_one(document, words, capsys):
     with pytest.raises(SystemExit) as ended:
-        build_parser().parse_args([*words.split(), "--help"])
+        parser().parse_args([*words.split(), "--help"])
 
     assert ended.value.code == 0, document
     assert words in capsys.readouterr().out
@@ -71,7 +79,7 @@ def test_every_file_named_is_there(document, path):
 
 @pytest.mark.parametrize(("section", "setting", "default"), SETTINGS)
 def test_every_setting_of_the_table_has_the_default_said(section, setting, default):
-    values = getattr(Config(), section)
+    values = getattr(DEFAULTS, section)
 
     assert setting in {one.name for one in fields(values)}
     shown = _toml(getattr(values, setting)).removesuffix(".0")
@@ -88,7 +96,7 @@ def test_every_setting_of_the_table_has_the_default_said(section, setting, defau
 def test_every_setting_named_exists(document, named):
     section, setting = named
 
-    assert setting in {one.name for one in fields(getattr(Config(), section))}, document
+    assert setting in {one.name for one in fields(getattr(DEFAULTS, section))}, document
 
 
 @pytest.mark.parametrize(("document", "named"), ROUTES)

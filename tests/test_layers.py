@@ -1,9 +1,11 @@
 """Imports point down: the core computes, the edges touch the world, the shell introduces them to each other."""
 
 import ast
+import functools
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -49,22 +51,46 @@ def room_of(path):
     return path.parts[0].removesuffix(".py")
 
 
-def imported(path):
-    for node in ast.walk(ast.parse((PACKAGE / path).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            if node.module == "kiosk":
-                yield from (f"kiosk.{alias.name}" if alias.name in HEIGHT else "kiosk.__init__" for alias in node.names)
-            else:
-                yield node.module
+class Facts(NamedTuple):
+    """What the tests here ask of a file's syntax; the syntax itself, a million objects, is not kept."""
+
+    imported: tuple[str, ...]  # modules
+    names: tuple[str, ...]  # for `from a import b`: a.b, which may be a module
+    calls: frozenset[str]  # of methods
+    classes: tuple[tuple[str, int], ...]  # name, lines
+
+
+def modules_of(node):
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if node.module == "kiosk":
+        return [f"kiosk.{alias.name}" if alias.name in HEIGHT else "kiosk.__init__" for alias in node.names]
+    return [node.module] if node.module else []
+
+
+@functools.cache
+def facts_of(path):
+    nodes = list(ast.walk(ast.parse((PACKAGE / path).read_text(encoding="utf-8"))))
+    imports = [node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))]
+    froms = [node for node in imports if isinstance(node, ast.ImportFrom) and node.module]
+    called = [node.func for node in nodes if isinstance(node, ast.Call)]
+    return Facts(
+        tuple(module for node in imports for module in modules_of(node)),
+        tuple(f"{node.module}.{alias.name}" for node in froms for alias in node.names),
+        frozenset(function.attr for function in called if isinstance(function, ast.Attribute)),
+        tuple(
+            (node.name, (node.end_lineno or node.lineno) - node.lineno + 1)
+            for node in nodes
+            if isinstance(node, ast.ClassDef)
+        ),
+    )
 
 
 @pytest.mark.parametrize("path", FILES, ids=str)
 def test_imports_point_down(path):
     room = room_of(path)
     assert room in HEIGHT, f"say in which row {room} belongs"
-    for name in imported(path):
+    for name in facts_of(path).imported:
         root, _, rest = name.partition(".")
         if root == "kiosk":
             other = rest.split(".")[0]
@@ -93,34 +119,21 @@ def is_private_to_the_store(module):
     return room == "store" and (name.split(".")[0] in {"database", "schema", "vault"} or name.endswith("_rows"))
 
 
-def imported_names(path):
-    """Yield what `imported` does, and for `from a import b` also a.b, which may be a module."""
-    yield from imported(path)
-    for node in ast.walk(ast.parse((PACKAGE / path).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
 @pytest.mark.parametrize("path", [path for path in FILES if room_of(path) != "store"], ids=str)
 def test_only_the_store_speaks_sql_and_opens_what_is_sealed(path):
-    calls = [
-        node.func.attr
-        for node in ast.walk(ast.parse((PACKAGE / path).read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-    ]
+    facts = facts_of(path)
 
-    assert [name for name in imported_names(path) if is_private_to_the_store(name)] == []
-    assert {"execute", "executemany", "executescript"}.isdisjoint(calls)
+    assert [name for name in facts.imported + facts.names if is_private_to_the_store(name)] == []
+    assert {"execute", "executemany", "executescript"}.isdisjoint(facts.calls)
 
 
 def test_no_class_holds_two_subjects():
-    long = {}
-    for path in FILES:
-        for node in ast.walk(ast.parse((PACKAGE / path).read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ClassDef):
-                lines = (node.end_lineno or node.lineno) - node.lineno + 1
-                if lines > LONGEST_CLASS:
-                    long[f"{path.as_posix()} {node.name}"] = lines
+    long = {
+        f"{path.as_posix()} {name}": lines
+        for path in FILES
+        for name, lines in facts_of(path).classes
+        if lines > LONGEST_CLASS
+    }
 
     assert long.keys() - LONG_CLASSES.keys() == set(), "divide it, or say why it is one subject"
     assert LONG_CLASSES.keys() - long.keys() == set(), "it is short now: take it off the list"

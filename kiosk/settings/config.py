@@ -8,6 +8,7 @@ KIOSK_SEARCH_SIMILARITY_THRESHOLD=80.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import math
@@ -113,7 +114,7 @@ def load_config(
         ConfigError: the file cannot be read, or a setting is unknown, of the wrong kind or out of range.
     """
     sections = read_toml(path) if path is not None else {}
-    known = get_type_hints(Config)
+    known = types_of(Config)
     if unknown := sorted((set(sections) | set(changes)) - set(known)):
         raise ConfigError(f"{path} has the unknown section {listed(unknown)}; the sections are {listed(sorted(known))}")
     built = {}
@@ -202,7 +203,7 @@ class Sources:
             changed = self.changed().get(name, {})
         except ConfigError:  # what operators changed cannot be read: `load` says so; the door has the installer's
             changed = {}
-        return _section(name, get_type_hints(Config)[name], {**values, **changed}, self.environment)
+        return _section(name, types_of(Config)[name], {**values, **changed}, self.environment)
 
     def overrides(self, section: str, setting: str) -> bool:
         """Say whether the environment has this setting, so that a change would change nothing."""
@@ -262,6 +263,15 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not TOML: {error}") from error
 
 
+@functools.cache
+def types_of(kind: type) -> Mapping[str, Any]:
+    """Return the type of each field of a section, or of each section of `Config`; finding them costs more than a check.
+
+    Read-only: all callers share one.
+    """
+    return MappingProxyType(get_type_hints(kind))
+
+
 def _section(name: str, kind: type, values: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
     settings = {one.name: one for one in fields(kind)}
     if unknown := sorted(set(values) - set(settings)):
@@ -269,7 +279,7 @@ def _section(name: str, kind: type, values: Mapping[str, Any], environment: Mapp
     variables = {f"{PREFIX}{name}_{one}".upper() for one in settings}
     if unknown := sorted(v for v in environment if v.startswith(f"{PREFIX}{name}_".upper()) and v not in variables):
         raise ConfigError(f"{listed(unknown)} names no setting; [{name}] knows {listed(sorted(settings))}")
-    types = get_type_hints(kind)
+    types = types_of(kind)
     chosen = {}
     for one in settings.values():
         where = f"[{name}] {one.name}"
@@ -327,7 +337,7 @@ def describe() -> str:
     """Return every setting as a kiosk.toml with the defaults commented out."""
     lines = ["# Settings of the kiosk. Every line is a default; uncomment one to change it."]
     for section in fields(Config):
-        kind = get_type_hints(Config)[section.name]
+        kind = types_of(Config)[section.name]
         sentence = kind.__doc__.split(":", 1)[1].strip()
         lines += ["", f"# {sentence[0].upper()}{sentence[1:]}", f"[{section.name}]"]
         for one in fields(kind):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from kiosk.errors import ConfigError
 from kiosk.settings.config import (
@@ -22,6 +22,7 @@ from kiosk.settings.config import (
     read_toml,
     read_variable,
     shown_value,
+    types_of,
 )
 
 _SECTION = re.compile(r"\s*\[\s*[\"']?([\w-]+)[\"']?\s*\]")
@@ -59,7 +60,7 @@ class Found:
 def find_mistakes(sources: Sources) -> Found:
     """Check all settings, and go on behind each mistake."""
     found = Found()
-    known = get_type_hints(Config)
+    known = types_of(Config)
     values: dict[str, dict[str, Any]] = {name: {} for name in known}
     for path in filter(None, (sources.file, sources.changes, sources.orders)):
         if path is not sources.file and not path.is_file():
@@ -85,9 +86,9 @@ def find_mistakes(sources: Sources) -> Found:
 
 def _section(found: Found, name: str, kind: Any, values: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
     """Return a section; where a setting of it is wrong, with that one's default."""
-    settings, types, chosen = {one.name: one for one in fields(kind)}, get_type_hints(kind), {}
+    settings, types, chosen = {one.name: one for one in fields(kind)}, types_of(kind), {}
     for unknown in sorted(set(values) - set(settings)):
-        others = [one for one, of in get_type_hints(Config).items() if unknown in {two.name for two in fields(of)}]
+        others = [one for one, of in types_of(Config).items() if unknown in {two.name for two in fields(of)}]
         found.add(f"[{name}] has no {unknown}{_nearest(unknown, settings, others)}", name, unknown)
     variables = {f"{PREFIX}{name}_{one}".upper(): one for one in settings}
     for variable in sorted(v for v in environment if v.startswith(f"{PREFIX}{name}_".upper()) and v not in variables):

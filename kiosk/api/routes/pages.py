@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from starlette.responses import Response
 
@@ -44,12 +47,23 @@ def languages_of(folder: Path) -> dict[str, dict[str, object]]:
     return found
 
 
+@functools.cache
+def page_files() -> Mapping[str, Path]:
+    """Return the files of web/ by name, as they were at the first call; a page asks for seventy of them."""
+    return MappingProxyType({path.relative_to(WEB).as_posix(): path for path in WEB.rglob("*") if path.suffix in KINDS})
+
+
+@functools.cache
+def languages_file() -> bytes:
+    """Return the languages of the pages as JSON, as they were at the first call: they are counted over all words."""
+    return json.dumps(languages_of(WORDS)).encode()
+
+
 def page_file(call: Call, name: str) -> Response:
     """Return a file of web/; only what is there is looked up, so no path leads elsewhere."""
     if name == LANGUAGES_FILE:
-        return _tagged(call, json.dumps(languages_of(WORDS)).encode(), "application/json")
-    files = {path.relative_to(WEB).as_posix(): path for path in WEB.rglob("*") if path.suffix in KINDS}
-    path = files.get(name)
+        return _tagged(call, languages_file(), "application/json")
+    path = page_files().get(name)
     if path is None:
         raise not_found()
     return _tagged(call, path.read_bytes(), KINDS[path.suffix])
