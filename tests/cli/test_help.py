@@ -63,18 +63,14 @@ def state(tmp_path_factory):
         pytest.param("liveness /etc/passwd", 1, "/etc/passwd: Invalid image: a text file is not", id="no photograph"),
         pytest.param("door simulate --demo nothere", 1, "--demo wants a folder of portraits", id="no portraits"),
         pytest.param("models pull nothere", 1, "known: opencv-zoo", id="no such pack"),
-        pytest.param(
-            "fleet hub nothere", 1, "nothere/fleet.json: No such file or directory; want the", id="hub"
-        ),
+        pytest.param("fleet hub nothere", 1, "nothere/fleet.json: No such file or directory; want the", id="hub"),
         pytest.param("cloud balance", 1, "there is no API key; give it with `kiosk cloud login`", id="no cloud key"),
         pytest.param("osdp install", 1, 'want port and role = "reader"', id="a panel's key"),
         pytest.param(
             "--config nothere.toml config check", 1, "nothere.toml: cannot be read: No such", id="no settings"
         ),
         pytest.param("fake-cloud --port 99999", 2, "want a port, 0 to 65535, got '99999'", id="no such port"),
-        pytest.param(
-            "evaluate match x --workers -1", 2, "want a whole number of 1 or more", id="no number"
-        ),
+        pytest.param("evaluate match x --workers -1", 2, "want a whole number of 1 or more", id="no number"),
     ],
 )
 def test_a_first_mistake_is_answered_with_what_to_do(state, words, code, said):
