@@ -173,7 +173,8 @@ def _gallery(config: Config, store: Store, people: int, references: int) -> Find
     listed = listing_threshold(config.search, pack.scale, references, site)
     figures = gallery_figures(pack.scale, references, listed, site)
     sentence = (
-        f"{counted(people, 'person', 'people')}, {counted(references, 'reference', 'references')}; at similarity {listed} a stranger's search is expected to list "
+        f"{counted(people, 'person', 'people')}, {counted(references, 'reference', 'references')}; "
+        f"at similarity {listed} a stranger's search is expected to list "
         f"{figures['expected_false_positives']:g} people (FPIR {figures['fpir']:g})"
         + ("" if site is None else f", as alike as the {site.people} people compared here are")
     )

@@ -186,7 +186,8 @@ def _add_running(add: Adder) -> None:
         "shard run",
         "shard",
         "hold one part of the people and answer searches, until stopped",
-        more="Part 1/4 holds every fourth person of the store. Start all parts, and set [search] shards = 4.",
+        more="Part 1/4 holds every fourth person of the store. Start all parts, and set [search] shards = 4 where "
+        "people are searched.",
         json=False,
     )
     part.add_argument("part", metavar="PART/OF", type=read_part, help="which part of how many, such as 1/4")

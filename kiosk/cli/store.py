@@ -353,9 +353,8 @@ def _print_restored(chosen: argparse.Namespace, done: restore_module.Restored | 
         about = {"restored": done.backup, "people": done.subjects, "forgotten_again": done.forgotten_again}
         print(json.dumps({**about, "lost": dict(done.lost), "lost_unread": done.lost_unread}, indent=2))
         return
-    print(
-        f"{done.backup} of {contract.timestamp(done.made_at)[:19]}Z is in place: {counted(done.subjects, 'person', 'people')}."
-    )
+    people = counted(done.subjects, "person", "people")
+    print(f"{done.backup} of {contract.timestamp(done.made_at)[:19]}Z is in place: {people}.")
     print(f"Lost since: {_losses(done.lost, done.lost_unread)}.")
     if done.forgotten_again:
         print(f"{done.forgotten_again} people forgotten since were forgotten again.")

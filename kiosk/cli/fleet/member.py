@@ -59,9 +59,8 @@ def fleet_status(chosen: argparse.Namespace) -> int:
         print(json.dumps(about, indent=2, ensure_ascii=False))
     else:
         print(f"{about['name']} ({about['kiosk']}): {about['sentence']}")
-        print(
-            f"Roster {about['roster']}, {counted(about['kiosks'], 'kiosk', 'kiosks')}; {counted(about['people'], 'person', 'people')} shared"
-        )
+        kiosks, people = counted(about["kiosks"], "kiosk", "kiosks"), counted(about["people"], "person", "people")
+        print(f"Roster {about['roster']}, {kiosks}; {people} shared")
         if about["groups"] is not None:
             print(f"Through this door: {', '.join(map(shown, about['groups'])) or 'nobody'} (policy {about['policy']})")
         if about["duplicates"]:
