@@ -318,7 +318,7 @@ def _add_people(add: Adder) -> None:
     listing.add_argument(
         "--find",
         metavar="TEXT",
-        help="only people of this name, code, document or number; a part of it does, whatever its case and accents",
+        help="only people of this name, vendor_data, document or number; a part of it does, whatever case and accents",
     )
     for name, sentence in (
         ("show", "show a person"),
