@@ -500,9 +500,7 @@ def _add_store(add: Adder) -> None:
         more="Stop the kiosk first. Make a new copy of the key afterwards: the old one opens old backups only.",
         json=False,
     )
-    sweep = store(
-        "store sweep", "store", "erase the people whose retention has ended, and old records of log and outbox"
-    )
+    sweep = store("store sweep", "store", "erase people whose retention has ended, and old records of log and outbox")
     sweep.add_argument("--trust-clock", action="store_true", help="erase even if the clock is not synchronised")
 
 
