@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from kiosk.api.totp import DRIFT, STEP_S, counter_of
 from kiosk.didit.contract import timestamp
+from kiosk.rules.addresses import address_of
 from kiosk.settings.network import ApiSettings
 from kiosk.store.accounts import Account, Accounts, CopiedAccounts, Role
 
@@ -398,15 +399,10 @@ def network(address: str) -> str:
     >>> network("192.0.2.7"), network("2001:db8::1:2"), network("::ffff:192.0.2.7"), network("odd")
     ('192.0.2.7', '2001:db8::/64', '192.0.2.7', 'odd')
     """
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed, 64), strict=False))
+    parsed = address_of(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return address if parsed is None else str(parsed)
 
 
 def sender_of(peer: str, forwarded_for: str, proxies: Sequence[str]) -> Sender:
@@ -441,12 +437,9 @@ def sender_of(peer: str, forwarded_for: str, proxies: Sequence[str]) -> Sender:
 
 
 def _is_trusted(address: str, proxies: Sequence[str]) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
+    parsed = address_of(address)
+    if parsed is None:
         return False
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    parsed = mapped or parsed
     return parsed.is_loopback or any(parsed in ipaddress.ip_network(one, strict=False) for one in proxies)
 
 
@@ -460,22 +453,6 @@ def _bare(text: str) -> str | None:
         return str(ipaddress.ip_address(text.partition("%")[0]))
     except ValueError:
         return None
-
-
-def is_loopback(address: str) -> bool:
-    """Say whether an address is this machine's own.
-
-    >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("localhost"), is_loopback("192.0.2.7")
-    (True, True, True, False)
-    """
-    if address == "localhost":
-        return True
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return (mapped or parsed).is_loopback
 
 
 def _digest(token: str) -> str:

@@ -21,12 +21,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from kiosk.api.access import Access, Caller, is_loopback, sender_of
+from kiosk.api.access import Access, Caller, sender_of
 from kiosk.api.gate import NO_KEY
 from kiosk.api.operation import Refusal, answer, busy, refusal
 from kiosk.api.queue import be_nice
 from kiosk.api.server import Server, check_exposure
 from kiosk.errors import KioskError, RefusedError, StoreError
+from kiosk.rules.addresses import is_loopback
 from kiosk.settings.network import ApiSettings
 from kiosk.store.accounts import CopiedAccounts, Role
 from kiosk.store.accounts_copy import AccountsCopy

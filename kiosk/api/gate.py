@@ -18,7 +18,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kiosk.api.access import Allowance, Caller, is_csrf_right, is_loopback, network, sender_of
+from kiosk.api.access import Allowance, Caller, is_csrf_right, network, sender_of
 from kiosk.api.context import Context
 from kiosk.api.operation import Call, Operation, Refusal, answer, busy, not_found, refusal, refusal_of
 from kiosk.api.origins import cors_headers, is_allowed, is_of_other_page, other_site, preflight
@@ -27,6 +27,7 @@ from kiosk.api.screen_token import COOKIE as SCREEN_COOKIE
 from kiosk.api.screen_token import is_screen
 from kiosk.api.uploads import MemoryFullError
 from kiosk.errors import KioskError
+from kiosk.rules.addresses import is_loopback
 
 LOG = logging.getLogger("kiosk.api")
 COOKIE = "kiosk_session"

@@ -20,8 +20,9 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from kiosk.api.access import is_loopback, network
+from kiosk.api.access import network
 from kiosk.errors import ConfigError
+from kiosk.rules.addresses import is_loopback
 from kiosk.settings.network import ApiSettings
 from kiosk.store.accounts import Accounts, CopiedAccounts
 

@@ -18,8 +18,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from kiosk.api.access import is_loopback
 from kiosk.errors import StoreError
+from kiosk.rules.addresses import is_loopback
 from kiosk.settings.network import ApiSettings
 
 NAME = "setup.code"

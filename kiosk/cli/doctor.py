@@ -26,6 +26,7 @@ from kiosk.networks.inference import Pack, checked
 from kiosk.networks.liveness import check_golden_pictures, is_calibrated, load_spoof_network
 from kiosk.networks.self_test import self_test
 from kiosk.recognition.pipeline import Recogniser
+from kiosk.rules.text import counted
 from kiosk.settings.config import Config
 from kiosk.store.directory import DATABASE_NAME
 from kiosk.store.durable import is_read_only, read_only
@@ -150,13 +151,15 @@ def _store(chosen: argparse.Namespace, config: Config) -> Iterator[Finding]:
         yield Finding("store", False, str(error), "kiosk store check, then kiosk store repair")
         return
     if found.is_sound:
-        yield Finding("store", True, f"{directory}: {people} people, sound")
+        yield Finding("store", True, f"{directory}: {counted(people, 'person', 'people')}, sound")
     else:
         yield Finding("store", False, "; ".join(found.damage), "kiosk store repair says what can be done")
     cure = "" if verdict.is_intact else "kiosk log verify lists the faults; kiosk store repair goes back to a backup"
-    faults = "" if verdict.is_intact else f", {verdict.fault_count} faults: {'; '.join(verdict.faults)}"
+    faults = (
+        "" if verdict.is_intact else f", {counted(verdict.fault_count, 'fault', 'faults')}: {'; '.join(verdict.faults)}"
+    )
     yield gallery
-    yield Finding("decision log", verdict.is_intact, f"{verdict.records} records{faults}", cure)
+    yield Finding("decision log", verdict.is_intact, counted(verdict.records, "record", "records") + faults, cure)
 
 
 def _gallery(config: Config, store: Store, people: int, references: int) -> Finding:
@@ -170,7 +173,8 @@ def _gallery(config: Config, store: Store, people: int, references: int) -> Find
     listed = listing_threshold(config.search, pack.scale, references, site)
     figures = gallery_figures(pack.scale, references, listed, site)
     sentence = (
-        f"{people} people, {references} references; at similarity {listed} a stranger's search is expected to list "
+        f"{counted(people, 'person', 'people')}, {counted(references, 'reference', 'references')}; "
+        f"at similarity {listed} a stranger's search is expected to list "
         f"{figures['expected_false_positives']:g} people (FPIR {figures['fpir']:g})"
         + ("" if site is None else f", as alike as the {site.people} people compared here are")
     )

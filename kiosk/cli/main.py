@@ -186,7 +186,8 @@ def _add_running(add: Adder) -> None:
         "shard run",
         "shard",
         "hold one part of the people and answer searches, until stopped",
-        more="Part 1/4 holds every fourth person of the store. Start all parts, and set [search] shards = 4.",
+        more="Part 1/4 holds every fourth person of the store. Start all parts, and set [search] shards = 4 where "
+        "people are searched.",
         json=False,
     )
     part.add_argument("part", metavar="PART/OF", type=read_part, help="which part of how many, such as 1/4")
@@ -317,7 +318,7 @@ def _add_people(add: Adder) -> None:
     listing.add_argument(
         "--find",
         metavar="TEXT",
-        help="only people of this name, code, document or number; a part of it does, whatever its case and accents",
+        help="only people of this name, vendor_data, document or number; a part of it does, whatever case and accents",
     )
     for name, sentence in (
         ("show", "show a person"),
@@ -499,9 +500,7 @@ def _add_store(add: Adder) -> None:
         more="Stop the kiosk first. Make a new copy of the key afterwards: the old one opens old backups only.",
         json=False,
     )
-    sweep = store(
-        "store sweep", "store", "erase the people whose retention has ended, and old records of log and outbox"
-    )
+    sweep = store("store sweep", "store", "erase people whose retention has ended, and old records of log and outbox")
     sweep.add_argument("--trust-clock", action="store_true", help="erase even if the clock is not synchronised")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from kiosk import assembly
 from kiosk.capture.sources import parse_source
 from kiosk.errors import KioskError
+from kiosk.rules.addresses import is_loopback
 from kiosk.settings.config import Config
 from kiosk.settings.mistakes import Found, Mistake, find_mistakes
 from kiosk.store.accounts import Accounts
@@ -42,8 +43,7 @@ def list_mistakes(chosen: argparse.Namespace, *, ordered: Path | None = None) ->
 
 def _check_address(found: Found, config: Config, chosen: argparse.Namespace, *, can_open: bool) -> None:
     """Check where the API listens, and where others can reach it, that somebody has a key."""
-    from kiosk.api.access import is_loopback  # noqa: PLC0415  0.3 s, as the next
-    from kiosk.api.server import check_encryption, check_exposure  # noqa: PLC0415
+    from kiosk.api.server import check_encryption, check_exposure  # noqa: PLC0415  0.3 s
 
     if not _try(found, "api", "bind", lambda: check_encryption(config.api)) or is_loopback(config.api.bind):
         return

@@ -19,6 +19,7 @@ from kiosk.cli.terminal import is_terminal, table
 from kiosk.didit import contract
 from kiosk.errors import ConfigError, StoreError
 from kiosk.health.clock import is_synced, was_set
+from kiosk.rules.text import counted
 from kiosk.settings.config import Config
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
@@ -81,13 +82,14 @@ def log_verify(chosen: argparse.Namespace) -> int:
     else:
         for text in (*verdict.notes, *verdict.faults):
             print(text)
+        records = counted(verdict.records, "record", "records")
         if verdict.is_intact:
-            records = "1 record" if verdict.records == 1 else f"{verdict.records} records"
             print(f"{records}, each signed and in its place; the newest is {verdict.last_hash[:16]}…")
             if anchors:
-                print(f"The log holds what {found.held} anchors name: it was not put back to before them.")
+                held = counted(found.held, "anchor names", "anchors name")
+                print(f"The log holds what {held}: it was not put back to before them.")
         else:
-            print(f"{verdict.fault_count} faults in {verdict.records} records")
+            print(f"{counted(verdict.fault_count, 'fault', 'faults')} in {records}")
     return 0 if verdict.is_intact else REFUSED
 
 
@@ -186,7 +188,9 @@ def backup(chosen: argparse.Namespace) -> None:
             )
         )
     else:
-        print(f"{written.path}: {written.header.subjects} people, {written.header.log_seq} records, read back and good")
+        people = counted(written.header.subjects, "person", "people")
+        records = counted(written.header.log_seq, "record", "records")
+        print(f"{written.path}: {people}, {records}, read back and good")
 
 
 def restore(chosen: argparse.Namespace) -> None:
@@ -349,7 +353,8 @@ def _print_restored(chosen: argparse.Namespace, done: restore_module.Restored | 
         about = {"restored": done.backup, "people": done.subjects, "forgotten_again": done.forgotten_again}
         print(json.dumps({**about, "lost": dict(done.lost), "lost_unread": done.lost_unread}, indent=2))
         return
-    print(f"{done.backup} of {contract.timestamp(done.made_at)[:19]}Z is in place: {done.subjects} people.")
+    people = counted(done.subjects, "person", "people")
+    print(f"{done.backup} of {contract.timestamp(done.made_at)[:19]}Z is in place: {people}.")
     print(f"Lost since: {_losses(done.lost, done.lost_unread)}.")
     if done.forgotten_again:
         print(f"{done.forgotten_again} people forgotten since were forgotten again.")

@@ -8,7 +8,6 @@ compression. The thread and the connections begin with the first call.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import ssl
 import threading
@@ -25,6 +24,7 @@ from urllib.parse import urlsplit
 
 from kiosk import __version__
 from kiosk.errors import CloudError, ConfigError
+from kiosk.rules.addresses import address_of
 
 CONNECT_S = 5.0  # three SYNs and a TLS handshake over a slow link
 CLOSE_S = 1.0
@@ -83,12 +83,8 @@ def is_public(address: str) -> bool:
     >>> is_public("192.168.1.1"), is_public("::ffff:127.0.0.1"), is_public("1.1.1.1"), is_public("cloud.example")
     (False, False, True, True)
     """
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return True
-    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
-    return (mapped or parsed).is_global
+    parsed = address_of(address)
+    return parsed is None or parsed.is_global
 
 
 def _host_of(url: str) -> str:

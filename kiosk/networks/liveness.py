@@ -81,6 +81,6 @@ def check_golden_pictures(
             "the pack's golden pictures hold no bona fide or no attack presentation: nothing was shown"
         )
     return (
-        f"{len(shares['bona_fide'])} bona fide came out at {min(shares['bona_fide']):.2f} or more, "
-        f"{len(shares['attack'])} attacks at {max(shares['attack']):.2f} or less"
+        f"{len(shares['bona_fide'])} photographs of people came out at {min(shares['bona_fide']):.2f} or more, "
+        f"{len(shares['attack'])} of attacks at {max(shares['attack']):.2f} or less"
     )

@@ -58,6 +58,7 @@ def self_test(pack: Pack, recogniser: Recogniser) -> str:
             f"two people came together: cosine {max(strangers):.3f}, one person's photographs {min(mated):.3f}"
         )
     return (
-        f"{len(faces)} came out as stored (cosine {min(cosines):.4f} or more), one person's score "
-        f"{recogniser.scale.score(min(mated))}, two people's {recogniser.scale.score(max(strangers))}"
+        f"{len(faces)} portraits of the pack came out as stored (cosine {min(cosines):.4f} or more), "
+        f"one person's score {recogniser.scale.score(min(mated))}, "
+        f"two people's {recogniser.scale.score(max(strangers))}"
     )

@@ -27,6 +27,15 @@ _MARKS = re.compile(
 _BLANK = frozenset(("Cc", "Cf", "Zs", "Zl", "Zp"))
 
 
+def counted(count: int, one: str, many: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "person", "people"), counted(0, "record", "records"), counted(1200, "record", "records")
+    ('1 person', '0 records', '1,200 records')
+    """
+    return f"{count:,} {one if count == 1 else many}"
+
+
 def shown(text: str) -> str:
     r"""Return a text that stays on its line and hides nothing: what cannot be seen is escaped.
 

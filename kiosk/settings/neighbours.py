@@ -6,12 +6,12 @@ access control panel, or to readers, [wiegand] a reader on two wires, [factors] 
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from kiosk.errors import ConfigError
+from kiosk.rules.addresses import is_loopback
 from kiosk.rules.factors import read_factors
 from kiosk.setting import setting
 
@@ -53,7 +53,7 @@ class MqttSettings:
             raise ConfigError("[mqtt] ca_file and certificate need tls = true")
         if bool(self.certificate) != bool(self.certificate_key):
             raise ConfigError("[mqtt] certificate and certificate_key belong together; set both or neither")
-        if self.may_release and not self.tls and not _is_here(self.host):
+        if self.may_release and not self.tls and not is_loopback(self.host):
             raise ConfigError(
                 "[mqtt] may_release needs tls = true: without TLS anybody on the network can read the password and "
                 "release the door"
@@ -198,16 +198,8 @@ class FactorSettings:
             raise ConfigError(f"[factors]: {error}") from None
         if self.duress_url:
             parts = urlsplit(self.duress_url)
-            is_safe = parts.scheme == "https" or (parts.scheme == "http" and _is_here(parts.hostname or ""))
+            is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
             if not is_safe or not parts.hostname or "@" in parts.netloc:
                 raise ConfigError(
                     "[factors] duress_url: want https://HOST/... without name and password (http on this device alone)"
                 )
-
-
-def _is_here(host: str) -> bool:
-    """Say whether the broker runs on this device."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -272,11 +272,7 @@ class Accounts:
         return self.revoke(self.named(name).id, actor=actor)
 
     def named(self, name: str) -> Account:
-        """Return an operator by name.
-
-        Raises:
-            RefusedError: there is none.
-        """
+        """Return an operator by name; raises RefusedError where there is none."""
         found = self._read("lookup = ?", self._lookup(name.strip()))
         if found is None:
             raise RefusedError("there is no operator of this name; `kiosk operator list` shows all")

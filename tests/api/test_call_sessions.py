@@ -1,4 +1,4 @@
-"""Facts about approved calls that become sessions: the seeds' registration recipe runs with Didit's calls alone."""
+"""Facts about approved calls that become sessions: Didit's registration recipe runs with Didit's calls alone."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""Facts about independent clients: the SDK from PyPI, curl, and scripts written from the seeds' description."""
+"""Facts about independent clients: the SDK from PyPI, curl, and scripts written from Didit's description."""
 
 from __future__ import annotations
 

@@ -33,8 +33,8 @@ PROGRAMS: dict[str, list[str | None]] = {
 }
 NEEDED = {"curl": "curl", "python": sys.executable, "javascript": "node"}
 
-# The seeds' own samples but for host, key and files, which are variables here.
-SEEDS_PYTHON = """
+# Didit's own samples, unchanged but for host, key and files, which are variables here.
+DIDITS_PYTHON = """
 import os
 import requests
 
@@ -49,7 +49,7 @@ response = requests.post(
 )
 print(response.text)
 """
-SEEDS_JAVASCRIPT = """
+DIDITS_JAVASCRIPT = """
 import { openAsBlob } from "node:fs";
 const selfieFile = await openAsBlob("selfie.jpg");
 const referenceFile = await openAsBlob("id_photo.jpg");
@@ -115,7 +115,7 @@ def test_each_example_is_of_a_call_that_is_served_and_in_each_language(served):
     assert all(set(languages) == set(PROGRAMS) for languages in EXAMPLES.values())
 
 
-@pytest.mark.parametrize(("language", "text"), [("python", SEEDS_PYTHON), ("javascript", SEEDS_JAVASCRIPT)])
+@pytest.mark.parametrize(("language", "text"), [("python", DIDITS_PYTHON), ("javascript", DIDITS_JAVASCRIPT)])
 def test_the_seeds_own_samples_run(served, folder, language, text):
     assert run(served, folder, language, text)["face_match"]["status"] == "Approved"
 

@@ -168,7 +168,7 @@ def test_without_a_network_that_passed_its_test_nothing_is_approved(tmp_path):
 
 
 def onboard(served, selfie, vendor_data):
-    """Take the steps that the seeds name, each with the selfie; return the answers by step."""
+    """Take the steps that Didit's description names, each with the selfie; return the answers by step."""
 
     def post(path, **files):
         parts = {name: (f"{name}.jpg", content) for name, content in files.items()}

@@ -40,7 +40,7 @@ def test_before_its_test_there_is_no_network(detection):
 def test_the_golden_presentations_come_out_on_their_own_sides(detection):
     said = detection.test()
 
-    assert said.startswith("2 bona fide came out")
+    assert said.startswith("2 photographs of people came out")
     assert detection.network().model == read_pack(MODELS).spec("liveness").sha256
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from kiosk.api.access import Caller, is_loopback
+from kiosk.api.access import Caller
 from kiosk.api.gate import PROXIED, refuse_locked
 from kiosk.api.operation import Call, Operation, answer, field_errors, refusal
 from kiosk.api.routes.session import SESSION, signed_in
@@ -22,6 +22,7 @@ from kiosk.api.schema import ANSWER_400, BOOLEAN, STRING, TEXT, TIME, closed, na
 from kiosk.api.setup_code import drop, is_pending, is_right, write_private
 from kiosk.didit.contract import timestamp
 from kiosk.errors import ConfigError, StoreError
+from kiosk.rules.addresses import is_loopback
 from kiosk.store.accounts import LONGEST_NAME, LONGEST_PASSWORD, SHORTEST_PASSWORD, Role
 
 NAME = "setup.json"

@@ -68,8 +68,8 @@ def _add_evaluations(evaluate: Adder) -> None:
             "--templates",
             metavar="FILE",
             type=Path,
-            help="keep the templates in this file, so that the next run need not make them (default: deleted at the "
-            "end)",
+            help="keep the templates (numbers that stand for each face) in this file, so that the next run need not "
+            "make them (default: deleted at the end)",
         )
 
 

@@ -18,7 +18,7 @@ from kiosk.fleet.admin import read_invitation
 from kiosk.fleet.member import Member, ask_to_join, leave
 from kiosk.fleet.orders import KINDS
 from kiosk.fleet.updates.staging import take_bundle
-from kiosk.rules.text import shown
+from kiosk.rules.text import counted, shown
 from kiosk.store.fleet.duplicates import Duplicates
 from kiosk.store.store import Store
 
@@ -59,7 +59,8 @@ def fleet_status(chosen: argparse.Namespace) -> int:
         print(json.dumps(about, indent=2, ensure_ascii=False))
     else:
         print(f"{about['name']} ({about['kiosk']}): {about['sentence']}")
-        print(f"Roster {about['roster']}, {about['kiosks']} kiosks; {about['people']} people shared")
+        kiosks, people = counted(about["kiosks"], "kiosk", "kiosks"), counted(about["people"], "person", "people")
+        print(f"Roster {about['roster']}, {kiosks}; {people} shared")
         if about["groups"] is not None:
             print(f"Through this door: {', '.join(map(shown, about['groups'])) or 'nobody'} (policy {about['policy']})")
         if about["duplicates"]:

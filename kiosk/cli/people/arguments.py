@@ -43,7 +43,7 @@ def add_keeping(gallery: Callable[..., argparse.ArgumentParser], who: str) -> No
     factors = gallery(
         "gallery factors",
         "people.factors",
-        "give a person a card or a PIN, or take them",
+        "give a person a card or a PIN, or take them away",
         more="Without an option it says what the person has. A PIN is asked for, or read from a pipe, and in a "
         "second line the PIN to enter under duress, which opens and raises a silent alarm.",
     )
@@ -58,8 +58,8 @@ def add_keeping(gallery: Callable[..., argparse.ArgumentParser], who: str) -> No
     factors.add_argument(
         "--suspend-until", metavar="DATE", help="keep the person outside until a day, YYYY-MM-DD (UTC); empty to end it"
     )
-    factors.add_argument("--no-card", action="store_true", help="take the card")
-    factors.add_argument("--no-pin", action="store_true", help="take the PINs")
+    factors.add_argument("--no-card", action="store_true", help="take the card away")
+    factors.add_argument("--no-pin", action="store_true", help="take the PINs away, that for duress too")
     add_photo = gallery(
         "gallery add-photo",
         "people.keep",
@@ -83,7 +83,7 @@ def add_keeping(gallery: Callable[..., argparse.ArgumentParser], who: str) -> No
         action="store_true",
         help="with the photographs that are kept, sealed with a passphrase that is asked for, or read from stdin",
     )
-    export.add_argument("--find", metavar="TEXT", help="only people of this name, code, document or number")
+    export.add_argument("--find", metavar="TEXT", help="only people of this name, vendor_data, document or number")
     unseal = gallery(
         "gallery unseal",
         "people.keep",

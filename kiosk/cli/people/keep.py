@@ -24,7 +24,7 @@ from kiosk.device.people_table import ARCHIVE, TEXTS, archived, as_csv, rows
 from kiosk.device.sealed_file import Sealer, unseal
 from kiosk.errors import ConfigError, ImageError, StoreError
 from kiosk.rules.doors import read_groups
-from kiosk.rules.text import objection
+from kiosk.rules.text import counted, objection
 from kiosk.store.store import Store
 from kiosk.store.subjects import Subject, SubjectFilter
 from kiosk.types import Status
@@ -121,7 +121,7 @@ def gallery_export(chosen: argparse.Namespace) -> None:
         return
     with os.fdopen(os.open(chosen.to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text.getvalue())
-    assembly.note(f"{len(people)} people in {chosen.to}, in the clear: with names and documents")
+    assembly.note(f"{counted(len(people), 'person', 'people')} in {chosen.to}, in the clear: with names and documents")
 
 
 def _seal(chosen: argparse.Namespace, store: Store, people: list[dict[str, Any]]) -> None:
@@ -130,7 +130,7 @@ def _seal(chosen: argparse.Namespace, store: Store, people: list[dict[str, Any]]
     sealer = Sealer(_passphrase(is_new=True), ARCHIVE)
     with os.fdopen(os.open(chosen.to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.writelines(sealer.seal(archived(store.people, iter(people))))
-    assembly.note(f"{len(people)} people in {chosen.to}, sealed; `kiosk gallery unseal` opens it")
+    assembly.note(f"{counted(len(people), 'person', 'people')} in {chosen.to}, sealed; `kiosk gallery unseal` opens it")
 
 
 def gallery_unseal(chosen: argparse.Namespace) -> None:
@@ -151,7 +151,7 @@ def gallery_unseal(chosen: argparse.Namespace) -> None:
         (chosen.to / "people.csv").write_text("".join(as_csv(iter(people))), encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{error.filename}: {error.strerror}") from error
-    assembly.note(f"{len(people)} people in {chosen.to}, in the clear")
+    assembly.note(f"{counted(len(people), 'person', 'people')} in {chosen.to}, in the clear")
 
 
 def _passphrase(*, is_new: bool) -> str:

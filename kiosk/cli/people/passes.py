@@ -16,6 +16,7 @@ from kiosk import assembly
 from kiosk.cli import faces
 from kiosk.errors import ConfigError, RefusedError
 from kiosk.rules.passes import PREFIX, read_pass
+from kiosk.rules.text import counted
 from kiosk.rules.text import shown as visible
 
 if TYPE_CHECKING:
@@ -75,10 +76,10 @@ def pass_list(chosen: argparse.Namespace) -> None:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return
     for one, row in zip(kept, rows, strict=True):
-        uses = f"{row['used']} of {row['uses']}" if row["uses"] else f"{row['used']} uses"
+        uses = f"{row['used']} of {row['uses']}" if row["uses"] else counted(row["used"], "use", "uses")
         about = ", ".join(visible(text) for text in (row["label"], row["visitor"]) if text)
         print(f"{row['pass']}  {row['state']:<8}  {uses:>10}  until {_told(one.shown.valid_until, config)}  {about}")
-    print(f"{len(rows)} passes")
+    print(counted(len(rows), "pass", "passes"))
 
 
 def pass_revoke(chosen: argparse.Namespace) -> None:
@@ -124,7 +125,7 @@ def _say(chosen: argparse.Namespace, config: Config, store: Store, keys: PassKey
     if chosen.json:
         print(json.dumps({**row, "code": kept.text}, indent=2, ensure_ascii=False))
         return
-    uses = f"{row['uses']} uses" if row["uses"] else "any number of uses"
+    uses = counted(row["uses"], "use", "uses") if row["uses"] else "any number of uses"
     print(f"{row['pass']}: {row['state']}, {span}, {uses}")
     if sys.stdout.isatty() and not (chosen.svg or chosen.png or chosen.page):
         picture.print_code(kept, sys.stdout)
