@@ -72,7 +72,8 @@ from pathlib import Path
 schema = Path("kiosk/store/schema.py")
 before, _, after = schema.read_text().partition("\nSCRIPTS = (")
 listed, _, rest = after.partition(")")
-schema.write_text(f'{before}\nSCRIPTS = ({listed}, "CREATE TABLE later (n INTEGER) STRICT;"){rest}')
+last = "CREATE TABLE later (n INTEGER) STRICT;"
+schema.write_text(f'{before}\nSCRIPTS = ({listed.rstrip().removesuffix(",")}, "{last}"){rest}')
 run = Path("kiosk/daemon/kiosk.py")
 run.write_text(run.read_text().replace("    supervisor.tell(READY=1)\n", "    import os; os._exit(70)\n", 1))
 PYTHON

@@ -60,14 +60,21 @@ function details(sentence) {
 
 /** Return the device's figures as a list; what has no words of ours is shown by its own name. */
 export function figures(health) {
-  // The outbox has a page of its own, and the camera's picture shows the still faces.
-  const { outbox: _, still_faces: _faces, ...rest } = health.figures ?? {};
+  // Outbox and fleet have pages of their own, and the camera's picture shows the still faces.
+  const { outbox: _, fleet: _fleet, still_faces: _faces, ...rest } = health.figures ?? {};
   const rows = flat(rest);
   return el(
     "dl",
     { class: "facts" },
-    rows.map(([name, value]) => el("div", {}, el("dt", {}, named("figure", name)), el("dd", {}, value))),
+    rows.map(([name, value]) => el("div", {}, el("dt", {}, label(name)), el("dd", {}, el("bdi", {}, value)))),
   );
+}
+
+/** Return what a figure is called; one of a neighbour, such as mqtt_dropped, by its section and what it has in common. */
+function label(path) {
+  const [, section, what] = /^([a-z]+)_(.+)$/.exec(path) ?? [];
+  const isOfSection = !knows(`figure.${path}`) && knows(`section.${section}`);
+  return isOfSection ? `${t(`section.${section}`)}: ${named("figure_of", what)}` : named("figure", path);
 }
 
 function flat(tree, prefix = "") {

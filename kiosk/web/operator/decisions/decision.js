@@ -196,7 +196,7 @@ function about(record) {
             "div",
             {},
             el("dt", {}, name.startsWith("detail.") ? named("detail", name.slice(7)) : t(name)),
-            el("dd", {}, value),
+            el("dd", {}, typeof value === "string" ? el("bdi", {}, value) : value),
           ),
         ),
     ),

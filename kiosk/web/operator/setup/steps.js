@@ -89,7 +89,7 @@ function eye({ note, atEnd, every, session }) {
       const health = await call("GET", "/device/health");
       const found = health.figures?.camera;
       watched.see(health);
-      put(said, found?.state ? t("setup.camera_is", { state: found.state, source: found.source ?? "" }) : t("camera.none"));
+      put(said, found?.state ? t("setup.camera_is", { state: named("camera_state", found.state), source: found.source ?? "" }) : t("camera.none"));
     } catch (error) {
       if (error.status === undefined) throw error;
       put(said, error.message);
