@@ -177,7 +177,7 @@ def arm() -> str:
 
 def door() -> str:
     """Say what a running kiosk costs, how soon it decides, and how it held for a day."""
-    return "\n\n".join(part for part in (daemon_table(), soak_sentence()) if part)
+    return "\n\n".join(part for part in (daemon_table(), memory_sentence(), soak_sentence()) if part)
 
 
 def daemon_table() -> str:
@@ -209,12 +209,24 @@ def daemon_table() -> str:
             f"{decision['p95_ms']:.0f} ms), to the relay: {relay['p50_ms']:.0f} ms ({relay['p95_ms']:.0f} ms); "
             f"while a month's outbox drains to the cloud ({draining['sent_meanwhile']} rows meanwhile): "
             f"{busy['p50_ms']:.0f} ms ({busy['p95_ms']:.0f} ms). A judged frame takes {frame['p50_ms']:.0f} ms (p95 "
-            f"{frame['p95_ms']:.0f} ms), {cpu['p50_ms']:.0f} ms of it computing. Resident: "
-            f"{found['resident_mb']['kiosk']:.0f} MB, and {found['resident_mb']['capture']:.0f} MB in the process that "
-            "captures."
+            f"{frame['p95_ms']:.0f} ms), {cpu['p50_ms']:.0f} ms of it computing."
         ),
     ]
     return "\n".join(lines)
+
+
+def memory_sentence() -> str:
+    """Say what the processes of a kiosk hold in memory."""
+    found = newest("memory-*.json")
+    if found is None:
+        return ""
+    resident, own, aims = found["resident_mb"], found["own_share_mb"], found["aims"]
+    return (
+        f"Memory with {found['people']:,} people, attack detection off ({found['device']}): {resident['kiosk']:.0f} MB "
+        f"resident, and {resident['capture']:.0f} MB in the process that captures (aims: {aims['kiosk']:.0f} MB and "
+        f"{aims['capture']:.0f} MB). Where libraries that both have in memory count by parts: {own['kiosk']:.0f} MB "
+        f"and {own['capture']:.0f} MB, and {own['decoding']:.0f} MB in the two that wait for photographs to decode."
+    )
 
 
 def soak_sentence() -> str:

@@ -142,7 +142,10 @@ def _depth_of(block: Block) -> int:
 def _of_members(block: Block, members: Members) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats | Coded]:
     """Leave out who came after `members` was read, the next catching up brings them; and who is of another part."""
     content = block.coded if isinstance(block, CodedReferences) else block.vectors
-    kept = np.isin(block.subjects, members.session_numbers)
+    numbers = members.session_numbers  # rising: np.isin would go through all of them for each block
+    at = np.searchsorted(numbers, block.subjects)
+    kept = at < len(numbers)
+    kept[kept] = numbers[at[kept]] == block.subjects[kept]
     if kept.all():
         return block.subjects, block.ids, content
     return block.subjects[kept], block.ids[kept], content.of(kept) if isinstance(content, Coded) else content[kept]

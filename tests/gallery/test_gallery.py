@@ -204,6 +204,26 @@ def test_many_probes_with_one_question_each_get_what_each_gets_alone(kind, produ
     assert together == [gallery.search_all(probe, one, now=0.0) for probe, one in zip(probes, asked, strict=True)]
 
 
+@pytest.mark.parametrize("products", KERNELS)
+def test_many_probes_search_several_chunks_as_each_alone(products: Products | None) -> None:
+    rng = np.random.default_rng(35)
+    vectors = random_vectors(rng, CHUNK_ROWS + 700, 32)
+    flags = np.where(np.arange(len(vectors)) % 40, int(Flag.APPROVED), int(Flag.BLOCKLISTED)).astype(np.uint8)
+    gallery, _ = loaded(vectors, flags=flags, products=products)
+    rows = np.array([0, 959, 960, CHUNK_ROWS - 1, CHUNK_ROWS, CHUNK_ROWS + 1, len(vectors) - 1])
+    gallery.forget(1, CHUNK_ROWS + 1)
+    probes = [template(near(vectors[row], 0.98, rng)) for row in rows]
+    asked = [[Query(0.9, 5)], [Query(-1.0, 3), Query(0.5, 4, Among.BLOCKLISTED), Query(0.7, 2, Among.APPROVED)]]
+    questions = [asked[at % 2] for at in range(len(rows))]
+
+    together = gallery.search_many(probes, questions, now=0.0)
+
+    assert together == [gallery.search_all(probe, one, now=0.0) for probe, one in zip(probes, questions, strict=True)]
+    assert all(
+        row + 1 in [one.subject for one in found[0]] for row, found in zip(rows[1:4], together[1:4], strict=True)
+    )
+
+
 def test_among_many_probes_only_those_that_met_a_reference_gone_from_the_store_search_again() -> None:
     rng = np.random.default_rng(36)
     vectors = random_vectors(rng, 100)
