@@ -120,14 +120,14 @@ class Decoder:
         """
         return self._decoded(data, most_bytes, with_heic=with_heic, halved=False)[0]
 
-    def halved(self, data: bytes) -> tuple[RgbImage, int]:
+    def halved(self, data: bytes, *, with_heic: bool = False) -> tuple[RgbImage, int]:
         """Return a picture, a large JPEG at half its edges, and the file's pixels per pixel of it: 1 or 2.
 
         Raises:
             ImageError: as above.
             StoppingError: as above.
         """
-        return self._decoded(data, MAX_BYTES, with_heic=False, halved=True)
+        return self._decoded(data, MAX_BYTES, with_heic=with_heic, halved=True)
 
     def codes(self, grey: NDArray[np.uint8]) -> tuple[str, ...]:
         """Return the texts of a picture's QR codes, (H, W) uint8 grey levels, in printable ASCII.

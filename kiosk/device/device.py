@@ -34,7 +34,7 @@ from kiosk.store.decision_log import NewDecision
 from kiosk.store.open_sessions.sessions import Change
 from kiosk.store.store import Store
 from kiosk.store.subjects import Enrolment
-from kiosk.types import Candidate, Sample, Session, SubjectId, Template
+from kiosk.types import Candidate, Face, Sample, Session, SubjectId, Template
 
 HALVED_FACE_PX = 200
 """Edge of a face in a picture at half its edges from which its template is the whole picture's.
@@ -77,6 +77,11 @@ def scaled(bbox: tuple[int, int, int, int], scale: int) -> tuple[int, int, int, 
     """Return a box in a picture whose edges are `scale` times as long."""
     left, top, right, bottom = (scale * edge for edge in bbox)
     return left, top, right, bottom
+
+
+def is_large_halved(face: Face) -> bool:
+    """Say whether a face is so large in a picture at half its edges that its template is the whole picture's."""
+    return float(np.min(face.box[2:] - face.box[:2])) >= HALVED_FACE_PX
 
 
 class Elsewhere(Protocol):

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from kiosk.device.device import Device, Found
+import numpy as np
+
+from kiosk.device.device import Device, Found, is_large_halved
 from kiosk.errors import StoreError
 from kiosk.recognition import quality
 from kiosk.recognition.embed import fuse
@@ -116,11 +118,17 @@ def enrol_person(
     return admit(device, references, enrolment, allow_duplicate=allow_duplicate, actor=actor)
 
 
+def _enlarged(face: Face, scale: int) -> Face:
+    """Return a face as it lies in a picture whose edges are `scale` times as long."""
+    return Face(face.box * np.float32(scale), face.landmarks * np.float32(scale), face.confidence)
+
+
 def assess(
     device: Device, photograph: bytes, *, rotate: bool = False, take_largest: bool = False, with_heic: bool = False
 ) -> Assessment:
     """Return what a photograph shows, and the reference it gives or why it gives none.
 
+    A large JPEG is looked at as `Device.analyse` does: at half its edges, where the face is large all the same.
     The largest face is measured and its template made also where it is refused: a preview says whom it looks like.
 
     Args:
@@ -133,15 +141,20 @@ def assess(
     Raises:
         ImageError: it is no picture we take.
     """
-    image = device.decoder(photograph, with_heic=with_heic)
-    faces, angle = device.recogniser.find_upright(image) if rotate else (device.recogniser.detect(image), 0)
+    find = device.recogniser.find_upright if rotate else lambda image: (device.recogniser.detect(image), 0)
+    image, scale = device.decoder.halved(photograph, with_heic=with_heic)
+    faces, angle = find(image)
+    if scale > 1 and not (faces and is_large_halved(faces[0])):
+        image, scale = device.decoder(photograph, with_heic=with_heic), 1
+        faces, angle = find(image)
     if not faces:
         return Assessment((), objection=Objection("no_face", "no face could be found"))
     upright = device.recogniser.turn(image, angle)
     face = device.recogniser.sharpen(upright, faces[0])
     measured = quality.measure(upright, face)
+    measured = replace(measured, eye_distance_px=measured.eye_distance_px * scale)
     template = device.recogniser.extract(upright, face)
-    shown = Assessment(tuple(faces), measured, template)
+    shown = Assessment(tuple(_enlarged(one, scale) for one in faces), measured, template)
     if len(faces) > 1 and not take_largest:
         several = f"{len(faces)} faces; give a photograph of one person"
         return replace(shown, objection=Objection("several_faces", several))

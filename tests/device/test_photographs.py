@@ -8,6 +8,7 @@ from PIL import Image
 
 from kiosk.decoding.decoder import Decoder
 from kiosk.device.device import HALVED_FACE_PX, Device, sides
+from kiosk.device.enrol import Reference, assess
 from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
 from kiosk.settings.config import Config
 from tests.conftest import GOLDEN
@@ -62,3 +63,36 @@ def test_a_large_photograph_without_a_face_has_none(device):
     Image.new("RGB", SIZE, (120, 130, 140)).save(held, "JPEG")
 
     assert device.analyse(held.getvalue()).entities == ()
+
+
+@pytest.mark.parametrize("rotate", [False, True])
+def test_a_reference_of_a_large_face_is_nearly_that_of_the_whole_picture(device, networks, rotate):
+    data = photographed(2600)
+    picture = device.decoder(data)
+    whole = networks.analyse(picture, rotate=rotate)
+
+    assessed = assess(device, data, rotate=rotate)
+
+    assert isinstance(assessed.outcome, Reference)
+    assert float(assessed.outcome.template.vector @ whole.template.vector) > 0.99
+    (face,) = assessed.faces
+    assert np.abs(face.box - whole.entities[0].bbox).max() <= 8
+    exact = networks.sharpen(picture, networks.detect(picture)[0])
+    eyes = float(np.linalg.norm(exact.landmarks[1] - exact.landmarks[0]))
+    assert assessed.quality.eye_distance_px == pytest.approx(eyes, rel=0.03)
+
+
+def test_a_reference_of_a_small_face_is_made_of_all_pixels(device, networks):
+    data = photographed(500)
+
+    assessed, whole = assess(device, data), networks.analyse(device.decoder(data))
+
+    np.testing.assert_array_equal(assessed.template.vector, whole.template.vector)
+    assert np.abs(assessed.faces[0].box - whole.entities[0].bbox).max() <= 1
+
+
+def test_a_large_photograph_without_a_face_gives_no_reference(device):
+    held = io.BytesIO()
+    Image.new("RGB", SIZE, (120, 130, 140)).save(held, "JPEG")
+
+    assert assess(device, held.getvalue()).outcome.kind == "no_face"
