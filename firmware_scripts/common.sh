@@ -10,6 +10,28 @@ fail() {
   exit 1
 }
 
+# Run two commands in parallel, and show what the first said when both have ended. Fails when either does.
+#   in_parallel COMMAND... -- COMMAND...
+in_parallel() {
+  local first=() other said code=0
+  while [ "$1" != -- ]; do
+    first+=("$1")
+    shift
+  done
+  shift
+  said="$(mktemp)"
+  "${first[@]}" >"$said" 2>&1 &
+  other=$!
+  # shellcheck disable=SC2064 # of this one, and it outlives the names
+  trap "kill $other 2>/dev/null || true; rm -f '$said'" EXIT
+  "$@" || code=$?
+  wait "$other" || code=$((code == 0 ? $? : code))
+  cat "$said"
+  rm -f "$said"
+  trap - EXIT
+  return "$code"
+}
+
 # Print the first Python here that the kiosk runs on; with KIOSK_PYTHON, that one or none.
 find_python() {
   local name names=(python3 python3.13 python3.12 python3.11 python3.14 python3.10)

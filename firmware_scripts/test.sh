@@ -3,8 +3,9 @@
 #
 #   ./firmware_scripts/test.sh [PYTEST OPTIONS]
 #
-# Makes .venv in the repository; safe to run twice. One test file more runs in parallel than there are cores; -n 0 runs one
-# after the other. KIOSK_PYTHON names another Python, KIOSK_VENV another place.
+# Makes .venv in the repository; safe to run twice. Two cores run four test files in parallel; -n 0 runs one after the
+# other. Types are checked meanwhile, and what was found is shown at the end. KIOSK_PYTHON names another Python,
+# KIOSK_VENV another place.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # shellcheck source=firmware_scripts/common.sh
@@ -28,8 +29,9 @@ want node "nodejs npm" "clients in JavaScript"
 want mosquitto "mosquitto" "MQTT"
 want strace "strace" "failing disks"
 want gcc "gcc libc6-dev" "failing disks"
-"$root/firmware_scripts/check.sh"
-step "Running the tests"
+"$root/firmware_scripts/check.sh" --form
+step "Running the tests, and checking types in parallel"
 cd "$root"
-# Tests wait for processes a third of their time. In the order of tests/conftest.py: what takes long comes first.
-exec "$venv/bin/python" -m pytest -n "$(($(nproc) + 1))" --dist loadfile --no-loadscope-reorder "$@"
+# Tests wait for processes a good part of their time. In the order of tests/conftest.py: what takes long comes first.
+in_parallel "$root/firmware_scripts/check.sh" --types -- \
+  "$venv/bin/python" -m pytest -n "$(($(nproc) * 3 / 2 + 1))" --dist loadfile --no-loadscope-reorder "$@"

@@ -58,7 +58,33 @@ def test_the_tool_here_is_of_the_version_that_is_pinned(tool):
 def test_the_tests_begin_with_the_gates():
     script = (ROOT / "firmware_scripts" / "test.sh").read_text(encoding="utf-8")
 
-    assert 0 < script.index('firmware_scripts/check.sh"') < script.index("-m pytest")
+    form, types = (script.index(f'firmware_scripts/check.sh" --{what}') for what in ("form", "types"))
+    assert 0 < form < types < script.index("-m pytest")
+    assert script.splitlines()[-2].startswith("in_parallel ")  # whose status is that of the script
+
+
+@pytest.mark.parametrize(
+    ("checks", "tests", "code"),
+    [("true", "true", 0), ("(exit 3)", "true", 3), ("true", "(exit 5)", 5), ("(exit 3)", "(exit 5)", 5)],
+)
+def test_what_runs_in_parallel_fails_when_either_fails_and_both_are_heard(checks, tests, code):
+    script = f"""set -euo pipefail; root={ROOT}; . "$root/firmware_scripts/common.sh"
+    checks() {{ echo of the checks; {checks}; }}
+    tests() {{ echo "of the tests"; {tests}; }}
+    in_parallel checks -- tests
+    """
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout.splitlines()) == (code, ["of the tests", "of the checks"])
+
+
+def test_checks_of_form_and_of_types_are_together_all_of_them():
+    script = (ROOT / "firmware_scripts" / "check.sh").read_text(encoding="utf-8")
+
+    form, types = script.split('if [ -n "$types" ]')
+    assert re.findall(r'check "([\w ]+)"', form) == ["ruff check", "ruff format", "shellcheck"]
+    assert re.findall(r'check "([\w ]+)"', types) == ["mypy"]
+    assert "fix='' form=yes types=yes" in form
 
 
 def test_a_commits_hook_and_ci_run_the_same_scripts():
