@@ -38,7 +38,7 @@ class Swapped:
 
 
 def test_the_golden_pictures_come_out_on_their_sides(pack, detect):
-    assert check_golden_pictures(pack, load_spoof_network(pack), detect).startswith("2 bona fide")
+    assert check_golden_pictures(pack, load_spoof_network(pack), detect).startswith("2 photographs of people")
 
 
 def test_a_network_that_judges_otherwise_than_it_did_is_told(pack, detect):
