@@ -34,6 +34,7 @@ from firmware_scripts.browser import CHROMIUM, FLAGS
 from kiosk.networks.inference import read_pack, standard_pack
 
 WARM = 5
+ONE = 777  # the number of the person who is looked at, where there are so many
 ROUTES = {
     "people": "/device/subjects?limit=25",
     "people, the last page": "/device/subjects?limit=25&offset={last}",
@@ -45,11 +46,11 @@ ROUTES = {
     "people by document": "/device/subjects?limit=25&q=AB000777",
     "people of a group": "/device/subjects?limit=25&group=staff",
     "groups": "/device/groups",
-    "one person": "/device/subjects/777",
+    "one person": "/device/subjects/{one}",
     "decisions": "/device/decisions?limit=25",
     "decisions, the last page": "/device/decisions?limit=25&offset={last_decision}",
     "decisions declined": "/device/decisions?limit=25&status=Declined",
-    "decisions of one person": "/device/decisions?limit=25&session_number=777",
+    "decisions of one person": "/device/decisions?limit=25&session_number={one}",
     "decisions by reason": "/device/decisions?limit=25&why=borderline",
     "reviews": "/device/reviews?limit=20",
     "reviews by reason": "/device/reviews?limit=20&why=borderline",
@@ -69,7 +70,7 @@ VIEWS = (
     "reviews",
     "people",
     "people/groups",
-    "people/777",
+    "people/{one}",
     "audit",
     "settings",
     "operators",
@@ -99,6 +100,7 @@ def processor_s(pid: int) -> float:
 def routes(url: str, pid: int, people: int, decisions: int) -> dict[str, Any]:
     """Call each route; return what each took, ms."""
     taken: dict[str, Any] = {}
+    places = {"last": max(0, people - 25), "last_decision": max(0, decisions - 25), "one": min(ONE, people)}
     with httpx.Client(base_url=url, timeout=LIMIT_MS / 1000, trust_env=False) as client:
         client.post("/device/session", json={"name": NAME, "password": PASSWORD}).raise_for_status()
         for name, path in ROUTES.items():
@@ -106,7 +108,7 @@ def routes(url: str, pid: int, people: int, decisions: int) -> dict[str, Any]:
             before = processor_s(pid)
             for turn in range(WARM + 1):
                 begun = time.perf_counter()
-                found = client.get(path.format(last=max(0, people - 25), last_decision=max(0, decisions - 25)))
+                found = client.get(path.format(**places))
                 times.append((time.perf_counter() - begun) * 1000)
                 found.raise_for_status()
                 if turn == 0:
@@ -121,7 +123,7 @@ def routes(url: str, pid: int, people: int, decisions: int) -> dict[str, Any]:
     return taken
 
 
-def views(url: str) -> dict[str, Any]:
+def views(url: str, one: int) -> dict[str, Any]:
     """Show each view; return what each took until all of it stood, ms."""
     taken: dict[str, Any] = {}
     with playwright.sync_playwright() as driver:
@@ -133,7 +135,7 @@ def views(url: str) -> dict[str, Any]:
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Sign in").click()
         page.get_by_role("heading", name="Today").wait_for()
-        for view in VIEWS:
+        for view in (each.format(one=one) for each in VIEWS):
             times = []
             for _ in range(2):
                 page.evaluate("location.hash = '#/keys'")
@@ -170,7 +172,7 @@ def main() -> None:
             fill(state, people, decisions)
         with served(state) as (url, pid):
             result = {"people": people, "decisions": decisions, "routes": routes(url, pid, people, decisions)}
-            result["views"] = views(url)
+            result["views"] = views(url, min(ONE, people))
     if not chosen.quick:
         about = about_run(str(__doc__).splitlines()[0], read_pack(standard_pack()), command="page_views.py")
         about |= about_device(["numpy", "playwright", "uvicorn"]) | {"load": [round(one, 1) for one in os.getloadavg()]}

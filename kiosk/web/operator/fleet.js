@@ -90,10 +90,10 @@ function tile(name, value, isBad = false) {
 }
 
 /** Say in one place how far the release is that the owner ordered last. */
-function update({ update: ordered, kiosks: rows }) {
+function update({ update: ordered, kiosks: rows, former }) {
   const count = (stages) => rows.filter((row) => stages.has(row.update?.stage)).length;
   const bad = count(BAD);
-  const first = rows.find((row) => row.kiosk === ordered.first);
+  const first = [...rows, ...former].find((row) => row.kiosk === ordered.first);
   const kind = ordered.is_stopped || bad ? "bad" : count(new Set(["runs"])) === rows.length ? "good" : "maybe";
   const words = ordered.is_stopped ? "fleet_update.stopped" : bad ? "fleet_update.bad" : `fleet_update.${kind}`;
   return el(
@@ -106,7 +106,7 @@ function update({ update: ordered, kiosks: rows }) {
       chip(kind, kind === "good" ? "check" : kind === "bad" ? "alert" : "clock", t(words)),
       el("span", {}, t("fleet_update.runs_on", { n: count(new Set(["runs"])), of: rows.length })),
     ),
-    el("p", { class: "soft" }, t("fleet_update.first", { name: first?.name ?? ordered.first })),
+    el("p", { class: "soft" }, t("fleet_update.first", { name: first?.name ?? t("pairs.unknown_kiosk") })),
     el(
       "ul",
       { class: "knowers stages" },
