@@ -7,6 +7,7 @@ this machine's own addresses nothing is served without TLS and an account to let
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 from collections import Counter
@@ -254,6 +255,42 @@ def check_encryption(settings: ApiSettings) -> None:
         )
 
 
+class _Told(uvicorn.Server):
+    """uvicorn's server, which would look ten times a second whether it is to end; this one is told, and tells."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_up = threading.Event()  # or has ended
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ending = asyncio.Event()
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until `end`."""
+        try:
+            super().run(sockets)
+        finally:
+            self.is_up.set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take calls from now on."""
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        self.is_up.set()
+
+    async def main_loop(self) -> None:
+        """Wait for the end; the second's date, for the heads of answers, is made meanwhile."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), 1.0)
+
+    def end(self) -> None:
+        """Have it end, from any thread."""
+        self.should_exit = True
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended, and its loop with it
+                self._loop.call_soon_threadsafe(self._ending.set)
+
+
 class Server:
     """Serves an application from a thread of its own."""
 
@@ -272,7 +309,7 @@ class Server:
         self._protocol = type("_Timed", (_Protocol,), {"head_s": head_s})
         self._grace_s = grace_s
         self._socket: socket.socket | None = None
-        self._server: uvicorn.Server | None = None
+        self._server: _Told | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -315,14 +352,10 @@ class Server:
         except (OSError, ValueError) as error:
             self._socket.close()
             raise ConfigError(f"[api]: the certificate and its key cannot be used: {error}") from error
-        self._server = uvicorn.Server(config)
+        self._server = _Told(config)
         self._thread = threading.Thread(target=self._run, name="api", daemon=True)
         self._thread.start()
-        started = threading.Event()
-        waited = 0.0
-        while not self._server.started and self._thread.is_alive() and waited < START_S:
-            started.wait(0.01)  # uvicorn tells nobody when it is ready
-            waited += 0.01
+        self._server.is_up.wait(START_S)
         if not self._server.started:
             self.close()
             raise ConfigError("[api]: the server did not start")
@@ -348,7 +381,7 @@ class Server:
     def close(self) -> None:
         """Take no more calls, let those under way end within a second, and stop."""
         if self._server is not None:
-            self._server.should_exit = True
+            self._server.end()
         if self._thread is not None:
             self._thread.join(self._grace_s)
         if self._socket is not None and not self.is_alive:  # a thread that is late closes it, and needs it until then
