@@ -74,6 +74,7 @@ def test_a_reference_of_a_large_face_is_nearly_that_of_the_whole_picture(device,
     assessed = assess(device, data, rotate=rotate)
 
     assert isinstance(assessed.outcome, Reference)
+    assert assessed.quality is not None
     assert float(assessed.outcome.template.vector @ whole.template.vector) > 0.99
     (face,) = assessed.faces
     assert np.abs(face.box - whole.entities[0].bbox).max() <= 8
@@ -87,6 +88,7 @@ def test_a_reference_of_a_small_face_is_made_of_all_pixels(device, networks):
 
     assessed, whole = assess(device, data), networks.analyse(device.decoder(data))
 
+    assert assessed.template is not None
     np.testing.assert_array_equal(assessed.template.vector, whole.template.vector)
     assert np.abs(assessed.faces[0].box - whole.entities[0].bbox).max() <= 1
 
@@ -95,4 +97,7 @@ def test_a_large_photograph_without_a_face_gives_no_reference(device):
     held = io.BytesIO()
     Image.new("RGB", SIZE, (120, 130, 140)).save(held, "JPEG")
 
-    assert assess(device, held.getvalue()).outcome.kind == "no_face"
+    outcome = assess(device, held.getvalue()).outcome
+
+    assert not isinstance(outcome, Reference)
+    assert outcome.kind == "no_face"
