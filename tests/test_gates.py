@@ -68,7 +68,7 @@ def test_the_tests_begin_with_the_gates():
     [("true", "true", 0), ("(exit 3)", "true", 3), ("true", "(exit 5)", 5), ("(exit 3)", "(exit 5)", 5)],
 )
 def test_what_runs_in_parallel_fails_when_either_fails_and_both_are_heard(checks, tests, code):
-    script = f"""set -euo pipefail; root={ROOT}; . "$root/firmware_scripts/common.sh"
+    script = f"""set -euo pipefail; root='{ROOT}'; . "$root/firmware_scripts/common.sh"
     checks() {{ echo of the checks; {checks}; }}
     tests() {{ echo "of the tests"; {tests}; }}
     in_parallel checks -- tests

@@ -453,7 +453,7 @@ def test_an_anchor_from_before_the_checkpoint_is_told_from_one_that_holds(
     assert main(["--state", str(directory), "log", "verify", "--anchor", old.text, "--anchor", new.text]) == 0
     told = capsys.readouterr().out
     assert "cannot be compared any more" in told
-    assert "The log holds what 1 anchors name: it was not put back to before them." in told
+    assert "The log holds what 1 anchor names: it was not put back to before them." in told
     assert "the log is whole from 2027-01-15T08:00:00Z on" in told
     assert main(["--state", str(directory), "log", "verify", "--anchor", old.text]) == 3
     capsys.readouterr()

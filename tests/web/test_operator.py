@@ -802,7 +802,7 @@ def test_an_approval_that_never_opened_is_marked_in_list_and_decision_with_the_r
     page.get_by_role("heading", name="Approved, but the door did not open").wait_for()
     page.get_by_text("older than half a second").wait_for()
     page.get_by_role("link", name="Record of it").click()
-    page.get_by_role("heading", name="Door").wait_for()
+    page.get_by_role("heading", name="Door", exact=True).wait_for()
     show(page, f"decisions/{opened_one.request_id}")
     assert page.get_by_text("did not open").count() == 0
 
