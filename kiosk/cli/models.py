@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from kiosk import assembly
@@ -75,16 +76,26 @@ def models_pull(chosen: argparse.Namespace) -> None:
     wanted = KNOWN_PACKS[chosen.pack]
     for file in wanted.files:
         print(f"{file.name}: {file.licence}", file=sys.stderr)
-    target = chosen.to or assembly.state_of(chosen) / "models" / wanted.name
+    target = chosen.to or _packs(chosen) / wanted.name
     download(wanted, target, standard_pack(), accept_non_commercial=chosen.accept_non_commercial)
     print(f'In {target}; to use it, set [models] pack = "{target}" in kiosk.toml')
     print("Templates of two models never compare: people enrolled so far must be enrolled again with this one.")
 
 
+def _packs(chosen: argparse.Namespace) -> Path:
+    """Return the folder of packs in the state directory, which no group may write to: the key will lie there."""
+    state = assembly.state_of(chosen)
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelFileError(f"cannot make {state}: {error.strerror}") from error
+    return state / "models"
+
+
 def models_import(chosen: argparse.Namespace) -> None:
     """Make a pack of the owner's own from a recogniser in ONNX and what they say of it."""
     told = read_description(chosen.manifest)
-    target = chosen.to or assembly.state_of(chosen) / "models" / told["name"]
+    target = chosen.to or _packs(chosen) / told["name"]
     seen = import_pack(chosen.network, told, target)
     print(f"{seen}\nIn {target}; to use it, set [models] pack = {json.dumps(str(target))} in kiosk.toml")
     if not told["commercial"]:

@@ -198,6 +198,7 @@ def test_one_command_imports_a_pack_and_a_match_with_it_wants_its_scale_first(tm
     assert main([*state, "models", "import", str(network), "--manifest", str(tmp_path / "mine.toml")]) == 0
     target = tmp_path / "state" / "models" / "my-pack"
     assert "Templates of two models never compare" in capsys.readouterr().out
+    assert (tmp_path / "state").stat().st_mode & 0o077 == 0  # the key will lie there
 
     settings = tmp_path / "kiosk.toml"
     settings.write_text(f'[models]\npack = "{target}"\n', encoding="utf-8")
