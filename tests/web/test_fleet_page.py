@@ -144,6 +144,17 @@ def enrolled(served):
     return enrol_person(served.device, [A1], Enrolment(templates=(), details=Details(name="Person A"))).subject
 
 
+def test_a_kiosk_without_a_fleet_is_told_how_it_gets_into_one_and_nothing_failed(chromium, tmp_path):
+    with serving(tmp_path / "state") as alone, opened(chromium, alone.url) as (page, watch):
+        watch.expects(404)
+        sign_in(page, alone.url, "fleet")
+        page.get_by_text("This kiosk belongs to no fleet").wait_for()
+
+        assert page.locator("code").all_inner_texts() == ["kiosk fleet init", "kiosk fleet join"]
+        assert page.get_by_text("That did not work").count() == 0
+        assert serious(page) == []
+
+
 def test_the_kiosks_stand_at_a_glance_and_the_alarms_among_them(operator, fleet):
     fleet.rows[2] |= {"alarms": ["silent", "old_roster"], "heard_s": 90_000, "behind": 31, "roster": 6}
     fleet.rows[3] |= {"alarms": ["clock"], "clock_off_s": -260_000, "states": ["camera_lost"], "duplicates": 2}

@@ -3,7 +3,7 @@
 import { call } from "../common/api.js";
 import { chip } from "./decision-parts.js";
 import { coded, el, icon, put } from "../common/dom.js";
-import { load } from "./notice.js";
+import { empty, load } from "./notice.js";
 import { table } from "./table.js";
 import { knows, named, number, t } from "../common/words.js";
 
@@ -27,10 +27,20 @@ export async function fleet(place, { atEnd }) {
     el("p", { class: "soft lead" }, t("fleet.text")),
     body,
   );
-  const draw = () => load(body, () => call("GET", "/device/fleet"), show);
+  const draw = () => load(body, seen, (found) => (found ? show(found) : empty("fleet", t("fleet.none"), coded(t("fleet.none_text")))));
   const timer = setInterval(() => document.hidden || draw(), REFRESH_MS);
   atEnd(() => clearInterval(timer));
   await draw();
+}
+
+/** Return what this kiosk sees of its fleet; null where it belongs to none. */
+async function seen() {
+  try {
+    return await call("GET", "/device/fleet");
+  } catch (error) {
+    if (error.status === 404) return null;
+    throw error;
+  }
 }
 
 function show(found) {

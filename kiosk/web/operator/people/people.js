@@ -184,7 +184,7 @@ function cells(row) {
   return [
     row.name ?? el("span", { class: "soft" }, t("person.unnamed")),
     String(row.session_number),
-    [flags(row), row.groups.length > 0 && el("span", { class: "soft small" }, row.groups.join(", "))],
+    [flags(row), row.groups.length > 0 && el("span", { class: "soft small groups-of" }, row.groups.join(", "))],
     row.vendor_data ?? "–",
     [row.document_type, row.document_number].filter(Boolean).join(" ") || "–",
     row.last_seen_at ? el("span", { title: time(row.last_seen_at, "full") }, ago(row.last_seen_at)) : el("span", { class: "soft" }, t("people.never_seen")),
