@@ -283,6 +283,25 @@ def test_another_process_sees_who_changed(directory: Path, store: Store, clock: 
     assert store.references.changes_since(changes.version).subjects == ()
 
 
+def test_to_ask_what_changed_reads_no_whole_table(store: Store) -> None:
+    """Every search asks: with a million people reading all changes took six times as long as the search."""
+    asked: list[str] = []
+    with store.database.read() as connection:
+        connection.set_trace_callback(asked.append)
+    store.references.version()
+    with store.database.read() as connection:
+        connection.set_trace_callback(None)
+        plans = [
+            row[3]
+            for one in asked
+            if one.startswith("SELECT")
+            for row in connection.execute(f"EXPLAIN QUERY PLAN {one}").fetchall()
+        ]
+
+    assert [one for one in plans if "change" in one] != []
+    assert [one for one in plans if one.startswith("SCAN change")] == []
+
+
 # ---- key
 
 
