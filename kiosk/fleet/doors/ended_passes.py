@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from kiosk.errors import StoreError
-from kiosk.rules.passes import read_pass
+from kiosk.rules.passes import VisitorPass, read_pass
 from kiosk.store.passes.passes import MOST_PASSES
 from kiosk.store.store import Store
 
@@ -31,7 +31,7 @@ class EndedPasses:
         self._due = float("-inf")
         self._acts: tuple[int, float | None] = (-1, None)
         self._own: list[str] = []
-        self._waiting: dict[str, str] = {}  # text of a pass to who ended it; the store could not take it yet
+        self._waiting: dict[str, tuple[VisitorPass, str]] = {}  # by its text, and who ended it; not kept yet
         self._kept: set[str] = set()
         self._failed = ""
 
@@ -57,8 +57,7 @@ class EndedPasses:
             raise ValueError("this says nothing of passes")
         for text in texts:
             if text not in self._kept:
-                read_pass(text)
-                self._waiting.setdefault(text, kiosk)
+                self._waiting.setdefault(text, (read_pass(text)[0], kiosk))
         self._try(self._keep)
 
     def _look(self) -> None:
@@ -68,8 +67,7 @@ class EndedPasses:
             self._acts = acts
 
     def _keep(self) -> None:
-        for text, kiosk in list(self._waiting.items()):
-            shown, _ = read_pass(text)
+        for text, (shown, kiosk) in list(self._waiting.items()):
             if self._store.passes.hear_revoked(shown, text, now=self._now(), kiosk=kiosk):
                 log.info("fleet pass=%s ended_by=%r", shown.name, kiosk or "this kiosk")
             del self._waiting[text]

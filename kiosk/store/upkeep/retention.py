@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kiosk.errors import StoreError
-from kiosk.store import chain, erasure
+from kiosk.store import chain, erasure, subject_rows
 from kiosk.store.chain import DECISION_KINDS, NO_HASH, Kind, Signed
 from kiosk.store.checkpoint import Checkpoint, KeptRecords
 from kiosk.store.decision_log import checkpoint_in
@@ -174,7 +174,7 @@ def _prune_outbox(store: Store, before: float, limit: int) -> int | None:
 
 def _prune_changes(store: Store, kept: int, limit: int) -> int | None:
     with store.database.read() as connection:
-        first, last = connection.execute("SELECT min(version), max(version) FROM change").fetchone()
+        first, last = subject_rows.changes_kept(connection)
     if first is None or last - max(kept, 1) < first:  # the last line tells which version is the newest
         return None
     upto = min(last - max(kept, 1), first + CHANGES_A_ROW * limit - 1)
