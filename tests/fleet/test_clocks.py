@@ -1,6 +1,5 @@
 """A wall clock that jumps by days, either way, changes neither who is inside, nor who is silent, nor what is told."""
 
-import gc
 import time
 
 import pytest
@@ -12,8 +11,8 @@ from kiosk.fleet.view import View
 from kiosk.rules.passage import Direction, PassageRule
 from kiosk.store.passages.passages import Passage
 from kiosk.testing.fakes import ManualClock
-from tests.fleet.keys import Fleet, Kiosk
-from tests.fleet.test_hub import begun, let_in
+from tests.fleet.keys import Kiosk
+from tests.fleet.test_hub import two
 from tests.patience import LIMIT_S, until
 from tests.store.stored import NOW, Clock, enrolment
 
@@ -123,21 +122,11 @@ class Jumping(Kiosk):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory, port):
-    place = tmp_path_factory.mktemp("clocks")
-    fleet = Fleet([f"tls://127.0.0.1:{port}"])
-    hub, owner = begun(place, fleet, port)
-    kiosks = [Jumping(place / name, fleet) for name in ("a", "b")]
-    for kiosk in kiosks:
-        let_in(fleet, owner, kiosk)
-    kiosks[0].rule = PassageRule(direction="out", doors=("b",))
-    kiosks[1].rule = PassageRule(direction="in", antipassback="hard", doors=("a",))
-    until(lambda: kiosks[1].sync.doors.ask().are_heard)
-    yield kiosks
-    for kiosk in kiosks:
-        kiosk.sync.close()
-        kiosk.store.close()
-    hub.kill()
-    gc.collect()  # see conftest.py
+    with two(tmp_path_factory.mktemp("clocks"), port, Jumping, ("a", "b")) as (_, a, b):
+        a.rule = PassageRule(direction="out", doors=("b",))
+        b.rule = PassageRule(direction="in", antipassback="hard", doors=("a",))
+        until(lambda: b.sync.doors.ask().are_heard)
+        yield a, b
 
 
 @pytest.mark.parametrize("days", [9.0, -9.0])

@@ -1,6 +1,5 @@
 """Two doors over a real hub: passages, an interlock, lockdowns; and what is left when one of them falls silent."""
 
-import gc
 import threading
 import time
 from typing import Any
@@ -18,8 +17,8 @@ from kiosk.rules.lockdown import Lockdown, Lockdowns
 from kiosk.rules.passage import Direction, PassageRule
 from kiosk.rules.passes import PassRule
 from kiosk.store.passages.passages import Passage
-from tests.fleet.keys import Fleet, Kiosk, joined
-from tests.fleet.test_hub import begun, let_in
+from tests.fleet.keys import Kiosk, joined
+from tests.fleet.test_hub import two
 from tests.patience import LIMIT_S, until
 from tests.store.stored import ANN, Clock, enrolment, needles
 
@@ -77,18 +76,8 @@ class Door(Kiosk):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory, port):
-    place = tmp_path_factory.mktemp("doors")
-    fleet = Fleet([f"tls://127.0.0.1:{port}"])
-    hub, owner = begun(place, fleet, port)
-    kiosks = [Door(place / name, fleet) for name in ("inward", "outward")]
-    for kiosk in kiosks:
-        let_in(fleet, owner, kiosk)
-    yield hub, *kiosks
-    for kiosk in kiosks:
-        kiosk.sync.close()
-        kiosk.store.close()
-    hub.kill()
-    gc.collect()  # see conftest.py
+    with two(tmp_path_factory.mktemp("doors"), port, Door, ("inward", "outward")) as site:
+        yield site
 
 
 @pytest.fixture

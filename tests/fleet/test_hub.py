@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import threading
+from contextlib import contextmanager
 
 import pytest
 
@@ -49,6 +50,22 @@ def begun(place, fleet, port, folder=None):
     hub = RunningHub(place / "hub", port)
     until(hub.ready.is_set)
     return hub, Owner(fleet.admin, fleet.invitation, folder)
+
+
+@contextmanager
+def two(place, port, make, names):
+    """Give a hub with two kiosks that were let in, each made by make(directory, fleet) and with a running `sync`."""
+    fleet = Fleet([f"tls://127.0.0.1:{port}"])
+    hub, owner = begun(place, fleet, port)
+    kiosks = [make(place / name, fleet) for name in names]
+    for kiosk in kiosks:
+        let_in(fleet, owner, kiosk)
+    yield hub, *kiosks
+    for kiosk in kiosks:
+        kiosk.sync.close()
+        kiosk.store.close()
+    hub.kill()
+    gc.collect()  # see conftest.py
 
 
 def let_in(fleet, owner, kiosk):
