@@ -215,6 +215,24 @@ def test_a_lockdown_of_the_fleet_holds_everywhere_and_is_lifted_anywhere(doors):
     until(lambda: [one.id for one in a.lockdowns.in_force] == ["here"])
 
 
+def test_a_lockdown_holds_also_where_the_names_beside_it_cannot_be_read(doors):
+    _, a, b = doors
+    begun = Lockdowns().with_act(Lockdown("by whom it may", "guard", 3.0, is_fleet_wide=True)).as_dict()
+
+    class Sent:
+        """A message as nats-py gives it."""
+
+        subject = f"fleet.lockdown.{a.member.id}"
+        data = exchange.DoorExchange(a.doors)._sealed("lockdown", {**begun, "names": {"guard": "\u202eA"}}, 0)
+
+    sent: Any = Sent
+    reading = exchange.DoorExchange(b.doors)
+    reading._heard("lockdown", sent, reading._take_lockdowns)
+
+    assert "by whom it may" in [one.id for one in b.lockdowns.in_force]
+    b.lockdowns = b.lockdowns.lift(["by whom it may"])
+
+
 def test_a_neighbour_that_is_silent_and_a_hub_that_is_gone_keep_shut(doors):
     hub, a, b = doors
     b.sync.close()

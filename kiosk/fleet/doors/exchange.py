@@ -134,7 +134,12 @@ class DoorExchange:
         return {account: name for account, name in found.items() if name is not None}
 
     def _take_lockdowns(self, kiosk: str, said: Any) -> None:
-        name, told, names = self._doors.name_of(kiosk), read_lockdowns(said).shared, read_names(said)
+        name, told = self._doors.name_of(kiosk), read_lockdowns(said).shared
+        try:
+            names = read_names(said)
+        except ValueError as error:  # a door is locked down whoever did it
+            log.warning("fleet lockdown names=refused kiosk=%s reason=%r", kiosk, str(error))
+            names = {}
         try:
             self._doors.hear_lockdowns(told, name, names)
         except KioskError as error:  # it holds all the same
