@@ -180,14 +180,14 @@ class Hub:
         ) as client:
             await self._make_streams(client)
             await wire.read_on(client, wire.ROSTER, queue, deliver_policy=DeliverPolicy.LAST)
-            per_subject = DeliverPolicy.LAST_PER_SUBJECT
-            every = wire.SUBJECTS[wire.SETTINGS]
-            await wire.read_on(client, wire.SETTINGS, queue, deliver_policy=per_subject, filter_subject=every)
 
             async def carried(message: Msg) -> None:
                 queue.put_nowait(message)
 
-            await client.subscribe(wire.CARRY, cb=carried)
+            await client.subscribe(wire.CARRY, cb=carried)  # taken once the next question is answered
+            per_subject = DeliverPolicy.LAST_PER_SUBJECT
+            every = wire.SUBJECTS[wire.SETTINGS]
+            await wire.read_on(client, wire.SETTINGS, queue, deliver_policy=per_subject, filter_subject=every)
             ready()
             while not is_stopping():
                 try:

@@ -55,7 +55,7 @@ class Front:
         await self._hub.connect()
         self._inbox = self._hub.client.new_inbox()
         await self._hub.client.subscribe(self._inbox, cb=self._take)
-        await self._hub.client.flush()
+        await self._hub.settle()
         self._is_listening.set()
 
     async def _take(self, message: Any) -> None:

@@ -65,6 +65,15 @@ class Hub:
         except (OSError, asyncio.TimeoutError, nats.errors.Error) as error:
             raise CloudError(f"the hub of the shards does not answer: {error or type(error).__name__}") from error
 
+    async def settle(self) -> None:
+        """Wait until the hub has taken all that was said so far, on the loop; until then others' questions pass us by.
+
+        nats-py's `flush` writes its ping past what its own buffer still holds (2.16.0), so the first one may be
+        answered before a subscription has left; what was held goes out beside it, and the second one comes after.
+        """
+        await self.client.flush()
+        await self.client.flush()
+
     def close(self) -> None:
         """Disconnect and end the loop; twice is as well as once."""
         if self.loop.is_closed():

@@ -92,7 +92,7 @@ class Service:
         await self._hub.connect(CONNECT_S)
         self._waiting: asyncio.Queue[Any] = asyncio.Queue(16 * TOGETHER)
         await self._hub.client.subscribe(SUBJECT, cb=self._take)
-        await self._hub.client.flush()
+        await self._hub.settle()
         self._task = asyncio.ensure_future(self._work())
 
     async def _take(self, message: Any) -> None:

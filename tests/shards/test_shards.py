@@ -1,6 +1,7 @@
 """A gallery in parts, over a real NATS server on loopback: as one where all answer, incomplete where one does not."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from kiosk.networks.inference import read_pack, standard_pack
 from kiosk.settings.config import Config
 from kiosk.settings.sections import SearchSettings
 from kiosk.shards.front import Front
+from kiosk.shards.nats_client import Hub
 from kiosk.shards.shard import Service, Shard
 from kiosk.shards.wire import SUBJECT, Question, Seal
 from kiosk.store.directory import initialise, open_store
@@ -138,6 +140,23 @@ def test_four_shards_answer_as_one_gallery_and_without_one_nobody_is_unknown(sta
     assert SUBJECT.encode() in carried
     assert b"candidates" not in carried
     assert b"vector" not in carried
+
+
+def test_what_was_said_is_with_the_hub_once_it_is_settled(hub):
+    address, log = hub
+
+    async def say():
+        await said.connect()
+        await said.client.subscribe("kiosk.settled")
+        await said.settle()
+
+    with closing(Hub(address)) as said:
+        said.run(say())
+        lines = log.read_text(errors="replace").splitlines()
+
+    (taken,) = (at for at, line in enumerate(lines) if "<<- [SUB kiosk.settled" in line)
+    (client,) = re.findall(r"cid:\d+ ", lines[taken])
+    assert [line for line in lines[taken:] if client in line and "<<- [PING]" in line]  # what was answered came after
 
 
 def test_without_a_hub_every_search_is_incomplete():
