@@ -6,12 +6,12 @@ import pytest
 
 from kiosk.errors import RefusedError
 from kiosk.fleet.admin import Admin, new_admin, read_admin, read_invitation
-from kiosk.fleet.envelope import Not, open_envelope, word_key
+from kiosk.fleet.envelope import Message, Not, open_envelope, seal, word_key
 from kiosk.fleet.identity import new_identity, read_code, text_of
 from kiosk.fleet.member import Member, NoFleetError, ask_to_join, leave
 from kiosk.fleet.roster import read_roster
 from kiosk.store.fleet import document_rows
-from kiosk.store.fleet.document import fingerprint
+from kiosk.store.fleet.document import HIGHEST, fingerprint
 from tests.store.stored import ANN, enrolment, needles
 
 HUB = "hub"
@@ -214,6 +214,33 @@ def test_a_document_opens_in_its_own_place_only(fleet, make):
         spoilt = bytearray(one.envelope)
         spoilt[place] ^= 1
         assert opened(bytes(spoilt)) is Not.EVER
+
+
+@pytest.mark.parametrize("version", [HIGHEST, (1 << 64) - 1])
+def test_a_version_that_no_store_counts_to_holds_nothing_else_up(fleet, make, version):
+    a, b = make("a"), make("b")
+    fleet.let_in(a, b)
+    tell(fleet, a, b)
+    ann, bob = a.store.people.enrol(enrolment(1, ANN)), a.store.people.enrol(enrolment(2))
+    epoch, key = a.member.epoch_key()
+    said = {one.person: one for one in said_by(a)}
+    own = {one.person: one for one in a.member.shared.hubs.own()}
+    forged = seal(
+        own[ann.session_id].document,
+        fleet=fleet.invitation.fleet,
+        person=ann.session_id,
+        origin=a.member.id,
+        epoch=epoch,
+        version=version,
+        key=key,
+        signer=a.member.identity.sign,
+    )
+    b.member.hear([Message(ann.session_id, a.member.id, forged), said[bob.session_id]], source=HUB, seq=2)
+
+    assert b.of(ann.session_id) is None
+    assert b.of(bob.session_id) is not None
+    b.member.hear([said[ann.session_id]])
+    assert b.of(ann.session_id) is not None
 
 
 def test_only_the_owner_makes_a_roster(fleet, make):

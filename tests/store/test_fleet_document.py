@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from kiosk.store.fleet.document import (
     EMPTY,
+    HIGHEST,
+    LONGEST,
     Document,
     Register,
     SharedReference,
@@ -16,6 +18,7 @@ from kiosk.store.fleet.document import (
     join_all,
     pack,
     unpack,
+    unpack_own,
 )
 
 KIOSKS = st.sampled_from(["a", "b", "c"])
@@ -121,8 +124,32 @@ def test_a_block_that_arrives_before_its_person_waits():
         b'{"registers":{},"references":[["m","!",1,1]],"blocks":{},"lifted":[]}',
         b'{"registers":{},"references":[],"blocks":{},"lifted":[1]}',
         b'{"registers":{},"references":[],"blocks":{"a":NaN},"lifted":[]}',
+        b'{"registers":{},"references":[["m","AAAAAA==",1,"nan"]],"blocks":{},"lifted":[]}',
+        b'{"registers":{},"references":[["m","AAAAAA==",1,1e400]],"blocks":{},"lifted":[]}',
+        b'{"registers":{"of a newer program":[1,"a",[1e400]]},"references":[],"blocks":{},"lifted":[]}',
+        b'{"registers":{"details":[1,"a",["\\ud800"]]},"references":[],"blocks":{},"lifted":[]}',
+        b'{"registers":{"plan":[1,"\\ud800",null]},"references":[],"blocks":{},"lifted":[]}',
+        b'{"registers":{},"references":[],"blocks":{"\\ud800":""},"lifted":[]}',
+        b'{"registers":{},"references":[],"blocks":{},"lifted":["\\ud800"]}',
+        b'{"forgotten":1,"into":["\\ud800"]}',
+        b'{"registers":{"plan":[1,"a",' + b"[" * 900 + b"]" * 900 + b']},"references":[],"blocks":{},"lifted":[]}',
     ],
 )
 def test_what_is_no_document_is_refused(content):
     with pytest.raises(ValueError, match=r".+"):
         unpack(content)
+
+
+def test_what_was_joined_here_may_be_larger_than_what_travels():
+    large = Document(blocks={"a": "x" * LONGEST})
+
+    assert unpack_own(pack(large)) == large
+    with pytest.raises(ValueError, match="larger"):
+        unpack(pack(large))
+
+
+def test_a_revision_that_cannot_be_counted_on_is_kept_and_read():
+    highest = Document({"details": Register(HIGHEST - 1, "a", "one")})
+    changed = acts(highest, "b", name="two")
+
+    assert join(highest, unpack(pack(changed))).value("details") == "two"

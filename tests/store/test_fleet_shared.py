@@ -316,10 +316,20 @@ def test_a_roster_that_is_no_newer_is_not_taken(kiosks):
         Document({"status": Register(1, "z", "King")}),
         Document({"made": Register(1, "z", "never")}),
         Document({"details": Register(1, "z", [1, 2, 3, 4, 5, 6])}),
+        Document({"made": Register(1, "z", ["nan", "", None])}),
+        Document({"made": Register(1, "z", [10**400, "", None])}),
+        Document({"made": Register(1, "z", [1.0, "x" * 70000, None])}),
+        Document({"made": Register(1, "z", [1.0, "", "x" * 70000])}),
+        Document({"dates": Register(1, "z", [None, None, "nan"])}),
+        Document({"dates": Register(1, "z", [None, "inf", 1.0])}),
+        Document({"details": Register(1, "z", [None, None, None, None, None, {}])}),
         Document(references={"x": SharedReference(MODEL, b"\0" * 128, None, 0.0)}),
         Document(references={"x": SharedReference(MODEL, template(1, size=8).vector.tobytes(), None, 0.0)}),
     ],
-    ids=["status", "made", "details", "no template", "another length"],
+    ids=[
+        *("status", "made", "details", "no date", "a date beyond all", "a long source", "a long origin"),
+        *("no day", "an endless day", "no time of consent", "no template", "another length"),
+    ],
 )
 def test_what_no_store_can_hold_is_refused_and_holds_nothing_up(kiosks, document):
     a, b, _ = kiosks

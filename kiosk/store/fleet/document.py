@@ -26,6 +26,7 @@ LONGEST = 4 << 20  # bytes of a document: hundreds of references
 REGISTERS = ("details", "plan", "status", "dates", "allow", "made", "groups")
 PAD_BYTES = 128  # a document is padded to a multiple: its length says little about a name
 HIGHEST = 1 << 53  # a revision, which JSON readers elsewhere must hold too
+DEEPEST = 20  # levels of JSON in a register: whoever writes it again may have less room than who read it
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,8 @@ def contribute(
         if known is None and value == []:  # an older program never wrote it, and it says nothing yet
             continue
         if known is None or known.value != value:
-            registers[name] = Register(1 if known is None else known.revision + 1, kiosk, value)
+            revision = 1 if known is None else min(known.revision + 1, HIGHEST - 1)  # one above is read by nobody
+            registers[name] = Register(revision, kiosk, value)
     added = {one.id: one for one in references if one.id not in whole.references}
     blocks, lifted = dict(own.blocks), own.lifted
     if block is not None and not whole.is_blocked:
@@ -204,29 +206,47 @@ def unpack(content: bytes) -> Document:
     """Read what `pack` wrote, wherever.
 
     Raises:
-        ValueError: it is no document.
+        ValueError: it is no document, or none that can be written here.
     """
     if len(content) > LONGEST:
         raise ValueError("a document is larger than any that a kiosk writes")
+    found = unpack_own(content)
+    try:
+        pack(found)  # one that is taken and cannot be kept stops the transaction, and all that came with it
+    except RecursionError:
+        raise ValueError("a document is nested too deep") from None
+    return found
+
+
+def unpack_own(content: bytes) -> Document:
+    """Read what `pack` wrote here: what was joined may be larger than what travels.
+
+    Raises:
+        ValueError: it is no document.
+    """
     try:
         whole = json.loads(content, parse_constant=_refuse)
         if not isinstance(whole, dict):
             raise TypeError("want an object")
-        if "forgotten" in whole:
-            return forgotten_document(_count(whole["forgotten"]), map(_text, whole.get("into", ())))
-        registers = {
-            name: Register(_count(revision), _text(kiosk), value)
-            for name, (revision, kiosk, value) in whole["registers"].items()
-        }
-        references = [
-            SharedReference(_text(model), base64.b64decode(vector, validate=True), _number(quality), float(created))
-            for model, vector, quality, created in whole["references"]
-        ]
-        blocks = {_text(key): _text(reason) for key, reason in whole["blocks"].items()}
-        lifted, apart = (frozenset(map(_text, found)) for found in (whole["lifted"], whole.get("apart", ())))
-        return Document(registers, {one.id: one for one in references}, blocks, lifted, apart)
+        return _document(whole)
     except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"a document is not in form ({type(error).__name__})") from None
+
+
+def _document(whole: Mapping[str, Any]) -> Document:
+    if "forgotten" in whole:
+        return forgotten_document(_count(whole["forgotten"]), map(_text, whole.get("into", ())))
+    registers = {
+        name: Register(_count(revision), _text(kiosk), _shallow(value))
+        for name, (revision, kiosk, value) in whole["registers"].items()
+    }
+    references = [
+        SharedReference(_text(model), base64.b64decode(vector, validate=True), _number(quality), _time(created))
+        for model, vector, quality, created in whole["references"]
+    ]
+    blocks = {_text(key): _text(reason) for key, reason in whole["blocks"].items()}
+    lifted, apart = (frozenset(map(_text, found)) for found in (whole["lifted"], whole.get("apart", ())))
+    return Document(registers, {one.id: one for one in references}, blocks, lifted, apart)
 
 
 def digest(document: Document) -> bytes:
@@ -270,3 +290,20 @@ def _number(value: object) -> float | None:
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
         raise TypeError("want a number")
     return float(value)
+
+
+def _time(value: object) -> float:
+    found = _number(value)
+    if found is None:
+        raise TypeError("want a time")
+    return found
+
+
+def _shallow(value: Any, levels: int = DEEPEST) -> Any:
+    """Return a value of JSON that is not nested deeper than any that a kiosk writes."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if not levels:
+        raise TypeError("nested too deep")
+    for one in inside:
+        _shallow(one, levels - 1)
+    return value

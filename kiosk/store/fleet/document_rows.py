@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kiosk.store import subject_rows
-from kiosk.store.fleet.document import EMPTY, Document, SharedReference, join_all, pack, unpack
+from kiosk.store.fleet.document import EMPTY, Document, SharedReference, join_all, pack, unpack_own
 from kiosk.store.remote_lists import SOURCE as OF_A_LIST
 from kiosk.store.schema import row_context, template_context
 from kiosk.store.vault import InvalidTag
@@ -39,7 +39,7 @@ def read(connection: sqlite3.Connection, vault: Vault, person: str) -> dict[str,
         "SELECT id, origin, version, sealed, is_whole FROM fleet_document WHERE person = ?", (person,)
     ).fetchall()
     return {
-        origin: Row(version, unpack(subject_rows.unseal(vault, sealed, "fleet_document", row)), bool(is_whole))
+        origin: Row(version, unpack_own(subject_rows.unseal(vault, sealed, "fleet_document", row)), bool(is_whole))
         for row, origin, version, sealed, is_whole in rows
     }
 

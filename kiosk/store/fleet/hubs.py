@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kiosk.store import subject_rows
 from kiosk.store.fleet import document_rows
-from kiosk.store.fleet.document import Document, unpack
+from kiosk.store.fleet.document import Document, unpack_own
 from kiosk.store.fleet.document_rows import ME
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Hubs:
                 f"SELECT id, person, version, sealed FROM fleet_document WHERE origin = ? {more}", (me, *values)
             ).fetchall()
         return tuple(
-            Outgoing(person, version, unpack(subject_rows.unseal(self._vault, sealed, "fleet_document", row)))
+            Outgoing(person, version, unpack_own(subject_rows.unseal(self._vault, sealed, "fleet_document", row)))
             for row, person, version, sealed in rows
         )
 

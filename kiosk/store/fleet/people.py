@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from kiosk.store.store import Store
 
 ORIGIN = "fleet"  # in the change table
+LONGEST_ORIGIN = 4000  # characters; the check of a person's row counts them, see subject_rows.py
 
 
 class ForgedError(KioskError):
@@ -178,26 +180,43 @@ def _described(document: Document) -> Subject:
         for text in (name, kind, number, vendor, consent, external, document.value("plan"), *groups):
             if text is not None and not isinstance(text, str):
                 raise TypeError(text)
+        if max(len(str(source)), len(external or "")) > LONGEST_ORIGIN:
+            raise ValueError("origin")
         return Subject(
             session_number=0,
             session_id="",
-            verification_date=float(date),
+            verification_date=_time(date),
             status=Status(document.value("status")),
             is_blocklisted=document.is_blocked,
             is_allowlisted=bool(document.value("allow")),
             source=str(source),
             external_id=external,
-            valid_from=None if valid_from is None else float(valid_from),
-            valid_until=None if valid_until is None else float(valid_until),
-            retention_until=float(retention_until),
+            valid_from=None if valid_from is None else _time(valid_from),
+            valid_until=None if valid_until is None else _time(valid_until),
+            retention_until=_time(retention_until),
             references=0,
             images=0,
             details=Details(
-                name, kind, number, vendor, document.block_reason, document.value("plan"), consent, consent_at, groups
+                name,
+                kind,
+                number,
+                vendor,
+                document.block_reason,
+                document.value("plan"),
+                consent,
+                None if consent_at is None else _time(consent_at),
+                groups,
             ),
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ForgedError(f"a document describes no person ({type(error).__name__})") from None
+
+
+def _time(value: Any) -> float:
+    """Return a time as a store takes it; a NaN is none in SQLite, and no JSON has an infinite one."""
+    if isinstance(value, (str, bool)) or not math.isfinite(found := float(value)):
+        raise TypeError("want a time")
+    return found
 
 
 def template_of(one: SharedReference) -> Template:
