@@ -23,6 +23,7 @@ from kiosk.store.unrecorded import Act
 
 NAME = "lockdown"
 SLOT_BYTES = 1 << 17
+MOST_BYTES = SLOT_BYTES - 100  # of a text in it, beside its head
 MOST_NAMES = 200
 SENTENCE = (
     "The door is locked down: it opens outward, for the groups of [passage] lockdown_groups, and by an operator's "
@@ -156,7 +157,7 @@ class LockdownKeeper:
 
     def _write(self, known: Lockdowns) -> None:
         try:
-            self._file.write(json.dumps(known.pruned().as_dict()))
+            self._file.write(json.dumps(known.fitted(MOST_BYTES).as_dict()))
         except (OSError, ValueError) as error:
             raise StoreError(f"{self._file.path}: {error}; make room, or make the state directory writable") from error
 

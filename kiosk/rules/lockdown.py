@@ -9,6 +9,7 @@ other kiosks say change nothing: an act is in force that was begun and not lifte
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -19,6 +20,7 @@ from kiosk.rules.text import objection
 MOST_ACTS = 50  # that are remembered; the oldest lifted ones go first
 MOST_LIFTED = 1000
 LONGEST_TEXT = 200
+LATEST = 1e11  # s UTC, of what a page can show
 UNREADABLE = "unreadable"
 """Begins the id of the act that stands for what could not be read: in force until somebody lifts it."""
 
@@ -95,6 +97,39 @@ class Lockdowns:
         others = sorted(self.lifted - begun.keys())[:MOST_LIFTED]
         return Lockdowns(MappingProxyType(begun), frozenset(others) | (self.lifted & begun.keys()))
 
+    def fitted(self, most: int) -> Lockdowns:
+        """Return it with what it takes as JSON, of at most so many bytes; what is locked down stays so.
+
+        What goes first is the acts that were lifted, then ids that only tell that, then the oldest acts but one.
+
+        >>> many = Lockdowns()
+        >>> for number in range(9):
+        ...     many = many.with_act(Lockdown(str(number), "operator", float(number)))
+        >>> [one.id for one in many.fitted(200).in_force], len(many.fitted(2000).begun)
+        (['8'], 9)
+        """
+        left = self.pruned()
+        lifted = sorted((one for one in left.begun.values() if one.id in left.lifted), key=lambda one: (one.at, one.id))
+        left = left._without(lifted[: left._over(most, [len(json.dumps(one.as_dict())) for one in lifted])])
+        ids = sorted(left.lifted - left.begun.keys())
+        gone = frozenset(ids[: left._over(most, [len(json.dumps(one)) for one in ids])])
+        left = replace(left, lifted=left.lifted - gone)
+        held = sorted(left.in_force, key=lambda one: (one.at, one.id))[:-1]
+        return left._without(held[: left._over(most, [len(json.dumps(one.as_dict())) for one in held])])
+
+    def _without(self, acts: Collection[Lockdown]) -> Lockdowns:
+        gone = {one.id for one in acts}
+        return replace(self, begun=MappingProxyType({id_: one for id_, one in self.begun.items() if id_ not in gone}))
+
+    def _over(self, most: int, sizes: Iterable[int]) -> int:
+        """Return how many things of these sizes, in bytes, are to go until the rest has at most so many."""
+        over, count = len(json.dumps(self.as_dict())) - most, 0
+        for size in sizes:
+            if over <= 0:
+                break
+            over, count = over - size, count + 1
+        return count
+
     @property
     def shared(self) -> Lockdowns:
         """What other kiosks of the fleet are told: acts of the whole fleet, and what of any kiosk's was lifted."""
@@ -130,15 +165,22 @@ def read_lockdowns(told: Any) -> Lockdowns:
     'b'
     """
     try:
-        acts = [Lockdown(**one) for one in told["begun"]]
+        acts = [Lockdown(**{**one, "at": _time(one["at"])}) for one in told["begun"]]
         lifted = frozenset(told["lifted"])
         are_texts = all(isinstance(one, str) for act in acts for one in (act.id, act.by, act.kiosk, act.reason))
-        are_right = are_texts and all(isinstance(act.at, float | int) for act in acts)
+        are_right = are_texts and all(isinstance(act.is_fleet_wide, bool) for act in acts)
         if not are_right or not all(isinstance(one, str) and 0 < len(one) <= LONGEST_TEXT for one in lifted):
             raise TypeError
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("this says nothing of lockdowns") from error
     return Lockdowns(MappingProxyType({one.id: one for one in acts}), lifted)
+
+
+def _time(told: Any) -> float:
+    """Return when an act was begun; 1970 for a number that is no time, as the door is locked down all the same."""
+    if not isinstance(told, float | int):
+        raise TypeError
+    return told if 0.0 <= told < LATEST else 0.0
 
 
 def read_names(told: Any) -> dict[str, str]:

@@ -160,6 +160,22 @@ def test_what_the_fleet_says_holds_here_and_is_kept_and_a_lift_comes_back_no_mor
     assert site.acts() == [(True, "fleet:Back door"), (False, "fleet:Side door")]
 
 
+def test_more_lockdowns_than_there_is_room_for_hold_over_a_restart_and_are_lifted(site):
+    """A member that says too much, or a switch whose wire is loose, must not lock a door for good."""
+    told = Lockdowns()
+    for number in range(600):
+        told = told.with_act(Lockdown(f"{number:0200}", "guard", 1.0, is_fleet_wide=True, reason="\U0001f6a8" * 50))
+    site.lockdown.hear(told, kiosk="Back door")
+    site.lockdown.hear(Lockdowns().lift(f"{number:0200}" for number in range(600, 1600)), kiosk="Back door")
+    site.start()
+    assert site.is_locked
+    site.lockdown.lift(actor="boss")
+    assert not site.is_locked
+    site.start()
+
+    assert not site.is_locked
+
+
 def test_who_locked_down_at_another_kiosk_has_a_name_here_that_is_nowhere_kept(site):
     told = Lockdowns().with_act(Lockdown("one", "0011aabbccdd", 1.0, is_fleet_wide=True))
     site.lockdown.hear(told, kiosk="Back door", names={"0011aabbccdd": "Person C"})

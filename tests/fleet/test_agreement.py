@@ -1,6 +1,7 @@
 """Kiosks that agree who of them opens: one at a time, by words of now, whatever the way between them does."""
 
 import itertools
+import math
 import threading
 
 import pytest
@@ -155,12 +156,31 @@ def test_what_is_known_is_as_old_as_the_question(site):
 
 @pytest.mark.parametrize(
     "change",
-    [{"leaf": "ajar"}, {"answer": []}, {"sent": {"h": "x"}}, {"ask": "x" * 100}, {"yields": None}, {"number": "x"}],
+    [
+        {"leaf": "ajar"},
+        {"answer": []},
+        {"sent": {"h": math.inf}},
+        {"number": math.nan},
+        {"sent": {"h": "x"}},
+        {"ask": "x" * 100},
+        {"yields": None},
+        {"number": "x"},
+    ],
     ids=str,
 )
 def test_what_is_no_word_is_refused(site, change):
     _, a, b, _ = site
     word = b.agreement.word({}, is_urgent=False) | change
 
-    with pytest.raises(ValueError, match=r"word|Leaf|literal"):
+    with pytest.raises(ValueError, match=r"word|Leaf|literal|NaN"):
         a.agreement.hear("b", word)
+
+
+@pytest.mark.parametrize("answer", [[1], {"a": 1}, None, 7])
+def test_an_answer_that_is_no_text_answers_nothing(site, answer):
+    _, a, b, _ = site
+    word = b.agreement.word({}, is_urgent=False) | {"answer": {"a": answer}}
+
+    a.agreement.hear("c", word)
+
+    assert a.agreement.heard("c") is None

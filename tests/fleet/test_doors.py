@@ -1,7 +1,9 @@
 """Two doors over a real hub: passages, an interlock, lockdowns; and what is left when one of them falls silent."""
 
+import math
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -231,6 +233,25 @@ def test_a_lockdown_holds_also_where_the_names_beside_it_cannot_be_read(doors):
 
     assert "by whom it may" in [one.id for one in b.lockdowns.in_force]
     b.lockdowns = b.lockdowns.lift(["by whom it may"])
+
+
+@pytest.mark.parametrize("spoilt", [{"after": math.inf}, {"passages": [{"at": 10**400}]}, {"passages": [7]}, {}, []])
+def test_a_word_of_passages_that_is_none_is_refused_and_ends_nothing(doors, spoilt):
+    _, a, b = doors
+    said = {"after": 0, "row": 1, "key": "k", "passages": []}
+    told = {"key": "k", "person": "p", "direction": "in", "at": 1.0}
+    if isinstance(spoilt, dict):
+        rows = [told | one if isinstance(one, dict) else one for one in spoilt.get("passages", [])]
+        spoilt = (said if spoilt else {}) | spoilt | {"passages": rows}
+    sent: Any = SimpleNamespace(  # as nats-py gives it
+        subject=f"fleet.passages.{b.member.id}",
+        data=exchange.DoorExchange(b.doors)._sealed("passages", spoilt, 1),
+        metadata=SimpleNamespace(sequence=SimpleNamespace(stream=1 << 40)),
+    )
+    before = dict(a.doors._read_to)
+    exchange.DoorExchange(a.doors)._hear_passages(sent)
+
+    assert a.doors._read_to == before
 
 
 def test_a_neighbour_that_is_silent_and_a_hub_that_is_gone_keep_shut(doors):

@@ -201,6 +201,7 @@ def test_a_lockdown_lets_the_named_groups_in_and_everybody_out():
     assert passes((), (), is_outward=True)
 
 
+VAGUE = {"begun": [{"id": "a", "by": "b", "at": 1.0, "is_fleet_wide": "no"}], "lifted": []}
 ONE, TWO = Lockdown("one", "operator", 1.0), Lockdown("two", "root", 2.0, is_fleet_wide=True)
 
 
@@ -225,7 +226,16 @@ def test_the_oldest_lifted_lockdowns_are_forgotten_and_none_of_them_comes_back()
     assert [one.id for one in pruned.join(known).in_force] == ["two"]
 
 
-@pytest.mark.parametrize("told", [None, [], {"begun": 1, "lifted": []}, {"begun": [{"id": 1}], "lifted": []}, {}])
+@pytest.mark.parametrize("at", [float("nan"), float("inf"), -1.0, 1e300, 10**400])
+def test_a_lockdown_holds_whatever_its_time_is(at):
+    read = read_lockdowns({"begun": [ONE.as_dict() | {"at": at}], "lifted": []})
+
+    assert [(one.id, one.at) for one in read.in_force] == [("one", 0.0)]
+
+
+@pytest.mark.parametrize(
+    "told", [None, [], {"begun": 1, "lifted": []}, {"begun": [{"id": 1}], "lifted": []}, {}, VAGUE]
+)
 def test_what_says_nothing_of_lockdowns_is_refused(told):
     with pytest.raises(ValueError, match="lockdown"):
         read_lockdowns(told)

@@ -87,7 +87,7 @@ class Agreement:
         """
         try:
             number, ask, claim = int(word["number"]), str(word["ask"]), str(word["claim"])
-            answered, yields = word["answer"].get(self._me), str(word["yields"].get(self._me, ""))
+            answered, yields = str(word["answer"].get(self._me, "")), str(word["yields"].get(self._me, ""))
             leaf, sent = Leaf(word["leaf"]), {str(hub): int(seq) for hub, seq in word["sent"].items()}
             is_urgent, gates = bool(word["is_urgent"]), frozenset(map(str, word["gates"]))
         except (KeyError, TypeError, AttributeError, OverflowError) as error:
@@ -96,7 +96,7 @@ class Agreement:
             raise ValueError("this is no word of a door")
         with self.changed:
             self._to_answer[kiosk] = ask
-            asked_at, known = self._asked.get(answered or ""), self._heard.get(kiosk)
+            asked_at, known = self._asked.get(answered), self._heard.get(kiosk)
             if asked_at is None or (known is not None and (asked_at, number) <= (known.asked_at, known.number)):
                 return is_urgent
             self._heard[kiosk] = Heard(asked_at, number, leaf, yields, gates, sent)

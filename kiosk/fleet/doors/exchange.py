@@ -99,7 +99,7 @@ class DoorExchange:
         kiosk = message.subject.rsplit(".", maxsplit=1)[-1]
         try:
             take(kiosk, self._opened(kind, kiosk, message.data))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             log.warning("fleet %s refused kiosk=%s reason=%r", kind, kiosk, str(error))
 
     # ---- lockdowns and ended passes
