@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from kiosk.door.door import Door
-from kiosk.entrance.decide import ACTOR, DoorDecision, Entrance
+from kiosk.entrance.decide import DoorDecision, Entrance
+from kiosk.entrance.passing import Asked, Passing
 from kiosk.entrance.screen import Announcer, ShownFactor
 from kiosk.errors import KioskError, StoreError
 from kiosk.rules.conditions import Condition
@@ -26,14 +27,12 @@ from kiosk.rules.lockdown import passes
 from kiosk.rules.passage import Direction, Seen, is_inside, read_first_in, refuses, stays_free
 from kiosk.rules.schedule import Schedule
 from kiosk.settings.config import Config
-from kiosk.store.chain import Kind
-from kiosk.store.passages.passages import Passage
 from kiosk.types import SubjectId
 
 log = logging.getLogger("kiosk.judge")
 
 NOBODY: SubjectId = 0  # no person has this number
-PASSED_BACK = "passback"  # what the log says of whoever entered twice, where that is allowed
+LONGEST_LEAP_S = 60.0  # of the clock between two looks whether the door is free; hours have a minute between them
 
 
 class Panel(Protocol):
@@ -54,15 +53,6 @@ class Panel(Protocol):
 
     def enter(self, digits: str) -> None:
         """Take that PIN; raises RefusedError where it cannot be told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the neighbours said, who stay shut until it is settled; as it stands, that they said nothing."""
-
-    are_heard: bool = False  # every kiosk whose passages count is, and all that it told of has been read here
-    other: Leaf = Leaf.UNKNOWN  # the other door of an airlock
-    unknown_inside: int = 0  # people inside by other kiosks whom this one does not hold
 
 
 class Neighbours(Protocol):
@@ -105,10 +95,12 @@ class Opening:
         self._announcer = announcer
         self._neighbours: Neighbours | None = None
         self._came_at: float | None = None  # when somebody came in, for the hours in which the door stays free; s UTC
+        self._free_at = 0.0  # when it was looked last whether these hours hold still, s UTC
         self._rule, self._hours = config.passage, hours_of(config)
         self._panel: Panel | None = None
-        self._is_passed_back = False  # whether the one who goes through counts as inside already
-        self._first: tuple[SubjectId, float] | None = None  # who waits for a second person, and since when
+        self._passing = Passing(entrance, fault)
+        self._goes: tuple[tuple[DoorDecision, bool], ...] = ()  # who goes through, and whether they were inside already
+        self._first: tuple[DoorDecision, float] | None = None  # who waits for a second person, and since when
 
     def apply(self, config: Config) -> None:
         """Open by other settings from now on."""
@@ -149,10 +141,14 @@ class Opening:
         now, came_at = self._entrance.now, self._came_at
         if self._hours is None or came_at is None:
             return False
-        is_trusted = self._entrance.is_clock_trusted
-        if stays_free(self._hours, came_at, now, is_clock_trusted=is_trusted, is_open=True):
+        is_trusted, leap_s = self._entrance.is_clock_trusted, now - self._free_at
+        if abs(leap_s) <= LONGEST_LEAP_S and stays_free(
+            self._hours, came_at, now, is_clock_trusted=is_trusted, is_open=True
+        ):
+            self._free_at = now
             return is_open
-        self._came_at = None  # the hours are over, or the clock is not believed: the next person begins anew
+        # The hours are over, or the clock is not believed or leapt, maybe over their end: the next person begins anew.
+        self._came_at = None
         return False
 
     def connect(self, panel: Panel | None) -> None:
@@ -171,8 +167,10 @@ class Opening:
             refusal = self._drive(decided, grant)
             if refusal is None:
                 self._first = None
-                self._came_at = self._entrance.now if self._rule.direction != Direction.OUT.value else self._came_at
-                self._note(decided)
+                if self._rule.direction != Direction.OUT.value:
+                    self._came_at = self._free_at = self._entrance.now
+                for one, is_passed_back in self._goes:
+                    self._passing.note(one, self._rule, is_passed_back=is_passed_back)
         except StoreError as error:  # the decision is saved and is told of; it opens nothing
             self._fault(error)
             return Refusal(RefusalReason.CLOSED, (Condition.STORE_UNREADABLE.value,))
@@ -249,48 +247,38 @@ class Opening:
 
     def _kept_outside(self, decided: DoorDecision) -> RefusalReason | None:
         """Say why a rule keeps a person outside who may enter otherwise."""
-        subject, rule, store = decided.subject, self._rule, self._entrance.device.store
-        self._is_passed_back = False
-        if subject is None or rule.direction == Direction.OUT.value:  # nothing holds anybody in, not even a broken row
-            return None
-        number, now = subject.session_number, self._clock()
-        first = self._first
-        waits = first is not None and first[0] != number and 0.0 <= now - first[1] <= rule.second_s
-        last, inside, suspended_until = None, 0, None
-        keeps, is_readable = rule.direction != "none", True
-        asked = self._asked()  # before the passages are read: what is heard now is in them
-        try:
-            suspended_until = store.factors.read(number).suspended_until
-            if keeps:
-                last = store.passages.last(number)
-                inside = self._count_inside() + asked.unknown_inside if rule.occupancy else 0
-        except StoreError as error:  # one damaged row keeps its person outside, and closes the door for nobody else
-            log.warning("passage request_id=%s reason=%r", decided.request_id, str(error))
-            is_readable = False
-        seen = Seen(
-            self._entrance.now,
-            self._entrance.is_clock_trusted,
-            None if last is None else (last.direction, last.counted_at),
-            inside,
-            suspended_until,
-            waits,
-            is_readable,
-            asked.are_heard,
-            asked.other,
-            is_locked_down=Condition.LOCKDOWN.value in self._entrance.states,
-            is_exempt=bool(self._exempt(_groups(decided))),
-        )
+        rule = self._rule
+        self._goes = ((decided, False),)
+        if decided.subject is None or rule.direction == Direction.OUT.value:
+            return None  # nothing holds anybody in, not even a broken row
+        asked = self._asked()
+        first = self._first_of(decided, asked)
+        seen = self._seen(decided, asked)
+        if first is not None:  # both come in, and both are to have room
+            known = self._seen(first, asked)
+            seen = replace(seen, first=True, inside=seen.inside + (not is_inside(rule, known)))
         why = refuses(rule, seen)
         if why is RefusalReason.SECOND_PERSON:
-            self._first = number, now
-        self._is_passed_back = rule.antipassback == "soft" and keeps and is_inside(rule, seen)
+            self._first = decided, self._clock()
+        counts = rule.antipassback == "soft" and rule.direction != "none"
+        self._goes = ((decided, counts and is_inside(rule, seen)),)
+        if first is not None:
+            self._goes = ((first, counts and is_inside(rule, known)), *self._goes)
         return why
 
-    def _count_inside(self) -> int:
-        """Return how many people are inside."""
-        seen = Seen(self._entrance.now, self._entrance.is_clock_trusted)
-        everybody = self._entrance.device.store.passages.inside()
-        return sum(is_inside(self._rule, replace(seen, last=(one.direction, one.counted_at))) for one in everybody)
+    def _first_of(self, decided: DoorDecision, asked: Asked) -> DoorDecision | None:
+        """Return who waits for this person, and may come in still: not who was blocked or suspended since."""
+        if self._first is None or not self._rule.two_persons:
+            return None
+        first, since = self._first
+        is_in_time = 0.0 <= self._clock() - since <= self._rule.second_s
+        if not is_in_time or _number(first) == _number(decided) or not self._entrance.still_stands(first):
+            return None
+        seen = replace(self._seen(first, asked), first=True, other=Leaf.SHUT)  # that door is asked for once, below
+        return first if refuses(self._rule, seen) is None else None
+
+    def _seen(self, decided: DoorDecision, asked: Asked) -> Seen:
+        return self._passing.seen(decided, self._rule, asked, is_exempt=bool(self._exempt(_groups(decided))))
 
     def _asked(self) -> Asked:
         """Ask the neighbours, where a rule goes by them."""
@@ -298,28 +286,9 @@ class Opening:
             return Asked()
         return self._neighbours.ask()
 
-    def _note(self, decided: DoorDecision) -> None:
-        """Keep that a person went through, after the door: they do not wait for the disk."""
-        if self._rule.direction == "none" or decided.subject is None:
-            return
-        number, store = decided.subject.session_number, self._entrance.device.store
-        try:
-            store.passages.note(
-                Passage(number, Direction(self._rule.direction), self._entrance.now, decided.request_id)
-            )
-            if self._is_passed_back:
-                details = {"what": PASSED_BACK, "of": decided.request_id}
-                store.record_act(Kind.DOOR, details=details, actor=ACTOR)
-        except StoreError as error:  # it is open; from here on nobody knows who is inside
-            if not self._is_forgotten(number):
-                self._fault(error)
 
-    def _is_forgotten(self, number: SubjectId) -> bool:
-        """Say whether somebody was deleted while they went through; nothing is to be kept of them."""
-        try:
-            return self._entrance.device.store.people.subject(number) is None
-        except StoreError:
-            return False
+def _number(decided: DoorDecision) -> SubjectId:
+    return NOBODY if decided.subject is None else decided.subject.session_number
 
 
 def _groups(decided: DoorDecision) -> tuple[str, ...]:

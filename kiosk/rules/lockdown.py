@@ -109,26 +109,12 @@ class Lockdowns:
         (['8'], 9)
         """
         left = self.pruned()
-        lifted = sorted((one for one in left.begun.values() if one.id in left.lifted), key=lambda one: (one.at, one.id))
-        left = left._without(lifted[: left._over(most, [len(json.dumps(one.as_dict())) for one in lifted])])
+        lifted = _oldest(left.begun[one] for one in left.lifted & left.begun.keys())
+        left = _without(left, lifted[: _over(left, most, [one.as_dict() for one in lifted])])
         ids = sorted(left.lifted - left.begun.keys())
-        gone = frozenset(ids[: left._over(most, [len(json.dumps(one)) for one in ids])])
-        left = replace(left, lifted=left.lifted - gone)
-        held = sorted(left.in_force, key=lambda one: (one.at, one.id))[:-1]
-        return left._without(held[: left._over(most, [len(json.dumps(one.as_dict())) for one in held])])
-
-    def _without(self, acts: Collection[Lockdown]) -> Lockdowns:
-        gone = {one.id for one in acts}
-        return replace(self, begun=MappingProxyType({id_: one for id_, one in self.begun.items() if id_ not in gone}))
-
-    def _over(self, most: int, sizes: Iterable[int]) -> int:
-        """Return how many things of these sizes, in bytes, are to go until the rest has at most so many."""
-        over, count = len(json.dumps(self.as_dict())) - most, 0
-        for size in sizes:
-            if over <= 0:
-                break
-            over, count = over - size, count + 1
-        return count
+        left = replace(left, lifted=left.lifted - frozenset(ids[: _over(left, most, ids)]))
+        held = _oldest(left.in_force)[:-1]
+        return _without(left, held[: _over(left, most, [one.as_dict() for one in held])])
 
     @property
     def shared(self) -> Lockdowns:
@@ -153,6 +139,25 @@ class Lockdowns:
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON."""
         return {"begun": [one.as_dict() for one in self.begun.values()], "lifted": sorted(self.lifted)}
+
+
+def _oldest(acts: Iterable[Lockdown]) -> list[Lockdown]:
+    return sorted(acts, key=lambda one: (one.at, one.id))
+
+
+def _without(known: Lockdowns, acts: Collection[Lockdown]) -> Lockdowns:
+    gone = {one.id for one in acts}
+    return replace(known, begun=MappingProxyType({name: one for name, one in known.begun.items() if name not in gone}))
+
+
+def _over(known: Lockdowns, most: int, parts: Iterable[Any]) -> int:
+    """Return how many parts of it are to go until the rest has at most so many bytes as JSON."""
+    over, count = len(json.dumps(known.as_dict())) - most, 0
+    for part in parts:
+        if over <= 0:
+            break
+        over, count = over - len(json.dumps(part)), count + 1
+    return count
 
 
 def read_lockdowns(told: Any) -> Lockdowns:

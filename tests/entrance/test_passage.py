@@ -1,5 +1,7 @@
 """Rules of passage at a door on a stage: what opens, what is kept, and what whoever stands there is told."""
 
+from dataclasses import replace
+
 import pytest
 
 from kiosk.rules.conditions import Condition
@@ -8,9 +10,10 @@ from kiosk.rules.patience import Tries
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.passages.passages import Passage
+from kiosk.types import Status
 from tests.entrance.staged import NOW, Stage, config, template
 
-A, B = template(1), template(2)
+A, B, C, D = (template(seed) for seed in (1, 2, 3, 4))
 
 
 @pytest.fixture
@@ -88,6 +91,41 @@ def test_the_first_of_two_does_not_wait_for_ever(stage_with):
     stage.show(seconds=6.0)
 
     assert visit(stage, B) == ("second_person", "second")
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda stage: stage.store.people.block(1, reason="lost badge"),
+        lambda stage: stage.store.people.forget(1),
+        lambda stage: stage.store.people.patch(1, lambda one: replace(one, status=Status.DECLINED)),
+        lambda stage: stage.store.people.patch(1, lambda one: replace(one, valid_until=stage.wall.now)),
+        lambda stage: stage.store.factors.suspend(1, stage.wall.now + 60.0),
+        lambda stage: stage.store.passages.note(Passage(1, Direction.IN, stage.wall.now, "", "by another door")),
+    ],
+    ids=["blocked", "forgotten", "declined", "over", "suspended", "inside meanwhile"],
+)
+def test_the_first_of_two_who_may_come_in_no_more_opens_for_nobody(stage_with, act):
+    stage = stage_with(two_persons=True, direction="in", antipassback="hard")
+
+    assert visit(stage, A) == ("second_person", "second")
+    act(stage)
+
+    assert visit(stage, B) == ("second_person", "second")
+
+
+def test_both_of_two_are_inside_and_both_have_room(stage_with):
+    stage = stage_with(two_persons=True, direction="in", antipassback="hard", occupancy=3)
+    stage.enrol(C, name="Person C")
+    stage.enrol(D, name="Person D")
+
+    visit(stage, A)
+    assert visit(stage, B) is None
+    assert {one.number for one in stage.store.passages.inside()} == {1, 2}
+    assert visit(stage, A) == ("passback", "not_opened")
+    visit(stage, C)
+    assert visit(stage, D) == ("full", "full")
+    assert {one.number for one in stage.store.passages.inside()} == {1, 2}
 
 
 def test_whoever_is_suspended_is_told_what_a_stranger_is_told(stage_with):
@@ -247,6 +285,18 @@ def test_the_door_is_free_from_the_first_person_on_until_the_hours_are_over_or_t
     assert not opening.is_free(is_open=True)
     stage.wall.advance(23 * 3600.0 + 60.0)  # Saturday, and then none of it is left
     assert not opening.is_free(is_open=True)
+
+
+@pytest.mark.parametrize("leap_s", [7 * 86400.0, 364 * 86400.0, -7 * 86400.0, 600.0])
+def test_a_clock_that_leaps_from_hours_into_hours_leaves_nothing_free(stage_with, leap_s):
+    stage = stage_with(first_in=("mon-fri 07:00-09:00",))
+    assert visit(stage, A) is None
+    assert stage.judge.opening.is_free(is_open=True)
+    stage.wall.now += leap_s
+
+    assert not stage.judge.opening.is_free(is_open=True)
+    assert visit(stage, A) is None
+    assert stage.judge.opening.is_free(is_open=True)
 
 
 def test_a_clock_that_is_not_believed_ends_it_for_good(stage_with):

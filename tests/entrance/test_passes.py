@@ -8,7 +8,7 @@ import pytest
 from kiosk.device.passes.issue import issue_pass
 from kiosk.device.passes.keys import DeviceKeys
 from kiosk.entrance.news import Topic
-from kiosk.entrance.opening import Asked
+from kiosk.entrance.passing import Asked
 from kiosk.rules.conditions import Condition
 from kiosk.rules.grant import Refusal, RefusalReason
 from kiosk.rules.interlock import Leaf

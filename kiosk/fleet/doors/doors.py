@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kiosk.entrance.opening import Asked
+from kiosk.entrance.passing import Asked
 from kiosk.fleet.doors.agreement import Agreement
 from kiosk.fleet.member import Member
 from kiosk.rules.interlock import Leaf
