@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # who asks for a release in need loads none of it
 NAME = "door.sock"
 SYSTEM = Path("/run/kiosk")  # systemd's runtime directory of the unit
 ANSWER_S = 5.0
+AGAIN_S = 0.2  # until whoever asks is answered after all
 MOST_BYTES = 1000
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: unix(7), SO_PEERCRED
 
@@ -61,7 +62,7 @@ class DoorSocket:
             self._listening.close()
             os.close(self._directory)
             raise
-        self._path = path
+        self._path, self._closing = path, threading.Event()
         threading.Thread(target=self._serve, name="door socket", daemon=True).start()
 
     def __enter__(self) -> DoorSocket:  # noqa: PYI034  typing.Self is not in Python 3.10
@@ -74,6 +75,7 @@ class DoorSocket:
 
     def close(self) -> None:
         """Answer nobody any more."""
+        self._closing.set()
         self._path.unlink(missing_ok=True)
         self._listening.shutdown(socket.SHUT_RDWR)  # wakes the thread
         self._listening.close()
@@ -83,8 +85,13 @@ class DoorSocket:
         while True:
             try:
                 asking, _ = self._listening.accept()
-            except OSError:  # closed
-                return
+            except OSError as error:
+                if self._closing.is_set():
+                    return
+                # A process that ran out of descriptors is one whose door may have to be released.
+                log.warning("door socket error=%r", str(error))
+                self._closing.wait(AGAIN_S)
+                continue
             with asking:
                 asking.settimeout(ANSWER_S)
                 try:
