@@ -13,6 +13,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from kiosk.didit.webhooks import signed
@@ -52,6 +53,7 @@ class DuressWebhook:
         self._url, self._secret, self._again_s, self._now = url, secret, again_s, now
         self._earlier = earlier
         self._waiting: deque[tuple[str, Mapping[str, Any]]] = deque(maxlen=MOST)
+        self._is_new = False  # whether one came since the last round
         self._client: Any = None
         self._teller = Teller("alarm", news, hear=self._hear, run=self._run)
 
@@ -81,6 +83,7 @@ class DuressWebhook:
         if news.topic is Topic.DURESS:
             with self._teller.changed:
                 self._waiting.append((_name(news.data), {**news.data}))
+                self._is_new = True
                 self._teller.changed.notify()
 
     def _recall(self) -> None:
@@ -101,28 +104,45 @@ class DuressWebhook:
                 teller.changed.wait_for(lambda: self._waiting or teller.is_ending)
                 if teller.is_ending:
                     return
-                name, alarm = self._waiting[0]
-            if self._send(name, alarm):
+                waiting, self._is_new = list(self._waiting), False
+            if self._send_all(waiting):
                 tries = 0
-                with teller.changed:
-                    if self._waiting and self._waiting[0][0] == name:  # a full queue may have dropped it
-                        self._waiting.popleft()
                 continue
-            teller.rests(self._again_s[min(tries, len(self._again_s) - 1)])
+            wait_s = self._again_s[min(tries, len(self._again_s) - 1)]
+            with teller.changed:  # an alarm waits for no other one
+                teller.changed.wait_for(lambda: self._is_new or teller.is_ending, wait_s)
             tries += 1
 
-    def _send(self, name: str, alarm: Mapping[str, Any]) -> bool:
+    def _send_all(self, waiting: Iterable[tuple[str, Mapping[str, Any]]]) -> bool:
+        """Send alarms in their order; say whether all were taken.
+
+        One that its receiver refuses, such as one that it has already (409), waits, and holds up no other one.
+        """
+        are_taken = True
+        for name, alarm in waiting:
+            status = self._send(name, alarm)
+            if self._teller.is_ending or status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                return False
+            if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+                are_taken = False
+                continue
+            with self._teller.changed:
+                self._waiting = deque((one for one in self._waiting if one[0] != name), MOST)
+        return are_taken
+
+    def _send(self, name: str, alarm: Mapping[str, Any]) -> int | None:
+        """Return the receiver's status; None where there is none."""
         try:
             secret = self._secret()
             if secret is None:
-                return False
+                return None
             payload = {"event_id": name, "webhook_type": "duress", **alarm}
             body, headers = signed(payload, secret, at=int(self._now()))
             headers["idempotency-key"] = name
-            taken = bool(self._client.post(self._url, content=body, headers=headers).is_success)
+            with self._client.stream("POST", self._url, content=body, headers=headers) as answer:
+                return int(answer.status_code)  # of what follows, which may have no end, nothing is read
         except Exception:  # noqa: BLE001  whatever it was, its text may say that there was an alarm
-            return False
-        return taken
+            return None
 
 
 def _name(alarm: Mapping[str, Any]) -> str:

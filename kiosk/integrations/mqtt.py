@@ -31,6 +31,7 @@ from kiosk.settings.neighbours import MqttSettings
 QUEUE = 100  # decisions that wait for the thread; people do not enter faster than a broker on the network reads
 IN_FLIGHT = 20  # messages without the broker's word
 STATE_EVERY_S = 30.0
+AGAIN_S = 1.0  # until a silent alarm that a broker did not take is sent again
 RELEASE_EVERY_S = 1.0  # a flood of commands must not fill the log, nor hold the door open
 DURESS = "duress"  # the topic of a silent alarm
 KEEPALIVE_S = 30
@@ -62,6 +63,7 @@ class Mqtt:
         self._refusal = "not connected yet"
         self._released_at = float("-inf")
         self._client = make_client(settings, password)
+        self._full = _code_of_a_full_queue()
         self._connect_callbacks()
         self._teller = Teller("mqtt", kiosk.news, hear=self._hear, run=self._run)
 
@@ -174,6 +176,7 @@ class Mqtt:
         while True:
             wait_s = min(STATE_EVERY_S, self._settings.still_every_s if self._settings.publish_still else STATE_EVERY_S)
             with self._teller.changed:
+                wait_s = AGAIN_S if self._messages and self._is_connected else wait_s
                 self._teller.changed.wait_for(self._is_wanted, timeout=wait_s)
                 if self._teller.is_ending:
                     return
@@ -213,9 +216,13 @@ class Mqtt:
 
     def _send(self, leaf: str, payload: str | bytes, *, retain: bool = False) -> None:
         said = self._client.publish(topic(self._settings, leaf), payload, qos=1, retain=retain)
-        if said.rc != 0:  # the broker takes nothing now, or too slowly
-            with self._teller.changed:
+        if said.rc == 0:
+            return
+        with self._teller.changed:  # the broker takes nothing now, or too slowly
+            if leaf != DURESS:
                 self._dropped += 1
+            elif said.rc == self._full:  # else paho has it, and sends it once it is connected
+                self._messages.append((leaf, str(payload)))
 
     def _release(self) -> None:
         now = time.monotonic()
@@ -254,6 +261,12 @@ def make_client(settings: MqttSettings, password: str | None, *, suffix: str = "
             raise ConfigError(f"[mqtt] certificates cannot be used: {error}") from None
         made.tls_set_context(context)
     return made
+
+
+def _code_of_a_full_queue() -> int:
+    from paho.mqtt.enums import MQTTErrorCode  # noqa: PLC0415  see make_client
+
+    return int(MQTTErrorCode.MQTT_ERR_QUEUE_SIZE)
 
 
 def try_connection(settings: MqttSettings, *, password: str | None, wait_s: float) -> str:

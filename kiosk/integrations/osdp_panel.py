@@ -268,6 +268,8 @@ class OsdpPanel:
         """Take what a reader says; it may be anything, and nothing of it ends the thread."""
         known = self._library.Event
         try:
+            if event["event"] == known.CardRead and event["format"] == self._library.CardFormat.ASCII:
+                raise ValueError("a card in letters: as bits, all that begin alike would be one")
             if event["event"] == known.CardRead:
                 card = decode(unpack(bytes(event["data"]), event["length"]))
                 self._cards += 1

@@ -29,3 +29,16 @@ def is_loopback(text: str) -> bool:
     """
     address = address_of(text)
     return text == HERE or (address is not None and address.is_loopback)
+
+
+def is_host(text: str) -> bool:
+    """Say whether a text can be the name or address of a machine: what cannot is no fault of the network's.
+
+    >>> is_host("broker.example"), is_host("fe80::1%eth0"), is_host("büro.example"), is_host("a..b"), is_host("a b")
+    (True, True, True, False, False)
+    """
+    try:
+        text.encode("idna")
+    except UnicodeError:
+        return False
+    return bool(text) and text.isprintable() and not any(sign.isspace() or sign in "/@" for sign in text)

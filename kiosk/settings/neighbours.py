@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from kiosk.errors import ConfigError
-from kiosk.rules.addresses import is_loopback
+from kiosk.rules.addresses import is_host, is_loopback
 from kiosk.rules.factors import read_factors
 from kiosk.setting import setting
 
@@ -42,6 +42,8 @@ class MqttSettings:
 
     def __post_init__(self) -> None:
         """Refuse what would publish to the wrong place, or let a stranger release the door."""
+        if self.host and not is_host(self.host):
+            raise ConfigError(f"[mqtt] host has {self.host!r}; want the name or the address of a machine")
         for name in ("device_id", "release_account"):
             if not _NAME.fullmatch(getattr(self, name)):
                 raise ConfigError(f"[mqtt] {name} has {getattr(self, name)!r}; want 1 to 64 letters, digits, _ and -")
@@ -89,7 +91,9 @@ class SyslogSettings:
     name: str = setting("", "Name of this kiosk in each line; empty: the machine's.")
 
     def __post_init__(self) -> None:
-        """Refuse a certificate that nothing would check."""
+        """Refuse a certificate that nothing would check, and a server that there cannot be."""
+        if self.host and not is_host(self.host):
+            raise ConfigError(f"[syslog] host has {self.host!r}; want the name or the address of a machine")
         if self.ca_file and self.protocol != "tls":
             raise ConfigError('[syslog] ca_file needs protocol = "tls"')
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -13,7 +14,7 @@ from kiosk.errors import ConfigError, StoreError
 from kiosk.integrations.duress import DuressWebhook
 from kiosk.integrations.panel_cards import alarm_of
 from kiosk.settings.neighbours import FactorSettings, OsdpSettings
-from tests.patience import until
+from tests.patience import LIMIT_S, until
 
 SECRET = "a secret of the webhook"
 ALARM = {"request_id": "r-1", "session_number": 7, "at": 1_800_000_000.0}
@@ -25,14 +26,21 @@ class Receiver:
     def __init__(self):
         self.came: list[tuple[dict[str, str], bytes]] = []
         self.statuses: list[int] = []
+        self.refused: set[str] = set()
+        self.has_no_end = False
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["content-length"]))
                 outer.came.append((dict(self.headers), body))
-                self.send_response(outer.statuses.pop(0) if outer.statuses else 204)
+                refused = outer.refused.intersection([json.loads(body)["request_id"]])
+                self.send_response(409 if refused else outer.statuses.pop(0) if outer.statuses else 200)
+                self.send_header("connection", "close")
                 self.end_headers()
+                with suppress(OSError):  # whoever asked has gone
+                    while outer.has_no_end:
+                        self.wfile.write(bytes(1 << 16))
 
             def log_message(self, *_):
                 pass
@@ -87,6 +95,33 @@ def test_an_alarm_is_sent_until_it_is_taken_and_always_by_the_same_name(receiver
 
     assert len({json.loads(body)["event_id"] for _, body in receiver.came}) == 1
     assert caplog.records == []  # whoever reads the log learns of no alarm
+
+
+def test_an_alarm_that_its_receiver_refuses_holds_up_no_other_one(receiver):
+    """Such as one of before a start that it has already, and answers with 409."""
+    receiver.refused = {"r-1"}
+    news = Broadcast(lambda: 1.0)
+    webhook = DuressWebhook(news, receiver.url, secret=lambda: SECRET, again_s=(LIMIT_S * 10,), now=lambda: 1.8e9)
+    webhook.start()
+    news.publish(Topic.DURESS, ALARM)
+    until(lambda: receiver.came)
+    for number in range(2, 5):
+        news.publish(Topic.DURESS, {**ALARM, "request_id": f"r-{number}"})
+        until(lambda: f"r-{number}" in {json.loads(body)["request_id"] for _, body in receiver.came})  # noqa: B023
+    until(lambda: len(webhook._waiting) == 1)
+    webhook.close()
+
+
+def test_an_answer_without_an_end_is_not_read(receiver):
+    receiver.has_no_end = True
+    news = Broadcast(lambda: 1.0)
+    webhook = sending(news, receiver.url)
+    for name in ("r-1", "r-2"):
+        news.publish(Topic.DURESS, {**ALARM, "request_id": name})
+    until(lambda: not webhook._waiting)
+    webhook.close()
+
+    assert [json.loads(body)["request_id"] for _, body in receiver.came] == ["r-1", "r-2"]
 
 
 def test_an_alarm_outlives_a_power_cut_and_keeps_its_name(receiver):

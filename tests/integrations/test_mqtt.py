@@ -368,6 +368,23 @@ def test_a_silent_alarm_names_nobody_and_waits_for_a_broker(broker, house, kiosk
     assert json.loads(house.wait_for("duress")[1]) == {"request_id": "r9"}
 
 
+def test_a_silent_alarm_waits_for_a_broker_that_takes_nothing(broker, house, kiosk, connect):
+    mqtt = connected(connect())
+    broker.send(signal.SIGSTOP)
+    try:
+        for number in range(20 * QUEUE):
+            kiosk.news.publish_decision(decided(number))
+        until(lambda: mqtt.figures()["dropped"] > 0)
+        kiosk.news.publish(Topic.DURESS, {"request_id": "r10", "session_number": 7, "at": 1.0})
+        before = mqtt.figures()["dropped"]
+        kiosk.news.publish_decision(decided(0))
+        until(lambda: mqtt.figures()["dropped"] > before)  # and the alarm's turn was before
+    finally:
+        broker.send(signal.SIGCONT)
+
+    house.wait_for("duress", lambda payload: json.loads(payload) == {"request_id": "r10"})
+
+
 def test_the_rules_of_the_readme_keep_a_silent_alarm_from_the_house(tmp_path):
     text = (Path(integrations.__file__).parent / "README.md").read_text(encoding="utf-8")
     (rules,) = (one for one in text.split("```") if "user guard" in one)

@@ -82,6 +82,17 @@ def test_a_card_with_a_wrong_parity_bit_is_nobodys(line):
         decode(spoilt)
 
 
+def test_a_card_that_a_reader_tells_in_letters_is_nobodys(line):
+    """Its length counts signs: read as bits, one sign would stand for the whole card."""
+    library, spoilt = line.panel._library, line.panel.figures()["spoilt"]
+    asked = list(line.kiosk.asked)
+    told = {"event": library.Event.CardRead, "reader_no": 0, "direction": 0, "format": library.CardFormat.ASCII}
+    line.panel._take(0, told | {"length": 10, "data": b"1234567890"})
+
+    assert line.panel.figures()["spoilt"] == spoilt + 1
+    assert line.kiosk.asked == asked
+
+
 def test_a_decision_at_the_door_is_shown_and_a_calls_is_not(line):
     line.reader.commands.clear()
 

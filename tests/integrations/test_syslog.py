@@ -10,7 +10,7 @@ from kiosk.entrance.news import Broadcast, PublishedDecision, Topic
 from kiosk.errors import ConfigError
 from kiosk.integrations.log_lines import Event, cef, event_of, rfc5424
 from kiosk.integrations.syslog import QUEUE, Syslog
-from kiosk.settings.neighbours import SyslogSettings
+from kiosk.settings.neighbours import MqttSettings, SyslogSettings
 from tests.patience import LIMIT_S, reserved_port, until
 
 LINE = re.compile(rb"<(\d+)>1 (\S+)Z front kiosk - (decision|door|state) (\[.*\]|-) (.*)")
@@ -147,3 +147,11 @@ def test_what_is_for_screens_alone_is_no_line(news):
 def test_a_certificate_without_tls_is_a_mistake():
     with pytest.raises(ConfigError):
         SyslogSettings(host="h", ca_file="ca.pem")
+
+
+@pytest.mark.parametrize("made", [SyslogSettings, MqttSettings])
+@pytest.mark.parametrize("host", ["log..example", "x" * 64 + ".example", "log example", "tcp://log", "\udc80"])
+def test_a_name_that_no_machine_has_is_a_mistake_of_the_settings(made, host):
+    """The resolver's answer to it is no error of the network: it ended the thread that sends, and nobody was told."""
+    with pytest.raises(ConfigError, match="host"):
+        made(host=host)
