@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ from kiosk.types import Floats, SubjectId, Template
 
 ACTOR = "abis"
 MOST_CANDIDATES = 100  # where nobody says how many
+MOST_SEARCHED = 10_000  # people at once; an answer of a shard with so many still fits into a message
 
 log = logging.getLogger("kiosk.abis")
 
@@ -134,21 +135,37 @@ class Abis:
         floor, fpir = self._floor(count, request.target_fpir)
         most = min(request.most or MOST_CANDIDATES, MOST_CANDIDATES)
         if chosen is not None:
-            best = self._among(probes, chosen)
+            found = self._named(self._among(probes, chosen), own, floor)
         else:
-            best, count = self._among_all(probes, floor, most + (own is not None))
+            found, count = self._everywhere(probes, own, floor, most)
             floor, fpir = self._floor(count, request.target_fpir)
+        return candidates(found[:most], threshold=self._device.scale.similarity_percentage(floor), fpir=fpir)
+
+    def _everywhere(
+        self, probes: Sequence[Template], own: SubjectId | None, floor: float, most: int
+    ) -> tuple[list[Match], int]:
+        """Return whom MOSIP knows of those who are alike, and how many references were searched."""
+        limit = most + (own is not None)
+        while True:
+            best, count = self._among_all(probes, floor, limit)
+            found = self._named(best, own, floor)
+            if len(found) >= most or len(best) < limit or limit >= MOST_SEARCHED:
+                return found, count
+            limit = min(4 * limit, MOST_SEARCHED)  # the kiosk's own people stand before MOSIP's
+
+    def _named(self, best: Mapping[SubjectId, float], own: SubjectId | None, floor: float) -> list[Match]:
+        """Return those who have a referenceId, best first, without the one who is looked for."""
         ranked = sorted(
             ((cosine, number) for number, cosine in best.items() if number != own and cosine >= floor),
             key=lambda row: (-row[0], row[1]),
         )
         found = []
-        for cosine, number in ranked[:most]:
+        for cosine, number in ranked:
             subject = self._device.store.people.subject(number)
             if subject is not None and subject.details.vendor_data is not None:  # forgotten meanwhile: nobody's
                 score = self._device.scale.similarity_percentage(cosine)
                 found.append(Match(subject.details.vendor_data, score, cosine))
-        return candidates(found, threshold=self._device.scale.similarity_percentage(floor), fpir=fpir)
+        return found
 
     def _probes(self, request: Request) -> tuple[list[Template], SubjectId | None]:
         """Return what to search with, and who that is where it is somebody who is here."""

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any
 
 from kiosk.didit.contract import timestamp
+from kiosk.rules.text import objection
 
 LARGEST_BYTES = 4 << 20  # a request with a gallery of 65,000 ids; biometrics come by their URL
 LONGEST_ID = 256
@@ -168,9 +169,9 @@ def fpir_of(decibel: float) -> float:
 
 def _text(plain: Mapping[str, Any], name: str, missing: Failure) -> str:
     found = plain.get(name)
-    if found is None or found == "":
+    if found is None or (isinstance(found, str) and not found.strip()):  # the store knows nobody by blanks
         raise AbisError(missing)
-    if not isinstance(found, str) or (name != "referenceURL" and len(found) > LONGEST_ID):
+    if not isinstance(found, str) or objection(found) or (name != "referenceURL" and len(found) > LONGEST_ID):
         raise AbisError(Failure.INVALID_STRUCTURE)
     return found
 
@@ -187,7 +188,7 @@ def _number(flags: Mapping[str, Any], name: str) -> float | None:
         return None
     try:
         value = float(found) if isinstance(found, (str, int, float)) and not isinstance(found, bool) else -1.0
-    except ValueError:
+    except (ValueError, OverflowError):
         value = -1.0
     if not 0.0 <= value <= 1e6:  # noqa: PLR2004  more people than any answer lists
         raise AbisError(Failure.INVALID_STRUCTURE)

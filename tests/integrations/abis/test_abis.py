@@ -11,6 +11,7 @@ from kiosk.integrations.abis.faces import face_pictures
 from kiosk.integrations.abis.messages import AbisError, Failure
 from kiosk.settings.config import Config
 from kiosk.store.directory import initialise
+from kiosk.store.subjects import Enrolment
 from kiosk.store.vault import Cipher
 from kiosk.testing.fakes import ManualClock
 from tests.api.served import A1, A2, B1, C1, NOW, decoder
@@ -125,6 +126,17 @@ def test_max_results_bounds_the_list_to_the_best(abis):
     assert listed(answer) == ["ref-a1"]
 
 
+def test_people_of_the_kiosk_take_no_place_of_mosips(abis):
+    """Who was enrolled without a referenceId is nobody MOSIP could be told of, however alike."""
+    device = abis._device
+    (face,) = abis._references(abis._fetch(SHARE + "a2"))
+    for _ in range(6):
+        device.store.people.enrol(Enrolment([face.template]))
+
+    assert listed(ask(abis, "identify", referenceURL=SHARE + "a2", flags={"maxResults": "1"})) == ["ref-a1"]
+    assert listed(ask(abis, "identify", referenceId="ref-a1", flags={"maxResults": "1"})) == []
+
+
 def test_a_deleted_reference_is_gone_and_its_id_free(abis):
     assert ask(abis, "delete", referenceId="ref-a1")["returnValue"] == "1"
     assert listed(ask(abis, "identify", referenceURL=SHARE + "a2")) == []
@@ -159,6 +171,15 @@ def test_ping_and_pending_jobs_are_answered(abis):
         pytest.param("identify", {"referenceId": "ref-a1", "flags": {"targetFPIR": "x"}}, "4", id="a flag"),
         pytest.param("identify", {"referenceId": "ref-a1", "gallery": {"referenceIds": [7]}}, "4", id="a gallery"),
         pytest.param("identify", {"referenceId": ["ref-a1"]}, "4", id="an id that is a list"),
+        pytest.param("insert", {"referenceId": " ", "referenceURL": SHARE + "c1"}, "5", id="an id of blanks"),
+        pytest.param(
+            "insert", {"referenceId": "\u2003", "referenceURL": SHARE + "c1"}, "5", id="an id of a wide blank"
+        ),
+        pytest.param(
+            "insert", {"referenceId": "\ud800", "referenceURL": SHARE + "c1"}, "4", id="an id that is no text"
+        ),
+        pytest.param("insert", {"referenceId": "a\0b", "referenceURL": SHARE + "c1"}, "4", id="an id with a hole"),
+        pytest.param("identify", {"referenceId": "ref-a1", "flags": {"maxResults": 10**400}}, "4", id="a vast flag"),
     ],
 )
 def test_what_is_wrong_is_told_by_the_specifications_number(abis, operation, more, reason):
