@@ -1,5 +1,6 @@
 """A visitor pass at a door on a stage: what opens, what is counted and kept, and what the screen says."""
 
+import math
 import os
 from dataclasses import replace
 
@@ -179,6 +180,18 @@ def test_a_pass_of_before_a_backup_was_put_back_is_refused(stage):
     kept = issued(stage, uses=0)
     stage.store.record_act(Kind.RESTORE)
     refused(stage, kept.text, "pass_restored")
+
+
+def test_a_backup_that_was_put_back_by_a_clock_of_1970_takes_passes_of_before_away_all_the_same(stage):
+    kept = issued(stage, uses=0)
+    stage.is_clock_trusted, stage.wall.now = False, 100.0
+    stage.store.record_act(Kind.RESTORE)
+    stage.is_clock_trusted, stage.wall.now = True, NOW + 60.0
+    assert stage.store.passes.restored_at() == math.inf
+    refused(stage, kept.text, "pass_restored")
+    stage.show(seconds=5.0)
+
+    assert hold_up(stage, issued(stage, uses=0).text) == "welcome"
 
 
 def test_a_pass_is_refused_outside_the_hours(stage_with):

@@ -7,6 +7,7 @@ transaction: a use that is not on the disk opens nothing. Rows go with their per
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from kiosk.rules.passes import VisitorPass, read_pass
 from kiosk.store import subject_rows
 from kiosk.store.chain import Kind
 from kiosk.store.schema import row_context
+from kiosk.types import ClockState
 
 if TYPE_CHECKING:
     import sqlite3
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 KEPT_S = 31 * 86400.0  # after its end, so that a list says what became of it
 MOST_PASSES = 2000  # of one kiosk; each use looks one up by name, a list reads all
 LONGEST_LABEL = 80  # characters
+RECORD_S = 2.0  # by which a pass, dated in whole seconds, may be older than the record of its issue
 _FIRST, _AFTER = "pass/", "pass0"  # names of all passes lie between
 
 
@@ -156,10 +159,30 @@ class PassStore:
         return tuple(sorted(found, key=lambda one: (-one.shown.valid_until, one.shown.name)))
 
     def restored_at(self) -> float | None:
-        """Return when a backup was put back last, s UTC; None for never."""
+        """Return when a backup was put back last, s UTC; None for never.
+
+        A clock that was before what the log already had says nothing of that: then it was before the first good time in
+        the log after it; inf while there is none.
+        """
         with self._database.read() as connection:
-            (at,) = connection.execute("SELECT max(at) FROM log WHERE kind = ?", (Kind.RESTORE.value,)).fetchone()
-        return None if at is None else float(at)
+            found = connection.execute(
+                "SELECT seq, at FROM log WHERE kind = ? ORDER BY seq DESC LIMIT 1", (Kind.RESTORE.value,)
+            ).fetchone()
+            if found is None:
+                return None
+            seq, at = found
+            believed = (seq, ClockState.UNTRUSTED.value)
+            before = connection.execute(
+                "SELECT at FROM log WHERE seq < ? AND json_extract(record, '$.clock') != ? ORDER BY seq DESC LIMIT 1",
+                believed,
+            ).fetchone()
+            if before is None or at >= before[0]:
+                return float(at)
+            later = connection.execute(
+                "SELECT at FROM log WHERE seq > ? AND json_extract(record, '$.clock') != ? ORDER BY seq LIMIT 1",
+                believed,
+            ).fetchone()
+        return math.inf if later is None else float(later[0]) - RECORD_S
 
     # ---- uses
 
