@@ -9,7 +9,7 @@ from kiosk.rules.passage import Direction
 from kiosk.rules.patience import Tries
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
-from kiosk.store.passages.passages import Passage
+from kiosk.store.passages.passages import Passage, ToldPassage
 from kiosk.types import Status
 from tests.entrance.staged import NOW, Stage, config, template
 
@@ -307,3 +307,23 @@ def test_a_clock_that_is_not_believed_ends_it_for_good(stage_with):
     stage.is_clock_trusted = True
 
     assert not stage.judge.opening.is_free(is_open=True)
+
+
+def test_a_neighbour_whose_clock_is_years_ahead_keeps_nobody_outside_for_so_long(stage_with):
+    stage = stage_with(direction="in", antipassback="hard")
+    ann = stage.store.people.subject(1).session_id
+    passages = stage.store.passages
+    passages.hear([ToldPassage("a", ann, Direction.IN, NOW + 20 * 365 * 86400.0)], by="Back door", now=NOW)
+    assert visit(stage, A) == ("passback", "not_opened")
+    passages.hear([ToldPassage("b", ann, Direction.OUT, NOW + 60.0)], by="Side door", now=NOW + 60.0)
+
+    assert visit(stage, A) is None
+
+
+def test_a_clock_of_1970_here_dates_no_neighbours_passage(stage_with):
+    stage = stage_with(direction="in", antipassback="hard")
+    ann = stage.store.people.subject(1).session_id
+    told = [ToldPassage("a", ann, Direction.IN, NOW)]
+    stage.store.passages.hear(told, by="Back door", now=100.0, is_clock_trusted=False)
+
+    assert visit(stage, A) == ("passback", "not_opened")

@@ -60,7 +60,7 @@ class Doors:
         self._clock, self._began = clock, clock()
         self.agreement = Agreement(member.id, clock=clock, leaf=leaf)
         self._read_to: dict[tuple[str, str], int] = {}  # hub and kiosk: number of the newest passage that was read
-        self.now, self._is_clock_trusted = now, is_clock_trusted
+        self.now, self.is_clock_trusted = now, is_clock_trusted
         self._unknown: dict[str, tuple[Direction, float]] = {}  # people not held here, by session_id; monotonic s
         self._undated: dict[str, float] = {}  # when these passed, s UTC, whose age is not known yet
         self._speakers: dict[Callable[[], None], asyncio.AbstractEventLoop] = {}
@@ -132,7 +132,7 @@ class Doors:
 
     def _take_ages(self) -> None:
         """Take the age of what was read by the wall clock, once, and as soon as that is trusted; until then none."""
-        if not self._undated or not self._is_clock_trusted():
+        if not self._undated or not self.is_clock_trusted():
             return
         ahead_s = self.now() - self._clock()
         for person, at in self._undated.items():
@@ -149,7 +149,7 @@ class Doors:
 
     def told_from(self) -> float:
         """Return from when on this kiosk's passages are told, s UTC; all, where no clock says how old they are."""
-        return self.now() - KEPT_DAYS * DAY_S if self._is_clock_trusted() else 0.0
+        return self.now() - KEPT_DAYS * DAY_S if self.is_clock_trusted() else 0.0
 
     def note_read(self, hub: str, kiosk: str, seq: int, unknown: Mapping[str, tuple[Direction, float | None]]) -> None:
         """Note up to where a kiosk's passages were read, and the people in them that this kiosk does not hold.

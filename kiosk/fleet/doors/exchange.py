@@ -280,7 +280,12 @@ class DoorExchange:
             ]
             if not self._doors.is_next(self._hub, kiosk, int(said["after"]), seq):
                 raise ValueError("passages before it are missing")
-            missing = self._store.passages.hear(told, by=self._doors.name_of(kiosk), now=self._doors.now())
+            missing = self._store.passages.hear(
+                told,
+                by=self._doors.name_of(kiosk),
+                now=self._doors.now(),
+                is_clock_trusted=self._doors.is_clock_trusted(),
+            )
             unknown = {one.person: (one.direction, one.at) for one in told if one.person in missing}
             self._doors.note_read(self._hub, kiosk, seq, unknown)
 

@@ -156,13 +156,17 @@ class PassageStore:
             at = passage.counted_at if math.isfinite(passage.counted_at) else None
             yield OwnPassage(found[0], person, passage.direction, at, passage.request_id)
 
-    def hear(self, told: Sequence[ToldPassage], *, by: str, now: float) -> frozenset[str]:
+    def hear(
+        self, told: Sequence[ToldPassage], *, by: str, now: float, is_clock_trusted: bool = True
+    ) -> frozenset[str]:
         """Keep what another kiosk tells of, each once.
 
         Args:
             told: in the order in which it was.
             by: the kiosk's name.
-            now: s UTC; when it was, where nobody knows.
+            now: s UTC; when it was, where nobody knows, and at the latest: what a clock that is years ahead says would
+                put away everything after it.
+            is_clock_trusted: whether that can be believed.
 
         Returns:
             Who is not held here, by session_id.
@@ -185,6 +189,7 @@ class PassageStore:
                 )
                 if known.fetchone() is not None:
                     continue
+                at = now if one.at is None else min(one.at, now) if is_clock_trusted else one.at
                 last = next(
                     (
                         _counted(connection, other)
@@ -199,8 +204,7 @@ class PassageStore:
                     ),
                     None,
                 )
-                is_late = last is not None and one.at is not None and one.at < last.counted_at
-                at = now if one.at is None else one.at
+                is_late = last is not None and one.at is not None and at < last.counted_at
                 says = f"{LATE if is_late else FLEET}{by}"
                 self._insert(connection, Passage(found[0], one.direction, at, one.key, says))
         return frozenset(missing)
