@@ -83,7 +83,7 @@ def all_acquired(
 
 
 def _notes(chosen: argparse.Namespace, made_by: str) -> Path:
-    """Return the file for what is noted, in the state directory; no group may write there, as the key will lie in it."""
+    """Return the file of notes in the state directory, which no group may write to: the key will lie there."""
     state = assembly.state_of(chosen)
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
