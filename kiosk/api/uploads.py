@@ -280,6 +280,7 @@ class _Reader:
         self._header_name, self._header_value = bytearray(), bytearray()
         self._header_bytes = 0
         self._name = ""
+        self._is_unchosen = False
         self._content = bytearray()
         self._is_over = False
         self._taken = 0
@@ -345,6 +346,7 @@ class _Reader:
             self._name = options[b"name"].decode()
         except (KeyError, UnicodeDecodeError):
             raise FormParserError("a part has no name") from None
+        self._is_unchosen = options.get(b"filename") == b""
 
     @property
     def _is_known(self) -> bool:
@@ -371,6 +373,8 @@ class _Reader:
             if self._is_over:
                 self.form.fail(self._name, too_large(self._most_file_bytes))
                 return
+            if self._is_unchosen and not content:
+                return  # what browsers send where no file was chosen
             kept = self.form.files.setdefault(self._name, [])
             kept.append(content)
             if len(kept) > self._most_files > 1:

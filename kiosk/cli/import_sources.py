@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import re
 import stat
@@ -13,16 +11,11 @@ from pathlib import Path
 
 from kiosk.device.import_names import HEAD_BYTES, is_photograph, name_objection, not_taken, passed_over
 from kiosk.errors import ConfigError
+from kiosk.rules.table import MOST_BYTES, Table, read_table
 from kiosk.rules.text import composed, shown
 from kiosk.store.subjects import Details
 
 COLUMNS = ("file", "name", "vendor_data", "document_type", "document_number")
-DELIMITERS = (",", ";", "\t", "|")
-BLANKS = " \u00a0\u2007\u202f\u3000"  # around a cell; pages and word processors have others than the plain one
-MOST_TABLE_BYTES = 256 << 20
-WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\x1f\x8b", b"%PDF")
-_SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # Excel's own line before the header
-_AS_TEXT = re.compile(r'="(.*)"', re.DOTALL)  # how Excel is kept from taking a text for a number
 _SHORTENED = re.compile(r"\d(?:[.,]\d+)?E\+\d+", re.ASCII)  # what it makes of a long one
 
 
@@ -163,97 +156,34 @@ def _alone(path: Path, asides: list[Aside]) -> tuple[Path, ...]:
 def read_csv(path: Path) -> Source:
     """Return the people of a CSV file; rows that say the same of a person are one person's photographs.
 
-    Commas, semicolons, tabs or bars; UTF-8, UTF-16, UTF-32 or Windows-1252; Excel's line "sep=;"; blank lines and
-    columns; a header in capitals: all taken.
-
     Raises:
         ConfigError: it cannot be read, or lacks the column `file`, or has one that is unknown.
     """
-    whole = _table_text(path).rstrip("\x1a")  # DOS's mark of the end
-    content = whole.lstrip("\ufeff\r\n ")
-    first, _, rest = content.partition("\n")
-    declared = _SEPARATOR.fullmatch(first)
-    if declared is not None:
-        content, first = rest, rest.partition("\n")[0]
-    while first and not first.strip(",;|\t\r "):
-        content = content.partition("\n")[2]
-        first = content.partition("\n")[0]
-    delimiter = declared[1] if declared is not None else max(DELIMITERS, key=first.count)
     try:
-        reader = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter)
-        header = [re.sub(r"[ -]", "_", column.strip(BLANKS).casefold()) for column in next(reader, [])]
-        known = [column for column in header if column]  # Excel writes empty columns
-        if "file" not in known or not set(known) <= set(COLUMNS) or len(set(known)) != len(known):
-            raise ConfigError(
-                f"{path}: want the columns {', '.join(COLUMNS)}, of which all but file may be left out, "
-                f"got {shown(', '.join(known)[:200])}"
-            )
-        above = whole.count("\n") - content.count("\n")  # lines that were left out
-        rows, line = [], reader.line_num
-        for row in reader:
-            rows.append(((above + line + 1, above + reader.line_num), [_cell(value) for value in row]))
-            line = reader.line_num
-    except (csv.Error, TypeError) as error:  # TypeError: a separator that cannot be one
-        raise ConfigError(f"{path} is no CSV that can be read: {error}") from error
-    if rows and _ends_in_quotes(content, delimiter):
-        raise ConfigError(
-            f"{path}, line {rows[-1][0][0]}: a quotation mark there is never closed; all behind it is lost"
-        )
-    return _people_of(path, header, [(lines, row) for lines, row in rows if any(row)])
-
-
-def _cell(value: str) -> str:
-    value = value.strip(BLANKS)
-    as_text = _AS_TEXT.fullmatch(value)
-    return value if as_text is None else as_text[1].strip(BLANKS)
-
-
-def _ends_in_quotes(content: str, delimiter: str) -> bool:
-    """Whether the last cell is never closed, so that it may hold many rows."""
-    try:
-        for _ in csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True):
-            pass
-    except csv.Error as error:
-        return "unexpected end" in str(error)
-    return False
-
-
-def _table_text(path: Path) -> str:
-    try:
-        if path.stat().st_size > MOST_TABLE_BYTES:
-            raise ConfigError(f"{path} is larger than {MOST_TABLE_BYTES >> 20} MB; split it")
-        content = path.read_bytes()
+        if path.stat().st_size > MOST_BYTES:
+            raise ConfigError(f"{path} is larger than {MOST_BYTES >> 20} MB; split it")
+        found = read_table(path.read_bytes(), str(path))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
-    if content.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
-        encodings = ["utf-32"]
-    elif content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encodings = ["utf-16"]
-    elif content[1:2] == b"\0":
-        encodings = ["utf-16-le"]
-    elif content[:1] == b"\0":
-        encodings = ["utf-16-be"]
-    elif content.startswith(WORKBOOKS):
-        raise ConfigError(f"{path} is a workbook or an archive, no CSV; save it as CSV UTF-8")
-    else:
-        encodings = ["utf-8-sig", "cp1252"]
-    for encoding in encodings:
-        try:
-            return content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise ConfigError(f"{path} is no CSV in UTF-8, UTF-16 or Windows-1252; save it as CSV UTF-8")
+    known = found.columns
+    if "file" not in known or not set(known) <= set(COLUMNS) or len(set(known)) != len(known):
+        raise ConfigError(
+            f"{path}: want the columns {', '.join(COLUMNS)}, of which all but file may be left out, "
+            f"got {shown(', '.join(known)[:200])}"
+        )
+    return _people_of(path, found)
 
 
-def _people_of(path: Path, header: list[str], rows: list[tuple[tuple[int, int], list[str]]]) -> Source:
+def _people_of(path: Path, found: Table) -> Source:
     files_by_details: dict[tuple[str | None, ...], list[Path]] = {}
     asides: list[Aside] = []
-    for (line, last), row in rows:
-        said = {column: value for column, value in zip(header, row, strict=False) if column}
+    for each in found.rows:
+        line, last, row = each.first, each.last, each.cells
+        said = {column: value for column, value in zip(found.header, row, strict=False) if column}
         told = tuple(composed(said[column]) if said.get(column) else None for column in COLUMNS[1:])
         name = told[0] or ""
         trouble = next((name_objection(one) for one in told if one and name_objection(one)), None)
-        if any(row[len(header) :]):
+        if any(row[len(found.header) :]):
             trouble = "more fields than columns; put quotes around a text with the separator in it"
         elif not said.get("file"):
             trouble = "no file is named"

@@ -73,10 +73,17 @@ def sides(bbox: tuple[int, int, int, int]) -> tuple[int, int]:
     return bbox[2] - bbox[0], bbox[3] - bbox[1]
 
 
-def scaled(bbox: tuple[int, int, int, int], scale: int) -> tuple[int, int, int, int]:
-    """Return a box in a picture whose edges are `scale` times as long."""
+def scaled(bbox: tuple[int, int, int, int], scale: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return a box in a picture whose edges are `scale` times as long, inside it.
+
+    Args:
+        bbox: xyxy, px.
+        scale: 1 or 2.
+        size: width and height that the box is of, px; at 2 the file's may be one pixel less than twice as much.
+    """
+    width, height = (scale * edge - (scale - 1) for edge in size)
     left, top, right, bottom = (scale * edge for edge in bbox)
-    return left, top, right, bottom
+    return left, top, min(right, width), min(bottom, height)
 
 
 def is_large_halved(face: Face) -> bool:
@@ -226,7 +233,9 @@ class Device:
             return sample
         if not sample.entities or min(sides(sample.entities[0].bbox)) < HALVED_FACE_PX:
             return self.recogniser.analyse(self.decoder(data), rotate=rotate)
-        entities = tuple(replace(one, bbox=scaled(one.bbox, scale)) for one in sample.entities)
+        height, width = image.shape[:2]
+        size = (height, width) if sample.best_angle % 180 else (width, height)
+        entities = tuple(replace(one, bbox=scaled(one.bbox, scale, size)) for one in sample.entities)
         return replace(sample, entities=entities)
 
     def thresholds(self, n: int) -> tuple[float, float]:

@@ -118,9 +118,10 @@ def enrol_person(
     return admit(device, references, enrolment, allow_duplicate=allow_duplicate, actor=actor)
 
 
-def _enlarged(face: Face, scale: int) -> Face:
-    """Return a face as it lies in a picture whose edges are `scale` times as long."""
-    return Face(face.box * np.float32(scale), face.landmarks * np.float32(scale), face.confidence)
+def _enlarged(face: Face, scale: int, size: tuple[int, int]) -> Face:
+    """Return a face as it lies in a picture whose edges are `scale` times as long as this width and height."""
+    longest = np.array([*size, *size], np.float32) * np.float32(scale) - np.float32(scale - 1)  # see device.scaled
+    return Face(np.minimum(face.box * np.float32(scale), longest), face.landmarks * np.float32(scale), face.confidence)
 
 
 def assess(
@@ -154,7 +155,8 @@ def assess(
     measured = quality.measure(upright, face)
     measured = replace(measured, eye_distance_px=measured.eye_distance_px * scale)
     template = device.recogniser.extract(upright, face)
-    shown = Assessment(tuple(_enlarged(one, scale) for one in faces), measured, template)
+    size = upright.shape[1], upright.shape[0]
+    shown = Assessment(tuple(_enlarged(one, scale, size) for one in faces), measured, template)
     if len(faces) > 1 and not take_largest:
         several = f"{len(faces)} faces; give a photograph of one person"
         return replace(shown, objection=Objection("several_faces", several))

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kiosk.evaluation.acquire import Acquired
-from kiosk.evaluation.pairs import ROUNDS, Pair, Rates, Spread, count, spread, upper_bound
+from kiosk.evaluation.pairs import ROUNDS, Pair, Rates, Spread, count, least_certain, spread
 from kiosk.recognition.match import DECIMAL_SLACK, ScoreScale
+from kiosk.rules.text import in_utf8
 from kiosk.types import Floats
 
 SCORES = (30, 50, 70, 80, 90)
@@ -96,7 +97,7 @@ class MatchReport:
                 for name, group in self.groups.items()
             },
             "discard": [{"discarded": share, "fnmr_at_70": fnmr} for share, fnmr in self.discard],
-            "not_acquired_files": [{"file": file, "why": why} for file, why in self.not_acquired],
+            "not_acquired_files": [{"file": in_utf8(file), "why": why} for file, why in self.not_acquired],
             "most_alike_strangers": [_pair_as_dict(pair) for pair in self.highest],
             "least_alike_of_one_person": [_pair_as_dict(pair) for pair in self.lowest],
         }
@@ -225,10 +226,12 @@ def mated_pairs(people: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.
 
 def bounds(rates: Rates) -> tuple[float, float] | None:
     """Return the 95 % interval of an FMR: over people, and never tighter above than so few errors allow."""
-    if not rates.non_mated:
-        return None
-    low, high = rates.fmr_interval or (0.0, 0.0)
-    return low, max(high, upper_bound(rates.false_matches, rates.non_mated))
+    return least_certain(rates.fmr_interval, rates.false_matches, rates.non_mated)
+
+
+def bounds_of_misses(rates: Rates) -> tuple[float, float] | None:
+    """Return the 95 % interval of an FNMR, likewise."""
+    return least_certain(rates.fnmr_interval, rates.false_non_matches, rates.mated)
 
 
 def _within(acquired: Sequence[Acquired], scale: ScoreScale, gates: Gates, rounds: int) -> Group:
@@ -264,9 +267,14 @@ def _as_dict(rates: Rates) -> dict[str, Any]:
         "fmr_interval": bounds(rates),
         "false_non_matches": rates.false_non_matches,
         "fnmr": rates.fnmr,
-        "fnmr_interval": rates.fnmr_interval,
+        "fnmr_interval": bounds_of_misses(rates),
     }
 
 
 def _pair_as_dict(pair: NamedPair) -> dict[str, Any]:
-    return {"score": pair.score, "cosine": round(pair.cosine, 4), "one": pair.one, "other": pair.other}
+    return {
+        "score": pair.score,
+        "cosine": round(pair.cosine, 4),
+        "one": in_utf8(pair.one),
+        "other": in_utf8(pair.other),
+    }

@@ -176,6 +176,20 @@ def upper_bound(errors: int, trials: int) -> float:
     return min(1.0, high)
 
 
+def least_certain(interval: tuple[float, float] | None, errors: int, trials: int) -> tuple[float, float] | None:
+    """Return a 95 % interval that is never tighter above than so few errors allow; None without trials.
+
+    A bootstrap draws from what was seen: where no error was, it knows of none.
+
+    >>> [round(end, 3) for end in least_certain((0.0, 0.0), 0, 300)]
+    [0.0, 0.01]
+    """
+    if not trials:
+        return None
+    low, high = interval or (0.0, 0.0)
+    return low, max(high, upper_bound(errors, trials))
+
+
 def _blocks(
     vectors: Floats, people: NDArray[np.intp], block: int
 ) -> Iterator[tuple[int, Floats, NDArray[np.bool_], NDArray[np.bool_]]]:

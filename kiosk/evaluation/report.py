@@ -11,12 +11,13 @@ from pathlib import Path
 from PIL import Image
 
 from kiosk.errors import ImageError
-from kiosk.evaluation.match import MatchReport, NamedPair, bounds
+from kiosk.evaluation.match import MatchReport, NamedPair, bounds, bounds_of_misses
 from kiosk.evaluation.pairs import Rates
 from kiosk.evaluation.photographs import read_picture
 from kiosk.evaluation.plots import calibration_plot, det_plot, discard_plot
 from kiosk.evaluation.search import SearchReport
 from kiosk.recognition.match import ScoreScale
+from kiosk.rules.text import counted, shown
 
 THUMBNAIL_PX = 120
 STYLE = (
@@ -36,21 +37,24 @@ GROUP_HEAD = ("group", "people", "pairs", "FMR@50", "FMR@70", "FMR@90", "let in"
 
 def match_as_text(report: MatchReport) -> str:
     """Return tables for a terminal."""
-    lines = [_summary(report), "", _row(HEAD)]
-    lines += [_row(_cells(str(score), rates)) for score, rates in report.scores.items()]
+    lines = [_summary(report), ""]
+    lines += _aligned([HEAD, *(_cells(str(score), rates) for score, rates in report.scores.items())])
     if report.fixed:
-        lines += ["", _row(("at FMR", *HEAD[1:]))]
-        lines += [_row(_cells(f"{fmr:g}", rates)) for fmr, rates in report.fixed.items()]
+        head = ("at FMR", *HEAD[1:])
+        lines += ["", *_aligned([head, *(_cells(f"{fmr:g}", rates) for fmr, rates in report.fixed.items())])]
     if report.groups:
-        lines += ["", "Within each group", _row(GROUP_HEAD)]
-        lines += [_row(cells) for cells in _group_rows(report)]
+        lines += ["", "Within each group", *_aligned([GROUP_HEAD, *_group_rows(report)])]
     lines += ["", "Strangers most alike: one person under two names, twins, or an error of the truth? Look."]
-    lines += [f"  {pair.score:5.1f}  {pair.one}  {pair.other}" for pair in report.highest[:10]] or ["  none"]
+    lines += [f"  {pair.score:5.1f}  {shown(pair.one)}  {shown(pair.other)}" for pair in report.highest[:10]] or [
+        "  none"
+    ]
     lines += ["", "One person least alike"]
-    lines += [f"  {pair.score:5.1f}  {pair.one}  {pair.other}" for pair in report.lowest[:10]] or ["  none"]
+    lines += [f"  {pair.score:5.1f}  {shown(pair.one)}  {shown(pair.other)}" for pair in report.lowest[:10]] or [
+        "  none"
+    ]
     if report.not_acquired:
         lines += ["", "No template (failures to acquire)"]
-        lines += [f"  {file}: {why}" for file, why in report.not_acquired[:10]]
+        lines += [f"  {shown(file)}: {shown(why)}" for file, why in report.not_acquired[:10]]
     return "\n".join(lines)
 
 
@@ -95,7 +99,7 @@ def match_as_html(report: MatchReport, scale: ScoreScale, pack: str) -> str:
         _pairs(report.lowest),
     ]
     if report.not_acquired:
-        rows = [(Path(file).name, why) for file, why in report.not_acquired]
+        rows = [(shown(Path(file).name), shown(why)) for file, why in report.not_acquired]
         parts += ["<h2>No template</h2>", _table(("file", "why"), rows)]
     return "\n".join(parts) + "</html>\n"
 
@@ -105,36 +109,35 @@ def search_as_text(report: SearchReport) -> str:
     head = ("score", "cosine", "false positives", "FPIR", "95 %", "by the scale", "misses", "FNIR", "95 %")
     lines = [
         (
-            f"{report.gallery} people enrolled, {report.mated_searches:,} searches of them, "
-            f"{report.non_mated_searches:,} of others; {report.not_acquired} photographs gave no template."
+            f"{counted(report.gallery, 'person', 'people')} enrolled, "
+            f"{counted(report.mated_searches, 'search', 'searches')} of them, {report.non_mated_searches:,} of others; "
+            f"{counted(report.not_acquired, 'photograph', 'photographs')} gave no template."
         ),
         "",
-        _row(head),
     ]
-    for score, rates in report.scores.items():
-        lines.append(
-            _row(
-                (
-                    str(score),
-                    f"{rates.cosine:.3f}",
-                    f"{rates.false_positives:,}",
-                    _rate(rates.fpir),
-                    _interval(rates.fpir_interval),
-                    _rate(rates.expected_fpir),
-                    f"{rates.misses:,}",
-                    _rate(rates.fnir),
-                    _interval(rates.fnir_interval),
-                )
-            )
+    rows = [
+        (
+            str(score),
+            f"{rates.cosine:.3f}",
+            f"{rates.false_positives:,}",
+            _rate(rates.fpir),
+            _interval(rates.fpir_interval),
+            _rate(rates.expected_fpir),
+            f"{rates.misses:,}",
+            _rate(rates.fnir),
+            _interval(rates.fnir_interval),
         )
-    return "\n".join(lines)
+        for score, rates in report.scores.items()
+    ]
+    return "\n".join([*lines, *_aligned([head, *rows])])
 
 
 def _summary(report: MatchReport) -> str:
     return (
-        f"{report.people:,} people in {report.photographs:,} photographs, {len(report.not_acquired)} without a "
-        f"template; {report.mated:,} comparisons of one person, {report.non_mated:,} of strangers. At the door's "
-        f"threshold {report.granted.false:,} of the latter would be let in, 1:1."
+        f"{counted(report.people, 'person', 'people')} in "
+        f"{counted(report.photographs, 'photograph', 'photographs')}, {len(report.not_acquired):,} without a template; "
+        f"{counted(report.mated, 'comparison', 'comparisons')} of one person, {report.non_mated:,} of strangers. "
+        f"At the door's threshold {report.granted.false:,} of the latter would be let in, 1:1."
     )
 
 
@@ -147,7 +150,7 @@ def _cells(name: str, rates: Rates) -> tuple[str, ...]:
         _interval(bounds(rates)),
         f"{rates.false_non_matches:,}",
         _rate(rates.fnmr),
-        _interval(rates.fnmr_interval),
+        _interval(bounds_of_misses(rates)),
     )
 
 
@@ -157,7 +160,7 @@ def _group_rows(report: MatchReport) -> list[tuple[str, ...]]:
         interval = bounds(group.scores[70])
         rows.append(
             (
-                name,
+                shown(name),
                 f"{group.people:,}",
                 f"{group.granted.non_mated:,}",
                 *(_rate(group.scores[score].fmr) for score in (50, 70, 90)),
@@ -179,10 +182,16 @@ def _interval(interval: tuple[float, float] | None) -> str:
     return "-" if interval is None else f"{_rate(interval[0])} to {_rate(interval[1])}"
 
 
-def _row(cells: Sequence[str]) -> str:
-    return f"{cells[0]:<13}" + "".join(
-        f"{cell:>21}" if " to " in cell or cell == "95 %" else f"{cell:>14}" for cell in cells[1:]
-    )
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table: names to the left, figures to the right, columns as wide as their widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if at else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -203,7 +212,7 @@ def _pairs(pairs: Sequence[NamedPair]) -> str:
 
 
 def _short(path: str) -> str:
-    return "/".join(Path(path).parts[-2:])
+    return shown("/".join(Path(path).parts[-2:]))
 
 
 def _thumbnail(path: str) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kiosk.errors import ConfigError
 from kiosk.evaluation.acquire import Acquired
 from kiosk.evaluation.match import least_cosine
-from kiosk.evaluation.pairs import INTERVAL, ROUNDS, SEED
+from kiosk.evaluation.pairs import INTERVAL, ROUNDS, SEED, least_certain
 from kiosk.gallery.rates import fpir
 from kiosk.recognition.match import ScoreScale
 from kiosk.types import Floats
@@ -134,4 +134,4 @@ def _interval(error: NDArray[np.bool_], people: NDArray[np.intp], rounds: int) -
     wrong = np.bincount(people, weights=error, minlength=count)
     drawn = np.random.default_rng(SEED).multinomial(count, np.full(count, 1.0 / count), size=rounds)
     low, high = np.percentile((drawn @ wrong) / np.maximum(drawn @ total, 1.0), INTERVAL)
-    return float(low), float(high)
+    return least_certain((float(low), float(high)), int(error.sum()), len(error))

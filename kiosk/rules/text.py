@@ -45,6 +45,15 @@ def shown(text: str) -> str:
     return "".join(_escaped(one) if _is_unseen(one) else one for one in text)
 
 
+def in_utf8(text: str) -> str:
+    r"""Return a text that any reader of JSON takes: bytes of a file's name that are no UTF-8 are escaped.
+
+    >>> print(in_utf8("caf\udce9"))
+    caf\xe9
+    """
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def as_sentence(said: str) -> str:
     """Return what an error says as a sentence that stands by itself.
 

@@ -66,3 +66,19 @@ def test_reading_any_body_takes_time_by_its_length(filled):
         if large < 50 * small:
             return
     pytest.fail(f"{large / small:.0f} times as slow")
+
+
+def test_a_file_that_nobody_chose_was_not_submitted():
+    form = read(b'--mark\r\nContent-Disposition: form-data; name="photo"; filename=""\r\n\r\n\r\n--mark--\r\n', 100)
+
+    assert form.files == {}
+    form.file("photo")
+    assert form.errors == {"photo": ["No file was submitted."]}
+
+
+def test_an_empty_file_that_somebody_chose_was_submitted():
+    form = read(
+        b'--mark\r\nContent-Disposition: form-data; name="photo"; filename="a.jpg"\r\n\r\n\r\n--mark--\r\n', 100
+    )
+
+    assert form.files == {"photo": [b""]}

@@ -167,6 +167,22 @@ def test_more_sessions_than_may_wait_are_refused(tmp_path):
 # ---- taken
 
 
+def test_a_back_that_nobody_chose_in_the_form_is_none(served, reader):
+    made = begun(served)
+    assert page(served, made, "selfie", user_image=PERSON).json()["next"] == "document"
+    body = b"".join(
+        b'--mark\r\nContent-Disposition: form-data; name="%s"; filename="%s"\r\n\r\n%s\r\n' % part
+        for part in ((b"front_image", b"a.jpg", PERSON), (b"back_image", b"", b""))
+    )
+
+    kind = {"content-type": "multipart/form-data; boundary=mark"}
+    address = f"/session/{made['session_token']}/document/"
+    answer = served.call("POST", address, content=body + b"--mark--\r\n", headers=kind)
+
+    assert answer.json()["status"] == "Approved"
+    assert reader.backs == [None]
+
+
 def test_the_onboarding_ends_approved_with_a_block_for_each_step(served, reader):
     made = begun(served, vendor_data="user-1")
 

@@ -49,6 +49,23 @@ def test_a_large_face_gives_the_same_box_and_nearly_the_same_template(device, ne
     assert float(halved.template.vector @ whole.template.vector) > 0.99
 
 
+@pytest.mark.parametrize("turned", [0, 90])
+def test_a_box_at_the_rim_lies_within_a_photograph_of_odd_edges(device, turned):
+    with Image.open(GOLDEN / "person_a_1.jpg") as file:
+        person = file.resize((4 * file.width, 4 * file.height), Image.Resampling.LANCZOS)
+    scene = Image.new("RGB", (3001, 2401), (120, 130, 140))
+    scene.paste(person, (3001 - 4 * 310, 100))  # the right third of the face is cut off
+    held = io.BytesIO()
+    scene.rotate(turned, expand=True).save(held, "JPEG", quality=92)
+
+    seen = device.analyse(held.getvalue(), rotate=bool(turned))
+    assessed = assess(device, held.getvalue(), rotate=bool(turned))
+
+    assert seen.best_angle == turned
+    assert 3000 <= seen.entities[0].bbox[2] <= 3001
+    assert 3000 <= assessed.faces[0].box[2] <= 3001
+
+
 def test_a_small_face_is_looked_at_in_all_its_pixels(device, networks):
     data = photographed(500)
 

@@ -6,7 +6,7 @@ import argparse
 import json
 
 from kiosk import assembly
-from kiosk.cli.evaluation.evaluate_match import acquire_all, remove_notes
+from kiosk.cli.evaluation.evaluate_match import all_acquired
 from kiosk.evaluation.photographs import read_people
 from kiosk.evaluation.report import search_as_text
 from kiosk.evaluation.search import evaluate_search as evaluate
@@ -16,7 +16,6 @@ def evaluate_search(chosen: argparse.Namespace) -> None:
     """Measure error rates of 1:N search, open set."""
     config = assembly.load_settings(chosen)
     pack = assembly.load_pack(config)
-    acquired, notes = acquire_all(chosen, config, pack, read_people(chosen.folder))
-    report = evaluate(acquired, pack.scale)
-    print(json.dumps(report.as_dict(), indent=2) if chosen.json else search_as_text(report))
-    remove_notes(chosen, notes)
+    with all_acquired(chosen, config, pack, read_people(chosen.folder)) as acquired:
+        report = evaluate(acquired, pack.scale)
+        print(json.dumps(report.as_dict(), indent=2) if chosen.json else search_as_text(report))
