@@ -16,7 +16,7 @@ from kiosk.fleet.sync import FleetSync
 from kiosk.fleet.view import View
 from tests.fleet.keys import Fleet, Kiosk, want_server
 from tests.patience import LIMIT_S, until
-from tests.store.stored import ANN, Clock, enrolment, needles, raw
+from tests.store.stored import ANN, Clock, enrolment, needles, raw, refusing
 
 pytest.importorskip("nats", reason="nats-py of the extra fleet is not installed")
 
@@ -150,16 +150,11 @@ def test_a_kiosk_that_ends_before_it_notes_what_the_hub_has_sends_it_again_and_n
     _, _, _, kiosks = site
     a, b, _ = kiosks
     level(kiosks)
-    with raw(a.directory) as disk:
-        disk.execute(
-            "CREATE TRIGGER pulls BEFORE INSERT ON fleet_position WHEN NEW.sent > 0"
-            " BEGIN SELECT RAISE(ABORT, 'the plug was pulled'); END"
-        )
+    with refusing(a.directory, "INSERT ON fleet_position WHEN NEW.sent > 0", saying="the plug was pulled"):
         twice = a.store.people.enrol(enrolment(4))
         until(lambda: "the plug was pulled" in a.sync.figures()["hubs"][0]["reason"])
         until(lambda: b.of(twice.session_id) is not None)
         assert any(hub["waiting"] for hub in a.sync.figures()["hubs"])
-        disk.execute("DROP TRIGGER pulls")
     level(kiosks)
 
     assert b.store.people.subjects().total == a.store.people.subjects().total

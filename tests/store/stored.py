@@ -56,6 +56,22 @@ def raw(directory: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
+@contextmanager
+def refusing(directory: Path, *acts: str, saying: str = "database or disk is full") -> Iterator[None]:
+    """Have the database take none of these acts, such as "INSERT ON log", and say why: a disk that is full, or fails.
+
+    An act may name a case: "INSERT ON subject WHEN NEW.session_number = 3".
+    """
+    with raw(directory) as disk:
+        for number, act in enumerate(acts):
+            disk.execute(f"CREATE TRIGGER refuses_{number} BEFORE {act} BEGIN SELECT RAISE(ABORT, '{saying}'); END")
+        try:
+            yield
+        finally:
+            for number in range(len(acts)):
+                disk.execute(f"DROP TRIGGER refuses_{number}")
+
+
 def files_with(directory: Path, needle: bytes) -> list[str]:
     return [
         str(path.relative_to(directory))
