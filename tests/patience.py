@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 LIMIT_S = 30.0  # for what must come true; a machine that runs many things at once needs seconds for a process
 PROCESS_S = 4 * LIMIT_S  # for a process of ours from its start to its end: it loads what the kiosk loads
@@ -21,6 +24,17 @@ def until(fact: Callable[[], object], limit_s: float = LIMIT_S) -> float:
         assert time.monotonic() - began < limit_s, "it did not come true"
         time.sleep(0.005)
     return time.monotonic() - began
+
+
+def stands_in(function: Callable[..., object], *, times: int = 1) -> bool:
+    """Say whether so many threads are within a function now: whoever waits at a lock tells nobody else of it."""
+    wanted, found = inspect.unwrap(function).__code__, 0
+    for frame in sys._current_frames().values():
+        at: FrameType | None = frame
+        while at is not None and at.f_code is not wanted:
+            at = at.f_back
+        found += at is not None
+    return found >= times
 
 
 def again(act: Callable[[], object], fact: Callable[[], object], each_s: float = 3.0) -> None:

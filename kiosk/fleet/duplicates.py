@@ -32,9 +32,9 @@ log = logging.getLogger("kiosk.fleet")
 class DuplicateWatch:
     """Compares whoever arrived or changed since it looked last. For one thread."""
 
-    def __init__(self, device: Device) -> None:
-        """Take the device, whose gallery is searched."""
-        self._device, self._store = device, device.store
+    def __init__(self, device: Device, *, many: int = MANY) -> None:
+        """Take the device, whose gallery is searched, and from how many people on everybody is compared."""
+        self._device, self._store, self._many = device, device.store, many
         self._duplicates = Duplicates(device.store)
 
     def look(self) -> int:
@@ -46,7 +46,7 @@ class DuplicateWatch:
         held = self._device.gallery  # no older than the changes
         _, listed = self._device.thresholds(held.references)
         floor = self._device.scale.cosine(listed) - SLACK
-        is_whole = changes.is_whole and len(changes.subjects) <= MANY
+        is_whole = changes.is_whole and len(changes.subjects) <= self._many
         pairs = _pairs_of(self._device, held, changes.subjects, floor) if is_whole else _all_pairs(held, floor)
         alike: dict[tuple[SubjectId, SubjectId], float] = {}
         for one, other, cosine in pairs:

@@ -114,6 +114,7 @@ def serving(
     with_desk: bool = True,
     with_documents: bool = False,
     with_accounts: bool = True,
+    zone_network: ZoneNetwork | None = None,
     **more: Any,
 ) -> Iterator[Served]:
     """Serve from a fresh store; the clocks stand until a test moves them. Sessions read documents where asked to.
@@ -128,7 +129,7 @@ def serving(
     store = initialise(directory, now=wall, cipher=Cipher.AES_256_GCM)
     kiosk = ScriptedKiosk(wall) if with_desk else None
     more.setdefault("detector", detection())
-    with Device(networks(), store, config, now=wall, decoder=decoder(), zones=zones()) as device:
+    with Device(networks(), store, config, now=wall, decoder=decoder(), zones=zone_network or zones()) as device:
         if with_documents:
             more["read_document"] = reader_of(device)
         accounts = Accounts(store, now=wall, scrypt=QUICK)

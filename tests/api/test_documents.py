@@ -240,12 +240,12 @@ def test_a_picture_of_more_than_five_megabytes_is_taken(served):
     assert ask(served, content).json() == {"error": "COULD_NOT_RECOGNIZE_DOCUMENT"}
 
 
-def test_a_kiosk_without_the_network_says_so(served, monkeypatch):
+def test_a_kiosk_without_the_network_says_so(tmp_path):
     pack = read_pack(MODELS)
     bare = type(pack)(pack.name, pack.directory, tuple(one for one in pack.models if one.task != "mrz"), pack.scale, {})
-    monkeypatch.setattr(served.device, "zones", ZoneNetwork(lambda: bare))
 
-    answer = ask(served, jpeg(picture_of(PASSPORT)))
+    with serving(tmp_path / "state", zone_network=ZoneNetwork(lambda: bare)) as served:
+        answer = ask(served, jpeg(picture_of(PASSPORT)))
 
     assert answer.status_code == 501
     assert "no network that reads documents" in answer.json()["detail"]

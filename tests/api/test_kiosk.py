@@ -18,22 +18,22 @@ import pytest
 from PIL import Image
 
 from kiosk.api import app
-from kiosk.api.routes import people
 from kiosk.api.routes.events import AGAIN_S
 from kiosk.device.enrol import enrol_person
 from kiosk.entrance.news import Still, Topic
-from kiosk.errors import StoreError
 from kiosk.rules.conditions import Degradation
 from kiosk.settings.config import Sources
 from kiosk.store.accounts import Role
 from kiosk.store.chain import Kind, receipt_holds
+from kiosk.store.database import Database
 from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.remote_lists import Lists
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.scripted_kiosk import JPEG
 from kiosk.types import Status, Template
 from tests.api.served import A1, A2, B1, C1, NOW, PASSWORD, serving
-from tests.patience import BUSY_S, LIMIT_S, until
+from tests.patience import BUSY_S, LIMIT_S, stands_in, until
+from tests.store.stored import refusing
 
 
 @pytest.fixture
@@ -113,21 +113,24 @@ def test_a_proof_that_an_earlier_process_left_is_done_at_the_start(served):
     second.close()
 
 
-def test_a_change_of_one_field_undoes_nothing_that_another_call_changed_meanwhile(served, monkeypatch):
+def test_a_change_of_one_field_undoes_nothing_that_another_call_changed_meanwhile(served):
     enrol(served, name="Person A")
-    store, known = served.device.store, people.known
+    store, answers = served.device.store, []
 
-    def known_and_declined(call):
-        subject = known(call)
-        store.people.patch(
-            subject.session_number, lambda one: replace(one, status=Status.DECLINED, valid_until=NOW + 60)
+    def rename():
+        answers.append(served.call("PATCH", "/device/subjects/1", "operator", json={"name": "Person B"}))
+
+    calling = threading.Thread(target=rename)
+    with store.transaction() as transaction:
+        store.people.patch_within(
+            transaction, 1, lambda one: replace(one, status=Status.DECLINED, valid_until=NOW + 60), actor=""
         )
-        return subject
-
-    monkeypatch.setattr(people, "known", known_and_declined)
-    answer = served.call("PATCH", "/device/subjects/1", "operator", json={"name": "Person B"})
+        calling.start()
+        until(lambda: stands_in(Database.write))  # it has read the person as they were, and may not write yet
+    calling.join()
 
     kept = store.people.subject(1)
+    (answer,) = answers
     assert answer.status_code == 200
     assert (kept.details.name, kept.status, kept.valid_until) == ("Person B", Status.DECLINED, NOW + 60)
 
@@ -672,17 +675,8 @@ def test_an_operator_confirms_the_clock_and_a_device_key_does_not(tmp_path):
 
 
 def test_a_change_of_settings_that_cannot_be_recorded_does_not_happen(served, tmp_path):
-    store: Any = served.device.store
-    recording = store.record_act
-
-    def full(*_, **__):
-        raise StoreError("disk full; nothing was stored")
-
-    store.record_act = full
-    try:
+    with refusing(served.device.store.directory, "INSERT ON log"):
         answer = served.call("PATCH", "/device/settings", "admin", json={"match.decline_threshold": 55})
-    finally:
-        store.record_act = recording
 
     assert answer.status_code == 503
     assert served.device.config.match.decline_threshold != 55

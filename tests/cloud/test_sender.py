@@ -16,6 +16,7 @@ from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.fake_cloud import FakeCloud
 from tests.cloud.cloudy import QUICK, decide, device, drain, sent, settings, sync
 from tests.patience import BUSY_S, until
+from tests.store.stored import refusing
 
 
 @pytest.fixture
@@ -235,18 +236,12 @@ def test_rows_of_one_person_keep_their_order_whatever_fails(kiosk, fake, syncing
         assert [one.metadata["request_id"] for one in fake.sessions if one.vendor_data == person] == requests
 
 
-def test_a_row_that_the_store_failed_half_way_is_looked_for_and_holds_up_nobody(kiosk, fake, syncing, monkeypatch):
-    settling, failing = kiosk.store.settle, [StoreError("the disk is full")]
-
-    def settle(*given, **named):
-        if failing:
-            raise failing.pop()
-        return settling(*given, **named)
-
-    monkeypatch.setattr(kiosk.store, "settle", settle)
+def test_a_row_that_the_store_failed_half_way_is_looked_for_and_holds_up_nobody(kiosk, fake, syncing):
     requests = [decide(kiosk, vendor_data="a") for _ in range(2)]
-    with pytest.raises(StoreError):
+    arrives = "UPDATE ON outbox WHEN NEW.state = 'sent'"
+    with refusing(kiosk.store.directory, arrives), pytest.raises(StoreError, match="disk full"):
         drain(syncing)
+    assert sent(fake) == requests[:1]
 
     drain(syncing)
 

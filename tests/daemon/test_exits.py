@@ -17,8 +17,9 @@ from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.unrecorded import NAME, Act, UnrecordedActs
 from kiosk.store.upkeep import rollback
 from kiosk.testing.fakes import RecordedLines
-from tests.daemon.test_kiosk import BRISK, World, scene  # noqa: F401  a fixture
+from tests.daemon.test_kiosk import BRISK, EVERYTHING, World, scene  # noqa: F401  a fixture
 from tests.patience import LIMIT_S, until
+from tests.store.stored import refusing
 
 
 @pytest.fixture
@@ -59,20 +60,13 @@ def test_a_kiosk_that_has_stopped_still_lets_out_and_takes_no_decision(tmp_path,
 def test_while_the_self_test_fails_and_the_store_takes_nothing_an_operator_releases(tmp_path, scene, doorway):  # noqa: F811
     world = World(tmp_path, scene, pace=BRISK, doorway=doorway)
     world.verdict["error"] = StoreError("the golden faces cannot be read")
-    recording = world.store.record_act
-
-    def full(*_, **__):
-        raise StoreError("disk full; nothing was stored")
-
-    store: Any = world.store
-    store.record_act = full
     with world:
-        world.kiosk.requests.release(actor="operator-1")
-        assert doorway.lines.pulses == 1
-        until(lambda: "store_unreadable" in world.kiosk.monitor.states())
-        kept = UnrecordedActs(tmp_path / "state")
-        assert Kind.RELEASE in [act.kind for act in kept._acts]
-        store.record_act = recording
+        with refusing(world.store.directory, *EVERYTHING):
+            world.kiosk.requests.release(actor="operator-1")
+            assert doorway.lines.pulses == 1
+            until(lambda: "store_unreadable" in world.kiosk.monitor.states())
+            kept = UnrecordedActs(tmp_path / "state")
+            assert Kind.RELEASE in [act.kind for act in kept._acts]
         until(lambda: world.acts(Kind.RELEASE) == [{}])
         until(lambda: len(UnrecordedActs(tmp_path / "state")) == 0)
 
@@ -80,19 +74,12 @@ def test_while_the_self_test_fails_and_the_store_takes_nothing_an_operator_relea
 def test_disarming_without_a_record_does_not_happen_and_arming_without_one_does(tmp_path, scene):  # noqa: F811
     with World(tmp_path, scene, pace=BRISK) as world:
         world.armed()
-        recording = world.store.record_act
-
-        def full(*_, **__):
-            raise StoreError("disk full; nothing was stored")
-
-        store: Any = world.store
-        store.record_act = full
-        world.kiosk.requests.set_alarm(is_armed=True, actor="panel")
-        with pytest.raises(StoreError):
-            world.kiosk.requests.set_alarm(is_armed=False, actor="panel")
-        assert world.kiosk.restart.state.is_alarm_armed
-        assert "alarm_armed" in world.kiosk.monitor.states()
-        store.record_act = recording
+        with refusing(world.store.directory, *EVERYTHING):
+            world.kiosk.requests.set_alarm(is_armed=True, actor="panel")
+            with pytest.raises(StoreError, match="disk full"):
+                world.kiosk.requests.set_alarm(is_armed=False, actor="panel")
+            assert world.kiosk.restart.state.is_alarm_armed
+            assert "alarm_armed" in world.kiosk.monitor.states()
         world.kiosk.requests.set_alarm(is_armed=False, actor="panel")
         assert world.acts(Kind.POLICY) == [{"is_alarm_armed": False}, {"is_alarm_armed": True}]
 

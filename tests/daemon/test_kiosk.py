@@ -18,6 +18,7 @@ from kiosk.capture.process import Camera
 from kiosk.capture.slot import Exposure
 from kiosk.daemon.kiosk import Kiosk, serve
 from kiosk.daemon.pace import Pace
+from kiosk.daemon.requests import Requests
 from kiosk.daemon.wiring import patience_of
 from kiosk.device.device import Device
 from kiosk.door.lines import Input, Output
@@ -29,6 +30,7 @@ from kiosk.health.supervisor import Flag
 from kiosk.rules.patience import Tries
 from kiosk.settings.sections import CameraSettings
 from kiosk.store.chain import Kind
+from kiosk.store.database import Database
 from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.directory import initialise, open_store
 from kiosk.store.keys import read_keys
@@ -37,13 +39,20 @@ from kiosk.testing.fakes import RecordedLines
 from kiosk.testing.scripted_liveness import ScriptedDetector
 from kiosk.types import Face, Template
 from tests.entrance.staged import POINTS, Stage, config, template
-from tests.patience import BUSY_S, LIMIT_S, until
+from tests.patience import BUSY_S, LIMIT_S, stands_in, until
+from tests.store.stored import refusing
 
 A = template(1)
 
 
-PATIENT = Pace(supervisor_late_s=LIMIT_S)
-"""Takes grants from a door whose supervisor is late: tests/door/test_door.py says when it must not."""
+PATIENT = Pace(supervisor_late_s=LIMIT_S, judge_late_s=LIMIT_S, door_late_s=LIMIT_S)
+"""Calls no thread of a busy machine late, and takes grants from a door whose supervisor is late.
+
+tests/door/test_door.py says when it must not.
+"""
+
+EVERYTHING = ("INSERT ON log", "INSERT ON kiosk")
+"""What a store that takes nothing refuses: facts, and the probe of whether it takes any."""
 
 BRISK = replace(PATIENT, round_s=0.05, figures_s=0.05, retest_s=0.1, store_probe_s=0.1)
 
@@ -70,9 +79,18 @@ class World:
         base = Stage(tmp_path / "unused")
         base.close()
         face = Face(np.array([80, 40, 240, 200], np.float32), POINTS * 120 + np.array((160.0, 120.0), np.float32), 0.9)
+        self.may_look, self.broken = threading.Event(), ()  # networks that hang until then, and what they raise
+        self.may_look.set()
+
+        def glance(_image):
+            assert self.may_look.wait(LIMIT_S)
+            for error in self.broken:
+                raise error
+            return [face] * len(self.people)
+
         self.recogniser = replace(
             base.device.recogniser,
-            glance=lambda _image: [face] * len(self.people),
+            glance=glance,
             extract=lambda _image, _face: self.people[0] if self.people else template(0),
         )
         directory = tmp_path / "state"
@@ -172,18 +190,12 @@ def test_without_a_passed_self_test_nobody_is_judged_and_it_is_tried_again(tmp_p
 def test_a_store_that_failed_closes_until_it_takes_facts_again(tmp_path, scene):
     with World(tmp_path, scene, pace=BRISK) as world:
         world.armed()
-        saving, probing = world.device.save, world.store.probe
-
-        def full(*_):
-            raise StoreError("disk full; nothing was stored")
-
-        world.device.save = world.store.probe = full
-        world.people.append(A)
-        until(lambda: "store_unreadable" in world.kiosk.monitor.states())
-        (state,) = [one for one in world.kiosk.requests.health().states if one.condition == "store_unreadable"]
-        assert "disk full" in state.sentence
-        assert not world.kiosk.requests.health().is_armed
-        world.device.save, world.store.probe = saving, probing
+        with refusing(world.store.directory, *EVERYTHING):
+            world.people.append(A)
+            until(lambda: "store_unreadable" in world.kiosk.monitor.states())
+            (state,) = [one for one in world.kiosk.requests.health().states if one.condition == "store_unreadable"]
+            assert "disk full" in state.sentence
+            assert not world.kiosk.requests.health().is_armed
         world.armed()
         assert world.lines.pulses == 0
 
@@ -205,18 +217,12 @@ def test_a_disk_that_does_not_answer_closes_the_kiosk_and_ends_no_thread(tmp_pat
 def test_what_the_door_did_while_the_store_failed_is_recorded_afterwards(tmp_path, scene):
     with World(tmp_path, scene, pace=BRISK) as world:
         world.armed()
-        recording = world.store.record_act
-
-        def full(*_, **__):
-            raise StoreError("disk full; nothing was stored")
-
         until(
             lambda: world.kiosk.door._mechanics._exit.state is False
         )  # a button that is down at the start counts as shorted
-        world.store.record_act = full
-        world.lines.turn(Input.EXIT, on=True)
-        until(lambda: "store_unreadable" in world.kiosk.monitor.states())
-        world.store.record_act = recording
+        with refusing(world.store.directory, *EVERYTHING):
+            world.lines.turn(Input.EXIT, on=True)
+            until(lambda: "store_unreadable" in world.kiosk.monitor.states())
         until(lambda: {"what": "exit_pressed"} in world.acts(Kind.DOOR))
 
 
@@ -278,7 +284,7 @@ def test_an_alarm_that_is_armed_while_declines_are_kept_is_kept_too(tmp_path, sc
     judging.start()
     assert is_writing.wait(LIMIT_S)
     arming.start()
-    arming.join(0.3)  # long enough to be in the way
+    until(lambda: stands_in(Requests.set_alarm))
     may_go_on.set()
     judging.join()
     arming.join()
@@ -290,27 +296,19 @@ def test_an_alarm_that_is_armed_while_declines_are_kept_is_kept_too(tmp_path, sc
     assert (failed, kept.is_alarm_armed, kept.tries["declines"]) == ([], True, 5)
 
 
-def test_an_alarm_armed_while_it_is_being_disarmed_stays_armed(tmp_path, scene, monkeypatch):
+def test_an_alarm_armed_while_it_is_being_disarmed_stays_armed(tmp_path, scene):
     world = World(tmp_path, scene)
-    world.kiosk.requests.set_alarm(is_armed=True, actor="key-1")
-    recording, is_recording, may_go_on = world.store.record_act, threading.Event(), threading.Event()
-
-    def slow(kind, **more):
-        if not more["details"]["is_alarm_armed"]:
-            is_recording.set()
-            assert may_go_on.wait(LIMIT_S)
-        return recording(kind, **more)
-
-    monkeypatch.setattr(world.store, "record_act", slow)
+    alarm = world.kiosk.requests
+    alarm.set_alarm(is_armed=True, actor="key-1")
     disarming, arming = (
-        threading.Thread(target=world.kiosk.requests.set_alarm, kwargs={"is_armed": is_armed, "actor": "key-1"})
+        threading.Thread(target=alarm.set_alarm, kwargs={"is_armed": is_armed, "actor": "key-1"})
         for is_armed in (False, True)
     )
-    disarming.start()
-    assert is_recording.wait(LIMIT_S)
-    arming.start()
-    arming.join(0.3)  # long enough to be in the way
-    may_go_on.set()
+    with world.store.transaction():  # somebody else writes, so the record of the one that disarms has to wait
+        disarming.start()
+        until(lambda: stands_in(Database.write))
+        arming.start()
+        until(lambda: stands_in(Requests.set_alarm, times=2))
     disarming.join()
     arming.join()
     states = world.kiosk.monitor.states()
@@ -388,15 +386,10 @@ def test_settings_that_can_are_taken_while_it_runs_and_the_others_want_a_new_sta
 def test_a_thread_that_hangs_or_ends_is_named(tmp_path, scene, caplog):
     with World(tmp_path, scene, pace=replace(PATIENT, judge_late_s=0.3)) as world:
         world.armed()
-        stuck = threading.Event()
-        world.kiosk.judge.take = lambda *_: stuck.wait(LIMIT_S)
+        world.may_look.clear()
         until(lambda: world.kiosk.hanging == "judge")
-        stuck.set()
-
-        def broken(*_):
-            raise ZeroDivisionError
-
-        world.kiosk.judge.take = broken
+        world.broken = (ZeroDivisionError(),)
+        world.may_look.set()
         with caplog.at_level(logging.CRITICAL):
             until(lambda: world.kiosk.is_broken)
     assert world.kiosk.hanging == "judge ended: ZeroDivisionError"
@@ -415,19 +408,20 @@ class Heard:
         return sum("WATCHDOG" in facts for facts in self.facts)
 
 
-def test_the_watchdog_is_fed_only_while_everything_comes_round(tmp_path, scene, monkeypatch):
+def test_the_watchdog_is_fed_only_while_everything_comes_round(tmp_path, scene):
     supervisor: Any = Heard()
-    with World(tmp_path, scene) as world:
+    with World(tmp_path, scene, pace=replace(PATIENT, judge_late_s=0.3)) as world:
         world.armed()
         stopping = Flag()
         main = threading.Thread(target=serve, args=(world.kiosk, supervisor, stopping, lambda: False))
         main.start()
         until(lambda: supervisor.fed() > 3)
-        monkeypatch.setattr(type(world.kiosk.camera), "due", property(lambda _: 0.0))  # its time has passed
-        until(lambda: world.kiosk.hanging == "camera")
+        world.may_look.clear()
+        until(lambda: world.kiosk.hanging == "judge")
         before = supervisor.fed()
         stopping.wait(0.5)
         hungry = supervisor.fed() - before
+        world.may_look.set()
         stopping.set()
         main.join()
 

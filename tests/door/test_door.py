@@ -21,7 +21,7 @@ from kiosk.rules.grant import Grant, Refusal, RefusalReason
 from kiosk.settings.config import load_config
 from kiosk.settings.door import DoorSettings
 from kiosk.testing.fakes import ManualClock, RecordedLines
-from tests.patience import LIMIT_S, PROCESS_S
+from tests.patience import LIMIT_S, PROCESS_S, stands_in, until
 
 SETTINGS = DoorSettings()
 DARK = {Output.RELAY: False, Output.GREEN: False, Output.YELLOW: False, Output.RED: False, Output.BUZZER: False}
@@ -200,7 +200,7 @@ def test_a_state_that_begins_while_a_grant_waits_for_the_supervisor_refuses_it()
 
     with site.door._lock:  # a tick, in a slow line
         waiting.start()
-        waiting.join(0.1)  # long enough to be in front of the lock
+        until(lambda: stands_in(Door.open))
         site.states.add("alarm_armed")
     waiting.join()
 

@@ -109,8 +109,7 @@ class Stage:
             self.config,
             clock=self.clock,
             door=self.door if has_door else None,
-            keep=self.kept.append,
-            **more,
+            **{"keep": self.kept.append, **more},
         )
         self.number = 0
         self.scene = WALL  # what the camera sees, faces apart

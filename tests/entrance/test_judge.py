@@ -540,13 +540,11 @@ def test_a_code_serves_once_and_runs_out(tmp_path):
 
 
 def test_an_opening_is_announced_even_where_the_declines_cannot_be_kept(tmp_path):
-    stage = Stage(tmp_path, tries=Tries(1, 0.0, 1e9))
-    stage.enrol(A)
-
     def fail(_tries):
         raise StoreError("the disk is full")
 
-    stage.judge._keep = fail
+    stage = Stage(tmp_path, tries=Tries(1, 0.0, 1e9), keep=fail)
+    stage.enrol(A)
     stage.show(A, seconds=1.0)
     stage.close()
 

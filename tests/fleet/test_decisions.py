@@ -27,8 +27,8 @@ from kiosk.store.subjects import Enrolment
 from kiosk.store.upkeep import backup, restore, rollback
 from tests.fleet.keys import Fleet, Kiosk
 from tests.fleet.test_hub import site  # noqa: F401  a fixture
-from tests.patience import until
-from tests.store.stored import ANN, Clock, needles, template
+from tests.patience import LIMIT_S, until
+from tests.store.stored import ANN, Clock, needles, refusing, template
 
 SINCE = datetime(2000, 1, 1, tzinfo=timezone.utc)
 
@@ -97,23 +97,15 @@ def test_what_was_decided_without_a_hub_arrives_later_in_order(site):  # noqa: F
     assert read(owner, a) == before + made
 
 
-def test_a_kiosk_that_ends_before_it_notes_the_acknowledgement_sends_nothing_twice(site, monkeypatch):  # noqa: F811
+def test_a_kiosk_that_ends_before_it_notes_the_acknowledgement_sends_nothing_twice(site):  # noqa: F811
     _, _, owner, kiosks = site
     a, *_ = kiosks
     before = read(owner, a)
-    failed: list[object] = []
-    settle = a.store.fleet_outbox.settle
-
-    def settles(row, remote):
-        if not failed:
-            failed.append(row)
-            raise StoreError("the plug was pulled")
-        settle(row, remote)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(a.store.fleet_outbox, "settle", settles)
+    with refusing(a.directory, "UPDATE ON outbox WHEN NEW.state = 'sent'", saying="the plug was pulled"):
         made = [decide(a), decide(a)]
-        until(lambda: failed and sent(a))
+        until(lambda: "the plug was pulled" in a.sync.figures()["hubs"][0]["reason"])
+        assert waiting(a.store) == 2
+    until(lambda: sent(a))
 
     assert read(owner, a) == before + made
 
@@ -192,11 +184,11 @@ def test_a_kiosk_reads_and_writes_no_other_kiosks_log(site):  # noqa: F811
     a, b, _ = kiosks
     before = owner.decisions(None, since=SINCE)
 
-    async def attempt(work):
+    async def attempt(work, within_s=1.0):
         url = fleet.invitation.hubs[0]
         try:
             async with wire.connection(url, fleet.invitation, a.member.identity, a.member.id) as client:
-                stream = client.jetstream(timeout=1.0)
+                stream = client.jetstream(timeout=within_s)
                 await work(stream)
         except (wire.HubError, NatsError, asyncio.TimeoutError):
             return False
@@ -204,7 +196,8 @@ def test_a_kiosk_reads_and_writes_no_other_kiosks_log(site):  # noqa: F811
 
     assert not asyncio.run(attempt(lambda one: one.get_last_msg(wire.LOG, f"fleet.log.{b.member.id}", direct=True)))
     assert not asyncio.run(attempt(lambda one: one.publish(f"fleet.log.{b.member.id}", b"x")))
-    assert asyncio.run(attempt(lambda one: one.get_last_msg(wire.LOG, f"fleet.log.{a.member.id}", direct=True)))
+    own = attempt(lambda one: one.get_last_msg(wire.LOG, f"fleet.log.{a.member.id}", direct=True), LIMIT_S)
+    assert asyncio.run(own)
     assert owner.decisions(None, since=SINCE) == before
 
 

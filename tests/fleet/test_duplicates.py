@@ -30,9 +30,9 @@ def near(seed, model=MODEL):
     return Template((vector / np.linalg.norm(vector)).astype(np.float32), model)
 
 
-def watch(kiosk):
+def watch(kiosk, **more):
     device = Device(fixed_recogniser(template(0), SCALE), kiosk.store, Config(), now=Clock())
-    return DuplicateWatch(device)
+    return DuplicateWatch(device, **more)
 
 
 def enrolled(kiosk, vector, name):
@@ -108,15 +108,14 @@ def test_a_reference_that_arrives_later_is_compared_too_and_one_of_another_model
     assert watching.look() == 1
 
 
-def test_many_who_arrive_at_once_are_compared_with_everybody(kiosks, tmp_path, monkeypatch):
+def test_many_who_arrive_at_once_are_compared_with_everybody(kiosks, tmp_path):
     a, b = kiosks
     for seed in range(5):
         enrolled(a, template(seed), f"Person {seed}")
         enrolled(b, near(seed), f"Person {seed}.")
     carry(b, a, tmp_path / "stick")
-    monkeypatch.setattr("kiosk.fleet.duplicates.MANY", 2)
 
-    assert watch(a).look() == 5
+    assert watch(a, many=2).look() == 5
 
 
 def test_a_look_that_fails_is_told_of_and_stops_nothing_else(kiosks):

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import pytest
 
 from kiosk import __version__
-from kiosk.errors import StoreError
 from kiosk.fleet import wire
 from kiosk.fleet.hub import Address, Hub, prepare, settings_of
 from kiosk.fleet.identity import new_identity, read_code
@@ -17,7 +16,7 @@ from kiosk.fleet.sync import FleetSync
 from kiosk.fleet.view import View
 from tests.fleet.keys import Fleet, Kiosk, want_server
 from tests.patience import LIMIT_S, until
-from tests.store.stored import ANN, Clock, enrolment, needles
+from tests.store.stored import ANN, Clock, enrolment, needles, raw, refusing
 
 pytest.importorskip("nats", reason="nats-py of the extra fleet is not installed")
 
@@ -95,8 +94,9 @@ def site(tmp_path_factory, port):
 def level(kiosks):
     def is_level():
         digests = [kiosk.sync.member.shared.digests() for kiosk in kiosks]
-        return all(one == digests[0] for one in digests) and not any(
-            hub["waiting"] for kiosk in kiosks for hub in kiosk.sync.figures()["hubs"]
+        hubs = [kiosk.sync.figures()["hubs"] for kiosk in kiosks]  # none before the fleet's thread is up
+        return all(one == digests[0] for one in digests) and all(
+            each and not any(hub["waiting"] for hub in each) for each in hubs
         )
 
     until(is_level)
@@ -146,23 +146,15 @@ def test_kiosks_say_how_they_are(site):
     assert '"log"' in a.sync.member.shared.hubs.health()[b.member.id][1]
 
 
-def test_a_kiosk_that_ends_before_it_notes_what_the_hub_has_sends_it_again_and_nothing_comes_of_it(site, monkeypatch):
+def test_a_kiosk_that_ends_before_it_notes_what_the_hub_has_sends_it_again_and_nothing_comes_of_it(site):
     _, _, _, kiosks = site
     a, b, _ = kiosks
     level(kiosks)
-    shared = a.sync.member.shared
-    failed: list[int] = []
-    mark = shared.hubs.mark_sent
-
-    def mark_sent(source, version):
-        if not failed:
-            failed.append(version)
-            raise StoreError("the plug was pulled")
-        mark(source, version)
-
-    monkeypatch.setattr(shared.hubs, "mark_sent", mark_sent)
-    twice = a.store.people.enrol(enrolment(4))
-    until(lambda: b.of(twice.session_id) is not None and failed)
+    with refusing(a.directory, "INSERT ON fleet_position WHEN NEW.sent > 0", saying="the plug was pulled"):
+        twice = a.store.people.enrol(enrolment(4))
+        until(lambda: "the plug was pulled" in a.sync.figures()["hubs"][0]["reason"])
+        until(lambda: b.of(twice.session_id) is not None)
+        assert any(hub["waiting"] for hub in a.sync.figures()["hubs"])
     level(kiosks)
 
     assert b.store.people.subjects().total == a.store.people.subjects().total
@@ -178,7 +170,8 @@ def test_reading_and_sending_everything_again_changes_nothing(site):
         kiosk.sync.member.shared.hubs.rewind()
         kiosk.sync = FleetSync(kiosk.store)
         kiosk.sync.start()
-    until(lambda: all(hub["is_level"] for kiosk in kiosks for hub in kiosk.sync.figures()["hubs"]))
+    # A kiosk whose fleet's thread is not up yet has no links.
+    until(lambda: all(links and all(link.is_level for link in links) for links in [one.sync.links for one in kiosks]))
     level(kiosks)
 
     assert [kiosk.store.log.tail().seq for kiosk in kiosks] == before
@@ -280,7 +273,7 @@ def test_the_hub_keeps_no_name_and_no_template(site):
     assert [path.name for path in files for needle in needles() if needle in path.read_bytes()] == []
 
 
-def test_the_roster_is_read_before_the_people(site, monkeypatch):
+def test_the_roster_is_read_before_the_people(site):
     """Trap 1, the carrier's half: a newcomer opens everything at once, and parks nothing."""
     fleet, _, owner, kiosks = site
     level(kiosks)
@@ -288,21 +281,17 @@ def test_the_roster_is_read_before_the_people(site, monkeypatch):
     late = Kiosk(place / "late", fleet, Clock())
     let_in(fleet, owner, late)
     late.sync = FleetSync(late.store)
-    parked = []
-    hear = late.sync.member.hear
+    with raw(late.directory) as disk:
+        disk.execute("CREATE TABLE was_parked (why TEXT)")
+        disk.execute(
+            "CREATE TRIGGER parks AFTER INSERT ON fleet_parked BEGIN INSERT INTO was_parked VALUES (NEW.why); END"
+        )
+        late.sync.start()
+        kiosks.append(late)
+        level(kiosks)
 
-    def hears(*given, **more):
-        done = hear(*given, **more)
-        parked.append(len(late.member.shared.parked()))
-        return done
-
-    monkeypatch.setattr(late.sync.member, "hear", hears)
-    late.sync.start()
-    kiosks.append(late)
-    level(kiosks)
-
-    assert parked
-    assert set(parked) == {0}
+        assert late.sync.member.shared.count()
+        assert disk.execute("SELECT * FROM was_parked").fetchall() == []
 
 
 def test_a_kiosk_taken_off_is_cut_off_and_believed_nothing_new(site):

@@ -19,7 +19,7 @@ from kiosk.store.subjects import Details, Enrolment
 from tests.fleet.keys import Kiosk
 from tests.fleet.test_hub import let_in, site  # noqa: F401  a fixture
 from tests.patience import until
-from tests.store.stored import Clock, template
+from tests.store.stored import Clock, raw, template
 
 
 def ordered(fleet, body, *, kind=POLICY, revision=1, signer=None, epoch=None):
@@ -222,7 +222,7 @@ def test_a_policy_reaches_every_kiosk_and_each_holds_whom_it_lets_in(site):  # n
     assert (hub.directory / "order-policy").exists()
 
 
-def test_a_newcomer_hears_the_policy_before_the_people(site, monkeypatch):  # noqa: F811
+def test_a_newcomer_hears_the_policy_before_the_people(site):  # noqa: F811
     fleet, _, owner, kiosks = site
     a, *_ = kiosks
     person = a.store.people.enrol(Enrolment([template(33)], Details(groups=("guests",))))
@@ -230,20 +230,18 @@ def test_a_newcomer_hears_the_policy_before_the_people(site, monkeypatch):  # no
     late = Kiosk(a.directory.parent / "late", fleet, Clock())
     let_in(fleet, owner, late)
     late.sync = FleetSync(late.store)
-    known = []
-    hear = late.sync.member.hear
+    with raw(late.directory) as disk:
+        disk.execute("CREATE TABLE heard (is_door_known INTEGER)")
+        disk.execute(
+            "CREATE TRIGGER hears BEFORE INSERT ON fleet_document"
+            f" BEGIN INSERT INTO heard SELECT count(*) FROM secret WHERE name = '{DOOR}'; END"
+        )
+        late.sync.start()
+        kiosks.append(late)
+        until(lambda: any(hub["is_level"] for hub in late.sync.figures()["hubs"]))
 
-    def hears(*given, **more):
-        known.append(late.store.door_groups())
-        return hear(*given, **more)
-
-    monkeypatch.setattr(late.sync.member, "hear", hears)
-    late.sync.start()
-    kiosks.append(late)
-    until(lambda: any(hub["is_level"] for hub in late.sync.figures()["hubs"]))
-
-    assert all(groups == frozenset({"staff"}) for groups in known)
-    assert known
+        assert set(disk.execute("SELECT is_door_known FROM heard").fetchall()) == {(1,)}
+    assert late.store.door_groups() == {"staff"}
     assert late.of(person.session_id) is None
     assert {one.details.groups for one in late.store.people.subjects().subjects} == {("staff",)}
 

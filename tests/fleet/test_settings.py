@@ -181,13 +181,13 @@ def test_an_empty_order_gives_everything_back_and_leaving_does_too(fleet, kiosk)
     assert not at.path.exists()
 
 
-def test_a_disk_that_takes_nothing_is_tried_again(fleet, kiosk, tmp_path):
+def test_a_disk_that_takes_nothing_is_tried_again(fleet, kiosk):
     at = At(kiosk, kiosk.member)
-    at.keeper._path = tmp_path / "gone" / ORDERED_NAME
+    at.path.mkdir()  # whose place no file can take
     order(fleet, kiosk, BODY)
     at.keeper.look()
     assert "were not taken" in at.keeper.figures()["fault"]
-    (tmp_path / "gone").mkdir()
+    at.path.rmdir()
     at.keeper.look()
 
     assert at.keeper.figures()["fault"] is None

@@ -13,7 +13,6 @@ from kiosk.fleet.updates import words
 from kiosk.fleet.updates.appliance import OUTCOME, Appliance, find_installer
 from kiosk.fleet.updates.order import MOST_BUNDLES, PIECE, read_bundle, update_of
 from kiosk.fleet.updates.rollout import Stage, Word
-from kiosk.fleet.updates.shelf import Shelf
 from kiosk.fleet.updates.staging import Machine, Others, Staging, take_bundle
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import DecisionFilter
@@ -200,7 +199,6 @@ def test_what_was_changed_on_the_disk_before_its_turn_is_fetched_again(fleet, a,
 def test_a_kiosk_without_room_waits_and_says_how_much_is_missing(fleet, a, bundle, monkeypatch):
     a.process()
     ordered(fleet, a, bundle)
-    a.staging._shelf = a.staging.fetching._shelf = Shelf(a.directory)
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1_000_000})())
 
     assert a.staging.fetching.next() is None
@@ -246,10 +244,9 @@ def test_a_kiosk_killed_before_it_asked_asks_and_one_killed_after_hears_the_answ
         def ask(self, *_given):
             raise KeyboardInterrupt
 
-    a.process()
+    a.process(installer=Cut(a.opt))
     ordered(fleet, a, bundle)
     fetch(a, bundle)
-    a.staging._installer = Cut(a.opt)
     with pytest.raises(KeyboardInterrupt):
         a.staging.look()
     assert not (a.folder / "request").exists()

@@ -85,7 +85,7 @@ class Kiosk:
             return None
 
     def is_in(self, state):
-        return self.states is not None and state in self.states
+        return state in (self.states or ())
 
     def store(self):
         return open_store(self.state, read_keys(self.state), now=time.time)
@@ -151,7 +151,9 @@ def test_in_by_one_kiosk_and_out_by_the_other(owner, tmp_path):
             until(lambda: b.lines.pulses >= 1, COMES_S)  # out, also of somebody who never came in
             until(lambda: a.lines.pulses >= 2, COMES_S)  # in again and again, as they leave by the other
             assert b.lines.pulses >= 1
-            assert not a.is_in("neighbour_lost")
+            until(
+                lambda: a.states is not None and not a.is_in("neighbour_lost")
+            )  # a busy machine loses it now and then
 
             lock_down(a, b)
             b.process.kill()

@@ -48,10 +48,10 @@ class Updated(Kiosk):
     def folder(self):
         return self.directory / "updates"
 
-    def make(self, member, others, version=OLD, *, settle_s=0.2, **more):
+    def make(self, member, others, version=OLD, *, installer=None, settle_s=0.2, **more):
         """Return its part in updates, as a process that runs a release makes it."""
-        machine = Machine(version, ARCH, PYTHON)
-        return Staging(self.store, member, others, Appliance(self.opt), machine=machine, settle_s=settle_s, **more)
+        installer, machine = installer or Appliance(self.opt), Machine(version, ARCH, PYTHON)
+        return Staging(self.store, member, others, installer, machine=machine, settle_s=settle_s, **more)
 
     def start(self, version=OLD):
         """Run a release, with its thread."""
@@ -72,8 +72,10 @@ class Updated(Kiosk):
     @property
     def asked(self) -> Any:
         """What the updater is asked for: revision, version, bundle; None: nothing."""
-        path = self.folder / REQUEST
-        return path.read_text().split() if path.exists() else None
+        try:
+            return (self.folder / REQUEST).read_text().split()
+        except FileNotFoundError:  # which may be withdrawn at any time
+            return None
 
     def answer(self, stage, why=""):
         """Say how it went, as the updater does."""

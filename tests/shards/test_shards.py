@@ -101,13 +101,27 @@ def test_four_shards_answer_as_one_gallery_and_without_one_nobody_is_unknown(sta
         spread = parts.enter_context(
             Device(fixed_recogniser(template(0), SCALE), opened(state), Config(), now=lambda: NOW)
         )
-        front = spread.elsewhere = Front(address, seal, OF, patience_s=PATIENT_S)
+        patient, hasty = (
+            parts.enter_context(closing(Front(address, seal, OF, patience_s=waits_s))) for waits_s in (PATIENT_S, 0.3)
+        )
         probes = [template(3), template(7), near(9, 0.95), template(999)]
 
         def said(device, probe):
             answer = answer_search(device, sample(probe))
             return answer["face_search"] | {"device": answer["device"]}
 
+        def said_by(answered, probe):
+            """Ask until all shards that are there answered: 0.3 s are short for a busy machine."""
+            spread.elsewhere, found = hasty, []
+
+            def is_enough():
+                found.append(said(spread, probe))
+                return found[-1]["device"]["shards"] == {"answered": answered, "of": OF}
+
+            until(is_enough)
+            return found[-1]
+
+        spread.elsewhere = patient
         for probe in probes:
             alone, together = said(here, probe), said(spread, probe)
             assert together["device"].pop("shards") == {"answered": OF, "of": OF}
@@ -116,24 +130,17 @@ def test_four_shards_answer_as_one_gallery_and_without_one_nobody_is_unknown(sta
         assert [said(spread, probe)["status"] for probe in probes[1:]] == ["Declined", "In Review", "Approved"]
         queries = [Query(0.1, 7), Query(0.0, 2, Among.BLOCKLISTED), Query(-1.0, None)]
         wanted = here.gallery.search_all(template(5), queries, now=NOW)
-        assert [list(one) for one in front.search_all(template(5), queries, now=NOW).candidates] == wanted
+        assert [list(one) for one in patient.search_all(template(5), queries, now=NOW).candidates] == wanted
 
         # Seed 7 is number 8, of part 0; seed 9 is number 10, of part 2, which goes.
         services[2].close()
-        front._patience_s = 0.3
-        assert said(spread, template(999))["device"]["shards"] == {"answered": 3, "of": OF}
-        assert [said(spread, probe)["status"] for probe in probes] == [
-            "In Review",
-            "Declined",
-            "In Review",
-            "In Review",
-        ]
-        assert said(spread, probes[2])["total_matches"] == 0
+        without = [said_by(3, probe) for probe in probes]
+        assert [one["status"] for one in without] == ["In Review", "Declined", "In Review", "In Review"]
+        assert without[2]["total_matches"] == 0
 
-        front._patience_s = PATIENT_S
+        spread.elsewhere = patient
         shard(parts, state, address, seal, 2)  # it is back
         assert said(spread, probes[2])["total_matches"] == 1
-        front._patience_s = 0.3
         with closing(Front(address, Seal(new_key()), OF, patience_s=0.3)) as stranger:
             assert stranger.search_all(template(3), queries, now=NOW).answered == 0
     carried = log.read_bytes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from kiosk.store.directory import DATABASE_NAME
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.types import Template
+from tests.patience import LIMIT_S
 
 MODEL = "a" * 64
 OTHER_MODEL = "b" * 64
@@ -51,11 +52,24 @@ def enrolment(seed: int, details: Details | None = None) -> Enrolment:
 @contextmanager
 def raw(directory: Path) -> Iterator[sqlite3.Connection]:
     """Open the database as an attacker or a broken disk would."""
-    connection = sqlite3.connect(directory / DATABASE_NAME, isolation_level=None)
-    try:
+    with closing(sqlite3.connect(directory / DATABASE_NAME, timeout=LIMIT_S, isolation_level=None)) as connection:
         yield connection
-    finally:
-        connection.close()
+
+
+@contextmanager
+def refusing(directory: Path, *acts: str, saying: str = "database or disk is full") -> Iterator[None]:
+    """Have the database take none of these acts, such as "INSERT ON log", and say why: a disk that is full, or fails.
+
+    An act may name a case: "INSERT ON subject WHEN NEW.session_number = 3".
+    """
+    with raw(directory) as disk:
+        for number, act in enumerate(acts):
+            disk.execute(f"CREATE TRIGGER refuses_{number} BEFORE {act} BEGIN SELECT RAISE(ABORT, '{saying}'); END")
+        try:
+            yield
+        finally:
+            for number in range(len(acts)):
+                disk.execute(f"DROP TRIGGER refuses_{number}")
 
 
 def files_with(directory: Path, needle: bytes) -> list[str]:

@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+from kiosk.errors import StoreError
 from kiosk.rules.cards import read_card
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from kiosk.store.fleet.document import fingerprint
+from kiosk.store.fleet.shared import SORTED
 from kiosk.store.outbox import FLEET, Message, OutboxState, of_fleet
 from kiosk.store.subjects import Details, Enrolment
-from tests.store.stored import ANN, MODEL, files_with, needles, template
+from tests.store.stored import ANN, MODEL, files_with, needles, refusing, template
 from tests.store.test_fleet_shared import hub, kiosks  # noqa: F401  fixtures
 
 
@@ -193,14 +195,15 @@ def test_somebody_who_is_not_held_is_forgotten_with_a_receipt_all_the_same(hub, 
     assert a.shared.receipts(ann.session_id) == {"a", "b", "c"}
 
 
-def test_a_kiosk_that_ended_in_the_middle_goes_on_where_it_was(hub, kiosks, monkeypatch):  # noqa: F811
+def test_a_kiosk_that_ended_in_the_middle_goes_on_where_it_was(hub, kiosks):  # noqa: F811
     a, b, _ = kiosks
-    for seed in range(1, 6):
+    for seed in range(SORTED + 3):
         enrolled(a, seed, "guests")
     exchange(hub, kiosks)
-    monkeypatch.setattr("kiosk.store.fleet.shared.SORTED", 2)
     b.shared.take_door(["staff"], revision=1)
-    b.shared._sort_some()
+    last = "DELETE ON subject WHEN (SELECT count(*) FROM subject) <= 2"
+    with refusing(b.directory, last), pytest.raises(StoreError, match="full"):
+        b.shared.sort_people()
     b.store.close()
     b.open()
     assert len(held(b)) == 3

@@ -1,13 +1,12 @@
 """Stores that share people: what is done at one is so at the others, whatever is lost, repeated, late or restored."""
 
-import itertools
 import os
-import sqlite3
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from kiosk.errors import StoreError
 from kiosk.store.directory import initialise, open_store
 from kiosk.store.fleet.document import Document, Register, SharedReference
 from kiosk.store.fleet.hubs import Position
@@ -18,7 +17,7 @@ from kiosk.store.store import Store
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.store.upkeep import backup, check, rekey, restore
 from kiosk.types import Status
-from tests.store.stored import ANN, MODEL, OTHER_MODEL, enrolment, files_with, needles, template
+from tests.store.stored import ANN, MODEL, OTHER_MODEL, enrolment, files_with, needles, refusing, template
 
 HUB = "hub"
 
@@ -176,33 +175,26 @@ def test_what_is_read_is_not_said_again(hub, kiosks):
     assert [kiosk.store.log.tail().seq for kiosk in kiosks] == before
 
 
-def test_one_fetch_is_one_transaction(hub, kiosks, monkeypatch):
+def test_one_fetch_is_one_transaction(hub, kiosks):
     """Trap 5."""
     a, b, _ = kiosks
     a.people.enrol_many([enrolment(seed) for seed in range(30)])
     a.send(hub)
-    begun = []
-    original = type(b.store.database).write
-    monkeypatch.setattr(type(b.store.database), "write", lambda self: (begun.append(1), original(self))[1])
+    done: list[str] = []
+    with b.store.database.alone() as connection:  # which every transaction of this process takes
+        connection.set_trace_callback(done.append)
 
     assert b.read(hub) == 30
-    assert len(begun) == 1
+    assert [one for one in done if one.startswith(("BEGIN", "COMMIT"))] == ["BEGIN IMMEDIATE", "COMMIT"]
 
 
-def test_a_fetch_that_is_cut_short_is_read_again_as_a_whole(hub, kiosks, monkeypatch):
+def test_a_fetch_that_is_cut_short_is_read_again_as_a_whole(hub, kiosks):
     a, b, _ = kiosks
     a.people.enrol_many([enrolment(seed) for seed in range(5)])
     a.send(hub)
-    calls = itertools.count()
-
-    def dies(*_args, **_more):
-        if next(calls) == 3:
-            raise sqlite3.OperationalError("disk I/O error")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("kiosk.store.fleet.people.SharedPeople.show", dies)
-        with pytest.raises(Exception, match="disk"):
-            b.read(hub)
+    fourth = "INSERT ON subject WHEN (SELECT count(*) FROM subject) = 3"
+    with refusing(b.directory, fourth), pytest.raises(StoreError, match="disk full"):
+        b.read(hub)
     assert b.shared.hubs.position(HUB) == Position()
     assert b.shared.digests() == {}
     settle(hub, kiosks)
