@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import threading
 from collections import Counter
@@ -326,8 +327,9 @@ class Server:
             # asyncio does it only for sockets that say TCP by number, and an answer's second packet would wait 40 ms.
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
+            words = os.strerror(error.errno) if error.errno else str(error)  # its own repeat the address
             raise ConfigError(
-                f"[api]: cannot listen at {settings.bind} port {settings.port}: {error.strerror}; "
+                f"[api]: cannot listen at {settings.bind} port {settings.port}: {words}; "
                 "choose another with bind and port"
             ) from error
         more: dict[str, Any] = {"timeout_graceful_shutdown": GRACE_S}  # annotated as int; asyncio takes either

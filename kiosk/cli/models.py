@@ -61,7 +61,7 @@ def models_check(chosen: argparse.Namespace) -> int:
     if chosen.json:
         print(json.dumps({"pack": pack.name, "models": len(pack.models), "faults": faults}, indent=2))
     else:
-        print("\n".join(faults) or f"{len(pack.models)} models of pack {pack.name} are the files that were measured")
+        print("\n".join(faults) or f"{len(pack.models)} model files of pack {pack.name} are unchanged")
     return REFUSED if faults else 0
 
 

@@ -46,7 +46,9 @@ def read_people(root: Path) -> list[Photograph]:
     ]
     if not found:
         kinds = ", ".join(sorted(SUFFIXES))
-        raise ConfigError(f"{root} has no photographs; want {root.name}/PERSON/photographs ({kinds})")
+        raise ConfigError(
+            f"{root} has no folder with photographs of a person; want {root.name}/PERSON/photographs ({kinds})"
+        )
     return found
 
 

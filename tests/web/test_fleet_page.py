@@ -163,7 +163,7 @@ def test_the_kiosks_stand_at_a_glance_and_the_alarms_among_them(operator, fleet)
     row = page.get_by_role("row").filter(has_text="Store room")
     row.wait_for()
 
-    assert "Says nothing" in row.inner_text()
+    assert "Does not answer" in row.inner_text()
     assert "1 day" in row.inner_text()
     assert "31" in row.inner_text()
     said = page.get_by_role("row").filter(has_text="Staff entrance").inner_text()

@@ -234,7 +234,7 @@ def test_a_document_fills_the_enrolment_and_its_portrait_is_scored_with_the_phot
     page.locator("#photographs").set_input_files(GOLDEN / "person_b_1.jpg")
     page.get_by_text("Portrait and photograph:").wait_for()
     page.get_by_role("button", name="Enrol", exact=True).click()
-    page.get_by_text("The document speaks against it").wait_for()
+    page.get_by_text("The document does not pass").wait_for()
 
     page.locator("#document").set_input_files(passport)
     page.get_by_text("The portrait is somebody else's.").wait_for()
@@ -733,10 +733,10 @@ def test_an_administrator_leads_through_a_presentation_by_hand_and_sees_it_count
     page.get_by_text("Approved, score 93.5").wait_for()
     page.get_by_role("button", name="Count it, next").click()
 
-    page.get_by_text("0 of 1 went wrong; 62 more without an error show at most 5 %.").wait_for()
+    page.get_by_text("0 of 1 went wrong; 62 more without an error show a rate of at most 5 %.").wait_for()
     assert page.get_by_label("Number of the person").input_value() == str(subject.session_number)
     page.get_by_role("button", name="Take back the presentation").click()
-    page.locator("[data-step=people]").get_by_text("0 of 0 went wrong; 63 more").wait_for()
+    page.locator("[data-step=people]").get_by_text("None yet. 63 without an error").wait_for()
 
 
 def test_a_step_left_out_stands_so_on_the_page_and_in_the_report(operator):

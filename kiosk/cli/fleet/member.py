@@ -32,7 +32,10 @@ def fleet_join(chosen: argparse.Namespace) -> None:
     if chosen.json:
         print(json.dumps({"kiosk": card.id, "name": card.name, "check": card.check, "code": identity.code}))
         return
-    print(f"This kiosk is {card.name} ({card.id}); it asks to belong to {invitation.name}. Its check is {card.check}")
+    print(
+        f"This kiosk is {card.name} ({card.id}); it asks to belong to {invitation.name}. "
+        f"Its check value is {card.check}"
+    )
     print("The owner lets it in with: kiosk fleet approve CODE --owner DIR")
     if chosen.qr:
         segno.make(identity.code, error="l").terminal(sys.stdout, compact=True)

@@ -445,6 +445,7 @@ function sentence(step) {
 }
 
 function counted(step, goal) {
+  if (!step.presented && step.verdict === "more") return t("acceptance.verdict_none", { n: step.needed, rate: percent(goal) });
   const values = { errors: step.errors, presented: step.presented, n: (step.needed ?? 0) - step.presented, rate: percent(goal) };
   return t(`acceptance.verdict_${step.verdict}`, values);
 }
