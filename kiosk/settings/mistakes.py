@@ -85,7 +85,7 @@ def find_mistakes(sources: Sources) -> Found:
 
 
 def explained(error: ConfigError, sources: Sources) -> str:
-    """Return what to mend first, with its file, line and what was probably meant; the error's own words without that."""
+    """Return what to mend first, with its file, line and what was probably meant; else the error's own words."""
     mistakes = find_mistakes(sources).mistakes
     more = f"; `kiosk config check` shows {len(mistakes) - 1} more" if len(mistakes) > 1 else ""
     return f"{mistakes[0]}{more}" if mistakes else str(error)

@@ -1,7 +1,7 @@
 """The sections of kiosk.toml about the door's neighbours.
 
 [mqtt] is what a house's automation hears and may ask, [syslog] what a site's log server is sent, [osdp] the line to an
-access control panel, or to readers, [wiegand] a reader on two wires, [factors] what is asked beside the face.
+access control panel, or to readers, [wiegand] a reader on two wires, [factors] what is asked in addition to the face.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ class WiegandSettings:
 
 @dataclass(frozen=True, slots=True)
 class FactorSettings:
-    """[factors]: what is asked beside the face, and when; by default nothing."""
+    """[factors]: what is asked in addition to the face, and when; by default nothing."""
 
     pin: tuple[str, ...] = setting(
         (),
@@ -187,7 +187,8 @@ class FactorSettings:
     )
     tries: int = setting(3, "Wrong PINs or cards until the person is declined.", low=1, high=10, unit="tries")
     duress_url: str = setting(
-        "", "Where an entry under duress is told of, silently: https://..., signed with the webhook secret; empty: no."
+        "",
+        "Where an entry under duress is reported, silently: https://…, signed with the webhook secret; empty: nowhere.",
     )
 
     def __post_init__(self) -> None:
