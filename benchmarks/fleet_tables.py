@@ -122,8 +122,8 @@ def modelled() -> str:
         (
             f"{breaks[-1]['kiosks_taken_off']:,} kiosks with their share of the people can be removed before a "
             "list of the kiosks, with what is still accepted of those, is longer than a message of the hub may be. "
-            f"Accuracy ends earlier: at score 90 a stranger's search among a million lists {found['strangers_candidates_at_90']:g} "
-            "person wrongly, on average."
+            "Accuracy ends earlier: at score 90 a stranger's search among a million lists "
+            f"{found['strangers_candidates_at_90']:g} person wrongly, on average."
         ),
     ]
     return "\n".join(lines)
