@@ -338,7 +338,8 @@ export async function acceptance(place, { session, on, atEnd }) {
   }
 
   function reportCard(found) {
-    const recommended = found.recommended;
+    const isTried = found.steps.some((one) => one.step === "strangers" && one.presented > 0);
+    const recommended = isTried && found.recommended; // without a stranger nothing speaks for any threshold
     return el(
       "section",
       { class: "card stack" },
