@@ -246,12 +246,12 @@ def check_encryption(settings: ApiSettings) -> None:
         raise ConfigError("[api]: want both tls_certificate and tls_key, or neither")
     for path in filter(None, (settings.tls_certificate, settings.tls_key)):
         if not Path(path).is_file():
-            raise ConfigError(f"[api]: there is no file {path}")
+            raise ConfigError(f"[api]: there is not a file {path}")
     if is_loopback(settings.bind):
         return
     if not settings.tls_certificate:
         raise ConfigError(
-            f"[api]: {settings.bind} can be reached from elsewhere, so it wants tls_certificate and tls_key; "
+            f"[api]: {settings.bind} can be reached from elsewhere, so it needs tls_certificate and tls_key; "
             "or bind to 127.0.0.1"
         )
 

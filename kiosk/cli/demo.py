@@ -68,7 +68,7 @@ def portraits_in(folder: Path) -> list[Path]:
     try:
         found = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
     except OSError as error:
-        raise ConfigError(f"{folder}: {error.strerror}; --demo wants a folder of portraits") from None
+        raise ConfigError(f"{folder}: {error.strerror}; --demo needs a folder of portraits") from None
     if not found:
         raise ConfigError(f"{folder} holds no portraits; want {', '.join(PICTURES)}")
     return found

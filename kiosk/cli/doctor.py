@@ -140,7 +140,7 @@ def _store(chosen: argparse.Namespace, config: Config) -> Iterator[Finding]:
         yield Finding("store", False, read_only(directory), "mount it writable, or replace the card")
         return
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        yield Finding("store", False, f"{nearest} is no folder that can be written to", "give another with --state")
+        yield Finding("store", False, f"{nearest} is not a folder that can be written to", "give another with --state")
         return
     if not (directory / DATABASE_NAME).exists():
         yield Finding("store", True, f"none yet in {directory}; the first command that needs one makes it")

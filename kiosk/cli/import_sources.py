@@ -144,7 +144,7 @@ def _alone(path: Path, asides: list[Aside]) -> tuple[Path, ...]:
         return ()
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            asides.append(Aside(str(path), "", "passed_over", "passed over: it is no regular file"))
+            asides.append(Aside(str(path), "", "passed_over", "passed over: it is not a regular file"))
             return ()
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
@@ -194,7 +194,7 @@ def read_csv(path: Path) -> Source:
             rows.append(((above + line + 1, above + reader.line_num), [_cell(value) for value in row]))
             line = reader.line_num
     except (csv.Error, TypeError) as error:  # TypeError: a separator that cannot be one
-        raise ConfigError(f"{path} is no CSV that can be read: {error}") from error
+        raise ConfigError(f"{path} is not CSV that can be read: {error}") from error
     if rows and _ends_in_quotes(content, delimiter):
         raise ConfigError(
             f"{path}, line {rows[-1][0][0]}: a quotation mark there is never closed; all behind it is lost"
@@ -242,7 +242,7 @@ def _table_text(path: Path) -> str:
             return content.decode(encoding)
         except UnicodeDecodeError:
             continue
-    raise ConfigError(f"{path} is no CSV in UTF-8, UTF-16 or Windows-1252; save it as CSV UTF-8")
+    raise ConfigError(f"{path} is not CSV in UTF-8, UTF-16 or Windows-1252; save it as CSV UTF-8")
 
 
 def _people_of(path: Path, header: list[str], rows: list[tuple[tuple[int, int], list[str]]]) -> Source:

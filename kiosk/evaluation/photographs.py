@@ -37,7 +37,7 @@ def read_people(root: Path) -> list[Photograph]:
         ConfigError: there is no such folder, or it holds no photographs of anybody.
     """
     if not root.is_dir():
-        raise ConfigError(f"{root} is no folder; want one that has a folder for each person")
+        raise ConfigError(f"{root} is not a folder; want one that has a folder for each person")
     found = [
         Photograph(folder.name, path)
         for folder in sorted(entry for entry in root.iterdir() if entry.is_dir())
@@ -80,7 +80,7 @@ def read_groups(path: Path, people: set[str]) -> Mapping[str, str]:
             rows = list(reader)
             columns = set(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"{path} is no CSV in UTF-8: {error}") from error
+        raise ConfigError(f"{path} is not CSV in UTF-8: {error}") from error
     if not columns >= COLUMNS:
         raise ConfigError(
             f"{path}: want the columns person, group, got {', '.join(map(str, sorted(columns))) or 'none'}"

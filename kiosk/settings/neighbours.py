@@ -28,7 +28,7 @@ class MqttSettings:
     port: int = setting(1883, "Port of the broker; with tls usually 8883.", low=1, high=65535)
     tls: bool = setting(False, "Speak TLS with the broker, and check its certificate and name.")
     ca_file: str = setting("", "PEM file of certificates to trust instead of the system's.")
-    certificate: str = setting("", "PEM file of this kiosk's client certificate, where the broker wants one.")
+    certificate: str = setting("", "PEM file of this kiosk's client certificate, where the broker asks for one.")
     certificate_key: str = setting("", "PEM file of that certificate's key.")
     user: str = setting("", "User at the broker; `kiosk mqtt password` keeps the password, sealed.")
     device_id: str = setting("kiosk", "Name of this kiosk in topics; letters, digits, _ and -, one for each kiosk.")
@@ -136,7 +136,7 @@ class OsdpSettings:
         if len(set(self.addresses)) < len(self.readers):
             raise ConfigError("[osdp] readers: two have the same address")
         if self.is_used and self.role == "panel" and not self.readers:
-            raise ConfigError("[osdp] role panel wants the addresses of its readers: set [osdp] readers")
+            raise ConfigError("[osdp] role panel needs the addresses of its readers: set [osdp] readers")
 
     @property
     def addresses(self) -> tuple[int, ...]:

@@ -285,7 +285,7 @@ class PadSettings:
         if self.level in {"active", "strict"} and not self.screen:
             raise ConfigError(f"[pad]: level {self.level} asks on a screen; set screen = true, or level = passive")
         if self.spoken == "files" and not self.spoken_folder:
-            raise ConfigError("[pad]: spoken = files wants spoken_folder, or set spoken = speech")
+            raise ConfigError("[pad]: spoken = files needs spoken_folder, or set spoken = speech")
 
 
 _LEFT = ("open", "log_only", "closed")

@@ -83,7 +83,7 @@ def status_of(member: Member) -> dict[str, Any]:
     elif member.is_taken_off:
         sentence = "the owner has taken it off"
     else:
-        sentence = "the owner has not let it in yet, or this kiosk has not heard of it"
+        sentence = "the owner has not let it in yet, or this kiosk does not know it yet"
     return {
         "kiosk": member.id,
         "name": member.identity.card.name,
