@@ -11,7 +11,7 @@ STEPS = {
     "hub_killed": "the hub killed and back",
     "kiosk_killed": "a kiosk killed between acknowledgement and mark",
     "everything_again": "everything sent and read again",
-    "taken_off": "a kiosk taken off",
+    "taken_off": "a kiosk removed",
 }
 
 
@@ -76,7 +76,7 @@ def drills() -> str:
 MODELLED = {  # of fleet_model.json: words, unit
     "documents_a_day": ("documents a day", ""),
     "kiosk_received_mb_a_day": ("a kiosk receives a day", " MB"),
-    "of_it_health_mb_a_day": ("of it words on health", " MB"),
+    "of_it_health_mb_a_day": ("of it health messages", " MB"),
     "kiosk_processor_s_a_day": ("a kiosk's processor time a day", " s"),
     "hub_sent_mbit_s_busiest_hour": ("the hub sends in the busiest hour", " Mbit/s"),
     "hub_cores_busiest_hour": ("the hub's processor in the busiest hour", " cores"),
@@ -99,8 +99,8 @@ def modelled() -> str:
     fleets, assumed = found["fleets"], found["assumed"]
     lines = [
         (
-            "Reckoned, not run (`benchmarks/fleet_model.py`): what a document, a connection and a word on health cost "
-            f"was measured, how much happens is assumed: somebody stays {assumed['stay_days']:,.0f} days and is "
+            "Calculated, not run (`benchmarks/fleet_model.py`): what a document, a connection and a health message "
+            f"cost was measured, how much happens is assumed: somebody stays {assumed['stay_days']:,.0f} days and is "
             f"changed {assumed['changes_a_person_and_year']:g} time a year, {assumed['busiest_hour']:.0%} of a day's "
             f"acts fall into its busiest hour, a kiosk has {assumed['line_mbit']:g} Mbit/s, {assumed['way_s']:g} s to "
             "the hub and back."
@@ -120,10 +120,10 @@ def modelled() -> str:
         *(f"| {one['limit']} | {one['times_this_fleet']:.1f} |" for one in breaks if "times_this_fleet" in one),
         "",
         (
-            f"{breaks[-1]['kiosks_taken_off']:,} kiosks with their share of the people can be taken off before a list "
-            "of the kiosks, with what is believed of those, is longer than a message of the hub may be. Accuracy ends "
-            f"earlier: at score 90 a stranger's search among a million lists {found['strangers_candidates_at_90']:g} "
-            "person wrongly, on average."
+            f"{breaks[-1]['kiosks_taken_off']:,} kiosks with their share of the people can be removed before a "
+            "list of the kiosks, with what is still accepted of those, is longer than a message of the hub may be. "
+            "Accuracy ends earlier: at score 90 a stranger's search among a million lists "
+            f"{found['strangers_candidates_at_90']:g} person wrongly, on average."
         ),
     ]
     return "\n".join(lines)

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Check form and types: ruff, ruff format, mypy, and shellcheck where there is one.
+# Check style and types: ruff, ruff format, mypy, and shellcheck where there is one.
 #
 #   ./firmware_scripts/check.sh [--fix | --form | --types]
 #
 #   --fix    first mend what ruff can mend; else nothing is changed
-#   --form   without mypy, which takes half a minute the first time
+#   --form   style alone, without mypy, which takes half a minute the first time
 #   --types  mypy alone; test.sh runs it in parallel with the tests
 #
 # Every check runs, then the exit status says whether one failed. Makes .venv in the repository as test.sh does;

@@ -8,7 +8,8 @@
 #   --key tpm         seal the device's key with its TPM: a stolen card is of no use without the device
 #   --key host        seal it with the secret of this system, which lies on the same card: protects backups and copied
 #                     databases, not a stolen card
-#   --key file        an open file beside the store, for systems that cannot seal; protects backups alone
+#   --key file        an open file beside the store, for systems that cannot seal; protects backups, and a database that
+#                     is copied without it
 #   --copy DIR        also put a copy of the key there, such as a USB stick, sealed with a passphrase that is asked for;
 #                     keep both where the device is not, and not together
 #   --copy print      show the key once, to be written down

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install the kiosk with what its tests need, check form and types (check.sh), and run the tests.
+# Install the kiosk with what its tests need, check style and types (check.sh), and run the tests.
 #
 #   ./firmware_scripts/test.sh [PYTEST OPTIONS]
 #

@@ -80,8 +80,18 @@ def note(sentence: str) -> None:
 
 
 def load_settings(chosen: argparse.Namespace) -> Config:
-    """Return the settings in force, see `sources`."""
-    return settings_sources(chosen).load()
+    """Return the settings in force, see `sources`.
+
+    Raises:
+        ConfigError: one is wrong; it names the file, the line and what was probably meant.
+    """
+    sources = settings_sources(chosen)
+    try:
+        return sources.load()
+    except ConfigError as error:
+        from kiosk.settings.mistakes import explained
+
+        raise ConfigError(explained(error, sources)) from None
 
 
 def settings_sources(chosen: argparse.Namespace) -> Sources:

@@ -12,13 +12,14 @@ from starlette.responses import Response
 from kiosk import __version__
 from kiosk.api.operation import Call, Operation, answer
 from kiosk.api.schema import ANY_OBJECT, TEXT, named
+from kiosk.store.accounts import Role
 
 _BRACES = re.compile(r"\{(\w+)(?::\w+)?\}")
 SECURITY: list[dict[str, list[str]]] = [{"key": []}, {"bearer": []}, {"session": []}]
 ABOUT = (
     "Didit's Face Match and Face Search, decided on the device, under /v3/; the device's own routes under /device/. "
-    "A slash at the end of a path may be left out. Every answer has X-Request-Id. Changes by session carry the token "
-    "that GET /device/session gives in X-Kiosk-CSRF."
+    "A slash at the end of a path may be left out. Every answer has X-Request-Id. A change made by a signed-in "
+    "session carries the token that GET /device/session gives in X-Kiosk-CSRF."
 )
 
 
@@ -88,7 +89,8 @@ def _operation(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
             "content": {"application/json": {"schema": _shared(operation.json, schemas)}},
         }
     if operation.role is not None:
-        told["description"] = f"For {operation.role.word}s and above."
+        words = [role.word for role in Role if role >= operation.role]  # each role may what those before it may
+        told["description"] = f"Needs the role {' or '.join(words)}."
         told["security"] = [{}, *SECURITY] if operation.is_free_here or operation.is_for_screen else SECURITY
     else:
         told["security"] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import threading
 from collections import Counter
@@ -245,12 +246,12 @@ def check_encryption(settings: ApiSettings) -> None:
         raise ConfigError("[api]: want both tls_certificate and tls_key, or neither")
     for path in filter(None, (settings.tls_certificate, settings.tls_key)):
         if not Path(path).is_file():
-            raise ConfigError(f"[api]: there is no file {path}")
+            raise ConfigError(f"[api]: there is not a file {path}")
     if is_loopback(settings.bind):
         return
     if not settings.tls_certificate:
         raise ConfigError(
-            f"[api]: {settings.bind} can be reached from elsewhere, so it wants tls_certificate and tls_key; "
+            f"[api]: {settings.bind} can be reached from elsewhere, so it needs tls_certificate and tls_key; "
             "or bind to 127.0.0.1"
         )
 
@@ -326,8 +327,9 @@ class Server:
             # asyncio does it only for sockets that say TCP by number, and an answer's second packet would wait 40 ms.
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
+            words = os.strerror(error.errno) if error.errno else str(error)  # its own repeat the address
             raise ConfigError(
-                f"[api]: cannot listen at {settings.bind} port {settings.port}: {error.strerror}; "
+                f"[api]: cannot listen at {settings.bind} port {settings.port}: {words}; "
                 "choose another with bind and port"
             ) from error
         more: dict[str, Any] = {"timeout_graceful_shutdown": GRACE_S}  # annotated as int; asyncio takes either

@@ -57,7 +57,7 @@ def run(told: Mapping[str, Any]) -> None:
     except RecordingEndedError:
         slot.leave_note("", final=True)
     except CameraLostError as error:
-        slot.leave_note(f"{error}.", final=False)
+        slot.leave_note(f"{error}" if f"{error}".endswith("?") else f"{error}.", final=False)
     except Exception as error:  # noqa: BLE001 -- the child's main: whatever it was, the parent must hear of it
         slot.leave_note(source.hide(f"{type(error).__name__}: {error}."), final=False)
     slot.ring()

@@ -127,7 +127,7 @@ def parse_source(text: str, portraits: Sequence[Path] = ()) -> Source:
         raise ConfigError(f"[camera] source: want a camera's number, such as picamera2:0, got picamera2:{address}")
     if kind in ("v4l2", "file", "dir"):
         if not address:
-            raise ConfigError(f"[camera] source: {kind}: wants a path; want {KINDS}")
+            raise ConfigError(f"[camera] source: {kind}: needs a path; want {KINDS}")
         address = str(Path(address).absolute())  # the capturing process may live elsewhere
     return Source(kind, address, options, tuple(Path(one).absolute() for one in portraits))
 
@@ -356,7 +356,7 @@ def _repeated(paths: list[Path], *, loop: bool) -> Generator[Path, None, None]:
 def _read(path: Path) -> RgbImage:
     bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if bgr is None:
-        raise CameraLostError(f"{path} is no picture that can be read; take it out of the folder")
+        raise CameraLostError(f"{path} is not a picture that can be read; take it out of the folder")
     return _rgb(bgr)
 
 

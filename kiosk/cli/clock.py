@@ -35,4 +35,5 @@ def clock(chosen: argparse.Namespace) -> None:
         return
     newest_record = f"; the newest record is of {told['newest_record']}" if newest else ""
     print(f"{told['time']}, {told['state']}{newest_record}")
-    print("confirmed" if chosen.act == "confirm" else told["trouble"] or STATES[told_by.state()])
+    said = told["trouble"] or STATES[told_by.state()]
+    print(f"confirmed; {said}" if chosen.act == "confirm" else said)

@@ -26,7 +26,7 @@ def add_cloud(add: Adder, group: Callable[[Adder, str, str], Adder]) -> None:
     cloud("cloud key", "cloud", "store an API key from Didit's console; it is asked for, or read from a pipe")
     cloud("cloud secret", "cloud", "store the secret that signs webhooks; it is asked for, or read from a pipe")
     cloud("cloud balance", "cloud", "print the credits of the account")
-    top_up = cloud("cloud top-up", "cloud", "print a link, and its QR code, by which a person can pay")
+    top_up = cloud("cloud top-up", "cloud", "print a link, and its QR code, with which a person can pay")
     top_up.add_argument(
         "--amount", type=read_count, default=50, metavar="DOLLARS", help="amount, 50 or more (default 50)"
     )
@@ -41,12 +41,14 @@ def add_cloud(add: Adder, group: Callable[[Adder, str, str], Adder]) -> None:
         choices=("waiting", "sending", "sent", "rejected", "superseded"),
         help="only rows in this state; superseded: dropped, as their person was forgotten or they waited too long",
     )
-    rows.add_argument("--limit", type=read_count, default=100, metavar="N", help="most rows (default 100)")
+    rows.add_argument("--limit", type=read_count, default=100, metavar="N", help="rows to print at most (default 100)")
     rows.add_argument("--offset", type=read_skip, default=0, metavar="N", help="rows to skip (default 0)")
     retry = cloud("cloud retry", "cloud", "queue a refused row again")
     retry.add_argument("row", type=read_count, metavar="ROW", help="number of the row, see `kiosk cloud outbox`")
     send = cloud("cloud send", "cloud", "send what waits, when no kiosk is running; exit 3 if something is left")
-    send.add_argument("--within", type=read_count, default=600, metavar="S", help="most seconds to spend (default 600)")
+    send.add_argument(
+        "--within", type=read_count, default=600, metavar="S", help="seconds to spend at most (default 600)"
+    )
     export = cloud(
         "cloud export",
         "cloud",

@@ -19,11 +19,11 @@ from kiosk.settings.config import Config
 DEMO_FACE_PX = 56.0  # a portrait of 480 px shows a smaller face than somebody at a door
 
 
-ONCE = "the output is no terminal, so the visitors come once and the demo ends; with --loop they come again."
+ONCE = "the output is not a terminal, so the visitors come once and the demo ends; with --loop they come again."
 
 
 def demo_settings(config: Config, *, detects: bool = False, is_looped: bool = False) -> Config:
-    """Let people from portraits walk up where no other camera was chosen; nobody keeps a demo's clock.
+    """Let people from portraits walk up where no other camera was chosen; a demo opens by any clock.
 
     Args:
         config: as it was set.
@@ -52,8 +52,11 @@ def demo_settings(config: Config, *, detects: bool = False, is_looped: bool = Fa
 def level_said_aloud(config: Config) -> str:
     """Return what a demo says of the detection of photographs before anybody walks up."""
     level = Level(config.pad.chosen_level)
-    about = "They are told from people here" if level is not Level.OFF else "That is off here"
-    return f"The visitors of this demo are photographs. {about} ([pad] level {level.value}): {SENTENCES[level]}"
+    about = "on" if level is not Level.OFF else "off"
+    return (
+        f"The visitors of this demo are photographs; attack detection is {about} here ([pad] level {level.value}). "
+        f"{SENTENCES[level]}"
+    )
 
 
 def portraits_in(folder: Path) -> list[Path]:
@@ -65,7 +68,7 @@ def portraits_in(folder: Path) -> list[Path]:
     try:
         found = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES)
     except OSError as error:
-        raise ConfigError(f"{folder}: {error.strerror}; --demo wants a folder of portraits") from None
+        raise ConfigError(f"{folder}: {error.strerror}; --demo needs a folder of portraits") from None
     if not found:
         raise ConfigError(f"{folder} holds no portraits; want {', '.join(PICTURES)}")
     return found

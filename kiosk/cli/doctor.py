@@ -32,7 +32,14 @@ from kiosk.store.directory import DATABASE_NAME
 from kiosk.store.durable import is_read_only, read_only
 from kiosk.store.store import HEAD_NAME, Store
 from kiosk.store.upkeep.check import inspect
+from kiosk.types import ClockState
 
+UNSYNCHRONISED = {
+    "open": "hours and dates keep everybody out whom they concern ([degraded] clock_untrusted)",
+    "log_only": "the door opens for nobody until it is (timedatectl set-ntp true)",
+    "closed": "nobody is judged until it is (timedatectl set-ntp true)",
+}
+"""What a clock that is not synchronised leaves, by [degraded] clock_untrusted."""
 ROUNDED = 0.99  # figures are shown to three digits
 LEAST_FREE_BYTES = 200e6
 
@@ -50,7 +57,7 @@ def examine(chosen: argparse.Namespace) -> Iterator[Finding]:
     yield from _store(chosen, config)
     yield from neighbour_findings(chosen, config)
     yield _disk(chosen)
-    yield _clock()
+    yield _clock(config)
     yield _walls()
     yield from wiring_findings(config.door, machine_model())
 
@@ -69,7 +76,7 @@ def _models(config: Config) -> Iterator[Finding]:
             "put the model files back: install the kiosk again, or `git checkout models` in a checkout",
         )
         return
-    yield Finding("models", True, f"pack {pack.name}, {len(pack.models)} files as measured, loaded in {took_ms:.0f} ms")
+    yield Finding("models", True, f"pack {pack.name}, {len(pack.models)} files unchanged, loaded in {took_ms:.0f} ms")
     yield Finding("runtime", True, runtime_words())
     if (years := pack.measured.get("holds_from_age")) is not None:
         yield _age(config, float(years))
@@ -92,7 +99,7 @@ def _documents(pack: Pack) -> Finding:
         checked(spec)
     except KioskError as error:
         return Finding("documents", False, str(error), "restore the file, or remove it if no documents are read here")
-    size = f"{spec.path.name} as measured, loaded with the first document"
+    size = f"{spec.path.name} unchanged, loaded with the first document"
     codes = "barcodes too" if can_read_codes() else "no barcodes: the extra `documents` is not installed"
     return Finding("documents", True, f"{size}; {codes}")
 
@@ -133,7 +140,7 @@ def _store(chosen: argparse.Namespace, config: Config) -> Iterator[Finding]:
         yield Finding("store", False, read_only(directory), "mount it writable, or replace the card")
         return
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        yield Finding("store", False, f"{nearest} is no folder that can be written to", "give another with --state")
+        yield Finding("store", False, f"{nearest} is not a folder that can be written to", "give another with --state")
         return
     if not (directory / DATABASE_NAME).exists():
         yield Finding("store", True, f"none yet in {directory}; the first command that needs one makes it")
@@ -201,12 +208,15 @@ def _disk(chosen: argparse.Namespace) -> Finding:
     )
 
 
-def _clock() -> Finding:
+def _clock(config: Config) -> Finding:
+    """Say what time it is; a clock that nobody keeps in time is told of, as it may be so on purpose."""
     is_set = time.time() >= EARLIEST_S
+    is_trusted = not is_set or assembly.make_clock(config).state() is not ClockState.UNTRUSTED
     return Finding(
         "clock",
         is_set,
-        time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+        time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+        + ("" if is_trusted else f"; not synchronised: {UNSYNCHRONISED[config.degraded.clock_untrusted]}"),
         "" if is_set else "set the clock: timedatectl set-ntp true, or fit a real-time clock",
     )
 

@@ -162,7 +162,7 @@ def asked_lines(settings: DoorSettings, ask: Callable[[str], bool]) -> Iterator[
         ConfigError: nobody is there to ask, or no door is set up.
     """
     if not can_ask():
-        raise ConfigError("--door asks before it switches anything, so it wants a terminal")
+        raise ConfigError("--door asks before it switches anything, so it needs a terminal")
     if not settings.chip:
         raise ConfigError("--door: no door is set up, [door] chip is empty")
     yield from try_lines(settings, ask=ask)

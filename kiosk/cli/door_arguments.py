@@ -18,8 +18,9 @@ def add_door(door: Callable[..., argparse.ArgumentParser]) -> None:
     lockdown = door(
         "door lockdown",
         "lockdown",
-        "close the door to all but the groups in [passage] lockdown_groups, until somebody lifts that",
-        more="It holds over a power cut. The way out, the exit button, fire and an operator's release open it still.",
+        "close the door to all but the groups in [passage] lockdown_groups, until somebody lifts the lockdown",
+        more="It lasts through a power cut. The exit button, a kiosk at the way out, the fire alarm and an operator's "
+        "release still open the door.",
     )
     lockdown.add_argument("--reason", metavar="TEXT", default="", help="kept in the log, and shown to operators")
     lockdown.add_argument("--fleet", action="store_true", help="close every door of the fleet, not this one alone")
@@ -27,7 +28,7 @@ def add_door(door: Callable[..., argparse.ArgumentParser]) -> None:
         "door lift",
         "lockdown",
         "lift a lockdown, in the name of an operator whose password is asked for, or read from a pipe",
-        more="One of the whole fleet ends at every kiosk.",
+        more="A lockdown of the whole fleet ends at every kiosk.",
     )
     lift.add_argument("--by", metavar="NAME", required=True, help="name of the operator, see `kiosk operator list`")
     wiring = door(

@@ -123,7 +123,7 @@ def blocklist_add(chosen: argparse.Namespace) -> int:
         return _enrol(chosen, [path], Enrolment(templates=(), details=details, is_blocklisted=True))
     config = assembly.load_settings(chosen)
     with assembly.open_store(chosen, config, create=False) as store:
-        number = find_one(store, chosen.what, hint="; it is no picture file either").session_number
+        number = find_one(store, chosen.what, hint="; it is not a picture file either").session_number
         outgoing = assembly.make_outgoing(store, config, now=time.time)
         print_subject(chosen, block_person(store, outgoing, number, reason=chosen.reason, actor="cli"), "blocked")
     return 0

@@ -137,7 +137,7 @@ def _alone(path: Path, asides: list[Aside]) -> tuple[Path, ...]:
         return ()
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            asides.append(Aside(str(path), "", "passed_over", "passed over: it is no regular file"))
+            asides.append(Aside(str(path), "", "passed_over", "passed over: it is not a regular file"))
             return ()
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)

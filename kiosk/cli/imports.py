@@ -119,7 +119,7 @@ def _assess(device: Device, item: Item, rotate: bool) -> Assessed:  # noqa: FBT0
         try:
             about = path.stat()
             if not stat.S_ISREG(about.st_mode):
-                raise ImageError("it is no regular file")
+                raise ImageError("it is not a regular file")
             if about.st_size > MAX_BYTES:
                 raise ImageError(TOO_LARGE)
             assessed.append((path, assess(device, path.read_bytes(), rotate=rotate, with_heic=True).outcome))

@@ -33,7 +33,7 @@ def door_lift(chosen: argparse.Namespace) -> None:
     with assembly.open_store(chosen, assembly.load_settings(chosen)) as store:
         account = Accounts(store, now=time.time).by_password(chosen.by, password)
         if account is None or account.role < Role.OPERATOR:
-            raise RefusedError(f"{chosen.by} is no operator, or the password is another")
+            raise RefusedError(f"{chosen.by} is not an operator, or the password is wrong")
         if account.totp is not None:
             code = read_secret("Code of the second factor")
             if counter_of(account.totp, code, time.time(), after=-1) is None:

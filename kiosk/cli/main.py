@@ -89,7 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"kiosk {__version__}")
     parser.add_argument("--state", metavar="DIR", help="directory of database, key and backups")
     parser.add_argument("--config", metavar="FILE", type=Path, help="settings file")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors, and what was asked for")
+    parser.add_argument("--quiet", action="store_true", help="print only errors and what was asked for")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     add = _adder(commands)
     _add_running(add)
@@ -175,7 +175,7 @@ def _add_running(add: Adder) -> None:
     run.add_argument(
         "--loop",
         action="store_true",
-        help="with --demo: let the visitors come again and again also where the output is no terminal",
+        help="with --demo: let the visitors come again and again, also when the output is not a terminal",
     )
     run.add_argument("--verbose", action="store_true", help="with --demo: also write the whole log to stderr")
     door = _group(add, "door", "operate the door of the kiosk that runs on this device")
@@ -198,7 +198,7 @@ def _add_running(add: Adder) -> None:
     )
     shard("shard key", "shard", "make the key that shards and whoever asks them share")
     camera = _group(add, "camera", "the cameras of this machine")
-    camera("camera list", "camera", "list the cameras of this machine, each as [camera] source is to be written")
+    camera("camera list", "camera", "list the cameras of this machine, each as [camera] source names it")
     clock = add(
         "clock",
         "clock",
@@ -294,7 +294,7 @@ def _add_people(add: Adder) -> None:
         metavar="FRONT",
         type=Path,
         help="a photograph of the person's document: its machine-readable zone fills name, number and --valid-until, "
-        "its portrait is compared with the photographs; what the options say goes before what the document says",
+        "its portrait is compared with the photographs; an option overrides what the document says",
     )
     enrol.add_argument("--document-back", metavar="BACK", type=Path, help="a photograph of the document's other side")
     enrol.add_argument("--yes", action="store_true", help="enrol what the document says without asking")
@@ -313,7 +313,9 @@ def _add_people(add: Adder) -> None:
 
     gallery = _group(add, "gallery", "list, show, import and audit the enrolled people")
     listing = gallery("gallery list", "faces", "list the people in the order of their enrolment")
-    listing.add_argument("--limit", type=read_count, default=100, metavar="N", help="most rows (default 100)")
+    listing.add_argument(
+        "--limit", type=read_count, default=100, metavar="N", help="rows to print at most (default 100)"
+    )
     listing.add_argument("--offset", type=read_skip, default=0, metavar="N", help="rows to skip (default 0)")
     listing.add_argument(
         "--find",
@@ -322,7 +324,7 @@ def _add_people(add: Adder) -> None:
     )
     for name, sentence in (
         ("show", "show a person"),
-        ("remove", "erase a person; prints a signed receipt"),
+        ("remove", "erase a person, as `kiosk forget` does; prints a signed receipt"),
         ("allow", "put a person on the allowlist, to be found by --search-type blocklisted_or_approved"),
         ("disallow", "take a person off the allowlist"),
     ):
@@ -368,7 +370,9 @@ def _add_people(add: Adder) -> None:
         more="Finds likely duplicates, photographs unlike their own person, and the people most easily confused.",
     )
     audit.add_argument("--html", type=Path, metavar="FILE", help="also write a report with charts")
-    audit.add_argument("--limit", type=read_count, default=20, metavar="N", help="most rows of each table (default 20)")
+    audit.add_argument(
+        "--limit", type=read_count, default=20, metavar="N", help="rows of each table at most (default 20)"
+    )
 
 
 def _add_details(command: argparse.ArgumentParser) -> None:
@@ -398,7 +402,7 @@ def _add_models(add: Adder) -> None:
     own = models(
         "models import",
         "models",
-        "make a pack of your own from a recogniser in ONNX",
+        "make a pack of your own from a recogniser (the network that makes templates) in ONNX",
         more="The other networks are the standard pack's. The manifest says licence, input and output of the "
         "recogniser. Then measure its scale: kiosk evaluate match DIR --write-scale.",
         json=False,
@@ -434,7 +438,7 @@ def _add_no_wait(forget: argparse.ArgumentParser) -> None:
     forget.add_argument(
         "--no-wait",
         action="store_true",
-        help="end once the person is erased; the search for what may be left, and the receipt, follow",
+        help="return once the person is erased; the search of the files for remains, and the receipt, follow",
     )
 
 
@@ -470,7 +474,7 @@ def _add_store(add: Adder) -> None:
     export = log("log export", "store", "write the whole log to stdout", json=False)
     export.add_argument("--format", choices=("csv", "json"), default="csv", help="form of the output (default csv)")
     listing = log("log list", "store", "list the newest decisions")
-    listing.add_argument("--limit", type=read_count, default=20, metavar="N", help="most rows (default 20)")
+    listing.add_argument("--limit", type=read_count, default=20, metavar="N", help="rows to print at most (default 20)")
     backup = add("backup", "store", "write an encrypted backup and verify it; the kiosk may run meanwhile")
     backup.add_argument(
         "--to",

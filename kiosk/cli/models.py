@@ -61,7 +61,7 @@ def models_check(chosen: argparse.Namespace) -> int:
     if chosen.json:
         print(json.dumps({"pack": pack.name, "models": len(pack.models), "faults": faults}, indent=2))
     else:
-        print("\n".join(faults) or f"{len(pack.models)} models of pack {pack.name} are the files that were measured")
+        print("\n".join(faults) or f"{len(pack.models)} model files of pack {pack.name} are unchanged")
     return REFUSED if faults else 0
 
 
@@ -99,7 +99,7 @@ def models_import(chosen: argparse.Namespace) -> None:
     seen = import_pack(chosen.network, told, target)
     print(f"{seen}\nIn {target}; to use it, set [models] pack = {json.dumps(str(target))} in kiosk.toml")
     if not told["commercial"]:
-        print("Its licence forbids commercial use: it also wants [models] accept_non_commercial = true")
+        print("Its licence forbids commercial use: it also needs [models] accept_non_commercial = true")
     print("Its scores mean nothing before they are measured: kiosk evaluate match DIR --write-scale")
     print("Templates of two models never compare: people enrolled so far must be enrolled again with this one.")
 

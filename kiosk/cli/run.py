@@ -81,7 +81,13 @@ def run(chosen: argparse.Namespace) -> int:
 def _door(chosen: argparse.Namespace, parts: ExitStack) -> Doorway:
     """Open the door and the command's socket; both end with the process."""
     state = state_directory(chosen.state)
-    settings: DoorSettings = sources_of(chosen.config, state).load_section("door")
+    sources = sources_of(chosen.config, state)
+    try:
+        settings: DoorSettings = sources.load_section("door")
+    except ConfigError as error:
+        from kiosk.settings.mistakes import explained  # noqa: PLC0415  nothing that works needs it
+
+        raise ConfigError(explained(error, sources)) from None
     lines = _lines(settings, chosen)
     if lines is not None:
         parts.callback(lines.close)

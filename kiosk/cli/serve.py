@@ -40,7 +40,7 @@ def serve(chosen: argparse.Namespace) -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     sources = assembly.settings_sources(chosen)
-    config = sources.load()
+    config = assembly.load_settings(chosen)
     given = {"bind": chosen.bind, "port": chosen.port}
     settings = replace(config.api, **{name: value for name, value in given.items() if value is not None})
     clock = assembly.make_clock(config)
@@ -156,7 +156,9 @@ def operator_add(chosen: argparse.Namespace) -> None:
         account = Accounts(store, now=time.time).create_operator(
             chosen.name, Role[chosen.role.upper()], _password(), actor="cli"
         )
-    print(json.dumps(_about(account), indent=2) if chosen.json else f"{account.id} may sign in as {account.role.word}")
+    print(
+        json.dumps(_about(account), indent=2) if chosen.json else f"{account.name} may sign in as {account.role.word}"
+    )
 
 
 def operator_password(chosen: argparse.Namespace) -> None:

@@ -44,6 +44,6 @@ def shard_run(chosen: argparse.Namespace) -> None:
             while service.is_alive and not stopped.wait(0.2):
                 pass
             if not service.is_alive:
-                raise CloudError("the shard answers no more; start it again")
+                raise CloudError("the shard no longer answers; start it again")
         finally:
             service.close()

@@ -129,7 +129,7 @@ def log_export(chosen: argparse.Namespace) -> None:
 def log_list(chosen: argparse.Namespace) -> None:
     """List the newest decisions."""
     if chosen.limit < 1:
-        raise ConfigError("--limit wants 1 or more")
+        raise ConfigError("--limit needs 1 or more")
     with _store(chosen) as store:
         page = store.decisions(DecisionFilter(), limit=chosen.limit)
     rows: list[dict[str, Any]] = [
@@ -197,7 +197,7 @@ def restore(chosen: argparse.Namespace) -> None:
     """Put a backup back."""
     directory = assembly.state_of(chosen)
     if not chosen.backup.is_file():
-        raise ConfigError(f"{chosen.backup} is no file; give a backup that `kiosk backup` wrote")
+        raise ConfigError(f"{chosen.backup} is not a file; give a backup that `kiosk backup` wrote")
     done = restore_module.restore(
         directory,
         chosen.backup,

@@ -79,8 +79,8 @@ class Probes:
         if not lost:
             return None
         return (
-            f"Not heard: {', '.join(lost)}. Rules of [passage] that go by them let nobody in; everybody goes out. Is "
-            "the hub there, is each a kiosk of this fleet by this name, and does it name this one?"
+            f"No answer from {', '.join(lost)}. Rules of [passage] that depend on them let nobody in; everybody can "
+            "leave. Is the hub there, is each a kiosk of this fleet by this name, and does it name this one?"
         )
 
     def _shrink_trouble(self) -> str | None:
@@ -96,7 +96,7 @@ class Probes:
     def _disk_trouble(self) -> str | None:
         free_mb = shutil.disk_usage(self._device.store.directory).free / 1e6
         wanted = self._device.config.health.disk_low_mb
-        return None if free_mb >= wanted else f"{free_mb:.0f} MB are free, {wanted:g} are wanted. Make room."
+        return None if free_mb >= wanted else f"{free_mb:.0f} MB are free, {wanted:g} are needed. Make room."
 
     def _store_trouble(self) -> str | None:
         """Look into the store; after a failure write to it, as reading alone would not show that it is well again."""

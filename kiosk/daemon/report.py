@@ -39,7 +39,7 @@ class HealthReport:
         self._telling, self._ending = threading.Lock(), threading.Lock()
 
     def health(self) -> Health:
-        """Return how the kiosk is."""
+        """Return the kiosk's health: whether it is armed, what is wrong, and its figures."""
         parts = self._parts
         report = parts.camera.report
         newest = parts.judge.newest

@@ -32,7 +32,7 @@ class Requests:
         self._alarming = threading.Lock()
 
     def health(self) -> Health:
-        """Return how the kiosk is."""
+        """Return the kiosk's health: whether it is armed, what is wrong, and its figures."""
         return self._report.health()
 
     def still(self) -> Still | None:

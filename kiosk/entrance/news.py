@@ -161,7 +161,7 @@ class RunningKiosk(Protocol):
     news: Broadcast
 
     def health(self) -> Health:
-        """Return how the kiosk is."""
+        """Return the kiosk's health: whether it is armed, what is wrong, and its figures."""
 
     def still(self) -> Still | None:
         """Return the newest picture; None while the camera gives none."""

@@ -31,7 +31,7 @@ def split_clips(clips: Sequence[Clip]) -> Split:
     people = sorted({clip.source for clip in clips if not clip.is_attack})
     if len(people) < LEAST_PEOPLE:
         raise ConfigError(
-            f"--calibrate wants bona fide clips of {LEAST_PEOPLE} people or more, as it judges on others than it was "
+            f"--calibrate needs bona fide clips of {LEAST_PEOPLE} people or more, as it judges on others than it was "
             f"set with; there are {len(people)}: kiosk record pad --species bona_fide --person NAME"
         )
     chosen = set(people[::2])

@@ -54,7 +54,7 @@ def find_clips(directory: Path) -> list[Clip]:
         ConfigError: there is none, or a clip cannot be read; the sentence says which, and what would be right.
     """
     if not directory.is_dir():
-        raise ConfigError(f"{directory} is no folder; {LAYOUT}")
+        raise ConfigError(f"{directory} is not a folder; {LAYOUT}")
     clips = []
     for species in _folders(directory):
         for source in _folders(species):
@@ -98,7 +98,7 @@ def read_challenges(path: Path) -> tuple[tuple[Challenge, ...], tuple[Shown, ...
         if kind not in KINDS:
             raise ConfigError(f"{path}: kind {kind!r} is none of {', '.join(KINDS)}")
         if KINDS[kind] is Kind.TURN and side not in {"left", "right"}:
-            raise ConfigError(f"{path}: a turn wants a side, left or right (the person's own), got {side!r}")
+            raise ConfigError(f"{path}: a turn needs a side, left or right (the person's own), got {side!r}")
         challenges.append(Challenge(KINDS[kind], Side(side) if KINDS[kind] is Kind.TURN else None))
         if KINDS[kind] is Kind.FLASH:
             shown += _shown(path, row.get("shown"))
@@ -107,7 +107,7 @@ def read_challenges(path: Path) -> tuple[tuple[Challenge, ...], tuple[Shown, ...
 
 def _shown(path: Path, rows: Any) -> list[Shown]:
     if not isinstance(rows, list) or len(rows) < 2:  # noqa: PLR2004  one colour changes nothing
-        raise ConfigError(f"{path}: a flash wants shown, a list of two or more of {{at_s, colour}}")
+        raise ConfigError(f"{path}: a flash needs shown, a list of two or more of {{at_s, colour}}")
     found = []
     for row in rows:
         at_s = row.get("at_s") if isinstance(row, dict) else None
@@ -176,4 +176,4 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} is no JSON: {error}") from error
+        raise ConfigError(f"{path} is not JSON: {error}") from error

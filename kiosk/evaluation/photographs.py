@@ -41,7 +41,7 @@ def read_people(root: Path) -> list[Photograph]:
         ConfigError: there is no such folder, it holds no photographs of anybody, or a part of it cannot be read.
     """
     if not root.is_dir():
-        raise ConfigError(f"{root} is no folder; want one that has a folder for each person")
+        raise ConfigError(f"{root} is not a folder; want one that has a folder for each person")
     try:
         folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and passed_over(entry.name) is None)
     except OSError as error:
@@ -49,7 +49,9 @@ def read_people(root: Path) -> list[Photograph]:
     found = [Photograph(composed(folder.name), path) for folder in folders for path in sorted(_photographs(folder))]
     if not found:
         kinds = ", ".join(sorted(SUFFIXES | PORTABLE))
-        raise ConfigError(f"{root} has no photographs; want {root.name}/PERSON/photographs ({kinds})")
+        raise ConfigError(
+            f"{root} has no folder with photographs of a person; want {root.name}/PERSON/photographs ({kinds})"
+        )
     return found
 
 

@@ -27,7 +27,7 @@ HANDSHAKE_S = 3.0  # that a panel may ask without a secure channel until its key
 STALE_S = 1.0  # after which a card that the panel did not fetch is taken back
 JOIN_S = 1.0
 LOST = "The access control panel does not ask this reader ({why}). Look at the line, its speed and address."
-INSECURE = "The access control panel asks, and no secure channel comes about: its key is not the one kept here."
+INSECURE = "The access control panel asks, but no secure channel is set up: its key is not the one kept here."
 
 log = logging.getLogger("kiosk.osdp")
 
@@ -83,7 +83,7 @@ class OsdpReader:
 
     def start(self) -> None:
         """Answer the panel from now on, whenever it asks."""
-        self._say(LOST.format(why="it was not heard yet"))
+        self._say(LOST.format(why="it has not answered yet"))
         self._thread.start()
 
     def close(self) -> None:

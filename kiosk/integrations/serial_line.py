@@ -45,7 +45,7 @@ class SerialLine:
             raise ConfigError(f"[osdp] port {path}: another process has it; is the kiosk running?") from None
         except (OSError, termios.error) as error:
             os.close(self._fd)
-            raise ConfigError(f"[osdp] port {path} is no serial port: {error}") from None
+            raise ConfigError(f"[osdp] port {path} is not a serial port: {error}") from None
         self.is_lost = False
 
     def wait(self, seconds: float) -> None:

@@ -172,7 +172,7 @@ def read_pack(directory: Path, *, unmeasured: ScoreScale | None = None) -> Pack:
     except OSError as error:
         raise ModelFileError(f"no model pack at {directory}: {error.strerror}; set [models] pack") from error
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise ModelFileError(f"{path} is no manifest: {type(error).__name__} {error}") from error
+        raise ModelFileError(f"{path} is not a manifest: {type(error).__name__} {error}") from error
 
 
 def _scale(told: Mapping[str, Any]) -> ScoreScale:

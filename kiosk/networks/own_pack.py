@@ -76,7 +76,7 @@ def read_description(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ModelFileError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ModelFileError(f"{path} is no TOML: {error}") from error
+        raise ModelFileError(f"{path} is not TOML: {error}") from error
     if missing := [name for name in WANTED if name not in told]:
         raise ModelFileError(f"{path} says nothing of {', '.join(missing)}; want\n\n{EXAMPLE}")
     if unknown := sorted(set(told) - set(KNOWN)):
@@ -203,7 +203,7 @@ def _try_shape(spec: ModelSpec, told: Mapping[str, Any]) -> None:
         if not fits:
             shape = "x".join(map(str, found))
             raise ModelFileError(
-                f"{spec.path.name} wants an input of {shape}, the manifest says {'x'.join(map(str, wanted))}: "
+                f"{spec.path.name} takes an input of {shape}, the manifest says {'x'.join(map(str, wanted))}: "
                 "mend side or layout"
             )
     got = session.run(np.full((1, side, side, 3), 127, np.uint8))[0].size

@@ -1,4 +1,4 @@
-"""What is asked beside the face: a card, a PIN, or both; by hours and by a person's plan. Pure.
+"""What is asked in addition to the face: a card, a PIN, or both; by hours and by a person's plan. Pure.
 
 Fails closed: where the time is not known, everything that is asked at any hour is asked.
 """

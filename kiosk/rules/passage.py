@@ -38,11 +38,11 @@ class Direction(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class PassageRule:
-    """[passage]: rules of who may go through, beside who they are; by default none, and no passage is kept."""
+    """[passage]: further rules of who may go through; by default none, and no passage is kept."""
 
     direction: str = setting(
         "none",
-        "Which way this kiosk lets people: in, out, or none, which keeps no passages and knows nobody inside.",
+        "Which way people go through here: in, out, or none, which keeps no passages and knows nobody inside.",
         choices=("none", "in", "out"),
     )
     antipassback: str = setting(
@@ -65,8 +65,8 @@ class PassageRule:
 
     doors: tuple[str, ...] = setting(
         (),
-        "Kiosks of the fleet, by name, whose passages count here as one area; while one is not heard, timed and hard "
-        "anti-passback and the limit of people refuse inward.",
+        "Kiosks of the fleet, by name, whose passages count here as one area; while one does not answer, timed and "
+        "hard anti-passback and the limit of people let nobody in.",
         may_be_empty=True,
     )
     interlock: str = setting(

@@ -38,8 +38,8 @@ class PassRule:
     enabled: bool = setting(False, "Look for visitor passes in the camera's picture, in mode identify and verify.")
     ask: str = setting(
         "face",
-        "What is asked beside a pass: the face of the visitor it names (face), staff who open (staff), or nothing: "
-        "then whoever shows a photograph of the pass comes in (nothing).",
+        "What is asked for in addition to a pass: the face of the visitor it names (face), staff who open (staff), or "
+        "nothing: then whoever shows a photograph of the pass comes in (nothing).",
         choices=("face", "staff", "nothing"),
     )
     looks_per_s: float = setting(2.0, "How often the picture is searched for a pass.", low=0.5, high=5.0, unit="1/s")

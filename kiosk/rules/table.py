@@ -72,7 +72,7 @@ def read_table(content: bytes, name: str) -> Table:
             rows.append(Row(above + line + 1, above + reader.line_num, [_cell(value) for value in cells]))
             line = reader.line_num
     except (csv.Error, TypeError) as error:  # TypeError: a separator that cannot be one
-        raise ConfigError(f"{name} is no CSV that can be read: {error}") from error
+        raise ConfigError(f"{name} is not CSV that can be read: {error}") from error
     if rows and _ends_in_quotes(text, delimiter):
         raise ConfigError(
             f"{name}, line {rows[-1].first}: a quotation mark there is never closed; all behind it is lost"
@@ -114,4 +114,4 @@ def _text_of(content: bytes, name: str) -> str:
             return content.decode(encoding)
         except UnicodeDecodeError:
             continue
-    raise ConfigError(f"{name} is no CSV in UTF-8, UTF-16 or Windows-1252; save it as CSV UTF-8")
+    raise ConfigError(f"{name} is not CSV in UTF-8, UTF-16 or Windows-1252; save it as CSV UTF-8")

@@ -78,10 +78,10 @@ class Workflow:
         seen: set[Step] = set()
         for step in self.steps:
             if step in OF_FACE and not seen & set(OF_SELFIE):
-                raise ValueError(f"workflow {self.id}: {step.value} wants liveness or age_estimation before it")
+                raise ValueError(f"workflow {self.id}: {step.value} needs liveness or age_estimation before it")
             seen.add(step)
         if Step.FACE_MATCH in seen and Step.ID_VERIFICATION in self.steps[self.steps.index(Step.FACE_MATCH) :]:
-            raise ValueError(f"workflow {self.id}: face_match wants id_verification before it")
+            raise ValueError(f"workflow {self.id}: face_match needs id_verification before it")
 
     @property
     def needs_portrait(self) -> bool:

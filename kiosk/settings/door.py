@@ -104,10 +104,10 @@ class DoorSettings:
             raise ConfigError(f"[door] active_low: no line {', '.join(unknown)}; the lines are {', '.join(_LINES)}")
         if (self.second_relay >= 0) != (self.second_contact >= 0) or (self.second_relay >= 0 > self.contact):
             raise ConfigError(
-                "[door] an airlock wants second_relay, second_contact and contact: without both contacts it opens for "
+                "[door] an airlock needs second_relay, second_contact and contact: without both contacts it opens for "
                 "nobody who comes in"
             )
         if self.second_relay >= 0 > self.relay:
-            raise ConfigError("[door] second_relay wants relay, which opens the outer door")
+            raise ConfigError("[door] second_relay needs relay, which opens the outer door")
         if self.pulse_s > self.longest_pulse_s:
             raise ConfigError(f"[door]: want pulse_s <= longest_pulse_s, got {self.pulse_s} and {self.longest_pulse_s}")

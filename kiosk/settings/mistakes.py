@@ -84,6 +84,13 @@ def find_mistakes(sources: Sources) -> Found:
     return found
 
 
+def explained(error: ConfigError, sources: Sources) -> str:
+    """Return what to mend first, with its file, line and what was probably meant; else the error's own words."""
+    mistakes = find_mistakes(sources).mistakes
+    more = f"; `kiosk config check` shows {len(mistakes) - 1} more" if len(mistakes) > 1 else ""
+    return f"{mistakes[0]}{more}" if mistakes else str(error)
+
+
 def _section(found: Found, name: str, kind: Any, values: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
     """Return a section; where a setting of it is wrong, with that one's default."""
     settings, types, chosen = {one.name: one for one in fields(kind)}, types_of(kind), {}

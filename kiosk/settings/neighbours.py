@@ -1,7 +1,7 @@
 """The sections of kiosk.toml about the door's neighbours.
 
 [mqtt] is what a house's automation hears and may ask, [syslog] what a site's log server is sent, [osdp] the line to an
-access control panel, or to readers, [wiegand] a reader on two wires, [factors] what is asked beside the face.
+access control panel, or to readers, [wiegand] a reader on two wires, [factors] what is asked in addition to the face.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class MqttSettings:
     port: int = setting(1883, "Port of the broker; with tls usually 8883.", low=1, high=65535)
     tls: bool = setting(False, "Speak TLS with the broker, and check its certificate and name.")
     ca_file: str = setting("", "PEM file of certificates to trust instead of the system's.")
-    certificate: str = setting("", "PEM file of this kiosk's client certificate, where the broker wants one.")
+    certificate: str = setting("", "PEM file of this kiosk's client certificate, where the broker asks for one.")
     certificate_key: str = setting("", "PEM file of that certificate's key.")
     user: str = setting("", "User at the broker; `kiosk mqtt password` keeps the password, sealed.")
     device_id: str = setting("kiosk", "Name of this kiosk in topics; letters, digits, _ and -, one for each kiosk.")
@@ -140,7 +140,7 @@ class OsdpSettings:
         if len(set(self.addresses)) < len(self.readers):
             raise ConfigError("[osdp] readers: two have the same address")
         if self.is_used and self.role == "panel" and not self.readers:
-            raise ConfigError("[osdp] role panel wants the addresses of its readers: set [osdp] readers")
+            raise ConfigError("[osdp] role panel needs the addresses of its readers: set [osdp] readers")
 
     @property
     def addresses(self) -> tuple[int, ...]:
@@ -176,7 +176,7 @@ class WiegandSettings:
 
 @dataclass(frozen=True, slots=True)
 class FactorSettings:
-    """[factors]: what is asked beside the face, and when; by default nothing."""
+    """[factors]: what is asked in addition to the face, and when; by default nothing."""
 
     pin: tuple[str, ...] = setting(
         (),
@@ -191,7 +191,8 @@ class FactorSettings:
     )
     tries: int = setting(3, "Wrong PINs or cards until the person is declined.", low=1, high=10, unit="tries")
     duress_url: str = setting(
-        "", "Where an entry under duress is told of, silently: https://..., signed with the webhook secret; empty: no."
+        "",
+        "Where an entry under duress is reported, silently: https://…, signed with the webhook secret; empty: nowhere.",
     )
 
     def __post_init__(self) -> None:

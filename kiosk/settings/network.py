@@ -140,7 +140,7 @@ class CloudSettings:
     def __post_init__(self) -> None:
         """Refuse a policy without what it needs."""
         if self.policy == "summary" and not self.webhook_url:
-            raise ConfigError("[cloud]: policy summary wants a webhook_url")
+            raise ConfigError("[cloud]: policy summary needs a webhook_url")
         for name in ("base_url", "account_url", "webhook_url"):
             if (url := getattr(self, name)) and not _is_safe(url):
                 raise ConfigError(

@@ -185,10 +185,10 @@ class CameraSettings:
         2.0, "Standard deviation of brightness below which a frame shows nothing.", low=0.0, high=64.0, unit="of 255"
     )
     reopen_first_s: float = setting(
-        0.5, "Wait before a camera is opened anew, doubled with each failure.", low=0.05, high=60.0, unit="s"
+        0.5, "Wait before a camera is reopened, doubled with each failure.", low=0.05, high=60.0, unit="s"
     )
     reopen_longest_s: float = setting(
-        30.0, "Longest wait before a camera is opened anew.", low=0.05, high=3600.0, unit="s"
+        30.0, "Longest wait before a camera is reopened.", low=0.05, high=3600.0, unit="s"
     )
     long_edge: int = setting(
         1920,
@@ -285,7 +285,7 @@ class PadSettings:
         if self.level in {"active", "strict"} and not self.screen:
             raise ConfigError(f"[pad]: level {self.level} asks on a screen; set screen = true, or level = passive")
         if self.spoken == "files" and not self.spoken_folder:
-            raise ConfigError("[pad]: spoken = files wants spoken_folder, or set spoken = speech")
+            raise ConfigError("[pad]: spoken = files needs spoken_folder, or set spoken = speech")
 
 
 _LEFT = ("open", "log_only", "closed")
@@ -317,7 +317,9 @@ class DegradedSettings:
     )
     reader_lost: str = setting("open", "A reader or keypad of this kiosk does not answer, see [osdp].", choices=_LEFT)
     neighbour_lost: str = setting(
-        "open", "A kiosk of the fleet that [passage] goes by is not heard; such rules refuse inward.", choices=_LEFT
+        "open",
+        "A kiosk of the fleet on which [passage] depends does not answer; such rules let nobody in.",
+        choices=_LEFT,
     )
     log_rolled_back: str = setting(
         "log_only",

@@ -117,7 +117,7 @@ def _refuse_if_exposed(path: Path, file: os.stat_result, folder: os.stat_result,
     A sticky folder, such as /tmp, lets nobody replace a file of another's.
     """
     if not stat.S_ISREG(file.st_mode):
-        raise KeyMissingError(f"{path} is no file; a key is a file of {KEY_BYTES} bytes")
+        raise KeyMissingError(f"{path} is not a file; a key is a file of {KEY_BYTES} bytes")
     allowed = stat.S_IRWXU | (stat.S_IRGRP if is_credential else 0)
     if exposed := stat.S_IMODE(file.st_mode) & ~allowed & 0o777:
         who = "everyone" if exposed & stat.S_IRWXO else "its group"

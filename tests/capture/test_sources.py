@@ -48,7 +48,7 @@ def taken(source, count):
         pytest.param("webcam", "that is no camera", id="no kind"),
         pytest.param("usb:0", "usb: is no camera", id="unknown kind"),
         pytest.param("picamera2:front", "want a camera's number, such as picamera2:0", id="number"),
-        pytest.param("v4l2:", "v4l2: wants a path", id="no path"),
+        pytest.param("v4l2:", "v4l2: needs a path", id="no path"),
         pytest.param("rtsp:///ch1", r"want rtsp://host\[:port\]/path", id="no host"),
         pytest.param("http://host:port/", r"want http://host\[:port\]/path", id="no port"),
         pytest.param("dir:a?speed=3", "has no option speed; it knows fps, loop", id="unknown option"),
@@ -136,7 +136,7 @@ def test_a_folder_without_pictures_is_no_camera(tmp_path):
 def test_a_damaged_picture_is_named(tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
 
-    with pytest.raises(CameraLostError, match=r"bad\.jpg is no picture"):
+    with pytest.raises(CameraLostError, match=r"bad\.jpg is not a picture"):
         next(shots(parse_source(f"dir:{tmp_path}")))
 
 

@@ -81,7 +81,7 @@ def test_doctor_says_whether_documents_are_read_and_what_a_missing_file_means(ki
     damaged = found()
 
     assert present[:2] == (0, True)
-    assert f"{name} as measured" in present[2]
+    assert f"{name} unchanged" in present[2]
     assert absent[:2] == (0, True)
     assert "not read" in absent[2]
     assert damaged[:2] == (3, False)

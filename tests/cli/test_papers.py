@@ -34,7 +34,7 @@ def test_a_person_is_given_both_forms_and_nobody_else_may_read_them(kiosk, tmp_p
     code, out, err = kiosk("privacy", "export", "1")
 
     assert (code, out.split()) == (0, ["person-1.json", "person-1.html"])
-    assert "in the clear" in err
+    assert "not encrypted" in err
     for name in out.split():
         path = tmp_path / "here" / name
         assert path.stat().st_mode & 0o777 == 0o600

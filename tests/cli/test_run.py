@@ -236,7 +236,7 @@ def test_the_demo_says_aloud_that_its_photographs_are_not_detected_and_with_dete
     with running(demo, options=("--detect",)) as process:
         told = process.communicate(timeout=DEMO_S)[0]
 
-    assert "That is off here ([pad] level off)" in said
+    assert "attack detection is off here ([pad] level off)" in said
     assert "level active" in told
     assert "Declined" in told
     assert "liveness_undetermined" in told or "attack_suspected" in told

@@ -240,7 +240,7 @@ def test_calibrating_without_a_judged_clip_says_why():
         pytest.param(lambda root: spoil(root, "fps.txt", "fast"), "want one number", id="no rate"),
         pytest.param(lambda root: spoil(root, "fps.txt", "nan"), "want one number", id="a rate that is no number"),
         pytest.param(lambda root: spoil(root, "fps.txt", "0"), "want one number", id="no frames a second"),
-        pytest.param(lambda root: spoil(root, "challenge.json", "{"), "is no JSON", id="no JSON"),
+        pytest.param(lambda root: spoil(root, "challenge.json", "{"), "is not JSON", id="no JSON"),
         pytest.param(lambda root: spoil(root, "challenge.json", "[]"), "want an object", id="an empty list"),
         pytest.param(lambda root: spoil(root, "challenge.json", '{"kind": "wink"}'), "'wink' is none of", id="a wink"),
         pytest.param(
@@ -289,7 +289,7 @@ def spoil(root, name, text):
 
 def test_a_folder_that_is_not_there_is_said(capsys):
     assert main(["evaluate", "pad", "/nowhere"]) == 1
-    assert "/nowhere is no folder" in capsys.readouterr().err
+    assert "/nowhere is not a folder" in capsys.readouterr().err
 
 
 def test_clips_may_lie_right_under_their_instrument_and_frames_are_counted_by_number(tmp_path):

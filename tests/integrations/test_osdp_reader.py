@@ -168,7 +168,7 @@ def test_two_processes_cannot_have_one_line():
 def test_a_file_is_no_serial_port(tmp_path):
     (tmp_path / "file").write_bytes(b"")
 
-    with pytest.raises(ConfigError, match="is no serial port"):
+    with pytest.raises(ConfigError, match="is not a serial port"):
         SerialLine(str(tmp_path / "file"), 9600)
 
 

@@ -75,8 +75,8 @@ def test_a_missing_file_refuses_and_is_named(copy, task):
         ("format = 1", "format = 2", "format 2"),
         ('task = "mesh"', 'task = "hat"', "'hat' is none of"),
         ("\n[scale]\n", "\n[scales]\n", "'cosine'"),
-        ("rarity = [", "rarity = [9.0, ", "is no manifest"),
-        ("format = 1", "format = ", "is no manifest"),
+        ("rarity = [", "rarity = [9.0, ", "is not a manifest"),
+        ("format = 1", "format = ", "is not a manifest"),
     ],
 )
 def test_a_manifest_that_is_none_is_refused(copy, old, new, said):

@@ -104,7 +104,7 @@ def test_a_file_that_was_changed_after_the_import_does_not_load(pack):
     ("changed", "why"),
     [
         pytest.param(
-            {"side": 160}, r"wants an input of 1x112x112x3, the manifest says 1x160x160x3.*mend side", id="size"
+            {"side": 160}, r"takes an input of 1x112x112x3, the manifest says 1x160x160x3.*mend side", id="size"
         ),
         pytest.param({"layout": "planar"}, r"the manifest says 1x3x112x112: mend side or layout", id="layout"),
         pytest.param({"length": 512}, r"gives 128 numbers, the manifest says 512: mend length", id="length"),
@@ -155,7 +155,7 @@ def test_the_shipped_recogniser_a_file_of_another_kind_and_a_folder_that_is_ther
     ("text", "why"),
     [
         ('name = "mine"', "says nothing of licence, commercial, outputs, length, side"),
-        ("name =", "is no TOML"),
+        ("name =", "is not TOML"),
         (EXAMPLE + "\nspeed = 3", "has speed, which nothing reads"),
         (EXAMPLE.replace("512", "true"), "wrong value of length"),
         (EXAMPLE.replace('"planar"', '"flat"'), "wrong value of layout"),

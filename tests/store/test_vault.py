@@ -178,7 +178,7 @@ def test_a_link_instead_of_a_key_is_refused(tmp_path: Path, is_there: bool) -> N
 def test_what_is_no_file_is_refused_and_nobody_waits_for_it(tmp_path: Path, make: Callable[..., None]) -> None:
     make(tmp_path / KEY_NAME, 0o600)
 
-    with pytest.raises(KeyMissingError, match="is no file"):
+    with pytest.raises(KeyMissingError, match="is not a file"):
         read_keys(tmp_path)
 
 

@@ -48,7 +48,7 @@ def test_keys_lead_to_views_and_a_sheet_lists_them(operator):
     page, _ = operator
 
     page.keyboard.press("?")
-    page.get_by_role("dialog", name="Keys").wait_for()
+    page.get_by_role("dialog", name="Shortcuts").wait_for()
     page.keyboard.press("g")
     page.keyboard.press("p")
     assert "people" not in page.url  # nothing works behind the sheet

@@ -163,7 +163,7 @@ def test_the_kiosks_stand_at_a_glance_and_the_alarms_among_them(operator, fleet)
     row = page.get_by_role("row").filter(has_text="Store room")
     row.wait_for()
 
-    assert "Says nothing" in row.inner_text()
+    assert "Does not answer" in row.inner_text()
     assert "1 day" in row.inner_text()
     assert "31" in row.inner_text()
     said = page.get_by_role("row").filter(has_text="Staff entrance").inner_text()
@@ -290,7 +290,7 @@ def test_an_update_stands_with_how_far_each_kiosk_is(operator, fleet):
     assert "It runs on 0 of 5 kiosks" in card.inner_text()
     said = card.locator("li").all_inner_texts()
     for words, text in zip(
-        ("Waits for its turn", "Being installed", "Being fetched 3 of 180", "Not heard"), said, strict=False
+        ("Waits for its turn", "Being installed", "Being fetched 3 of 180", "No word"), said, strict=False
     ):
         assert words in text
     update(fleet, staged("stopped", "gone_back", "Back door"), staged("gone_back", "the release died"), staged("runs"))

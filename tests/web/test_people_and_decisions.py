@@ -155,10 +155,10 @@ def test_when_somebody_was_seen_last_stands_in_the_list_and_with_the_person(oper
     page.reload()
     rows = page.locator(".view-people tbody tr")
     playwright.expect(rows.nth(0)).to_contain_text("now")
-    playwright.expect(rows.nth(1)).to_contain_text("not seen")
+    playwright.expect(rows.nth(1)).to_contain_text("never")
     page.get_by_role("link", name="Person A").click()
 
-    playwright.expect(page.locator(".facts").first).to_contain_text("Last seen")
+    playwright.expect(page.locator(".facts").first).to_contain_text("Last let in")
 
 
 def test_people_are_taken_away_as_a_table_by_an_administrator_and_the_log_says_so(operator, served):
@@ -166,10 +166,10 @@ def test_people_are_taken_away_as_a_table_by_an_administrator_and_the_log_says_s
     page.get_by_label("Ends").select_option("30")
     page.locator(".view-people tbody tr").get_by_text("Person B").wait_for()
 
-    page.get_by_role("button", name="Take as a table").click()
+    page.get_by_role("button", name="Download as a table").click()
     page.get_by_label("Your own password").fill(PASSWORD)
     with page.expect_download() as waiting:
-        page.get_by_role("dialog").get_by_role("button", name="Take as a table").click()
+        page.get_by_role("dialog").get_by_role("button", name="Download as a table").click()
     text = waiting.value.path().read_text()
 
     assert "X112345" in text  # in full

@@ -419,7 +419,7 @@ OPERATIONS = (
         "POST",
         "/device/screen/pin",
         enter_pin,
-        "Enter a PIN, where one is asked for beside a face; the kiosk's own screen needs no key.",
+        "Enter a PIN, where one is asked for in addition to a face; the kiosk's own screen needs no key.",
         {204: None, **_SENT},
         role=Role.OPERATOR,
         is_for_screen=True,

@@ -56,8 +56,8 @@ OPERATIONS = (
         "GET",
         "/device/people.csv",
         export_people,
-        "Everybody, or whom the query is about, as a table: names and documents in full, no faces. Goes into the log. "
-        "For keys; sessions take it by POST.",
+        "Return everybody, or the people whom the query selects, as a table: names and documents in "
+        "full, no faces. Goes into the log. For keys; sessions take it by POST.",
         {200: None, 400: ANSWER_400, 403: TEXT, 503: TEXT},
         role=Role.ADMIN,
         query=(Parameter("q", "As in /device/subjects.", SHORT), *NARROWED),

@@ -232,7 +232,7 @@ OPERATIONS = (
         "POST",
         "/device/fleet/duplicates",
         decide_duplicate,
-        "Say of such a pair, for every kiosk, that they are the same person or different people.",
+        "Decide for every kiosk whether such a pair is the same person or two people.",
         {
             200: named("FleetDuplicateDecided", closed(decision=DECISIONS, session_number=or_null(INTEGER))),
             400: ANSWER_400,

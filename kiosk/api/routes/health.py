@@ -44,7 +44,7 @@ def _health(call: Call) -> dict[str, Any]:
 
 
 async def show_health(call: Call) -> Response:
-    """Return how the kiosk is."""
+    """Return the kiosk's health: whether it is armed, what is wrong, and its figures."""
     return answer(await call.run(lambda: _health(call)))
 
 
@@ -112,7 +112,12 @@ async def read_metrics(call: Call) -> Response:
 
 OPERATIONS = (
     Operation(
-        "GET", "/device/health", show_health, "Return how the kiosk is.", {200: HEALTH, 503: TEXT}, role=Role.DEVICE
+        "GET",
+        "/device/health",
+        show_health,
+        "Return the kiosk's health: whether it is armed, what is wrong, and its figures.",
+        {200: HEALTH, 503: TEXT},
+        role=Role.DEVICE,
     ),
     Operation(
         "POST",
@@ -143,7 +148,7 @@ OPERATIONS = (
         "GET",
         "/metrics",
         read_metrics,
-        "Return counts and gauges for Prometheus; free of keys on this machine.",
+        "Return counts and gauges for Prometheus; this machine needs no key.",
         {200: None, 503: TEXT},
         role=Role.DEVICE,
         is_free_here=True,

@@ -194,7 +194,7 @@ OPERATIONS = (
         "POST",
         "/device/cloud/lists/{list}/confirm",
         confirm_list,
-        "Say that a list of the cloud did lose most of its entries: the next reading unblocks them.",
+        "Confirm that a list of the cloud lost most of its entries: the next reading unblocks them.",
         {200: named("ListConfirmation", closed(list=STRING, vanished=INTEGER)), 409: TEXT, 503: TEXT},
         role=Role.OPERATOR,
     ),

@@ -124,7 +124,7 @@ OPERATIONS = (
         "POST",
         "/device/passages",
         tell_passage,
-        "Tell of a passage that another door saw, or correct one; it happened now, and is marked with who says so.",
+        "Record a passage that no kiosk saw, or correct one; it counts from now, and the record says who told it.",
         {201: named("ToldPassage", closed(at=STRING)), 400: ANSWER_400, 413: TEXT, 503: TEXT},
         role=Role.OPERATOR,
         json=closed(

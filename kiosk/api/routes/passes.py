@@ -23,7 +23,7 @@ FIELDS = ("label", "valid_from", "valid_until", "uses", "session_number", "doors
 
 
 async def list_passes(call: Call) -> Response:
-    """Return the passes without their codes, and what a new one may say."""
+    """Return the passes without their codes, and what a new one may contain."""
     context = call.context
     store, keys, now = context.device.store, context.pass_keys, context.now()
 
@@ -143,7 +143,7 @@ OPERATIONS = (
         "GET",
         "/device/passes",
         list_passes,
-        "List the visitor passes, without their codes, and what a new one may say.",
+        "List the visitor passes, without their codes, and what a new one may contain.",
         {
             200: named(
                 "VisitorPasses",

@@ -58,7 +58,7 @@ def accept(chosen: argparse.Namespace) -> None:
     directory = assembly.state_of(chosen)
     goals = _goals(chosen.goal)
     if goals and not chosen.restart and Journal(directory).trial().begun_at is not None:
-        raise ConfigError("the goals of a trial stand before it begins; give them with --restart")
+        raise ConfigError("the goals are fixed when a trial begins; give them with --restart")
     if (chosen.status or chosen.json) and not chosen.restart and chosen.report is None:
         _tell(directory, is_json=chosen.json)
         return

@@ -152,7 +152,7 @@ def _add_accept(add: Adder) -> None:
     accept.add_argument("--report", metavar="FILE", type=Path, help="write the report (HTML) and its signature beside")
     accept.add_argument("--language", choices=("en", "de"), default="en", help="of the report (default: en)")
     accept.add_argument("--verify", metavar="FILE", type=Path, help="check a report against its signature")
-    accept.add_argument("--restart", action="store_true", help="begin anew; what was noted is kept under another name")
+    accept.add_argument("--restart", action="store_true", help="start over; what was noted is kept under another name")
     accept.add_argument(
         "--goal",
         action="append",

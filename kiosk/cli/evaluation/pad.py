@@ -134,7 +134,7 @@ def record_pad(chosen: argparse.Namespace) -> None:
     source = chosen.person if is_bona_fide else chosen.instrument
     if not source:
         wanted = "--person" if is_bona_fide else "--instrument"
-        raise ConfigError(f"--species {chosen.species} wants {wanted} NAME: rates are told apart by it")
+        raise ConfigError(f"--species {chosen.species} needs {wanted} NAME: rates are told apart by it")
     config = assembly.load_settings(chosen)
     challenge = CHALLENGES[chosen.challenge]
     about = {

@@ -50,7 +50,7 @@ def _add_owner(fleet: Adder) -> None:
         "fleet.owner",
         "make a fleet: the owner's key, the invitation for kiosks, a folder for the hub",
         more="Run it on a machine that is neither a kiosk nor the hub. The passphrase is asked for, or read from "
-        "stdin. Keep a copy of owner.key: without it no kiosk can be let in or taken off.",
+        "stdin. Keep a copy of owner.key: without it no kiosk can be let in or removed.",
     )
     init.add_argument("folder", metavar="DIR", type=Path, help="a new folder")
     init.add_argument("--name", default="Fleet", help="name of the fleet, for people")
@@ -64,15 +64,15 @@ def _add_owner(fleet: Adder) -> None:
     approve = fleet(
         "fleet approve",
         "fleet.owner",
-        "let a kiosk in that asked to with `kiosk fleet join`",
-        more="Compare the check with the one on the kiosk's screen.",
+        "let in a kiosk that asked with `kiosk fleet join`",
+        more="Asks whether the check value is the one that `kiosk fleet join` printed.",
     )
     approve.add_argument("code", metavar="CODE", help="the code that the kiosk shows")
-    approve.add_argument("--yes", action="store_true", help="do not ask whether the check is the same")
+    approve.add_argument("--yes", action="store_true", help="do not ask whether the check value is the same")
     revoke = fleet(
         "fleet revoke",
         "fleet.owner",
-        "take a kiosk off: it reads nothing new and is believed nothing new",
+        "remove a kiosk: it receives nothing new, and nothing new from it is accepted",
         more="For a kiosk that was stolen or sold. What it said while it belonged stays.",
     )
     revoke.add_argument("kiosk", metavar="ID|NAME", help="the kiosk, see `kiosk fleet members`")
@@ -100,20 +100,20 @@ def _add_kiosk(fleet: Adder) -> None:
     join = fleet(
         "fleet join",
         "fleet.member",
-        "ask to belong to a fleet; prints the code that its owner lets in",
+        "ask to belong to a fleet; prints the code that its owner approves",
         more="Everybody enrolled here becomes known to the fleet, and the other way round, once the owner has agreed. "
-        "Start the kiosk anew afterwards.",
+        "Restart the kiosk afterwards.",
     )
     join.add_argument(
         "invitation", metavar="FILE", type=Path, help="the invitation, fleet.json, that `kiosk fleet init` wrote"
     )
     join.add_argument("--name", default="", help="name of this kiosk, for people (default: the machine's)")
     join.add_argument("--qr", action="store_true", help="also show the code as a QR code")
-    fleet("fleet leave", "fleet.member", "belong to no fleet any more; the people who are here stay")
+    fleet("fleet leave", "fleet.member", "leave the fleet; the people who are here stay")
     fleet(
         "fleet status",
         "fleet.member",
-        "say how this kiosk stands in its fleet; exit 3 when it asked and is not let in, or was taken off",
+        "say whether this kiosk belongs to its fleet, and what waits; exit 3 when it is not let in yet, or was removed",
     )
     receipts = fleet(
         "fleet receipts", "fleet.member", "say which kiosks have forgotten a person; exit 3 until all have"
@@ -133,7 +133,7 @@ def _add_kiosk(fleet: Adder) -> None:
     for command in (export, take):
         command.add_argument("file", metavar="FILE", type=Path, help="the file")
     again = fleet(
-        "fleet resync", "fleet.member", "read and send everything again; changes nothing that is as it should"
+        "fleet resync", "fleet.member", "read and send everything again; changes nothing that is right already"
     )
     again.description = (again.description or "") + " For a hub whose disk was lost, or when in doubt."
 
@@ -166,7 +166,7 @@ def _add_people(fleet: Adder) -> None:
 
 
 def _add_orders(fleet: Adder, group: Group) -> None:
-    policy = group(fleet, "fleet policy", "say which groups of people go through which doors")
+    policy = group(fleet, "fleet policy", "show and set which groups of people go through which doors")
     show = policy(
         "fleet policy show",
         "fleet.orders",
@@ -178,20 +178,20 @@ def _add_orders(fleet: Adder, group: Group) -> None:
         "fleet.orders",
         "put another policy into force at every kiosk",
         more='FILE is TOML: a section [doors] with a line for each kiosk, such as "Front door" = ["staff", "it"]; '
-        '["*"] lets everybody through, and the line "*" is for kiosks that are not named. Without that line they let '
-        "nobody in. `kiosk gallery edit --groups` gives people their groups. A kiosk holds the faces of "
-        "those who go through it, of whom it enrolled or changed itself, and of everybody blocked.",
+        '["*"] lets everybody through, and the line "*" is for kiosks that are not named. Without that line those '
+        "kiosks let nobody in. `kiosk gallery edit --groups` gives people their groups. A kiosk holds the faces of "
+        "people who may pass its door, of people whom it enrolled or changed itself, and of everybody blocked.",
     )
     _add_show_and_set(show, give)
-    settings = group(fleet, "fleet settings", "set what holds at every kiosk")
+    settings = group(fleet, "fleet settings", "show and set the settings that hold at every kiosk")
     show = settings("fleet settings show", "fleet.orders", "print the owner's settings, as TOML")
     give = settings(
         "fleet settings set",
         "fleet.orders",
         "put settings into force at every kiosk",
-        more="FILE is a kiosk.toml with what is the same everywhere: thresholds, hours, texts, attempts, what degraded "
-        "states leave. It replaces what was ordered before, and goes before each kiosk's own file and page. A kiosk "
-        "that could not start with it takes nothing of it, and says so in `kiosk fleet members`.",
+        more="FILE is a kiosk.toml with what is the same everywhere: thresholds, hours, texts, attempts, [degraded]. "
+        "It replaces the settings set before, and overrides each kiosk's own file and page. A kiosk "
+        "that could not start with it changes nothing, and says so in `kiosk fleet members`.",
     )
     _add_show_and_set(show, give)
 
@@ -203,8 +203,8 @@ def _add_update(fleet: Adder) -> None:
         "bring a release to every kiosk: one first, the others once it runs there",
         more="BUNDLE is a signed file of bundle.sh with its .minisig beside it, one for each kind of machine; it goes "
         "through the hub in pieces, or lies on a stick beside what `kiosk fleet export` wrote. The first kiosk that "
-        "goes back, fails its self-test or falls silent stops the others. `status` says how far each is (exit 3 where "
-        "it was stopped so), `stop` lets no other kiosk begin.",
+        "goes back, fails its self-test or no longer answers stops the others. `status` says how far each is (exit 3 "
+        "where one stopped the others), `stop` lets no other kiosk begin.",
     )
     update.usage = (
         "kiosk fleet update BUNDLE... --owner DIR [--first KIOSK] [--at-once N] [--within MIN] [--json]\n"

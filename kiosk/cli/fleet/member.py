@@ -32,7 +32,10 @@ def fleet_join(chosen: argparse.Namespace) -> None:
     if chosen.json:
         print(json.dumps({"kiosk": card.id, "name": card.name, "check": card.check, "code": identity.code}))
         return
-    print(f"This kiosk is {card.name} ({card.id}); it asks to belong to {invitation.name}. Its check is {card.check}")
+    print(
+        f"This kiosk is {card.name} ({card.id}); it asks to belong to {invitation.name}. "
+        f"Its check value is {card.check}"
+    )
     print("The owner lets it in with: kiosk fleet approve CODE --owner DIR")
     if chosen.qr:
         segno.make(identity.code, error="l").terminal(sys.stdout, compact=True)
@@ -80,7 +83,7 @@ def status_of(member: Member) -> dict[str, Any]:
     elif member.is_taken_off:
         sentence = "the owner has taken it off"
     else:
-        sentence = "the owner has not let it in yet, or this kiosk has not heard of it"
+        sentence = "the owner has not let it in yet, or this kiosk does not know it yet"
     return {
         "kiosk": member.id,
         "name": member.identity.card.name,

@@ -56,7 +56,7 @@ def fleet_init(chosen: argparse.Namespace) -> None:
 def fleet_approve(chosen: argparse.Namespace) -> int:
     """Let a kiosk in."""
     card = read_code(chosen.code)
-    print(f"{shown(card.name)} ({card.id}) asks to belong; its check is {card.check}", file=sys.stderr)
+    print(f"{shown(card.name)} ({card.id}) asks to belong; its check value is {card.check}", file=sys.stderr)
     admin, invitation = open_owner(chosen.owner)
     if not chosen.yes and not _agrees():
         print("Nothing was changed.", file=sys.stderr)
@@ -199,5 +199,5 @@ def _passphrase(*, is_new: bool) -> str:
 
 def _agrees() -> bool:
     if not sys.stdin.isatty():
-        raise RefusedError("nobody is there to compare the check; give --yes once it was compared")
-    return input("Does the kiosk show the same check? [y/N] ").strip().lower() in {"y", "yes"}
+        raise RefusedError("nobody is at a terminal to compare the check value; give --yes once it was compared")
+    return input("Did `kiosk fleet join` print the same check value? [y/N] ").strip().lower() in {"y", "yes"}

@@ -34,7 +34,7 @@ def fleet_update(chosen: argparse.Namespace) -> int:
     if chosen.what == [STATUS]:
         return _status(chosen)
     if chosen.owner is None:
-        raise RefusedError(f"an update is the owner's to order: give --owner DIR ({STATUS} alone goes without)")
+        raise RefusedError(f"only the owner orders an update: give --owner DIR (only {STATUS} works without)")
     if chosen.what == [STOP]:
         return _stop(chosen)
     return _order(chosen, [Path(one) for one in chosen.what])

@@ -88,7 +88,7 @@ def _private_key(path: Path) -> RSAPrivateKey:
     try:
         key = load_pem_private_key(assembly.read_file(path), None)
     except (ValueError, TypeError):
-        raise ConfigError(f"{path} is no private key in PEM without a passphrase") from None
+        raise ConfigError(f"{path} is not a private key in PEM without a passphrase") from None
     if not isinstance(key, RSAPrivateKey):
         raise ConfigError(f"{path} is no RSA key; MOSIP seals for RSA alone")
     return key

@@ -14,7 +14,7 @@ STOMP_PORT = 61613
 
 def add_abis(add: Adder, group: Callable[[Adder, str, str], Adder]) -> None:
     """Add the commands; `group` makes one that has others below it."""
-    abis = group(add, "abis", "serve a MOSIP (an identity platform) as its ABIS, what finds duplicate people")
+    abis = group(add, "abis", "serve MOSIP (an identity platform) as its ABIS, the system that finds duplicate people")
     abis(
         "abis password",
         "neighbours.abis",
@@ -27,8 +27,8 @@ def add_abis(add: Adder, group: Callable[[Adder, str, str], Adder]) -> None:
         "abis run",
         "neighbours.abis",
         "answer MOSIP's insert, identify and delete, until stopped",
-        more="Use a state directory of its own: whoever MOSIP inserts is enrolled in it. With [search] shards the "
-        "search asks them. Speaks STOMP 1.2 to ActiveMQ.",
+        more="Use a state directory of its own: whoever MOSIP inserts is enrolled in it. With [search] shards those "
+        "are searched. Speaks STOMP 1.2 to ActiveMQ.",
         json=False,
     )
     run.add_argument("--broker", metavar="HOST", required=True, help="host of MOSIP's message broker, ActiveMQ")
@@ -37,7 +37,7 @@ def add_abis(add: Adder, group: Callable[[Adder, str, str], Adder]) -> None:
         "--inbound", metavar="QUEUE", default="mosip-to-abis", help="where MOSIP writes (default mosip-to-abis)"
     )
     run.add_argument(
-        "--outbound", metavar="QUEUE", default="abis-to-mosip", help="where it reads (default abis-to-mosip)"
+        "--outbound", metavar="QUEUE", default="abis-to-mosip", help="where MOSIP reads (default abis-to-mosip)"
     )
     run.add_argument("--user", metavar="NAME", default="", help="the broker's user (default: none)")
     run.add_argument(

@@ -18,7 +18,7 @@ ANSWER_S = 10.0  # a broker behind a slow link
 
 def add_mqtt(add: Adder, group: Callable[[Adder, str, str], Adder]) -> None:
     """Add the commands; `group` makes one that has others below it."""
-    mqtt = group(add, "mqtt", "connect this kiosk to an MQTT broker, and by it to Home Assistant")
+    mqtt = group(add, "mqtt", "connect this kiosk to an MQTT broker, and through it to Home Assistant")
     mqtt("mqtt password", "neighbours.mqtt", "store the password of [mqtt] user; it is asked for, or read from a pipe")
     mqtt(
         "mqtt check",

@@ -33,8 +33,8 @@ def add_osdp(add: Adder, group: Callable[[Adder, str, str], Adder]) -> None:
     install = osdp(
         "osdp install",
         "neighbours.osdp",
-        "be a reader without a key until the panel has set one, and store it",
-        more="For role reader, with the panel in its mode of installation and the kiosk stopped. Until then the "
+        "be a reader without a key until the panel has set one, and store that key",
+        more="For role reader, with the panel in its installation mode and the kiosk stopped. Until then the "
         "channel has a key that everybody knows: whoever listens at the line reads the new one.",
     )
     install.add_argument(
@@ -43,8 +43,8 @@ def add_osdp(add: Adder, group: Callable[[Adder, str, str], Adder]) -> None:
     osdp(
         "osdp check",
         "neighbours.osdp",
-        "answer at the line as the settings say, and say whether the secure channel comes about",
-        more="The kiosk must not be running: one process has the line. Exit code 1 when it does not within 15 s.",
+        "answer at the line as the settings say, and say whether the secure channel is set up",
+        more="The kiosk must not be running: one process has the line. Exit code 1 when it is not within 15 s.",
     )
 
 
@@ -54,7 +54,7 @@ def add_simulate(door: Adder) -> None:
         "door simulate",
         "neighbours.simulate",
         "run the kiosk without hardware: panel, reader, keypad, door and fire alarm are driven from this terminal",
-        more="With the settings in force. Lines are read from a pipe too; `wait 2` waits so many seconds.",
+        more="With the settings in force. Lines are read from a pipe too; `wait 2` waits two seconds.",
         json=False,
     )
     simulate.add_argument(

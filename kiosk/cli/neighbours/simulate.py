@@ -207,7 +207,7 @@ def door_simulate(chosen: argparse.Namespace) -> int:
             elif word:
                 print(f"> {bench.do(line)}", flush=True)
         if (code := kiosk.poll()) is not None and code != 0:
-            raise ConfigError(f"the kiosk ended with code {code}; its words are above")
+            raise ConfigError(f"the kiosk ended with code {code}; its output is above")
     return 0
 
 

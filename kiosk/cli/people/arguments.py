@@ -15,7 +15,7 @@ def add_keeping(gallery: Callable[..., argparse.ArgumentParser], who: str) -> No
         "gallery edit",
         "people.keep",
         "change what is known of a person",
-        more="Only what is given is changed; an empty text empties a field, an empty date opens it.",
+        more="Only what is given is changed; an empty text clears a field, an empty date removes that limit.",
     )
     edit.add_argument("subject", metavar="ID", help=who)
     edit.add_argument("--name", help="the person's name")
@@ -51,8 +51,8 @@ def add_keeping(gallery: Callable[..., argparse.ArgumentParser], who: str) -> No
     factors.add_argument(
         "--card",
         metavar="CARD",
-        help="facility and number of the card, such as 12-3456, for one of 26 bits; another length in bits goes before "
-        "them: 34:12-3456, 37:12-3456; of any other length the whole is one number, such as 56:123456",
+        help="facility and number of a card of 26 bits, such as 12-3456; of another card first its length in bits: "
+        "34:12-3456, 37:12-3456; a card of any other length is one number, such as 56:123456",
     )
     factors.add_argument("--pin", action="store_true", help="give a PIN of 4 to 12 digits, in place of an older one")
     factors.add_argument(
@@ -70,7 +70,9 @@ def add_keeping(gallery: Callable[..., argparse.ArgumentParser], who: str) -> No
     add_photo.add_argument("subject", metavar="ID", help=who)
     add_photo.add_argument("images", metavar="IMAGE", nargs="+", type=Path, help="photographs of this person alone")
     add_photo.add_argument("--rotate", action="store_true", help="try quarter turns until the face is upright")
-    add_photo.add_argument("--largest", action="store_true", help="of several faces in a photograph take the largest")
+    add_photo.add_argument(
+        "--largest", action="store_true", help="if a photograph shows several faces, take the largest"
+    )
     export = gallery(
         "gallery export",
         "people.keep",

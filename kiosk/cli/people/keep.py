@@ -121,7 +121,7 @@ def gallery_export(chosen: argparse.Namespace) -> None:
         return
     with os.fdopen(os.open(chosen.to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text.getvalue())
-    assembly.note(f"{counted(len(people), 'person', 'people')} in {chosen.to}, in the clear: with names and documents")
+    assembly.note(f"{counted(len(people), 'person', 'people')} in {chosen.to}, not encrypted, with names and documents")
 
 
 def _seal(chosen: argparse.Namespace, store: Store, people: list[dict[str, Any]]) -> None:
@@ -151,7 +151,7 @@ def gallery_unseal(chosen: argparse.Namespace) -> None:
         (chosen.to / "people.csv").write_text("".join(as_csv(iter(people))), encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{error.filename}: {error.strerror}") from error
-    assembly.note(f"{counted(len(people), 'person', 'people')} in {chosen.to}, in the clear")
+    assembly.note(f"{counted(len(people), 'person', 'people')} in {chosen.to}, not encrypted")
 
 
 def _passphrase(*, is_new: bool) -> str:

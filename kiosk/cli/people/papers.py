@@ -66,7 +66,9 @@ def privacy_export(chosen: argparse.Namespace) -> None:
             print(path)
     else:
         print(chosen.html)
-    assembly.note("it is in the clear; read what reviewers wrote before you hand it out, and delete your copy after")
+    assembly.note(
+        "it is not encrypted; read what reviewers wrote before you hand it out, and delete your copy afterwards"
+    )
 
 
 def _place(directory: Path, store: Store | None) -> Surroundings:

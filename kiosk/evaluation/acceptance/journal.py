@@ -62,7 +62,7 @@ class Journal:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX)
                 if os.fstat(handle).st_ino != self.path.stat().st_ino:
-                    raise RefusedError("the acceptance was begun anew meanwhile; try again")
+                    raise RefusedError("the acceptance was started over meanwhile; try again")
                 content = file.read(MOST_BYTES + 1)
                 whole = content[: content.rfind(b"\n") + 1]  # a cut may have left half a line
                 trial = self._fold(whole)

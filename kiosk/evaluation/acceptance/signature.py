@@ -53,7 +53,7 @@ def check(content: bytes, signature: str, public_key: bytes) -> str:
     """
     lines = signature.splitlines()
     if len(lines) != _LINES or not lines[2].startswith(_TRUSTED):
-        raise ConfigError("this is no signature: want the four lines of minisign")
+        raise ConfigError("this is not a signature: want the four lines of minisign")
     first = _decoded(lines[1], len(OVER_DIGEST) + NUMBER_BYTES + SIGNATURE_BYTES)
     last = _decoded(lines[3], SIGNATURE_BYTES)
     comment = lines[2].removeprefix(_TRUSTED)

@@ -161,7 +161,7 @@ def take(trial: Trial, note: Note) -> Trial:
     what = note["what"]
     if what == "begin":
         if trial.begun_at is not None:
-            raise RefusedError("this acceptance has begun already; begin anew with --restart")
+            raise RefusedError("this acceptance has begun already; start over with --restart")
     elif trial.begun_at is None:
         raise RefusedError("no acceptance has begun here")
     taken = _TAKEN[what](trial, note)
@@ -257,7 +257,7 @@ def _skip(trial: Trial, note: Note) -> Trial:
 def _asked(note: Note) -> Step:
     step = Step(note["step"])
     if step not in ASKED:
-        raise RefusedError(f"step {step.value} is measured, not told")
+        raise RefusedError(f"step {step.value} is measured; nobody can enter it")
     return step
 
 

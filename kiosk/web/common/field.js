@@ -54,6 +54,12 @@ export function field(label, { choices, rows, hint, value, unit, ...attributes }
   return whole;
 }
 
+/** The words of a file's button: a folder is chosen as a whole, however many files it has. */
+function chosen(control) {
+  if (control.webkitdirectory) return "file.choose_folder";
+  return control.multiple ? "file.choose_several" : "file.choose";
+}
+
 /** A file's button and name in the page's own words: the browser's are in the browser's language. */
 function chooser(control) {
   const name = el("span", { class: "soft file-name" }, t("file.none"));
@@ -66,7 +72,7 @@ function chooser(control) {
     "div",
     { class: "file" },
     control,
-    el("label", { for: control.id, class: "button" }, icon("upload"), t(control.multiple ? "file.choose_several" : "file.choose")),
+    el("label", { for: control.id, class: "button" }, icon("upload"), t(chosen(control))),
     name,
   );
 }

@@ -101,7 +101,7 @@ export function share(value) {
   const digits = value >= 0.1 || value === 0 ? 0 : value >= 0.01 ? 1 : Math.min(8, 1 - Math.floor(Math.log10(value * 100)));
   const shown = value > 0.99 && value < 1 ? Math.min(value, 0.999) : value; // never "100 %" for what is not certain
   const style = { style: "percent", maximumFractionDigits: value > 0.99 && value < 1 ? 1 : digits };
-  return numeral(shown, style);
+  return numeral(shown, style).replace(/(?<=\d)%/, "\u00a0%"); // English has no space there, the pages' sentences do
 }
 
 // 8.3e-7 as people write it.

@@ -338,7 +338,8 @@ export async function acceptance(place, { session, on, atEnd }) {
   }
 
   function reportCard(found) {
-    const recommended = found.recommended;
+    const isTried = found.steps.some((one) => one.step === "strangers" && one.presented > 0);
+    const recommended = isTried && found.recommended; // without a stranger nothing speaks for any threshold
     return el(
       "section",
       { class: "card stack" },
@@ -445,6 +446,7 @@ function sentence(step) {
 }
 
 function counted(step, goal) {
+  if (!step.presented && step.verdict === "more") return t("acceptance.verdict_none", { n: step.needed, rate: percent(goal) });
   const values = { errors: step.errors, presented: step.presented, n: (step.needed ?? 0) - step.presented, rate: percent(goal) };
   return t(`acceptance.verdict_${step.verdict}`, values);
 }

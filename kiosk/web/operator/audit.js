@@ -131,7 +131,7 @@ function scaleOf(found) {
 }
 
 const oneIn = (rate) =>
-  rate === null ? "–" : rate > 0 ? t("audit.one_in", { n: oneInNumber(1 / rate) }) : t("audit.none_seen");
+  rate === null ? "–" : rate > 0 ? t("audit.one_in", { n: oneInNumber(1 / rate) }).replaceAll(" ", "\u00a0") : t("audit.none_seen");
 
 // 1 in 4.8 and 1 in 33,000: more digits would say more than was measured.
 function oneInNumber(many) {

@@ -10,6 +10,7 @@ export async function inside(place, { on }) {
   const list = el("div", {});
   put(
     place,
+    el("a", { class: "back", href: "#/people" }, icon("left"), t("people.title")),
     el(
       "div",
       { class: "head" },

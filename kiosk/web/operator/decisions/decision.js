@@ -203,7 +203,7 @@ function about(record) {
   );
 }
 
-const CODES = { reasons: "why", states: "condition", mode: "mode", decision: "review" };
+const CODES = { reasons: "why", states: "condition", mode: "choice", decision: "review" };
 
 function detail(name, value) {
   const one = (part) =>

@@ -23,6 +23,7 @@ const SOUND = "kiosk.alarm_sound";
 const SEEN = "kiosk.alarm_seen"; // until when this browser's operator has seen all alarms, s UTC
 const LONGEST_S = 12 * 3600; // older ones are no alarm any more; they stand in the decisions
 const MOST = 3;
+const SMALL = "(max-width: 40rem), (max-height: 32rem)"; // one alarm there: the bar stays over the work of a page
 const BLOCKED = "FACE_IN_BLOCKLIST";
 const DOOR = new Set(["forced_open", "door_open_too_long"]);
 
@@ -32,6 +33,7 @@ export function alarms() {
   let ringing = null;
   const bar = el("div", { class: "alarm-bar", role: "alert", hidden: true });
   const switches = new Set();
+  const small = matchMedia(SMALL);
 
   function raise(found) {
     const seen = Number(localStorage.getItem(SEEN)) || 0;
@@ -53,6 +55,7 @@ export function alarms() {
   }
 
   function draw() {
+    const most = small.matches ? 1 : MOST;
     bar.hidden = !waiting.length;
     document.documentElement.classList.toggle("has-alarm", waiting.length > 0);
     put(
@@ -61,7 +64,7 @@ export function alarms() {
         el(
           "ul",
           {},
-          waiting.slice(0, MOST).map((one) =>
+          waiting.slice(0, most).map((one) =>
             el(
               "li",
               {},
@@ -79,7 +82,7 @@ export function alarms() {
         el(
           "div",
           { class: "actions" },
-          waiting.length > MOST && el("p", {}, t("alarm.more", { n: waiting.length - MOST })),
+          waiting.length > most && el("p", {}, t("alarm.more", { n: waiting.length - most })),
           soundSwitch(),
           el("button", { type: "button", class: "button alarm-seen", onclick: seenAll }, icon("check"), t("alarm.seen")),
         ),
@@ -130,6 +133,7 @@ export function alarms() {
   // A browser grants sound only after something was pressed on this page.
   const first = () => isAllowed() && !isAwake() && wake();
   document.addEventListener("pointerdown", first);
+  small.addEventListener("change", draw);
 
   return {
     bar,
@@ -152,6 +156,7 @@ export function alarms() {
     close() {
       hush();
       document.removeEventListener("pointerdown", first);
+      small.removeEventListener("change", draw);
       document.documentElement.classList.remove("has-alarm");
     },
   };

@@ -2,9 +2,10 @@
 
 import { el, icon, put } from "../../common/dom.js";
 import { number, t } from "../../common/words.js";
-import { look } from "../decision-parts.js";
+import { look, whom } from "../decision-parts.js";
 
-const DOOR = new Set(["IDENTIFY", "VERIFY"]);
+/** Kinds of decisions about whoever stands at the door; the others are calls of a program. */
+export const AT_DOOR = new Set(["IDENTIFY", "VERIFY"]);
 const OVER = new Set(["idle", "guide", "closed", "locked"]); // states of the screen in which the last result is no more
 
 /**
@@ -35,7 +36,7 @@ export function faces() {
       draw();
     },
     decision(news) {
-      if (!DOOR.has(news.kind)) return;
+      if (!AT_DOOR.has(news.kind)) return;
       judged = news;
       draw();
     },
@@ -68,7 +69,7 @@ export function saidOf(news) {
   const who = news.name ?? (news.session_number ? t("person.number", { number: String(news.session_number) }) : null);
   if (news.is_alarm) return [t("live.blocked", { who: who ?? t("person.blocked") }), "alarm", "block"];
   const [tone, symbol] = look(news.status);
-  return [who ?? t("live.unknown"), tone, symbol];
+  return [AT_DOOR.has(news.kind) ? (who ?? t("live.unknown")) : whom(news), tone, symbol];
 }
 
 function box([left, top, right, bottom], news) {

@@ -1,4 +1,4 @@
-/** A guard's telephone: who just passed, who waits, one button that lets one person in, and who is inside. */
+/** A guard's telephone: what just happened, who waits, one button that lets one person in, and who is inside. */
 
 import { call } from "../../common/api.js";
 import { el, icon, put } from "../../common/dom.js";
@@ -6,6 +6,7 @@ import { t } from "../../common/words.js";
 import { states } from "../health.js";
 import { load, loading } from "../notice.js";
 import { release } from "./door.js";
+import { AT_DOOR } from "./faces.js";
 import { strip } from "./strip.js";
 
 const REFRESH_MS = 15_000; // of what no news tell
@@ -57,7 +58,7 @@ export async function guard(place, { on, every, atEnd, session }) {
 
   every("decision", (news) => {
     events.decision(news);
-    if (news.status === "In Review") tell(t("guard.waits"));
+    if (news.status === "In Review" && AT_DOOR.has(news.kind)) tell(t("guard.waits"));
     drawInside();
   });
   every("door", (news) => {

@@ -19,6 +19,7 @@ export async function passes(place) {
   const form = el("details", { class: "card" });
   put(
     place,
+    el("a", { class: "back", href: "#/people" }, icon("left"), t("people.title")),
     el("div", { class: "head" }, el("h1", {}, t("passes.title"))),
     el("p", { class: "soft lead" }, t("passes.text")),
     sheet,
