@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from kiosk.store.factors.factors import move
 from kiosk.store.fleet import document_rows
 from kiosk.store.fleet.capture import say_forgotten
 from kiosk.store.fleet.document import EMPTY, Document, carry, fingerprint, forgotten_document, join, join_all
@@ -182,6 +183,15 @@ class Taking:
         connection, known = transaction.connection, self._people.known(transaction, said.person)
         drop_of_fleet(connection, self._vault, said.person)
         if known is not None:
+            for one in _last_of(connection, self._vault, whole.into):  # card, PIN and suspension are this kiosk's alone
+                if (stays := self._people.known(transaction, one)) is not None:
+                    move(
+                        transaction,
+                        self._vault,
+                        known.session_number,
+                        stays.session_number,
+                        actor=f"fleet:{said.origin}",
+                    )
             self._erasures.erase_within(transaction, known.session_number, actor=f"fleet:{said.origin}", origin=ORIGIN)
         tombstones = {name: row for name, row in said.after.items() if row.document.forgotten is not None}
         self._write(transaction, replace(said, after=tombstones))
