@@ -45,7 +45,10 @@ class Guard:
     @property
     def is_alive(self) -> bool:
         """Whether the child runs and takes what it is told."""
-        if not self._has_ended and os.waitpid(self._pid, os.WNOHANG)[0] != 0:
+        try:
+            if not self._has_ended and os.waitpid(self._pid, os.WNOHANG)[0] != 0:
+                self._has_ended = True
+        except ChildProcessError:  # another thread, which asked at the same moment, was told
             self._has_ended = True
         return self._is_alive and not self._has_ended
 

@@ -27,6 +27,7 @@ from cryptography.x509.oid import NameOID
 from kiosk.errors import ConfigError, RefusedError
 from kiosk.fleet.identity import Card, Identity, bytes_of, id_of, text_of
 from kiosk.fleet.roster import ADMIN, Former, Member, Roster
+from kiosk.rules.text import objection, shown
 from kiosk.store.durable import sync_directory
 
 SCRYPT_N = 1 << 16  # 64 MB and 0.2 s here: a guess costs as much
@@ -125,8 +126,12 @@ class Admin:
         """Return the roster with one more kiosk, which may read what is older, too.
 
         Raises:
-            RefusedError: it belongs already, or was taken off.
+            RefusedError: it belongs already, was taken off, or has a name that cannot be seen.
         """
+        if said := objection(card.name):
+            raise RefusedError(
+                f"the name {shown(card.name)} {said}. On that kiosk run `kiosk fleet leave`, then join with --name"
+            )
         if card.id in roster.members:
             raise RefusedError(f"{roster.members[card.id].card.name} ({card.id}) belongs to the fleet already")
         if card.id in roster.former:

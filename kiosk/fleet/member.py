@@ -21,6 +21,7 @@ from kiosk.fleet.identity import Card, Identity, load_identity, new_identity
 from kiosk.fleet.orders import POLICY, Order, open_order, revision_of
 from kiosk.fleet.policy import Policy, policy_of
 from kiosk.fleet.roster import Roster, read_roster
+from kiosk.rules.text import objection, shown
 from kiosk.settings.config import ORDERED_NAME
 from kiosk.store.fleet.hubs import Outgoing
 from kiosk.store.fleet.shared import Applied, Parked, Shared
@@ -327,7 +328,7 @@ def ask_to_join(store: Store, invitation: Invitation, name: str) -> Identity:
         Who it is, with the code to be shown to the owner. Asking again for the same fleet gives the same.
 
     Raises:
-        RefusedError: it belongs to another fleet.
+        RefusedError: it belongs to another fleet, or has a name that cannot be seen.
     """
     kept = store.secrets.read(SECRET)
     if kept is not None:
@@ -336,6 +337,8 @@ def ask_to_join(store: Store, invitation: Invitation, name: str) -> Identity:
             raise RefusedError("this kiosk belongs to another fleet; `kiosk fleet leave` ends that")
         identity = load_identity(plain["identity"])
     else:
+        if said := objection(name):
+            raise RefusedError(f"the name {shown(name)} {said}; give another one with --name")
         identity = new_identity(name)
     text = json.dumps({"identity": identity.dump(), "invitation": invitation.dump()})
     store.secrets.write(SECRET, text)

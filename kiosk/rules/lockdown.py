@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from kiosk.rules.text import objection
+from kiosk.rules.text import objection, shown
 
 MOST_ACTS = 50  # that are remembered; the oldest lifted ones go first
 MOST_LIFTED = 1000
@@ -128,7 +128,8 @@ class Lockdowns:
         >>> Lockdowns().with_act(Lockdown("a", "b", 1.0)).said_by("Back door").in_force[0].kiosk
         'Back door'
         """
-        begun = {name: replace(one, kiosk=one.kiosk or kiosk) for name, one in self.begun.items()}
+        said = shown(kiosk)[:LONGEST_TEXT]  # whatever it is called, the door is locked down
+        begun = {name: replace(one, kiosk=one.kiosk or said) for name, one in self.begun.items()}
         return replace(self, begun=MappingProxyType(begun))
 
     @property
@@ -170,7 +171,7 @@ def read_lockdowns(told: Any) -> Lockdowns:
     'b'
     """
     try:
-        acts = [Lockdown(**{**one, "at": _time(one["at"])}) for one in told["begun"]]
+        acts = [Lockdown(**{**one, **_visible(one), "at": _time(one["at"])}) for one in told["begun"]]
         lifted = frozenset(told["lifted"])
         are_texts = all(isinstance(one, str) for act in acts for one in (act.id, act.by, act.kiosk, act.reason))
         are_right = are_texts and all(isinstance(act.is_fleet_wide, bool) for act in acts)
@@ -179,6 +180,12 @@ def read_lockdowns(told: Any) -> Lockdowns:
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("this says nothing of lockdowns") from error
     return Lockdowns(MappingProxyType({one.id: one for one in acts}), lifted)
+
+
+def _visible(told: Mapping[str, Any]) -> dict[str, str]:
+    """Return the texts beside an act as a screen can show them: a sign of a newer Python is none to an older one."""
+    texts = {name: told[name] for name in ("by", "kiosk", "reason") if isinstance(told.get(name), str)}
+    return {name: shown(text)[:LONGEST_TEXT] for name, text in texts.items()}
 
 
 def _time(told: Any) -> float:

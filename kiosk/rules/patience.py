@@ -63,7 +63,10 @@ class Patience:
             return 0.0
         if declines >= self.lockout_tries:
             return self.lockout_s
-        return float(min(self.lockout_s, self.wait_s * self.wait_growth ** (declines - self.free_tries - 1)))
+        try:
+            return float(min(self.lockout_s, self.wait_s * self.wait_growth ** (declines - self.free_tries - 1)))
+        except OverflowError:  # of ten times longer each, no float holds 309
+            return self.lockout_s if self.wait_s else 0.0
 
     def after(self, tries: Tries, *, is_granted: bool, now: float) -> Tries:
         """Return the count after a presentation in which a face was judged.

@@ -126,6 +126,8 @@ def test_a_session_is_made_as_the_sdk_models_it(served):
         ({"workflow_id": "selfie", "metadata": [1]}, "metadata"),
         ({"workflow_id": "selfie", "vendor_data": "x" * 1001}, "vendor_data"),
         ({"workflow_id": "selfie", "expected_details": "Person A"}, "expected_details"),
+        ({"workflow_id": "selfie", "expected_details": {"first_name": []}}, "expected_details"),
+        ({"workflow_id": "selfie", "portrait_image": {}}, "portrait_image"),
         ({"workflow_id": "returning"}, "portrait_image"),
         ({"workflow_id": "returning", "portrait_image": "https://elsewhere.example/a.jpg"}, "portrait_image"),
         ({"workflow_id": "returning", "portrait_image": "bm8gcGljdHVyZQ=="}, "portrait_image"),

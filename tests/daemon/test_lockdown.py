@@ -223,25 +223,21 @@ def test_the_command_on_the_device_locks_down_and_lifts_and_knows_nothing_else(s
 
 
 def test_a_process_that_ran_out_of_descriptors_takes_a_release_once_it_has_some(site, tmp_path, caplog):
-    def ask(asking):
-        asking.settimeout(LIMIT_S)
-        asking.sendall(b"release\n")
-        return json.loads(asking.recv(1000))
-
     def refused():
         return [one for one in caplog.messages if "Too many open files" in one]
 
     with ExitStack() as open_:
         open_.enter_context(DoorSocket(tmp_path, site.doorway))
-        first, second = (open_.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) for _ in range(2))
+        both = [open_.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) for _ in range(2)]
         before = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))  # what is open stays so
         try:
-            first.connect(str(tmp_path / "door.sock"))
-            assert ask(first) == {"is_done": True}  # the kernel had put one aside for whoever comes next
+            for asking in both:  # the kernel may have put a descriptor aside for the first
+                asking.settimeout(LIMIT_S)
+                asking.connect(str(tmp_path / "door.sock"))
+                asking.sendall(b"release\n")
             until(refused)
-            second.connect(str(tmp_path / "door.sock"))
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
-        assert ask(second) == {"is_done": True}
+        assert [json.loads(asking.recv(1000)) for asking in both] == [{"is_done": True}] * 2

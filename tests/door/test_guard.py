@@ -99,3 +99,19 @@ door.close()
     )
 
     assert float(took) >= (0.5 if pulse == "released again" else 0.3)
+
+
+def test_a_guard_whose_end_another_thread_was_told_of_has_ended_for_all(tmp_path):
+    seen = said(
+        tmp_path,
+        """
+os.kill(guard.pid, signal.SIGKILL)
+os.waitpid(guard.pid, 0)
+print(door.open(Grant("one", time.monotonic())).reason.value)
+print(door.release("two"), lines.pulses)
+until(lambda: Output.RELAY not in lines.lit)
+door.close()
+""",
+    )
+
+    assert seen == ["no_supervisor", "None", "1"]

@@ -294,6 +294,16 @@ def test_asking_twice_gives_the_same_code_and_another_fleet_is_refused(fleet, ma
         ask_to_join(a.store, new_admin().invitation("X", ()), "a")
 
 
+@pytest.mark.parametrize("name", ["Haupt\u00adeingang", "\u202eroD", "a\nb", "\ud83d"])
+def test_a_kiosk_whose_name_cannot_be_seen_is_not_let_in(fleet, make, name):
+    a = make("a")
+    leave(a.store)
+    with pytest.raises(RefusedError, match="--name"):
+        ask_to_join(a.store, fleet.invitation, name)
+    with pytest.raises(RefusedError, match="--name"):
+        fleet.admin.add(fleet.roster, new_identity(name).card)
+
+
 def test_who_leaves_keeps_the_people_and_nothing_of_the_fleet(fleet, make):
     a = make("a")
     fleet.let_in(a)

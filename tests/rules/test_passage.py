@@ -226,6 +226,14 @@ def test_the_oldest_lifted_lockdowns_are_forgotten_and_none_of_them_comes_back()
     assert [one.id for one in pruned.join(known).in_force] == ["two"]
 
 
+@pytest.mark.parametrize("text", ["Haupt\u00adeingang", "\u202eeb", "a\nb", "\ud83d", "\U000e0041", "x" * 300])
+def test_a_lockdown_holds_whatever_the_kiosk_is_called_and_the_reason_says(text):
+    """A sign of a newer Unicode is none to an older Python, and a soft hyphen comes with a name that was copied."""
+    told = {"begun": [ONE.as_dict() | {"by": text, "reason": text}], "lifted": []}
+
+    assert [one.id for one in read_lockdowns(told).said_by(text).in_force] == ["one"]
+
+
 @pytest.mark.parametrize("at", [float("nan"), float("inf"), -1.0, 1e300, 10**400])
 def test_a_lockdown_holds_whatever_its_time_is(at):
     read = read_lockdowns({"begun": [ONE.as_dict() | {"at": at}], "lifted": []})

@@ -28,6 +28,12 @@ def test_declines_slow_down_and_then_lock(declines, held_s):
     assert not tries.is_held(now + held_s)
 
 
+def test_waits_that_no_float_holds_are_as_long_as_a_lock_out():
+    patience = Patience(free_tries=0, lockout_tries=1000, wait_growth=10.0, lockout_s=5.0)
+
+    assert [patience.hold_s(declines) for declines in (1, 308, 309, 310, 999)] == [2.0, 5.0, 5.0, 5.0, 5.0]
+
+
 def test_a_grant_gives_all_tries_back():
     tries, now = declined(Patience(), 7)
 

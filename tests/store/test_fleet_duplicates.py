@@ -6,8 +6,12 @@ import pytest
 
 from kiosk.errors import RefusedError
 from kiosk.rules.cards import read_card
+from kiosk.rules.passage import Direction
 from kiosk.store.fleet.duplicates import Duplicates
+from kiosk.store.keys import read_keys
+from kiosk.store.passages.passages import Passage
 from kiosk.store.subjects import SESSION, Details, Enrolment
+from kiosk.store.upkeep import check
 from kiosk.types import Status
 from tests.store.stored import template
 from tests.store.test_fleet_shared import hub, kiosks, settle  # noqa: F401  fixtures
@@ -88,6 +92,68 @@ def test_a_card_of_whoever_goes_is_kept_where_it_was_given(twice, kiosks):  # no
 
     assert a.store.factors.whose(card) == a.of(old.session_id).session_number
     assert a.store.factors.read(a.of(old.session_id).session_number).card == card
+
+
+@pytest.mark.parametrize("at", [0, 1], ids=["where it is decided", "elsewhere"])
+@pytest.mark.parametrize("own_s", [None, 60.0, 7200.0], ids=["with a card alone", "shorter", "longer"])
+def test_of_two_suspensions_the_longer_holds_and_a_card_stays(twice, hub, kiosks, at, own_s):  # noqa: F811
+    old, new = twice
+    kiosk, now = kiosks[at], kiosks[at].clock()
+    factors = kiosk.store.factors
+    own, other = read_card("12-3456"), read_card("12-9999")
+    factors.give(kiosk.of(old.session_id).session_number, card=own)
+    factors.give(kiosk.of(new.session_id).session_number, card=other)
+    factors.suspend(kiosk.of(new.session_id).session_number, now + 3600.0)
+    if own_s is not None:
+        factors.suspend(kiosk.of(old.session_id).session_number, now + own_s)
+    Duplicates(kiosks[0].store).same(old.session_id, new.session_id, details_of=old.session_id, actor="x")
+    settle(hub, kiosks)
+
+    kept = factors.read(kiosk.of(old.session_id).session_number)
+    assert (kept.card, kept.suspended_until) == (own, now + max(3600.0, own_s or 0.0))
+    assert factors.whose(other) is None
+    assert check.inspect(kiosk.store.database, kiosk.directory / "ledger.head", read_keys(kiosk.directory)).is_sound
+
+
+def test_a_card_of_whoever_goes_is_kept_where_another_kiosk_decided(twice, hub, kiosks):  # noqa: F811
+    old, new = twice
+    b = kiosks[1]
+    card = read_card("12-3456")
+    b.store.factors.give(b.of(new.session_id).session_number, card=card)
+    Duplicates(kiosks[0].store).same(old.session_id, new.session_id, details_of=old.session_id, actor="x")
+    settle(hub, kiosks)
+
+    assert b.store.factors.whose(card) == b.of(old.session_id).session_number
+
+
+@pytest.mark.parametrize("at", [0, 1], ids=["where it is decided", "elsewhere"])
+def test_whoever_is_inside_as_the_one_is_inside_as_the_other(twice, hub, kiosks, at):  # noqa: F811
+    old, new = twice
+    kiosk = kiosks[at]
+    passages = kiosk.store.passages
+    passages.note(Passage(kiosk.of(old.session_id).session_number, Direction.OUT, 5.0, "r-1"))
+    passages.note(Passage(kiosk.of(new.session_id).session_number, Direction.IN, 6.0, "r-2"))
+    Duplicates(kiosks[0].store).same(old.session_id, new.session_id, details_of=old.session_id, actor="x")
+    settle(hub, kiosks)
+
+    number = kiosk.of(old.session_id).session_number
+    assert [(one.number, one.request_id) for one in passages.inside()] == [(number, "r-2")]
+    assert [one.request_id for one in passages.between(0.0, 10.0)] == ["r-1", "r-2"]
+    assert check.inspect(kiosk.store.database, kiosk.directory / "ledger.head", read_keys(kiosk.directory)).is_sound
+
+
+def test_a_damaged_row_of_whoever_goes_holds_up_nothing_that_came_with_it(twice, hub, kiosks):  # noqa: F811
+    old, new = twice
+    a, b, _ = kiosks
+    b.store.factors.give(b.of(new.session_id).session_number, card=read_card("12-3456"))
+    with b.store.database.write() as connection:
+        connection.execute("UPDATE factor SET sealed = zeroblob(length(sealed))")
+    Duplicates(a.store).same(old.session_id, new.session_id, details_of=old.session_id, actor="x")
+    a.people.block(a.of(old.session_id).session_number, reason="lost badge")
+    settle(hub, kiosks)
+
+    assert b.of(new.session_id) is None
+    assert b.of(old.session_id).is_blocklisted
 
 
 def test_operators_who_decide_apart_from_each_other_lose_nobody(twice, hub, kiosks):  # noqa: F811

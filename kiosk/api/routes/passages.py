@@ -13,6 +13,7 @@ from kiosk.rules.passage import Direction
 from kiosk.store.accounts import Role
 from kiosk.store.passages.passages import Passage
 
+LAST_NUMBER = (1 << 63) - 1  # of a person, as the store counts
 SPAN_S = 31 * 86400.0  # that a list reaches back where nobody says since when
 
 
@@ -57,16 +58,16 @@ async def tell_passage(call: Call) -> Response:
     body = await call.json()
     number, direction = body.get("session_number"), body.get("direction")
     errors: dict[str, list[str]] = {}
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+    if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= LAST_NUMBER:
         errors["session_number"] = ["Want a person's number."]
-    if direction not in {one.value for one in Direction}:
+    if direction not in [one.value for one in Direction]:  # a list, as JSON has what no set takes
         errors["direction"] = ["Want in or out."]
     if errors:
         raise field_errors(errors)
     store = call.context.device.store
-    if await call.run(lambda: store.people.subject(int(str(number)))) is None:
+    if await call.run(lambda: store.people.subject(number)) is None:
         raise field_errors({"session_number": ["Nobody has this number."]})
-    passage = Passage(int(str(number)), Direction(direction), call.context.now(), "", call.actor)
+    passage = Passage(number, Direction(direction), call.context.now(), "", call.actor)
     await call.run(lambda: store.passages.note(passage))
     return answer({"at": timestamp(passage.at)}, 201)
 

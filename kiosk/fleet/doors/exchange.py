@@ -269,15 +269,7 @@ class DoorExchange:
         seq = message.metadata.sequence.stream
 
         def take(kiosk: str, said: Any) -> None:
-            told = [
-                ToldPassage(
-                    str(one["key"]),
-                    str(one["person"]),
-                    Direction(one["direction"]),
-                    None if one["at"] is None else float(one["at"]),
-                )
-                for one in said["passages"]
-            ]
+            told = [_told(one) for one in said["passages"]]
             if not self._doors.is_next(self._hub, kiosk, int(said["after"]), seq):
                 raise ValueError("passages before it are missing")
             missing = self._store.passages.hear(
@@ -294,3 +286,9 @@ class DoorExchange:
 
 def _as_told(one: OwnPassage, kiosk: str) -> dict[str, Any]:
     return {"key": one.key(kiosk), "person": one.person, "direction": one.direction.value, "at": one.at}
+
+
+def _told(one: Mapping[str, Any]) -> ToldPassage:
+    """Read what `_as_told` gave; raises ValueError, KeyError, TypeError or OverflowError."""
+    at = None if one["at"] is None else float(one["at"])
+    return ToldPassage(str(one["key"]), str(one["person"]), Direction(one["direction"]), at)

@@ -217,28 +217,32 @@ def _insert(
 
 
 def move(transaction: Transaction, vault: Vault, goes: SubjectId, stays: SubjectId, *, actor: str) -> None:
-    """Give card and PINs of somebody to whoever turned out to be the same person; who has their own keeps those.
+    """Give what somebody has to whoever turned out to be the same person; who has their own card or PIN keeps that.
+
+    Of two suspensions the longer holds.
 
     Raises:
-        StoreError: the row was changed or damaged.
+        StoreError: a row was changed or damaged.
     """
     connection = transaction.connection
-    rows = {
-        number: (row, sealed)
-        for row, number, sealed in connection.execute(
-            "SELECT id, subject, sealed FROM factor WHERE subject IN (?, ?)", (goes, stays)
-        )
-    }
-    if goes not in rows or stays in rows:
-        return
-    row, sealed = rows[goes]
-    known = _opened(vault, row, goes, sealed)
-    connection.execute(
-        "UPDATE factor SET subject = ?, sealed = ? WHERE id = ?",
-        (stays, vault.seal(_pack(known), _context(row, stays)), row),
+    given, own = (read_factors(connection, vault, number) for number in (goes, stays))
+    ends = [one.suspended_until for one in (given, own) if one.suspended_until is not None]
+    new = Factors(
+        own.card or given.card,
+        own.pins or given.pins,
+        max(ends, default=None),
+        given.wrong if own.pins is None else own.wrong,
     )
-    details = {"changed": known.names, "has": known.names}
-    transaction.record(Kind.PATCH, session_number=stays, details=details, actor=actor)
+    if new == own:
+        return
+    connection.execute("DELETE FROM factor WHERE subject IN (?, ?)", (goes, stays))
+    _insert(connection, vault, stays, new, None if new.card is None else vault.lookup("card", new.card.text))
+    changed = [name for name in new.names if _named(new, name) != _named(own, name)]
+    transaction.record(Kind.PATCH, session_number=stays, details={"changed": changed, "has": new.names}, actor=actor)
+
+
+def _named(factors: Factors, name: str) -> object:
+    return {"card": factors.card, "pin": factors.pins, "suspended_until": factors.suspended_until}[name]
 
 
 def _context(row: int, number: SubjectId) -> bytes:

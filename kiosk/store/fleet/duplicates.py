@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from kiosk.errors import RefusedError
 from kiosk.store import subject_rows
 from kiosk.store.chain import Kind
-from kiosk.store.factors.factors import move
 from kiosk.store.fleet import document_rows
 from kiosk.store.fleet.capture import say_forgotten
 from kiosk.store.fleet.document import EMPTY, carry
 from kiosk.store.fleet.document_rows import ME, Row
 from kiosk.store.fleet.people import template_of
+from kiosk.store.fleet.taking import give
 from kiosk.store.subjects import SESSION, Subject
 from kiosk.types import Status
 
@@ -142,8 +142,7 @@ class Duplicates:
             connection = transaction.connection
             stays, goes = self._asked(connection, first, second)
             self._give_references(connection, goes, stays)
-            # Card and PIN, which only this kiosk has.
-            move(transaction, self._vault, goes.session_number, stays.session_number, actor=actor)
+            give(transaction, self._vault, goes, stays, actor=actor)
             merged = _merged(stays, goes, stays if details_of == first else goes)
             self._give_blocks(connection, goes, stays)
             self._store.people.erasures.erase_within(transaction, goes.session_number, actor=actor)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from kiosk.errors import StoreError
+from kiosk.store.factors import factors
 from kiosk.store.fleet import document_rows
 from kiosk.store.fleet.capture import say_forgotten
 from kiosk.store.fleet.document import EMPTY, Document, carry, fingerprint, forgotten_document, join, join_all
@@ -12,6 +15,7 @@ from kiosk.store.fleet.document_rows import ME, SINCE, VERSION, Row
 from kiosk.store.fleet.holding import is_held, read_door, reduced
 from kiosk.store.fleet.people import ORIGIN, SharedPeople
 from kiosk.store.outbox import drop_of_fleet
+from kiosk.store.passages import passages
 
 if TYPE_CHECKING:
     import sqlite3
@@ -19,7 +23,11 @@ if TYPE_CHECKING:
 
     from kiosk.store.decision_log import Transaction
     from kiosk.store.store import Store
+    from kiosk.store.subjects import Subject
     from kiosk.store.vault import Vault
+
+
+log = logging.getLogger("kiosk.fleet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +190,9 @@ class Taking:
         connection, known = transaction.connection, self._people.known(transaction, said.person)
         drop_of_fleet(connection, self._vault, said.person)
         if known is not None:
+            for one in _last_of(connection, self._vault, whole.into):  # what is this kiosk's alone
+                if (stays := self._people.known(transaction, one)) is not None:
+                    self._give(transaction, known, stays, f"fleet:{said.origin}")
             self._erasures.erase_within(transaction, known.session_number, actor=f"fleet:{said.origin}", origin=ORIGIN)
         tombstones = {name: row for name, row in said.after.items() if row.document.forgotten is not None}
         self._write(transaction, replace(said, after=tombstones))
@@ -193,6 +204,12 @@ class Taking:
         if gone.is_blocked:
             self._carry(transaction, said, gone, whole.into)
         return "forgotten" if known is not None else "noted"
+
+    def _give(self, transaction: Transaction, goes: Subject, stays: Subject, actor: str) -> None:
+        try:
+            give(transaction, self._vault, goes, stays, actor=actor)
+        except StoreError as error:  # a damaged row of theirs goes with them, and holds up nobody's block
+            log.warning("fleet merged person=%s given=False reason=%r", goes.session_id, str(error))
 
     def _carry(self, transaction: Transaction, said: _Said, gone: Document, into: Collection[str]) -> None:
         """Block whoever took the place of a duplicate that was blocked at a kiosk which did not know of that yet."""
@@ -206,6 +223,12 @@ class Taking:
                 told = _Said(person, said.me, before, {**before, said.me: row}, {})
                 self._write(transaction, told)
                 self._show(transaction, replace(told, envelopes=said.envelopes))
+
+
+def give(transaction: Transaction, vault: Vault, goes: Subject, stays: Subject, *, actor: str) -> None:
+    """Give what no other kiosk has of somebody to whoever is the same person: card, PIN, suspension and passages."""
+    factors.move(transaction, vault, goes.session_number, stays.session_number, actor=actor)
+    passages.move(transaction.connection, vault, goes.session_number, stays.session_number)
 
 
 def _last_of(connection: sqlite3.Connection, vault: Vault, into: Collection[str]) -> tuple[str, ...]:

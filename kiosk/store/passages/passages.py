@@ -248,6 +248,23 @@ def passages_of(connection: sqlite3.Connection, vault: Vault, number: SubjectId)
     return tuple(_read(rows, vault))
 
 
+def move(connection: sqlite3.Connection, vault: Vault, goes: SubjectId, stays: SubjectId) -> None:
+    """Give somebody's passages to whoever turned out to be the same person: who is inside stays so.
+
+    Raises:
+        StoreError: a row was changed or damaged.
+    """
+    found = connection.execute(f"SELECT {_COLUMNS} FROM passage WHERE subject = ? ORDER BY id", (goes,)).fetchall()
+    checks = [
+        check_of(vault, row, replace(passage, number=stays))
+        for (row, *_), passage in zip(found, _read(iter(found), vault), strict=True)
+    ]
+    connection.executemany(
+        "UPDATE passage SET subject = ?, row_check = ? WHERE id = ?",
+        [(stays, check, row) for check, (row, *_) in zip(checks, found, strict=True)],
+    )
+
+
 def _read(rows: Iterable[tuple[Any, ...]], vault: Vault) -> Iterator[Passage]:
     for row, number, direction, at, request_id, corrected_by, check in rows:
         passage = Passage(number, Direction(direction), at, request_id, corrected_by)

@@ -44,6 +44,7 @@ from kiosk.types import Sample
 MOST_BYTES = 1_500_000  # of the body: a portrait of 1 MB in base64, and the other fields
 LONGEST_CALLBACK = 2000
 LONGEST_DETAIL = 200
+BLANK = (None, "")  # no set: a list, which JSON may have anywhere, is in none
 METHODS = ("initiator", "completer", "both")
 SCRIPTED = {"javascript", "data", "vbscript", "file", "blob", "about", "view-source"}  # schemes that are no other page
 EXPECTED = ("first_name", "last_name", "date_of_birth", "gender", "nationality", "identification_number")
@@ -98,7 +99,7 @@ class _Fields:
         if not isinstance(value, dict):
             self.errors["expected_details"] = ["Value must be a JSON object."]
             return {}
-        found = {name: value[name] for name in EXPECTED if value.get(name) not in {None, ""}}
+        found = {name: value[name] for name in EXPECTED if value.get(name) not in BLANK}
         if not all(isinstance(one, str) and len(one) <= LONGEST_DETAIL for one in found.values()):
             self.errors["expected_details"] = [f"Want texts of at most {LONGEST_DETAIL} characters."]
             return {}
@@ -107,7 +108,7 @@ class _Fields:
     def portrait(self) -> bytes | None:
         """Return the picture to compare with; base64, never an address that the kiosk would call."""
         value = self._body.get("portrait_image")
-        if value in {None, ""}:
+        if value in BLANK:
             return None
         try:
             return base64.b64decode(_DATA_URL.sub("", str(value), count=1), validate=True)
