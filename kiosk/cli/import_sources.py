@@ -81,7 +81,7 @@ def read_tree(root: Path) -> Source:
     if (root / EXPORTED).is_file() and any(_NUMBERED.fullmatch(entry.name) for entry in entries):
         raise ConfigError(
             f"{root} is an export that was unsealed, and its photographs are called by numbers: everybody would be "
-            f"enrolled under one. Make a table with the columns {', '.join(COLUMNS)} from its {EXPORTED}, and import that"
+            f"enrolled under one. Make a table of {', '.join(COLUMNS)} from its {EXPORTED} and import that"
         )
     items: list[Item] = []
     asides: list[Aside] = []
