@@ -23,6 +23,7 @@ from kiosk.capture.slot import About, Slot
 from kiosk.capture.sources import RecordingEndedError, Source, load, parse_source, shots
 from kiosk.errors import CameraLostError
 from kiosk.recognition.image import rotate, shrink
+from kiosk.rules.text import ended
 from kiosk.types import RgbImage
 
 PR_SET_PDEATHSIG = 1  # Linux, include/uapi/linux/prctl.h
@@ -57,9 +58,9 @@ def run(told: Mapping[str, Any]) -> None:
     except RecordingEndedError:
         slot.leave_note("", final=True)
     except CameraLostError as error:
-        slot.leave_note(f"{error}" if f"{error}".endswith("?") else f"{error}.", final=False)
+        slot.leave_note(ended(str(error)), final=False)
     except Exception as error:  # noqa: BLE001 -- the child's main: whatever it was, the parent must hear of it
-        slot.leave_note(source.hide(f"{type(error).__name__}: {error}."), final=False)
+        slot.leave_note(source.hide(ended(f"{type(error).__name__}: {error}")), final=False)
     slot.ring()
     os._exit(0)  # a camera's threads may hang; nothing of ours is left to tidy up
 

@@ -16,6 +16,8 @@ from kiosk.rules.text import composed, shown
 from kiosk.store.subjects import Details
 
 COLUMNS = ("file", "name", "vendor_data", "document_type", "document_number")
+EXPORTED = "people.csv"  # what `gallery unseal` writes beside the photographs
+_NUMBERED = re.compile(r"[0-9]+-[0-9]+\.jpg")  # and how it calls these
 _SHORTENED = re.compile(r"\d(?:[.,]\d+)?E\+\d+", re.ASCII)  # what it makes of a long one
 
 
@@ -76,6 +78,11 @@ def read_tree(root: Path) -> Source:
         entries = sorted(root.iterdir())
     except OSError as error:
         raise ConfigError(f"{root}: {error.strerror}") from error
+    if (root / EXPORTED).is_file() and any(_NUMBERED.fullmatch(entry.name) for entry in entries):
+        raise ConfigError(
+            f"{root} is an export that was unsealed, and its photographs are called by numbers: everybody would be "
+            f"enrolled under one. Make a table of {', '.join(COLUMNS)} from its {EXPORTED} and import that"
+        )
     items: list[Item] = []
     asides: list[Aside] = []
     seen: dict[tuple[bool, str], str] = {}

@@ -60,7 +60,16 @@ def as_sentence(said: str) -> str:
     >>> as_sentence("want a name")
     'Want a name.'
     """
-    return f"{said[:1].upper()}{said[1:]}."
+    return ended(f"{said[:1].upper()}{said[1:]}")
+
+
+def ended(said: str) -> str:
+    """Return a sentence with its full stop, where it does not end already.
+
+    >>> ended("it stopped"), ended("was it unplugged?")
+    ('it stopped.', 'was it unplugged?')
+    """
+    return said if said.endswith((".", "?", "!")) else f"{said}."
 
 
 def objection(text: str) -> str | None:

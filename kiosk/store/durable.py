@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -39,11 +40,16 @@ def write_private(path: Path, content: str | bytes) -> None:
         OSError: it cannot be written; what was there before stays.
     """
     part = path.with_name(f".{path.name}.part")
-    with open_private(part) as file:
-        file.buffer.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with open_private(part) as file:
+            file.buffer.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error  # the file that whoever asked knows
     sync_directory(path.parent)
 
 

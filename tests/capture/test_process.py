@@ -435,6 +435,14 @@ def test_an_rtsp_camera_that_knows_one_transport_alone_gives_pictures(rtsp_serve
     assert later.captured_at > frame.captured_at
 
 
+def test_a_camera_that_is_not_there_is_told_as_one_sentence(tmp_path):
+    with opened(f"v4l2:{tmp_path / 'video9'}") as camera:
+        until(lambda: any("is it plugged in" in sentence for sentence in said(camera, State.LOST)))
+
+        (sentence,) = {one for one in said(camera, State.LOST) if "is it plugged in" in one}
+        assert sentence.endswith("read it?")
+
+
 def test_an_rtsp_camera_that_restarts_is_lost_in_time_and_comes_back_and_no_log_has_its_password(rtsp_server, caplog):
     caplog.set_level("DEBUG")
     server = rtsp_server()

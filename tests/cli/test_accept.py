@@ -102,6 +102,16 @@ def test_no_report_is_made_of_nothing(state, tmp_path):
     assert not (tmp_path / "report.html").exists()
 
 
+def test_a_report_in_the_place_of_a_folder_is_refused_by_its_name_and_leaves_nothing(state, tmp_path):
+    accept(state, "--step", "timing", answers="3\n")
+    (tmp_path / "papers").mkdir()
+
+    refused = accept(state, "--report", str(tmp_path / "papers"))
+
+    assert (refused.returncode, refused.stderr) == (1, f"Error: {tmp_path / 'papers'}: Is a directory\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["papers", "state"]
+
+
 @pytest.fixture
 def port():
     with reserved_port() as port:

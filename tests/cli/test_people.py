@@ -101,6 +101,8 @@ def test_a_sealed_file_opens_with_its_passphrase_and_gives_table_and_photographs
     rows = list(csv.DictReader(io.StringIO((opened / "people.csv").read_text())))
     assert [row["name"] for row in rows] == ["Person A", "'=Person B", "Person C"]
     assert (opened / "3-1.jpg").read_bytes() == b"\xff\xd8\xff\xd9"
+    code, _, said = kiosk("gallery", "import", opened)  # nobody is called 3-1
+    assert (code, "called by numbers" in said) == (1, True)
 
 
 def test_a_photograph_is_added_to_its_person_and_refused_for_another(kiosk):
