@@ -293,11 +293,12 @@ class HubProcess:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def free_port() -> int:
-    """Return a port that nobody listens at."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+def port_of(parts: ExitStack) -> int:
+    """Return a port that nobody else is given meanwhile; a server that sets SO_REUSEADDR may listen there."""
+    place = parts.enter_context(socket.socket())
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    place.bind(("127.0.0.1", 0))
+    return int(place.getsockname()[1])
 
 
 def all_of(kiosks: Iterable[Kiosk], name: str, *arguments: object) -> list[Any]:
@@ -345,12 +346,12 @@ class Drill:
 
     def __init__(self, place: Path, count: int, parts: ExitStack) -> None:
         self.place, self.parts = place, parts
-        self.port = free_port()
+        self.port = port_of(parts)
         self.admin: Admin = new_admin()
         self.invitation: Invitation = self.admin.invitation("Drill", [f"tls://127.0.0.1:{self.port}"])
         first = self.admin.sign(self.admin.first())
         prepare(place / "hub", self.admin, self.invitation, first, ("127.0.0.1",))
-        self.hub = HubProcess(place / "hub", self.port, free_port())
+        self.hub = HubProcess(place / "hub", self.port, port_of(parts))
         parts.callback(self.hub.close)
         self.owner = Owner(self.admin, self.invitation)
         self.kiosks = [self.new_kiosk(number) for number in range(count)]

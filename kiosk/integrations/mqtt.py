@@ -125,18 +125,17 @@ class Mqtt:
         made.on_connect_fail = self._failed
 
     def _connected(self, client: Any, _data: Any, _flags: Any, reason: Any, _more: Any) -> None:
+        if not reason.is_failure:  # before anything is said: whoever hears that the kiosk is there may ask it
+            if self._settings.may_release:
+                client.subscribe(topic(self._settings, "lock/set"), qos=1)
+            if self._settings.discovery_topic:
+                client.subscribe(f"{self._settings.discovery_topic}/status", qos=1)
         with self._teller.changed:
             self._is_connected = not reason.is_failure
             self._refusal = str(reason) if reason.is_failure else ""
             self._must_announce = self._has_news = True
             self._teller.changed.notify()
         log.log(logging.WARNING if reason.is_failure else logging.INFO, "broker said=%r", str(reason))
-        if reason.is_failure:
-            return
-        if self._settings.may_release:
-            client.subscribe(topic(self._settings, "lock/set"), qos=1)
-        if self._settings.discovery_topic:
-            client.subscribe(f"{self._settings.discovery_topic}/status", qos=1)
 
     def _disconnected(self, _client: Any, _data: Any, _flags: Any, reason: Any, _more: Any) -> None:
         with self._teller.changed:

@@ -19,7 +19,7 @@ from kiosk.cli.main import build_parser
 from kiosk.cli.store import store_sweep
 from kiosk.store.directory import open_store
 from kiosk.store.keys import KEY_NAME, new_key, read_keys
-from tests.store.stored import DAY, enrolment
+from tests.store.stored import DAY, enrolment, raw
 
 ROOT = Path(__file__).parent.parent.parent
 GOLDEN = ROOT / "tests" / "golden"
@@ -587,13 +587,10 @@ def test_a_damaged_database_answers_nothing(kiosk, state):
 
 
 def test_doctor_sees_a_person_removed_behind_its_back(kiosk, state):
-    import sqlite3
-
     kiosk("blocklist", "add", A1)
-    with sqlite3.connect(state / "kiosk.db") as connection:
+    with raw(state) as connection:
         connection.execute("DELETE FROM reference")
         connection.execute("DELETE FROM subject")
-    connection.close()
 
     code, out, _ = kiosk("doctor", "--json")
 

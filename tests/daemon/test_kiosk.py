@@ -79,8 +79,9 @@ class World:
         base = Stage(tmp_path / "unused")
         base.close()
         face = Face(np.array([80, 40, 240, 200], np.float32), POINTS * 120 + np.array((160.0, 120.0), np.float32), 0.9)
-        self.may_look, self.broken = threading.Event(), ()  # networks that hang until then, and what they raise
+        self.may_look = threading.Event()  # the networks hang until then
         self.may_look.set()
+        self.broken: list[Exception] = []  # what they raise
 
         def glance(_image):
             assert self.may_look.wait(LIMIT_S)
@@ -388,7 +389,7 @@ def test_a_thread_that_hangs_or_ends_is_named(tmp_path, scene, caplog):
         world.armed()
         world.may_look.clear()
         until(lambda: world.kiosk.hanging == "judge")
-        world.broken = (ZeroDivisionError(),)
+        world.broken.append(ZeroDivisionError())
         world.may_look.set()
         with caplog.at_level(logging.CRITICAL):
             until(lambda: world.kiosk.is_broken)

@@ -9,7 +9,7 @@ import pytest
 from kiosk.fleet.doors.agreement import Agreement
 from kiosk.rules.interlock import Leaf
 from kiosk.testing.fakes import ManualClock
-from tests.patience import LIMIT_S, until
+from tests.patience import LIMIT_S, stands_in, until
 
 
 class Kiosk:
@@ -62,6 +62,7 @@ def test_of_two_claims_one_is_granted_and_the_other_waits_for_its_end(site):
     granted = []
     waiting = threading.Thread(target=lambda: granted.append(b.claim(a)))
     waiting.start()
+    until(lambda: stands_in(Agreement.claim))
     assert granted == []
     a.agreement.settle()
     a.say()

@@ -132,8 +132,6 @@ def test_an_alarm_outlives_a_power_cut_and_keeps_its_name(receiver):
     until(lambda: receiver.came)
     webhook.close()
     before = json.loads(receiver.came[0][1])["event_id"]
-    receiver.statuses.clear()
-    receiver.came.clear()
     asked = []
 
     def earlier(since):
@@ -141,12 +139,14 @@ def test_an_alarm_outlives_a_power_cut_and_keeps_its_name(receiver):
         news.publish(Topic.DURESS, {**ALARM, "request_id": "r-3"})  # raised as the kiosk starts, and in the store too
         return [ALARM, {**ALARM, "request_id": "r-2"}, {**ALARM, "request_id": "r-3"}]
 
-    webhook = sending(news, receiver.url, earlier=earlier)
-    until(lambda: len(receiver.came) == 3)
+    later = Receiver()  # another: a call that was under way as the first one ended may still arrive there
+    webhook = sending(news, later.url, earlier=earlier)
+    until(lambda: len(later.came) == 3)
     until(lambda: not webhook._waiting)
     webhook.close()
+    later.close()
 
-    told = [json.loads(body) for _, body in receiver.came]
+    told = [json.loads(body) for _, body in later.came]
     assert [one["request_id"] for one in told] == ["r-1", "r-2", "r-3"]
     assert told[0]["event_id"] == before
     assert asked == [1_800_000_000.0 - 3600.0]
@@ -214,7 +214,7 @@ def test_a_panel_hears_of_duress_by_an_input_and_no_figure_does():
         until(panel.inputs)
 
         assert panel.inputs()[0] == b"\x01"
-        assert {**reader.figures(), "secured_after_s": 0} == {**before, "secured_after_s": 0}
+        until(lambda: {**reader.figures(), "secured_after_s": 0} == {**before, "secured_after_s": 0})
         panel.line.is_cut = True
         until(lambda: not reader.is_secure)
         news.publish(Topic.DURESS, ALARM)  # while the panel is away

@@ -15,7 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from kiosk import integrations
 from kiosk.entrance.news import PublishedDecision, Topic
 from kiosk.errors import ConfigError
-from kiosk.integrations.mqtt import QUEUE, Mqtt, try_connection
+from kiosk.integrations.mqtt import QUEUE, RELEASE_EVERY_S, Mqtt, try_connection
 from kiosk.rules.conditions import Degradation
 from kiosk.settings.neighbours import MqttSettings
 from kiosk.testing.scripted_kiosk import ScriptedKiosk
@@ -108,9 +108,12 @@ class House:
             self.heard.append((message.topic, message.payload, bool(message.retain)))
             self._changed.notify_all()
 
-    def wait_for(self, leaf, wanted=lambda _payload: True):
+    def wait_for(self, leaf, wanted=lambda _payload: True, *, is_new=True):
+        """Wait for a message; what the broker kept of an earlier connection counts only where it is to."""
+
         def found():
-            return [m for m in self.heard if m[0] == f"{BASE}/{leaf}" and wanted(m[1])]
+            heard = [m for m in self.heard if m[0] == f"{BASE}/{leaf}" and wanted(m[1])]
+            return [m for m in heard if not (is_new and m[2])]
 
         with self._changed:
             assert self._changed.wait_for(found, LIMIT_S), f"nothing of {leaf}: {self.heard[-5:]}"
@@ -294,6 +297,7 @@ def test_a_flood_of_commands_is_one_release(connect, house, kiosk):
     mqtt = connected(connect(may_release=True))
     house.wait_for("state")
     kiosk.refusal = None
+    began = time.monotonic()
     for _ in range(300):
         house.client.publish(f"{BASE}/lock/set", b"UNLOCK", qos=1)
     until(lambda: kiosk.asked)
@@ -301,7 +305,7 @@ def test_a_flood_of_commands_is_one_release(connect, house, kiosk):
     house.wait_for("decision")
 
     assert mqtt.figures()["is_connected"]
-    assert len(kiosk.asked) < 10
+    assert len(kiosk.asked) <= 2 + (time.monotonic() - began) / RELEASE_EVERY_S
 
 
 def test_the_kiosk_goes_on_without_a_broker_and_tells_of_itself_once_there_is_one(broker, connect, kiosk):
@@ -318,7 +322,7 @@ def test_the_kiosk_goes_on_without_a_broker_and_tells_of_itself_once_there_is_on
     try:
         connected(mqtt)
         # a state that was on its way when the broker went may come first
-        house.wait_for("state", lambda payload: json.loads(payload)["dropped"] >= 20)
+        house.wait_for("state", lambda payload: json.loads(payload)["dropped"] >= 20, is_new=False)
         assert not any(place == f"{BASE}/decision" for place, *_ in house.heard)
     finally:
         house.close()

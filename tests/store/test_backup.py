@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import resource
 import shutil
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +25,7 @@ from kiosk.store.subjects import Details, Enrolment
 from kiosk.store.upkeep import backup, check, restore
 from kiosk.store.upkeep.rekey import rekey
 from kiosk.types import Template
+from tests.store.stored import raw
 
 MODEL = "a" * 64
 NOW = 1_800_000_000.0
@@ -172,10 +171,9 @@ def test_another_device_cannot_read_a_backup(saved: Path) -> None:
 
 def test_a_damaged_store_makes_no_backup(directory: Path, keys: tuple[Key, ...]) -> None:
     with opened(directory, keys) as store:
-        with sqlite3.connect(directory / DATABASE_NAME) as connection:
+        with raw(directory) as connection:
             connection.execute("DROP TRIGGER log_is_never_changed")
             connection.execute("UPDATE log SET hash = zeroblob(32) WHERE seq = 4")
-        connection.close()
 
         with pytest.raises(StoreError, match="was not kept"):
             back_up(store)
@@ -324,7 +322,7 @@ def test_a_scrub_takes_out_whom_the_side_file_does_not_name_yet(
 
 def make_older(directory: Path) -> None:
     """Take every later migration back, as a store of the first release had it."""
-    with closing(sqlite3.connect(directory / DATABASE_NAME, isolation_level=None)) as connection:
+    with raw(directory) as connection:
         for index in ("log_pruned", "log_person", "log_subject_seq", "outbox_settled"):
             connection.execute(f"DROP INDEX {index}")
         connection.execute("DROP INDEX log_counted")
@@ -488,7 +486,7 @@ def test_a_store_cut_short_is_repaired(directory: Path, keys: tuple[Key, ...], s
 
 
 def test_a_damaged_index_is_built_anew_and_nothing_is_lost(directory: Path, keys: tuple[Key, ...]) -> None:
-    with sqlite3.connect(directory / DATABASE_NAME) as connection:
+    with raw(directory) as connection:
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute(
             "UPDATE sqlite_master SET sql = 'CREATE INDEX reference_subject ON reference (subject) "
@@ -501,7 +499,6 @@ def test_a_damaged_index_is_built_anew_and_nothing_is_lost(directory: Path, keys
             "UPDATE sqlite_master SET sql = 'CREATE INDEX reference_subject ON reference (subject)' "
             "WHERE name = 'reference_subject'"
         )
-    connection.close()
 
     assert restore.diagnose(directory, keys).mends_in_place
     assert restore.repair(directory, keys, now=clock) is None
@@ -524,9 +521,8 @@ def test_a_damaged_index_is_built_anew_and_nothing_is_lost(directory: Path, keys
 def test_the_full_check_names_a_row_changed_by_hand(
     directory: Path, keys: tuple[Key, ...], sql: str, fault: str
 ) -> None:
-    with sqlite3.connect(directory / DATABASE_NAME) as connection:
+    with raw(directory) as connection:
         connection.execute(sql)
-    connection.close()
     with opened(directory, keys) as store:
         findings = check.inspect(store.database, directory / HEAD_NAME, keys)
 
@@ -597,9 +593,8 @@ def test_a_rekey_cut_short_after_its_commit_is_finished_at_the_start(directory: 
 
 
 def test_a_rekey_that_finds_a_damaged_row_changes_nothing(directory: Path, keys: tuple[Key, ...]) -> None:
-    with sqlite3.connect(directory / DATABASE_NAME) as connection:
+    with raw(directory) as connection:
         connection.execute("UPDATE reference SET template = zeroblob(156) WHERE id = 30")
-    connection.close()
 
     with pytest.raises(StoreError, match="repair"):
         rekey(directory, keys, now=clock)
