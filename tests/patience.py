@@ -1,4 +1,4 @@
-"""How tests wait for real processes, threads and sockets: for a fact, never for a time, and never for ever."""
+"""How tests wait for real processes, threads and sockets: for a fact, never for a time, and never indefinitely."""
 
 from __future__ import annotations
 

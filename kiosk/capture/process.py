@@ -1,6 +1,6 @@
 """The camera as the daemon has it: a process that captures, a thread that watches over it, the newest frame.
 
-A camera that blocks for ever blocks its own process, which is killed and started anew, for ever, ever more
+A camera that blocks indefinitely blocks its own process, which is killed and restarted indefinitely, ever more
 slowly. Each process gets a new slot, so one that could not be killed cannot write into its successor's.
 """
 
@@ -270,7 +270,7 @@ class Camera:
         self._tell(report)
 
     def _rest(self, wait_s: float | None) -> None:
-        """Wait, for ever with None, unless the camera is closed meanwhile."""
+        """Wait, indefinitely with None, unless the camera is closed meanwhile."""
         self._due = float("inf") if wait_s is None else time.monotonic() + wait_s + ROUND_S
         self._closing.wait(wait_s)
 
@@ -322,7 +322,7 @@ class Child:
                 pass_fds=(self.slot.memory_fd, self.slot.bell_fd),
                 env={**environment_for(source, os.environ), **ENVIRONMENT},  # the key's place is in ours
             )
-        except BaseException:  # it is tried again, for ever
+        except BaseException:  # it is tried again, indefinitely
             self.slot.close()
             raise
         assert self._process.stdin is not None

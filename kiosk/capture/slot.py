@@ -220,7 +220,7 @@ class Slot:
             try:
                 fcntl.lockf(self.memory_fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1)
             except OSError:
-                time.sleep(LOCK_PAUSE_S)  # the other side holds it for microseconds; blocking could be for ever
+                time.sleep(LOCK_PAUSE_S)  # the other side holds it for microseconds; blocking could be indefinitely
             else:
                 return True
         return False

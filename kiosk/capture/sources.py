@@ -1,7 +1,7 @@
 """Cameras by name: `[camera] source` → frames with their time.
 
 Each kind is a generator that yields (image, captured_at) until it is closed or raises; process.py runs it
-in a process of its own, because picamera2 and RTSP are known to block for ever. An address may hold a
+in a process of its own, because picamera2 and RTSP are known to block indefinitely. An address may hold a
 password, so it is shown by `str(source)` alone, and what a library says goes through `Source.hide`.
 """
 
@@ -372,7 +372,7 @@ def _video(*how: Any) -> Iterator[Any]:
 def _picamera2(source: Source, held: Holding) -> Shots:
     """Read a Raspberry Pi's camera; every wait has an end, and a camera that stopped is closed, never stopped.
 
-    Stopping waits for frames that no longer come, for ever; closing does not (measured with picamera2 0.3.38).
+    Stopping waits for frames that no longer come, indefinitely; closing does not (measured with picamera2 0.3.38).
     A second, small stream for the detector is not asked for: making 1280 x 720 px small takes a millisecond.
     """
     import concurrent.futures  # noqa: PLC0415  picamera2 has imported it

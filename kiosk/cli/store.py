@@ -238,9 +238,9 @@ def store_repair(chosen: argparse.Namespace) -> int:
     if found.is_sound:
         plan = "The store is sound; there is nothing to mend."
     elif found.mends_in_place:
-        plan = "Only indexes are damaged: they are built anew in place, nothing is lost."
+        plan = "Only indexes are damaged: they are rebuilt in place, nothing is lost."
     elif found.backup is None:
-        plan = "There is no good backup. Put one into backups/, or start anew with an empty state directory."
+        plan = "There is no good backup. Put one into backups/, or start with an empty state directory."
     else:
         made = contract.timestamp(found.backup.header.created_at)[:19]
         losses = _losses(found.lost, found.lost_unread)

@@ -341,7 +341,7 @@ class _Worker:
         ready = _waited((replies, self._ends), deadline - time.monotonic())
         if not ready:
             done = self.act.done
-            return ImageError(f"Invalid image: it could not be {done} within {limits.wall_s:g} s; save it anew")
+            return ImageError(f"Invalid image: it could not be {done} within {limits.wall_s:g} s; save it again")
         if replies not in ready:
             return _why(self._status(), limits, self.act)
         said = os.read(replies, MOST_REPLY)
@@ -433,7 +433,7 @@ def _why(status: int, limits: Limits, act: _Act) -> ImageError:
     number = os.WTERMSIG(status)
     if number in {signal.SIGPROF, signal.SIGXCPU}:
         return ImageError(
-            f"Invalid image: it took more than {limits.processor_s:g} s of processor time to {act.verb}; save it anew"
+            f"Invalid image: it took more than {limits.processor_s:g} s of processor time to {act.verb}; save it again"
         )
     if number == signal.SIGKILL:
         return ImageError(f"Invalid image: its {act.tool} was killed, perhaps for want of memory")

@@ -51,7 +51,7 @@ def answer_age(
         threshold: liveness score up to which it is declined, 0..100; None for Didit's 30.
         rotate: try quarter turns.
         save: keep decision and answer.
-        vendor_data: the caller's identifier; faces enrolled with it are not held against the photograph.
+        vendor_data: the caller's identifier; faces enrolled with it are not compared with the photograph.
         metadata: given back.
         photographs: as `Device.save` takes them.
         actor: who asks, for the log.

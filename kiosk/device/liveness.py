@@ -1,4 +1,4 @@
-"""Didit's Passive Liveness, answered: one photograph judged by the network alone, and held against the blocklist.
+"""Didit's Passive Liveness, answered: one photograph judged by the network alone, and compared with the blocklist.
 
 Weaker than a presentation at the door, as nothing in one photograph moves or answers. What the network cannot judge
 is declined with a score of 0 and an additional reason; it is never approved unseen.
@@ -96,7 +96,7 @@ def answer_liveness(
         threshold: score up to which it is declined, 0..100; None for Didit's 30.
         rotate: try quarter turns.
         save: keep decision and answer; the blocklist is searched in any case.
-        vendor_data: the caller's identifier; faces enrolled with it are not held against the photograph.
+        vendor_data: the caller's identifier; faces enrolled with it are not compared with the photograph.
         metadata: given back.
         photographs: as `Device.save` takes them.
         actor: who asks, for the log.

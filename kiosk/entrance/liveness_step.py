@@ -283,7 +283,7 @@ class LivenessStep:
         return None if judgement.verdict is Verdict.BONA_FIDE else presenter.end(look.view)
 
     def _noting(self, seen: Seen) -> Seen:
-        """Return the frame so that its template, once it is made, can be held against the probe's."""
+        """Return the frame so that its template, once it is made, can be compared with the probe's."""
 
         def template() -> Template:
             self._templates[seen.number] = made = seen.template()

@@ -5,7 +5,7 @@ in: the guard at the relay holds a pass against it as it holds a face. What is c
 opens, and is taken back where nothing did. Who shows a pass is nobody in particular, unless a face is asked for beside
 it: then the pass is the code of a 1:1 comparison, and its use is counted once that approves.
 
-Everything that cannot be known refuses: a store that does not answer, a clock that nobody vouches for, a pass that
+Everything that cannot be known refuses: a store that does not answer, an unsynchronised clock, a pass that
 does not stand in the list of this kiosk's own.
 """
 

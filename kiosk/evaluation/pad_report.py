@@ -89,7 +89,7 @@ def as_html(report: Mapping[str, Any]) -> str:
     everybody = report["bona_fide_all"]
     interval = everybody["bpcer_bootstrap_95"]
     over_people = (
-        f"Over people drawn anew, BPCER lies between {_percent(interval[0])} and {_percent(interval[1])} (95 %)."
+        f"Over samples of the people, BPCER lies between {_percent(interval[0])} and {_percent(interval[1])} (95 %)."
         if interval
         else "An interval over people needs two or more of them."
     )

@@ -1,4 +1,4 @@
-"""The plots of an evaluation as SVG: detection error trade-off, and the scale held against what was counted."""
+"""The plots of an evaluation as SVG: detection error trade-off, and the scale checked against what was counted."""
 
 from __future__ import annotations
 

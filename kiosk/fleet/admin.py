@@ -137,7 +137,7 @@ class Admin:
         if card.id in roster.former:
             raise RefusedError(
                 f"{card.name} ({card.id}) was taken off; its keys are believed no more. On that kiosk run "
-                "`kiosk fleet leave`, then join anew"
+                "`kiosk fleet leave`, then join again"
             )
         number = roster.number + 1
         members = {**roster.members, card.id: Member(card, number)}

@@ -46,7 +46,7 @@ class HealthExchange:
     async def run(self, client: Client) -> None:
         """Go on until the connection ends.
 
-        First comes what this kiosk said last: its log is held against that before another word takes its place.
+        First comes what this kiosk said last: its log is checked against that before another word takes its place.
         """
         from nats.js.api import DeliverPolicy  # noqa: PLC0415  see wire.connection
 

@@ -24,7 +24,7 @@ WITHIN_S = 10.0
 AGAIN_S = (1.0, 2.0, 5.0, 15.0, 60.0)  # between two tries; the last for as long as it takes
 EARLIER_S = 3600.0  # before a start: what another process may not have got rid of
 MOST = 1000  # that wait
-_NAMES = uuid.UUID("6c4f3a52-5d3e-4e39-9d0b-0f1c5f1f7a44")  # of alarms by their decision: one has one name for ever
+_NAMES = uuid.UUID("6c4f3a52-5d3e-4e39-9d0b-0f1c5f1f7a44")  # of alarms by their decision: one always has one name
 
 
 class DuressWebhook:

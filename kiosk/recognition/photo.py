@@ -153,7 +153,7 @@ def decode(
     except Exception as error:
         if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
             raise ImageError(
-                "Invalid image: it takes more memory to decode than a photograph may; save it anew"
+                "Invalid image: it takes more memory to decode than a photograph may; save it again"
             ) from None
         said = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"Invalid image: damaged or truncated ({said[:200]})") from error

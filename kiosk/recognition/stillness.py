@@ -18,7 +18,7 @@ from kiosk.types import Floats, RgbImage
 
 CELLS = 24  # along each edge of a part
 MARGIN = 0.1  # around the face's box, as a share of its edge
-TAIL = 97.0  # percentile of the cells' changes that is held against the limit: motion shows at edges alone
+TAIL = 97.0  # percentile of the cells' changes that is compared with the limit: motion shows at edges alone
 PER_NOISE = 4.5  # limit per median change; pure noise stays below 4.2
 LIMIT_LOW, LIMIT_HIGH = 4.0, 12.0  # grey levels; below, a codec's rounding; above, no noise
 NOISE_HIGH = 5.0  # grey levels; with a median change above, all of the part changed

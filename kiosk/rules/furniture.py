@@ -25,7 +25,7 @@ from kiosk.types import Face, Floats
 
 STEP_S = 2.0  # longest time between two looks over which a face counts as still: the slowest idle rate gives 1 s
 STRIKES = 2  # looks in a row that must differ: a codec's hiccup is one look, a person's motion is not
-LOOKS = 8  # whose mean is what later ones are held against
+LOOKS = 8  # whose mean is what later ones are compared with
 JITTER = 0.12  # of the edge, by which the detector's box of a still face may move
 GROWTH = 1.15  # times, by which its size may change
 REACH = 1.0  # of the edge, within which a face in the next look is the same one

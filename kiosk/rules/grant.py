@@ -47,7 +47,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A decision to open: all that a door takes. It is held against the guard again at the relay."""
+    """A decision to open: all that a door takes. It is checked against the guard again at the relay."""
 
     decision: str  # the decision's request_id; opens once
     captured_at: float  # monotonic s, of the newest frame the decision rests on

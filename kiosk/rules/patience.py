@@ -42,7 +42,7 @@ class Patience:
     )
 
     def __post_init__(self) -> None:
-        """Refuse numbers that would never wait, or for ever."""
+        """Refuse numbers that would never wait, or indefinitely."""
         if not (0 <= self.free_tries < self.lockout_tries and self.wait_growth >= 1.0):
             raise ValueError(
                 f"want 0 <= free_tries < lockout_tries and wait_growth >= 1, "

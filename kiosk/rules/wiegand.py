@@ -42,7 +42,7 @@ class WiegandDecoder:
         if self._bits and since_s < CLOSEST_S:  # too close, on one line or both; or a clock that went back
             self._is_spoilt = True
         self._at = pulse.at
-        if len(self._bits) <= LONGEST:  # a line that swings for ever fills no memory
+        if len(self._bits) <= LONGEST:  # a line that swings indefinitely fills no memory
             self._bits.append(pulse.bit)
         return card
 

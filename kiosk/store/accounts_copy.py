@@ -99,12 +99,12 @@ class AccountsCopy:
             body: dict[str, Any] = json.loads(self._path.read_bytes())
             check, key, cipher = bytes.fromhex(body.pop("check")), body["key"], Cipher(body["cipher"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(f"{self._path} cannot be read; the next start of the kiosk writes it anew") from error
+            raise StoreError(f"{self._path} cannot be read; the next start of the kiosk writes it again") from error
         opener = self._opener
         vaults = [opener] if isinstance(opener, Vault) else [Vault(one, cipher) for one in opener if one.check == key]
         vault = next((one for one in vaults if one.check == key), None)
         if vault is None:
             raise KeyMissingError(f"{self._path} was written with another key")
         if not hmac.compare_digest(vault.mac(canonical(body).encode()), check):
-            raise StoreError(f"{self._path} was changed or damaged; the next start of the kiosk writes it anew")
+            raise StoreError(f"{self._path} was changed or damaged; the next start of the kiosk writes it again")
         return body, vault

@@ -81,7 +81,7 @@ def overdue(connection: sqlite3.Connection, now: float, *, retention_s: float, i
     """Return whose retention date has passed.
 
     Somebody enrolled at a start without a battery, in 1970, is not overdue because the clock was set since: where the
-    date was counted from a clock that nobody vouched for, it counts from the first good time after it.
+    date was counted from an unsynchronised clock, it counts from the first good time after it.
     """
     past = "SELECT session_number, retention_until FROM subject INDEXED BY subject_retention WHERE retention_until < ?"
     rows = sorted(connection.execute(past, (now,)))  # for an order of its own, SQLite would walk everybody

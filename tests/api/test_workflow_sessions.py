@@ -349,7 +349,7 @@ def test_networks_that_fail_leave_the_session_open_and_cost_no_attempt(tmp_path)
 
         assert failed.status_code == 503
         state = served.call("GET", f"/session/{made['session_token']}/state/").json()
-        assert (state["status"], state["attempts_left"]) == ("In Progress", 2)
+        assert (state["status"], state["attempts_left"], state["keeps_face"]) == ("In Progress", 2, False)
 
 
 def test_a_reader_that_fails_leaves_the_session_open(served, reader):
@@ -487,6 +487,7 @@ def test_where_calls_become_sessions_an_approved_session_is_found_later_with_its
     config = configured(store=StoreSettings(keep_calls=True))
     with serving(tmp_path / "state", config=config, read_document=reader) as served:
         made = begun(served, vendor_data="user-1")
+        state = served.call("GET", f"/session/{made['session_token']}/state/").json()
         onboard(served, made)
 
         answer = served.call("POST", "/v3/face-search/", "device", files={"user_image": PERSON}).json()
@@ -500,6 +501,7 @@ def test_where_calls_become_sessions_an_approved_session_is_found_later_with_its
         }
         opened = served.call("GET", f"/v3/session/{row['session_id']}/decision/", "device").json()
         assert opened["session_number"] == row["session_number"]
+        assert state["keeps_face"] is True  # who agrees is told so
 
 
 def test_a_code_leads_a_telephone_to_the_page(served):

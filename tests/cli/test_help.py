@@ -61,7 +61,7 @@ def state(tmp_path_factory):
         ),
         pytest.param("health", 1, "Start it with `kiosk run`", id="no kiosk runs"),
         pytest.param("liveness /etc/passwd", 1, "/etc/passwd: Invalid image: a text file is not", id="no photograph"),
-        pytest.param("door simulate --demo nothere", 1, "--demo wants a folder of portraits", id="no portraits"),
+        pytest.param("door simulate --demo nothere", 1, "--demo needs a folder of portraits", id="no portraits"),
         pytest.param("models pull nothere", 1, "known: opencv-zoo", id="no such pack"),
         pytest.param("fleet hub nothere", 1, "nothere/fleet.json: No such file or directory; want the", id="hub"),
         pytest.param("cloud balance", 1, "there is no API key; give it with `kiosk cloud login`", id="no cloud key"),

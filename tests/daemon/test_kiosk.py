@@ -59,7 +59,7 @@ BRISK = replace(PATIENT, round_s=0.05, figures_s=0.05, retest_s=0.1, store_probe
 
 @pytest.fixture
 def scene(tmp_path):
-    """Pictures that differ, in a folder that a camera plays for ever."""
+    """Pictures that differ, in a folder that a camera plays indefinitely."""
     folder = tmp_path / "frames"
     folder.mkdir()
     for number in range(6):

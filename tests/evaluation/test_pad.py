@@ -244,9 +244,9 @@ def test_calibrating_without_a_judged_clip_says_why():
         pytest.param(lambda root: spoil(root, "challenge.json", "[]"), "want an object", id="an empty list"),
         pytest.param(lambda root: spoil(root, "challenge.json", '{"kind": "wink"}'), "'wink' is none of", id="a wink"),
         pytest.param(
-            lambda root: spoil(root, "challenge.json", '{"kind": "turn", "side": "up"}'), "wants a side", id="no side"
+            lambda root: spoil(root, "challenge.json", '{"kind": "turn", "side": "up"}'), "needs a side", id="no side"
         ),
-        pytest.param(lambda root: spoil(root, "challenge.json", '{"kind": "flash"}'), "wants shown", id="no colours"),
+        pytest.param(lambda root: spoil(root, "challenge.json", '{"kind": "flash"}'), "needs shown", id="no colours"),
         pytest.param(
             lambda root: spoil(
                 root,
@@ -416,4 +416,4 @@ def test_record_pad_goes_through_the_real_camera(person, tmp_path, monkeypatch, 
 
 def test_record_pad_wants_to_know_who_or_what(tmp_path, capsys):
     assert main(["record", "pad", "--species", "print", "--person", "anna", "--to", str(tmp_path)]) == 1
-    assert "wants --instrument" in capsys.readouterr().err
+    assert "needs --instrument" in capsys.readouterr().err

@@ -136,7 +136,7 @@ def test_the_subjects_own_left_is_towards_the_pictures_right(detector, shared_fa
         pytest.param(LEFT, swing(-28), Answer.WRONG, id="the other side first"),
         pytest.param(RIGHT, [*swing(28), *swing(-28)], Answer.WRONG, id="the other side and then the right one"),
         pytest.param(LEFT, [(0.0, 0.0)] * 2 + [(25.0, 0.0)] * 2, Answer.MET, id="exactly at the limit"),
-        pytest.param(LEFT, [(24.9, 0.0)] * 80, Answer.LATE, id="just below the limit, for ever"),
+        pytest.param(LEFT, [(24.9, 0.0)] * 80, Answer.LATE, id="just below the limit, indefinitely"),
         pytest.param(LEFT, [(30.0, 0.0), (2.0, 0.0)] * 20 + [(0.0, 0.0)] * 40, Answer.LATE, id="single frames only"),
         pytest.param(LEFT, [(0.0, 0.4)] * 8, Answer.WRONG, id="the mouth instead of the head"),
         pytest.param(LEFT, [(0.0, 0.4)] * 3 + swing(28), Answer.MET, id="a word on the way"),

@@ -89,6 +89,7 @@ def test_a_file_at_the_limit_is_taken_and_one_byte_more_is_not():
     [
         pytest.param(b"", "empty", id="empty"),
         pytest.param(b"just some words\n", "a text file", id="text"),
+        pytest.param("words … and a dash —\n".encode(), "a text file", id="text with other letters"),
         pytest.param(b"%PDF-1.7\n%", "a PDF", id="PDF"),
         pytest.param(b"GIF89a" + b"\0" * 40, "a GIF", id="GIF"),
         pytest.param(b"\0\1\2\3" * 20, "begins with 00 01 02 03", id="noise"),

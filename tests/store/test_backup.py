@@ -407,7 +407,7 @@ def test_a_store_that_noted_a_loss_is_backed_up_and_restored_all_the_same(
     assert backup.verify(file.path, keys).subjects == file.header.subjects
     restore.restore(tmp_path / "new", file.path, keys, now=clock)
     with opened(tmp_path / "new", keys) as store:
-        assert f"records {lost} to {lost} are missing" in store.verify_log().faults  # told for ever
+        assert f"records {lost} to {lost} are missing" in store.verify_log().faults  # told indefinitely
 
 
 def test_an_older_schema_is_restored_only_when_told(directory: Path, keys: tuple[Key, ...], tmp_path: Path) -> None:

@@ -43,8 +43,8 @@ def test_every_call_is_shown_and_the_page_is_without_barriers(chromium, served, 
 def test_a_search_leaves_what_fits_and_the_words_follow_the_language(chromium, served):
     with opened(chromium, served.url) as (page, _):
         page.goto(f"{served.url}/docs")
-        page.get_by_label("Search calls and shapes").fill("age estimation")
+        page.get_by_label("Search calls and schemas").fill("age estimation")
 
         assert page.locator(".operation:visible code").first.inner_text() == "/v3/age-estimation/"
         page.get_by_role("button", name="Deutsch").click()
-        page.get_by_label("Aufrufe und Formen suchen").wait_for()
+        page.get_by_label("Aufrufe und Schemas suchen").wait_for()

@@ -48,4 +48,4 @@ def test_nobody_inside_says_how_people_come_to_be(operator):  # noqa: F811
 
     show(page, "people/inside")
 
-    page.get_by_text("Nobody counts as inside").wait_for()
+    page.get_by_text("Nobody is counted as inside").wait_for()

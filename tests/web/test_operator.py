@@ -684,7 +684,7 @@ def test_the_page_says_how_often_strangers_of_a_group_reach_a_score(operator, se
         cells = row.get_by_role("cell").all_inner_texts()
         assert cells[0] in SCALE_GROUPS.values()
         assert cells[1] == f"{group['non_mated']:,}"
-    page.get_by_text("Scores are reliable from about 15 years of age on").wait_for()
+    page.get_by_text("Scores are reliable from about 15 years of age").wait_for()
 
 
 def test_the_page_says_what_scores_stand_for_among_the_people_enrolled(operator, served):

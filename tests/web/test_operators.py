@@ -51,15 +51,15 @@ def test_a_second_factor_is_set_up_by_its_code_and_asked_for_from_then_on(chromi
     page.get_by_role("dialog").get_by_role("button", name="Go on").click()
     page.get_by_alt_text("QR code for the authenticator").wait_for()
     secret = page.locator(".factor code").inner_text()
-    page.get_by_label("Code of your telephone").fill(code_at(secret, int(served.wall() // STEP_S)))
+    page.get_by_label("Code from your telephone").fill(code_at(secret, int(served.wall() // STEP_S)))
     page.get_by_role("button", name="Confirm").click()
-    page.get_by_text("signing in wants a code of your telephone").wait_for()
+    page.get_by_text("signing in needs a code from your telephone").wait_for()
     served.wall.advance(2 * STEP_S)
 
     with opened(chromium, served.url) as (other, watch):
         watch.expects(401)
         sign_in(other, served)
-        code = other.get_by_label("Code of your telephone")
+        code = other.get_by_label("Code from your telephone")
         code.wait_for()
         code.fill("000000")
         other.get_by_role("button", name="Sign in").click()
@@ -72,7 +72,7 @@ def test_a_second_factor_is_set_up_by_its_code_and_asked_for_from_then_on(chromi
     page.get_by_role("button", name="Remove the second factor").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Your password now").fill(PASSWORD)
-    dialog.get_by_label("Code of your telephone").fill(code_at(secret, int(served.wall() // STEP_S)))
+    dialog.get_by_label("Code from your telephone").fill(code_at(secret, int(served.wall() // STEP_S)))
     dialog.get_by_role("button", name="Remove the second factor").click()
     page.get_by_text("The password alone signs you in.").wait_for()
 
@@ -176,7 +176,7 @@ def test_a_lost_telephone_is_taken_away_with_the_own_password_alone(operators, s
     assert accounts.get(other.id).totp is not None
     dialog.get_by_label("Your own password").fill(PASSWORD)
     dialog.get_by_role("button", name="Remove the second factor").click()
-    page.get_by_text("Person B signs in by the password alone now.").wait_for()
+    page.get_by_text("Person B now signs in with the password alone.").wait_for()
 
     assert accounts.get(other.id).totp is None
 

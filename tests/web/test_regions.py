@@ -53,8 +53,8 @@ def test_furniture_is_named_with_its_place_and_drawn_there(marking):
     assert drawn["x"] == pytest.approx(picture["x"] + 0.8 * picture["width"], abs=2)
     assert drawn["y"] == pytest.approx(picture["y"] + 0.05 * picture["height"], abs=2)
     assert drawn["width"] == pytest.approx(0.15 * picture["width"], abs=2)
-    assert "never moves, at the upper right: furniture" in said
-    assert "does not move, at the left: it counts as somebody" in said
+    assert "never moves, at the upper right: ignored as furniture" in said
+    assert "does not move, at the left: it still counts as a person" in said
 
 
 def test_a_part_of_the_picture_is_left_out_by_dragging_over_it_and_counts_again(marking, served):

@@ -15,7 +15,7 @@ import pytest
 
 from kiosk.entrance.news import Still, Topic
 from kiosk.settings.config import Config
-from kiosk.settings.sections import EnrolmentSettings, EntranceSettings
+from kiosk.settings.sections import EnrolmentSettings, EntranceSettings, ReviewSettings
 from kiosk.testing.documents import Specimen
 from tests.api.served import A1, SCREEN_TOKEN, serving
 from tests.documents.cards import jpeg, picture_of, score_of_person_a
@@ -129,6 +129,19 @@ def test_after_a_result_neither_picture_nor_word_stays(screen, served):
     page.locator("main[data-state=idle]").wait_for()
     playwright.expect(page.locator(".preview[src]")).to_have_count(0)
     playwright.expect(page.get_by_text("Welcome")).to_be_hidden()
+
+
+@pytest.mark.parametrize("keeps_probe", [True, False])
+def test_the_notice_says_that_a_reviewer_may_see_the_face_where_it_is_kept(chromium, tmp_path, keeps_probe):
+    config = replace(Config(), review=ReviewSettings(keep_probe=keeps_probe))
+    with (
+        serving(tmp_path / "state", config=config) as served,
+        opened(chromium, served.url, viewport={"width": 800, "height": 480}) as (page, _),
+    ):
+        served.kiosk.news.publish(Topic.SCREEN, IDLE)
+        page.goto(served.screen_url)
+
+        page.get_by_text("a picture of your face is kept until" if keeps_probe else "No picture is kept").wait_for()
 
 
 def test_a_locked_screen_counts_down_and_offers_another_way_in(screen, served):

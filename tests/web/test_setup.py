@@ -140,7 +140,7 @@ def test_a_first_run_that_was_left_goes_on_from_today(chromium, new):
             page.locator(".setup-card h2").get_by_text(step, exact=True).first.wait_for()  # kept, before what follows
         enrol_person(new.device, [A1], Enrolment(templates=(), details=Details(name="Person B")))
         page.reload()
-        page.get_by_role("button", name="Enough for the start").click()
+        page.get_by_role("button", name="Enough to start with").click()
 
         page.get_by_role("heading", name="The first run is over").wait_for()
 

@@ -208,7 +208,7 @@ async def confirm_second_factor(call: Call) -> Response:
     code = (await call.json()).get("code")
     secret = access.offered_totp(caller.id)
     if secret is None:
-        raise refusal(409, "Begin anew: the secret was shown too long ago.")
+        raise refusal(409, "Start over: the secret was shown too long ago.")
     refuse_locked(access.locked_s(call.sender))
     counter = counter_of(secret, code[:LONGEST_CODE], call.context.now()) if isinstance(code, str) else None
     if counter is None:

@@ -44,7 +44,7 @@ EXPLAINED = {
     "which times it.",
     Step.ATTACKS: "Hold up printed photographs, phones and tablets that show people enrolled here. " + BETWEEN,
     Step.WATCHDOG: "On the device, stop the kiosk's process without ending it: sudo systemctl kill -s STOP kiosk. The "
-    "watchdog must start it anew within a minute.",
+    "watchdog must restart it within a minute.",
     Step.POWER: "Pull the plug while the kiosk runs, wait ten seconds, and plug it in again.",
 }
 

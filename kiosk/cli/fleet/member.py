@@ -50,7 +50,7 @@ def fleet_leave(chosen: argparse.Namespace) -> None:
     if chosen.json:
         print(json.dumps({"left": name}))
     else:
-        print("This kiosk belongs to no fleet any more; start it anew. The owner takes it off with: kiosk fleet revoke")
+        print("This kiosk belongs to no fleet any more; restart it. The owner removes it with: kiosk fleet revoke")
 
 
 def fleet_status(chosen: argparse.Namespace) -> int:

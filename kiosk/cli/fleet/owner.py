@@ -48,9 +48,9 @@ def fleet_init(chosen: argparse.Namespace) -> None:
         print(json.dumps({"fleet": admin.fleet, "folder": str(folder)}))
         return
     print(f"Made the fleet {chosen.name} ({admin.fleet}) in {folder}:")
-    print(f"  {KEY_NAME}    lets kiosks in and takes them off; keep it and a copy, on no kiosk and not on the hub")
+    print(f"  {KEY_NAME}    lets kiosks in and removes them; keep it and a copy, on no kiosk and not on the hub")
     print(f"  {INVITATION_NAME}   for every kiosk: kiosk fleet join {INVITATION_NAME}")
-    print("  hub/         for the hub's machine, and no longer here then: kiosk fleet hub hub/")
+    print("  hub/         move it to the hub's machine, and there: kiosk fleet hub hub/")
 
 
 def fleet_approve(chosen: argparse.Namespace) -> int:

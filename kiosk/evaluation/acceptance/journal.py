@@ -121,5 +121,5 @@ class Journal:
     def _damaged(self, line: int | None) -> StoreError:
         where = f", line {line}," if line is not None else ""
         return StoreError(
-            f"{self.path}{where} was changed or damaged; `kiosk accept --restart` puts it aside and begins anew"
+            f"{self.path}{where} was changed or damaged; `kiosk accept --restart` puts it aside and starts over"
         )

@@ -60,7 +60,7 @@ def check(data: bytes, max_pixels: int) -> None:  # noqa: C901  one walk, a chec
             return
         parts += 1
         if parts > MAX_PARTS:
-            raise ImageError(f"Invalid image: a JPEG of more than {MAX_PARTS} parts; save it anew")
+            raise ImageError(f"Invalid image: a JPEG of more than {MAX_PARTS} parts; save it again")
         if marker in _ALONE:
             continue
         length = int.from_bytes(data[at : at + 2], "big")
@@ -71,7 +71,7 @@ def check(data: bytes, max_pixels: int) -> None:  # noqa: C901  one walk, a chec
         if marker == _SOS:
             scans += 1
             if scans > MAX_SCANS or scans * pixels > MAX_SCAN_PIXELS:
-                raise ImageError(f"Invalid image: a JPEG of {scans} scans or more; save it anew as an ordinary JPEG")
+                raise ImageError(f"Invalid image: a JPEG of {scans} scans or more; save it again as an ordinary JPEG")
         at += max(length, 2)
 
 

@@ -5,6 +5,7 @@ A sender can mend a sentence that names HEIC; nobody can mend "a file that begin
 
 from __future__ import annotations
 
+import codecs
 import re
 
 HEAD_BYTES = 512  # enough to tell text from noise
@@ -164,4 +165,8 @@ def _of_text(data: bytes) -> tuple[str, str]:  # noqa: PLR0911  a list of kinds
 
 
 def _is_text(head: bytes) -> bool:
-    return all(character.isprintable() or character.isspace() for character in head.decode("latin-1"))
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)  # the last letter may be cut
+    except UnicodeDecodeError:
+        text = head.decode("latin-1")
+    return all(character.isprintable() or character.isspace() for character in text)

@@ -45,7 +45,7 @@ def _chunks(data: bytes) -> Iterator[tuple[int, bytes, int]]:
     while at + 8 <= len(data):
         count += 1
         if count > MAX_CHUNKS:
-            raise ImageError(f"Invalid image: a PNG of more than {MAX_CHUNKS} parts; save it anew")
+            raise ImageError(f"Invalid image: a PNG of more than {MAX_CHUNKS} parts; save it again")
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         yield at, kind, length
         if kind == b"IEND":

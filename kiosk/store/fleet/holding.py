@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from kiosk.store.vault import Vault
 
-SORTING = "fleet_sorting"  # in the table `kiosk`, while people are held against another door: the last who was
+SORTING = "fleet_sorting"  # in the table `kiosk`, while people are checked against another door: the last who was
 KEPT = ("groups",)  # registers of somebody who is not held
 
 

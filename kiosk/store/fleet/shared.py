@@ -29,7 +29,7 @@ TABLES = (
     *("document", "envelope", "parked", "position", "roster", "health"),
     *("wanted", "duplicate", "order", "head"),
 )
-SORTED = 50  # people held against another door in one transaction
+SORTED = 50  # people checked against another door in one transaction
 MOST_PARKED = 100_000  # documents that wait for a key or a signer; `kiosk fleet resync` reads those beyond again
 
 

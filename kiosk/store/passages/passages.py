@@ -276,7 +276,7 @@ def _read(rows: Iterable[tuple[Any, ...]], vault: Vault) -> Iterator[Passage]:
 def _counted(connection: sqlite3.Connection, passage: Passage) -> Passage:
     """Put right what a passage's clock said, by the log; a correction has no record, and is believed.
 
-    Whoever entered by a clock that nobody vouched for, in 1970 or a year ahead, has been inside since before the first
+    Whoever entered by an unsynchronised clock, in 1970 or a year ahead, has been inside since before the first
     good time after it, and whoever entered before the clock went back since before that.
     """
     row = connection.execute(
@@ -331,7 +331,7 @@ def reseal(connection: sqlite3.Connection, old: Vault, new: Vault) -> None:
 def drop_older(connection: sqlite3.Connection, before: float) -> int:
     """Delete passages before a time, s UTC, whose record is gone too; return how many.
 
-    One of 1970, by a clock that nobody vouched for, is not old because the clock was set since.
+    One of 1970, by an unsynchronised clock, is not old because the clock was set since.
     """
     return connection.execute(
         "DELETE FROM passage WHERE at < ? AND NOT EXISTS"

@@ -317,7 +317,7 @@ def _seal_verified(copy: Path, path: Path, header: Header, vault: Vault) -> None
     database = Database(check)
     try:
         faults = database.faults(full=True)
-        # A loss that was noted is told for ever by `store check`; a store with one needs its backups all the more.
+        # A loss that was noted is always told by `store check`; a store with one needs its backups all the more.
         verdict = log_of(database, vault).verify(_head(header), every_signature=False, takes_losses=True)
         if faults or not verdict.is_intact:
             raise StoreError(

@@ -226,7 +226,7 @@ def _advance(store: Store, end: int, batch_rows: int) -> int | None:
 def _end(store: Store, before: float, now: float, *, trusts_every_clock: bool) -> int:
     """Return up to which record everything is older than a time.
 
-    A record whose clock nobody vouched for, or of a time to come, says nothing of its own age; the next good one does.
+    A record of an unsynchronised clock, or of a time to come, says nothing of its own age; the next good one does.
     """
     checkpoint = store.log.checkpoint()
     end = checkpoint.through if checkpoint is not None else 0

@@ -297,7 +297,8 @@ function drawSetup({ code, address, qr }) {
 }
 
 function notice() {
-  const sentences = [t("kiosk.privacy"), t(about?.keeps_images ? "kiosk.privacy_kept" : "kiosk.privacy_not_kept")];
+  const kept = about?.keeps_probes ? (about.keeps_images ? "kept_probe" : "probe") : about?.keeps_images ? "kept" : "not_kept";
+  const sentences = [t("kiosk.privacy"), t(`kiosk.privacy_${kept}`)];
   if (about?.leaves_device === "replay") sentences.push(t("kiosk.privacy_replay"));
   return sentences.join(" ");
 }

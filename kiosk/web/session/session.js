@@ -69,7 +69,7 @@ function welcome() {
       {},
       state.pictures.map((one) => el("li", {}, `• ${t(`session.will_${one}`)}`)),
     ),
-    el("p", { class: "soft" }, t("session.privacy")),
+    el("p", { class: "soft" }, t(state.keeps_face ? "session.privacy_kept" : "session.privacy")),
     begin,
     handOver(),
   );

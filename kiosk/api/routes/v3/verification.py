@@ -18,6 +18,7 @@ from kiosk.api.routes.pages import page_file
 from kiosk.api.routes.v3.workflow_sessions import public_base
 from kiosk.api.schema import (
     ANSWER_400,
+    BOOLEAN,
     INTEGER,
     SESSION_STATUS,
     STRING,
@@ -60,6 +61,7 @@ def _told(call: Call, session: OpenSession) -> dict[str, Any]:
         "next": None if picture is None else picture.value,
         "attempts_left": 0 if picture is None else max(0, most - content.attempts.get(picture, 0)),
         "reason": content.reason,
+        "keeps_face": call.context.config.store.keep_calls,
         "language": asked.language,
         "callback": callback,
         "callback_method": asked.callback_method or "initiator",
@@ -147,6 +149,7 @@ _STATE = named(
         next=or_null(STRING),
         attempts_left=INTEGER,
         reason=or_null(named("SessionReason", {"type": "string", "description": "A risk, as in Warning."})),
+        keeps_face=BOOLEAN,
         language=or_null(STRING),
         callback=or_null(STRING),
         callback_method=STRING,
