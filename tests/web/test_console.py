@@ -8,7 +8,7 @@ import pytest
 from playwright import sync_api as playwright
 
 from tests.api.served import serving
-from tests.web.browsed import opened, running
+from tests.web.browsed import opened
 from tests.web.test_operator import show, sign_in
 
 MANIFEST = """async () => {
@@ -21,12 +21,6 @@ MANIFEST = """async () => {
   }));
   return [manifest.display, manifest.start_url, icons];
 }"""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -5,15 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.api.served import serving
-from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, running, serious
+from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, serious
 
 pytestmark = NEEDED
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from kiosk.store.factors.pins import Entered
 from kiosk.store.subjects import Details, Enrolment
 from tests.patience import until
 from tests.web.browsed import NEEDED, playwright, serious
-from tests.web.test_operator import chromium, operator, served, show  # noqa: F401  fixtures
+from tests.web.test_operator import operator, served, show  # noqa: F401  fixtures
 
 pytestmark = NEEDED
 

@@ -8,7 +8,7 @@ from kiosk.device.enrol import enrol_person
 from kiosk.errors import RefusedError
 from kiosk.store.subjects import Details, Enrolment
 from tests.api.served import A1, PASSWORD, serving
-from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, running, serious
+from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, serious
 
 pytestmark = NEEDED
 
@@ -105,12 +105,6 @@ class ScriptedFleet:
             "forgotten_on": self.know,
             "kiosks": rows,
         }
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running() as browser:
-        yield browser
 
 
 @pytest.fixture

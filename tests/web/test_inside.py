@@ -10,7 +10,7 @@ from kiosk.store.passages.passages import Passage
 from kiosk.store.subjects import Details, Enrolment
 from tests.api.served import NOW
 from tests.web.browsed import NEEDED, serious
-from tests.web.test_operator import chromium, operator, served, show  # noqa: F401  fixtures
+from tests.web.test_operator import operator, served, show  # noqa: F401  fixtures
 
 pytestmark = NEEDED
 

@@ -13,7 +13,7 @@ from kiosk.rules.lockdown import Lockdown
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from tests.api.served import A1, NOW, PASSWORD, serving
-from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, running, serious
+from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, serious
 
 pytestmark = NEEDED
 
@@ -26,12 +26,6 @@ SOUNDS = """
   const made = AudioContext.prototype.createOscillator;
   AudioContext.prototype.createOscillator = function () { window.tones += 1; return made.call(this); };
 """
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ from tests.conftest import GOLDEN
 from tests.documents.cards import jpeg, picture_of
 from tests.gallery.test_site_curve import strangers
 from tests.patience import until
-from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, running, serious
+from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, serious
 from tests.web.test_words import LANGUAGES
 
 VIEWS = (
@@ -69,12 +69,6 @@ ATTACK = """() => new Promise((done) => {
   document.body.insertAdjacentHTML("beforeend", `<img src="data:," onerror="isHacked = 1">`);
   document.body.lastElementChild.addEventListener("error", () => done());
 })"""  # over when the attack would have been, whose handler comes first
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -9,17 +9,11 @@ import pytest
 from kiosk.api.totp import STEP_S, code_at, new_secret
 from kiosk.store.accounts import Role
 from tests.api.served import PASSWORD, serving
-from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, running, serious
+from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, serious
 
 pytestmark = NEEDED
 
 OTHER = "another horse battery"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from kiosk.store.passages.passages import Passage
 from kiosk.store.subjects import Details, Enrolment
 from tests.api.served import NOW
 from tests.web.browsed import NEEDED, playwright, serious
-from tests.web.test_operator import chromium, operator, served  # noqa: F401  fixtures
+from tests.web.test_operator import operator, served  # noqa: F401  fixtures
 from tests.web.test_screen import IDLE, screen  # noqa: F401  fixtures
 from tests.web.test_words import LANGUAGES
 

@@ -15,17 +15,11 @@ from kiosk.store.decision_log import DecisionFilter, NewDecision
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.types import Template
 from tests.api.served import NOW, PASSWORD, serving
-from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, running, serious
+from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, serious
 
 pytestmark = NEEDED
 
 NUMBERS = (1, 2, 3)  # of Person A, B and C
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running() as browser:
-        yield browser
 
 
 def template(recogniser: Recogniser, seed: int) -> Template:

@@ -10,19 +10,13 @@ from kiosk.device.enrol import enrol_person
 from kiosk.settings.config import Sources
 from kiosk.store.subjects import Details, Enrolment
 from tests.api.served import A1, PASSWORD, serving
-from tests.web.browsed import NEEDED, opened, running
+from tests.web.browsed import NEEDED, opened
 from tests.web.test_fleet_page import ScriptedFleet, pair
 from tests.web.test_operator import reviewable, show, sign_in
 
 pytestmark = NEEDED
 
 NEW = "another horse battery"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from kiosk.entrance.news import Still
 from kiosk.settings.config import Sources
 from tests.api.served import A1, NOW, PASSWORD, serving
-from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, running, serious
+from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, serious
 
 pytestmark = NEEDED
 
@@ -15,12 +15,6 @@ STILL_FACES = [
     {"place": [0.8, 0.05, 0.95, 0.25], "edge_px": 98, "since": NOW - 600, "is_furniture": True},
     {"place": [0.05, 0.4, 0.13, 0.5], "edge_px": 50, "since": NOW - 20, "is_furniture": False},
 ]
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from kiosk.testing.documents import Specimen
 from tests.api.served import A1, SCREEN_TOKEN, serving
 from tests.documents.cards import jpeg, picture_of, score_of_person_a
 from tests.patience import reserved_port, until
-from tests.web.browsed import NEEDED, despite_crashes, opened, playwright, running, serious, speak
+from tests.web.browsed import NEEDED, despite_crashes, opened, playwright, serious, speak
 
 pytestmark = NEEDED
 
@@ -34,12 +34,6 @@ PICTURE_IS_SHOWN = """() => new Promise((done) => {
 })"""
 GUIDE = {"state": "guide", "guidance": "come_closer", "result": None, "other_way": False, "held_s": 0, "face": FACE}
 IDLE = {**GUIDE, "state": "idle", "guidance": None, "face": None}
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running() as browser:
-        yield browser
 
 
 @pytest.fixture

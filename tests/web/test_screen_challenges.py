@@ -17,7 +17,7 @@ from kiosk.settings.sections import EnrolmentSettings, PadSettings
 from tests.api.served import A1, serving
 from tests.patience import until
 from tests.web.browsed import NEEDED, opened, playwright, serious, speak
-from tests.web.test_screen import FACE, IDLE, PICTURE_IS_SHOWN, chromium, screen, served  # noqa: F401  fixtures
+from tests.web.test_screen import FACE, IDLE, PICTURE_IS_SHOWN, screen, served  # noqa: F401  fixtures
 
 pytestmark = NEEDED
 
@@ -136,7 +136,7 @@ def words(language):
 
 
 @contextmanager
-def spoken(chromium, folder, **pad):  # noqa: F811
+def spoken(chromium, folder, **pad):
     """Give a screen whose device says challenges aloud, and what was heard."""
     consent = EnrolmentSettings(consent_version="2026-11", consent_text="We keep features of your face.")
     config = replace(Config(), enrolment=consent, pad=PadSettings(level="active", screen=True, **pad))
@@ -153,7 +153,7 @@ def heard(page):
     return [one for one in page.evaluate("heard") if one != "end"]
 
 
-def test_a_challenge_is_said_once_as_it_is_asked_in_the_language_of_now(chromium, tmp_path):  # noqa: F811
+def test_a_challenge_is_said_once_as_it_is_asked_in_the_language_of_now(chromium, tmp_path):
     with spoken(chromium, tmp_path, spoken="speech") as (page, served):  # noqa: F811
         show(served, ASKED)
         until(lambda: heard(page) == ["en-GB Turn your head to the left"])
@@ -171,7 +171,7 @@ def test_a_challenge_is_said_once_as_it_is_asked_in_the_language_of_now(chromium
         assert page.evaluate("heard")[0] == "end"  # nothing of before is said any longer
 
 
-def test_a_challenge_is_said_by_the_file_of_its_language_and_one_without_a_file_stays_silent(chromium, tmp_path):  # noqa: F811
+def test_a_challenge_is_said_by_the_file_of_its_language_and_one_without_a_file_stays_silent(chromium, tmp_path):
     folder = tmp_path / "audio"
     (folder / "en").mkdir(parents=True)
     with wave.open(str(folder / "en" / "turn_left.wav"), "wb") as sound:
@@ -190,7 +190,7 @@ def test_a_challenge_is_said_by_the_file_of_its_language_and_one_without_a_file_
     assert (missing.status_code, other.status_code) == (404, 404)
 
 
-def test_nothing_is_said_where_it_is_not_set(chromium, tmp_path):  # noqa: F811
+def test_nothing_is_said_where_it_is_not_set(chromium, tmp_path):
     with spoken(chromium, tmp_path) as (page, served):  # noqa: F811
         show(served, ASKED)
         page.get_by_role("status").get_by_text("to the left").wait_for()

@@ -10,7 +10,7 @@ import pytest
 from kiosk.entrance.news import Topic
 from tests.patience import until
 from tests.web.browsed import NEEDED, opened, playwright, serious
-from tests.web.test_screen import IDLE, chromium, screen, served  # noqa: F401  fixtures
+from tests.web.test_screen import IDLE, screen, served  # noqa: F401  fixtures
 
 pytestmark = NEEDED
 

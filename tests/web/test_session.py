@@ -18,7 +18,7 @@ from tests.api.test_liveness import PERSON_FILE
 from tests.conftest import read
 from tests.documents.cards import jpeg, picture_of
 from tests.patience import until
-from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, running, serious
+from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, serious
 
 pytestmark = NEEDED
 
@@ -47,8 +47,8 @@ def camera(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def chromium(camera):
-    with running(
+def chromium(driver, camera):
+    with driver.lent(
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-video-capture={camera}",

@@ -8,17 +8,11 @@ from kiosk.settings.config import Sources
 from kiosk.store.chain import Kind
 from kiosk.store.decision_log import NewDecision
 from tests.api.served import PASSWORD, serving
-from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, running, serious
+from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, serious
 
 pytestmark = NEEDED
 
 IDENTIFY = "Enter from, found among all people"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

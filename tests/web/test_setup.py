@@ -12,15 +12,9 @@ from kiosk.entrance.news import Still
 from kiosk.settings.config import Sources
 from kiosk.store.subjects import Details, Enrolment
 from tests.api.served import A1, PASSWORD, serving
-from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, running, serious
+from tests.web.browsed import DESKTOP, NEEDED, PHONE, opened, playwright, serious
 
 pytestmark = NEEDED
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with running() as browser:
-        yield browser
 
 
 @pytest.fixture
