@@ -315,9 +315,7 @@ def _add_people(add: Adder) -> None:
 
     gallery = _group(add, "gallery", "list, show, import and audit the enrolled people")
     listing = gallery("gallery list", "faces", "list the people in the order of their enrolment")
-    listing.add_argument(
-        "--limit", type=read_count, default=100, metavar="N", help="rows to print at most (default 100)"
-    )
+    listing.add_argument("--limit", type=read_count, default=100, metavar="N", help="rows at most (default 100)")
     listing.add_argument("--offset", type=read_skip, default=0, metavar="N", help="rows to skip (default 0)")
     listing.add_argument(
         "--find",
@@ -372,9 +370,7 @@ def _add_people(add: Adder) -> None:
         more="Finds likely duplicates, photographs unlike their own person, and the people most easily confused.",
     )
     audit.add_argument("--html", type=Path, metavar="FILE", help="also write a report with charts")
-    audit.add_argument(
-        "--limit", type=read_count, default=20, metavar="N", help="rows of each table at most (default 20)"
-    )
+    audit.add_argument("--limit", type=read_count, default=20, metavar="N", help="rows of a table at most (default 20)")
 
 
 def _add_details(command: argparse.ArgumentParser) -> None:

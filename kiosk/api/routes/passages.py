@@ -64,6 +64,7 @@ async def tell_passage(call: Call) -> Response:
         errors["direction"] = ["Want in or out."]
     if errors:
         raise field_errors(errors)
+    assert isinstance(number, int)
     store = call.context.device.store
     if await call.run(lambda: store.people.subject(number)) is None:
         raise field_errors({"session_number": ["Nobody has this number."]})
