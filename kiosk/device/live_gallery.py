@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import fields
 from itertools import chain
 from typing import Any, TypeAlias
@@ -11,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from kiosk.errors import StoreError
 from kiosk.gallery.codes import Coded
 from kiosk.gallery.gallery import Gallery, People, Person
 from kiosk.gallery.snapshot import Flag
@@ -70,7 +72,7 @@ class LiveGallery:
     def _filled(self, everybody: Members, blocks: Iterator[Block]) -> Gallery:
         members = self._own(everybody)
         first = next(blocks, None)
-        loaded = Gallery(self._recogniser.model, self._depth() if first is None else _depth_of(first), self._exact)
+        loaded = Gallery(self._recogniser.model, self._declared() if first is None else _depth_of(first), self._exact)
         every = () if first is None else chain([first], blocks)
         loaded.load(_columns(members), (_of_members(block, members) for block in every))
         return loaded
@@ -81,6 +83,13 @@ class LiveGallery:
             return members
         own = members.session_numbers % self._of == self._part
         return Members(*(getattr(members, column.name)[own] for column in fields(members)))
+
+    def _declared(self) -> int:
+        """Return the length of the model's templates; the store knows it before one comes from elsewhere."""
+        depth = self._depth()
+        with suppress(StoreError):  # a full disk: it is searched all the same, and nobody is found
+            self._store.references.declare(self._recogniser.model, depth)
+        return depth
 
     def _depth(self) -> int:
         blank = np.full((256, 256, 3), 127, np.uint8)

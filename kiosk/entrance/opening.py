@@ -168,7 +168,8 @@ class Opening:
             if refusal is None:
                 self._first = None
                 if self._rule.direction != Direction.OUT.value:
-                    self._came_at = self._free_at = self._entrance.now
+                    self._free_at = self._entrance.now  # first: `is_free` looks from another thread
+                    self._came_at = self._free_at
                 for one, is_passed_back in self._goes:
                     self._passing.note(one, self._rule, is_passed_back=is_passed_back)
         except StoreError as error:  # the decision is saved and is told of; it opens nothing
@@ -251,7 +252,7 @@ class Opening:
         self._goes = ((decided, False),)
         if decided.subject is None or rule.direction == Direction.OUT.value:
             return None  # nothing holds anybody in, not even a broken row
-        asked = self._asked()
+        asked = self._asked()  # before the passages are read: what is heard now is in them
         first = self._first_of(decided, asked)
         seen = self._seen(decided, asked)
         if first is not None:  # both come in, and both are to have room

@@ -6,6 +6,8 @@ from kiosk.device.device import Device
 from kiosk.fleet.stick import export, take
 from kiosk.networks.inference import read_pack, standard_pack
 from kiosk.settings.config import Config
+from kiosk.store.fleet.document import Document, SharedReference
+from kiosk.store.fleet.taking import Arrived
 from kiosk.store.subjects import Details, Enrolment
 from kiosk.testing.networks import fixed_recogniser
 from kiosk.types import Template
@@ -53,4 +55,16 @@ def test_faces_of_two_packs_never_compare_whatever_their_numbers(kiosks, tmp_pat
     export(old.member, tmp_path / "stick")
     take(new.member, tmp_path / "stick")
 
+    assert found(new, 1, MODEL) == (["Person A"], 1)
+
+
+def test_the_first_template_that_arrives_does_not_say_how_long_those_of_the_own_pack_are(kiosks):
+    """At a kiosk without people: all that came after would be refused, and nobody could be enrolled or searched."""
+    old, new = kiosks
+    assert found(new, 1, MODEL) == ([], 0)
+    forged = SharedReference(MODEL, template(3, MODEL, 8).vector.tobytes(), None, 0.0)
+    done = new.member.shared.apply([Arrived("p", old.member.id, 1, Document(references={forged.id: forged}), b"")])
+    new.store.people.enrol(Enrolment([seen(1, MODEL)], Details(name="Person A")))
+
+    assert len(done.refused) == 1
     assert found(new, 1, MODEL) == (["Person A"], 1)

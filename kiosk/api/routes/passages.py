@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, Parameter, answer, field_errors, read_moment
@@ -56,7 +58,8 @@ async def list_passages(call: Call) -> Response:
 async def tell_passage(call: Call) -> Response:
     """Keep a passage that another door saw, or a correction; it is marked with who says so."""
     body = await call.json()
-    number, direction = body.get("session_number"), body.get("direction")
+    number: Any = body.get("session_number")
+    direction = body.get("direction")
     errors: dict[str, list[str]] = {}
     if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= LAST_NUMBER:
         errors["session_number"] = ["Want a person's number."]

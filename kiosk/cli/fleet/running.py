@@ -66,6 +66,7 @@ def make_fleet(chosen: argparse.Namespace, kiosk: Kiosk, store: Store, *, reload
             is_clock_trusted=lambda: kiosk.clock.state() is not ClockState.UNTRUSTED,
         )
 
+    _ = kiosk.device.gallery  # loaded: whose templates have which length is known before anybody sends some
     made = FleetSync(
         store,
         health=health,

@@ -101,6 +101,15 @@ class ReferenceReader:
             yield chunk
             after = int(chunk.ids[-1])
 
+    def declare(self, model: str, length: int) -> None:
+        """Note how long a model's templates are, where nobody said so: the first that arrives must not.
+
+        Raises:
+            StoreError: the store takes nothing.
+        """
+        with self._database.write() as connection:
+            connection.execute("INSERT OR IGNORE INTO model (digest, dimensions) VALUES (?, ?)", (model, length))
+
     def prepared(self, model: str) -> Prepared | None:
         """Return everything of a model with what `prepare` made ready; None where nothing was.
 
