@@ -17,9 +17,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from kiosk.device.import_names import passed_over
 from kiosk.errors import ConfigError
 from kiosk.recognition.challenges import Challenge, Kind, Side
 from kiosk.recognition.flash import COLOURS, Shown
+from kiosk.rules import text
 
 BONA_FIDE = "bona_fide"
 LEAST_FPS, MOST_FPS = 4.0, 240.0  # slower, and a face that stays seems to be gone between two frames
@@ -59,7 +61,7 @@ def find_clips(directory: Path) -> list[Clip]:
     for species in _folders(directory):
         for source in _folders(species):
             places = [source] if _frames(source) else _folders(source)
-            clips += [read_clip(place, species.name, source.name) for place in places]
+            clips += [read_clip(place, text.shown(species.name), text.shown(source.name)) for place in places]
     if not clips:
         raise ConfigError(f"{directory} holds no clip; {LAYOUT}")
     return clips
@@ -150,7 +152,7 @@ def _frames(path: Path) -> tuple[Path, ...]:
 
 
 def _folders(path: Path) -> list[Path]:
-    return sorted(one for one in path.iterdir() if one.is_dir() and not one.name.startswith("."))
+    return sorted(one for one in path.iterdir() if one.is_dir() and passed_over(one.name) is None)
 
 
 def _fps(path: Path) -> float:

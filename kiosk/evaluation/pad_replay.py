@@ -26,6 +26,7 @@ from kiosk.recognition.match import compare
 from kiosk.recognition.pad_levels import CHALLENGES, Level, ScriptedAsker
 from kiosk.recognition.photo import decode
 from kiosk.recognition.pipeline import MESH_PRESENCE, Recogniser
+from kiosk.rules.text import shown
 from kiosk.types import RgbImage, Template
 
 NOT_ASKED = (
@@ -200,7 +201,7 @@ def _named(played: Iterable[Played], what: str) -> list[str]:
 
 def _clip_row(one: Played) -> dict[str, Any]:
     clip = one.clip
-    return {"clip": f"{clip.species}/{clip.source}/{clip.path.name}", **one.judgement.as_record()}
+    return {"clip": f"{clip.species}/{clip.source}/{shown(clip.path.name)}", **one.judgement.as_record()}
 
 
 def network_median(played: Played) -> float | None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from kiosk.rules.text import counted
+
 STYLE = """
 :root{color-scheme:light dark;--ink:#16202b;--soft:#55626f;--line:#c9d1d9;--bar:#b3261e;--good:#1b6e3c;--paper:#fff}
 @media(prefers-color-scheme:dark){:root{--ink:#e7edf3;--soft:#a3afbb;--line:#3a4550;--bar:#ff8a80;--good:#7fd6a0;
@@ -39,13 +41,15 @@ def headline(report: Mapping[str, Any]) -> str:
     """Return the worst species in a sentence."""
     worst, everybody = report["headline"], report["bona_fide_all"]
     attacks = (
-        f"Worst species {worst['worst_species']}: {worst['accepted']} of {worst['presentations']} attacks accepted, "
+        f"Worst species {worst['worst_species']}: {worst['accepted']} of "
+        f"{counted(worst['presentations'], 'attack', 'attacks')} accepted, "
         f"APCER {_percent(worst['apcer'])}, at most {_percent(worst['apcer_upper_95'])} with 95 % confidence."
         if worst
         else "No attacks were presented."
     )
     people = (
-        f" Of {everybody['presentations']} bona fide presentations of {everybody['people']} people "
+        f" Of {counted(everybody['presentations'], 'bona fide presentation', 'bona fide presentations')} "
+        f"of {counted(everybody['people'], 'person', 'people')} "
         f"{everybody['accepted']} were accepted, {everybody['denied']} denied (BPCER {_percent(everybody['bpcer'])}, "
         f"at most {_percent(everybody['bpcer_upper_95'])})."
         if everybody["presentations"]

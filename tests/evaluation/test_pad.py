@@ -196,6 +196,37 @@ def test_names_in_a_report_are_no_markup(person, capsys, tmp_path):
     capsys.readouterr()
 
 
+def test_folders_of_thumbnails_are_no_species_and_no_person(person, capsys, tmp_path):
+    write_clip(tmp_path / "bona_fide" / "anna" / "1", person.rest * 3)
+    for odd in ("@eaDir/x/1", "__MACOSX/x/1", "bona_fide/@eaDir/1", "bona_fide/anna/@eaDir"):
+        write_clip(tmp_path / odd, person.rest[:2])
+
+    assert evaluate_pad(tmp_path, "--level", "passive") == 0
+
+    assert "Of 1 bona fide presentation of 1 person " in capsys.readouterr().out
+    assert [clip.species for clip in find_clips(tmp_path)] == ["bona_fide"]
+
+
+def test_names_in_no_encoding_or_with_escapes_reach_every_report(person, capsys, tmp_path):
+    root = tmp_path / "odd"
+    write_clip(root / "bona_fide" / "caf\udce9 \x1b[31m" / "1\udce9", person.rest * 3)
+    page = tmp_path / "pad.html"
+
+    code, told = evaluate(capsys, root, "--level", "passive", "--html", page)
+    assert evaluate_pad(root, "--level", "passive") == 0
+
+    assert (code, list(told["bona_fide"])) == (0, ["caf\\xe9 \\x1b[31m"])
+    assert "\x1b" not in page.read_text(encoding="utf-8") + capsys.readouterr().out
+
+
+def test_a_page_that_is_a_folder_is_told_before_the_work(person, capsys, tmp_path):
+    write_clip(tmp_path / "bona_fide" / "anna" / "1", person.rest * 3)
+
+    assert evaluate_pad(tmp_path, "--level", "passive", "--html", tmp_path) == 1
+
+    assert capsys.readouterr().err == f"Error: {tmp_path}: Is a directory\n"
+
+
 def test_calibrating_judges_on_other_people(recordings, capsys):
     _, report = evaluate(capsys, recordings, "--level", "active", "--calibrate")
 

@@ -27,6 +27,7 @@ from kiosk.recognition.judgement import Verdict
 from kiosk.recognition.liveness_photo import judge_photograph
 from kiosk.recognition.pad_levels import Level
 from kiosk.recognition.photo import decode
+from kiosk.rules.text import counted
 from kiosk.settings.config import Config
 from kiosk.types import Frame
 
@@ -80,6 +81,9 @@ def evaluate_pad(chosen: argparse.Namespace) -> None:
     level = Level(chosen.level or config.pad.chosen_level)
     if level is Level.OFF:
         raise ConfigError("level off judges nothing; give --level passive, active or strict")
+    if chosen.html is not None:
+        with chosen.html.open("ab"):  # a place that cannot be written is better known before the work than after it
+            pass
     judge = _judge(chosen, config)
     calibration: dict[str, Any] | None = None
     if chosen.calibrate:
@@ -104,7 +108,8 @@ def evaluate_pad(chosen: argparse.Namespace) -> None:
     print(as_text(report))
     if calibration is not None:
         print(
-            f"\nSet with {len(split.setting)} clips of {len(calibration['set_with'])} people, judged on others. In "
+            f"\nSet with {counted(len(split.setting), 'clip', 'clips')} of "
+            f"{counted(len(calibration['set_with']), 'person', 'people')}, judged on others. In "
             f"kiosk.toml:\n[pad]\nnetwork_low = {judge.limits.cues.network_low}\n"
             f'calibrated_for = "{judge.network.model}"'
         )
