@@ -28,7 +28,9 @@ pytest.importorskip("zxingcpp", reason="zxing-cpp is not installed; it is in the
 
 def test_a_pass_in_the_cameras_picture_opens_once_and_is_used_up_then(tmp_path):
     clock = Clock(1e6, is_synced=lambda: True)
-    nobody = replace(Stage(tmp_path / "unused").device.recogniser, glance=lambda _image: [])
+    unused = Stage(tmp_path / "unused")
+    unused.close()
+    nobody = replace(unused.device.recogniser, glance=lambda _image: [])
     stage = Stage(tmp_path, config(passes={"enabled": True, "ask": "nothing"}))
     now = clock()
     kept = issue_pass(
