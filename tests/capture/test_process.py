@@ -25,7 +25,8 @@ from kiosk.settings.sections import CameraSettings
 from tests.capture.frames import picture
 from tests.patience import BUSY_S, LIMIT_S, PROCESS_S, reserved_port, until
 
-PATIENT: dict[str, Any] = {"lost_after_s": 60.0, "frozen_after_s": 0.0}  # where nothing but a death may count
+PATIENT: dict[str, Any] = {"open_within_s": 60.0, "lost_after_s": 60.0, "frozen_after_s": 0.0}
+"""Where nothing but a death may count."""
 QUICK = {
     "reopen_first_s": 0.05,
     "reopen_longest_s": 0.1,

@@ -21,7 +21,7 @@ from kiosk.settings.sections import CameraSettings
 from kiosk.testing.fakes import RecordedLines
 from tests.daemon.test_kiosk import PATIENT
 from tests.entrance.staged import Stage, config
-from tests.patience import until
+from tests.patience import PROCESS_S, until
 
 pytest.importorskip("zxingcpp", reason="zxing-cpp is not installed; it is in the extra `documents`")
 
@@ -54,7 +54,13 @@ def test_a_pass_in_the_cameras_picture_opens_once_and_is_used_up_then(tmp_path):
     kiosk = Kiosk(
         Device(nobody, stage.store, stage.config, now=clock),
         lambda tell: Camera(
-            CameraSettings(source="demo:?width=640&height=480&fps=15&loop=1"), [portrait, nothing], tell=tell
+            CameraSettings(
+                source="demo:?width=640&height=480&fps=15&loop=1",
+                lost_after_s=60.0,  # a machine that runs other tests stands still now and then
+                open_within_s=60.0,
+            ),
+            [portrait, nothing],
+            tell=tell,
         ),
         lines=lines,
         clock=clock,
@@ -66,8 +72,10 @@ def test_a_pass_in_the_cameras_picture_opens_once_and_is_used_up_then(tmp_path):
     kiosk.start()
     watch.start()
     try:
-        until(lambda: lines.pulses == 1)
-        until(lambda: any(one.get("why") == "pass_used_up" for one in news))  # the next visit of the same picture
+        until(lambda: lines.pulses == 1, PROCESS_S)
+        until(
+            lambda: any(one.get("why") == "pass_used_up" for one in news), PROCESS_S
+        )  # the next visit of the same picture
     finally:
         watch.close()
         kiosk.close()
