@@ -252,7 +252,8 @@ class Member:
         return said
 
     def _use(self, roster: Roster) -> None:
-        self.roster, self._keys = roster, roster.keys_for(self.id, self.identity.seal)
+        self._keys = roster.keys_for(self.id, self.identity.seal)  # first: who reads both takes the roster before them
+        self.roster = roster
 
     def _opened(self, one: Message) -> Arrived | Not:
         if self.roster is None:

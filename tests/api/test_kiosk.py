@@ -546,11 +546,12 @@ def test_what_is_said_while_a_listener_looks_up_the_newest_is_heard_once_and_not
 
     async def heard():
         listener = Listener(Going(lambda: NOW), [Topic.SCREEN])
-        found = [await listener.next(LIMIT_S)]
+        found, news = [], await listener.next(LIMIT_S)
         await asyncio.sleep(0.0)  # what was said meanwhile is handed over by the loop
-        while (news := await listener.next(0.0)) is not None:
-            found.append(news)
-        return [one.data["state"] for one in found]
+        while news is not None:
+            found.append(news.data["state"])
+            news = await listener.next(0.0)
+        return found
 
     assert asyncio.run(heard()) == ["newest"]
 

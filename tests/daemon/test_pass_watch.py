@@ -73,9 +73,8 @@ def test_a_pass_in_the_cameras_picture_opens_once_and_is_used_up_then(tmp_path):
     watch.start()
     try:
         until(lambda: lines.pulses == 1, PROCESS_S)
-        until(
-            lambda: any(one.get("why") == "pass_used_up" for one in news), PROCESS_S
-        )  # the next visit of the same picture
+        # The next visit of the same picture.
+        until(lambda: any(one.get("why") == "pass_used_up" for one in news), PROCESS_S)
     finally:
         watch.close()
         kiosk.close()
