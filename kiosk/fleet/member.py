@@ -252,8 +252,7 @@ class Member:
         return said
 
     def _use(self, roster: Roster) -> None:
-        self._keys = roster.keys_for(self.id, self.identity.seal)  # first: who reads both takes the roster before them
-        self.roster = roster
+        self._keys, self.roster = roster.keys_for(self.id, self.identity.seal), roster  # read in the other order
 
     def _opened(self, one: Message) -> Arrived | Not:
         if self.roster is None:
