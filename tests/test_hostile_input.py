@@ -14,7 +14,7 @@ import hashlib
 import hmac
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import fields
 from datetime import date
 from pathlib import Path
@@ -229,8 +229,9 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def people(scratch: Path) -> Store:
-    return initialise(scratch / "state", now=lambda: float(NOW))
+def people(scratch: Path) -> Iterator[Store]:
+    with initialise(scratch / "state", now=lambda: float(NOW)) as store:
+        yield store
 
 
 def read_backup(content: bytes, scratch: Path) -> None:

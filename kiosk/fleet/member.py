@@ -253,7 +253,7 @@ class Member:
         return said
 
     def _use(self, roster: Roster) -> None:
-        self.roster, self._keys = roster, roster.keys_for(self.id, self.identity.seal)
+        self._keys, self.roster = roster.keys_for(self.id, self.identity.seal), roster  # read in the other order
 
     def _opened(self, one: Message) -> Arrived | Not:
         if self.roster is None:

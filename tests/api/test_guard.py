@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -499,7 +500,7 @@ def test_a_failure_of_ours_is_a_500_without_its_reason(fresh, caplog):
     def fail(*_, **__):
         raise RuntimeError(f"something about {SECRET_NAME}")
 
-    fresh.device.analyse = fail
+    fresh.device.recogniser = replace(fresh.device.recogniser, find_upright=fail, detect=fail)
     answer = fresh.call("POST", "/v3/face-match/", "device", files=match_files())
 
     assert answer.status_code == 500

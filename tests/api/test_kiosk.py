@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import itertools
@@ -18,9 +19,9 @@ import pytest
 from PIL import Image
 
 from kiosk.api import app
-from kiosk.api.routes.events import AGAIN_S
+from kiosk.api.routes.events import AGAIN_S, Listener
 from kiosk.device.enrol import enrol_person
-from kiosk.entrance.news import Still, Topic
+from kiosk.entrance.news import Broadcast, Still, Topic
 from kiosk.rules.conditions import Degradation
 from kiosk.settings.config import Sources
 from kiosk.store.accounts import Role
@@ -532,6 +533,27 @@ def test_a_stream_ends_with_what_let_it_in(served, ending):
         served.kiosk.news.publish(Topic.DECISION, {"name": "Person A"})
 
         assert not any("Person A" in line for line in lines)
+
+
+def test_what_is_said_while_a_listener_looks_up_the_newest_is_heard_once_and_nothing_older_after_it():
+    class Going(Broadcast):
+        """News that go on while somebody begins to listen."""
+
+        def latest(self, topic):
+            for state in ("older", "newest"):
+                self.publish(topic, {"state": state})
+            return super().latest(topic)
+
+    async def heard():
+        listener = Listener(Going(lambda: NOW), [Topic.SCREEN])
+        found, news = [], await listener.next(LIMIT_S)
+        await asyncio.sleep(0.0)  # what was said meanwhile is handed over by the loop
+        while news is not None:
+            found.append(news.data["state"])
+            news = await listener.next(0.0)
+        return found
+
+    assert asyncio.run(heard()) == ["newest"]
 
 
 def test_a_keys_stream_goes_on_until_the_key_is_revoked(served):

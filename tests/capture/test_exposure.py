@@ -11,7 +11,7 @@ from kiosk.capture.process import Camera
 from kiosk.capture.slot import Exposure
 from kiosk.settings.sections import CameraSettings
 from kiosk.testing.fake_picamera2 import AE_ROW, AWB_ROW, COUNT_ROW, ON
-from tests.patience import LIMIT_S, until
+from tests.patience import LIMIT_S, PROCESS_S, until
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def picamera2(tmp_path, monkeypatch):
 @contextlib.contextmanager
 def opened(source):
     with Camera(CameraSettings(source=source, warmup_frames=0)) as camera:
-        first = camera.latest(0, LIMIT_S)
+        first = camera.latest(0, PROCESS_S)
         assert first is not None, camera.report.sentence
         yield camera
 
@@ -68,7 +68,7 @@ def test_a_camera_that_cannot_be_told_says_so_and_goes_on(tmp_path):
     with opened(f"dir:{tmp_path}?fps=50&loop=1") as camera:
         camera.hold_exposure(is_wanted=True)
         until(lambda: camera.exposure is Exposure.CANNOT)
-        number = camera.latest(0, LIMIT_S).number
+        number = camera.latest(0, PROCESS_S).number
 
         assert camera.latest(number, LIMIT_S) is not None
         camera.hold_exposure(is_wanted=False)

@@ -23,9 +23,10 @@ from kiosk.capture.watch import Report, State
 from kiosk.errors import ConfigError
 from kiosk.settings.sections import CameraSettings
 from tests.capture.frames import picture
-from tests.patience import BUSY_S, LIMIT_S, reserved_port, until
+from tests.patience import BUSY_S, LIMIT_S, PROCESS_S, reserved_port, until
 
-PATIENT: dict[str, Any] = {"lost_after_s": 60.0, "frozen_after_s": 0.0}  # where nothing but a death may count
+PATIENT: dict[str, Any] = {"open_within_s": 60.0, "lost_after_s": 60.0, "frozen_after_s": 0.0}
+"""Where nothing but a death may count."""
 QUICK = {
     "reopen_first_s": 0.05,
     "reopen_longest_s": 0.1,
@@ -97,7 +98,7 @@ def is_running(pid):
 
 def test_frames_come_from_another_process_upright_and_mirrored_with_rising_numbers(folder):
     with opened(f"dir:{folder}?fps=20&loop=1", rotation=90, mirror=True, **PATIENT) as camera:
-        frames = [camera.latest(0, LIMIT_S)]
+        frames = [camera.latest(0, PROCESS_S)]
         for _ in range(5):
             frames.append(camera.latest(frames[-1].number, LIMIT_S))
 
@@ -122,7 +123,7 @@ def test_a_frame_of_4k_is_scaled_on_the_way(tmp_path, long_edge, shape):
         cells = rng.integers(0, 255, (27, 48, 3), np.uint8)
         cv2.imwrite(str(tmp_path / f"{number}.jpg"), np.kron(cells, np.ones((80, 80, 1), np.uint8)))
     with opened(f"dir:{tmp_path}?fps=4&loop=1", long_edge=long_edge, **PATIENT) as camera:
-        frame = camera.latest(0, LIMIT_S)
+        frame = camera.latest(0, PROCESS_S)
 
     assert frame.image.shape == shape
     assert frame.image.std() > 40.0
@@ -130,7 +131,7 @@ def test_a_frame_of_4k_is_scaled_on_the_way(tmp_path, long_edge, shape):
 
 def test_a_slow_reader_gets_the_newest_frame_and_sees_the_gap(folder):
     with opened(f"dir:{folder}?fps=100&loop=1", **PATIENT) as camera:
-        first = camera.latest(0, LIMIT_S)
+        first = camera.latest(0, PROCESS_S)
         until(lambda: camera._number > first.number + 10)  # the reader is busy
         late = camera.latest(first.number, LIMIT_S)
 
@@ -140,7 +141,7 @@ def test_a_slow_reader_gets_the_newest_frame_and_sees_the_gap(folder):
 
 def test_only_a_newer_frame_will_do_and_waiting_for_it_has_an_end(folder):
     with opened(f"dir:{folder}?fps=20&loop=1") as camera:
-        frame = camera.latest(0, LIMIT_S)
+        frame = camera.latest(0, PROCESS_S)
         began = time.monotonic()
 
         assert camera.latest(frame.number + 1_000_000, 0.05) is None
@@ -157,7 +158,7 @@ def test_a_recording_ends_and_is_no_fault(folder):
 
 def test_the_demo_runs_on_the_portraits_handed_in(folder):
     with opened("demo:?width=320&height=240", [folder / "0.png"]) as camera:
-        assert camera.latest(0, LIMIT_S).image.shape == (240, 320, 3)
+        assert camera.latest(0, PROCESS_S).image.shape == (240, 320, 3)
 
 
 def test_a_wrong_source_is_refused_before_anything_starts():
@@ -170,7 +171,7 @@ def test_a_wrong_source_is_refused_before_anything_starts():
 
 def test_a_child_killed_is_replaced_and_numbers_go_on_rising(folder):
     with opened(f"dir:{folder}?fps=50&loop=1", **PATIENT) as camera:
-        frame = camera.latest(0, LIMIT_S)
+        frame = camera.latest(0, PROCESS_S)
         (before,) = children()
         os.kill(before, signal.SIGKILL)
         until(was(camera, State.LOST))
@@ -183,7 +184,7 @@ def test_a_child_killed_is_replaced_and_numbers_go_on_rising(folder):
 
 def test_what_became_of_a_demos_people_is_told_to_every_child(folder):
     with opened("demo:?width=64&height=64&wait=1", [folder / "0.png"], **PATIENT) as camera:
-        number = camera.latest(0, LIMIT_S).number
+        number = camera.latest(0, PROCESS_S).number
         camera.cue(3, is_idle=True)
         first = camera._child.slot.attention()
         for pid in children():
@@ -205,7 +206,7 @@ def test_a_dead_child_is_lost_to_all_who_ask_and_told_of_before_the_wait_for_the
             super().__init__(settings, tell=lambda report: asked.append((report.state, self.report.state)))
 
     with Asked() as camera:
-        camera.latest(0, LIMIT_S)
+        camera.latest(0, PROCESS_S)
         for pid in children():
             os.kill(pid, signal.SIGKILL)
         until(lambda: asked[1:])
@@ -216,7 +217,7 @@ def test_a_dead_child_is_lost_to_all_who_ask_and_told_of_before_the_wait_for_the
 
 def test_a_child_that_hangs_is_noticed_in_time_and_replaced(folder):
     with opened(f"dir:{folder}?fps=50&loop=1", lost_after_s=1.0) as camera:
-        camera.latest(0, LIMIT_S)
+        camera.latest(0, PROCESS_S)
         before = children()
         for pid in before:
             with contextlib.suppress(ProcessLookupError):  # replaced already, where this test itself stood still
@@ -314,7 +315,7 @@ def test_a_network_camera_that_falls_silent_is_lost_and_reopened_until_it_speaks
     url = f"http://user:geheim@127.0.0.1:{web_camera.server_port}/ch?token=geheim"
 
     with opened(url, warmup_frames=3) as camera:
-        frame = camera.latest(0, LIMIT_S)
+        frame = camera.latest(0, PROCESS_S)
         web_camera.flows.clear()
         noticed_s = until(was(camera, State.LOST))
         until(lambda: web_camera.opened > 1)
@@ -330,7 +331,7 @@ def test_a_network_camera_that_falls_silent_is_lost_and_reopened_until_it_speaks
 
 def test_frames_of_the_warm_up_are_dropped(web_camera):
     with opened(f"http://127.0.0.1:{web_camera.server_port}/", warmup_frames=5, **PATIENT) as camera:
-        frame = camera.latest(0, LIMIT_S)
+        frame = camera.latest(0, PROCESS_S)
 
     # JPEG changes a picture by less than 20, other pictures are 40 away. A busy machine skips some, never goes back.
     unlike = [np.abs(frame.image.astype(int) - picture(number)[:, :, ::-1]).mean() for number in range(1000)]
@@ -413,7 +414,7 @@ def rtsp_server():
 def test_an_rtsp_camera_that_stops_answering_is_lost_in_time_and_comes_back(rtsp_server):
     server = rtsp_server()
     with opened(f"rtsp://127.0.0.1:{server.port}/cam", warmup_frames=2) as camera:
-        frame = camera.latest(0, LIMIT_S)
+        frame = camera.latest(0, PROCESS_S)
         server.send_signal(signal.SIGSTOP)
         noticed_s = until(was(camera, State.LOST))
         server.send_signal(signal.SIGCONT)
@@ -428,7 +429,7 @@ def test_an_rtsp_camera_that_stops_answering_is_lost_in_time_and_comes_back(rtsp
 def test_an_rtsp_camera_that_knows_one_transport_alone_gives_pictures(rtsp_server, transport):
     server = rtsp_server(transport)
     with opened(f"rtsp://127.0.0.1:{server.port}/cam", warmup_frames=2) as camera:
-        frame = camera.latest(0, LIMIT_S)
+        frame = camera.latest(0, PROCESS_S)
         later = camera.latest(frame.number, LIMIT_S)
 
     assert frame.image.shape == (240, 320, 3)
@@ -448,7 +449,7 @@ def test_an_rtsp_camera_that_restarts_is_lost_in_time_and_comes_back_and_no_log_
     server = rtsp_server()
     # The server's test pattern begins anew with it: its frames come again, as no sensor's do.
     with opened(f"rtsp://user:geheim@127.0.0.1:{server.port}/cam", warmup_frames=2, frozen_after_s=0.0) as camera:
-        frame = camera.latest(0, LIMIT_S)
+        frame = camera.latest(0, PROCESS_S)
         server.kill()
         server.wait()
         noticed_s = until(was(camera, State.LOST))
@@ -485,7 +486,7 @@ def ffmpeg_camera():
 def test_an_ffmpeg_camera_that_hangs_or_dies_is_lost_in_time_and_comes_back(ffmpeg_camera, how):
     server = ffmpeg_camera()
     with opened(f"http://127.0.0.1:{server.port}/cam", warmup_frames=2) as camera:
-        frame = camera.latest(0, LIMIT_S)
+        frame = camera.latest(0, PROCESS_S)
         server.send_signal(how)
         noticed_s = until(was(camera, State.LOST))
         server.kill()
@@ -503,12 +504,12 @@ def test_an_ffmpeg_camera_that_hangs_or_dies_is_lost_in_time_and_comes_back(ffmp
 
 def test_nothing_is_left_after_closing_however_often_it_was_opened(folder):
     with opened(f"dir:{folder}?fps=50&loop=1") as camera:
-        camera.latest(0, LIMIT_S)
+        camera.latest(0, PROCESS_S)
     before, threads = descriptors(), set(threading.enumerate())  # what other tests left may end meanwhile
 
     for _ in range(2):
         with opened(f"dir:{folder}?fps=50&loop=1") as camera:
-            camera.latest(0, LIMIT_S)
+            camera.latest(0, PROCESS_S)
             for pid in children():
                 os.kill(pid, signal.SIGKILL)
             until(was(camera, State.LOST))
@@ -528,7 +529,7 @@ def test_a_camera_that_was_never_started_can_be_closed():
 
 def test_a_camera_can_be_closed_twice(folder):
     with opened(f"dir:{folder}?fps=50&loop=1") as camera:
-        camera.latest(0, LIMIT_S)
+        camera.latest(0, PROCESS_S)
         camera.close()
 
     assert children() == set()

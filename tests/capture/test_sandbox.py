@@ -27,7 +27,7 @@ from kiosk.capture.sources import parse_source
 from kiosk.settings.sections import CameraSettings
 from kiosk.store.keys import new_key
 from tests.capture.frames import picture
-from tests.patience import LIMIT_S, until
+from tests.patience import PROCESS_S, until
 
 # Put before the child's own program: on a signal it tries what a decoder taken over would, in the thread that captures,
 # and writes the answers into a file that was open before.
@@ -215,7 +215,7 @@ def test_libcamera_s_own_settings_reach_a_camera_of_the_raspberry_pi_and_no_othe
 def test_a_camera_says_what_shuts_its_process_in(folder, caplog):
     caplog.set_level("INFO", "kiosk.capture")
     with Camera(CameraSettings(source=f"dir:{folder}?fps=50&loop=1")) as camera:
-        camera.latest(0, LIMIT_S)
+        camera.latest(0, PROCESS_S)
         until(lambda: camera.walls)
 
         assert "seccomp" in camera.walls
@@ -251,7 +251,7 @@ def test_pictures_that_lie_elsewhere_and_are_linked_into_a_folder_are_shown(fold
     (folder / "one.png").symlink_to(other)
 
     with Camera(CameraSettings(source=f"dir:{folder}?fps=50&loop=1", frozen_after_s=0.0)) as camera:
-        frame = camera.latest(0, LIMIT_S)
+        frame = camera.latest(0, PROCESS_S)
 
     assert frame is not None
     np.testing.assert_array_equal(frame.image, picture(99)[:, :, ::-1])

@@ -357,22 +357,23 @@ def test_the_pace_of_tests_is_the_products_but_shorter():
     assert len(QUICK.look_after_s) == len(Pace().look_after_s)
 
 
-def test_a_fault_of_ours_ends_no_thread_and_is_told_in_health_until_it_is_over(kiosk, fake, syncing, caplog):
-    name, stepping, is_broken = "Person A", syncing.sender.step, threading.Event()
-    is_broken.set()
+def test_a_fault_of_ours_ends_no_thread_and_is_told_in_health_until_it_is_over(kiosk, fake, caplog):
+    name, is_broken = "Person A", threading.Event()
 
-    def step():
+    def now():
         if is_broken.is_set():
             raise ZeroDivisionError(name)
-        return stepping()
+        return time.time()
 
-    syncing.sender.step = step
+    syncing = sync(kiosk, fake, now=now)
     request_id = decide(kiosk)
+    is_broken.set()
     syncing.start()
     until(lambda: "ZeroDivisionError" in (syncing.alarm or ""))
     is_broken.clear()
     until(lambda: sent(fake) == [request_id])
     until(lambda: syncing.alarm is None)
+    syncing.close()
 
     assert "cloud turn failed error=ZeroDivisionError" in caplog.text
     assert "Person A" not in caplog.text

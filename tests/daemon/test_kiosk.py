@@ -39,7 +39,7 @@ from kiosk.testing.fakes import RecordedLines
 from kiosk.testing.scripted_liveness import ScriptedDetector
 from kiosk.types import Face, Template
 from tests.entrance.staged import POINTS, Stage, config, template
-from tests.patience import BUSY_S, LIMIT_S, stands_in, until
+from tests.patience import BUSY_S, LIMIT_S, PROCESS_S, stands_in, until
 from tests.store.stored import refusing
 
 A = template(1)
@@ -104,7 +104,13 @@ class World:
         self.verdict: dict[str, Exception | None] = {"error": None}
         self.may_pass = threading.Event()
         self.may_pass.set()
-        camera = CameraSettings(source=f"dir:{scene}?fps=30&loop=1", reopen_first_s=0.05, reopen_longest_s=0.1)
+        camera = CameraSettings(
+            source=f"dir:{scene}?fps=30&loop=1",
+            reopen_first_s=0.05,
+            reopen_longest_s=0.1,
+            lost_after_s=60.0,  # a machine that runs other tests stands still now and then
+            open_within_s=60.0,
+        )
         self.kiosk = Kiosk(
             self.device,
             lambda tell: Camera(camera, tell=tell),
@@ -130,7 +136,7 @@ class World:
         self.store.close()
 
     def armed(self):
-        until(lambda: self.kiosk.requests.health().is_armed)
+        until(lambda: self.kiosk.requests.health().is_armed, PROCESS_S)  # the camera's process starts
         return self
 
     def enrol(self, seed, name="Person A"):
@@ -181,7 +187,7 @@ def test_without_a_passed_self_test_nobody_is_judged_and_it_is_tried_again(tmp_p
     with world:
         world.people.append(A)
         until(lambda: "self_test_failed" in world.kiosk.monitor.states())
-        until(lambda: world.kiosk.judge.newest is not None)
+        until(lambda: world.kiosk.judge.newest is not None, PROCESS_S)
         assert world.store.decisions().total == 0
         world.verdict["error"] = None
         world.armed()
@@ -232,7 +238,7 @@ def test_an_alarm_switches_the_kiosk_off_over_a_restart(tmp_path, scene):
         world.armed()
         world.kiosk.requests.set_alarm(is_armed=True, actor="key-1")
         world.people.append(A)
-        until(lambda: world.kiosk.judge.newest is not None)
+        until(lambda: world.kiosk.judge.newest is not None, PROCESS_S)
         assert world.kiosk.monitor.states().count("alarm_armed") == 1
     assert read_restart(tmp_path / "state").is_alarm_armed
 

@@ -21,14 +21,16 @@ from kiosk.settings.sections import CameraSettings
 from kiosk.testing.fakes import RecordedLines
 from tests.daemon.test_kiosk import PATIENT
 from tests.entrance.staged import Stage, config
-from tests.patience import until
+from tests.patience import PROCESS_S, until
 
 pytest.importorskip("zxingcpp", reason="zxing-cpp is not installed; it is in the extra `documents`")
 
 
 def test_a_pass_in_the_cameras_picture_opens_once_and_is_used_up_then(tmp_path):
     clock = Clock(1e6, is_synced=lambda: True)
-    nobody = replace(Stage(tmp_path / "unused").device.recogniser, glance=lambda _image: [])
+    unused = Stage(tmp_path / "unused")
+    unused.close()
+    nobody = replace(unused.device.recogniser, glance=lambda _image: [])
     stage = Stage(tmp_path, config(passes={"enabled": True, "ask": "nothing"}))
     now = clock()
     kept = issue_pass(
@@ -52,7 +54,13 @@ def test_a_pass_in_the_cameras_picture_opens_once_and_is_used_up_then(tmp_path):
     kiosk = Kiosk(
         Device(nobody, stage.store, stage.config, now=clock),
         lambda tell: Camera(
-            CameraSettings(source="demo:?width=640&height=480&fps=15&loop=1"), [portrait, nothing], tell=tell
+            CameraSettings(
+                source="demo:?width=640&height=480&fps=15&loop=1",
+                lost_after_s=60.0,  # a machine that runs other tests stands still now and then
+                open_within_s=60.0,
+            ),
+            [portrait, nothing],
+            tell=tell,
         ),
         lines=lines,
         clock=clock,
@@ -64,8 +72,9 @@ def test_a_pass_in_the_cameras_picture_opens_once_and_is_used_up_then(tmp_path):
     kiosk.start()
     watch.start()
     try:
-        until(lambda: lines.pulses == 1)
-        until(lambda: any(one.get("why") == "pass_used_up" for one in news))  # the next visit of the same picture
+        until(lambda: lines.pulses == 1, PROCESS_S)
+        # The next visit of the same picture.
+        until(lambda: any(one.get("why") == "pass_used_up" for one in news), PROCESS_S)
     finally:
         watch.close()
         kiosk.close()

@@ -19,6 +19,7 @@ from kiosk.store.decision_log import DecisionFilter
 from kiosk.store.subjects import Details
 from kiosk.types import Origin, Status
 from tests.entrance.staged import NOW, Stage, config, template
+from tests.store.stored import refusing
 
 CONSENT = Consent("2026-11", NOW)
 A, B, STRANGER = template(1), template(2), template(3)
@@ -657,11 +658,8 @@ def test_an_enrolment_whose_store_fails_is_told_so(tmp_path):
     stage = stage_for(tmp_path, "enrol", **ENROLLING)
     stage.judge.expected.begin_enrolment(Details(), CONSENT, is_allowlisted=False, is_attended=True)
 
-    def fail(*_, **__):
-        raise StoreError("disk full")
-
-    stage.store.people.enrol = fail
-    stage.show(A, seconds=3.0)
+    with refusing(stage.store.directory, "INSERT ON subject"):
+        stage.show(A, seconds=3.0)
     stage.close()
 
     assert stage.told(Topic.ENROLMENT)[-1]["state"] == "failed"

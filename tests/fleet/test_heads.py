@@ -39,6 +39,7 @@ def say(kiosk, to, *, at=1.0):
 
 
 def reopened(kiosk):
+    kiosk.store.close()
     kiosk.store = open_store(kiosk.directory, read_keys(kiosk.directory), now=Clock())
     kiosk.member = type(kiosk.member)(kiosk.store)
 
@@ -52,7 +53,7 @@ def put_back(kiosk, to):
 
 
 def copied(kiosk, place):
-    kiosk.store.close()
+    kiosk.store.close()  # so that all of it is in its file
     shutil.copytree(kiosk.directory, place)
     reopened(kiosk)
     return place

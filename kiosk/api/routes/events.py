@@ -47,6 +47,7 @@ class Listener:
         self._end = news.listen(self._tell)
         known = [news.latest(topic) for topic in topics if topic in LASTING]
         self._queue.extend(sorted((one for one in known if one is not None), key=lambda one: one.number))
+        self._looked_up = {one.topic: one.number for one in self._queue}
         if self._queue:
             self._came.set()
 
@@ -58,8 +59,8 @@ class Listener:
                 return
 
     def _put(self, news: News) -> None:
-        if any(one.number == news.number for one in self._queue):
-            return  # it came while the newest were looked up
+        if news.number <= self._looked_up.get(news.topic, -1):
+            return  # it came while the newest were looked up, and is one of them or older
         self.lost += len(self._queue) == QUEUE
         self._queue.append(news)
         self._came.set()
