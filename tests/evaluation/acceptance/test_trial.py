@@ -296,8 +296,8 @@ def test_a_signature_holds_for_this_report_this_comment_and_this_key_alone():
         (b"Report", made, vault.public_key, "changed or damaged"),
         (b"report", made.replace("of 1", "of 2"), vault.public_key, "comment was changed"),
         (b"report", made, other.public_key, "another key"),
-        (b"report", made.replace("\n", "", 1), vault.public_key, "no signature"),
-        (b"report", "", vault.public_key, "no signature"),
+        (b"report", made.replace("\n", "", 1), vault.public_key, "not a signature"),
+        (b"report", "", vault.public_key, "not a signature"),
         (b"report", made.replace("\nRU", "\n!U"), vault.public_key, "damaged"),
     ):
         with pytest.raises(ConfigError, match=why):
