@@ -87,6 +87,9 @@ def take_both(url: str, password: str, folder: Path) -> None:
         page.get_by_role("heading", name="Today").wait_for()
         page.evaluate("location.hash = '#/decisions'")
         page.get_by_role("cell", name="Person B").first.wait_for()
+        page.locator(".alarm-seen").click()  # else the alarm of the blocked person covers the decisions
+        page.locator(".filter-box > summary").click()
+        page.evaluate("scrollTo(0, 0)")
         take(page, folder / "operator.png")
         browser.close()
 
