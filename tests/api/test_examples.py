@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from kiosk.api.routes.pages import WEB
+from kiosk.api.page_scripts import WEB
 from kiosk.device.enrol import enrol_person
 from kiosk.settings.config import Config
 from kiosk.settings.workflows import SessionSettings

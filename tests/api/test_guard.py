@@ -14,7 +14,7 @@ import pytest
 
 from kiosk.api import app
 from kiosk.api.context import MOST_STREAMS_OF_ONE
-from kiosk.api.routes.pages import WEB
+from kiosk.api.page_scripts import SCRIPTS, WEB, joined
 from kiosk.api.screen_token import screen_token
 from kiosk.store.accounts import Role
 from tests.api.served import A1, PASSWORD, match_files, serving
@@ -385,13 +385,15 @@ def test_every_file_of_the_pages_is_given_out_as_what_it_is(served):
     files = [path for path in WEB.rglob("*") if path.is_file() and path.suffix != ".md"]
     with served.client() as client:
         document = client.get("/web/README.md")
-        answers = {path: client.get(f"/web/{path.relative_to(WEB).as_posix()}") for path in files}
-        tag = answers[WEB / "screen" / "index.html"].headers["etag"]
+        names = {path.relative_to(WEB).as_posix(): path for path in files}
+        answers = {name: client.get(f"/web/{name}") for name in names}
+        tag = answers["screen/index.html"].headers["etag"]
         again = client.get("/web/screen/index.html", headers={"if-none-match": tag})
 
     assert files
-    for path, answer in answers.items():
-        assert (answer.status_code, answer.content) == (200, path.read_bytes())
+    for name, answer in answers.items():
+        content = joined(name) if name in SCRIPTS else names[name].read_bytes()
+        assert (answer.status_code, answer.content) == (200, content)
     assert (again.status_code, again.content) == (304, b"")
     assert document.status_code == 404
 

@@ -10,17 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from PIL import Image
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-    unsupported_method,
-)
 
 from kiosk.api import app
 from kiosk.device.enrol import enrol_person
@@ -28,14 +19,6 @@ from kiosk.store.subjects import Details, Enrolment
 from tests.api.served import A1, B1, serving
 from tests.patience import PROCESS_S, until
 
-CHECKS = [
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-    unsupported_method,
-]
 STREAMS = {
     "/device/events",
     "/device/screen/events",
@@ -62,7 +45,24 @@ def document(served):
 
 @pytest.fixture(scope="module")
 def promised(document):
+    import schemathesis  # half a second, for these tests alone: every process collects every module
+
     return schemathesis.openapi.from_dict(document)
+
+
+@pytest.fixture(scope="module")
+def checks():
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi import checks
+
+    return [
+        not_a_server_error,
+        checks.status_code_conformance,
+        checks.content_type_conformance,
+        checks.response_headers_conformance,
+        checks.response_schema_conformance,
+        checks.unsupported_method,
+    ]
 
 
 def test_the_document_is_of_version_3_1_and_names_every_route(document):
@@ -73,7 +73,7 @@ def test_the_document_is_of_version_3_1_and_names_every_route(document):
 
 
 @pytest.mark.parametrize(("method", "path"), CALLED, ids=str)
-def test_no_call_gets_an_undocumented_answer_nor_a_5xx(served, promised, method, path):
+def test_no_call_gets_an_undocumented_answer_nor_a_5xx(served, promised, checks, method, path):
     headers = {"x-api-key": served.keys["admin"]}
 
     @given(case=promised[path][method].as_strategy())
@@ -86,7 +86,7 @@ def test_no_call_gets_an_undocumented_answer_nor_a_5xx(served, promised, method,
         suppress_health_check=list(HealthCheck),
     )
     def hold(case):
-        case.call_and_validate(base_url=served.url, headers=headers, checks=CHECKS, timeout=PROCESS_S)
+        case.call_and_validate(base_url=served.url, headers=headers, checks=checks, timeout=PROCESS_S)
 
     hold()
 

@@ -27,24 +27,24 @@ from kiosk.settings.config import Config
 from kiosk.store.directory import open_store, run_alone
 from kiosk.store.keys import read_keys
 from kiosk.store.subjects import Details, Enrolment
-from tests.conftest import GOLDEN, read
+from tests.conftest import GOLDEN, networks, read
 from tests.patience import BUSY_S, PROCESS_S
 
 DEMO_S = 2 * PROCESS_S  # a start, and three visitors after one another, on a machine that runs other tests
 TURNS = 5
+SLOWER = {"KIOSK_CAMERA_SOURCE": "demo:?width=640&height=480&fps=6&wait=1"}
+"""Fewer pictures a second than a demo has, where one test has played that: each costs a processor its time."""
 DECIDED = re.compile(r"^\d\d:\d\d:\d\d  (.{18}) (\S+( Review)?) ")
 
 
 @pytest.fixture
 def demo(tmp_path):
     """A store that knows Person A and blocks Person B, and a folder of those who walk up."""
-    from kiosk.networks.inference import load_recogniser, read_pack, standard_pack
     from kiosk.store.directory import initialise
 
-    recogniser = load_recogniser(read_pack(standard_pack()), threads=1)
     with initialise(tmp_path / "state", now=time.time) as store:
         for name, file, is_blocked in (("Person A", "a_2", False), ("Person B", "b_1", True)):
-            template = recogniser.analyse(read(GOLDEN / f"person_{file}.jpg")).template
+            template = networks().analyse(read(GOLDEN / f"person_{file}.jpg")).template
             assert template is not None
             store.people.enrol(Enrolment([template], Details(name=name), is_blocklisted=is_blocked))
     (tmp_path / "visitors").mkdir()
@@ -120,7 +120,7 @@ def test_the_demo_lets_in_whom_it_knows_turns_away_the_others_and_ends(demo, mon
 
 
 def test_the_demo_goes_on_though_nobody_takes_its_log(demo):
-    with unread() as pipe, running(demo, options=["--verbose"], stderr=pipe) as process:
+    with unread() as pipe, running(demo, options=["--verbose"], stderr=pipe, **SLOWER) as process:
         told, _ = process.communicate(timeout=DEMO_S)
 
     assert process.returncode == 0
@@ -133,7 +133,7 @@ def test_the_demo_goes_on_though_nobody_takes_its_log(demo):
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])
 def test_a_decision_that_was_told_of_is_in_the_log_however_the_kiosk_ends(demo, sent, code):
-    with running(demo) as process:
+    with running(demo, **SLOWER) as process:
         assert "are photographs" in process.stdout.readline()
         line = process.stdout.readline()
         began = time.monotonic()

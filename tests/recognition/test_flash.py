@@ -15,8 +15,12 @@ BOX = np.array([270, 190, 370, 290], np.float32)
 FACE = Face(BOX, np.zeros((5, 2), np.float32), 1.0)
 MESH = np.random.default_rng(0).uniform(BOX[:2], BOX[2:], (468, 2)).astype(np.float32)
 LIMITS = FlashLimits()
-GRAIN = np.random.default_rng(1).normal(0, 2.0, (7, 480, 640, 3)).astype(np.float32)
-"""Noise of the sensor, for frames in turn."""
+
+
+@functools.cache
+def grain():
+    """Return noise of the sensor, for frames in turn."""
+    return np.random.default_rng(1).normal(0, 2.0, (7, 480, 640, 3)).astype(np.float32)
 
 
 def grey_room():
@@ -44,7 +48,7 @@ def played(shown, lux, *, face_lux=None, fps=12, late_s=0.1, seen=None):
         if current:
             image = lit(current[-1], lux).copy()
             image[190:290, 270:370] = lit(current[-1], face_lux or lux)[190:290, 270:370]
-        noisy = np.clip(image + GRAIN[number % len(GRAIN)], 0, 255).astype(np.uint8)
+        noisy = np.clip(image + grain()[number % len(grain())], 0, 255).astype(np.uint8)
         flash.see(noisy, FACE, MESH, now)
     return flash.result()
 

@@ -8,7 +8,8 @@ from dataclasses import fields
 
 import pytest
 
-from kiosk.api.routes.pages import WEB, languages_of
+from kiosk.api.page_scripts import WEB
+from kiosk.api.routes.pages import languages_of
 from kiosk.api.routes.settings import CHANGEABLE
 from kiosk.entrance.screen import Result
 from kiosk.recognition.challenges import Answer, Kind

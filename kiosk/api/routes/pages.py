@@ -12,13 +12,13 @@ from types import MappingProxyType
 from starlette.responses import Response
 
 from kiosk.api.operation import Call, Operation, Parameter, not_found, refusal
+from kiosk.api.page_scripts import SCRIPTS, WEB, joined
 from kiosk.api.routes.people import SHORT
 from kiosk.api.schema import ANSWER_400, TEXT
 from kiosk.api.screen_token import COOKIE, is_screen
 from kiosk.settings.languages import ENGLISH, WORDS, languages_in
 
 LANGUAGES_FILE = "common/languages.json"  # made from the files of words
-WEB = Path(__file__).parent.parent.parent / "web"
 KINDS = {
     ".html": "text/html",
     ".css": "text/css",
@@ -49,7 +49,7 @@ def languages_of(folder: Path) -> dict[str, dict[str, object]]:
 
 @functools.cache
 def page_files() -> Mapping[str, Path]:
-    """Return the files of web/ by name, as they were at the first call; a page asks for seventy of them."""
+    """Return the files of web/ by name, as they were at the first call; a page asks for a score of them."""
     return MappingProxyType({path.relative_to(WEB).as_posix(): path for path in WEB.rglob("*") if path.suffix in KINDS})
 
 
@@ -66,7 +66,7 @@ def page_file(call: Call, name: str) -> Response:
     path = page_files().get(name)
     if path is None:
         raise not_found()
-    return _tagged(call, path.read_bytes(), KINDS[path.suffix])
+    return _tagged(call, joined(name) if name in SCRIPTS else path.read_bytes(), KINDS[path.suffix])
 
 
 def _tagged(call: Call, content: bytes, media_type: str) -> Response:
