@@ -8,7 +8,7 @@ import threading
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,8 +46,13 @@ class Jobs:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._pool = ThreadPoolExecutor(2, "job")
 
-    def start(self, kind: str, work: Callable[[Job], None]) -> Job:
+    def start(self, kind: str, work: Callable[[Job], None], *, unbegun: Callable[[], None] = lambda: None) -> Job:
         """Begin.
+
+        Args:
+            kind: of the work; one of each at a time.
+            work: does it.
+            unbegun: lets go of what the work holds, where the API stops before it begins.
 
         Raises:
             RefusedError: one of this kind is under way.
@@ -60,7 +65,13 @@ class Jobs:
             ended = [one.id for one in self._jobs.values() if one.state != "running"]
             for old in ended[: max(0, len(self._jobs) - REMEMBERED)]:
                 del self._jobs[old]
-        self._pool.submit(self._run, job, work)
+
+        def leave(future: Future[None]) -> None:
+            if future.cancelled():
+                job.state, job.sentence = "failed", "the kiosk was stopped before this began"
+                unbegun()
+
+        self._pool.submit(self._run, job, work).add_done_callback(leave)
         return job
 
     def get(self, kind: str, name: str) -> Job | None:

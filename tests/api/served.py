@@ -158,7 +158,9 @@ def serving(
         finally:
             application.close()
             server.close()
-            until(lambda: not server.is_alive)  # a thread that ended later would disturb whichever test comes next
+            jobs = application.context.jobs._jobs
+            # A thread that ended later would disturb whichever test comes next.
+            until(lambda: not server.is_alive and all(job.state != "running" for job in jobs.values()), PROCESS_S)
 
 
 def match_files(user: bytes = A1, reference: bytes = A2) -> dict[str, tuple[str, bytes]]:

@@ -102,6 +102,21 @@ def test_work_that_was_stopped_is_not_called_done():
     assert job.state == "failed"
 
 
+def test_work_that_a_stop_overtakes_before_it_begins_lets_go_of_what_it_holds():
+    jobs, may_end, file = Jobs(threading.Event()), threading.Event(), io.BytesIO()
+
+    def wait(_job):
+        may_end.wait(LIMIT_S)
+
+    for kind in ("audit", "another"):  # as many as there are threads
+        jobs.start(kind, wait)
+    job = jobs.start("import", wait, unbegun=file.close)
+    jobs.close()
+    may_end.set()
+
+    assert (file.closed, job.state, job.sentence) == (True, "failed", "the kiosk was stopped before this began")
+
+
 def test_work_that_runs_is_not_forgotten_however_much_ended_since():
     jobs, may_end = Jobs(threading.Event()), threading.Event()
 

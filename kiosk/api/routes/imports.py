@@ -198,7 +198,7 @@ async def begin_import(call: Call) -> Response:
             with file:
                 _work(call, job, file, found)
 
-        job = call.context.jobs.start("import", work)
+        job = call.context.jobs.start("import", work, unbegun=file.close)
     except BaseException:
         file.close()
         raise
