@@ -45,6 +45,7 @@ _COUNTS = (
     "(SELECT count(*) FROM reference WHERE subject = session_number), "
     "(SELECT count(*) FROM image WHERE subject = session_number)"
 )
+LARGEST_ROW = 2**63 - 1  # SQLite's; a larger number is an OverflowError of Python's, before anybody is asked
 _ALL = f"SELECT {CLEAR}, details, row_check, {_COUNTS} FROM subject"
 _MEMBERS = f"SELECT {CLEAR}, details, row_check FROM subject"
 _STATUS_PLACE = {status.value: place for place, status in enumerate(Status)}
@@ -238,6 +239,8 @@ def images(connection: sqlite3.Connection, vault: Vault, number: SubjectId) -> t
 
 def read(connection: sqlite3.Connection, vault: Vault, number: SubjectId) -> Subject | None:
     """Return a person; None when nobody has this number."""
+    if number > LARGEST_ROW:
+        return None
     row = connection.execute(f"{_ALL} WHERE session_number = ?", (number,)).fetchone()
     return None if row is None else _subject(vault, row)
 

@@ -21,6 +21,7 @@ from kiosk.networks.detection import Detection
 from kiosk.networks.documents import ZoneNetwork
 from kiosk.networks.inference import read_pack
 from kiosk.recognition.cues import CueLimits
+from kiosk.recognition.pipeline import Recogniser
 from kiosk.settings.config import Config
 from kiosk.store.accounts import Account, Accounts, Role
 from kiosk.store.directory import initialise
@@ -29,6 +30,7 @@ from kiosk.testing.fakes import ManualClock
 from kiosk.testing.scripted_kiosk import ScriptedKiosk
 from tests.conftest import GOLDEN, MODELS, networks
 from tests.patience import LIMIT_S, PROCESS_S, until
+from tests.recognition.remembered import remembered
 
 NOW = 1_800_000_000.0
 PASSWORD = "correct horse battery"
@@ -54,13 +56,19 @@ def decoder() -> Decoder:
 
 
 @functools.cache
+def recogniser() -> Recogniser:
+    """Return the networks; what they said of a photograph that one test sent they say to the next at once."""
+    return remembered(networks())
+
+
+@functools.cache
 def zones() -> ZoneNetwork:
     return ZoneNetwork(lambda: read_pack(MODELS))
 
 
 @functools.cache
 def detection() -> Detection:
-    return Detection(lambda: read_pack(MODELS), networks().detect, CueLimits())
+    return Detection(lambda: read_pack(MODELS), recogniser().detect, CueLimits())
 
 
 @dataclass
@@ -129,7 +137,7 @@ def serving(
     store = initialise(directory, now=wall, cipher=Cipher.AES_256_GCM)
     kiosk = ScriptedKiosk(wall) if with_desk else None
     more.setdefault("detector", detection())
-    with Device(networks(), store, config, now=wall, decoder=decoder(), zones=zone_network or zones()) as device:
+    with Device(recogniser(), store, config, now=wall, decoder=decoder(), zones=zone_network or zones()) as device:
         if with_documents:
             more["read_document"] = reader_of(device)
         accounts = Accounts(store, now=wall, scrypt=QUICK)

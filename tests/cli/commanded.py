@@ -16,13 +16,14 @@ from kiosk.cli.main import main
 from kiosk.networks.inference import Pack, load_recogniser, read_pack
 from kiosk.recognition.pipeline import Recogniser
 from tests.api.served import decoder
-from tests.conftest import MODELS, networks
+from tests.api.served import recogniser as known
+from tests.conftest import MODELS
 
 
 def recogniser(pack: Pack, **options: Any) -> Recogniser:
     """Return the networks that all tests of a process share; another pack's, and another runtime's, are loaded."""
     is_usual = pack == read_pack(MODELS) and options["finder_runtime"] == "onnx"
-    return networks() if is_usual else load_recogniser(pack, **options)
+    return known() if is_usual else load_recogniser(pack, **options)
 
 
 LOADED = Loaded(decoder, recogniser)

@@ -6,6 +6,7 @@ anything about error rates.
 
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import cv2
 import numpy as np
@@ -41,9 +42,10 @@ def detection(recogniser):
 
 
 @pytest.fixture(scope="module")
-def portrait(recogniser):
+def portrait():
     """Give Person C, close enough that the face is as large as at a door, as a portrait that moves."""
-    detector, image = recogniser.detect.__self__, read(GOLDEN / "person_c_1.jpg")
+    detecting: Any = networks().detect  # a bound method
+    detector, image = detecting.__self__, read(GOLDEN / "person_c_1.jpg")
     face = detector.detect(image)[0]
     edge = float(max(face.box[2:] - face.box[:2]))
     x, y = (face.box[:2] + face.box[2:]) / 2

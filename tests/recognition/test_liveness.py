@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import cache
 from random import Random
+from typing import Any
 
 import cv2
 import numpy as np
@@ -48,9 +49,10 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def portraits(recogniser):
+def portraits():
     """Give portraits that move, close enough that the face is as large as at a door."""
-    detector = recogniser.detect.__self__
+    detecting: Any = networks().detect  # a bound method
+    detector = detecting.__self__
     found = {}
     for name in ("person_a_1", "person_b_1", "person_c_1"):
         image = read(GOLDEN / f"{name}.jpg")
