@@ -246,7 +246,7 @@ def check_encryption(settings: ApiSettings) -> None:
         raise ConfigError("[api]: want both tls_certificate and tls_key, or neither")
     for path in filter(None, (settings.tls_certificate, settings.tls_key)):
         if not Path(path).is_file():
-            raise ConfigError(f"[api]: there is not a file {path}")
+            raise ConfigError(f"[api]: there is no file {path}")
     if is_loopback(settings.bind):
         return
     if not settings.tls_certificate:

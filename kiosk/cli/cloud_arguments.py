@@ -41,7 +41,7 @@ def add_cloud(add: Adder, group: Callable[[Adder, str, str], Adder]) -> None:
         choices=("waiting", "sending", "sent", "rejected", "superseded"),
         help="only rows in this state; superseded: dropped, as their person was forgotten or they waited too long",
     )
-    rows.add_argument("--limit", type=read_count, default=100, metavar="N", help="rows to print at most (default 100)")
+    rows.add_argument("--limit", type=read_count, default=100, metavar="N", help="most rows to print (default 100)")
     rows.add_argument("--offset", type=read_skip, default=0, metavar="N", help="rows to skip (default 0)")
     retry = cloud("cloud retry", "cloud", "queue a refused row again")
     retry.add_argument("row", type=read_count, metavar="ROW", help="number of the row, see `kiosk cloud outbox`")

@@ -315,7 +315,7 @@ def _add_people(add: Adder) -> None:
 
     gallery = _group(add, "gallery", "list, show, import and audit the enrolled people")
     listing = gallery("gallery list", "faces", "list the people in the order of their enrolment")
-    listing.add_argument("--limit", type=read_count, default=100, metavar="N", help="rows at most (default 100)")
+    listing.add_argument("--limit", type=read_count, default=100, metavar="N", help="most rows to print (default 100)")
     listing.add_argument("--offset", type=read_skip, default=0, metavar="N", help="rows to skip (default 0)")
     listing.add_argument(
         "--find",
@@ -370,7 +370,7 @@ def _add_people(add: Adder) -> None:
         more="Finds likely duplicates, photographs unlike their own person, and the people most easily confused.",
     )
     audit.add_argument("--html", type=Path, metavar="FILE", help="also write a report with charts")
-    audit.add_argument("--limit", type=read_count, default=20, metavar="N", help="rows of a table at most (default 20)")
+    audit.add_argument("--limit", type=read_count, default=20, metavar="N", help="most rows of a table (default 20)")
 
 
 def _add_details(command: argparse.ArgumentParser) -> None:
@@ -472,7 +472,7 @@ def _add_store(add: Adder) -> None:
     export = log("log export", "store", "write the whole log to stdout", json=False)
     export.add_argument("--format", choices=("csv", "json"), default="csv", help="form of the output (default csv)")
     listing = log("log list", "store", "list the newest decisions")
-    listing.add_argument("--limit", type=read_count, default=20, metavar="N", help="rows to print at most (default 20)")
+    listing.add_argument("--limit", type=read_count, default=20, metavar="N", help="most rows to print (default 20)")
     backup = add("backup", "store", "write an encrypted backup and verify it; the kiosk may run meanwhile")
     backup.add_argument(
         "--to",
