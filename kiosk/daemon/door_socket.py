@@ -82,6 +82,7 @@ class DoorSocket:
         os.close(self._directory)
 
     def _serve(self) -> None:
+        said = ""
         while True:
             try:
                 asking, _ = self._listening.accept()
@@ -89,9 +90,12 @@ class DoorSocket:
                 if self._closing.is_set():
                     return
                 # A process that ran out of descriptors is one whose door may have to be released.
-                log.warning("door socket error=%r", str(error))
+                if str(error) != said:  # once, as it is tried five times a second
+                    said = str(error)
+                    log.warning("door socket error=%r", said)
                 self._closing.wait(AGAIN_S)
                 continue
+            said = ""
             with asking:
                 asking.settimeout(ANSWER_S)
                 try:

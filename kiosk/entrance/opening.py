@@ -255,19 +255,18 @@ class Opening:
         asked = self._asked()  # before the passages are read: what is heard now is in them
         first = self._first_of(decided, asked)
         seen = self._seen(decided, asked)
+        counts = rule.antipassback == "soft" and rule.direction != "none"
+        self._goes = ((decided, counts and is_inside(rule, seen)),)
         if first is not None:  # both come in, and both are to have room
-            known = self._seen(first, asked)
-            seen = replace(seen, first=True, inside=seen.inside + (not is_inside(rule, known)))
+            is_in = is_inside(rule, first[1])
+            seen = replace(seen, first=True, inside=seen.inside + (not is_in))
+            self._goes = ((first[0], counts and is_in), *self._goes)
         why = refuses(rule, seen)
         if why is RefusalReason.SECOND_PERSON:
             self._first = decided, self._clock()
-        counts = rule.antipassback == "soft" and rule.direction != "none"
-        self._goes = ((decided, counts and is_inside(rule, seen)),)
-        if first is not None:
-            self._goes = ((first, counts and is_inside(rule, known)), *self._goes)
         return why
 
-    def _first_of(self, decided: DoorDecision, asked: Asked) -> DoorDecision | None:
+    def _first_of(self, decided: DoorDecision, asked: Asked) -> tuple[DoorDecision, Seen] | None:
         """Return who waits for this person, and may come in still: not who was blocked or suspended since."""
         if self._first is None or not self._rule.two_persons:
             return None
@@ -275,8 +274,8 @@ class Opening:
         is_in_time = 0.0 <= self._clock() - since <= self._rule.second_s
         if not is_in_time or _number(first) == _number(decided) or not self._entrance.still_stands(first):
             return None
-        seen = replace(self._seen(first, asked), first=True, other=Leaf.SHUT)  # that door is asked for once, below
-        return first if refuses(self._rule, seen) is None else None
+        seen = replace(self._seen(first, asked), first=True, other=Leaf.SHUT)  # that door is asked for once, above
+        return (first, seen) if refuses(self._rule, seen) is None else None
 
     def _seen(self, decided: DoorDecision, asked: Asked) -> Seen:
         return self._passing.seen(decided, self._rule, asked, is_exempt=bool(self._exempt(_groups(decided))))

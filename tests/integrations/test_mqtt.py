@@ -328,13 +328,18 @@ def test_the_kiosk_goes_on_without_a_broker_and_tells_of_itself_once_there_is_on
         house.close()
 
 
+def flood(kiosk, mqtt):
+    """Publish more than a broker that stands still can be told."""
+    for number in range(20 * QUEUE):
+        kiosk.news.publish_decision(decided(number))
+    until(lambda: mqtt.figures()["dropped"] > 0)
+
+
 def test_a_broker_that_stands_still_costs_messages_and_nothing_else(broker, connect, kiosk):
     mqtt = connected(connect())
     broker.send(signal.SIGSTOP)
     try:
-        for number in range(20 * QUEUE):
-            kiosk.news.publish_decision(decided(number))
-        until(lambda: mqtt.figures()["dropped"] > 0)
+        flood(kiosk, mqtt)
     finally:
         broker.send(signal.SIGCONT)
     connected(mqtt)
@@ -376,9 +381,7 @@ def test_a_silent_alarm_waits_for_a_broker_that_takes_nothing(broker, house, kio
     mqtt = connected(connect())
     broker.send(signal.SIGSTOP)
     try:
-        for number in range(20 * QUEUE):
-            kiosk.news.publish_decision(decided(number))
-        until(lambda: mqtt.figures()["dropped"] > 0)
+        flood(kiosk, mqtt)
         kiosk.news.publish(Topic.DURESS, {"request_id": "r10", "session_number": 7, "at": 1.0})
         before = mqtt.figures()["dropped"]
         kiosk.news.publish_decision(decided(0))
