@@ -376,6 +376,22 @@ def test_pairs_are_decided_by_keys_alone(pairs, fleet):
     assert fleet.decided == [("first-1", "second-1", None), ("first-2", "second-2", "second-2")]
 
 
+def test_a_key_right_after_a_question_was_left_is_taken(pairs):
+    pairs.keyboard.press("j")
+    pairs.keyboard.press("s")
+    pairs.get_by_role("dialog").wait_for()
+
+    asked_again = pairs.evaluate("""async () => {
+      const key = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+      document.querySelector("dialog button[type=button]").click(); // which leaves it, as Escape does
+      for (let step = 0; step < 30; step += 1) await null; // of the same task: no other event comes between
+      key("s");
+      return document.querySelectorAll("dialog[open]").length;
+    }""")
+
+    assert asked_again == 1
+
+
 def test_several_pairs_are_decided_at_once_and_one_that_was_decided_meanwhile_holds_up_none(pairs, fleet):
     for place in (0, 1, 2):
         pairs.locator(".pair").nth(place).get_by_label("Choose").check()

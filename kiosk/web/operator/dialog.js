@@ -23,7 +23,7 @@ export function ask({ title, text, content = null, confirm, isDanger = false, ac
       el(
         "div",
         { class: "actions end" },
-        el("button", { type: "button", class: "button", onclick: () => dialog.close() }, t("action.cancel")),
+        el("button", { type: "button", class: "button", onclick: () => end() }, t("action.cancel")),
         yes,
       ),
     );
@@ -35,7 +35,7 @@ export function ask({ title, text, content = null, confirm, isDanger = false, ac
       trouble.textContent = "";
       try {
         outcome = { values, result: await act(values) };
-        dialog.close();
+        end();
       } catch (error) {
         if (error.status === undefined) throw error;
         trouble.textContent = Object.values(error.fields ?? {}).join(" ") || error.message;
@@ -43,13 +43,16 @@ export function ask({ title, text, content = null, confirm, isDanger = false, ac
         yes.disabled = false;
       }
     });
-    const leave = () => dialog.close(); // the view it belongs to is gone
-    addEventListener("hashchange", leave);
-    dialog.addEventListener("close", () => {
-      removeEventListener("hashchange", leave);
+    // All at once: the event that a dialog was closed comes later, and a key pressed meanwhile would fall into a gap.
+    const end = () => {
+      if (!dialog.isConnected) return;
+      removeEventListener("hashchange", end);
+      dialog.close();
       dialog.remove();
       resolve(outcome);
-    });
+    };
+    addEventListener("hashchange", end); // the view it belongs to is gone
+    for (const left of ["cancel", "close"]) dialog.addEventListener(left, end);
     document.body.append(dialog);
     dialog.showModal();
   });
