@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from kiosk.entrance.news import Still, Topic
@@ -19,7 +20,7 @@ from kiosk.settings.sections import EnrolmentSettings, EntranceSettings, ReviewS
 from kiosk.testing.documents import Specimen
 from tests.api.served import A1, SCREEN_TOKEN, serving
 from tests.documents.cards import jpeg, picture_of, score_of_person_a
-from tests.patience import reserved_port, until
+from tests.patience import PROCESS_S, reserved_port, until
 from tests.web.browsed import NEEDED, despite_crashes, opened, playwright, serious, speak
 
 pytestmark = NEEDED
@@ -311,6 +312,20 @@ def test_a_document_that_is_shown_fills_the_details_and_sets_the_last_day(enroll
         Topic.ENROLMENT, {"id": "e1", "state": "added", "session_number": 41, "portrait_score": 93}
     )
     page.get_by_text("Your face and your document's portrait: score 93 of 100").wait_for()
+
+
+def test_who_shows_nothing_that_can_be_read_is_told_so_after_so_many_looks(enrolling, served):
+    page = enrolling
+    served.kiosk.picture = Still(jpeg(np.full((48, 64, 3), 200, np.uint8)), (48, 64), 0.1, ())
+    page.get_by_label("I have read this").check()
+    page.get_by_role("button", name="Next").click()
+    page.clock.install()
+    page.get_by_role("button", name="Show your document").click()
+
+    until(lambda: page.clock.run_for(300) or page.get_by_text("could not be read").count(), PROCESS_S)  # ms
+
+    page.get_by_role("button", name="Type it in instead").click()
+    page.get_by_label("Name").fill("Person A the Typed")
 
 
 def test_whose_document_shows_somebody_else_is_told_so_and_sent_to_the_staff(enrolling, served):

@@ -12,7 +12,7 @@ import { current, directionOf, t } from "../common/words.js";
 
 const QUIET_MS = 90_000; // nobody touched anything: whoever began has left
 const READ_MS = 600; // between two looks at a document
-const SHOW_MS = 60_000; // how long a document is looked for
+const LOOKS = 50; // at a document that is shown: a minute, and more on a machine that takes long for each
 const SHOWN_MS = 12_000; // how long the result stays
 const GOOD = "added";
 const OVER = new Set(["added", "duplicate", "blocklisted", "poor", "mixed", "not_live", "document", "cancelled", "failed"]);
@@ -122,12 +122,12 @@ export function enrolment({ place, consent, changed, over }) {
   }
 
   async function lookAtDocument(turnNumber, word) {
-    const until = performance.now() + SHOW_MS;
-    stay(SHOW_MS + QUIET_MS);
-    while (flow.step === "document" && showing === turnNumber && performance.now() < until) {
+    const isAwaited = () => flow.step === "document" && showing === turnNumber;
+    for (let look = 0; look < LOOKS && isAwaited(); look += 1) {
+      stay();
       try {
         const answer = await ask("/device/documents/shown");
-        if (flow.step !== "document" || showing !== turnNumber) return;
+        if (!isAwaited()) return;
         if (answer.is_accepted) {
           read = answer;
           turn("details");
@@ -145,6 +145,7 @@ export function enrolment({ place, consent, changed, over }) {
       }
       await new Promise((done) => setTimeout(done, READ_MS));
     }
+    if (isAwaited()) word.textContent = t("flow.document_unread");
   }
 
   function drawDetails() {
