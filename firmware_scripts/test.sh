@@ -32,6 +32,10 @@ want gcc "gcc libc6-dev" "failing disks"
 "$root/firmware_scripts/check.sh" --form
 step "Running the tests, and checking types in parallel"
 cd "$root"
-# Tests wait for processes a good part of their time. In the order of tests/conftest.py: what takes long comes first.
-in_parallel "$root/firmware_scripts/check.sh" --types -- \
+run_tests() {
+  # On a fresh checkout every process would compile every test anew, all at the same time.
+  [ -d tests/__pycache__ ] || "$venv/bin/python" -m pytest --collect-only -qq >/dev/null 2>&1 || true # shown below
+  # Tests wait for processes a good part of their time. In the order of tests/conftest.py: what takes long comes first.
   "$venv/bin/python" -m pytest -n "$(($(nproc) * 3 / 2 + 1))" --dist loadfile --no-loadscope-reorder "$@"
+}
+in_parallel "$root/firmware_scripts/check.sh" --types -- run_tests "$@"
