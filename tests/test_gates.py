@@ -58,9 +58,10 @@ def test_the_tool_here_is_of_the_version_that_is_pinned(tool):
 def test_the_tests_begin_with_the_gates():
     script = (ROOT / "firmware_scripts" / "test.sh").read_text(encoding="utf-8")
 
-    form, types = (script.index(f'firmware_scripts/check.sh" --{what}') for what in ("form", "types"))
-    assert 0 < form < types < script.index("-m pytest")
-    assert script.splitlines()[-2].startswith("in_parallel ")  # whose status is that of the script
+    steps = ('check.sh" --form', 'check.sh" --types', "-- run_tests")
+    form, types, tests = (script.index(step) for step in steps)
+    assert 0 < form < types < tests
+    assert script.splitlines()[-1].startswith("in_parallel ")  # whose status is that of the script
 
 
 @pytest.mark.parametrize(
