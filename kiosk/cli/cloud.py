@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import segno
-
 from kiosk import assembly
 from kiosk.cli.main import REFUSED
 from kiosk.cloud import export as exporting
@@ -98,6 +96,8 @@ def cloud_top_up(chosen: argparse.Namespace) -> None:
     if chosen.json:
         print(json.dumps({"checkout_url": link}))
         return
+    import segno  # noqa: PLC0415  30 ms
+
     segno.make(link, error="l").terminal(sys.stdout, compact=True)
     print(f"Pay {chosen.amount} dollars here: {link}")
 

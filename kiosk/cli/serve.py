@@ -11,15 +11,10 @@ import sys
 import time
 from dataclasses import replace
 
-import segno
-
 from kiosk import assembly
 from kiosk.api.access import about_account
 from kiosk.api.screen_token import screen_token
 from kiosk.api.setup_code import VALID_S, address_of, make_code
-from kiosk.cloud.sync import Sync
-from kiosk.device.documents import reader_of
-from kiosk.device.site import SiteWatch
 from kiosk.didit import contract
 from kiosk.errors import ConfigError, RefusedError
 from kiosk.health.ending import end_within
@@ -34,7 +29,10 @@ DAY_S = 86400.0
 
 def serve(chosen: argparse.Namespace) -> None:
     """Serve API and pages without camera and door, until SIGINT or SIGTERM."""
-    from kiosk.api import app  # noqa: PLC0415  0.1 s, which no other command should pay
+    from kiosk.api import app  # noqa: PLC0415  0.3 s with the next three, which no other command should pay
+    from kiosk.cloud.sync import Sync  # noqa: PLC0415  see above
+    from kiosk.device.documents import reader_of  # noqa: PLC0415  see above
+    from kiosk.device.site import SiteWatch  # noqa: PLC0415  see above
 
     wait_for_no_reader()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(name)s %(message)s")
@@ -112,6 +110,8 @@ def setup(chosen: argparse.Namespace) -> None:
     print(f"The first operator opens {address}")
     if is_reachable:
         print("or photographs this with a telephone that is in the same network:")
+        import segno  # noqa: PLC0415  30 ms
+
         segno.make(address, error="l").terminal(sys.stdout, compact=True)
     else:
         assembly.note(

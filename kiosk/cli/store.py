@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import segno
-
 from kiosk import assembly
 from kiosk.cli.main import REFUSED
 from kiosk.cli.terminal import is_terminal, table
@@ -111,6 +109,8 @@ def log_anchor(chosen: argparse.Namespace) -> None:
         print(json.dumps({**about, "text": anchor.text}, indent=2))
         return
     if chosen.qr:
+        import segno  # noqa: PLC0415  30 ms
+
         segno.make(anchor.text, error="l").terminal(sys.stdout, compact=True)
     print(anchor.text)
 
