@@ -141,6 +141,21 @@ def test_who_signs_in_sees_today_and_stays_signed_in_over_a_reload(operator):
     assert page.evaluate("document.cookie") == ""  # the session is out of every script's reach
 
 
+def test_words_and_icons_come_once_and_words_that_were_lost_are_asked_for_again(chromium, served):
+    with opened(chromium, served.url) as (page, watch):
+        asked = []
+        page.on("response", lambda answer: asked.append(answer.url.rpartition("/")[2]))
+        sign_in(page, served.url)
+        show(page, "people")
+        assert [asked.count(name) for name in ("en.json", "icons.svg")] == [1, 1]
+
+        watch.expects(503)
+        page.route("**/de.json", lambda route: route.fulfill(status=503), times=1)
+        spoken = "import('/web/common/words.js').then(({ speak }) => speak('de').then(() => true, () => false))"
+        assert [page.evaluate(spoken) for _ in range(3)] == [False, True, True]
+        assert asked.count("de.json") == 2
+
+
 def test_a_wrong_password_is_told_and_shows_nothing(chromium, served):
     with opened(chromium, served.url) as (page, watch):
         watch.expects(401)

@@ -19,6 +19,8 @@ from kiosk.api.screen_token import COOKIE, is_screen
 from kiosk.settings.languages import ENGLISH, WORDS, languages_in
 
 LANGUAGES_FILE = "common/languages.json"  # made from the files of words
+ICONS_FILE = "common/icons.svg"
+ICONS_S = 60  # a page that draws icons asks for their file each time, four times as it is opened
 KINDS = {
     ".html": "text/html",
     ".css": "text/css",
@@ -66,12 +68,13 @@ def page_file(call: Call, name: str) -> Response:
     path = page_files().get(name)
     if path is None:
         raise not_found()
-    return _tagged(call, joined(name) if name in SCRIPTS else path.read_bytes(), KINDS[path.suffix])
+    content = joined(name) if name in SCRIPTS else path.read_bytes()
+    return _tagged(call, content, KINDS[path.suffix], f"max-age={ICONS_S}" if name == ICONS_FILE else "no-cache")
 
 
-def _tagged(call: Call, content: bytes, media_type: str) -> Response:
+def _tagged(call: Call, content: bytes, media_type: str, caching: str = "no-cache") -> Response:
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache", "ETag": tag}
+    headers = {"Content-Security-Policy": POLICY, "Cache-Control": caching, "ETag": tag}
     if call.request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     return Response(content, media_type=media_type, headers=headers)

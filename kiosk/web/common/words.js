@@ -9,6 +9,7 @@ const REGION = Object.fromEntries(Object.entries(ABOUT).map(([code, one]) => [co
 const KEPT = "kiosk.language";
 const MARK = "\u00a0\u1d49\u207f"; // "en" as small letters above: English, as this language has no words yet
 
+const loaded = new Map(); // language → its words on their way or there: a sign-in speaks them a second time
 let language = "en";
 let words = {};
 let english = {}; // what stands in for keys that the language lacks
@@ -37,7 +38,16 @@ export async function speak(wanted, { keep = false } = {}) {
   if (keep) localStorage.setItem(KEPT, wanted);
 }
 
-async function load(code) {
+function load(code) {
+  if (!loaded.has(code)) {
+    const coming = fetched(code);
+    loaded.set(code, coming);
+    coming.catch(() => loaded.delete(code)); // asked for again
+  }
+  return loaded.get(code);
+}
+
+async function fetched(code) {
   const answer = await fetch(`/web/common/${code}.json`);
   if (!answer.ok) throw new Error(`/web/common/${code}.json: ${answer.status}`);
   return answer.json();
