@@ -324,6 +324,11 @@ def test_who_shows_nothing_that_can_be_read_is_told_so_after_so_many_looks(enrol
 
     until(lambda: page.clock.run_for(300) or page.get_by_text("could not be read").count(), PROCESS_S)  # ms
 
+    for size in ((800, 480), (480, 800), (1280, 800)):
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        picture, word = (page.locator(f".document-{part}").bounding_box() for part in ("picture", "word"))
+        assert picture["height"] > 100, size
+        assert picture["y"] + picture["height"] <= word["y"], size
     page.get_by_role("button", name="Type it in instead").click()
     page.get_by_label("Name").fill("Person A the Typed")
 
