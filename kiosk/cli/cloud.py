@@ -14,6 +14,7 @@ from typing import Any
 
 from kiosk import assembly
 from kiosk.cli.main import REFUSED
+from kiosk.cli.terminal import print_code
 from kiosk.cloud import export as exporting
 from kiosk.cloud.client import BusyError, CallRefusedError, Cloud, KeyRefusedError, NoCreditsError
 from kiosk.cloud.credentials import API_KEY, WEBHOOK_SECRET, Credentials
@@ -96,9 +97,7 @@ def cloud_top_up(chosen: argparse.Namespace) -> None:
     if chosen.json:
         print(json.dumps({"checkout_url": link}))
         return
-    import segno  # noqa: PLC0415  30 ms
-
-    segno.make(link, error="l").terminal(sys.stdout, compact=True)
+    print_code(link)
     print(f"Pay {chosen.amount} dollars here: {link}")
 
 

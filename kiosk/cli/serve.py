@@ -15,6 +15,7 @@ from kiosk import assembly
 from kiosk.api.access import about_account
 from kiosk.api.screen_token import screen_token
 from kiosk.api.setup_code import VALID_S, address_of, make_code
+from kiosk.cli.terminal import print_code
 from kiosk.didit import contract
 from kiosk.errors import ConfigError, RefusedError
 from kiosk.health.ending import end_within
@@ -110,9 +111,7 @@ def setup(chosen: argparse.Namespace) -> None:
     print(f"The first operator opens {address}")
     if is_reachable:
         print("or photographs this with a telephone that is in the same network:")
-        import segno  # noqa: PLC0415  30 ms
-
-        segno.make(address, error="l").terminal(sys.stdout, compact=True)
+        print_code(address)
     else:
         assembly.note(
             "only a browser on the device itself can open it. For a telephone, give the kiosk a certificate "

@@ -13,7 +13,7 @@ from typing import Any
 
 from kiosk import assembly
 from kiosk.cli.main import REFUSED
-from kiosk.cli.terminal import is_terminal, table
+from kiosk.cli.terminal import is_terminal, print_code, table
 from kiosk.didit import contract
 from kiosk.errors import ConfigError, StoreError
 from kiosk.health.clock import is_synced, was_set
@@ -109,9 +109,7 @@ def log_anchor(chosen: argparse.Namespace) -> None:
         print(json.dumps({**about, "text": anchor.text}, indent=2))
         return
     if chosen.qr:
-        import segno  # noqa: PLC0415  30 ms
-
-        segno.make(anchor.text, error="l").terminal(sys.stdout, compact=True)
+        print_code(anchor.text)
     print(anchor.text)
 
 

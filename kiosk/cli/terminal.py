@@ -99,3 +99,10 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO 
 
 def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def print_code(text: str) -> None:
+    """Print a text as a QR code, for a telephone to photograph."""
+    import segno  # noqa: PLC0415  30 ms, which few commands need
+
+    segno.make(text, error="l").terminal(sys.stdout, compact=True)

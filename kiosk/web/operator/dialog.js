@@ -45,7 +45,6 @@ export function ask({ title, text, content = null, confirm, isDanger = false, ac
     });
     // All at once: the event that a dialog was closed comes later, and a key pressed meanwhile would fall into a gap.
     const end = () => {
-      if (!dialog.isConnected) return;
       removeEventListener("hashchange", end);
       dialog.close();
       dialog.remove();
